@@ -1,0 +1,5 @@
+"""`python -m bench` is `ollama-bench`."""
+
+from bench.cli import main
+
+main()

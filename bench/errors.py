@@ -1,0 +1,134 @@
+"""The exception tree and the exit codes: one list of each.
+
+BenchError
+ ├── UsageError            2   a command was called wrongly
+ │    ├── ScenarioError    2   a scenario file is wrong; carries every problem found
+ │    ├── ResultsError     2   a run directory cannot be read or written
+ │    └── EngineError      2   the embedded server cannot start as asked
+ ├── ServerError           6   the server cannot be used
+ │    ├── ServerUnreachable 6
+ │    └── NotOllama        6   something answers, but it is not Ollama
+ ├── ModelError            2   the model is missing or cannot do what is asked
+ ├── NotComparable         4   two runs differ in what they are
+ └── MeasurementInvalid    5   the numbers cannot be trusted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller."""
+
+    OK = 0
+    WORSE = 1
+    """Worse than the baseline, or a threshold failed."""
+    USAGE = 2
+    """Usage or scenario error."""
+    INCONCLUSIVE = 3
+    NOT_COMPARABLE = 4
+    INVALID = 5
+    """The measurement is invalid."""
+    UNREACHABLE = 6
+    INTERRUPTED = 130
+    """Interrupted; what was measured is kept."""
+
+
+class BenchError(Exception):
+    """Something a user can understand and mend: shown as one message, never as a traceback.
+
+    Args:
+        message: what is wrong, naming the file, key or value.
+        advice: what to do about it, if known.
+    """
+
+    exit_code: ExitCode = ExitCode.USAGE
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+    def __str__(self) -> str:
+        """The message, then the advice on a line of its own."""
+        return f"{self.message}\n  {self.advice}" if self.advice else self.message
+
+
+class UsageError(BenchError):
+    """A command was called wrongly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a scenario file.
+
+    Attributes:
+        path: where in the file, as a user writes it (`load.closed.users[2]`); empty for the whole.
+        message: what is wrong and what would be right.
+        value: the offending value as it stands in the file, or "" if there is none.
+        line: 1-based line in the file, or 0 if it did not come from a line.
+    """
+
+    path: str
+    message: str
+    value: str = ""
+    line: int = 0
+
+
+class ScenarioError(UsageError):
+    """A scenario file is wrong. Carries all problems, not just the first."""
+
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
+        self.file = file
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self._lines()))
+
+    def _lines(self) -> list[str]:
+        lines = []
+        for p in self.problems:
+            where = f"{self.file}:{p.line}" if p.line else self.file
+            key = f": {p.path}" if p.path else ""
+            value = f" (is: {p.value})" if p.value else ""
+            lines.append(f"{where}{key}: {p.message}{value}")
+        return lines
+
+
+class ResultsError(UsageError):
+    """A run directory cannot be read or written."""
+
+
+class EngineError(UsageError):
+    """The embedded server cannot start as asked."""
+
+
+class ServerError(BenchError):
+    """The server cannot be used."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class ServerUnreachable(ServerError):
+    """Nothing answers at the address."""
+
+
+class NotOllama(ServerError):
+    """Something answers at the address, but it is not Ollama."""
+
+
+class ModelError(BenchError):
+    """The model is missing, or cannot do what the scenario asks."""
+
+
+class NotComparable(BenchError):
+    """Two runs differ in what they are, so their numbers must not be compared."""
+
+    exit_code = ExitCode.NOT_COMPARABLE
+
+
+class MeasurementInvalid(BenchError):
+    """The numbers cannot be trusted."""
+
+    exit_code = ExitCode.INVALID

@@ -1,0 +1,1 @@
+"""Puts the load on, and watches itself."""

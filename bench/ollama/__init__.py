@@ -1,0 +1,1 @@
+"""How Ollama speaks: wire types, control API, streaming transports, what each number means."""

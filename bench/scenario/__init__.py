@@ -1,0 +1,1 @@
+"""What to measure: schema, loading, expansion into a plan, prompts, arrivals."""

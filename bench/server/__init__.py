@@ -1,0 +1,1 @@
+"""The embedded Ollama-compatible server and its engines."""

@@ -1,0 +1,1 @@
+"""How a server behaves: the service model as pure logic on a clock."""
