@@ -11,25 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-
-class Outcome(StrEnum):
-    """How a request ended."""
-
-    OK = "ok"
-    HTTP_ERROR = "http_error"
-    """A status other than 200."""
-    STREAM_ERROR = "stream_error"
-    """An error line under HTTP 200."""
-    ABORTED = "aborted"
-    """The reply ended properly, but without `done: true`."""
-    MALFORMED = "malformed"
-    """Not HTTP, not JSON, or not what Ollama sends."""
-    TIMEOUT = "timeout"
-    CONNECT_ERROR = "connect_error"
-    DISCONNECTED = "disconnected"
-    """The connection broke in mid-reply."""
-    CANCELLED = "cancelled"
-    """We stopped it (Ctrl-C, or the block's end)."""
+from bench.ollama.exchange import Outcome, ServerTimings
 
 
 class Phase(StrEnum):
@@ -38,19 +20,6 @@ class Phase(StrEnum):
     WARMUP = "warmup"
     RAMP_UP = "ramp_up"
     MEASURE = "measure"
-
-
-@dataclass(frozen=True, slots=True)
-class ServerTimings:
-    """The done line's numbers, verbatim, in nanoseconds and tokens."""
-
-    total_duration: int | None = None
-    load_duration: int | None = None
-    prompt_eval_count: int | None = None
-    prompt_eval_cached_count: int | None = None
-    prompt_eval_duration: int | None = None
-    eval_count: int | None = None
-    eval_duration: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,143 @@
+"""The seam between the load and the wire: a call goes in, a reply comes back, stamped.
+
+A `Transport` sends one `Call` and resolves one future with one `Reply`. All stamps are absolute
+CLOCK_MONOTONIC nanoseconds; whoever keeps the reply counts them from the start of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    HTTP_ERROR = "http_error"
+    """A status other than 200."""
+    STREAM_ERROR = "stream_error"
+    """An error line under HTTP 200."""
+    ABORTED = "aborted"
+    """The reply ended properly, but without `done: true`."""
+    MALFORMED = "malformed"
+    """Not HTTP, not JSON, or not what Ollama sends."""
+    TIMEOUT = "timeout"
+    CONNECT_ERROR = "connect_error"
+    DISCONNECTED = "disconnected"
+    """The connection broke in mid-reply."""
+    CANCELLED = "cancelled"
+    """We stopped it (Ctrl-C, or the block's end)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTimings:
+    """The done line's numbers, verbatim: nanoseconds and tokens. Absent is None, and is not 0."""
+
+    total_duration: int | None = None
+    load_duration: int | None = None
+    prompt_eval_count: int | None = None
+    prompt_eval_cached_count: int | None = None
+    prompt_eval_duration: int | None = None
+    eval_count: int | None = None
+    eval_duration: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, encoded beforehand.
+
+    Attributes:
+        path: below the target's base path, e.g. "/api/chat".
+        body: the JSON, encoded.
+        stream: whether the body asks for a stream.
+        keep_text: keep the output's text in the reply (off the timed path it costs memory only).
+        connect_s, first_byte_s, idle_s: time-outs in seconds.
+    """
+
+    path: str
+    body: bytes
+    stream: bool = True
+    keep_text: bool = False
+    connect_s: float = 10.0
+    first_byte_s: float = 600.0
+    idle_s: float = 120.0
+
+
+@dataclass(slots=True)
+class Reply:
+    """What came back, filled while it comes.
+
+    Attributes:
+        outcome: how it ended; set exactly once, at the end.
+        error: text of the error, bounded; "" if none.
+        connect_ns: duration of opening the connection, if this call opened one; else None.
+        sent_ns .. end_ns: see `bench.results.record.RequestRecord`.
+        chunk_ns: arrival of every body line of a stream (absolute).
+        text_chunks: lines with non-empty text of either kind.
+        coalesced: lines that shared a read with an earlier line, so share its stamp.
+        user_stamps: reads that had to be stamped in user space though the kernel was asked.
+        output_sha256: of thinking + NUL + answer, UTF-8; first 16 hex digits.
+        tool_calls: how many tool calls the answer held.
+    """
+
+    outcome: Outcome | None = None
+    error: str = ""
+    status: int | None = None
+    connect_ns: int | None = None
+    sent_ns: int | None = None
+    headers_ns: int | None = None
+    first_chunk_ns: int | None = None
+    first_thinking_ns: int | None = None
+    first_answer_ns: int | None = None
+    last_text_ns: int | None = None
+    end_ns: int | None = None
+    chunk_ns: array[int] = field(default_factory=lambda: array("q"))
+    text_chunks: int = 0
+    coalesced: int = 0
+    user_stamps: int = 0
+    done_reason: str | None = None
+    server: ServerTimings = field(default_factory=ServerTimings)
+    created_at_first: str = ""
+    created_at_last: str = ""
+    remote_model: str = ""
+    output_sha256: str = ""
+    answer_chars: int = 0
+    thinking_chars: int = 0
+    tool_calls: int = 0
+    answer: str | None = None
+    thinking: str | None = None
+
+
+class Transport(Protocol):
+    """Puts calls on the wire of one target."""
+
+    name: str
+    """`kernel`, `user`, `httpx` or `fake`."""
+
+    async def open(self, connections: int) -> None:
+        """Open connections beforehand, so that none is opened on the timed path.
+
+        Raises:
+            ServerUnreachable: nothing answers.
+        """
+        ...
+
+    def send(self, call: Call) -> asyncio.Future[Reply]:
+        """Send now; the future resolves when the reply has ended, whatever its outcome.
+
+        It never raises: every failure is an outcome. Cancelling the future closes the connection
+        at once; the reply so far can be had from `cancel`.
+        """
+        ...
+
+    def cancel(self, future: asyncio.Future[Reply]) -> None:
+        """End a call now: closes its connection, resolves the future as `cancelled`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection at once."""
+        ...
