@@ -1,0 +1,216 @@
+"""What Ollama's control endpoints answer, as far as we need it.
+
+Old versions lack fields and some fields are null, so everything is optional on the wire; a field of
+another type is a sign that this is not Ollama.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from bench.errors import NotOllama
+
+T = TypeVar("T")
+
+
+class _Details(msgspec.Struct):
+    format: str | None = None
+    family: str | None = None
+    parameter_size: str | None = None
+    quantization_level: str | None = None
+    context_length: int | None = None
+
+
+class _TagsModel(msgspec.Struct):
+    name: str | None = None
+    model: str | None = None
+    size: int | None = None
+    digest: str | None = None
+    details: _Details | None = None
+    capabilities: list[str] | None = None
+    remote_host: str | None = None
+    remote_model: str | None = None
+
+
+class _Tags(msgspec.Struct):
+    models: list[_TagsModel] | None
+
+
+class _Show(msgspec.Struct):
+    details: _Details | None = None
+    model_info: dict[str, Any] | None = None
+    capabilities: list[str] | None = None
+    parameters: str | None = None
+    remote_host: str | None = None
+    remote_model: str | None = None
+
+
+class _PsModel(msgspec.Struct):
+    name: str | None = None
+    model: str | None = None
+    size: int | None = None
+    size_vram: int | None = None
+    digest: str | None = None
+    details: _Details | None = None
+    expires_at: str | None = None
+    context_length: int | None = None
+
+
+class _Ps(msgspec.Struct):
+    models: list[_PsModel] | None
+
+
+class _Version(msgspec.Struct):
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """One model of `/api/tags`.
+
+    Attributes:
+        capabilities: empty where the server does not list them here (before v0.30.0).
+        remote: True for the stub of a cloud model.
+    """
+
+    name: str
+    digest: str = ""
+    size_bytes: int | None = None
+    format: str = ""
+    family: str = ""
+    parameter_size: str = ""
+    quantization: str = ""
+    capabilities: tuple[str, ...] = ()
+    remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShownModel:
+    """What `/api/show` says of one model.
+
+    Attributes:
+        context_limit: the context length the model was trained for; None = not said.
+        capabilities: None where the server does not say (before v0.6.4).
+        parameters: the model's own parameter lines, verbatim.
+        model_info: GGUF metadata, without the array values (they are null unless verbose).
+    """
+
+    format: str = ""
+    family: str = ""
+    parameter_size: str = ""
+    quantization: str = ""
+    context_limit: int | None = None
+    capabilities: tuple[str, ...] | None = None
+    parameters: str = ""
+    model_info: dict[str, Any] = field(default_factory=dict)
+    remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentModel:
+    """One model of `/api/ps`: in memory now.
+
+    Attributes:
+        served_context: tokens per slot; None before v0.10.0.
+    """
+
+    name: str
+    digest: str = ""
+    format: str = ""
+    size_bytes: int | None = None
+    vram_bytes: int | None = None
+    served_context: int | None = None
+    expires_at: str = ""
+
+
+def parse_version(body: bytes) -> str:
+    """The version in a reply of `/api/version`.
+
+    Raises:
+        NotOllama: the reply is something else.
+    """
+    return _decode(body, _Version, "/api/version").version
+
+
+def parse_tags(body: bytes) -> tuple[InstalledModel, ...]:
+    """The models in a reply of `/api/tags`.
+
+    Raises:
+        NotOllama: the reply is something else.
+    """
+    return tuple(
+        InstalledModel(
+            name=m.name or m.model or "",
+            digest=m.digest or "",
+            size_bytes=m.size,
+            capabilities=tuple(m.capabilities or ()),
+            remote=bool(m.remote_host or m.remote_model),
+            **_details(m.details),
+        )
+        for m in _decode(body, _Tags, "/api/tags").models or ()
+    )
+
+
+def parse_show(body: bytes) -> ShownModel:
+    """The model in a reply of `/api/show`.
+
+    Raises:
+        NotOllama: the reply is something else.
+    """
+    shown = _decode(body, _Show, "/api/show")
+    info = {k: v for k, v in (shown.model_info or {}).items() if v is not None}
+    limit = info.get(f"{info.get('general.architecture', '')}.context_length")
+    if limit is None and shown.details:
+        limit = shown.details.context_length
+    return ShownModel(
+        context_limit=limit if isinstance(limit, int) else None,
+        capabilities=None if shown.capabilities is None else tuple(shown.capabilities),
+        parameters=shown.parameters or "",
+        model_info=info,
+        remote=bool(shown.remote_host or shown.remote_model),
+        **_details(shown.details),
+    )
+
+
+def parse_ps(body: bytes) -> tuple[ResidentModel, ...]:
+    """The models in a reply of `/api/ps`.
+
+    Raises:
+        NotOllama: the reply is something else.
+    """
+    return tuple(
+        ResidentModel(
+            name=m.name or m.model or "",
+            digest=m.digest or "",
+            format=(m.details.format or "") if m.details else "",
+            size_bytes=m.size,
+            vram_bytes=m.size_vram,
+            served_context=m.context_length or None,
+            expires_at=m.expires_at or "",
+        )
+        for m in _decode(body, _Ps, "/api/ps").models or ()
+    )
+
+
+def _details(details: _Details | None) -> dict[str, str]:
+    found = details or _Details()
+    return {
+        "format": found.format or "",
+        "family": found.family or "",
+        "parameter_size": found.parameter_size or "",
+        "quantization": found.quantization_level or "",
+    }
+
+
+def _decode(body: bytes, kind: type[T], path: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        start = body[:60].decode(errors="replace").strip()
+        raise NotOllama(
+            f"the answer to {path} is not what Ollama sends ({error}): {start!r}",
+            "Check the address and port; Ollama's own port is 11434.",
+        ) from error
