@@ -1,0 +1,65 @@
+"""Change points of a history: a report, not a gate."""
+
+import numpy as np
+import pytest
+
+from bench.analysis.change_points import MIN_POINTS, change_points
+
+
+def test_a_step_is_found_where_it_is():
+    rng = np.random.default_rng(1)
+    series = np.r_[rng.normal(60, 0.6, 15), rng.normal(54, 0.6, 15)]
+    (point,) = change_points(series)
+    assert point.index == 15
+    assert point.before == pytest.approx(60, rel=0.01)
+    assert point.change == pytest.approx(-0.10, abs=0.01)
+    assert point.p_value < 1e-6
+
+
+def test_two_steps():
+    rng = np.random.default_rng(2)
+    levels = np.repeat([100, 80, 95], 12)
+    assert [p.index for p in change_points(levels * np.exp(rng.normal(0, 0.01, 36)))] == [12, 24]
+
+
+def test_small_changes_are_ignored():
+    series = np.r_[np.tile([100.0, 100.1], 10), np.tile([98.0, 98.1], 10)]
+    assert change_points(series) == ()
+    assert len(change_points(series, min_change=0.01)) == 1
+
+
+def test_short_series_have_none():
+    series = np.r_[np.full(5, 100.0), np.full(4, 50.0)]
+    assert series.size < MIN_POINTS
+    assert change_points(series) == ()
+
+
+def test_no_spread():
+    assert change_points(np.full(20, 7.0)) == ()
+    (point,) = change_points(np.r_[np.full(10, 7.0), np.full(10, 6.0)])
+    assert point.index == 10
+    assert point.p_value < 1e-12
+
+
+def test_false_points_in_stable_series_are_rare():
+    rng = np.random.default_rng(3)
+    found = sum(bool(change_points(np.exp(rng.normal(0, 0.02, 30)))) for _ in range(300))
+    assert found / 300 <= 0.05
+
+
+def test_a_five_percent_drop_shows_after_a_few_runs():
+    rng = np.random.default_rng(4)
+
+    def seen(after: int) -> float:
+        hits = 0
+        for _ in range(150):
+            logs = np.r_[rng.normal(0, 0.02, 30), rng.normal(np.log(0.95), 0.02, after)]
+            hits += bool(change_points(np.exp(logs)))
+        return hits / 150
+
+    assert seen(5) >= 0.8 > seen(1)
+
+
+def test_refuses_values_without_a_log():
+    with pytest.raises(ValueError, match="above 0"):
+        change_points(np.zeros(12))

@@ -1,0 +1,90 @@
+"""Planning: noise from a pilot, pairs needed, change detectable."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.analysis.power import (
+    Noise,
+    detectable_change,
+    noise_of,
+    pairs_needed,
+    planned_pairs,
+)
+
+# Pairs for 80 % power at two-sided .05, by noise and change. The last column: Holm over 4 metrics.
+TABLE = [
+    (0.01, 0.02, 10, 0.02, 8, 11),
+    (0.01, 0.02, 10, 0.05, 4, 5),
+    (0.03, 0.04, 10, 0.02, 45, 64),
+    (0.03, 0.04, 10, 0.05, 10, 13),
+    (0.03, 0.04, 10, 0.10, 5, 6),
+    (0.03, 0.10, 30, 0.02, 52, 74),
+    (0.03, 0.10, 30, 0.05, 11, 15),
+    (0.03, 0.10, 30, 0.10, 5, 7),
+    (0.05, 0.30, 30, 0.05, 39, 55),
+    (0.05, 0.30, 30, 0.10, 12, 17),
+    (0.05, 0.30, 100, 0.02, 139, 197),
+    (0.05, 0.30, 100, 0.05, 25, 35),
+]
+
+
+@pytest.mark.parametrize(("sb", "sw", "n", "change", "one", "four"), TABLE)
+def test_pairs_for_known_noise(sb, sw, n, change, one, four):
+    sd = Noise(sb, sw, 6, n).pair_sd(n)
+    assert pairs_needed(sd, change) == one
+    assert pairs_needed(sd, change, metrics=4) == four
+
+
+def test_six_pairs_at_typical_noise_show_2_3_percent():
+    assert detectable_change(Noise(0.01, 0.02, 6, 15).pair_sd(15), 6) == pytest.approx(
+        0.023, abs=0.0005
+    )
+
+
+@given(st.floats(0.001, 0.3), st.floats(0.01, 0.3))
+def test_the_two_directions_agree(pair_sd, change):
+    pairs = pairs_needed(pair_sd, change)
+    assert pairs is not None
+    assert detectable_change(pair_sd, pairs) <= change + 1e-9
+    if pairs > 2:
+        assert detectable_change(pair_sd, pairs - 1) > change - 1e-9
+
+
+def test_not_by_repetition():
+    assert pairs_needed(3.0, 0.01) is None
+
+
+def test_at_least_six_pairs_are_planned():
+    assert planned_pairs(3) == 6
+    assert planned_pairs(9) == 9
+
+
+def test_noise_by_hand():
+    # Two blocks of two: means 0.1 and 0.3 apart by 0.2; within: +-0.05 around each.
+    blocks = [np.exp([0.05, 0.15]), np.exp([0.25, 0.35])]
+    noise = noise_of(blocks)
+    assert noise.within_block == pytest.approx(np.sqrt(0.005))
+    assert noise.between_blocks == pytest.approx(np.sqrt((0.04 - 0.005) / 2))
+    assert (noise.blocks, noise.requests_per_block) == (2, 2)
+
+
+def test_noise_is_recovered():
+    rng = np.random.default_rng(3)
+    blocks = [
+        np.exp(rng.normal(rng.normal(0, 0.03), 0.08, rng.integers(20, 60))) for _ in range(400)
+    ]
+    noise = noise_of([100 * b for b in blocks])
+    assert noise.between_blocks == pytest.approx(0.03, rel=0.15)
+    assert noise.within_block == pytest.approx(0.08, rel=0.05)
+
+
+def test_no_spread_between_blocks_is_zero_not_negative():
+    assert noise_of([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]).between_blocks == 0.0
+
+
+@pytest.mark.parametrize("blocks", [[[1.0, 2.0]], [[1.0, 2.0], []], [[1.0], [2.0]]])
+def test_too_little_for_a_noise(blocks):
+    with pytest.raises(ValueError, match="at least 2"):
+        noise_of(blocks)
