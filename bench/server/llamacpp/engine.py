@@ -1,0 +1,117 @@
+"""The engine itself: loads models into llama.cpp processes and runs jobs on them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from bench.errors import EngineError
+from bench.server.engine import EngineFailure, LoadOptions, Memory, ModelCard
+from bench.server.llamacpp.model_file import Say
+from bench.server.llamacpp.models import ServedModel, served_models
+from bench.server.llamacpp.process import EngineProcess
+from bench.server.llamacpp.runner import LlamaCppRunner
+from bench.server.llamacpp.threads import default_threads
+
+INSTALL = 'pip install "ollama-bench[demo]"'
+"""The command that brings this engine."""
+
+_DEFAULT_BATCH = 512
+_LOG_LOAD_DETAILS = 4  # from this verbosity on, llama.cpp logs the sizes of its buffers
+
+
+def installed() -> bool:
+    """Whether the packages of the extra `demo` are there; imports none of them."""
+    return all(importlib.util.find_spec(name) for name in ("xllamacpp", "gguf"))
+
+
+def create_engine(
+    models: Sequence[str] = (), threads: int | None = None, say: Say = lambda _: None
+) -> LlamaCppEngine:
+    """The engine for `--model` arguments, or with the demo model if there are none.
+
+    Blocks: it may fetch the demo model, and hashes the files of the models.
+
+    Args:
+        models: `PATH.gguf` or `NAME=PATH.gguf` each.
+        threads: to compute with, where a request does not say; None = `default_threads()`.
+        say: shows one line of progress.
+
+    Raises:
+        EngineError: the extra is missing, or a model is missing or bad.
+    """
+    if not installed():
+        raise EngineError("the llama.cpp engine is not installed", f"install it with: {INSTALL}")
+    return LlamaCppEngine(served_models(models, say), threads or default_threads())
+
+
+class LlamaCppEngine:
+    """llama.cpp behind the `Engine` protocol.
+
+    Args:
+        models: what it serves.
+        threads: to compute with, where a request does not say.
+    """
+
+    mark = "llama.cpp"
+    simulated = False
+
+    def __init__(self, models: Sequence[ServedModel], threads: int) -> None:
+        self._models = {model.card.name: model for model in models}
+        self._threads = threads
+        self._runners: set[LlamaCppRunner] = set()
+        self.name = f"llama.cpp (xllamacpp {importlib.metadata.version('xllamacpp')})"
+        self.device = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+    def cards(self) -> Sequence[ModelCard]:
+        """The models it can load."""
+        return [model.card for model in self._models.values()]
+
+    async def load(self, card: ModelCard, options: LoadOptions) -> LlamaCppRunner:
+        """Start a process with the model; see `Engine.load`."""
+        model = self._models.get(card.name)
+        if model is None:
+            raise EngineFailure(f"model '{card.name}' not found", 404)
+        key = secrets.token_hex(16)
+        process = await EngineProcess.start(self._settings(model, options, key))
+        memory = Memory(*process.buffers())
+        runner = LlamaCppRunner(process, key, memory, options.num_ctx)
+        self._runners = {r for r in self._runners if r.alive} | {runner}
+        return runner
+
+    async def aclose(self) -> None:
+        """End every process."""
+        runners, self._runners = self._runners, set()
+        await asyncio.gather(*(runner.unload() for runner in runners))
+
+    def _settings(self, model: ServedModel, options: LoadOptions, key: str) -> dict[str, Any]:
+        """llama.cpp's parameters; what is not here is llama.cpp's own default, as with Ollama."""
+        threads = options.num_thread or self._threads
+        batch = options.num_batch or _DEFAULT_BATCH
+        settings: dict[str, Any] = {
+            "model.path": str(model.path),
+            "n_ctx": options.num_ctx * options.parallel,
+            "n_parallel": options.parallel,
+            "n_batch": batch,
+            "n_ubatch": batch,
+            "n_gpu_layers": max(0, options.num_gpu or 0),
+            "cpuparams.n_threads": threads,
+            "cpuparams_batch.n_threads": threads,
+            "ctx_shift": options.shift,
+            "fit_params": False,
+            "port": 0,
+            "api_keys": [key],
+            "ui": False,
+            "verbosity": _LOG_LOAD_DETAILS,
+        }
+        if options.main_gpu is not None:
+            settings["main_gpu"] = options.main_gpu
+        if model.chat_template:
+            settings["chat_template"] = model.chat_template
+        if "embedding" in model.card.capabilities:
+            settings["embedding"] = True
+        return settings
