@@ -103,7 +103,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """`size` and `size_vram` of /api/ps, in bytes. Equal: all on the GPU; 0 VRAM: all on the CPU."""
+    """`size` and `size_vram` of /api/ps, in bytes. Equal: all on the GPU; 0 VRAM: on the CPU."""
 
     size: int
     size_vram: int
@@ -160,7 +160,8 @@ class Job:
 
     Attributes:
         id: unique in the server's life, for the truth log.
-        prompt: after truncation; `prompt.tokens` is what must be evaluated.
+        prompt: after truncation; `prompt.tokens` is what must be evaluated (`prompt.text` is not
+            cut, and serves for information only).
         options: every sampling option by Ollama's name with its effective value (defaults, model
             PARAMETERs and request merged, types checked): num_predict, seed, temperature, top_k,
             top_p, min_p, typical_p, repeat_last_n, repeat_penalty, presence_penalty,
@@ -267,7 +268,7 @@ class Runner(Protocol):
         ...
 
     def start(self, job: Job, sink: Sink) -> None:
-        """Begin a job now. Never blocks; output and failures go to the sink, never before return."""
+        """Begin a job now. Never blocks; output and failures go to the sink, after the return."""
         ...
 
     def cancel(self, job_id: int) -> None:
@@ -280,10 +281,6 @@ class Runner(Protocol):
         Raises:
             EngineFailure: the engine cannot embed with this model, or the input is too long.
         """
-        ...
-
-    async def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of some tokens (after truncation in the front)."""
         ...
 
     async def unload(self) -> None:
@@ -308,6 +305,10 @@ class Engine(Protocol):
 
     def cards(self) -> Sequence[ModelCard]:
         """The models it can load."""
+        ...
+
+    def fits(self, card: ModelCard, options: LoadOptions) -> bool:
+        """Whether it can be loaded beside what is loaded, without evicting anything."""
         ...
 
     async def load(self, card: ModelCard, options: LoadOptions) -> Runner:
