@@ -256,8 +256,11 @@ class Runner(Protocol):
     """One loaded model."""
 
     memory: Memory
-    alive: bool
-    """False once it has broken down: the front then loads afresh."""
+
+    @property
+    def alive(self) -> bool:
+        """False once it has broken down: the front then loads afresh."""
+        ...
 
     async def render(self, prompt: Prompt) -> Rendered:
         """Apply the template and tokenise.

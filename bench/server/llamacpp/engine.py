@@ -9,8 +9,11 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+import psutil
+
 from bench.errors import EngineError
 from bench.server.engine import EngineFailure, LoadOptions, Memory, ModelCard
+from bench.server.llamacpp.memory import needed_bytes
 from bench.server.llamacpp.model_file import Say
 from bench.server.llamacpp.models import ServedModel, served_models
 from bench.server.llamacpp.process import EngineProcess
@@ -70,6 +73,10 @@ class LlamaCppEngine:
     def cards(self) -> Sequence[ModelCard]:
         """The models it can load."""
         return [model.card for model in self._models.values()]
+
+    def fits(self, card: ModelCard, options: LoadOptions) -> bool:
+        """Whether the machine has that much memory to spare."""
+        return needed_bytes(card, options) <= psutil.virtual_memory().available
 
     async def load(self, card: ModelCard, options: LoadOptions) -> LlamaCppRunner:
         """Start a process with the model; see `Engine.load`."""

@@ -72,7 +72,7 @@ class LlamaCppRunner:
             raise EngineFailure("this engine cannot apply a template given with the request", 400)
         text = prompt.raw if prompt.raw is not None else await self._apply_template(prompt)
         if prompt.context:
-            text = await self.detokenize(prompt.context) + text
+            text = await self._text_of(prompt.context) + text
         body = {"content": text, "add_special": True, "parse_special": True}
         return Rendered(text, (await self._post("/tokenize", body))["tokens"])
 
@@ -82,8 +82,7 @@ class LlamaCppRunner:
             body["chat_template_kwargs"] = {"enable_thinking": bool(prompt.think)}
         return str((await self._post("/apply-template", body))["prompt"])
 
-    async def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of some tokens."""
+    async def _text_of(self, tokens: Sequence[int]) -> str:
         return str((await self._post("/detokenize", {"tokens": list(tokens)}))["content"])
 
     async def embed(self, text: str) -> Embedding:
