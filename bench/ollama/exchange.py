@@ -56,6 +56,7 @@ class Call:
         stream: whether the body asks for a stream.
         keep_text: keep the output's text in the reply (off the timed path it costs memory only).
         connect_s, first_byte_s, idle_s: time-outs in seconds.
+        method: of HTTP.
     """
 
     path: str
@@ -65,6 +66,10 @@ class Call:
     connect_s: float = 10.0
     first_byte_s: float = 600.0
     idle_s: float = 120.0
+    method: str = "POST"
+
+
+_NO_TIMINGS = ServerTimings()
 
 
 @dataclass(slots=True)
@@ -100,7 +105,7 @@ class Reply:
     coalesced: int = 0
     user_stamps: int = 0
     done_reason: str | None = None
-    server: ServerTimings = field(default_factory=ServerTimings)
+    server: ServerTimings = _NO_TIMINGS
     created_at_first: str = ""
     created_at_last: str = ""
     remote_model: str = ""
@@ -112,11 +117,34 @@ class Reply:
     thinking: str | None = None
 
 
+@dataclass(slots=True)
+class WireCounters:
+    """What a transport counts about its own stamps, over all its calls.
+
+    Attributes:
+        reads: how often bytes were read from a socket.
+        coalesced: body lines that shared a read with an earlier line, so share its stamp.
+        user_stamps: reads that had to be stamped in user space though the kernel was asked.
+        clock_steps: times the wall clock was set while kernel stamps were being converted.
+        connections: connections opened.
+        stale: idle connections the server had closed, found before or while using them.
+    """
+
+    reads: int = 0
+    coalesced: int = 0
+    user_stamps: int = 0
+    clock_steps: int = 0
+    connections: int = 0
+    stale: int = 0
+
+
 class Transport(Protocol):
     """Puts calls on the wire of one target."""
 
     name: str
     """`kernel`, `user`, `httpx` or `fake`."""
+
+    counters: WireCounters
 
     async def open(self, connections: int) -> None:
         """Open connections beforehand, so that none is opened on the timed path.

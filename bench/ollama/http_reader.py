@@ -1,0 +1,147 @@
+"""Reads the HTTP/1.x responses of one connection, by llhttp (`httptools`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httptools
+
+from bench.ollama.exchange import Outcome
+from bench.ollama.reply_reader import LIMITS, Limits, ReplyReader
+
+_NO_BODY = frozenset({204, 304})
+
+
+class HttpReader:
+    """Feeds the body of each response to the `ReplyReader` of its call.
+
+    Attributes:
+        ended: the response has ended, and properly.
+        reusable: the connection may carry another request after this response.
+        begun: at least one byte of the response has come.
+    """
+
+    __slots__ = (
+        "_encoding",
+        "_head_bytes",
+        "_in_head",
+        "_limits",
+        "_location",
+        "_parser",
+        "_reader",
+        "_sized",
+        "begun",
+        "ended",
+        "reusable",
+    )
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self._limits = limits
+        self._reader: ReplyReader | None = None
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._reset()
+
+    def start(self, reader: ReplyReader) -> None:
+        """Expect a response, for this reader."""
+        self._reader = reader
+        self._reset()
+
+    def _reset(self) -> None:
+        self.begun = False
+        self.ended = False
+        self.reusable = False
+        self._in_head = True
+        self._head_bytes = 0
+        self._sized = False
+        self._encoding = ""
+        self._location = ""
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Bytes as they came in one read, while a response is expected.
+
+        Trouble becomes a verdict of the reader; look at `ended` and at `reader.broken`.
+        """
+        reader = self._reader
+        assert reader is not None
+        self.begun = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            reader.refuse("the server wants to switch protocols")
+        except httptools.HttpParserCallbackError as e:
+            raise (e.__context__ or e) from None
+        except httptools.HttpParserError as e:
+            if self.ended:
+                # What follows the response is rubbish, but the response is whole.
+                self.reusable = False
+            else:
+                reader.refuse(f"the response is not HTTP: {e}")
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.head_bytes:
+                reader.refuse(f"the head is longer than {self._limits.head_bytes} bytes")
+
+    def eof(self) -> tuple[Outcome, str]:
+        """The server closed the connection before `ended`: what that means for the call.
+
+        A body without length and without chunks ends with the connection; that is proper.
+        """
+        reader = self._reader
+        assert reader is not None
+        if not self.begun:
+            return Outcome.DISCONNECTED, "the server closed the connection without a response"
+        if self._in_head:
+            return Outcome.DISCONNECTED, "the server closed the connection within the head"
+        if self._sized:
+            return Outcome.DISCONNECTED, "the connection broke in mid-reply"
+        self.ended = True
+        reader.end_of_body()
+        return Outcome.OK, ""
+
+    def close(self) -> None:
+        """Let go of the parser, which refers back to this object."""
+        self._parser = None
+        self._reader = None
+
+    # --- called by the parser -------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A response begins; a second one was never asked for."""
+        if self.ended:
+            self.reusable = False
+            self._reader = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        key = name.lower()
+        if key == b"content-encoding":
+            self._encoding = value.decode("latin-1")
+        elif key == b"location":
+            self._location = value.decode("latin-1")
+        elif key in (b"content-length", b"transfer-encoding"):
+            self._sized = True
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; one of status 1xx announces another."""
+        if self._reader is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._sized, self._encoding, self._location = False, "", ""
+        else:
+            self._in_head = False
+            self._sized = self._sized or status in _NO_BODY
+            self._reader.head(status, self._encoding, self._location)
+
+    def on_body(self, data: bytes) -> None:
+        """Body bytes without the chunked coding."""
+        if self._reader is not None:
+            self._reader.feed(data)
+
+    def on_message_complete(self) -> None:
+        """The response has ended; after one of status 1xx the real one follows."""
+        if self._in_head or self._reader is None:
+            return
+        self.ended = True
+        self.reusable = self._parser.should_keep_alive()
+        self._reader.end_of_body()

@@ -1,0 +1,93 @@
+"""Tells thinking from answer where a model writes `<think>...</think>` into its content.
+
+Ollama separates the two itself for models whose template it knows; for the others, and in raw mode,
+the tags arrive as text. The rules are those of Ollama's own parser (`thinking/parser.go`): the
+opening tag counts only at the very start; white space before it, and after the closing tag, belongs
+to neither side.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+OPEN, CLOSE = "<think>", "</think>"
+
+
+class _State(Enum):
+    UNDECIDED = auto()
+    THINKING = auto()
+    AFTER_TAG = auto()
+    ANSWER = auto()
+
+
+class ThinkTags:
+    """Splits content that comes in pieces; a tag may be cut anywhere.
+
+    Attributes:
+        tagged: an opening tag was found.
+        plain: nothing more to look for: all further content is answer.
+    """
+
+    __slots__ = ("_held", "_state", "plain", "tagged")
+
+    def __init__(self) -> None:
+        self._state = _State.UNDECIDED
+        self._held = ""
+        self.tagged = False
+        self.plain = False
+
+    @property
+    def undecided(self) -> bool:
+        """Whether what came so far could still become an opening tag."""
+        return self._state is _State.UNDECIDED
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """The thinking and the answer that this piece completes; held-back text comes later."""
+        text = self._held + text
+        self._held = ""
+        thinking = ""
+        if self._state is _State.UNDECIDED:
+            start = text.lstrip()
+            if not start.startswith(OPEN):
+                if OPEN.startswith(start):
+                    self._held = text
+                    return "", ""
+                return "", self._answer(text)
+            text = start[len(OPEN) :]
+            self._state = _State.THINKING
+            self.tagged = True
+        if self._state is _State.THINKING:
+            thinking, closed, text = text.partition(CLOSE)
+            if not closed:
+                return self._hold_back(thinking), ""
+            self._state = _State.AFTER_TAG
+        if self._state is _State.AFTER_TAG:
+            text = text.lstrip()
+            return thinking, self._answer(text) if text else ""
+        return thinking, text
+
+    def end(self) -> tuple[str, str]:
+        """What was held back when the content ended."""
+        held, self._held = self._held, ""
+        return (held, "") if self._state is _State.THINKING else ("", held)
+
+    def _answer(self, text: str) -> str:
+        self._state = _State.ANSWER
+        self.plain = True
+        return text
+
+    def _hold_back(self, thinking: str) -> str:
+        """Keep back what may be the start of the closing tag."""
+        for n in range(min(len(CLOSE) - 1, len(thinking)), 0, -1):
+            if thinking.endswith(CLOSE[:n]):
+                self._held = thinking[-n:]
+                return thinking[:-n]
+        return thinking
+
+
+def split_think_tags(text: str) -> tuple[str, str]:
+    """The thinking and the answer of a whole content."""
+    tags = ThinkTags()
+    thinking, answer = tags.feed(text)
+    more_thinking, more_answer = tags.end()
+    return thinking + more_thinking, answer + more_answer

@@ -1,0 +1,48 @@
+"""Ways to put calls on the wire, and the choice between them.
+
+`kernel` where it can be: its stamps do not depend on what this process is doing. `user` for https,
+Unix sockets and other systems. `httpx` where a proxy stands between. `fake` for tests, in memory.
+"""
+
+from __future__ import annotations
+
+from bench.errors import UsageError
+from bench.ollama.address import Address
+from bench.ollama.exchange import Transport
+from bench.ollama.transports.kernel import KernelTransport
+from bench.ollama.transports.stamps import why_no_kernel_stamps
+from bench.ollama.transports.user import UserTransport
+
+__all__ = ["TRANSPORTS", "KernelTransport", "UserTransport", "choose_transport"]
+
+TRANSPORTS = ("kernel", "user", "httpx")
+"""Names that a user may force."""
+
+
+def choose_transport(address: Address, forced: str | None = None) -> tuple[Transport, str]:
+    """The best transport for an address, and why it is that one.
+
+    Args:
+        address: of the target.
+        forced: a name of `TRANSPORTS` to use whatever is best.
+
+    Raises:
+        UsageError: the forced one is unknown or cannot reach this address.
+    """
+    if forced is not None:
+        return _named(forced, address), "asked for"
+    if address.unix_socket:
+        return UserTransport(address), "a Unix socket: the kernel stamps TCP only"
+    if address.scheme == "https":
+        return UserTransport(address), "https: the kernel cannot stamp inside the encryption"
+    if why := why_no_kernel_stamps():
+        return UserTransport(address), why
+    return KernelTransport(address), "plain http on Linux: the kernel stamps what arrives"
+
+
+def _named(name: str, address: Address) -> Transport:
+    if name == "kernel":
+        return KernelTransport(address)
+    if name == "user":
+        return UserTransport(address)
+    raise UsageError(f"there is no transport {name!r}", f"choose one of {', '.join(TRANSPORTS)}")

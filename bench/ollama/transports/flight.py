@@ -1,0 +1,172 @@
+"""One call under way, and the future that stands for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from bench.clock import NS
+from bench.ollama.exchange import Call, Outcome, Reply, WireCounters
+from bench.ollama.reply_reader import LIMITS, Limits, ReplyReader
+
+
+class Carrier(Protocol):
+    """What a call travels on: a connection, or a task that is opening one."""
+
+    def abort(self) -> None:
+        """Let go of the socket at once, without calling back."""
+        ...
+
+
+class PendingReply(asyncio.Future[Reply]):
+    """The future of a call. Cancelling it ends the call and closes its connection at once."""
+
+    flight: Flight | None = None
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """End the call, then be cancelled as any future."""
+        if self.flight is not None:
+            self.flight.abandon()
+        return super().cancel(msg)
+
+
+class Flight:
+    """One call from `send` to its end.
+
+    Attributes:
+        call: what was asked.
+        reader: fills the reply.
+        future: what the caller waits for.
+        carrier: what to abort if the call is to end now; None once it has ended.
+        last_ns: when something last happened: it was sent, or bytes came.
+        patience_ns: how long nothing may happen after that.
+    """
+
+    __slots__ = ("_home", "call", "carrier", "future", "last_ns", "patience_ns", "reader")
+
+    def __init__(self, call: Call, future: PendingReply, home: FlightBook) -> None:
+        self.call = call
+        self.reader = ReplyReader(call, home.limits)
+        self.future = future
+        self.carrier: Carrier | None = None
+        self.last_ns = 0
+        self.patience_ns = 0
+        self._home = home
+        future.flight = self
+
+    def sent(self, now_ns: int) -> None:
+        """The request goes out now."""
+        self.reader.reply.sent_ns = self.last_ns = now_ns
+        self.patience_ns = int(self.call.first_byte_s * NS)
+        self._home.watch(now_ns + self.patience_ns)
+
+    def answered(self, now_ns: int) -> None:
+        """The first byte has come: from now on the idle time-out counts."""
+        self.patience_ns = int(self.call.idle_s * NS)
+        self._home.watch(now_ns + self.patience_ns)
+
+    def end(self, outcome: Outcome, error: str, end_ns: int) -> None:
+        """The call is over; its carrier has seen to itself."""
+        future = self.future
+        if future.flight is not self:
+            return
+        future.flight = None
+        self.carrier = None
+        self._home.remove(self)
+        reply = self.reader.finish(outcome, error, end_ns)
+        if not future.done():
+            future.set_result(reply)
+
+    def timeout_text(self) -> str:
+        """Which time-out it was."""
+        if self.reader.reply.headers_ns is None:
+            return f"no response within {self.call.first_byte_s:g} s of the request"
+        return f"nothing came for {self.call.idle_s:g} s in mid-reply"
+
+    def stop(self, outcome: Outcome, error: str, end_ns: int) -> None:
+        """End the call from this side: its connection is closed."""
+        carrier, self.carrier = self.carrier, None
+        if carrier is not None:
+            carrier.abort()
+        self.end(outcome, error, end_ns)
+
+    def abandon(self) -> None:
+        """Nobody waits for the reply any more: close the connection and forget the call."""
+        carrier, self.carrier = self.carrier, None
+        if carrier is not None:
+            carrier.abort()
+        self.future.flight = None
+        self._home.remove(self)
+
+
+class FlightBook:
+    """The calls under way, and one timer for all their time-outs.
+
+    The timer rings when the earliest of them could be due, which with usual time-outs is about
+    never, so that a chunk costs no timer operation.
+
+    Args:
+        counters: where what the replies counted is added up.
+        now_ns: tells the time.
+        limits: of what a server may send.
+    """
+
+    def __init__(
+        self,
+        counters: WireCounters,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.now_ns = now_ns
+        self.limits = limits
+        self._counters = counters
+        self._flights: set[Flight] = set()
+        self._due_ns = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def open(self, call: Call) -> Flight:
+        """A new call."""
+        flight = Flight(call, PendingReply(), self)
+        self._flights.add(flight)
+        return flight
+
+    def remove(self, flight: Flight) -> None:
+        """The call is over."""
+        self._flights.discard(flight)
+        self._counters.coalesced += flight.reader.reply.coalesced
+
+    def stop_all(self) -> None:
+        """End every call as cancelled."""
+        for flight in list(self._flights):
+            flight.stop(Outcome.CANCELLED, "the transport was closed", self.now_ns())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def watch(self, due_ns: int) -> None:
+        """See to it that the timer rings by then."""
+        if self._timer is not None:
+            if self._due_ns <= due_ns:
+                return
+            self._timer.cancel()
+        self._due_ns = due_ns
+        delay_s = max(0.0, (due_ns - self.now_ns()) / NS)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._ring)
+
+    def _ring(self) -> None:
+        """End the calls that are overdue; set the timer for the next that could be."""
+        self._timer = None
+        now_ns = self.now_ns()
+        next_ns: int | None = None
+        for flight in list(self._flights):
+            if not flight.patience_ns:
+                continue
+            due_ns = flight.last_ns + flight.patience_ns
+            if due_ns <= now_ns:
+                flight.stop(Outcome.TIMEOUT, flight.timeout_text(), now_ns)
+            elif next_ns is None or due_ns < next_ns:
+                next_ns = due_ns
+        if next_ns is not None:
+            self.watch(next_ns)

@@ -1,0 +1,178 @@
+"""Kernel-stamped transport: Linux, plain http. See performance notes in `stamps.py`.
+
+Limits, all counted: lines that one read returns share one stamp (`coalesced`); a read without a
+stamp, and the end of the stream, are stamped in user space (`user_stamps`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any
+
+from bench.errors import UsageError
+from bench.ollama.address import Address
+from bench.ollama.reply_reader import LIMITS, Limits
+from bench.ollama.transports.flight import Flight
+from bench.ollama.transports.sockets import READ_BYTES, Connection, SocketTransport
+from bench.ollama.transports.stamps import (
+    ANCILLARY_BYTES,
+    FUTURE_NS,
+    SO_TIMESTAMPNS,
+    KernelStamps,
+    why_no_kernel_stamps,
+)
+
+# Reads are parsed before the next one, so all connections share one buffer.
+_buffer = bytearray(READ_BYTES)
+_view = memoryview(_buffer)
+_buffers = [_buffer]
+
+
+class KernelConnection(Connection):
+    """A non-blocking TCP socket, read when the loop says so."""
+
+    __slots__ = ("_fd", "_loop", "_rest", "_sock", "_stamps")
+
+    def __init__(self, home: KernelTransport, sock: socket.socket) -> None:
+        super().__init__(home)
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._stamps = home.stamps
+        self._rest: memoryview | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            n, ancillary, _, _ = self._sock.recvmsg_into(_buffers, ANCILLARY_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as e:
+            self.lost(e, time.monotonic_ns())
+            return
+        now_ns = time.monotonic_ns()
+        counters = self._home.counters
+        counters.reads += 1
+        stamp = self._stamps.monotonic_ns(ancillary[0][2], now_ns) if ancillary else 0
+        flight = self.flight
+        if flight is not None and stamp <= flight.last_ns:
+            stamp = self._doubtful(flight, stamp, now_ns)
+        if n:
+            self.received(_view[:n], stamp)
+        else:
+            self.lost(None, stamp or now_ns)
+
+    def _doubtful(self, flight: Flight, stamp: int, now_ns: int) -> int:
+        """A stamp that is missing, or that lies before what happened last."""
+        if stamp and flight.reader.reply.headers_ns is not None:
+            # The last one was late (taken here), or both reads were of one packet.
+            if flight.last_ns - stamp > FUTURE_NS:
+                self._count_user_stamp(flight)
+            return flight.last_ns
+        self._count_user_stamp(flight)
+        return now_ns
+
+    def _count_user_stamp(self, flight: Flight) -> None:
+        flight.reader.reply.user_stamps += 1
+        self._home.counters.user_stamps += 1
+
+    def write(self, data: bytes) -> None:
+        """Send what fits; the rest follows as the socket takes it."""
+        try:
+            n = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            n = 0
+        self.sent_bytes += n
+        if n < len(data):
+            self._rest = memoryview(data)[n:]
+            self._loop.add_writer(self._fd, self._writable)
+
+    def _writable(self) -> None:
+        assert self._rest is not None
+        try:
+            n = self._sock.send(self._rest)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            # What the server had to say before it closed is read first; reading tells the rest.
+            n = len(self._rest)
+        self.sent_bytes += n
+        self._rest = self._rest[n:] if n < len(self._rest) else None
+        if self._rest is None:
+            self._loop.remove_writer(self._fd)
+
+    def unsent(self) -> bool:
+        """Whether part of the request is still to be sent."""
+        return self._rest is not None
+
+    def shut(self) -> None:
+        """Close the socket at once."""
+        self._loop.remove_reader(self._fd)
+        if self._rest is not None:
+            self._rest = None
+            self._loop.remove_writer(self._fd)
+        self._sock.close()
+
+    def tcp_info(self) -> bytes:
+        """The kernel's TCP_INFO."""
+        try:
+            return self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        except OSError:
+            return b""
+
+
+class KernelTransport(SocketTransport):
+    """Sockets of our own, stamped by the kernel.
+
+    Raises:
+        UsageError: the address is not plain http over TCP, or the kernel does not stamp.
+    """
+
+    name = "kernel"
+
+    def __init__(self, address: Address, limits: Limits = LIMITS) -> None:
+        super().__init__(address, limits)
+        if address.scheme != "http" or address.unix_socket:
+            raise UsageError("the kernel transport speaks plain http over TCP only", _ADVICE)
+        if why := why_no_kernel_stamps():
+            raise UsageError(f"the kernel transport cannot be used: {why}", _ADVICE)
+        self.stamps = KernelStamps(self.counters)
+        self._peers: list[tuple[Any, ...]] = []
+
+    async def connect(self) -> Connection:
+        """Open one connection, to the first address of the host that answers."""
+        loop = asyncio.get_running_loop()
+        if not self._peers:
+            self._peers = await loop.getaddrinfo(
+                self.address.host, self.address.port, type=socket.SOCK_STREAM
+            )
+        error: OSError | None = None
+        for peer in list(self._peers):
+            family, kind, protocol, _, sockaddr = peer
+            sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+                await loop.sock_connect(sock, sockaddr)
+            except OSError as e:
+                sock.close()
+                error = error or e
+                continue
+            except BaseException:
+                sock.close()
+                raise
+            # The one that answers is tried first, and alone, from now on.
+            self._peers = [peer]
+            return KernelConnection(self, sock)
+        assert error is not None
+        raise error
+
+    async def aclose(self) -> None:
+        """Close every connection at once."""
+        await super().aclose()
+        self.stamps.close()
+
+
+_ADVICE = "leave --transport out: a fitting one is chosen"
