@@ -38,12 +38,15 @@ class Arrivals:
         kind: `constant`, `poisson`, `gamma` (squared coefficient of variation = `burstiness`), or
             `trace` (times read from `trace_file`).
         burstiness: for `gamma` only: 1 is Poisson, above is burstier, below is smoother.
+        times_s: for `trace` only: the arrivals as they stand in the file, in seconds.
+        time_scale: for `trace` only: the times are multiplied by this.
     """
 
     kind: Literal["constant", "poisson", "gamma", "trace"] = "poisson"
     burstiness: float = 1.0
     trace_file: str = ""
     time_scale: float = 1.0
+    times_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +92,15 @@ class SyntheticPrompts:
 class PromptSpec:
     """Where the prompts of a case come from.
 
-    Exactly one of `inline` (texts), `file` (records already read from it) and `synthetic` is set.
+    Exactly one of `inline` (texts), `file` (key of `Plan.prompt_files`) and `synthetic` is set.
 
     Attributes:
-        records: for `file`: one dict a prompt, with the keys `prompt` (str) and optionally
-            `system` (str) and `output_tokens` (int).
         cache: `bust` = a unique nonce first in the first text the template renders; `warm` = no
-            nonce.
+            nonce, and synthetic prompts share one text.
     """
 
     inline: tuple[str, ...] = ()
     file: str = ""
-    records: tuple[dict[str, Any], ...] = ()
     synthetic: SyntheticPrompts | None = None
     cache: Literal["bust", "warm"] = "bust"
 
@@ -196,7 +196,11 @@ class Plan:
         source: path or name the scenario came from.
         salt: makes the cache-busting nonces of this run differ from those of any other run.
         thresholds: as written, e.g. "ttft_s.p95 <= 2".
-        primary: ids of the metrics that gate a comparison.
+        primary: metrics that gate a comparison, e.g. "decode_tok_per_s", "ttft_s.p50".
+        prompt_files: the prompts read from files, by the name that `PromptSpec.file` has: one dict
+            a prompt, with the keys `prompt` (str) and optionally `system` (str) and
+            `output_tokens` (int).
+        scenario_b: for `ab`: the resolved scenario of side b, `scenario` being that of side a.
     """
 
     name: str
@@ -211,6 +215,8 @@ class Plan:
     salt: int
     thresholds: tuple[str, ...] = ()
     primary: tuple[str, ...] = ("decode_tok_per_s", "ttft_s.p50")
+    prompt_files: dict[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
+    scenario_b: dict[str, Any] | None = None
 
     def case(self, case_id: str) -> Case:
         """The case with this id.

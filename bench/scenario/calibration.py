@@ -1,0 +1,59 @@
+"""How many tokens a text will be, learnt from what the server counted in a few requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+DEFAULT_OVERHEAD = {"chat": 35.0, "generate": 35.0, "raw": 12.0}
+"""Tokens of template and nonce when nothing was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRates:
+    """Prompt tokens of one model and language: `overhead_tokens + tokens_per_unit * units`.
+
+    Attributes:
+        tokens_per_unit: tokens per unit of text (see `bench.scenario.corpus`).
+        overhead_tokens: of the template, the system prompt and the nonce.
+        measured: False = a guess, because nothing was measured.
+    """
+
+    model: str
+    language: str
+    tokens_per_unit: float = 1.0
+    overhead_tokens: float = 35.0
+    measured: bool = False
+
+    def units(self, tokens: float) -> float:
+        """How many units of text make a prompt of so many tokens."""
+        return max(0.0, (tokens - self.overhead_tokens) / self.tokens_per_unit)
+
+    def tokens(self, units: float) -> float:
+        """How many tokens a prompt with so many units of text has."""
+        return self.overhead_tokens + self.tokens_per_unit * units
+
+
+def fit_calibration(
+    lengths: Sequence[float], counts: Sequence[int], *, model: str = "", language: str = "en"
+) -> TokenRates:
+    """Least squares line through units of text and the `prompt_eval_count` they gave.
+
+    Args:
+        lengths: units of each calibration prompt.
+        counts: the server's `prompt_eval_count` of each.
+        model: name of the model, kept with the result.
+        language: of the prompts, kept with the result.
+
+    Raises:
+        ValueError: fewer than two different lengths, or counts that do not grow with them.
+    """
+    x, y = np.asarray(lengths, float), np.asarray(counts, float)
+    if len(x) != len(y) or len(x) < 2 or np.ptp(x) == 0:
+        raise ValueError("calibration needs prompts of at least two different lengths")
+    slope, intercept = np.polyfit(x, y, 1)
+    if slope <= 0:
+        raise ValueError("the server's prompt_eval_count does not grow with the prompt")
+    return TokenRates(model, language, float(slope), float(intercept), measured=True)

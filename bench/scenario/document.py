@@ -1,0 +1,136 @@
+"""A YAML file as plain data, with the line of every key: what loading works on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+from bench.errors import Problem, ScenarioError
+
+Path_ = tuple[str | int, ...]
+"""Where something is in the data: keys and list indices."""
+
+MAX_BYTES = 1_000_000
+"""A scenario is written by hand; a larger file is some other file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A scenario file as it was read.
+
+    Attributes:
+        file: how messages name it.
+        data: plain dicts, lists and scalars.
+        lines: 1-based line of every key and list item.
+    """
+
+    file: str
+    data: dict[str, Any]
+    lines: dict[Path_, int] = field(default_factory=dict)
+
+    def line(self, path: Path_) -> int:
+        """The line of this key, or of the nearest thing above it that has one; 0 if none."""
+        while path:
+            if path in self.lines:
+                return self.lines[path]
+            path = path[:-1]
+        return self.lines.get((), 0)
+
+
+def read_document(path: Path, file: str) -> Document:
+    """Reads a scenario file.
+
+    Args:
+        path: of the file.
+        file: how messages name it.
+
+    Raises:
+        ScenarioError: it cannot be read, or is not a YAML mapping.
+    """
+    try:
+        raw = path.read_bytes()
+    except IsADirectoryError:
+        raise ScenarioError(file, [Problem("", "is a folder, not a scenario file")]) from None
+    except OSError as error:
+        raise ScenarioError(file, [Problem("", f"cannot be read: {error.strerror}")]) from None
+    if len(raw) > MAX_BYTES:
+        raise ScenarioError(file, [Problem("", f"is no scenario: {len(raw):,} bytes long")])
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ScenarioError(file, [Problem("", "is not a text file in UTF-8")]) from None
+    return parse_document(text, file)
+
+
+def parse_document(text: str, file: str) -> Document:
+    """Reads the text of a scenario file.
+
+    Raises:
+        ScenarioError: it is not a YAML mapping.
+    """
+    try:
+        data = YAML(typ="safe", pure=True).load(text)
+        root = YAML(typ="safe", pure=True).compose(text)
+    except DuplicateKeyError as error:
+        raise ScenarioError(file, [_duplicate(error)]) from None
+    except MarkedYAMLError as error:
+        raise ScenarioError(file, [_marked(error)]) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ScenarioError(file, [Problem("", f"is not YAML: {first}")]) from None
+    if data is None:
+        raise ScenarioError(file, [Problem("", "is empty: a scenario has at least a load")])
+    if not isinstance(data, dict):
+        what = "a list" if isinstance(data, list) else "a single value"
+        message = f"holds {what}, not keys with values such as `models: [llama3.2]`"
+        raise ScenarioError(file, [Problem("", message)])
+    lines: dict[Path_, int] = {}
+    _note_lines(root, (), lines)
+    return Document(file, data, lines)
+
+
+def parse_value(text: str) -> Any:
+    """A YAML value as it is written on the command line.
+
+    Raises:
+        ValueError: not YAML.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError) as error:
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ValueError(f"not a YAML value: {problem}") from None
+
+
+def _note_lines(node: Node, path: Path_, lines: dict[Path_, int]) -> None:
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            below = (*path, str(key.value))
+            lines[below] = key.start_mark.line + 1
+            _note_lines(value, below, lines)
+    elif isinstance(node, SequenceNode):
+        for index, item in enumerate(node.value):
+            below = (*path, index)
+            lines[below] = item.start_mark.line + 1
+            _note_lines(item, below, lines)
+
+
+def _duplicate(error: DuplicateKeyError) -> Problem:
+    line = error.problem_mark.line + 1 if error.problem_mark else 0
+    found = re.search(r'found duplicate key "([^"]*)"', str(error.problem))
+    return Problem(found.group(1) if found else "", "this key is there twice", line=line)
+
+
+def _marked(error: MarkedYAMLError) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 0
+    what = error.problem or error.context or "cannot be understood"
+    hint = "; indent with spaces" if "\\t" in what else ""
+    return Problem("", f"is not YAML: {what}{hint}", line=line)

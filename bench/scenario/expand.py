@@ -1,0 +1,175 @@
+"""From a scenario to a plan: its cases, and the blocks in the order they will be run."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.errors import Problem, ScenarioError, UsageError
+from bench.scenario.cases import case_models, case_targets, make_cases
+from bench.scenario.matrix import dump
+from bench.scenario.order import interleaved, paired
+from bench.scenario.plan import Case, Plan, Target
+from bench.scenario.promptfile import read_prompt_file
+from bench.scenario.schema import Scenario
+
+MAX_BLOCKS = 10_000
+MAX_REQUESTS = 5_000_000
+DEFAULT_PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
+
+
+def build_plan(
+    scenario: Scenario,
+    *,
+    models: Sequence[str] = (),
+    hosts: Sequence[str] = (),
+    seed: int | None = None,
+    salt: int | None = None,
+) -> Plan:
+    """The plan of a scenario.
+
+    Args:
+        scenario: as loaded.
+        models: take the place of the scenario's models, if any are given.
+        hosts: addresses; take the place of the scenario's targets, if any are given.
+        seed: takes the place of the scenario's seed.
+        salt: takes the place of the scenario's salt; drawn at random if there is neither.
+
+    Raises:
+        ScenarioError: it expands into something that cannot be meant.
+        UsageError: no model is known, or an address is none.
+    """
+    targets = case_targets(scenario, hosts)
+    cases = make_cases(scenario, case_models(scenario, models), targets)
+    seed = scenario.seed if seed is None else seed
+    _check_size(scenario, cases, scenario.blocks)
+    return Plan(
+        name=scenario.name,
+        description=scenario.description.strip(),
+        tags=tuple(scenario.tags),
+        source=scenario.source,
+        scenario=dump(scenario),
+        targets=targets,
+        cases=cases,
+        blocks=interleaved(cases, scenario.blocks, seed),
+        seed=seed,
+        salt=_salt(scenario, salt),
+        thresholds=tuple(scenario.thresholds),
+        primary=tuple(scenario.primary or DEFAULT_PRIMARY),
+        prompt_files=_prompt_files(scenario),
+    )
+
+
+def build_ab_plan(
+    scenario_a: Scenario,
+    scenario_b: Scenario,
+    pairs: int,
+    *,
+    models_a: Sequence[str] = (),
+    models_b: Sequence[str] = (),
+    hosts_a: Sequence[str] = (),
+    hosts_b: Sequence[str] = (),
+    seed: int | None = None,
+    salt: int | None = None,
+) -> Plan:
+    """The plan of a comparison in interleaved pairs of blocks, in the order A B, B A, A B, ...
+
+    Case n of side a is compared with case n of side b. Both blocks of a pair have the same seed,
+    so the same prompts, but different nonces. `Block.pair` counts the pairs of the whole plan;
+    the case ids begin with "a: " and "b: ".
+
+    Args:
+        scenario_a: side a.
+        scenario_b: side b.
+        pairs: pairs per case.
+        models_a: take the place of the models of side a, if any are given.
+        models_b: likewise for side b.
+        hosts_a: take the place of the targets of side a, if any are given.
+        hosts_b: likewise for side b.
+        seed: as for `build_plan`.
+        salt: as for `build_plan`.
+
+    Raises:
+        ScenarioError: one of the two expands into something that cannot be meant.
+        UsageError: the sides do not have the same number of cases, or no model is known.
+    """
+    targets_a, targets_b = case_targets(scenario_a, hosts_a), case_targets(scenario_b, hosts_b)
+    targets_b, rename = _joined(targets_a, targets_b)
+    cases_a = make_cases(scenario_a, case_models(scenario_a, models_a), targets_a)
+    cases_b = make_cases(
+        scenario_b, case_models(scenario_b, models_b), case_targets(scenario_b, hosts_b)
+    )
+    cases_b = tuple(replace(c, target=rename[c.target]) for c in cases_b)
+    if len(cases_a) != len(cases_b):
+        raise UsageError(
+            f"side a has {len(cases_a)} cases and side b {len(cases_b)}: they cannot be paired",
+            "let both sides differ in single values, not in the length of a list",
+        )
+    sides = [(_sided(a, "a"), _sided(b, "b")) for a, b in zip(cases_a, cases_b, strict=True)]
+    cases = tuple(case for pair in sides for case in pair)
+    _check_size(scenario_a, cases, pairs)
+    seed = scenario_a.seed if seed is None else seed
+    return Plan(
+        name=scenario_a.name,
+        description=scenario_a.description.strip(),
+        tags=tuple(scenario_a.tags),
+        source=scenario_a.source,
+        scenario=dump(scenario_a),
+        targets=(*targets_a, *targets_b),
+        cases=cases,
+        blocks=paired(sides, pairs, seed),
+        seed=seed,
+        salt=_salt(scenario_a, salt),
+        thresholds=tuple(scenario_a.thresholds),
+        primary=tuple(scenario_a.primary or DEFAULT_PRIMARY),
+        prompt_files=_prompt_files(scenario_a) | _prompt_files(scenario_b),
+        scenario_b=dump(scenario_b),
+    )
+
+
+def _joined(
+    targets_a: tuple[Target, ...], targets_b: tuple[Target, ...]
+) -> tuple[tuple[Target, ...], dict[str, str]]:
+    """Targets that only side b has, and what each of its names became: names stay unique."""
+    rename, extra = {}, []
+    taken = {t.name: t for t in targets_a}
+    for target in targets_b:
+        if taken.get(target.name) == target:
+            rename[target.name] = target.name
+            continue
+        name = target.name if target.name not in taken else f"{target.name} (b)"
+        rename[target.name] = name
+        extra.append(replace(target, name=name))
+    return tuple(extra), rename
+
+
+def _sided(case: Case, side: str) -> Case:
+    return replace(case, id=f"{side}: {case.id}", axes={**case.axes, "side": side})
+
+
+def _salt(scenario: Scenario, salt: int | None) -> int:
+    if salt is not None:
+        return salt
+    return scenario.salt if scenario.salt is not None else secrets.randbits(53)
+
+
+def _prompt_files(scenario: Scenario) -> dict[str, tuple[dict[str, Any], ...]]:
+    name = scenario.prompts.file
+    return {} if name is None else {name: read_prompt_file(scenario.directory / name)}
+
+
+def _check_size(scenario: Scenario, cases: tuple[Case, ...], repetitions: int) -> None:
+    blocks = len(cases) * repetitions
+    requests = repetitions * sum(c.load.requests or 0 for c in cases)
+    problem = ""
+    if blocks > MAX_BLOCKS:
+        problem = (
+            f"expands into {len(cases):,} cases x {repetitions:,} blocks = {blocks:,} blocks, "
+            f"more than the {MAX_BLOCKS:,} allowed"
+        )
+    elif requests > MAX_REQUESTS:
+        problem = f"asks for {requests:,} requests, more than the {MAX_REQUESTS:,} allowed"
+    if problem:
+        raise ScenarioError(scenario.source or scenario.name, [Problem("", problem)])

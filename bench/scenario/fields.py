@@ -1,0 +1,146 @@
+"""The kinds of values in a scenario file: durations, distributions, scalars where lists are."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from bench.scenario.durations import duration_s
+
+
+class Model(BaseModel):
+    """Base of all parts of a scenario: unknown keys are refused, values are not converted."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
+
+
+def refuse(message: str) -> PydanticCustomError:
+    """The exception with which a validator says, in plain words, what would be right."""
+    return PydanticCustomError("scenario", "{message}", {"message": message})
+
+
+def as_list(value: Any) -> Any:
+    """A scalar stands for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return duration_s(value)
+        except ValueError:
+            pass
+    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise refuse("must be a duration such as 90s, 2m, 1h30m, or a number of seconds")
+
+
+Seconds = Annotated[
+    float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(ge=0)
+]
+"""A duration in seconds; in the file a number of seconds or Go's form (`90s`, `1h30m`)."""
+
+PositiveSeconds = Annotated[
+    float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(gt=0)
+]
+"""A duration above 0."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Uniform(Model):
+    """Every value from low to high is equally likely."""
+
+    low: Finite
+    high: Finite
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Uniform:
+        if self.high < self.low:
+            raise refuse("high must not be below low")
+        return self
+
+
+class Normal(Model):
+    """The normal distribution."""
+
+    mean: Finite
+    sd: Annotated[Finite, Field(ge=0)]
+    """Standard deviation."""
+
+
+class Lognormal(Model):
+    """The lognormal distribution: many small values, few large ones."""
+
+    median: Annotated[Finite, Field(gt=0)]
+    p95: Annotated[Finite, Field(gt=0)]
+    """One value in twenty lies above it."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Lognormal:
+        if self.p95 < self.median:
+            raise refuse("p95 must not be below the median")
+        return self
+
+
+class Choice(Model):
+    """One of the listed values."""
+
+    values: Annotated[list[Finite], Field(min_length=1)]
+    weights: list[Annotated[Finite, Field(ge=0)]] | None = None
+    """How likely each value is, relative to the others; all equal if not given."""
+
+    @model_validator(mode="after")
+    def _matching(self) -> Choice:
+        if self.weights is not None:
+            if len(self.weights) != len(self.values):
+                raise refuse(f"has {len(self.values)} values but {len(self.weights)} weights")
+            if sum(self.weights) <= 0:
+                raise refuse("at least one weight must be above 0")
+        return self
+
+
+class DistributionSpec(Model):
+    """A number, or one of `fixed`, `uniform`, `normal`, `lognormal`, `choice`."""
+
+    fixed: Finite | None = None
+    uniform: Uniform | None = None
+    normal: Normal | None = None
+    lognormal: Lognormal | None = None
+    choice: Choice | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> DistributionSpec:
+        exactly_one(self, ("fixed", "uniform", "normal", "lognormal", "choice"))
+        return self
+
+
+def exactly_one(model: BaseModel, names: tuple[str, ...]) -> None:
+    """Refuses a model in which not exactly one of these keys is given."""
+    given = [name for name in names if getattr(model, name) is not None]
+    if len(given) != 1:
+        listed = ", ".join(names)
+        what = f"has {' and '.join(given)}" if given else "has none"
+        raise refuse(f"{what}: give exactly one of {listed}")
+
+
+def _fixed(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {"fixed": value}
+    if isinstance(value, dict | DistributionSpec):
+        return value
+    raise refuse(
+        "must be a number, or one of fixed, uniform, normal, lognormal, choice, "
+        "e.g. {uniform: {low: 100, high: 300}}"
+    )
+
+
+DistributionField = Annotated[
+    DistributionSpec, BeforeValidator(_fixed, json_schema_input_type=float | DistributionSpec)
+]
+"""A number, or how to draw one."""

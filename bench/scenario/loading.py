@@ -1,0 +1,185 @@
+"""From a scenario file or a shipped name to a `Scenario`, with every error at once."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.errors import Problem, ScenarioError, UsageError
+from bench.scenario.document import Document, Path_, parse_value, read_document
+from bench.scenario.library import scenario_path
+from bench.scenario.matrix import matrix_problems
+from bench.scenario.messages import path_text, problems_of, show_value
+from bench.scenario.promptfile import read_prompt_file, read_trace
+from bench.scenario.schema import Scenario, inconsistencies
+
+
+def load_scenario(
+    source: str, overrides: Sequence[str] = (), *, cwd: Path | None = None
+) -> Scenario:
+    """Reads and checks a scenario.
+
+    Args:
+        source: path of a file, or the name of a shipped scenario.
+        overrides: `path=value` each, e.g. `load.closed.users=4`; the value is YAML.
+        cwd: what a relative path is relative to; the current folder if not given.
+
+    Raises:
+        ScenarioError: the file is wrong; it carries every problem found.
+        UsageError: there is no such file or scenario.
+    """
+    path = _find(source, cwd or Path.cwd())
+    document = read_document(path, source)
+    document.data.setdefault("name", path.stem)
+    return resolve(document, overrides, source=source, directory=path.parent)
+
+
+def _find(source: str, cwd: Path) -> Path:
+    path = cwd / source
+    if path.exists():
+        return path
+    if "/" in source or "\\" in source or Path(source).suffix in (".yaml", ".yml"):
+        raise UsageError(f"there is no scenario file {source}")
+    return scenario_path(source)
+
+
+def resolve(
+    document: Document, overrides: Sequence[str], *, source: str, directory: Path
+) -> Scenario:
+    """Applies overrides to the data of a scenario, then checks it.
+
+    Raises:
+        ScenarioError: it carries every problem found.
+    """
+    data = copy.deepcopy(document.data)
+    problems, origins = _override(data, overrides, document.file)
+    problems += _empty_values(document, data)
+    if problems:
+        raise ScenarioError(document.file, problems)
+    try:
+        scenario = Scenario.model_validate(data)
+    except ValidationError as error:
+        found = problems_of(error, document, data)
+        raise ScenarioError(document.file, _blame(found, origins)) from None
+    scenario = scenario.located(source, directory)
+    found = [
+        Problem(path, message, line=document.line(tuple(path.split("."))))
+        for path, message in inconsistencies(scenario)
+    ]
+    found += matrix_problems(scenario, document)
+    found += _file_problems(scenario, document)
+    if found:
+        raise ScenarioError(document.file, _blame(found, origins))
+    return scenario
+
+
+_STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
+
+
+def parse_path(text: str) -> Path_:
+    """Reads `load.closed.users[2]`.
+
+    Raises:
+        ValueError: not such a path.
+    """
+    steps: list[str | int] = []
+    position = 0
+    for match in _STEP.finditer(text):
+        if match.start() != position:
+            break
+        position = match.end()
+        steps.append(match[1] if match[1] is not None else int(match[2]))
+    if not steps or position != len(text) or isinstance(steps[0], int):
+        raise ValueError(f"{text!r} is not a key path such as load.closed.users")
+    return tuple(steps)
+
+
+def _override(
+    data: dict[str, Any], overrides: Sequence[str], file: str
+) -> tuple[list[Problem], dict[str, str]]:
+    """Sets each override in the data; gives what was wrong, and which path came from which."""
+    problems, origins = [], {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        try:
+            if not equals:
+                raise ValueError("write --set path=value, e.g. --set load.closed.users=4")
+            path = parse_path(key.strip())
+            _put(data, path, parse_value(value))
+            origins[path_text(path)] = text
+        except ValueError as error:
+            problems.append(Problem(f"--set {text}", str(error)))
+    return problems, origins
+
+
+def _put(data: dict[str, Any], path: Path_, value: Any) -> None:
+    here: Any = data
+    for index, step in enumerate(path):
+        last = index == len(path) - 1
+        if isinstance(step, int):
+            if not isinstance(here, list) or step >= len(here):
+                raise ValueError(f"{path_text(path[:index])} has no item {step}")
+        elif not isinstance(here, dict):
+            raise ValueError(f"{path_text(path[:index])} is a value, it has no keys")
+        if last:
+            here[step] = value
+        elif isinstance(step, int):
+            here = here[step]
+        else:
+            if here.get(step) is None:
+                here[step] = {}
+            here = here[step]
+
+
+def _blame(problems: list[Problem], origins: dict[str, str]) -> list[Problem]:
+    """Names the override where a problem came from one."""
+    blamed = []
+    for problem in problems:
+        origin = next((o for p, o in origins.items() if _within(problem.path, p)), None)
+        if origin is not None:
+            message = f"{problem.message} (from --set {origin})"
+            problem = Problem(problem.path, message, problem.value)
+        blamed.append(problem)
+    return blamed
+
+
+def _within(path: str, origin: str) -> bool:
+    return path == origin or path.startswith((f"{origin}.", f"{origin}["))
+
+
+def _empty_values(document: Document, data: Any, path: Path_ = ()) -> list[Problem]:
+    """Keys that are written without a value."""
+    if path == ("format",):
+        return []
+    if data is None:
+        message = "has no value: write one, or delete the line"
+        return [Problem(path_text(path), message, line=document.line(path))]
+    items: Any = ()
+    if isinstance(data, dict):
+        items = data.items()
+    elif isinstance(data, list):
+        items = enumerate(data)
+    return [p for key, value in items for p in _empty_values(document, value, (*path, key))]
+
+
+def _file_problems(scenario: Scenario, document: Document) -> list[Problem]:
+    """Reads the files that the scenario names, to find what is wrong in them now."""
+    files: list[tuple[Path_, str, Callable[[Path], Any]]] = []
+    if scenario.prompts.file is not None:
+        files.append((("prompts", "file"), scenario.prompts.file, read_prompt_file))
+    trace = scenario.load.open.arrivals.trace if scenario.load.open else None
+    if trace is not None:
+        files.append((("load", "open", "arrivals", "trace", "file"), trace.file, read_trace))
+    problems = []
+    for path, name, read in files:
+        try:
+            read(scenario.directory / name)
+        except ValueError as error:
+            line = document.line(path)
+            problems.append(Problem(path_text(path), str(error), show_value(name), line))
+    return problems

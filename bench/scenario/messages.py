@@ -1,0 +1,141 @@
+"""What pydantic found wrong, in words for whoever wrote the file."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.errors import Problem
+from bench.scenario.document import Document, Path_
+from bench.scenario.options import explain
+
+_PLAIN = {
+    "missing": "is missing",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text; put it in quotes if it looks like a number",
+    "list_type": "must be a list, e.g. [1, 2]",
+    "dict_type": "must hold keys with values",
+    "model_type": "must hold keys with values",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+}
+"""Pydantic's error types -> our words."""
+
+
+def path_text(path: Path_) -> str:
+    """`("load", "users", 2)` as `load.users[2]`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def show_value(value: Any) -> str:
+    """A value as it would stand in the file, shortened."""
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{k}: ..." for k in value) + "}"
+    else:
+        text = str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def problems_of(error: ValidationError, document: Document, data: Any) -> list[Problem]:
+    """Every problem of a validation error, with lines, in the order of the file."""
+    merged: dict[tuple[str, str], Problem] = {}
+    for detail in error.errors(include_url=False):
+        path, value = _reach(data, tuple(detail["loc"]), detail["type"])
+        message = _message(detail, path)
+        shown = "" if detail["type"] in ("missing", "extra_forbidden") else show_value(value)
+        text = path_text(path)
+        merged.setdefault((text, message), Problem(text, message, shown, document.line(path)))
+    return sorted(merged.values(), key=lambda p: p.line)
+
+
+def _reach(data: Any, loc: Path_, kind: str) -> tuple[Path_, Any]:
+    """The part of an error's place that is really in the file, and what stands there."""
+    here = data
+    path: list[str | int] = []
+    for step in loc:
+        if _has(here, step):
+            here = here[step]
+        elif kind == "missing" and step == loc[-1]:
+            return (*path, step), None
+        else:
+            break
+        path.append(step)
+    return tuple(path), here
+
+
+def _has(here: Any, step: str | int) -> bool:
+    if isinstance(here, list):
+        return isinstance(step, int) and step < len(here)
+    return isinstance(here, dict) and step in here
+
+
+def _message(detail: Any, path: Path_) -> str:
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(path)
+    if kind == "literal_error":
+        return "must be " + str(detail["ctx"]["expected"]).replace("'", "")
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    message: str = detail["msg"]
+    return message.replace("Input should be", "must be").replace("Value error, ", "")
+
+
+def _unknown_key(path: Path_) -> str:
+    name = str(path[-1])
+    if path[:-1] == ("options",) and (why := explain(name)):
+        return why
+    known = _known_keys(path[:-1])
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"unknown key; did you mean {close[0]}?"
+    return f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
+
+
+def _known_keys(path: Path_) -> list[str]:
+    """The keys that the schema has at this place."""
+    schema = _schema()
+    nodes = [schema]
+    for step in path:
+        below = []
+        for node in _alternatives(schema, nodes):
+            if isinstance(step, int):
+                below.append(node.get("items", {}))
+            else:
+                below.append(node.get("properties", {}).get(step, {}))
+        nodes = below
+    return [key for node in _alternatives(schema, nodes) for key in node.get("properties", {})]
+
+
+def _alternatives(schema: Any, nodes: list[Any]) -> list[Any]:
+    """Follows references and unfolds `anyOf`."""
+    flat = []
+    for node in nodes:
+        if "$ref" in node:
+            name = node["$ref"].rsplit("/", 1)[1]
+            flat += _alternatives(schema, [schema["$defs"][name]])
+        elif "anyOf" in node:
+            flat += _alternatives(schema, node["anyOf"])
+        else:
+            flat.append(node)
+    return flat
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    from bench.scenario.schema import Scenario
+
+    return Scenario.model_json_schema(mode="validation")

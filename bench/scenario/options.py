@@ -1,0 +1,143 @@
+"""Every option of Ollama's `options` object: its type, its range, and whether a change reloads.
+
+Ollama ignores unknown option names without a word, so a mistyped one would measure something else
+than was asked; here they are refused. Source: `api/types.go` (`Options`, `Runner`) of Ollama.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from bench.scenario.fields import Model, as_list
+
+TokenLimit = Annotated[int, Field(ge=-2)]
+
+
+class OllamaOptions(Model):
+    """Options of the model runner, sent on every request."""
+
+    # Load-time: another value makes the server load the model again.
+    num_ctx: Annotated[int, Field(ge=4)] | None = None
+    """Context length in tokens, per slot. A change reloads the model. Default here: 4096."""
+    num_batch: Annotated[int, Field(ge=1)] | None = None
+    """Tokens processed at once while reading the prompt. A change reloads the model."""
+    num_gpu: Annotated[int, Field(ge=-1)] | None = None
+    """Layers on the GPU, -1 = as many as fit. A change reloads the model."""
+    main_gpu: Annotated[int, Field(ge=0)] | None = None
+    """Index of the GPU to use alone. A change reloads the model."""
+    use_mmap: bool | None = None
+    """Map the weights into memory instead of reading them. A change reloads the model."""
+    num_thread: Annotated[int, Field(ge=0)] | None = None
+    """CPU threads, 0 = automatic. A change reloads the model."""
+    draft_num_predict: Annotated[int, Field(ge=0)] | None = None
+    """Tokens drafted at once in speculative decoding. A change reloads the model. From 0.30."""
+
+    # Per request.
+    num_predict: TokenLimit | None = None
+    """At most so many output tokens, -1 = ten times the context. Default here: 128."""
+    seed: int | None = None
+    """Seed of the sampling, -1 = random. Default here: 7."""
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    """Randomness of the sampling. Default here: 0."""
+    top_k: Annotated[int, Field(ge=0)] | None = None
+    """Sample among the k likeliest tokens."""
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Sample among the likeliest tokens that together have this probability."""
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Sample among tokens at least this likely, relative to the likeliest."""
+    typical_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Locally typical sampling; 1 = off."""
+    repeat_penalty: Annotated[float, Field(ge=0)] | None = None
+    """Penalty on repeated tokens; 1 = none. Ollama's default changed between versions."""
+    repeat_last_n: Annotated[int, Field(ge=-1)] | None = None
+    """How far back repeats are looked for; -1 = the whole context."""
+    presence_penalty: float | None = None
+    """Penalty on tokens that occurred at all."""
+    frequency_penalty: float | None = None
+    """Penalty on tokens by how often they occurred."""
+    num_keep: Annotated[int, Field(ge=-1)] | None = None
+    """Tokens of the prompt that survive a context shift."""
+    stop: (
+        Annotated[list[str], BeforeValidator(as_list, json_schema_input_type=str | list[str])]
+        | None
+    ) = None
+    """Texts that end the output."""
+
+
+LOAD_TIME = frozenset(
+    {
+        "num_ctx",
+        "num_batch",
+        "num_gpu",
+        "main_gpu",
+        "use_mmap",
+        "num_thread",
+        "draft_num_predict",
+    }
+)
+"""Options whose change makes the server load the model again (`sched.go:needsReload`)."""
+
+OPTION_NAMES = tuple(OllamaOptions.model_fields)
+"""The name of every option that current servers read."""
+
+REMOVED = {
+    "num_gqa": "0.1.35",
+    "rope_frequency_base": "0.1.35",
+    "rope_frequency_scale": "0.1.35",
+    "numa": "0.3.4",
+    "penalize_newline": "0.5.5",
+    "mirostat": "0.7.0",
+    "mirostat_tau": "0.7.0",
+    "mirostat_eta": "0.7.0",
+    "tfs_z": "0.7.0",
+    "low_vram": "0.7.0",
+    "use_mlock": "0.7.0",
+    "f16_kv": "0.7.0",
+    "logits_all": "0.7.0",
+    "vocab_only": "0.7.0",
+    "embedding_only": "0.1.35",
+}
+"""Options that old guides still name -> the Ollama version that removed them."""
+
+ELSEWHERE = {
+    "think": "write it beside `options`, not in it",
+    "keep_alive": "write it beside `options`, not in it",
+    "format": "write it beside `options`, not in it",
+    "stream": "write it beside `options`, not in it",
+    "max_tokens": "Ollama's name for it is num_predict",
+    "max_new_tokens": "Ollama's name for it is num_predict",
+    "n_predict": "Ollama's name for it is num_predict",
+    "n_ctx": "Ollama's name for it is num_ctx",
+    "context_length": "Ollama's name for it is num_ctx",
+    "ctx_size": "Ollama's name for it is num_ctx",
+    "n_gpu_layers": "Ollama's name for it is num_gpu",
+    "threads": "Ollama's name for it is num_thread",
+    "repetition_penalty": "Ollama's name for it is repeat_penalty",
+    "num_parallel": "it is a setting of the server: OLLAMA_NUM_PARALLEL",
+    "flash_attention": "it is a setting of the server: OLLAMA_FLASH_ATTENTION",
+    "flash_attn": "it is a setting of the server: OLLAMA_FLASH_ATTENTION",
+    "kv_cache_type": "it is a setting of the server: OLLAMA_KV_CACHE_TYPE",
+    "ignore_eos": "Ollama has no such option; ask for long answers in the prompt",
+    "min_tokens": "Ollama has no such option; ask for long answers in the prompt",
+    "logit_bias": "Ollama has no such option",
+}
+"""Names people try -> what to write instead."""
+
+DEFAULTS: dict[str, int | float] = {
+    "num_ctx": 4096,
+    "temperature": 0,
+    "seed": 7,
+    "num_predict": 128,
+}
+"""Sent on every request unless the scenario says otherwise, so that no server default decides."""
+
+
+def explain(name: str) -> str:
+    """Why an option name is refused, if there is more to say than that it is unknown; else ""."""
+    if name in REMOVED:
+        return f"Ollama removed this option in {REMOVED[name]} and ignores it; delete the line"
+    if name in ELSEWHERE:
+        return f"not an option of Ollama: {ELSEWHERE[name]}"
+    return ""

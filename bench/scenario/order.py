@@ -1,0 +1,75 @@
+"""The order of the blocks: drawn from the seed, and interleaved."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from bench.scenario.options import LOAD_TIME
+from bench.scenario.plan import Block, Case
+
+
+def block_seed(seed: int, repetition: int) -> int:
+    """The seed of the blocks of one repetition: the same in all cases, so their prompts are too."""
+    digest = hashlib.sha256(f"block {seed} {repetition}".encode()).digest()
+    return int.from_bytes(digest[:6], "big")
+
+
+def interleaved(cases: tuple[Case, ...], repetitions: int, seed: int) -> tuple[Block, ...]:
+    """Every repetition runs all cases in a new drawn order.
+
+    Cases that the server can serve without loading a model again stay together within a
+    repetition: drawn are the order of these groups, and the order within each.
+    """
+    rng = np.random.default_rng([seed, 1])
+    order = [
+        (case.id, repetition) for repetition in range(repetitions) for case in _shuffled(cases, rng)
+    ]
+    return tuple(
+        Block(index, case, repetition, block_seed(seed, repetition))
+        for index, (case, repetition) in enumerate(order)
+    )
+
+
+def _loaded_state(case: Case) -> str:
+    options = {k: v for k, v in sorted(case.options.items()) if k in LOAD_TIME}
+    return repr((case.target, case.model, options))
+
+
+def _shuffled(cases: tuple[Case, ...], rng: np.random.Generator) -> list[Case]:
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(_loaded_state(case), []).append(case)
+    members = list(groups.values())
+    return [
+        members[g][i]
+        for g in rng.permutation(len(members))
+        for i in rng.permutation(len(members[g]))
+    ]
+
+
+def paired(sides: list[tuple[Case, Case]], pairs: int, seed: int) -> tuple[Block, ...]:
+    """Pairs of blocks; which side is first alternates from pair to pair of a case."""
+    rng = np.random.default_rng([seed, 2])
+    first_is_a = rng.integers(0, 2, len(sides)).astype(bool)
+    blocks: list[Block] = []
+    for repetition in range(pairs):
+        for which in rng.permutation(len(sides)):
+            a, b = sides[which]
+            a_first = bool(first_is_a[which]) == (repetition % 2 == 0)
+            members = [(a, "a"), (b, "b")] if a_first else [(b, "b"), (a, "a")]
+            number = len(blocks) // 2
+            for position, (case, side) in enumerate(members):
+                blocks.append(
+                    Block(
+                        index=len(blocks),
+                        case=case.id,
+                        repetition=repetition,
+                        seed=block_seed(seed, repetition),
+                        pair=number,
+                        side="a" if side == "a" else "b",
+                        position=position,
+                    )
+                )
+    return tuple(blocks)

@@ -1,0 +1,379 @@
+"""What may stand in a scenario file, as pydantic models. The JSON Schema is made from these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
+
+from bench.scenario.durations import duration_s
+from bench.scenario.fields import (
+    DistributionField,
+    Model,
+    PositiveSeconds,
+    Seconds,
+    as_list,
+    exactly_one,
+    refuse,
+)
+from bench.scenario.hosts import parse_host
+from bench.scenario.options import OllamaOptions
+from bench.scenario.thresholds import parse_metric, parse_threshold
+
+Language = Literal["en", "zh", "de", "es", "code"]
+Name = Annotated[str, Field(min_length=1)]
+DEFAULT_REQUESTS = 30
+"""Measured requests per block when a load says neither `requests` nor `duration`."""
+
+
+class ManagedTarget(Model):
+    """A server by URL, or a command that is started for the run and stopped after it."""
+
+    name: Name
+    """How the reports call this server."""
+    url: str | None = None
+    """Where it listens, in any form that OLLAMA_HOST may have; or unix:///path/of/socket."""
+    command: Annotated[list[str], Field(min_length=1)] | None = None
+    """Command line of a server to start, e.g. [/opt/ollama-0.32/bin/ollama, serve]."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of that server, e.g. {OLLAMA_NUM_PARALLEL: "4"}."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, ("url", "command"))
+        if self.url is not None:
+            check_url(self.url)
+            if self.env:
+                raise refuse("env is only for a server that is started here, by command")
+        return self
+
+
+def check_url(url: str) -> None:
+    """Refuses what is not the address of a server."""
+    try:
+        parse_host(url)
+    except ValueError as error:
+        raise refuse(str(error)) from None
+
+
+def _target(value: Any) -> Any:
+    if isinstance(value, str):
+        check_url(value)
+        return {"name": parse_host(value).split("://", 1)[1], "url": value}
+    return value
+
+
+TargetField = Annotated[
+    ManagedTarget, BeforeValidator(_target, json_schema_input_type=str | ManagedTarget)
+]
+
+
+class Synthetic(Model):
+    """Prompts made to a token count from the text that ships with the program."""
+
+    input_tokens: DistributionField
+    """Tokens of the whole prompt as the server counts them, chat template included."""
+    output_tokens: DistributionField | None = None
+    """At most so many tokens are generated; takes the place of options.num_predict."""
+    language: Language = "en"
+    """Which text the prompts are made of."""
+
+
+class Prompts(Model):
+    """Where the prompts come from: exactly one of inline, file, synthetic."""
+
+    inline: Annotated[list[Name], Field(min_length=1)] | None = None
+    """The prompts themselves, used in turn."""
+    file: str | None = None
+    """A .txt, .jsonl or .csv file of prompts, relative to the scenario file, used in turn."""
+    synthetic: Synthetic | None = None
+    """Prompts of a given length."""
+    cache: Literal["bust", "warm"] = "bust"
+    """bust: each prompt starts with a number of its own, so no prefix cache can help.
+    warm: prompts are sent as they are, and synthetic ones share one text."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, ("inline", "file", "synthetic"))
+        return self
+
+
+def _prompts(value: Any) -> Any:
+    return {"inline": value} if isinstance(value, list) else value
+
+
+PromptsField = Annotated[
+    Prompts, BeforeValidator(_prompts, json_schema_input_type=list[str] | Prompts)
+]
+
+
+def _scalar_or_list(item: Any) -> BeforeValidator:
+    return BeforeValidator(as_list, json_schema_input_type=item | list[item])
+
+
+Users = Annotated[list[Annotated[int, Field(ge=1, le=10_000)]], _scalar_or_list(int)]
+Rates = Annotated[
+    list[Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)]], _scalar_or_list(float)
+]
+
+
+class Limits(Model):
+    """When a block ends: at whichever limit comes first."""
+
+    requests: Annotated[int, Field(ge=1)] | None = None
+    """Measured requests per block, over all users. 30 if duration is not given either."""
+    duration: PositiveSeconds | None = None
+    """Length of a block; what is in flight then is let end."""
+    max_errors: Annotated[int, Field(ge=1)] | None = None
+    """Give a block up after so many failed requests."""
+
+
+class ClosedLoad(Limits):
+    """A fixed number of users, each waiting for its answer before it asks again."""
+
+    users: Annotated[Users, Field(min_length=1)] = Field(default_factory=lambda: [1])
+    """How many users at once; a list makes one case each."""
+    think_time: DistributionField | None = None
+    """Pause in seconds between an answer and the next request of that user."""
+    ramp_up: Seconds = 0.0
+    """The users start spread over this time, which is not part of the measurement."""
+
+
+class GammaArrivals(Model):
+    """Arrivals with gaps of a chosen burstiness."""
+
+    burstiness: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+    """Squared coefficient of variation of the gaps: 1 = Poisson, above = burstier."""
+
+
+class TraceArrivals(Model):
+    """Arrivals at recorded times."""
+
+    file: str
+    """Text file with one time in seconds a line, relative to the scenario file."""
+    time_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Times are multiplied by this: 0.5 plays the trace twice as fast."""
+
+
+class ArrivalsSpec(Model):
+    """`constant`, `poisson`, or one of these."""
+
+    constant: Literal[True] | None = None
+    poisson: Literal[True] | None = None
+    gamma: GammaArrivals | None = None
+    trace: TraceArrivals | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, ("constant", "poisson", "gamma", "trace"))
+        return self
+
+
+def _arrivals(value: Any) -> Any:
+    if value in ("constant", "poisson"):
+        return {value: True}
+    if isinstance(value, dict | ArrivalsSpec):
+        return value
+    raise refuse(
+        "must be constant, poisson, {gamma: {burstiness: 3}} or {trace: {file: arrivals.txt}}"
+    )
+
+
+ArrivalsField = Annotated[
+    ArrivalsSpec,
+    BeforeValidator(
+        _arrivals, json_schema_input_type=Literal["constant", "poisson"] | ArrivalsSpec
+    ),
+]
+
+
+class OpenLoad(Limits):
+    """Requests arrive at a rate, whatever the server does."""
+
+    rate: Annotated[Rates, Field(min_length=1)] | None = None
+    """Arrivals per second; a list makes one case each. Not given with a trace."""
+    arrivals: ArrivalsField = ArrivalsSpec(poisson=True)
+    """How the arrivals are spread."""
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Arrivals above so many open requests are dropped and counted."""
+
+    @model_validator(mode="after")
+    def _rate_or_trace(self) -> Self:
+        if self.arrivals.trace is None and self.rate is None:
+            raise refuse("rate is missing: how many requests arrive per second")
+        if self.arrivals.trace is not None and self.rate is not None:
+            raise refuse("a trace brings its own times: remove rate, or use time_scale")
+        return self
+
+
+class LoadSpec(Model):
+    """The load: exactly one of closed (users) and open (arrival rate)."""
+
+    closed: ClosedLoad | None = None
+    open: OpenLoad | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, ("closed", "open"))
+        return self
+
+
+class TimeoutsSpec(Model):
+    """When to give a request up."""
+
+    connect: PositiveSeconds = 10.0
+    first_byte: PositiveSeconds = 600.0
+    """Covers queueing, a cold load and reading the whole prompt."""
+    idle: PositiveSeconds = 120.0
+    """Between two parts of an answer."""
+
+
+def _keep_alive(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise refuse('must be a duration with unit such as "30m", or a number of seconds')
+    if isinstance(value, str):
+        try:
+            duration_s(value.removeprefix("-"))
+        except ValueError:
+            raise refuse(
+                'must be a duration with unit such as "30m", or a number of seconds; '
+                "-1 keeps the model loaded for ever"
+            ) from None
+    return value
+
+
+def _think(value: Any) -> Any:
+    if isinstance(value, bool) or value in ("low", "medium", "high", "max", "unset"):
+        return value
+    raise refuse("must be true, false, low, medium, high, max, or unset (not sent at all)")
+
+
+def _format(value: Any) -> Any:
+    if value == "json" or isinstance(value, dict):
+        return value
+    raise refuse("must be json, or a JSON schema")
+
+
+def _threshold(value: str) -> str:
+    try:
+        parse_threshold(value)
+    except ValueError as error:
+        raise refuse(str(error)) from None
+    return value
+
+
+def _metric(value: str) -> str:
+    try:
+        parse_metric(value)
+    except ValueError as error:
+        raise refuse(str(error)) from None
+    return value
+
+
+ThresholdText = Annotated[str, AfterValidator(_threshold)]
+MetricText = Annotated[str, AfterValidator(_metric)]
+ThinkValue = bool | Literal["low", "medium", "high", "max", "unset"]
+
+
+class Scenario(Model):
+    """One scenario: what to measure, with which load, and what is good enough."""
+
+    version: Literal[1] = Field(default=1, alias="schema")
+    """Version of this file format."""
+    name: Annotated[str, Field(pattern=r"^[\w][\w .+-]*$", max_length=60)] = "scenario"
+    """Short name; it becomes part of the run directory's name."""
+    description: str = ""
+    """What it measures and why."""
+    tags: list[str] = Field(default_factory=list)
+    """Free words to find runs by."""
+    models: Annotated[list[Name], _scalar_or_list(str)] = Field(default_factory=list)
+    """Models to measure. None: the loaded one, else the only one installed."""
+    targets: list[TargetField] = Field(default_factory=list)
+    """Servers to measure. None: OLLAMA_HOST, else http://127.0.0.1:11434."""
+    endpoint: Literal["chat", "generate"] = "chat"
+    """/api/chat or /api/generate."""
+    stream: bool = True
+    """Ask for the answer piece by piece. Without it there is no time to the first token."""
+    options: OllamaOptions = Field(default_factory=OllamaOptions)
+    """Options of the model runner."""
+    think: Annotated[ThinkValue, BeforeValidator(_think, json_schema_input_type=ThinkValue)] = False
+    """Whether a thinking model thinks. Models without that ability accept false."""
+    keep_alive: Annotated[
+        int | str, BeforeValidator(_keep_alive, json_schema_input_type=int | str)
+    ] = "30m"
+    """How long the model stays loaded after a request."""
+    format: Annotated[
+        Any, BeforeValidator(_format, json_schema_input_type=Literal["json"] | dict[str, Any])
+    ] = None
+    """json, or a JSON schema that the answer must follow."""
+    system: Name | None = None
+    """System prompt of every request."""
+    raw: bool = False
+    """Send the prompt past the template of the model (endpoint generate only)."""
+    prompts: PromptsField = Field(
+        default_factory=lambda: Prompts.model_validate({"synthetic": {"input_tokens": 200}})
+    )
+    """What is asked."""
+    matrix: dict[str, list[Any]] = Field(default_factory=dict)
+    """Lists over options and other keys: one case per combination."""
+    load: LoadSpec = Field(default_factory=lambda: LoadSpec(closed=ClosedLoad()))
+    """How much is asked at once."""
+    warmup: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Requests before each block that are not measured. 3; 0 with cold."""
+    blocks: Annotated[int, Field(ge=1, le=1000)] = 3
+    """How often each case is measured; the cases take turns."""
+    cold: bool = False
+    """Unload the model before every measured request."""
+    timeouts: TimeoutsSpec = Field(default_factory=TimeoutsSpec)
+    """When to give a request up."""
+    thresholds: Annotated[list[ThresholdText], _scalar_or_list(str)] = Field(default_factory=list)
+    """What must hold, e.g. "ttft_s.p95 <= 2"; else the exit code is 1."""
+    primary: Annotated[list[MetricText], _scalar_or_list(str)] | None = None
+    """Metrics that decide a comparison. decode_tok_per_s and ttft_s.p50 if not given."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Of everything drawn: prompts, order, arrivals, think times."""
+    salt: Annotated[int, Field(ge=0)] | None = None
+    """Makes the numbers that bust caches differ between runs. Drawn anew each run if not given."""
+
+    _source: str = PrivateAttr(default="")
+    _directory: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def source(self) -> str:
+        """The path or name it was loaded from."""
+        return self._source
+
+    @property
+    def directory(self) -> Path:
+        """The folder that relative paths in it are relative to."""
+        return self._directory
+
+    def located(self, source: str, directory: Path) -> Self:
+        """The same scenario, knowing where it came from."""
+        copy = self.model_copy()
+        copy._source, copy._directory = source, directory
+        return copy
+
+
+def inconsistencies(scenario: Scenario) -> list[tuple[str, str]]:
+    """What is right key by key but wrong together, as (key path, message)."""
+    found = []
+    if scenario.raw and scenario.endpoint != "generate":
+        found.append(("raw", "needs endpoint: generate"))
+    if scenario.raw and scenario.system is not None:
+        found.append(("raw", "cannot go with system: the server refuses the two together"))
+    closed = scenario.load.closed
+    if scenario.cold and (closed is None or closed.users != [1]):
+        found.append(("cold", "unloads before every request: it needs load: {closed: {users: 1}}"))
+    if closed is not None and closed.requests is not None:
+        most = max(closed.users)
+        if closed.requests < most and "users" not in scenario.matrix:
+            message = (
+                f"fewer than the {most} users, so some would never send: requests counts "
+                "all users of a block together"
+            )
+            found.append(("load.closed.requests", message))
+    if scenario.options.num_predict == 0:
+        found.append(("options.num_predict", "0 means different things to different servers"))
+    return found

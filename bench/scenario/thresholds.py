@@ -1,0 +1,142 @@
+"""Thresholds: what must hold for a run to be good enough.
+
+threshold = metric [ "." statistic ] operator value
+metric    = an id of design.md's table, e.g. ttft_s, decode_tok_per_s, error_rate
+statistic = mean | p50 | p90 | p95 | p99 | min | max      (latencies have one, rates have none)
+operator  = "<=" | "<" | ">=" | ">"
+value     = number | number "%" | duration such as 800ms  (durations for metrics in seconds)
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.scenario.durations import duration_s
+
+Operator = Literal["<=", "<", ">=", ">"]
+
+STATISTICS = ("mean", "p50", "p90", "p95", "p99", "min", "max")
+"""What a latency can be asked for."""
+
+LATENCIES = (
+    "ttft_s",
+    "answer_ttft_s",
+    "itl_s",
+    "tpot_s",
+    "e2e_s",
+    "load_s",
+    "prompt_eval_s",
+    "eval_s",
+    "total_s",
+    "queue_s",
+    "overhead_s",
+    "send_delay_s",
+)
+"""Metrics with one value per request: a threshold names a statistic of them."""
+
+RATES = (
+    "decode_tok_per_s",
+    "prefill_tok_per_s",
+    "output_tok_per_s",
+    "request_per_s",
+    "goodput_per_s",
+    "in_flight",
+    "slots_observed",
+    "gpu_share",
+    "error_rate",
+)
+"""Metrics with one value per case."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRef:
+    """A metric, and which statistic of it; the statistic is "" for a rate."""
+
+    metric: str
+    statistic: str = ""
+
+    def __str__(self) -> str:
+        """As it is written in a scenario."""
+        return f"{self.metric}.{self.statistic}" if self.statistic else self.metric
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One threshold: `metric.statistic op value`, the value in the unit of the metric's id."""
+
+    metric: str
+    statistic: str
+    op: Operator
+    value: float
+    text: str
+
+    def holds(self, actual: float) -> bool:
+        """Whether a value passes."""
+        match self.op:
+            case "<=":
+                return actual <= self.value
+            case "<":
+                return actual < self.value
+            case ">=":
+                return actual >= self.value
+            case ">":
+                return actual > self.value
+
+
+_EXPRESSION = re.compile(r"^\s*([A-Za-z_][\w.]*)\s*(<=|>=|<|>|==|=|!=)\s*(\S+)\s*$")
+
+
+def parse_metric(text: str) -> MetricRef:
+    """Reads `ttft_s.p95` or `decode_tok_per_s`.
+
+    Raises:
+        ValueError: no such metric or statistic; the message names the nearest.
+    """
+    metric, _, statistic = text.strip().partition(".")
+    if metric not in LATENCIES and metric not in RATES:
+        raise ValueError(f"unknown metric {metric!r}{_nearest(metric, (*LATENCIES, *RATES))}")
+    if metric in RATES:
+        if statistic:
+            raise ValueError(f"{metric} has one value per case: write it without .{statistic}")
+        return MetricRef(metric)
+    if not statistic:
+        raise ValueError(f"say which statistic of {metric}, e.g. {metric}.p95")
+    if statistic not in STATISTICS:
+        raise ValueError(f"unknown statistic {statistic!r}: give one of {', '.join(STATISTICS)}")
+    return MetricRef(metric, statistic)
+
+
+def parse_threshold(text: str) -> Threshold:
+    """Reads one threshold, e.g. `ttft_s.p95 <= 2`.
+
+    Raises:
+        ValueError: not a threshold; the message says what would be.
+    """
+    match = _EXPRESSION.match(text)
+    if match is None:
+        raise ValueError("must be METRIC OPERATOR VALUE, e.g. ttft_s.p95 <= 2")
+    left, op, right = match.groups()
+    if op not in ("<=", "<", ">=", ">"):
+        raise ValueError(f"{op} cannot be used: give one of <=, <, >=, >")
+    ref = parse_metric(left)
+    value = _value(right, ref.metric)
+    return Threshold(ref.metric, ref.statistic, op, value, text.strip())  # type: ignore[arg-type]
+
+
+def _value(text: str, metric: str) -> float:
+    try:
+        if text.endswith("%"):
+            return float(text[:-1]) / 100
+        if metric.endswith("_s") and text[-1].isalpha():
+            return duration_s(text)
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def _nearest(name: str, names: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]}?" if close else f": give one of {', '.join(names)}"

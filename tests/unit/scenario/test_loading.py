@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.errors import ScenarioError, UsageError
+from bench.scenario.expand import build_plan
+from bench.scenario.loading import load_scenario
+
+
+def _write(folder: Path, text: str, name: str = "mine.yaml") -> str:
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+def _problems(source: str, *overrides: str) -> dict[str, tuple[int, str]]:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(source, overrides)
+    return {p.path: (p.line, p.message) for p in caught.value.problems}
+
+
+def test_every_error_is_found_at_once(tmp_path: Path) -> None:
+    source = _write(
+        tmp_path,
+        """schema: 1
+naem: x
+options: {num_ctxx: 4, num_ctx: "4096", mirostat: 2}
+load:
+  closed:
+    users: [1, two]
+    request: 5
+thresholds: ["ttft.p95 <= 2"]
+think: maybe
+""",
+    )
+    found = _problems(source)
+    assert found["naem"] == (2, "unknown key; did you mean name?")
+    assert found["options.num_ctxx"] == (3, "unknown key; did you mean num_ctx?")
+    assert found["options.num_ctx"] == (3, "must be a whole number")
+    assert "Ollama removed this option in 0.7.0" in found["options.mirostat"][1]
+    assert found["load.closed.users[1]"] == (6, "must be a whole number")
+    assert found["load.closed.request"] == (7, "unknown key; did you mean requests?")
+    assert found["thresholds[0]"] == (8, "unknown metric 'ttft'; did you mean ttft_s?")
+    assert found["think"][0] == 9
+    assert len(found) == 8
+
+
+def test_a_plan_says_everything_that_is_sent(tmp_path: Path) -> None:
+    source = _write(tmp_path, "load: {closed: {users: 2, requests: 4}}\n")
+    plan = build_plan(load_scenario(source), models=["m"], hosts=["box:1234"])
+    (case,) = plan.cases
+    assert case.options == {"num_ctx": 4096, "temperature": 0, "seed": 7, "num_predict": 128}
+    assert (case.think, case.keep_alive, case.warmup) == (False, "30m", 3)
+    assert (case.load.users, case.load.requests) == (2, 4)
+    assert plan.targets[0].url == "http://box:1234"
+    assert case.id == "m, users=2"
+    assert [b.repetition for b in plan.blocks] == [0, 1, 2]
+
+
+def test_unknown_name_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean smoke"):
+        load_scenario("smok")
