@@ -298,8 +298,8 @@ def _pull_progress(line: str, model: str) -> PullProgress:
 
 
 def _engine_in(version: str) -> str:
-    """The engine in a version like `0.32.15+simulated`; "ollama" if it names none we know."""
-    mark = version.partition("+")[2].casefold()
+    """The engine in a version like `0.32.15-ollama-bench.simulated`; "ollama" if it names none."""
+    mark = version.casefold()
     return next((e for e in ("simulated", "llama.cpp") if e in mark), "ollama")
 
 

@@ -1,0 +1,229 @@
+"""One block: get the model ready, warm up, measure, and look at what the server did meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from bench.clock import Clock
+from bench.errors import ModelError
+from bench.load.findings import block_findings
+from bench.load.measure import (
+    Measured,
+    measure_closed,
+    measure_cold,
+    measure_open,
+    ramp_up_s,
+    warm_up,
+)
+from bench.load.observer import Observer
+from bench.load.quiet import quiet
+from bench.load.sender import Sender
+from bench.load.stop import Stop
+from bench.load.target import OpenTarget, residency
+from bench.load.workload import Workload
+from bench.ollama.exchange import Outcome
+from bench.results.record import RequestRecord
+from bench.results.run import BlockInfo, Residency, RunWarning
+from bench.scenario.plan import Block, Case
+
+LOADED_AT_ONCE_NS = 1_000_000_000
+"""A preload quicker than this found its model in memory."""
+
+_CONNECTIONS_AHEAD = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all blocks of a run share.
+
+    Attributes:
+        origin_ns: start of the run on the clock.
+        keep: is given every record.
+        before_measuring: awaited between the first warm-up and the first measurement, so that
+            work which would disturb a measurement has ended.
+        watched: watch this process; no use in virtual time.
+    """
+
+    clock: Clock
+    origin_ns: int
+    keep: Callable[[RequestRecord], None]
+    observer: Observer
+    stop: Stop
+    before_measuring: Callable[[], Awaitable[None]] | None = None
+    watched: bool = True
+
+
+class Sending(Protocol):
+    """Warms up and measures: in this process, or shared out to several."""
+
+    async def __call__(
+        self, case: Case, block: Block, target: OpenTarget, around: Surroundings
+    ) -> Sent:
+        """Send a block's requests."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the sending part of a block leaves behind.
+
+    Attributes:
+        measured: None if it never came to measuring.
+        records: of the measured phase.
+        note: why it did not, or "".
+    """
+
+    measured: Measured | None
+    records: Sequence[RequestRecord] = ()
+    note: str = ""
+
+
+async def run_block(
+    case: Case, block: Block, target: OpenTarget, around: Surroundings, send: Sending
+) -> tuple[BlockInfo, list[RunWarning]]:
+    """Run one block.
+
+    `/api/ps` is read before the warm-up and after the last answer, never in between.
+
+    Raises:
+        ServerError: the server cannot be used any more.
+        ResultsError: a record could not be kept.
+    """
+    clock, origin = around.clock, around.origin_ns
+    start_ns = clock.now_ns() - origin
+    around.observer.block_started(block, case)
+    try:
+        load_ns, before = await _get_ready(case, target)
+    except ModelError as error:
+        now = clock.now_ns() - origin
+        info = BlockInfo(
+            block.index, case.id, start_ns, now, now, now, notes=(error.message,), complete=False
+        )
+        return info, [_failed_to_load(case, error)]
+    sent = await send(case, block, target, around)
+    after = residency(await target.control.ps(), case.model)
+    return _close(case, block, around, start_ns, load_ns, before, after, sent)
+
+
+def _close(
+    case: Case,
+    block: Block,
+    around: Surroundings,
+    start_ns: int,
+    load_ns: int | None,
+    before: Residency,
+    after: Residency,
+    sent: Sent,
+) -> tuple[BlockInfo, list[RunWarning]]:
+    end_ns = around.clock.now_ns() - around.origin_ns
+    measured = sent.measured or Measured(end_ns, end_ns, complete=False)
+    info = BlockInfo(
+        index=block.index,
+        case=case.id,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        window_start_ns=measured.window_start_ns,
+        window_end_ns=measured.window_end_ns,
+        load_ns=load_ns,
+        before=before,
+        after=after,
+        planned_arrivals=measured.planned_arrivals,
+        dropped=measured.dropped,
+        health=measured.health,
+        complete=measured.complete,
+    )
+    warnings = block_findings(case, info, sent.records)
+    if sent.note and not around.stop.requested:
+        message = f"block {block.index} of {case.id} was not measured: {sent.note}"
+        warnings.insert(0, RunWarning("not_measured", message, "", case.id, invalidates=True))
+    return replace(info, notes=tuple(w.message for w in warnings)), warnings
+
+
+async def _get_ready(case: Case, target: OpenTarget) -> tuple[int | None, Residency]:
+    """Load the model with the block's options; how long it took, and where it is then.
+
+    A cold case begins with the model unloaded instead.
+    """
+    if case.cold:
+        await target.control.unload(case.model)
+        return None, residency(await target.control.ps(), case.model)
+    was_loaded = residency(await target.control.ps(), case.model).loaded
+    took_ns = await target.control.preload(
+        case.model, case.options, case.keep_alive, case.timeouts.first_byte_s
+    )
+    resident = was_loaded and took_ns < LOADED_AT_ONCE_NS
+    return None if resident else took_ns, residency(await target.control.ps(), case.model)
+
+
+def _failed_to_load(case: Case, error: ModelError) -> RunWarning:
+    return RunWarning(
+        "load_failed",
+        f"{case.model} could not be loaded: {error.message}",
+        error.advice,
+        case.id,
+        invalidates=True,
+    )
+
+
+WorkloadOf = Callable[[Case, Block, OpenTarget], Awaitable[Workload]]
+"""What a block sends; asked for when its model is loaded."""
+
+
+def send_here(workload_of: WorkloadOf) -> Sending:
+    """The sending part in this process."""
+
+    async def send(case: Case, block: Block, target: OpenTarget, around: Surroundings) -> Sent:
+        load = await workload_of(case, block, target)
+        sender = Sender(
+            case,
+            block,
+            target.transport,
+            around.clock,
+            around.origin_ns,
+            around.keep,
+            around.observer,
+            around.stop,
+            watched=around.watched,
+        )
+        await target.transport.open(connections_wanted(case))
+        if not await warm_up(sender, load.make, case.warmup):
+            return Sent(None)
+        if why := hopeless(sender):
+            return Sent(None, note=why)
+        if around.before_measuring is not None:
+            await around.before_measuring()
+        with quiet(target.transport.name != "httpx" and around.watched):
+            measured = await _measure(sender, load, target)
+        return Sent(measured, sender.measured)
+
+    return send
+
+
+async def _measure(sender: Sender, load: Workload, target: OpenTarget) -> Measured:
+    case = sender.case
+    start_ns = sender.clock.now_ns()
+    if case.cold:
+        return await measure_cold(sender, load.make, lambda: target.control.unload(case.model))
+    if case.load.loop == "open":
+        return await measure_open(sender, load.make, start_ns, load.arrivals_ns)
+    ramp_s = ramp_up_s(case, sender.warmed_up)
+    return await measure_closed(sender, load.make, start_ns, ramp_s, load.think)
+
+
+def hopeless(sender: Sender) -> str:
+    """Why measuring makes no sense after this warm-up, or "" if it does."""
+    ended = sender.warmed_up
+    if not ended or any(r.outcome is Outcome.OK for r in ended):
+        return ""
+    return (
+        f"not measured: every warm-up request failed, first: {ended[0].error or ended[0].outcome}"
+    )
+
+
+def connections_wanted(case: Case) -> int:
+    """How many connections to open beforehand."""
+    if case.load.loop == "closed":
+        return case.load.users or 1
+    return min(case.load.max_in_flight, _CONNECTIONS_AHEAD)

@@ -1,0 +1,100 @@
+"""Closed loop: so many users, each waiting for its answer (and thinking) before it asks again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.clock import NS
+from bench.load.sender import Sender
+from bench.load.supply import Supply
+from bench.ollama.exchange import Outcome
+from bench.results.record import Phase, RequestRecord
+
+_PAUSE_AFTER_FAILURE_S = 0.2
+"""A server that refuses at once would otherwise be flooded with thousands of requests a second."""
+
+ThinkTime = Callable[[int, int], float]
+"""User number, and how many answers the user has had -> seconds until its next request."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLoop:
+    """How one block's users behave.
+
+    Attributes:
+        users: how many.
+        ramp_up_s: their first requests are spread evenly over this time; what is sent in it is
+            not measured.
+        requests: measured requests to send, or None.
+        duration_s: seconds of measuring, or None.
+        think_time: pause after each answer, or None.
+        first_user, user_step: which users are this process's.
+    """
+
+    users: int
+    ramp_up_s: float = 0.0
+    requests: int | None = None
+    duration_s: float | None = None
+    think_time: ThinkTime | None = None
+    first_user: int = 0
+    user_step: int = 1
+
+
+class ClosedSchedule:
+    """Runs a closed loop on a sender.
+
+    Attributes:
+        measure_from_ns: when measuring begins, on the sender's clock.
+        measure_until_ns: when it ends at the latest; None = no such limit.
+    """
+
+    def __init__(self, loop: ClosedLoop, sender: Sender, start_ns: int) -> None:
+        self._loop = loop
+        self._sender = sender
+        self._clock = sender.clock
+        self._start_ns = start_ns
+        self._measured = 0
+        self.measure_from_ns = start_ns + round(loop.ramp_up_s * NS)
+        self.measure_until_ns = (
+            None if loop.duration_s is None else self.measure_from_ns + round(loop.duration_s * NS)
+        )
+
+    async def run(self, ramp_up: Supply, measure: Supply) -> None:
+        """Let the users ask until a limit is reached; answers may still be under way then."""
+        users = range(self._loop.first_user, self._loop.users, self._loop.user_step)
+        async with asyncio.TaskGroup() as group:
+            for user in users:
+                group.create_task(self._use(user, ramp_up, measure))
+
+    async def _use(self, user: int, ramp_up: Supply, measure: Supply) -> None:
+        spread_ns = self.measure_from_ns - self._start_ns
+        await self._clock.sleep_until(self._start_ns + spread_ns * user // self._loop.users)
+        answers = 0
+        while self._wanted():
+            record = await self._send(user, ramp_up, measure)
+            if record.outcome is not Outcome.OK:
+                await self._pause(_PAUSE_AFTER_FAILURE_S)
+            elif self._loop.think_time is not None:
+                await self._pause(self._loop.think_time(user, answers))
+            answers += 1
+
+    def _send(self, user: int, ramp_up: Supply, measure: Supply) -> asyncio.Future[RequestRecord]:
+        if self._clock.now_ns() < self.measure_from_ns:
+            return self._sender.send(ramp_up, Phase.RAMP_UP, user)
+        self._measured += 1
+        return self._sender.send(measure, Phase.MEASURE, user)
+
+    async def _pause(self, seconds: float) -> None:
+        """Pause to an absolute time, but not beyond the end of measuring."""
+        until = self._clock.now_ns() + round(seconds * NS)
+        if self.measure_until_ns is not None:
+            until = min(until, self.measure_until_ns)
+        await self._clock.sleep_until(until)
+
+    def _wanted(self) -> bool:
+        limit = self._loop.requests
+        if limit is not None and self._measured >= limit:
+            return False
+        return self.measure_until_ns is None or self._clock.now_ns() < self.measure_until_ns

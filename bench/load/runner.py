@@ -1,0 +1,195 @@
+"""Runs a plan: its blocks in order, every record into the journal, run.json after every block."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from bench.clock import Clock
+from bench.errors import BenchError
+from bench.load.block import Sending, Surroundings, run_block
+from bench.load.observer import Observer
+from bench.load.stop import Stop
+from bench.load.target import OpenTarget
+from bench.results.directory import RunDirectory
+from bench.results.run import (
+    BlockInfo,
+    ClockInfo,
+    ModelInfo,
+    RunInfo,
+    RunStatus,
+    RunWarning,
+    TransportInfo,
+)
+from bench.scenario.plan import Plan
+
+_AFTER_RUN_KEEP_ALIVE = "5m"
+"""Ollama's own default: what a model gets back that a run had pinned in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What was found before the start, for run.json.
+
+    Attributes:
+        environment: collected while the first model warms up; awaited before the first
+            measurement, so that it disturbs none.
+    """
+
+    models: tuple[ModelInfo, ...] = ()
+    warnings: tuple[RunWarning, ...] = ()
+    transport: TransportInfo | None = None
+    environment: Awaitable[dict[str, Any]] | None = None
+    tool_version: str = ""
+
+
+class Runner:
+    """One execution of a plan.
+
+    Args:
+        plan: what to run.
+        targets: every target of the plan by name, reached and open.
+        directory: where the run is kept.
+        send: the sending part of every block.
+        clock: tells the time.
+        observer: is told what happens.
+        stop: the user's wish to stop.
+        preparation: what was found before.
+        watched: watch this process during measured phases.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        targets: Mapping[str, OpenTarget],
+        directory: RunDirectory,
+        send: Sending,
+        *,
+        clock: Clock,
+        observer: Observer,
+        stop: Stop,
+        preparation: Preparation | None = None,
+        watched: bool = True,
+    ) -> None:
+        found = preparation or Preparation()
+        self._plan = plan
+        self._targets = targets
+        self._directory = directory
+        self._send = send
+        self._clock = clock
+        self._observer = observer
+        self._stop = stop
+        self._environment = found.environment
+        self._watched = watched
+        self.info = RunInfo(
+            id=directory.id,
+            status=RunStatus.RUNNING,
+            tool_version=found.tool_version,
+            created_at=_now(),
+            clock=ClockInfo(clock.now_ns(), datetime.now(UTC).isoformat()),
+            plan=plan,
+            targets=tuple(t.info for t in targets.values()),
+            models=found.models,
+            warnings=found.warnings,
+            transport=found.transport,
+            tags=plan.tags,
+        )
+
+    async def run(self) -> RunInfo:
+        """Run every block, or as many as the user lets; run.json is up to date at every moment.
+
+        Returns:
+            What run.json says in the end: `complete`, or `interrupted` after a stop.
+
+        Raises:
+            BenchError: the run cannot go on; run.json then says `failed`, and all that was measured
+                is kept.
+        """
+        self._directory.write_info(self.info)
+        try:
+            with self._directory.journal() as journal:
+                around = Surroundings(
+                    clock=self._clock,
+                    origin_ns=self.info.clock.monotonic_origin_ns,
+                    keep=journal.append,
+                    observer=self._observer,
+                    stop=self._stop,
+                    before_measuring=self._take_environment,
+                    watched=self._watched,
+                )
+                await self._run_blocks(around)
+        except BaseException as error:
+            await self._fail(error)
+            raise
+        await self._take_environment()
+        interrupted = self._stop.requested and len(self.info.blocks) < len(self._plan.blocks)
+        interrupted |= any(not b.complete for b in self.info.blocks) and self._stop.requested
+        self._finish(RunStatus.INTERRUPTED if interrupted else RunStatus.COMPLETE)
+        await self._restore_keep_alive()
+        return self.info
+
+    async def _run_blocks(self, around: Surroundings) -> None:
+        for block in self._plan.blocks:
+            if self._stop.requested:
+                return
+            case = self._plan.case(block.case)
+            info, warnings = await run_block(
+                case, block, self._targets[case.target], around, self._send
+            )
+            self._keep_block(info, warnings)
+
+    def _keep_block(self, info: BlockInfo, warnings: list[RunWarning]) -> None:
+        """Write a block down before the next one begins."""
+        for warning in warnings:
+            self._observer.warned(warning)
+        self.info = replace(
+            self.info,
+            blocks=(*self.info.blocks, info),
+            warnings=tuple(dict.fromkeys((*self.info.warnings, *warnings))),
+        )
+        self._directory.write_info(self.info)
+        self._observer.block_ended(info)
+
+    async def _take_environment(self) -> None:
+        """Wait for the environment, once."""
+        if self._environment is None:
+            return
+        environment, self._environment = self._environment, None
+        self.info = replace(self.info, environment=await environment)
+        self._directory.write_info(self.info)
+
+    async def _fail(self, error: BaseException) -> None:
+        """Write down why the run ended; the error itself matters more than a failure to write."""
+        if isinstance(error, BenchError):
+            warning = RunWarning("run_failed", error.message, error.advice, invalidates=True)
+            self.info = replace(self.info, warnings=(*self.info.warnings, warning))
+        with contextlib.suppress(Exception):
+            await self._take_environment()
+        interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+        with contextlib.suppress(BenchError):
+            self._finish(RunStatus.INTERRUPTED if interrupted else RunStatus.FAILED)
+
+    def _finish(self, status: RunStatus) -> None:
+        self.info = replace(self.info, status=status, finished_at=_now())
+        self._directory.write_info(self.info)
+
+    async def _restore_keep_alive(self) -> None:
+        """Give models that the run had pinned their usual time in memory back."""
+        pinned = {
+            (c.target, c.model): c
+            for c in self._plan.cases
+            if str(c.keep_alive).startswith("-") and not c.cold
+        }
+        for (name, model), case in pinned.items():
+            control = self._targets[name].control
+            with contextlib.suppress(BenchError):
+                if any(m.name == model for m in await control.ps()):
+                    await control.preload(model, case.options, _AFTER_RUN_KEEP_ALIVE, 60.0)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,40 @@
+"""Stopping a run from outside: first gently, then at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Stop:
+    """What Ctrl-C sets: once = send nothing more, twice = end what is in flight as well.
+
+    Must be used on the event loop's thread.
+    """
+
+    def __init__(self) -> None:
+        self._gently = asyncio.Event()
+        self._now = asyncio.Event()
+
+    def request(self) -> None:
+        """Ask once more to stop."""
+        if self._gently.is_set():
+            self._now.set()
+        self._gently.set()
+
+    @property
+    def requested(self) -> bool:
+        """Send nothing more."""
+        return self._gently.is_set()
+
+    @property
+    def at_once(self) -> bool:
+        """End what is in flight."""
+        return self._now.is_set()
+
+    async def wait_requested(self) -> None:
+        """Return when the first request to stop comes."""
+        await self._gently.wait()
+
+    async def wait_at_once(self) -> None:
+        """Return when the second one comes."""
+        await self._now.wait()

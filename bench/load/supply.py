@@ -1,0 +1,61 @@
+"""Requests made ready ahead of time, so that nothing is encoded between planned and sent."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.ollama.exchange import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call, and what its record says of it.
+
+    Attributes:
+        number: which prompt of its phase this is.
+        prompt_sha256: identity of the prompt, nonce included (first 16 hex digits).
+        target_input_tokens, num_predict, seed, nonce: see `bench.results.record.RequestRecord`.
+    """
+
+    call: Call
+    number: int
+    prompt_sha256: str = ""
+    target_input_tokens: int | None = None
+    num_predict: int | None = None
+    seed: int | None = None
+    nonce: str = ""
+
+
+class Supply:
+    """An endless row of prepared calls with a few always ready.
+
+    Args:
+        make: the call with this number.
+        ahead: how many are kept ready.
+        start, step: which numbers (worker processes share them out).
+    """
+
+    def __init__(
+        self, make: Callable[[int], Prepared], ahead: int, start: int = 0, step: int = 1
+    ) -> None:
+        self._make = make
+        self._ahead = ahead
+        self._next = start
+        self._step = step
+        self._ready: deque[Prepared] = deque()
+
+    def take(self) -> Prepared:
+        """The next call; made on the spot only if none is ready."""
+        return self._ready.popleft() if self._ready else self._make_next()
+
+    def refill(self) -> None:
+        """Make calls ready again; to be called when there is time."""
+        while len(self._ready) < self._ahead:
+            self._ready.append(self._make_next())
+
+    def _make_next(self) -> Prepared:
+        prepared = self._make(self._next)
+        self._next += self._step
+        return prepared

@@ -1,0 +1,56 @@
+"""A server during a run: what it is, how it is controlled, how it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bench.ollama.exchange import Transport
+from bench.ollama.names import same_model
+from bench.ollama.replies import ResidentModel
+from bench.results.run import Residency, TargetInfo
+
+
+class ControlCalls(Protocol):
+    """The control calls that a block needs; `bench.ollama.control.Control` has them."""
+
+    async def ps(self) -> tuple[ResidentModel, ...]:
+        """The models in memory."""
+        ...
+
+    async def preload(
+        self, model: str, options: Mapping[str, Any], keep_alive: str | int, timeout_s: float
+    ) -> int:
+        """Get a model ready; how long that took, in nanoseconds."""
+        ...
+
+    async def unload(self, model: str) -> None:
+        """Unload a model and wait until it is gone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTarget:
+    """A target of the plan that has been reached and is ready for load."""
+
+    info: TargetInfo
+    control: ControlCalls
+    transport: Transport
+
+
+def residency(models: tuple[ResidentModel, ...], name: str) -> Residency:
+    """What `/api/ps` says of one model."""
+    found = next((m for m in models if same_model(m.name, name)), None)
+    others = tuple(m.name for m in models if m is not found)
+    if found is None:
+        return Residency(loaded=False, others=others)
+    return Residency(
+        loaded=True,
+        digest=found.digest,
+        size_bytes=found.size_bytes,
+        vram_bytes=found.vram_bytes,
+        served_context=found.served_context,
+        expires_at=found.expires_at,
+        others=others,
+    )
