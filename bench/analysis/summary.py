@@ -1,7 +1,13 @@
 """The summary of a run: the content of `summary.json`, and all that reports are made from.
 
-Keys are stable and documented here. A number that the data cannot support is absent, and
-`Estimate.needs` says how many requests it would take.
+Keys are stable and documented here; the metric ids are `bench.analysis.metrics.METRICS`, and the
+shape of the file is in `bench.analysis.summary_json`. A number that the data cannot support is
+absent, and `Estimate.needs` says how many requests it would take.
+
+Failed requests (every outcome but `ok`) are in `RequestCounts` and in `error_rate`, and in no
+latency, rate or token count; while they lasted they were in flight. Requests that we stopped
+ourselves (`cancelled`) are counted, but are no errors. Warm-up requests count nowhere; ramp-up
+requests only where they reach into the measured window (throughput, in flight).
 """
 
 from __future__ import annotations
@@ -34,7 +40,9 @@ class Estimate:
 class Metric:
     """One metric of one case.
 
-    A latency has the statistics `mean p50 p90 p95 p99 min max`; a rate of the case has `value`.
+    A latency or token count has the statistics `mean p50 p90 p95 p99 min max`; a rate, share or
+    count of the case has `value`, and token rates `p5 p50` over the requests beside it. Every id of
+    `METRICS` is there; one without samples has n = 0, no statistics, and a note that says why.
 
     Attributes:
         n: how many requests (or gaps, or blocks) it rests on.
@@ -67,7 +75,13 @@ class BlockSummary:
     """Point values of one block, for drift charts and comparisons.
 
     Attributes:
-        values: flat metric id ("decode_tok_per_s", "ttft_s.p50") -> value of this block.
+        values: flat metric id -> value of this block; an absent key means no samples.
+            `<id>.mean`, `<id>.p50` and, from 10, 20 and 100 samples on, `<id>.p90`, `<id>.p95` and
+            `<id>.p99` for the ids `ttft_s answer_ttft_s itl_s tpot_s e2e_s send_delay_s load_s
+            prompt_eval_s eval_s total_s queue_s overhead_s prompt_tokens output_tokens`; the plain
+            id for `decode_tok_per_s ollama_tok_per_s prefill_tok_per_s` (ratio of sums over the
+            block's requests), `output_tok_per_s request_per_s goodput_per_s in_flight` (over its
+            window) and `error_rate`.
     """
 
     index: int

@@ -172,8 +172,8 @@ class Boundary:
     remedy: str = ""
 
 
-_PREFILL = ("prefill_tok_per_s", "prompt_eval_s", "input_tokens")
-_DECODE = ("decode_tok_per_s", "ollama_decode_tok_per_s", "eval_s")
+_PREFILL = ("prefill_tok_per_s", "prompt_eval_s", "prompt_tokens")
+_DECODE = ("decode_tok_per_s", "ollama_tok_per_s", "eval_s")
 _OUTPUT = ("output_tokens", "e2e_s", "eval_s", "total_s", "output_tok_per_s", "request_per_s")
 _CLIENT = ("ttft_s", "answer_ttft_s", "e2e_s")
 
