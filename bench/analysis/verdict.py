@@ -35,6 +35,8 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
     NO_SAMPLES = "no samples"
     """A side has no value of the metric: a gate must fail on it, not pass."""
+    NOT_COMPARABLE = "not comparable"
+    """The number means something else on either side."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,328 @@
+"""Compare two runs, or the two sides of one run made in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from bench.analysis.case_matching import Match, match_cases, match_sides
+from bench.analysis.comparison import (
+    CaseComparison,
+    Comparison,
+    Design,
+    MetricComparison,
+    Note,
+    Side,
+    overall,
+)
+from bench.analysis.differences import CaseSide, Difference, Role, differences
+from bench.analysis.judging import (
+    Measured,
+    Rules,
+    Sessions,
+    compared_metrics,
+    judge,
+    measure,
+    no_sessions,
+)
+from bench.analysis.paired import MIN_PAIRS
+from bench.analysis.summary import CaseSummary, Summary
+from bench.analysis.verdict import Verdict
+from bench.analysis.welch import MIN_SESSIONS
+from bench.errors import MeasurementInvalid, NotComparable
+from bench.results.run import RunInfo, RunStatus
+
+_MOVED = (Verdict.WORSE, Verdict.BETTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A run to be compared.
+
+    Attributes:
+        label: how the user called it.
+    """
+
+    label: str
+    info: RunInfo
+    summary: Summary
+
+
+def compare_runs(
+    baseline: Subject, candidate: Subject, rules: Rules, sessions: Sessions = no_sessions
+) -> Comparison:
+    """Compare two runs that were made separately.
+
+    Args:
+        baseline: what the candidate is held against.
+        candidate: what is judged.
+        rules: how to judge.
+        sessions: values of earlier sessions of the baseline's identity. With fewer than five the
+            verdicts are only indicative.
+
+    Raises:
+        NotComparable: the two differ in what they are, have no case in common, or one is
+            incomplete, and `rules.allow` does not name it.
+        MeasurementInvalid: a run is invalid, and `rules.allow` does not name "invalid".
+    """
+    for subject in (baseline, candidate):
+        _check_usable(subject, rules)
+    matches, only_baseline, only_candidate = match_cases(
+        baseline.summary.cases, candidate.summary.cases
+    )
+    cases = _compare(matches, baseline, candidate, Design.SEPARATE, rules, sessions)
+    notes = [*_session_notes(cases), *_unsteady_notes(matches, Design.SEPARATE)]
+    if any(n.code == "unsteady" for n in notes):
+        cases = [_only_indicative(case) for case in cases]
+    return _comparison(
+        (_side(baseline), _side(candidate)), cases, notes, only_baseline, only_candidate
+    )
+
+
+def compare_sides(subject: Subject, rules: Rules) -> Comparison:
+    """Compare the two sides of a run made in pairs (`ab`): side a is the baseline.
+
+    Raises:
+        NotComparable, MeasurementInvalid: as for `compare_runs`; also if the blocks of a pair were
+            not run back to back (key "order").
+    """
+    _check_usable(subject, rules)
+    matches = match_sides(subject.summary.cases)
+    notes = _order_notes(matches, rules)
+    cases = _compare(matches, subject, subject, Design.PAIRED, rules, no_sessions)
+    if notes:
+        cases = [_only_indicative(case) for case in cases]
+    notes += _unsteady_notes(matches, Design.PAIRED)
+    sides = [
+        replace(
+            _side(subject, [getattr(m, name) for m in matches]),
+            label=f"{subject.label}, side {letter}",
+        )
+        for name, letter in (("baseline", "a"), ("candidate", "b"))
+    ]
+    return _comparison((sides[0], sides[1]), cases, notes)
+
+
+def default_primary(info: RunInfo) -> tuple[str, ...]:
+    """The metrics that gate: those of the scenario, without the ones that cannot exist.
+
+    Only of the default ones: a scenario that names a metric itself means it.
+    """
+    plan = info.plan
+    if plan.scenario.get("primary") or any(case.stream for case in plan.cases):
+        return plan.primary
+    return tuple(m for m in plan.primary if not m.startswith(("ttft_s", "answer_ttft_s")))
+
+
+def _compare(
+    matches: Sequence[Match],
+    baseline: Subject,
+    candidate: Subject,
+    design: Design,
+    rules: Rules,
+    sessions: Sessions,
+) -> list[CaseComparison]:
+    found = [
+        differences(
+            CaseSide(baseline.info, m.baseline),
+            CaseSide(candidate.info, m.candidate),
+            intended=design is Design.PAIRED,
+            allow=rules.allow,
+        )
+        for m in matches
+    ]
+    _check_comparable(matches, found)
+    measured: list[list[Measured]] = [
+        [
+            measure(metric, m.baseline, m.candidate, design, rules, different, sessions)
+            for metric in compared_metrics(m.baseline, m.candidate, rules.primary)
+        ]
+        for m, different in zip(matches, found, strict=True)
+    ]
+    judged = iter(judge([m for case in measured for m in case], rules))
+    return [
+        CaseComparison(
+            case=m.label,
+            baseline_case=m.baseline.id,
+            candidate_case=m.candidate.id,
+            design=design,
+            differences=different,
+            metrics=tuple(_explained(next(judged), different) for _ in of_case),
+        )
+        for m, different, of_case in zip(matches, found, measured, strict=True)
+    ]
+
+
+def _explained(row: MetricComparison, found: Sequence[Difference]) -> MetricComparison:
+    if row.verdict not in _MOVED:
+        return row
+    keys = dict.fromkeys(
+        d.key for d in found if d.role in (Role.EXPLAINS, Role.ALLOWED) and d.touches(row.metric)
+    )
+    return replace(row, explained_by=tuple(keys))
+
+
+def _comparison(
+    sides: tuple[Side, Side],
+    cases: Sequence[CaseComparison],
+    notes: Sequence[Note],
+    only_baseline: Sequence[str] = (),
+    only_candidate: Sequence[str] = (),
+) -> Comparison:
+    verdict, indicative = overall([m for case in cases for m in case.metrics])
+    return Comparison(
+        baseline=sides[0],
+        candidate=sides[1],
+        verdict=verdict,
+        indicative=indicative,
+        cases=tuple(cases),
+        notes=tuple(notes),
+        only_baseline=tuple(only_baseline),
+        only_candidate=tuple(only_candidate),
+    )
+
+
+def _side(subject: Subject, cases: Sequence[CaseSummary] | None = None) -> Side:
+    used = subject.summary.cases if cases is None else cases
+    versions = dict.fromkeys(c.identity.server_version for c in used if c.identity.server_version)
+    return Side(
+        label=subject.label,
+        run_id=subject.summary.run_id,
+        created_at=subject.info.created_at,
+        server_version=", ".join(versions),
+        models=tuple(dict.fromkeys(c.model for c in used)),
+        simulated=any(c.simulated for c in used),
+    )
+
+
+def _check_usable(subject: Subject, rules: Rules) -> None:
+    if subject.info.status is not RunStatus.COMPLETE and "incomplete" not in rules.allow:
+        done = sum(block.complete for block in subject.info.blocks)
+        raise NotComparable(
+            f"{subject.label} is incomplete ({subject.info.status}, {done} of "
+            f"{len(subject.info.plan.blocks)} blocks)",
+            "Run it again, or compare what there is with --allow incomplete.",
+        )
+    if not subject.summary.valid and "invalid" not in rules.allow:
+        reasons = [w.message for w in subject.summary.warnings if w.invalidates]
+        raise MeasurementInvalid(
+            f"{subject.label} is not a valid measurement: {'; '.join(reasons) or 'see its report'}",
+            "Mend that and run it again, or compare all the same with --allow invalid.",
+        )
+
+
+def _check_comparable(matches: Sequence[Match], found: Sequence[Sequence[Difference]]) -> None:
+    """Raise for all differences that forbid the comparison, each named once with its cases."""
+    blocking: dict[Difference, list[str]] = {}
+    for match, different in zip(matches, found, strict=True):
+        for d in different:
+            if d.role is Role.BLOCKS:
+                blocking.setdefault(d, []).append(match.label)
+    if not blocking:
+        return
+    lines = []
+    for d, labels in blocking.items():
+        values = f" {d.baseline} -> {d.candidate}" if d.baseline or d.candidate else ""
+        where = "" if len(labels) == len(matches) else f" (in {'; '.join(labels)})"
+        lines.append(f"  {d.key}:{values}{where}. {d.message}".rstrip())
+    keys = " ".join(f"--allow {key}" for key in dict.fromkeys(d.key for d in blocking))
+    raise NotComparable(
+        "the two are not comparable, they differ in:\n" + "\n".join(lines),
+        f"Make these equal and measure again; if they are what you want to compare: {keys}",
+    )
+
+
+def _session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
+    primary = [m for case in cases for m in case.metrics if m.primary and m.p_value is not None]
+    fewest = min((m.sessions for m in primary), default=0)
+    if fewest >= MIN_SESSIONS:
+        return [
+            Note(
+                "sessions",
+                "The runs were made separately. How much sessions differ was taken from "
+                f"{fewest} earlier runs of the same identity.",
+            )
+        ]
+    return [
+        Note(
+            "separate_runs",
+            "The runs were made one after the other, so drift and differences between sessions "
+            f"are in the change. {fewest} earlier sessions of the same identity are known, "
+            f"{MIN_SESSIONS} are needed to allow for that: the verdict is only indicative.",
+            "For a verdict, measure both sides in turn with `ollama-bench ab`.",
+        )
+    ]
+
+
+def _order_notes(matches: Sequence[Match], rules: Rules) -> list[Note]:
+    """Whether pairs were run back to back, in both orders.
+
+    Raises:
+        NotComparable: they were not run back to back.
+    """
+    apart = [m.label for m in matches if not _back_to_back(m)]
+    if apart and "order" not in rules.allow:
+        raise NotComparable(
+            f"the blocks of a pair were not run back to back ({'; '.join(apart)}), so drift "
+            "cannot be told from a change",
+            "Measure in pairs with `ollama-bench ab`, or look at it all the same with "
+            "--allow order.",
+        )
+    notes = []
+    if apart:
+        notes.append(
+            Note(
+                "order",
+                "The blocks of a pair were not run back to back: drift is in the change, and the "
+                "verdict is only indicative.",
+            )
+        )
+    if any(_one_order(m) for m in matches):
+        notes.append(
+            Note(
+                "one_order",
+                "One side always went first, so what going first does is in the change: the "
+                "verdict is only indicative.",
+                "`ollama-bench ab` alternates the order.",
+            )
+        )
+    return notes
+
+
+def _back_to_back(match: Match) -> bool:
+    where = {b.pair: b.index for b in match.baseline.blocks if b.side == "a"}
+    return all(
+        abs(b.index - where[b.pair]) == 1
+        for b in match.candidate.blocks
+        if b.side == "b" and b.pair in where
+    )
+
+
+def _one_order(match: Match) -> bool:
+    positions = [b.position for b in match.candidate.blocks if b.side == "b"]
+    return len(positions) >= MIN_PAIRS and len(set(positions)) == 1
+
+
+def _unsteady_notes(matches: Sequence[Match], design: Design) -> list[Note]:
+    consequence = (
+        "what is common to both sides of a pair cancels"
+        if design is Design.PAIRED
+        else "it cannot be told from a change, so the verdict is only indicative"
+    )
+    side_of: Sequence[tuple[str, Callable[[Match], CaseSummary]]] = (
+        ("baseline", lambda m: m.baseline),
+        ("candidate", lambda m: m.candidate),
+    )
+    return [
+        Note(
+            "unsteady", f"{side}, {m.label}: not steady ({case.steadiness.message}); {consequence}."
+        )
+        for m in matches
+        for side, of in side_of
+        if (case := of(m)).steadiness.steady is False
+    ]
+
+
+def _only_indicative(case: CaseComparison) -> CaseComparison:
+    rows = tuple(replace(m, indicative=True) if m.p_value is not None else m for m in case.metrics)
+    return replace(case, metrics=rows)

@@ -1,0 +1,331 @@
+"""What two results differ in besides their numbers: named before any number is.
+
+At least four of twelve "slower after the upgrade" reports turned out to be about configuration,
+build or backend. So before a change is told, it is told what else is not the same: the thing that
+is compared on purpose, what may explain a change, and what makes the two no comparison at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from bench.analysis.summary import CaseSummary
+from bench.ollama.eras import Boundary, boundaries_between
+from bench.results.run import RunInfo, TargetInfo
+from bench.scenario.plan import Case, Load, Plan
+
+OUTPUT_TOLERANCE = 0.02
+"""Mean output lengths closer than this count as equal."""
+
+GPU_SHARE_TOLERANCE = 0.01
+
+
+class Role(StrEnum):
+    """What a difference means for the comparison."""
+
+    COMPARED = "compared"
+    """It is what is being compared: asked for on purpose."""
+    EXPLAINS = "explains"
+    """It may explain a change; the comparison stands."""
+    ALLOWED = "allowed"
+    """It would forbid the comparison, but the user allowed it."""
+    WITHHOLDS = "withholds"
+    """The metrics it touches mean something else on either side: no verdict on them."""
+    BLOCKS = "blocks"
+    """The two must not be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not the same on both sides.
+
+    Attributes:
+        key: what `--allow` takes, e.g. "served_context", "options.num_ctx".
+        baseline, candidate: as text; "" if it is no pair of values.
+        message: one sentence.
+        metrics: ids of the metrics it touches; empty = all.
+    """
+
+    key: str
+    baseline: str
+    candidate: str
+    role: Role
+    message: str
+    metrics: tuple[str, ...] = ()
+
+    def touches(self, metric: str) -> bool:
+        """Whether it can move this metric (flat id)."""
+        return not self.metrics or metric.partition(".")[0] in self.metrics
+
+
+@dataclass(frozen=True, slots=True)
+class CaseSide:
+    """One case of one run, with what is known around it."""
+
+    info: RunInfo
+    summary: CaseSummary
+
+    @property
+    def case(self) -> Case:
+        """The case as it was planned."""
+        return self.info.plan.case(self.summary.id)
+
+    @property
+    def target(self) -> TargetInfo | None:
+        """The server as it was found."""
+        return next((t for t in self.info.targets if t.name == self.summary.target), None)
+
+
+_ANSWER_LENGTH = ("e2e_s", "eval_s", "total_s", "output_tok_per_s", "request_per_s")
+_WAITING = ("ttft_s", "answer_ttft_s", "e2e_s", "queue_s", "total_s", "output_tok_per_s")
+
+_CONSEQUENCES: Mapping[str, Mapping[str, Role]] = {
+    "model": {
+        "digest": Role.COMPARED,
+        "quantization": Role.COMPARED,
+        "gpu_share": Role.EXPLAINS,
+        "slots_observed": Role.EXPLAINS,
+    },
+    "digest": {"quantization": Role.EXPLAINS},
+    "options.num_ctx": {"served_context": Role.COMPARED, "gpu_share": Role.EXPLAINS},
+    "options.num_gpu": {"gpu_share": Role.COMPARED},
+    "settings.OLLAMA_NUM_PARALLEL": {
+        "slots_observed": Role.COMPARED,
+        "gpu_share": Role.EXPLAINS,
+    },
+    "settings.OLLAMA_CONTEXT_LENGTH": {
+        "served_context": Role.COMPARED,
+        "gpu_share": Role.EXPLAINS,
+    },
+    "served_context": {"gpu_share": Role.EXPLAINS},
+    "load": {"slots_observed": Role.EXPLAINS},
+}
+"""If the first is compared (or allowed), the others differ in consequence of it."""
+
+_MEANING = {
+    "model": "Different models.",
+    "digest": "One name, two digests: these are different weights.",
+    "quantization": "Different quantisations.",
+    "engine": "Numbers of different engines.",
+    "served_context": "The server gave the model another context length; a larger one takes "
+    "memory and can push layers off the GPU.",
+    "gpu_share": "Another share of the model lies in GPU memory; the rest runs on the CPU, which "
+    "alone makes a large difference.",
+    "slots_observed": "The server works on another number of requests at once; with fewer slots "
+    "requests wait longer.",
+    "prompts": "The prompts are not the same.",
+    "load": "The load is not the same.",
+    "hardware": "Measured on different machines.",
+}
+
+
+def differences(
+    baseline: CaseSide,
+    candidate: CaseSide,
+    *,
+    intended: bool = False,
+    allow: Collection[str] = (),
+) -> tuple[Difference, ...]:
+    """All differences of two cases, the gravest first.
+
+    Args:
+        baseline: one side.
+        candidate: the other.
+        intended: the two were set up side by side on purpose (`ab`), so what was *asked* of them
+            differs on purpose too.
+        allow: keys that the user allows to differ; "options" allows all of "options.*".
+    """
+    found = [*_asked(baseline, candidate, intended), *_observed(baseline, candidate)]
+    found = _with_consequences(_allowed(found, allow))
+    found += _eras(baseline, candidate, allow)
+    order = list(Role)[::-1]
+    return tuple(sorted(found, key=lambda d: order.index(d.role)))
+
+
+def _asked(a: CaseSide, b: CaseSide, intended: bool) -> Iterator[Difference]:
+    """Differences in what was asked of the two, from the plans."""
+    if a.summary.model != b.summary.model:
+        yield _difference("model", a.summary.model, b.summary.model, Role.COMPARED)
+    role = Role.COMPARED if intended else Role.BLOCKS
+    settings = [_settings(side) for side in (a, b)]
+    for key, (first, second) in _unequal(*settings).items():
+        yield _difference(f"settings.{key}", first, second, role)
+    for key, (first, second) in _unequal(a.case.options, b.case.options).items():
+        yield _difference(f"options.{key}", first, second, role)
+    for name in ("endpoint", "stream", "think", "cold", "system", "raw", "format"):
+        first, second = getattr(a.case, name), getattr(b.case, name)
+        if first != second:
+            yield _difference(name, first, second, role)
+    loads = _unequal(_load(a.case.load), _load(b.case.load))
+    if loads:
+        first, second = (", ".join(f"{k}={v[side]}" for k, v in loads.items()) for side in (0, 1))
+        yield _difference("load", first, second, role)
+    if _prompts(a.info.plan, a.case) != _prompts(b.info.plan, b.case):
+        yield _difference("prompts", "", "", role)
+    elif a.info.plan.seed != b.info.plan.seed:
+        yield Difference(
+            "seed",
+            str(a.info.plan.seed),
+            str(b.info.plan.seed),
+            Role.EXPLAINS,
+            "The prompts were drawn with different seeds: alike, but not the same.",
+        )
+
+
+def _observed(a: CaseSide, b: CaseSide) -> Iterator[Difference]:
+    """Differences in what was found, from the servers and the summaries."""
+    first, second = a.summary.identity, b.summary.identity
+    if first.server_version != second.server_version:
+        yield _difference(
+            "server_version", first.server_version, second.server_version, Role.COMPARED
+        )
+    if a.summary.simulated != b.summary.simulated or first.engine != second.engine:
+        yield _difference("engine", _engine(a), _engine(b), Role.BLOCKS)
+    for key in ("digest", "quantization", "served_context", "slots_observed"):
+        one, other = getattr(first, key), getattr(second, key)
+        if one and other and one != other:
+            metrics = _WAITING if key == "slots_observed" else ()
+            yield _difference(key, one, other, Role.BLOCKS, metrics)
+    yield from _gpu_share(first.gpu_share, second.gpu_share)
+    yield from _output_tokens(first.mean_output_tokens, second.mean_output_tokens)
+    machines = [_hardware(side.info.environment) for side in (a, b)]
+    if all(machines) and machines[0] != machines[1]:
+        yield _difference("hardware", machines[0], machines[1], Role.BLOCKS)
+
+
+def _gpu_share(first: float | None, second: float | None) -> Iterator[Difference]:
+    if first is None or second is None or abs(first - second) <= GPU_SHARE_TOLERANCE:
+        return
+    yield _difference("gpu_share", f"{first:.0%}", f"{second:.0%}", Role.BLOCKS)
+
+
+def _output_tokens(first: float | None, second: float | None) -> Iterator[Difference]:
+    if not first or not second or abs(second / first - 1) <= OUTPUT_TOLERANCE:
+        return
+    yield Difference(
+        "output_tokens",
+        f"{first:.0f}",
+        f"{second:.0f}",
+        Role.EXPLAINS,
+        "The answers are not equally long: times of whole answers, and throughput at the same "
+        "number of users, differ for that reason.",
+        _ANSWER_LENGTH,
+    )
+
+
+def _allowed(found: list[Difference], allow: Collection[str]) -> list[Difference]:
+    return [
+        replace(d, role=Role.ALLOWED) if d.role is Role.BLOCKS and _is_in(d.key, allow) else d
+        for d in found
+    ]
+
+
+def _is_in(key: str, allow: Collection[str]) -> bool:
+    return key in allow or key.partition(".")[0] in allow
+
+
+def _with_consequences(found: list[Difference]) -> list[Difference]:
+    """What follows from a difference that is compared or allowed does not forbid anything."""
+    causes = [d.key for d in found if d.role in (Role.COMPARED, Role.ALLOWED)]
+    soft: dict[str, Role] = {}
+    for cause in causes:
+        for key, role in _CONSEQUENCES.get(cause, {}).items():
+            soft.setdefault(key, role)
+    return [
+        replace(d, role=soft[d.key]) if d.role is Role.BLOCKS and d.key in soft else d
+        for d in found
+    ]
+
+
+def _eras(a: CaseSide, b: CaseSide, allow: Collection[str]) -> list[Difference]:
+    """Versions between the two at which numbers changed their meaning."""
+    versions = (a.summary.identity.server_version, b.summary.identity.server_version)
+    if not all(versions):
+        return []
+    between = boundaries_between(*versions)
+    return [
+        Difference("era", *versions, _era_role(x, allow), _era_message(x), x.metrics)
+        for x in between
+        if not _remedied(x, a.case, b.case)
+    ]
+
+
+def _era_role(boundary: Boundary, allow: Collection[str]) -> Role:
+    if boundary.kind != "definition" or "era" in allow:
+        return Role.EXPLAINS
+    return Role.WITHHOLDS
+
+
+def _era_message(boundary: Boundary) -> str:
+    remedy = f" To compare all the same: {boundary.remedy}." if boundary.remedy else ""
+    return f"Since {boundary.version}: {boundary.reason}{remedy}"
+
+
+def _remedied(boundary: Boundary, *cases: Case) -> bool:
+    """Whether both sides already do what makes them comparable across the boundary."""
+    option = boundary.remedy.removeprefix("set options.")
+    if option != boundary.remedy:
+        return all(option in case.options for case in cases)
+    only_prefill = all(m in ("prefill_tok_per_s", "input_tokens", "ttft_s", "prompt_eval_s")
+                       for m in boundary.metrics)  # fmt: skip
+    if boundary.remedy.startswith("bust the prompt cache") and only_prefill:
+        return all(case.prompts.cache == "bust" for case in cases)
+    return False
+
+
+def _difference(
+    key: str, baseline: Any, candidate: Any, role: Role, metrics: tuple[str, ...] = ()
+) -> Difference:
+    first, second = _text(baseline), _text(candidate)
+    meaning = _MEANING.get(key, "")
+    return Difference(key, first, second, role, meaning, metrics)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = str(value).removeprefix("sha256:")
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _unequal(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    keys = dict.fromkeys((*a, *b))
+    return {k: (a.get(k), b.get(k)) for k in keys if a.get(k) != b.get(k)}
+
+
+def _settings(side: CaseSide) -> Mapping[str, str]:
+    """What is known of the server's environment; nothing is known of a server by URL."""
+    return side.target.settings if side.target else {}
+
+
+def _engine(side: CaseSide) -> str:
+    engine = side.summary.identity.engine or "ollama"
+    return f"{engine} (simulated)" if side.summary.simulated and engine != "simulated" else engine
+
+
+def _load(load: Load) -> dict[str, Any]:
+    """What makes a load level; how long it was kept up is no part of it."""
+    return {
+        "loop": load.loop,
+        "users": load.users,
+        "rate": load.rate_per_s,
+        "arrivals": load.arrivals,
+        "think_time": load.think_time_s,
+    }
+
+
+def _prompts(plan: Plan, case: Case) -> tuple[Any, ...]:
+    spec = case.prompts
+    return (spec, plan.prompt_files.get(spec.file) if spec.file else None)
+
+
+def _hardware(environment: Mapping[str, Any]) -> str:
+    cpu = environment.get("cpu") or {}
+    gpus = environment.get("gpus") or []
+    parts = [cpu.get("model"), *(g.get("name") for g in gpus)]
+    return ", ".join(str(p) for p in parts if p)

@@ -1,0 +1,266 @@
+"""From block values to verdicts: measures every metric of the matched cases, then judges all.
+
+Two passes, because the correction for several metrics needs all p values first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bench.analysis.comparison import BlockPoint, Design, MetricComparison
+from bench.analysis.differences import Difference, Role
+from bench.analysis.holm import benjamini_hochberg, holm_adjusted
+from bench.analysis.metrics import METRICS
+from bench.analysis.paired import MIN_PAIRS, LogEffect, log_ratios, paired_effect
+from bench.analysis.sign_flip import sign_flip_p
+from bench.analysis.summary import BlockSummary, CaseSummary
+from bench.analysis.verdict import Sizes, Verdict, decide, pairs_to_settle, sizes_of
+from bench.analysis.welch import MIN_SESSIONS, unpaired_effect
+
+Sessions = Callable[[CaseSummary, str], Sequence[float]]
+"""Values of a metric in earlier sessions of the same case and identity."""
+
+_SECONDARY_STATISTICS = ("", "p50", "p95")
+_NOT_COMPARED = frozenset({"ollama_tok_per_s", "send_delay_s", "goodput_share"})
+
+
+def no_sessions(case: CaseSummary, metric: str) -> Sequence[float]:
+    """No history is known."""
+    del case, metric
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How to judge.
+
+    Attributes:
+        primary: metrics that gate.
+        catch, ignore: own sizes, by metric id (flat or not) or "*".
+        allow: keys of differences that are allowed.
+        strict: the whole interval must lie beyond what is ignored.
+    """
+
+    primary: tuple[str, ...]
+    catch: Mapping[str, float] = field(default_factory=dict)
+    ignore: Mapping[str, float] = field(default_factory=dict)
+    allow: frozenset[str] = frozenset()
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metric of one case, measured but not yet judged.
+
+    Attributes:
+        effect: None if there is none (`row.note` says why).
+        pair_sd: standard deviation of one pair's log ratio, for planning.
+    """
+
+    row: MetricComparison
+    sizes: Sizes
+    effect: LogEffect | None = None
+    pair_sd: float = math.nan
+
+
+def compared_metrics(a: CaseSummary, b: CaseSummary, primary: Sequence[str]) -> list[str]:
+    """Flat ids of the metrics to compare: the primary ones first, whether or not they exist."""
+    found = dict.fromkeys(k for case in (a, b) for block in case.blocks for k in block.values)
+    secondary = [m for m in found if m not in primary and _is_compared(m)]
+    return [*dict.fromkeys(primary), *secondary]
+
+
+def _is_compared(metric: str) -> bool:
+    name, _, statistic = metric.partition(".")
+    kind = METRICS.get(name)
+    return (
+        kind is not None
+        and kind.better != ""
+        and kind.kind in ("per_request", "rate")
+        and name not in _NOT_COMPARED
+        and statistic in _SECONDARY_STATISTICS
+    )
+
+
+def measure(
+    metric: str,
+    a: CaseSummary,
+    b: CaseSummary,
+    design: Design,
+    rules: Rules,
+    differences: Sequence[Difference],
+    sessions: Sessions = no_sessions,
+) -> Measured:
+    """Measure one metric: effect, interval and p value, or why there is none.
+
+    Args:
+        metric: flat id.
+        a: the baseline's case.
+        b: the candidate's case.
+        design: how the two were measured.
+        rules: which metrics gate, and their sizes.
+        differences: what else the two differ in.
+        sessions: earlier sessions of the baseline's identity; used for separate runs only.
+    """
+    kind = METRICS.get(metric.partition(".")[0])
+    sizes = sizes_of(metric, rules.catch, rules.ignore)
+    points = _paired_points(metric, a, b) if design is Design.PAIRED else _points(metric, a, b)
+    row = MetricComparison(
+        metric=metric,
+        unit=kind.unit if kind else "",
+        better=(kind.better if kind else "") or "higher",
+        primary=metric in rules.primary,
+        catch=sizes.catch,
+        ignore=sizes.ignore,
+        verdict=Verdict.INCONCLUSIVE,
+        baseline=_level(points[0]),
+        candidate=_level(points[1]),
+        n=min(len(points[0]), len(points[1])),
+        baseline_blocks=points[0],
+        candidate_blocks=points[1],
+    )
+    withheld = next((d for d in differences if _withholds(d, metric)), None)
+    if withheld is not None:
+        row = replace(row, verdict=Verdict.NOT_COMPARABLE, note=withheld.message)
+        return Measured(row, sizes)
+    why_not = _no_effect(row, a, b, design)
+    if why_not is not None:
+        return Measured(why_not, sizes)
+    if design is Design.PAIRED:
+        return _paired(row, sizes)
+    return _separate(row, sizes, sessions(a, metric))
+
+
+def judge(measured: Sequence[Measured], rules: Rules) -> list[MetricComparison]:
+    """Correct for the number of metrics, and give every metric its verdict.
+
+    Args:
+        measured: all metrics of all cases of one comparison: Holm spans them.
+        rules: as for `measure`.
+    """
+    corrected: list[float | None] = [None] * len(measured)
+    tested = [i for i, m in enumerate(measured) if m.effect is not None]
+    gates = [i for i in tested if measured[i].row.primary]
+    others = [i for i in tested if not measured[i].row.primary]
+    for group, correct in ((gates, holm_adjusted), (others, benjamini_hochberg)):
+        p_values = [_p_value(measured[i]) for i in group]
+        for i, p in zip(group, correct(p_values), strict=True):
+            corrected[i] = p
+    return [_judged(m, p, rules, len(gates)) for m, p in zip(measured, corrected, strict=True)]
+
+
+def _judged(m: Measured, p: float | None, rules: Rules, gates: int) -> MetricComparison:
+    if m.effect is None or p is None:
+        return m.row
+    verdict = decide(m.effect, m.sizes, m.row.better == "higher", p, rules.strict)
+    needed = None
+    if verdict is Verdict.INCONCLUSIVE:
+        share = gates if m.row.primary else 1
+        needed = pairs_to_settle(m.effect, m.pair_sd, m.sizes, metrics=max(share, 1))
+    return replace(m.row, verdict=verdict, p_corrected=p, pairs_needed=needed)
+
+
+def _p_value(m: Measured) -> float:
+    assert m.row.p_value is not None
+    return m.row.p_value
+
+
+def _no_effect(
+    row: MetricComparison, a: CaseSummary, b: CaseSummary, design: Design
+) -> MetricComparison | None:
+    """The row with its reason, if there is no effect to be had; None if there is."""
+    counts = (len(row.baseline_blocks), len(row.candidate_blocks))
+    if min(counts) == 0:
+        side = (
+            "either side" if max(counts) == 0 else ("the baseline", "the candidate")[counts[1] == 0]
+        )
+        absent = b if counts[1] == 0 else a
+        stored = absent.metrics.get(row.metric.partition(".")[0])
+        reason = f": {stored.note}" if stored and stored.note else ""
+        note = f"no samples on {side}{reason}"
+        return replace(row, verdict=Verdict.NO_SAMPLES, note=note)
+    if min(counts) < 2:
+        unit = "pairs" if design is Design.PAIRED else "blocks a side"
+        note = f"too few blocks: has {min(counts)} {unit}, needs at least 2, better {MIN_PAIRS}"
+        return replace(row, note=note)
+    if any(p.value <= 0 for p in (*row.baseline_blocks, *row.candidate_blocks)):
+        return replace(row, note="no relative change: a block's value is 0")
+    return None
+
+
+def _paired(row: MetricComparison, sizes: Sizes) -> Measured:
+    d = log_ratios([p.value for p in row.baseline_blocks], [p.value for p in row.candidate_blocks])
+    effect = paired_effect(d)
+    row = replace(
+        _with_effect(row, effect),
+        sign_flip_p=sign_flip_p(d),
+        indicative=effect.n < MIN_PAIRS,
+        note=f"{effect.n} pairs, {MIN_PAIRS} are needed" if effect.n < MIN_PAIRS else "",
+    )
+    return Measured(row, sizes, effect, float(d.std(ddof=1)))
+
+
+def _separate(row: MetricComparison, sizes: Sizes, earlier: Sequence[float]) -> Measured:
+    a = np.array([p.value for p in row.baseline_blocks])
+    b = np.array([p.value for p in row.candidate_blocks])
+    known = [v for v in earlier if v > 0]
+    enough = len(known) >= MIN_SESSIONS
+    effect = unpaired_effect(a, b, known if enough else None)
+    row = replace(
+        _with_effect(row, effect),
+        indicative=not enough,
+        sessions=len(known),
+    )
+    pair_sd = math.sqrt(float(np.log(a).var(ddof=1) + np.log(b).var(ddof=1)))
+    return Measured(row, sizes, effect, pair_sd)
+
+
+def _with_effect(row: MetricComparison, effect: LogEffect) -> MetricComparison:
+    low, high = effect.interval()
+    return replace(row, change=effect.ratio_change, low=low, high=high, p_value=effect.p_value)
+
+
+def _withholds(difference: Difference, metric: str) -> bool:
+    return difference.role is Role.WITHHOLDS and difference.touches(metric)
+
+
+def _level(points: Sequence[BlockPoint]) -> float | None:
+    """Geometric mean, so that the two levels' ratio is the effect; mean if there is none."""
+    values = [p.value for p in points]
+    if not values:
+        return None
+    return float(np.exp(np.log(values).mean())) if min(values) > 0 else float(np.mean(values))
+
+
+def _point(block: BlockSummary, metric: str) -> BlockPoint:
+    return BlockPoint(block.values[metric], block.start_s, block.pair, block.position)
+
+
+def _points(
+    metric: str, a: CaseSummary, b: CaseSummary
+) -> tuple[tuple[BlockPoint, ...], tuple[BlockPoint, ...]]:
+    first, second = (
+        tuple(_point(x, metric) for x in case.blocks if _usable(x, metric)) for case in (a, b)
+    )
+    return first, second
+
+
+def _paired_points(
+    metric: str, a: CaseSummary, b: CaseSummary
+) -> tuple[tuple[BlockPoint, ...], tuple[BlockPoint, ...]]:
+    """Only pairs of which both blocks have a value."""
+    first = {x.pair: x for x in a.blocks if x.side == "a" and _usable(x, metric)}
+    second = {x.pair: x for x in b.blocks if x.side == "b" and _usable(x, metric)}
+    pairs = [p for p in first if p is not None and p in second]
+    return (
+        tuple(_point(first[p], metric) for p in pairs),
+        tuple(_point(second[p], metric) for p in pairs),
+    )
+
+
+def _usable(block: BlockSummary, metric: str) -> bool:
+    return metric in block.values and math.isfinite(block.values[metric])
