@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
 import time
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+from bench.exact_timer import exact_timer
+
 NS = 1_000_000_000
 """Nanoseconds in a second."""
 
-# Below this distance to a deadline the loop's timer (1 ms grain) is too coarse: yield instead.
-_SPIN_NS = 1_200_000
+# Grain of the loop's timers where there is no timerfd: kqueue is exact, Windows ticks in 15.6 ms.
+_COARSE_NS = 16_000_000 if sys.platform == "win32" else 100_000
 
 T = TypeVar("T")
 
@@ -45,14 +48,20 @@ class RealClock:
         return time.monotonic_ns()
 
     async def sleep_until(self, deadline_ns: int) -> None:
-        """Sleep to an absolute deadline with sub-millisecond accuracy.
+        """Sleep to an absolute deadline with sub-millisecond accuracy, without burning the core.
 
-        The loop's timers have a grain of about 1 ms, so the last stretch is spent yielding to the
-        loop: other tasks still run, and the wake-up is as exact as the loop is idle.
+        Linux: a timerfd. Elsewhere the loop's timers; where those are coarse (Windows), the last
+        stretch is spent yielding to the loop, so that other tasks still run.
         """
-        while (left := deadline_ns - time.monotonic_ns()) > _SPIN_NS:
-            await asyncio.sleep((left - _SPIN_NS) / NS)
-        await asyncio.sleep(0)
+        if deadline_ns <= time.monotonic_ns():
+            await asyncio.sleep(0)
+            return
+        timer = exact_timer()
+        if timer is not None:
+            await timer.sleep_until(deadline_ns)
+            return
+        while (left := deadline_ns - time.monotonic_ns()) > _COARSE_NS:
+            await asyncio.sleep((left - _COARSE_NS) / NS)
         while time.monotonic_ns() < deadline_ns:
             await asyncio.sleep(0)
 

@@ -9,11 +9,28 @@ from __future__ import annotations
 from bench.errors import UsageError
 from bench.ollama.address import Address
 from bench.ollama.exchange import Transport
+from bench.ollama.transports.fake import (
+    FakeTransport,
+    ScriptedReply,
+    scripted_chat,
+    scripted_error,
+)
+from bench.ollama.transports.httpx_reference import HttpxTransport
 from bench.ollama.transports.kernel import KernelTransport
 from bench.ollama.transports.stamps import why_no_kernel_stamps
 from bench.ollama.transports.user import UserTransport
 
-__all__ = ["TRANSPORTS", "KernelTransport", "UserTransport", "choose_transport"]
+__all__ = [
+    "TRANSPORTS",
+    "FakeTransport",
+    "HttpxTransport",
+    "KernelTransport",
+    "ScriptedReply",
+    "UserTransport",
+    "choose_transport",
+    "scripted_chat",
+    "scripted_error",
+]
 
 TRANSPORTS = ("kernel", "user", "httpx")
 """Names that a user may force."""
@@ -31,6 +48,8 @@ def choose_transport(address: Address, forced: str | None = None) -> tuple[Trans
     """
     if forced is not None:
         return _named(forced, address), "asked for"
+    if proxy := address.proxy():
+        return HttpxTransport(address, proxy), "the environment asks for a proxy"
     if address.unix_socket:
         return UserTransport(address), "a Unix socket: the kernel stamps TCP only"
     if address.scheme == "https":
@@ -45,4 +64,6 @@ def _named(name: str, address: Address) -> Transport:
         return KernelTransport(address)
     if name == "user":
         return UserTransport(address)
+    if name == "httpx":
+        return HttpxTransport(address, address.proxy())
     raise UsageError(f"there is no transport {name!r}", f"choose one of {', '.join(TRANSPORTS)}")

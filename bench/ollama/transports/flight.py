@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from bench.clock import NS
@@ -67,6 +67,14 @@ class Flight:
         self.patience_ns = int(self.call.idle_s * NS)
         self._home.watch(now_ns + self.patience_ns)
 
+    def received(self, stamp: int) -> None:
+        """Bytes came in a read of this stamp; hand them to the reader next."""
+        reader = self.reader
+        if reader.reply.status is None:
+            self.answered(stamp)
+        self.last_ns = reader.stamp = stamp
+        reader.fresh = True
+
     def end(self, outcome: Outcome, error: str, end_ns: int) -> None:
         """The call is over; its carrier has seen to itself."""
         future = self.future
@@ -99,6 +107,25 @@ class Flight:
             carrier.abort()
         self.future.flight = None
         self._home.remove(self)
+
+
+class TaskCarrier:
+    """Carries a call by a task."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(work)
+
+    def abort(self) -> None:
+        """Stop the task; what it holds open is closed."""
+        self._task.cancel()
+
+
+def stop_flight(future: asyncio.Future[Reply], now_ns: int) -> None:
+    """End the call that a future stands for as `cancelled`; nothing if it has ended."""
+    if isinstance(future, PendingReply) and future.flight is not None:
+        future.flight.stop(Outcome.CANCELLED, "cancelled", now_ns)
 
 
 class FlightBook:

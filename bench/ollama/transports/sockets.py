@@ -22,7 +22,7 @@ from bench.ollama.address import Address
 from bench.ollama.exchange import Call, Outcome, Reply, WireCounters
 from bench.ollama.http_reader import HttpReader
 from bench.ollama.reply_reader import LIMITS, Limits
-from bench.ollama.transports.flight import Flight, FlightBook
+from bench.ollama.transports.flight import Flight, FlightBook, TaskCarrier, stop_flight
 
 READ_BYTES = 64 * 1024
 OPEN_TIMEOUT_S = 10.0
@@ -95,14 +95,10 @@ class Connection(ABC):
             # Nobody asked: a time-out notice of the server or rubbish. Not to be used again.
             self.abort()
             return
-        http, reader = self.http, flight.reader
-        if not http.begun:
-            flight.answered(stamp)
-        flight.last_ns = stamp
-        reader.stamp = stamp
-        reader.fresh = True
+        http = self.http
+        flight.received(stamp)
         http.feed(data)
-        if http.ended or reader.broken:
+        if http.ended or flight.reader.broken:
             self._over(flight, Outcome.OK, "", stamp)
 
     def lost(self, error: OSError | None, stamp: int) -> None:
@@ -208,14 +204,12 @@ class SocketTransport(ABC):
             connection = free.pop()
             if connection.begin(flight, data):
                 return flight.future
-        flight.carrier = _Opening(self, flight, data)
+        flight.carrier = TaskCarrier(self.connect_for(flight, data))
         return flight.future
 
     def cancel(self, future: asyncio.Future[Reply]) -> None:
         """End a call now; its future resolves as `cancelled`."""
-        flight = getattr(future, "flight", None)
-        if flight is not None:
-            flight.stop(Outcome.CANCELLED, "cancelled", time.monotonic_ns())
+        stop_flight(future, time.monotonic_ns())
 
     async def aclose(self) -> None:
         """Close every connection at once; calls under way end as `cancelled`."""
@@ -261,17 +255,6 @@ class SocketTransport(ABC):
         if head is None:
             head = self._heads[key] = self.address.request_head(*key)
         return b"%b%d\r\n\r\n%b" % (head, len(call.body), call.body)
-
-
-class _Opening:
-    """A call whose connection is being opened."""
-
-    def __init__(self, transport: SocketTransport, flight: Flight, data: bytes) -> None:
-        self._task = asyncio.ensure_future(transport.connect_for(flight, data))
-
-    def abort(self) -> None:
-        """Stop opening; what is open already is closed."""
-        self._task.cancel()
 
 
 def connect_error_text(error: OSError, limit_s: float) -> str:
