@@ -25,6 +25,8 @@ BATCHES = 10
 """Consecutive batches of one probe; enough for the t distribution, few enough to outlive the
 queue's memory."""
 MIN_PER_BATCH = 3
+SETTLE_SHARE = 0.2
+"""The first part of every probe, while the queue fills from empty; fixed, never adapted to data."""
 CONFIDENCE = 0.95
 
 
@@ -52,6 +54,11 @@ class Bound:
         if self.lower > limit:
             return Verdict.FAIL
         return Verdict.UNDECIDED
+
+
+def settled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is judged of a probe: all but its first part, in order of arrival."""
+    return values[int(len(values) * SETTLE_SHARE) :]
 
 
 def percentile_bound(values: NDArray[np.float64], p: float) -> Bound:
