@@ -1,0 +1,83 @@
+"""The report as one HTML file: no network, no tracking, opens anywhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.report import glossary
+from bench.report.page import Chart, Definitions, Listing, Page, Prose
+from bench.report.tables import Table
+from bench.report.units import Shown
+from bench.resources import resource_dir
+
+TEMPLATE = "report.html.j2"
+STYLE = "report.css"
+SCRIPT = "report.js"
+
+
+def html(page: Page, template_dir: Path | None = None) -> str:
+    """A page as one self-contained HTML file.
+
+    Args:
+        page: what to tell.
+        template_dir: a folder whose files come before the shipped ones of the same name
+            (`report.html.j2`, its parts, `report.css`, `report.js`).
+    """
+    folders = [template_dir] if template_dir else []
+    shipped = resource_dir("reports")
+    environment = _environment([*folders, shipped / "templates"])
+    style = _asset(STYLE, [*folders, shipped / "assets"])
+    script = _asset(SCRIPT, [*folders, shipped / "assets"])
+    charts = [i for section in page.sections for i in section.items if isinstance(i, Chart)]
+    drawings = {c.id: (Markup(), Markup()) for c in charts}
+    return environment.get_template(TEMPLATE).render(
+        page=page,
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=csp_hash(style),
+        script_hash=csp_hash(script),
+        data=embedded_json(page.data),
+        drawings=drawings,
+    )
+
+
+def csp_hash(text: str) -> str:
+    """The source expression that allows exactly this inline text: "sha256-..."."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def embedded_json(data: bytes) -> Markup:
+    """JSON for a script element: nothing in it can end the element or begin a comment."""
+    text = data.decode()
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _environment(folders: Sequence[Path]) -> Environment:
+    environment = Environment(
+        loader=ChoiceLoader([FileSystemLoader(f) for f in folders]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["table"] = lambda x: isinstance(x, Table)
+    environment.tests["chart"] = lambda x: isinstance(x, Chart)
+    environment.tests["prose"] = lambda x: isinstance(x, Prose)
+    environment.tests["definitions"] = lambda x: isinstance(x, Definitions)
+    environment.tests["listing"] = lambda x: isinstance(x, Listing)
+    environment.tests["shown"] = lambda x: isinstance(x, Shown)
+    environment.globals["term"] = glossary.term
+    return environment
+
+
+def _asset(name: str, folders: Sequence[Path]) -> str:
+    path = next(f / name for f in folders if (f / name).is_file())
+    return path.read_text(encoding="utf-8").strip()

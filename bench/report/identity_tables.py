@@ -1,0 +1,243 @@
+"""Tables of how it was measured: identity, servers, models, environment, plan, client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bench.report.model import CaseView, Report, RunView
+from bench.report.tables import Table, from_columns, from_pairs, number_column, text_column
+from bench.report.units import NO_VALUE, percent, plural, show_value
+
+_DIGEST_DIGITS = 12
+
+
+def identity_table(report: Report) -> Table:
+    """What each result is a result of: what must agree for two results to be comparable."""
+    cases = report.cases
+    ids = [c.summary.identity for c in cases]
+    columns = [
+        text_column("Case", [c.label for c in cases]),
+        text_column("Digest", [short_digest(i.digest) for i in ids]),
+        text_column("Quantisation", [i.quantization for i in ids]),
+        text_column("Server", [_server(i.engine, i.server_version) for i in ids]),
+        text_column("Era", [i.era for i in ids]),
+        text_column("num_ctx asked", [c.summary.options.get("num_ctx") for c in cases]),
+        text_column("Context served", [i.served_context for i in ids]),
+        text_column("On the GPU", [_share(i.gpu_share) for i in ids]),
+        text_column("Slots", [_slots(c) for c in cases]),
+        number_column("Output tokens, mean", "", [i.mean_output_tokens for i in ids]),
+        text_column("Prompts", [i.prompts_sha256[:8] for i in ids]),
+    ]
+    return from_columns(
+        "identity",
+        "Identity: results are comparable only where these agree",
+        columns,
+        models=[c.model for c in cases],
+        note="Slots are observed, not read from a setting. Prompts: hash of all that was sent.",
+    )
+
+
+def short_digest(digest: str) -> str:
+    """The first twelve hex digits, as `ollama list` shows them."""
+    return digest.removeprefix("sha256:")[:_DIGEST_DIGITS]
+
+
+def _server(engine: str, version: str) -> str:
+    return " ".join(x for x in (engine, version) if x)
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else percent(share)
+
+
+def _slots(case: CaseView) -> str:
+    seen, asked = case.summary.identity.slots_observed, case.slots_asked
+    parts = [f"{seen} observed" if seen else "", f"{asked} asked" if asked else ""]
+    return ", ".join(p for p in parts if p)
+
+
+def options_table(report: Report) -> Table:
+    """The request options of every case, verbatim."""
+    cases = report.cases
+    names = dict.fromkeys(k for c in cases for k in c.summary.options)
+    columns = [
+        text_column("Case", [c.label for c in cases]),
+        text_column("Endpoint", [c.summary.endpoint for c in cases]),
+        text_column("Load", [load_text(c.summary.load) for c in cases]),
+    ]
+    columns += [text_column(n, [_option(c.summary.options.get(n)) for c in cases]) for n in names]
+    return from_columns(
+        "options", "Load and options of every case", columns, models=[c.model for c in cases]
+    )
+
+
+def _option(value: Any) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def load_text(load: dict[str, Any]) -> str:
+    """A load level in words: "closed loop, 4 users, 40 requests a block"."""
+    parts = [f"{load['loop']} loop"] if load.get("loop") else []
+    if load.get("users"):
+        parts.append(plural(int(load["users"]), "user"))
+    if load.get("rate_per_s"):
+        parts.append(f"{load['rate_per_s']:g} requests/s")
+    arrivals = load.get("arrivals")
+    if isinstance(arrivals, dict) and arrivals.get("kind"):
+        parts.append(f"{arrivals['kind']} arrivals")
+    if load.get("requests"):
+        parts.append(f"{plural(int(load['requests']), 'request')} a block")
+    if load.get("duration_s"):
+        parts.append(f"{load['duration_s']:g} s a block")
+    return ", ".join(parts)
+
+
+def server_table(view: RunView, number: int) -> Table:
+    """The servers of a run as they were found."""
+    targets = view.run.info.targets
+    columns = [
+        text_column("Target", [t.name for t in targets]),
+        text_column("Address", [t.url for t in targets]),
+        text_column(
+            "Engine", [t.engine + (" (simulated)" if t.simulated else "") for t in targets]
+        ),
+        text_column("Version", [t.version for t in targets]),
+        text_column("Era", [t.era for t in targets]),
+        text_column("Same host as client", [_yes_no(t.same_host) for t in targets]),
+        text_column("Known settings", [_settings(t.settings) for t in targets]),
+    ]
+    return from_columns(f"servers-{number}", _of("Servers", view), columns)
+
+
+def model_table(view: RunView, number: int) -> Table:
+    """The models of a run as the servers describe them."""
+    models = view.run.info.models
+    columns = [
+        text_column("Model", [m.name for m in models]),
+        text_column("Target", [m.target for m in models]),
+        text_column("Digest", [short_digest(m.digest) for m in models]),
+        text_column("Family", [m.family for m in models]),
+        text_column("Parameters", [m.parameter_size for m in models]),
+        text_column("Quantisation", [m.quantization for m in models]),
+        number_column("Size", "B", [m.size_bytes for m in models]),
+        text_column("Context limit", [m.context_limit for m in models]),
+        text_column("Capabilities", [", ".join(m.capabilities) for m in models]),
+    ]
+    return from_columns(
+        f"models-{number}", _of("Models", view), columns, models=[m.name for m in models]
+    )
+
+
+def environment_table(view: RunView, number: int) -> Table:
+    """The machine of the client, and the program."""
+    info = view.run.info
+    env = info.environment
+    cpu = env.get("cpu") if isinstance(env.get("cpu"), dict) else {}
+    assert isinstance(cpu, dict)
+    memory = env.get("memory_bytes")
+    pairs: list[tuple[str, object]] = [
+        ("ollama-bench", info.tool_version),
+        ("Operating system", _words(env.get("os"), env.get("machine"))),
+        ("Processor", _words(cpu.get("model"), _cores(cpu))),
+        ("CPU governor", cpu.get("governor")),
+        ("Load average before (1 min)", cpu.get("load_1m")),
+        ("Memory", show_value(memory, "B").number if isinstance(memory, int | float) else None),
+        *((f"GPU {i}", _gpu(gpu)) for i, gpu in enumerate(_dicts(env.get("gpus")))),
+        ("Python", env.get("python")),
+        ("Ollama settings seen by the client", _settings(env.get("settings"))),
+        ("Transport", _transport(view)),
+        ("Started", info.created_at),
+        ("Finished", info.finished_at),
+    ]
+    return from_pairs(f"environment-{number}", _of("Environment of the client", view), pairs)
+
+
+def residency_table(report: Report) -> Table | None:
+    """What `/api/ps` said before and after each block, and how the client did."""
+    rows = [(v, b) for v in report.runs for b in v.run.info.blocks]
+    if not rows:
+        return None
+    health = [b.health for _, b in rows]
+    columns = [
+        text_column("Block", [f"{_prefix(v)}{b.index + 1}: {b.case}" for v, b in rows]),
+        number_column(
+            "Loading", "s", [None if b.load_ns is None else b.load_ns / 1e9 for _, b in rows]
+        ),
+        text_column(
+            "On the GPU before", [_share(b.before.gpu_share) if b.before else "" for _, b in rows]
+        ),
+        text_column("after", [_share(b.after.gpu_share) if b.after else "" for _, b in rows]),
+        number_column(
+            "VRAM after", "B", [b.after.vram_bytes if b.after else None for _, b in rows]
+        ),
+        text_column(
+            "Other models", [", ".join(b.after.others) if b.after else "" for _, b in rows]
+        ),
+        text_column("Dropped", [b.dropped for _, b in rows]),
+        text_column("Event-loop lag p99 (ms)", [_ms(h.loop_lag_p99_ms) for h in health]),
+        text_column("Sent late p99 (ms)", [_ms(h.send_late_p99_ms) for h in health]),
+        text_column("Client CPU", [_share(h.cpu_share) for h in health]),
+        text_column("Remarks", ["; ".join(b.notes) for _, b in rows]),
+    ]
+    return from_columns(
+        "residency",
+        "Server memory and client health, block by block",
+        columns,
+        note="Read outside the timed path.",
+    )
+
+
+def _of(title: str, view: RunView) -> str:
+    return f"{title}, {view.label}" if view.label else title
+
+
+def _prefix(view: RunView) -> str:
+    return f"{view.label}, " if view.label else ""
+
+
+def _ms(value: float | None) -> str:
+    return NO_VALUE if value is None else f"{value:.2f}"
+
+
+def _yes_no(value: bool | None) -> str:
+    return {True: "yes", False: "no", None: "unknown"}[value]
+
+
+def _settings(settings: object) -> str:
+    if not isinstance(settings, dict):
+        return ""
+    return ", ".join(f"{k}={v}" for k, v in settings.items())
+
+
+def _words(*parts: object) -> str:
+    return ", ".join(str(p) for p in parts if p)
+
+
+def _cores(cpu: dict[str, Any]) -> str:
+    cores, threads = cpu.get("cores"), cpu.get("threads")
+    return f"{cores} cores, {threads} threads" if cores and threads else ""
+
+
+def _dicts(value: object) -> Sequence[dict[str, Any]]:
+    return [v for v in value if isinstance(v, dict)] if isinstance(value, list | tuple) else []
+
+
+def _gpu(gpu: dict[str, Any]) -> str:
+    known = [str(gpu.get("name", "unknown"))]
+    known += [f"driver {gpu['driver']}"] if gpu.get("driver") else []
+    known += [f"{gpu['memory_mib']} MiB"] if gpu.get("memory_mib") else []
+    known += [f"power limit {gpu['power_limit_w']} W"] if gpu.get("power_limit_w") else []
+    return ", ".join(known)
+
+
+def _transport(view: RunView) -> str:
+    transport = view.run.info.transport
+    if transport is None:
+        return ""
+    workers = plural(transport.workers, "worker")
+    return _words(transport.name, workers if transport.workers > 1 else "", transport.reason)

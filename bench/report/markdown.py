@@ -1,0 +1,79 @@
+"""The report as markdown: the block one pastes into an issue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from bench.report.page import Answer, Notice, Page, plain
+from bench.report.tables import Column, Table
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
+_MENTION = re.compile(r"@(?=\w)")
+
+
+def markdown(page: Page) -> str:
+    """The short form of a page, with the evidence of where its numbers come from."""
+    parts = [_head(page), _answers(page), _notices(page.warnings)]
+    parts += [table_markdown(t) for t in page.brief]
+    if page.provenance:
+        inside = "\n\n".join(table_markdown(t) for t in page.provenance)
+        parts.append(
+            "<details><summary>Identity and environment</summary>\n\n" + inside + "\n\n</details>"
+        )
+    if page.tool_version:
+        parts.append(f"<sub>ollama-bench {escape(page.tool_version)}</sub>")
+    return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text so that markdown shows it as it is: no markup, no mention, no line break."""
+    flat = " ".join(text.split())
+    return _MENTION.sub("@\u200b", _SPECIAL.sub(r"\\\1", flat))
+
+
+def table_markdown(table: Table) -> str:
+    """A table with its caption above and its note below."""
+    lines = [f"**{escape(table.caption)}**", ""]
+    lines.append(_line(c.head for c in table.columns))
+    lines.append("|" + "|".join(_rule(c) for c in table.columns) + "|")
+    lines += [_line(c.text for c in row.cells) for row in table.rows]
+    if table.note:
+        lines += ["", escape(table.note)]
+    return "\n".join(lines)
+
+
+def _line(texts: Iterable[str]) -> str:
+    return "| " + " | ".join(escape(t) for t in texts) + " |"
+
+
+def _rule(column: Column) -> str:
+    return " ---: " if column.numeric else " --- "
+
+
+def _head(page: Page) -> str:
+    badges = " ".join(f"`{b.text}`" for b in page.badges)
+    lines = [f"### {escape(page.title)} {badges}".rstrip()]
+    if page.subtitle:
+        lines += ["", escape(page.subtitle)]
+    lines += ["", *(f"- {escape(k)}: {escape(v)}" for k, v in page.facts)]
+    return "\n".join(lines).rstrip()
+
+
+def _answers(page: Page) -> str:
+    return "\n".join(_answer(a) for a in page.answers)
+
+
+def _answer(answer: Answer) -> str:
+    first, *more = (escape(plain(s)) for s in answer.sentences)
+    return " ".join((f"- **{first}**", *more))
+
+
+def _notices(notices: tuple[Notice, ...]) -> str:
+    lines = []
+    for n in notices:
+        where = f"{n.where}: " if n.where else ""
+        word = "invalid" if n.invalidates else "warning"
+        said = f"{where}{n.message} {n.advice}".strip()
+        lines.append(f"> **{word}** ({escape(n.code)}): {escape(said)}")
+    return "\n>\n".join(lines)

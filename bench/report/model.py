@@ -1,0 +1,213 @@
+"""The report model: runs and their summaries, with everything labelled for display."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bench.analysis.summary import CaseSummary, Estimate, Metric, Summary
+from bench.errors import UsageError
+from bench.results.directory import Run
+from bench.results.record import RequestRecord
+from bench.results.run import TargetInfo
+
+SEPARATOR: Final = " · "
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """One case of one run, ready to be told.
+
+    Attributes:
+        run: position of its run in the report.
+        key: unique in the report.
+        label: what tells it from its siblings, model first.
+        subject: the same as the subject of a sentence: "llama3.2:3b with 4 users".
+        axes: the axes that vary in the report besides the model, as displayed.
+        series: position of its model in `Report.models`: its colour and marker.
+        slots_asked: OLLAMA_NUM_PARALLEL of its server, as far as known.
+    """
+
+    run: int
+    key: str
+    label: str
+    subject: str
+    axes: tuple[str, ...]
+    series: int
+    summary: CaseSummary
+    slots_asked: int | None = None
+
+    @property
+    def model(self) -> str:
+        """The model measured."""
+        return self.summary.model
+
+    @property
+    def users(self) -> int | None:
+        """Closed loop: the number of users."""
+        users = self.summary.load.get("users")
+        return users if isinstance(users, int) else None
+
+    @property
+    def rate_per_s(self) -> float | None:
+        """Open loop: arrivals per second."""
+        rate = self.summary.load.get("rate_per_s")
+        return float(rate) if isinstance(rate, int | float) else None
+
+    def metric(self, metric_id: str) -> Metric | None:
+        """A metric of the case, None if it has none."""
+        return self.summary.metrics.get(metric_id)
+
+    def estimate(self, metric_id: str, stat: str = "value") -> Estimate | None:
+        """One statistic of one metric, None if there is none."""
+        metric = self.metric(metric_id)
+        return metric.stats.get(stat) if metric else None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run of the report.
+
+    Attributes:
+        label: "" if the report has only one.
+    """
+
+    run: Run
+    summary: Summary
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that the page is made from."""
+
+    runs: tuple[RunView, ...]
+    cases: tuple[CaseView, ...]
+    models: tuple[str, ...]
+
+    @property
+    def simulated(self) -> bool:
+        """True if any number was made by the simulated engine."""
+        return any(r.summary.simulated for r in self.runs)
+
+    @property
+    def incomplete(self) -> bool:
+        """True if any run did not come to its planned end."""
+        return any(r.run.incomplete for r in self.runs)
+
+    def records(self, case: CaseView) -> list[RequestRecord]:
+        """The requests of a case, in the order in which they ended."""
+        return [r for r in self.runs[case.run].run.records if r.case == case.summary.id]
+
+    def origin_label(self, case: CaseView) -> str:
+        """Label of the case's run; "" if there is only one."""
+        return self.runs[case.run].label
+
+    def case_label(self, run: int, case_id: str) -> str:
+        """How the case of this id is called in the report; the id itself if there is none."""
+        return next(
+            (c.label for c in self.cases if c.run == run and c.summary.id == case_id), case_id
+        )
+
+
+def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
+    """Join runs in one report.
+
+    Args:
+        runs: with info and records.
+        summaries: of the same runs, in the same order.
+
+    Raises:
+        UsageError: there is no run.
+    """
+    if not runs:
+        raise UsageError("there is no run to report on")
+    labels = _run_labels(runs)
+    views = tuple(RunView(r, s, n) for r, s, n in zip(runs, summaries, labels, strict=True))
+    cases = [(i, c) for i, s in enumerate(summaries) for c in s.cases]
+    models = tuple(dict.fromkeys(c.model for _, c in cases))
+    varying = _varying_axes([_axes(c) for _, c in cases])
+    told = [
+        CaseView(
+            run=i,
+            key=f"r{i}c{n}",
+            label=SEPARATOR.join((c.model, *_told_axes(c, varying), *_named(labels[i]))),
+            subject=_subject(c, varying, labels[i]),
+            axes=(*_told_axes(c, varying), *_named(labels[i])),
+            series=models.index(c.model),
+            summary=c,
+            slots_asked=_slots_asked(runs[i].info.targets, c.target),
+        )
+        for n, (i, c) in enumerate(cases)
+    ]
+    return Report(views, tuple(told), models)
+
+
+def axis_text(name: str, value: str) -> str:
+    """An axis and its value in words: "4 users", "thinking on", "num_ctx 8192"."""
+    if name == "users":
+        return "1 user" if value == "1" else f"{value} users"
+    if name in ("rate", "rate_per_s"):
+        return f"{value} requests/s"
+    if name == "think":
+        return {"true": "thinking on", "false": "thinking off"}.get(
+            value.lower(), f"thinking {value}"
+        )
+    if name in ("model", "target"):
+        return value
+    short = name.rpartition(".")[2]
+    return f"{value} {short.replace('_', ' ')}" if short.endswith("_tokens") else f"{short} {value}"
+
+
+def _axes(case: CaseSummary) -> dict[str, str]:
+    axes = {"model": case.model, "target": case.target, **case.axes}
+    if (users := case.load.get("users")) is not None:
+        axes.setdefault("users", str(users))
+    if (rate := case.load.get("rate_per_s")) is not None and "rate" not in axes:
+        axes.setdefault("rate_per_s", f"{rate:g}")
+    return axes
+
+
+def _varying_axes(all_axes: Sequence[dict[str, str]]) -> tuple[str, ...]:
+    names = dict.fromkeys(name for axes in all_axes for name in axes)
+    return tuple(n for n in names if len({axes.get(n) for axes in all_axes}) > 1 and n != "model")
+
+
+def _told_axes(case: CaseSummary, varying: Sequence[str]) -> tuple[str, ...]:
+    axes = _axes(case)
+    return tuple(axis_text(n, axes[n]) for n in varying if n in axes)
+
+
+def _named(run_label: str) -> tuple[str, ...]:
+    return (run_label,) if run_label else ()
+
+
+def _subject(case: CaseSummary, varying: Sequence[str], run_label: str) -> str:
+    axes = _told_axes(case, varying)
+    where = f" on {run_label}" if run_label else ""
+    return f"{case.model}{where} with {', '.join(axes)}" if axes else f"{case.model}{where}"
+
+
+def _run_labels(runs: Sequence[Run]) -> list[str]:
+    """Server versions where they tell the runs apart, else times, else ids."""
+    if len(runs) == 1:
+        return [""]
+    for choice in (_version_label, lambda r: r.info.created_at[:16].replace("T", " ")):
+        labels = [choice(r) for r in runs]
+        if all(labels) and len(set(labels)) == len(labels):
+            return labels
+    return [r.info.id for r in runs]
+
+
+def _version_label(run: Run) -> str:
+    versions = dict.fromkeys(t.version for t in run.info.targets if t.version)
+    return f"Ollama {', '.join(versions)}" if versions else ""
+
+
+def _slots_asked(targets: Sequence[TargetInfo], name: str) -> int | None:
+    for target in targets:
+        asked = target.settings.get("OLLAMA_NUM_PARALLEL", "")
+        if target.name == name and asked.isdigit():
+            return int(asked)
+    return None

@@ -1,0 +1,207 @@
+"""Tables of what was measured: the comparison, every metric, outcomes, blocks, thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bench.analysis.summary import Estimate, Metric
+from bench.report.glossary import TERMS, term
+from bench.report.model import CaseView, Report
+from bench.report.tables import (
+    Cell,
+    Column,
+    Row,
+    Table,
+    estimate_column,
+    from_columns,
+    number_column,
+    text_cell,
+    text_column,
+)
+
+STATISTICS: Final = ("value", "mean", "p50", "p90", "p95", "p99", "min", "max")
+"""Statistics in the order in which tables show them."""
+
+_RATES: Final = (
+    ("decode_tok_per_s", "Decode speed", True),
+    ("output_tok_per_s", "Throughput", True),
+    ("request_per_s", "Requests", False),
+)
+_LATENCIES: Final = (
+    ("ttft_s", "First text", ("p50", "p95")),
+    ("answer_ttft_s", "First answer text", ("p50",)),
+    ("tpot_s", "Per token", ("p50",)),
+    ("e2e_s", "Whole answer", ("p50", "p95")),
+    ("queue_s", "Queue", ("p50",)),
+)
+
+
+def comparison_table(report: Report) -> Table:
+    """One row a case: speed, latency, failures."""
+    cases = report.cases
+    columns = [_case_column(cases), _request_column(cases)]
+    for metric_id, title, bars in _RATES:
+        columns.append(_metric_column(cases, metric_id, "value", title, bars=bars))
+    for metric_id, title, stats in _LATENCIES:
+        columns += [
+            _metric_column(cases, metric_id, s, f"{title}, {s}")
+            for s in stats
+            if _worth_showing(cases, metric_id)
+        ]
+    return from_columns(
+        "comparison",
+        "Speed and waiting, case by case",
+        columns,
+        models=[c.model for c in cases],
+        note="95 % intervals. A percentile without enough requests behind it is not shown.",
+        filterable=len(cases) > 6,
+    )
+
+
+def _worth_showing(cases: Sequence[CaseView], metric_id: str) -> bool:
+    """Answers start with the first text unless a model thinks: then that column says nothing."""
+    if metric_id != "answer_ttft_s":
+        return True
+    pairs = [(c.estimate("ttft_s", "p50"), c.estimate(metric_id, "p50")) for c in cases]
+    return any(a and b and a.value != b.value for a, b in pairs)
+
+
+def _case_column(cases: Sequence[CaseView], title: str = "Case") -> tuple[Column, list[Cell]]:
+    return text_column(title, [c.label for c in cases])
+
+
+def _request_column(cases: Sequence[CaseView]) -> tuple[Column, list[Cell]]:
+    cells = []
+    for case in cases:
+        counts = case.summary.requests
+        failed = f" + {counts.failed:,} failed" if counts.failed else ""
+        cells.append(Cell(f"{counts.ok:,}{failed}", raw=float(counts.ok)))
+    return Column("Requests", numeric=True, help="Measured requests that ended well"), cells
+
+
+def _metric_column(
+    cases: Sequence[CaseView], metric_id: str, stat: str, title: str, *, bars: bool = False
+) -> tuple[Column, list[Cell]]:
+    unit = next((m.unit for c in cases if (m := c.metric(metric_id))), "")
+    return estimate_column(
+        title,
+        unit,
+        [c.estimate(metric_id, stat) for c in cases],
+        stat,
+        bars=bars,
+        help_text=term(metric_id).meaning,
+    )
+
+
+def metric_table(report: Report, metric_id: str) -> Table | None:
+    """Every statistic of one metric, a row a case; None if no case has it."""
+    cases = [c for c in report.cases if c.metric(metric_id)]
+    if not cases:
+        return None
+    metrics = [m for c in cases if (m := c.metric(metric_id))]
+    stats = [s for s in STATISTICS if any(s in m.stats for m in metrics)]
+    columns = [_case_column(cases), text_column("n", [m.n for m in metrics])]
+    columns += _one_scale(metrics, stats)
+    columns.append(text_column("Interval", [_methods(m) for m in metrics]))
+    columns.append(text_column("Note", [m.note for m in metrics]))
+    name = term(metric_id)
+    return from_columns(
+        f"metric-{metric_id}",
+        f"{name.label} ({metric_id})",
+        columns,
+        models=[c.model for c in cases],
+        note=name.meaning,
+    )
+
+
+def _one_scale(metrics: Sequence[Metric], stats: Sequence[str]) -> list[tuple[Column, list[Cell]]]:
+    """Columns of one metric share their unit, so that they can be compared."""
+    columns = []
+    for stat in stats:
+        estimates: list[Estimate | None] = [m.stats.get(stat) for m in metrics]
+        title = "Value" if stat == "value" else stat
+        columns.append(estimate_column(title, metrics[0].unit, estimates, stat))
+    return columns
+
+
+def _methods(metric: Metric) -> str:
+    return ", ".join(dict.fromkeys(e.method for e in metric.stats.values() if e.method))
+
+
+def outcome_table(report: Report) -> Table:
+    """How requests ended and why answers stopped, a row a case."""
+    cases = report.cases
+    counts = [c.summary.requests for c in cases]
+    outcomes = dict.fromkeys(k for r in counts for k in r.by_outcome)
+    reasons = dict.fromkeys(k for r in counts for k in r.by_done_reason)
+    columns = [_case_column(cases)]
+    columns += [
+        text_column(k.replace("_", " "), [r.by_outcome.get(k, 0) for r in counts]) for k in outcomes
+    ]
+    columns += [
+        text_column(f"stopped: {k or 'not said'}", [r.by_done_reason.get(k, 0) for r in counts])
+        for k in reasons
+    ]
+    if any(r.dropped for r in counts):
+        columns.append(text_column("dropped", [r.dropped for r in counts]))
+    return from_columns(
+        "outcomes", "How the requests ended", columns, models=[c.model for c in cases]
+    )
+
+
+def threshold_table(report: Report) -> Table | None:
+    """The thresholds of the scenario and whether each case met them; None without thresholds."""
+    rows = []
+    for index, view in enumerate(report.runs):
+        for result in view.summary.thresholds:
+            verdict = "met" if result.passed else "not met"
+            cells = (
+                text_cell(report.case_label(index, result.case)),
+                text_cell(result.expression),
+                text_cell(verdict),
+                text_cell("" if result.value is None else f"{result.value:.4g}"),
+                text_cell(result.message),
+            )
+            model = next(
+                (c.model for c in report.cases if c.run == index and c.summary.id == result.case),
+                "",
+            )
+            rows.append(Row(cells, model))
+    if not rows:
+        return None
+    columns = tuple(Column(t) for t in ("Case", "Threshold", "Result", "Measured", "Remark"))
+    return Table("thresholds", "Thresholds of the scenario", columns, tuple(rows))
+
+
+def block_table(report: Report) -> Table | None:
+    """Point values of every block in order of time; None if there are none."""
+    told = [(c, b) for c in report.cases for b in c.summary.blocks]
+    told.sort(key=lambda pair: (pair[0].run, pair[1].start_s))
+    if not told:
+        return None
+    values = list(dict.fromkeys(k for _, b in told for k in b.values))
+    columns = [
+        text_column("Block", [f"{b.index + 1}: {c.label}" for c, b in told]),
+        number_column("Start", "s", [b.start_s for _, b in told]),
+        text_column("Requests", [b.n_ok for _, b in told]),
+    ]
+    for key in values:
+        metric_id, _, stat = key.partition(".")
+        unit = next((m.unit for c, _ in told if (m := c.metric(metric_id))), "")
+        title = f"{term(metric_id).label}, {stat}" if stat else term(metric_id).label
+        columns.append(number_column(title, unit, [b.values.get(key) for _, b in told]))
+    return from_columns(
+        "blocks",
+        "Every block, in order of time",
+        columns,
+        models=[c.model for c, _ in told],
+        note="A block is one uninterrupted stretch of one case. Point values, without intervals.",
+        filterable=len(told) > 12,
+    )
+
+
+def shown_metrics(report: Report) -> tuple[str, ...]:
+    """Ids of all metrics that any case has, in the glossary's order, then the others."""
+    present = dict.fromkeys(m for c in report.cases for m in c.summary.metrics)
+    return (*(t for t in TERMS if t in present), *(m for m in present if m not in TERMS))

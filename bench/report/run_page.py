@@ -1,0 +1,215 @@
+"""The page about one or several runs: what is told, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bench.analysis.summary import Summary
+from bench.report.findings import findings
+from bench.report.identity_tables import (
+    environment_table,
+    identity_table,
+    model_table,
+    options_table,
+    residency_table,
+    server_table,
+)
+from bench.report.model import Report, build_report
+from bench.report.page import (
+    Answer,
+    Badge,
+    Chart,
+    Definitions,
+    Item,
+    Listing,
+    Notice,
+    Page,
+    Prose,
+    Section,
+    Tone,
+)
+from bench.report.result_tables import (
+    block_table,
+    comparison_table,
+    metric_table,
+    outcome_table,
+    shown_metrics,
+    threshold_table,
+)
+from bench.report.sentences import answer
+from bench.report.tables import Table
+from bench.report.units import count, duration, plural
+from bench.results.directory import Run
+from bench.results.run import RunStatus
+
+INTERVALS = (
+    "All intervals are 95 % intervals. Percentiles are type-7 quantiles of the raw values with "
+    "order-statistic intervals, or with Woodruff's intervals over blocks where a case has several; "
+    "a percentile whose interval has an open end is not shown as a number. Rates of a case are "
+    "ratios of sums. Failed requests have no latency: they are counted, and nowhere else."
+)
+
+
+def run_page(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
+    """The page about some runs.
+
+    Args:
+        runs: with info and records.
+        summaries: of the same runs, in the same order.
+    """
+    report = build_report(runs, summaries)
+    first = runs[0].info
+    return Page(
+        title=_title(report),
+        subtitle=first.plan.description if len(runs) == 1 else "",
+        badges=_badges(report),
+        facts=_facts(report),
+        answers=_answers(report),
+        warnings=_notices(report),
+        sections=_sections(report),
+        brief=_tables(comparison_table(report), threshold_table(report)),
+        provenance=_tables(identity_table(report), options_table(report), *_machines(report)),
+        models=report.models,
+        simulated=report.simulated,
+        data=summary_json(summaries),
+        data_name=f"{first.id}-summary.json" if len(runs) == 1 else "summaries.json",
+        tool_version=first.tool_version,
+    )
+
+
+def summary_json(summaries: Sequence[Summary]) -> bytes:
+    """The content of summary.json; of several runs, a list of them."""
+    return msgspec.json.encode(summaries[0] if len(summaries) == 1 else list(summaries))
+
+
+def _title(report: Report) -> str:
+    return " + ".join(dict.fromkeys(v.summary.name for v in report.runs)) or "run"
+
+
+def _badges(report: Report) -> tuple[Badge, ...]:
+    badges = []
+    if report.simulated:
+        badges.append(
+            Badge("simulated", "caution", "The simulated engine made these numbers up by a model.")
+        )
+    for view in report.runs:
+        if view.run.incomplete:
+            status = view.run.info.status
+            word = "incomplete" if status is RunStatus.RUNNING else f"incomplete: {status}"
+            badges.append(Badge(_named(view.label, word), "caution", "The plan was not finished."))
+        if not view.summary.valid:
+            badges.append(Badge(_named(view.label, "invalid"), "bad", "Do not trust the numbers."))
+    thresholds = [t for v in report.runs for t in v.summary.thresholds]
+    if thresholds:
+        met = sum(t.passed for t in thresholds)
+        tone: Tone = "good" if met == len(thresholds) else "bad"
+        badges.append(Badge(f"{met} of {plural(len(thresholds), 'threshold')} met", tone))
+    return tuple(dict.fromkeys(badges))
+
+
+def _named(label: str, text: str) -> str:
+    return f"{label}: {text}" if label else text
+
+
+def _facts(report: Report) -> tuple[tuple[str, str], ...]:
+    counts = [c.summary.requests for c in report.cases]
+    measured = sum(r.ok + r.failed for r in counts)
+    blocks = sum(len(v.run.info.blocks) for v in report.runs)
+    infos = [v.run.info for v in report.runs]
+    span = sum(b.end_ns - b.start_ns for i in infos for b in i.blocks) / 1e9
+    servers = dict.fromkeys(f"{t.engine} {t.version}".strip() for i in infos for t in i.targets)
+    machines = dict.fromkeys(_machine(i.environment) for i in infos)
+    facts = [
+        ("Measured", f"{plural(measured, 'request')} in {plural(blocks, 'block')}"),
+        ("Models", count(len(report.models))),
+        ("Server", ", ".join(servers)),
+        ("Client", ", ".join(m for m in machines if m)),
+        ("Time measured", duration(span) if span else ""),
+        ("Started", ", ".join(i.created_at[:19].replace("T", " ") for i in infos)),
+    ]
+    return tuple((k, v) for k, v in facts if v)
+
+
+def _machine(environment: dict[str, object]) -> str:
+    gpus = environment.get("gpus")
+    if isinstance(gpus, list | tuple) and gpus and isinstance(gpus[0], dict):
+        return ", ".join(str(g.get("name", "")) for g in gpus if isinstance(g, dict))
+    cpu = environment.get("cpu")
+    return str(cpu.get("model") or "") if isinstance(cpu, dict) else ""
+
+
+def _answers(report: Report) -> tuple[Answer, ...]:
+    return (*findings(report), *(answer(c) for c in report.cases))
+
+
+def _notices(report: Report) -> tuple[Notice, ...]:
+    notices = []
+    for index, view in enumerate(report.runs):
+        if view.run.incomplete:
+            notices.append(_incomplete(report, index))
+        for w in view.summary.warnings:
+            where = report.case_label(index, w.case) if w.case else view.label
+            notices.append(Notice(w.code, w.message, w.advice, where, w.invalidates))
+    return tuple(sorted(dict.fromkeys(notices), key=lambda n: not n.invalidates))
+
+
+def _incomplete(report: Report, index: int) -> Notice:
+    view = report.runs[index]
+    done = sum(b.complete for b in view.run.info.blocks)
+    planned = len(view.run.info.plan.blocks)
+    return Notice(
+        "incomplete_run",
+        f"The run did not come to its planned end: {done} of {plural(planned, 'block')} finished.",
+        "Numbers rest on what was measured until then. Run it again for the whole plan.",
+        view.label,
+    )
+
+
+def _sections(report: Report) -> tuple[Section, ...]:
+    from bench.report.charts import run_charts
+
+    results = (comparison_table(report), threshold_table(report))
+    sections = [
+        Section("comparison", "Comparison", _present(*results)),
+        Section("evidence", "Evidence", tuple(run_charts(report))),
+        Section("method", "How it was measured", _method(report)),
+        Section("data", "All numbers", _data(report)),
+    ]
+    return tuple(s for s in sections if s.items)
+
+
+def _machines(report: Report) -> list[Table]:
+    return [environment_table(view, number) for number, view in enumerate(report.runs)]
+
+
+def _method(report: Report) -> tuple[Item, ...]:
+    items: list[Item] = [identity_table(report), options_table(report)]
+    for number, view in enumerate(report.runs):
+        items += [server_table(view, number), model_table(view, number)]
+        items.append(environment_table(view, number))
+    items += _present(residency_table(report))
+    items.append(Prose(INTERVALS))
+    items.append(Definitions(shown_metrics(report)))
+    items += [
+        Listing(
+            f"Resolved scenario{f', {v.label}' if v.label else ''}",
+            msgspec.json.format(msgspec.json.encode(v.run.info.plan.scenario), indent=2).decode(),
+        )
+        for v in report.runs
+    ]
+    return tuple(items)
+
+
+def _data(report: Report) -> tuple[Item, ...]:
+    metrics = [metric_table(report, m) for m in shown_metrics(report)]
+    return _present(*metrics, outcome_table(report), block_table(report))
+
+
+def _present(*items: Table | Chart | None) -> tuple[Item, ...]:
+    return tuple(i for i in items if i is not None and not (isinstance(i, Table) and not i.rows))
+
+
+def _tables(*tables: Table | None) -> tuple[Table, ...]:
+    return tuple(t for t in tables if t is not None and t.rows)

@@ -1,0 +1,192 @@
+"""What one case says, in words: rules over its numbers.
+
+A rule speaks only where the data carry what it says; otherwise it is silent (None).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from bench.report.model import CaseView
+from bench.report.page import Answer, Sentence, Tone
+from bench.report.units import count, percent, plural, show, show_value, supported
+
+# Answer text this much later than the first text is worth a sentence: below, nobody waits.
+_THINKING_WAIT_S: Final = 0.2
+# A model with less than this on the GPU has spilled (sizes are rounded by the server).
+_WHOLLY_ON_GPU: Final = 0.995
+# Queueing below this is bookkeeping of the server, not waiting for a slot.
+_QUEUE_FLOOR_S: Final = 0.05
+
+Rule = Callable[[CaseView], Sentence | None]
+
+
+def answer(case: CaseView) -> Answer:
+    """The answer for one case: what it does, then what qualifies it."""
+    first = failed(case) or headline(case)
+    more = [s for rule in _QUALIFIERS if (s := rule(case)) is not None]
+    return Answer(case.label, (first, *more), case.model, _tone(case))
+
+
+def headline(case: CaseView) -> Sentence:
+    """Speed and first word; what is missing is said to be missing."""
+    told = (*(_speed(case) or ()), *_joined(_speed(case) is not None, _first_word(case)))
+    if not told:
+        return (case.subject, " gave no number that its requests can support.")
+    return (case.subject, " ", *told, ".")
+
+
+def _joined(after_speed: bool, first_word: Sentence | None) -> Sentence:
+    if first_word is None:
+        return ()
+    return (
+        (", first word after ", *first_word)
+        if after_speed
+        else (
+            "gives the first word after ",
+            *first_word,
+        )
+    )
+
+
+def _speed(case: CaseView) -> Sentence | None:
+    shown = show(case.estimate("decode_tok_per_s"), "tok/s")
+    if shown.raw is None:
+        return None
+    return ("writes ", shown, " per user") if (case.users or 1) > 1 else ("writes ", shown)
+
+
+def _first_word(case: CaseView) -> Sentence | None:
+    shown = show(case.estimate("ttft_s", "p50"), "s", stat="p50")
+    return None if shown.raw is None else (shown, " in half of the requests")
+
+
+def failed(case: CaseView) -> Sentence | None:
+    """Speaks when not one request ended well."""
+    counts = case.summary.requests
+    if counts.ok or not counts.failed:
+        return None
+    return (case.subject, f": all {plural(counts.failed, 'request')} failed ({_outcomes(case)}).")
+
+
+def some_failed(case: CaseView) -> Sentence | None:
+    """Speaks when some requests failed, but not all."""
+    counts = case.summary.requests
+    if not counts.failed or not counts.ok:
+        return None
+    total = counts.ok + counts.failed
+    return (f"{count(counts.failed)} of {plural(total, 'request')} failed ({_outcomes(case)}).",)
+
+
+def _outcomes(case: CaseView) -> str:
+    kinds = case.summary.requests.by_outcome
+    bad = sorted((k for k in kinds if k != "ok" and kinds[k]), key=lambda k: -kinds[k])
+    return ", ".join(f"{count(kinds[k])} {k.replace('_', ' ')}" for k in bad)
+
+
+def nothing_measured(case: CaseView) -> Sentence | None:
+    """Speaks when no request of the case ended at all."""
+    counts = case.summary.requests
+    return ("No request was measured.",) if counts.ok + counts.failed == 0 else None
+
+
+def together(case: CaseView) -> Sentence | None:
+    """Speaks of several users: what all of them get together."""
+    shown = show(case.estimate("output_tok_per_s"), "tok/s")
+    if (case.users or 1) < 2 or shown.raw is None:
+        return None
+    return (f"All {case.users} users together get ", shown, ".")
+
+
+def kept_up(case: CaseView) -> Sentence | None:
+    """Speaks of an open loop: what was asked and what was served."""
+    rate, served = case.rate_per_s, show(case.estimate("request_per_s"), "1/s")
+    if rate is None or served.raw is None:
+        return None
+    asked = show_value(rate, "1/s")
+    return ("Of ", f"{asked.text} requests/s asked, ", f"{served.cell}/s were served.")
+
+
+def thinking_first(case: CaseView) -> Sentence | None:
+    """Speaks when readers wait for the answer noticeably longer than for the first text."""
+    first = case.estimate("ttft_s", "p50")
+    start = case.estimate("answer_ttft_s", "p50")
+    if first is None or start is None or first.value is None or start.value is None:
+        return None
+    if not supported(start, "p50") or start.value - first.value < _THINKING_WAIT_S:
+        return None
+    return ("It thinks first: the answer itself starts after ", show(start, "s", stat="p50"), ".")
+
+
+def loading(case: CaseView) -> Sentence | None:
+    """Speaks of cold starts: when loading is a noticeable part of the wait."""
+    load = case.estimate("load_s", "p50")
+    if load is None or load.value is None or load.value < 1 or not supported(load, "p50"):
+        return None
+    return ("Loading the model takes ", show(load, "s", stat="p50"), " of each request.")
+
+
+def waiting(case: CaseView) -> Sentence | None:
+    """Speaks when half of the requests waited for a slot for a noticeable time."""
+    queue = case.estimate("queue_s", "p50")
+    if queue is None or queue.value is None or queue.low is None or queue.low < _QUEUE_FLOOR_S:
+        return None
+    return ("Half of the requests wait ", show(queue, "s", stat="p50"), " or longer in the queue.")
+
+
+def spilled(case: CaseView) -> Sentence | None:
+    """Speaks when a model that uses the GPU does not fit on it."""
+    share = case.summary.identity.gpu_share
+    if share is None or not 0 < share < _WHOLLY_ON_GPU:
+        return None
+    return (f"Only {percent(share)} of the model is on the GPU; the rest runs on the CPU.",)
+
+
+def slots_differ(case: CaseView) -> Sentence | None:
+    """Speaks when the server runs fewer requests at once than it was asked to."""
+    asked, seen = case.slots_asked, case.summary.identity.slots_observed
+    if asked is None or seen is None or seen >= asked or (case.users or 0) <= seen:
+        return None
+    return (f"The server was set to {plural(asked, 'slot')}, {count(seen)} were observed.",)
+
+
+def unsteady(case: CaseView) -> Sentence | None:
+    """Speaks when the numbers changed while they were being measured."""
+    steadiness = case.summary.steadiness
+    if steadiness.steady is not False:
+        return None
+    why = f": {steadiness.message}" if steadiness.message else ""
+    return (f"The numbers were not steady{why}.",)
+
+
+def truncated(case: CaseView) -> Sentence | None:
+    """Speaks when the tail cannot be told: which percentile would need how many requests."""
+    for stat in ("p95", "p90"):
+        tail = case.estimate("ttft_s", stat)
+        if tail is not None and tail.needs and not supported(tail, stat):
+            n = case.summary.requests.ok
+            return (f"{stat} needs {plural(tail.needs, 'request')}, there are {count(n)}.",)
+    return None
+
+
+def _tone(case: CaseView) -> Tone:
+    if case.summary.requests.ok == 0:
+        return "bad"
+    doubtful = (some_failed, spilled, slots_differ, unsteady)
+    return "caution" if any(rule(case) for rule in doubtful) else "neutral"
+
+
+_QUALIFIERS: Final[tuple[Rule, ...]] = (
+    nothing_measured,
+    some_failed,
+    together,
+    kept_up,
+    thinking_first,
+    waiting,
+    loading,
+    spilled,
+    slots_differ,
+    unsteady,
+    truncated,
+)

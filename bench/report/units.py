@@ -1,0 +1,247 @@
+"""Numbers for people: the unit that fits, and as many digits as the interval can carry.
+
+Rounding rule: half the width of the interval is given two significant digits if it begins with 1,
+else one, and the value is rounded to the same place (after ISO 80000-1, annex B, and the Particle
+Data Group's habit). A number without an interval gets three significant digits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from bench.analysis.summary import Estimate
+
+PLUS_MINUS: Final = "\u00b1"
+RANGE: Final = "\u2013"
+NO_VALUE: Final = "\u2014"
+_MINUS: Final = "\u2212"
+_MAX_DECIMALS: Final = 6
+# Above this ratio of the longer to the shorter side, an interval is written out, not as a ±.
+_LOPSIDED: Final = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A unit for display: shown = stored x factor."""
+
+    unit: str
+    factor: float = 1.0
+
+
+_SECONDS: Final = (
+    (120.0, Scale("min", 1 / 60)),
+    (0.1, Scale("s")),
+    (1e-4, Scale("ms", 1e3)),
+    (0.0, Scale("\u00b5s", 1e6)),
+)
+_BYTES: Final = (
+    (2.0**30, Scale("GiB", 2.0**-30)),
+    (2.0**20, Scale("MiB", 2.0**-20)),
+    (2.0**10, Scale("KiB", 2.0**-10)),
+    (0.0, Scale("B")),
+)
+_FIXED: Final = {
+    "tok/s": Scale("tok/s"),
+    "1/s": Scale("/s"),
+    "per_s": Scale("/s"),
+    "request/s": Scale("requests/s"),
+    "req/s": Scale("requests/s"),
+    "ratio": Scale("%", 100.0),
+    "share": Scale("%", 100.0),
+    "1": Scale(""),
+    "": Scale(""),
+}
+
+
+def scale_for(unit: str, *values: float | None) -> Scale:
+    """The display unit for stored values of `unit` ("s", "tok/s", "ratio", "B", ...).
+
+    One scale serves a whole column: it fits the smallest value that is not 0, but never makes the
+    largest exceed 10,000.
+    """
+    sizes = sorted(abs(v) for v in values if v is not None and math.isfinite(v) and v != 0)
+    steps = {"s": _SECONDS, "B": _BYTES, "bytes": _BYTES}.get(unit)
+    if steps is None:
+        return _FIXED.get(unit, Scale(unit))
+    if not sizes:
+        return Scale("s") if unit == "s" else Scale("B")
+    scale = _step(steps, sizes[0])
+    return scale if sizes[-1] * scale.factor < 10_000 else _step(steps, sizes[-1])
+
+
+def _step(steps: tuple[tuple[float, Scale], ...], size: float) -> Scale:
+    return next(scale for least, scale in steps if size >= least)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A number as it is displayed.
+
+    Attributes:
+        text: the number alone, "48.1"; NO_VALUE if there is none.
+        interval: "± 0.6" or "47.2–49.0"; "" if there is none.
+        unit: "tok/s"; "" for plain numbers.
+        decimals: decimals of `text`, in the displayed unit.
+        raw: the stored value, unrounded and in the stored unit.
+        factor: displayed = raw x factor.
+        why: why there is no number, "needs 72 requests".
+    """
+
+    text: str
+    interval: str = ""
+    unit: str = ""
+    decimals: int = 0
+    raw: float | None = None
+    factor: float = 1.0
+    why: str = ""
+
+    @property
+    def number(self) -> str:
+        """Number and unit: "48.1 tok/s"."""
+        if self.raw is None:
+            return self.why or self.text
+        return _with_unit(self.text, self.unit)
+
+    @property
+    def full(self) -> str:
+        """Number, unit and interval: "48.1 tok/s ± 0.6", "0.21 s (0.19–0.24)"."""
+        if self.raw is None or not self.interval:
+            return self.number
+        if self.interval.startswith(PLUS_MINUS):
+            return f"{self.number} {self.interval}"
+        return f"{self.number} ({self.interval})"
+
+    @property
+    def cell(self) -> str:
+        """For a column whose head carries the unit: "48.1 ± 0.6"."""
+        if self.raw is None:
+            return self.why or self.text
+        if self.interval and not self.interval.startswith(PLUS_MINUS):
+            return f"{self.text} ({self.interval})"
+        return f"{self.text} {self.interval}".rstrip()
+
+
+def show(
+    estimate: Estimate | None, unit: str, scale: Scale | None = None, stat: str = "value"
+) -> Shown:
+    """An estimate for display.
+
+    Args:
+        estimate: None if there is no such statistic.
+        unit: the stored unit.
+        scale: that of the column; None = the one that fits this number.
+        stat: name of the statistic; a percentile is not shown without both ends of its interval.
+    """
+    if estimate is None:
+        return Shown(NO_VALUE)
+    if not supported(estimate, stat):
+        return Shown(NO_VALUE, why=_needs(estimate))
+    value = estimate.value
+    assert value is not None
+    scale = scale or scale_for(unit, value)
+    low = None if estimate.low is None else estimate.low * scale.factor
+    high = None if estimate.high is None else estimate.high * scale.factor
+    decimals = decimals_for(value * scale.factor, low, high)
+    return Shown(
+        text=number(value * scale.factor, decimals),
+        interval=_interval(value * scale.factor, low, high, decimals),
+        unit=scale.unit,
+        decimals=decimals,
+        raw=value,
+        factor=scale.factor,
+    )
+
+
+def show_value(value: float | None, unit: str, scale: Scale | None = None) -> Shown:
+    """A number without an interval, for display."""
+    return show(None if value is None else Estimate(value), unit, scale)
+
+
+def supported(estimate: Estimate, stat: str = "value") -> bool:
+    """Whether the data carry this number.
+
+    A percentile whose interval lacks an end is not shown as a number: "p99" of 20 requests is their
+    maximum under another name.
+    """
+    if estimate.value is None or not math.isfinite(estimate.value):
+        return False
+    return not is_percentile(stat) or (estimate.low is not None and estimate.high is not None)
+
+
+def is_percentile(stat: str) -> bool:
+    """True for "p50", "p95", ..."""
+    return stat[:1] == "p" and stat[1:].replace(".", "", 1).isdigit()
+
+
+def _needs(estimate: Estimate) -> str:
+    return f"needs {estimate.needs:,} requests" if estimate.needs else ""
+
+
+def decimals_for(value: float, low: float | None, high: float | None) -> int:
+    """How many decimals a value deserves, given the ends of its interval."""
+    if low is not None and high is not None and math.isfinite(high - low) and high > low:
+        half = (high - low) / 2
+        exponent = math.floor(math.log10(half))
+        leading = half / 10.0**exponent
+        return _clip(1 - exponent if leading < 2 else -exponent)
+    if value == 0 or not math.isfinite(value):
+        return 0
+    if value == round(value) and abs(value) < 1e6 and low == high and low is not None:
+        return 0
+    return _clip(2 - math.floor(math.log10(abs(value))))
+
+
+def _clip(decimals: int) -> int:
+    return min(max(decimals, 0), _MAX_DECIMALS)
+
+
+def number(value: float, decimals: int) -> str:
+    """A number with fixed decimals, a proper minus sign and thousands marked."""
+    text = f"{value:,.{decimals}f}"
+    if text.lstrip("-").strip("0.,") == "":
+        text = text.lstrip("-")
+    return text.replace("-", _MINUS)
+
+
+def count(value: int) -> str:
+    """A whole number with thousands marked."""
+    return number(value, 0)
+
+
+def plural(value: int, noun: str) -> str:
+    """A count with its noun: "1 request", "2,000 requests"."""
+    return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
+
+
+def percent(share: float, decimals: int | None = None) -> str:
+    """A share of 1 as a percentage."""
+    value = share * 100
+    if decimals is None:
+        decimals = 0 if abs(value) >= 10 or value == round(value) else 1
+    return f"{number(value, decimals)}\u202f%"
+
+
+def duration(seconds: float) -> str:
+    """A span of time in words: "850 ms", "12.4 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 60:
+        return show_value(seconds, "s").number
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def _interval(value: float, low: float | None, high: float | None, decimals: int) -> str:
+    if low is None or high is None or not high > low:
+        return ""
+    below, above = value - low, high - value
+    if min(below, above) > 0 and max(below, above) <= _LOPSIDED * min(below, above):
+        return f"{PLUS_MINUS} {number(max(below, above), decimals)}"
+    return f"{number(low, decimals)}{RANGE}{number(high, decimals)}"
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text} {unit}" if unit else text

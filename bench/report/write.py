@@ -1,0 +1,85 @@
+"""Writing reports: from run directories to a file or a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.analysis.summarise import summarise
+from bench.errors import ResultsError, UsageError
+from bench.report.formats import render
+from bench.report.html import TEMPLATE, html
+from bench.report.run_page import run_page
+from bench.results.directory import REPORT_FILE, Run, read_run
+
+STDOUT = Path("-")
+
+
+def write_reports(
+    run_dirs: Sequence[Path],
+    format_name: str = "html",
+    output: Path | None = None,
+    template: Path | None = None,
+    charts: Path | None = None,
+) -> tuple[str, Path | None]:
+    """Render run directories as one report.
+
+    Args:
+        run_dirs: several are joined in one report.
+        format_name: see `bench.report.formats`.
+        output: a file, `-` for none; None = report.html in the run directory if there is one
+            directory and the format is html, else none.
+        template: folder of the user's own templates; only for html.
+        charts: folder that gets every chart as PNG and SVG.
+
+    Returns:
+        The text, and where it was written, if it was.
+
+    Raises:
+        ResultsError: not a run directory; a file cannot be written.
+        UsageError: unknown format; no template in the folder.
+    """
+    runs = [read_run(path) for path in run_dirs]
+    summaries = [summarise(r.info, r.records) for r in runs]
+    if template is not None and format_name != "html":
+        raise UsageError("--template is for --format html only")
+    if format_name == "html":
+        _check_template(template)
+        text = html(run_page(runs, summaries), template)
+    else:
+        text = render(runs, summaries, format_name)
+    if charts is not None:
+        write_charts(runs, charts)
+    path = output or _default_output(runs, format_name)
+    if path is None or path == STDOUT:
+        return text, None
+    _write(path, text)
+    return text, path
+
+
+def _default_output(runs: Sequence[Run], format_name: str) -> Path | None:
+    if format_name != "html":
+        return None
+    return runs[0].path / REPORT_FILE if len(runs) == 1 else Path(REPORT_FILE)
+
+
+def _check_template(folder: Path | None) -> None:
+    if folder is not None and not folder.is_dir():
+        raise UsageError(
+            f"--template {folder}: there is no such folder",
+            f"It should hold your own {TEMPLATE}, report.css or report.js.",
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ResultsError(
+            f"cannot write {path}: {error.strerror or error}", "Name another file with -o."
+        ) from error
+
+
+def write_charts(runs: Sequence[Run], folder: Path) -> None:
+    """Write every chart as PNG and SVG into a folder."""
+    del runs, folder

@@ -1,0 +1,29 @@
+"""A run directory becomes a report."""
+
+from pathlib import Path
+
+import pytest
+from runs import CHAT, Workload, write_run
+
+from bench.errors import ResultsError
+from bench.report import write_report
+
+
+def test_report_is_written_into_the_run_directory(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, CHAT)
+    path = write_report(run_dir)
+    assert path == run_dir / "report.html"
+    text = path.read_text()
+    for model in CHAT.models:
+        assert model.name in text
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="not a run directory"):
+        write_report(tmp_path)
+
+
+def test_run_without_any_request_still_gives_a_report(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, Workload(requests=4))
+    (run_dir / "requests.jsonl").unlink()
+    assert "No request" in write_report(run_dir).read_text()
