@@ -66,7 +66,7 @@ class EngineProcess:
             await _end(process, now=True)
             raise
         if "address" not in reply:
-            await _end(process, now=True)
+            await _end(process, now=False)
             status = process.returncode
             said = _last_error(log) or reply.get("error", "no message")
             raise EngineFailure(

@@ -170,14 +170,13 @@ class _Output:
         self._splitter = ThinkingSplitter(opened=opened) if job.think else None
 
     def piece(self, event: dict[str, Any]) -> Piece | None:
-        """The piece that an event makes; None if all of its text is held back."""
+        """The piece that an event makes; None if it has no text, or all of it is held back."""
         text = event["content"]
-        self.text += text
-        self.tokens.extend(event.get("tokens", ()))
+        if text:  # the end token comes with an event of its own, and belongs to no context
+            self.text += text
+            self.tokens.extend(event.get("tokens", ()))
         logprobs = completion.logprobs(event, self._top)
-        if self._splitter is None:
-            return Piece(text=text, logprobs=logprobs)
-        thinking, answer = self._splitter.feed(text)
+        thinking, answer = self._splitter.feed(text) if self._splitter else ("", text)
         if not (thinking or answer or logprobs):
             return None
         return Piece(text=answer, thinking=thinking, logprobs=logprobs)
