@@ -48,6 +48,23 @@ def draw(distribution: Distribution, rng: np.random.Generator) -> float:
             return float(rng.choice(np.asarray(p["values"], float), p=weights / weights.sum()))
 
 
+def mean(distribution: Distribution) -> float:
+    """The expected value of a distribution."""
+    p = distribution.params
+    match distribution.kind:
+        case "fixed":
+            return float(p["value"])
+        case "uniform":
+            return (float(p["low"]) + float(p["high"])) / 2
+        case "normal":
+            return float(p["mean"])
+        case "lognormal":
+            sigma = math.log(p["p95"] / p["median"]) / Z95
+            return float(p["median"]) * math.exp(sigma**2 / 2)
+        case "choice":
+            return float(np.average(p["values"], weights=p["weights"]))
+
+
 def think_time_s(load: Load, seed: int, user: int, request: int) -> float:
     """The pause in seconds that a user of a closed loop makes before its next request.
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from bench.errors import Problem, ScenarioError, UsageError
 from bench.scenario.document import Document, Path_, parse_value, read_document
 from bench.scenario.library import scenario_path
-from bench.scenario.matrix import matrix_problems
-from bench.scenario.messages import path_text, problems_of, show_value
+from bench.scenario.matrix import combined_problems, matrix_problems
+from bench.scenario.messages import exclusive_problems, path_text, problems_of, show_value
 from bench.scenario.promptfile import read_prompt_file, read_trace
 from bench.scenario.schema import Scenario, inconsistencies
 
@@ -57,25 +57,36 @@ def resolve(
         ScenarioError: it carries every problem found.
     """
     data = copy.deepcopy(document.data)
-    problems, origins = _override(data, overrides, document.file)
-    problems += _empty_values(document, data)
-    if problems:
-        raise ScenarioError(document.file, problems)
+    problems, origins = _override(data, overrides)
+    problems += _drop_empty(document, data)
+    problems += matrix_problems(data, document)
+    problems += exclusive_problems(data, document)
+    scenario = None
     try:
-        scenario = Scenario.model_validate(data)
+        scenario = Scenario.model_validate(data).located(source, directory)
     except ValidationError as error:
-        found = problems_of(error, document, data)
-        raise ScenarioError(document.file, _blame(found, origins)) from None
-    scenario = scenario.located(source, directory)
-    found = [
-        Problem(path, message, line=document.line(tuple(path.split("."))))
-        for path, message in inconsistencies(scenario)
-    ]
-    found += matrix_problems(scenario, document)
-    found += _file_problems(scenario, document)
-    if found:
-        raise ScenarioError(document.file, _blame(found, origins))
+        problems += problems_of(error, document, data)
+    if scenario is not None and not problems:
+        problems = _combined(scenario, document)
+    if scenario is None or problems:
+        raise ScenarioError(document.file, _in_order(_blame(problems, origins)))
     return scenario
+
+
+def _combined(scenario: Scenario, document: Document) -> list[Problem]:
+    """What is wrong though every value alone is right."""
+    if scenario.matrix:
+        problems = combined_problems(scenario, document)
+    else:
+        problems = [
+            Problem(path, message, line=document.line(tuple(path.split("."))))
+            for path, message in inconsistencies(scenario)
+        ]
+    return problems + _file_problems(scenario, document)
+
+
+def _in_order(problems: list[Problem]) -> list[Problem]:
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
 
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
@@ -100,7 +111,7 @@ def parse_path(text: str) -> Path_:
 
 
 def _override(
-    data: dict[str, Any], overrides: Sequence[str], file: str
+    data: dict[str, Any], overrides: Sequence[str]
 ) -> tuple[list[Problem], dict[str, str]]:
     """Sets each override in the data; gives what was wrong, and which path came from which."""
     problems, origins = [], {}
@@ -140,7 +151,7 @@ def _blame(problems: list[Problem], origins: dict[str, str]) -> list[Problem]:
     """Names the override where a problem came from one."""
     blamed = []
     for problem in problems:
-        origin = next((o for p, o in origins.items() if _within(problem.path, p)), None)
+        origin = next((o for p, o in origins.items() if _concerns(problem.path, p)), None)
         if origin is not None:
             message = f"{problem.message} (from --set {origin})"
             problem = Problem(problem.path, message, problem.value)
@@ -148,23 +159,28 @@ def _blame(problems: list[Problem], origins: dict[str, str]) -> list[Problem]:
     return blamed
 
 
-def _within(path: str, origin: str) -> bool:
-    return path == origin or path.startswith((f"{origin}.", f"{origin}["))
+def _concerns(path: str, origin: str) -> bool:
+    """Whether one of the two keys is the other, or is below it."""
+    longer, shorter = (path, origin) if len(path) > len(origin) else (origin, path)
+    return longer == shorter or longer.startswith((f"{shorter}.", f"{shorter}["))
 
 
-def _empty_values(document: Document, data: Any, path: Path_ = ()) -> list[Problem]:
-    """Keys that are written without a value."""
+def _drop_empty(document: Document, data: Any, path: Path_ = ()) -> list[Problem]:
+    """Takes keys without a value out of the data, and reports them."""
     if path == ("format",):
         return []
-    if data is None:
-        message = "has no value: write one, or delete the line"
-        return [Problem(path_text(path), message, line=document.line(path))]
-    items: Any = ()
-    if isinstance(data, dict):
-        items = data.items()
-    elif isinstance(data, list):
-        items = enumerate(data)
-    return [p for key, value in items for p in _empty_values(document, value, (*path, key))]
+    problems = []
+    items = data.items() if isinstance(data, dict) else enumerate(data)
+    for key, value in list(items):
+        below = (*path, key)
+        if isinstance(value, dict | list):
+            problems += _drop_empty(document, value, below)
+        elif value is None:
+            message = "has no value: write one, or delete the line"
+            problems.append(Problem(path_text(below), message, line=document.line(below)))
+            if isinstance(data, dict):
+                del data[key]
+    return problems
 
 
 def _file_problems(scenario: Scenario, document: Document) -> list[Problem]:

@@ -17,7 +17,7 @@ from bench.scenario.messages import path_text, problems_of, show_value
 from bench.scenario.options import OPTION_NAMES, explain
 from bench.scenario.schema import Scenario, inconsistencies
 
-_PATHS: dict[str, Path_] = {
+AXES: dict[str, Path_] = {
     "users": ("load", "closed", "users"),
     "think_time": ("load", "closed", "think_time"),
     "rate": ("load", "open", "rate"),
@@ -55,68 +55,88 @@ def combinations(scenario: Scenario) -> Iterator[tuple[dict[str, Any], Scenario]
     for values in itertools.product(*scenario.matrix.values()):
         data = copy.deepcopy(base)
         for key, value in zip(keys, values, strict=True):
-            _put(data, _PATHS[axis_name(key)], value)
+            _put(data, AXES[axis_name(key)], value)
         one = Scenario.model_validate(data).located(scenario.source, scenario.directory)
         yield {axis_name(k): v for k, v in zip(keys, values, strict=True)}, one
 
 
-def matrix_problems(scenario: Scenario, document: Document) -> list[Problem]:
-    """What is wrong with the matrix: keys, each value, and what they make together."""
+def matrix_problems(data: dict[str, Any], document: Document) -> list[Problem]:
+    """What is wrong with the matrix, key by key and value by value.
+
+    Args:
+        data: the scenario as plain data; what is wrong outside the matrix does not matter here.
+        document: where it was read from.
+    """
+    matrix = data.get("matrix", {})
+    if not isinstance(matrix, dict):
+        return []
     problems: list[Problem] = []
-    for key, values in scenario.matrix.items():
-        problems += _key_problems(scenario, document, key, values)
-    if problems:
-        return problems
-    size = math.prod(len(values) for values in scenario.matrix.values())
+    for key, values in matrix.items():
+        if isinstance(values, list):
+            problems += _key_problems(data, document, str(key), values)
+    size = math.prod(len(v) for v in matrix.values() if isinstance(v, list))
     if size > MAX_CASES:
         message = f"makes {size:,} combinations, more than the {MAX_CASES} allowed"
-        return [Problem("matrix", message, line=document.line(("matrix",)))]
-    return _combined_problems(scenario, document) if scenario.matrix else []
-
-
-def _key_problems(
-    scenario: Scenario, document: Document, key: str, values: list[Any]
-) -> list[Problem]:
-    here: Path_ = ("matrix", key)
-    line = document.line(here)
-    if axis_name(key) not in _PATHS:
-        return [Problem(path_text(here), _unknown(key), line=line)]
-    if not values:
-        return [Problem(path_text(here), "lists nothing: give at least one value", line=line)]
-    problems = []
-    target = _PATHS[axis_name(key)]
-    base = dump(scenario) | {"matrix": {}}
-    for index, value in enumerate(values):
-        where = (*here, index)
-        if value in values[:index]:
-            problems.append(_at(where, "is there twice", value, document))
-        elif (missing := _nothing_to_vary(scenario, target)) and index == 0:
-            problems.append(Problem(path_text(here), missing, line=line))
-        elif not missing:
-            data = copy.deepcopy(base)
-            _put(data, target, value)
-            try:
-                Scenario.model_validate(data)
-            except ValidationError as error:
-                found = problems_of(error, document, data)
-                problems += [_at(where, p.message, value, document) for p in found]
+        problems.append(Problem("matrix", message, line=document.line(("matrix",))))
     return problems
 
 
-def _nothing_to_vary(scenario: Scenario, target: Path_) -> str:
+def _key_problems(
+    data: dict[str, Any], document: Document, key: str, values: list[Any]
+) -> list[Problem]:
+    here: Path_ = ("matrix", key)
+    target = AXES.get(axis_name(key))
+    message = ""
+    if target is None:
+        message = _unknown(key)
+    elif not values:
+        message = "lists nothing: give at least one value"
+    elif key != axis_name(key) and axis_name(key) in data["matrix"]:
+        message = f"the same key as {axis_name(key)}"
+    else:
+        message = _nothing_to_vary(data, target)
+    if message or target is None:
+        return [Problem(path_text(here), message, line=document.line(here))]
+    problems = []
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            problems.append(_at((*here, index), "is there twice", value, document))
+        wrong = _value_problems(target, value)
+        problems += [_at((*here, index), message, value, document) for message in wrong]
+    return problems
+
+
+def _value_problems(target: Path_, value: Any) -> list[str]:
+    """What is wrong with a value, tried out in a scenario with nothing else to be wrong."""
+    data: dict[str, Any] = {}
+    if target[:2] == ("load", "open"):
+        data["load"] = {"open": {"rate": 1}}
+    if target[0] == "prompts":
+        data["prompts"] = {"synthetic": {"input_tokens": 1}}
+    _put(data, target, value)
+    try:
+        Scenario.model_validate(data)
+    except ValidationError as error:
+        return [problem.message for problem in problems_of(error, Document("", data), data)]
+    return []
+
+
+def _nothing_to_vary(data: dict[str, Any], target: Path_) -> str:
     """Why this scenario has no such key to vary; "" if it has."""
-    parts: dict[Path_, Any] = {
-        ("load", "closed"): scenario.load.closed,
-        ("load", "open"): scenario.load.open,
-        ("prompts", "synthetic"): scenario.prompts.synthetic,
-    }
-    for path, part in parts.items():
-        if target[:2] == path and part is None:
-            return f"varies {path_text(target)}, but this scenario has no {path_text(path)}"
-    return ""
+    if len(target) < 3:
+        return ""
+    above = data.get(str(target[0]), _DEFAULT_PARTS[str(target[0])])
+    if isinstance(above, dict) and target[1] in above:
+        return ""
+    return f"varies {path_text(target)}, but this scenario has no {path_text(target[:2])}"
 
 
-def _combined_problems(scenario: Scenario, document: Document) -> list[Problem]:
+_DEFAULT_PARTS: dict[str, dict[str, Any]] = {"load": {"closed": {}}, "prompts": {"synthetic": {}}}
+"""What a scenario has that does not say it."""
+
+
+def combined_problems(scenario: Scenario, document: Document) -> list[Problem]:
+    """What the values of the matrix make that does not go together."""
     found: dict[str, None] = {}
     for values, one in combinations(scenario):
         for path, message in inconsistencies(one):
@@ -136,11 +156,11 @@ def _unknown(key: str) -> str:
         return "list several models under models, not in the matrix"
     if why := explain(name):
         return why
-    close = difflib.get_close_matches(name, _PATHS, n=1)
+    close = difflib.get_close_matches(name, AXES, n=1)
     if close:
         return f"cannot be varied; did you mean {close[0]}?"
     return "cannot be varied: give an option of Ollama, or one of " + ", ".join(
-        name for name in _PATHS if name not in OPTION_NAMES
+        name for name in AXES if name not in OPTION_NAMES
     )
 
 

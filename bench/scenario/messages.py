@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,6 +30,10 @@ _PLAIN = {
 """Pydantic's error types -> our words."""
 
 
+_LOOKS_OTHER = re.compile(r"^([-+.\d][\d.eE+-]*|true|false|null|~|)$")
+"""Text that would be something else without its quotes."""
+
+
 def path_text(path: Path_) -> str:
     """`("load", "users", 2)` as `load.users[2]`."""
     text = ""
@@ -43,6 +48,8 @@ def show_value(value: Any) -> str:
         text = "true" if value else "false"
     elif isinstance(value, dict):
         text = "{" + ", ".join(f"{k}: ..." for k in value) + "}"
+    elif isinstance(value, str) and _LOOKS_OTHER.match(value):
+        text = f'"{value}"'
     else:
         text = str(value)
     text = " ".join(text.split())
@@ -55,10 +62,32 @@ def problems_of(error: ValidationError, document: Document, data: Any) -> list[P
     for detail in error.errors(include_url=False):
         path, value = _reach(data, tuple(detail["loc"]), detail["type"])
         message = _message(detail, path)
-        shown = "" if detail["type"] in ("missing", "extra_forbidden") else show_value(value)
+        without_value = detail["type"] in ("missing", "extra_forbidden") or isinstance(value, dict)
+        shown = "" if without_value else show_value(value)
         text = path_text(path)
         merged.setdefault((text, message), Problem(text, message, shown, document.line(path)))
     return sorted(merged.values(), key=lambda p: p.line)
+
+
+def exclusive_problems(data: Any, document: Document) -> list[Problem]:
+    """Keys of which only one may be given, given together.
+
+    Pydantic looks at this only when everything below is right; here it is found in any case.
+    """
+    problems = []
+    for path, names in _EXCLUSIVE.items():
+        part = data.get(path[0])
+        given = [name for name in names if isinstance(part, dict) and name in part]
+        if len(given) > 1:
+            message = f"has {' and '.join(given)}: give exactly one of {', '.join(names)}"
+            problems.append(Problem(path_text(path), message, line=document.line(path)))
+    return problems
+
+
+_EXCLUSIVE: dict[tuple[str], tuple[str, ...]] = {
+    ("load",): ("closed", "open"),
+    ("prompts",): ("inline", "file", "synthetic"),
+}
 
 
 def _reach(data: Any, loc: Path_, kind: str) -> tuple[Path_, Any]:

@@ -16,6 +16,12 @@ def block_seed(seed: int, repetition: int) -> int:
     return int.from_bytes(digest[:6], "big")
 
 
+def loaded_state(case: Case) -> str:
+    """What the server must have loaded for a case: another value means loading again."""
+    options = {name: value for name, value in sorted(case.options.items()) if name in LOAD_TIME}
+    return repr((case.target, case.model, options))
+
+
 def interleaved(cases: tuple[Case, ...], repetitions: int, seed: int) -> tuple[Block, ...]:
     """Every repetition runs all cases in a new drawn order.
 
@@ -32,15 +38,10 @@ def interleaved(cases: tuple[Case, ...], repetitions: int, seed: int) -> tuple[B
     )
 
 
-def _loaded_state(case: Case) -> str:
-    options = {k: v for k, v in sorted(case.options.items()) if k in LOAD_TIME}
-    return repr((case.target, case.model, options))
-
-
 def _shuffled(cases: tuple[Case, ...], rng: np.random.Generator) -> list[Case]:
     groups: dict[str, list[Case]] = {}
     for case in cases:
-        groups.setdefault(_loaded_state(case), []).append(case)
+        groups.setdefault(loaded_state(case), []).append(case)
     members = list(groups.values())
     return [
         members[g][i]

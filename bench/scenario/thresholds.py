@@ -18,42 +18,54 @@ from bench.scenario.durations import duration_s
 
 Operator = Literal["<=", "<", ">=", ">"]
 
-STATISTICS = ("mean", "p50", "p90", "p95", "p99", "min", "max")
-"""What a latency can be asked for."""
+_QUANTILES = ("mean", "p50", "p90", "p95", "p99", "min", "max")
+_RATE_QUANTILES = ("", "p5", "p50")
 
-LATENCIES = (
-    "ttft_s",
-    "answer_ttft_s",
-    "itl_s",
-    "tpot_s",
-    "e2e_s",
-    "load_s",
-    "prompt_eval_s",
-    "eval_s",
-    "total_s",
-    "queue_s",
-    "overhead_s",
-    "send_delay_s",
-)
-"""Metrics with one value per request: a threshold names a statistic of them."""
-
-RATES = (
-    "decode_tok_per_s",
-    "prefill_tok_per_s",
-    "output_tok_per_s",
-    "request_per_s",
-    "goodput_per_s",
-    "in_flight",
-    "slots_observed",
-    "gpu_share",
-    "error_rate",
-)
-"""Metrics with one value per case."""
+METRICS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            "ttft_s",
+            "answer_ttft_s",
+            "itl_s",
+            "tpot_s",
+            "e2e_s",
+            "send_delay_s",
+            "load_s",
+            "prompt_eval_s",
+            "eval_s",
+            "total_s",
+            "queue_s",
+            "overhead_s",
+            "prompt_tokens",
+            "cached_tokens",
+            "output_tokens",
+        ),
+        _QUANTILES,
+    ),
+    **dict.fromkeys(("decode_tok_per_s", "ollama_tok_per_s", "prefill_tok_per_s"), _RATE_QUANTILES),
+    **dict.fromkeys(
+        (
+            "output_tok_per_s",
+            "request_per_s",
+            "goodput_per_s",
+            "goodput_share",
+            "error_rate",
+            "in_flight",
+            "slots_observed",
+            "gpu_share",
+            "chunk_per_token",
+            "thinking_char_share",
+            "early_stop_share",
+        ),
+        ("",),
+    ),
+}
+"""Metric id -> the statistics it can be asked for; "" is the one value of the case."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricRef:
-    """A metric, and which statistic of it; the statistic is "" for a rate."""
+    """A metric, and which statistic of it; the statistic is "" for the value of the case."""
 
     metric: str
     statistic: str = ""
@@ -96,17 +108,17 @@ def parse_metric(text: str) -> MetricRef:
         ValueError: no such metric or statistic; the message names the nearest.
     """
     metric, _, statistic = text.strip().partition(".")
-    if metric not in LATENCIES and metric not in RATES:
-        raise ValueError(f"unknown metric {metric!r}{_nearest(metric, (*LATENCIES, *RATES))}")
-    if metric in RATES:
-        if statistic:
-            raise ValueError(f"{metric} has one value per case: write it without .{statistic}")
-        return MetricRef(metric)
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}{_nearest(metric, tuple(METRICS))}")
+    statistics = METRICS[metric]
+    if statistic in statistics:
+        return MetricRef(metric, statistic)
     if not statistic:
         raise ValueError(f"say which statistic of {metric}, e.g. {metric}.p95")
-    if statistic not in STATISTICS:
-        raise ValueError(f"unknown statistic {statistic!r}: give one of {', '.join(STATISTICS)}")
-    return MetricRef(metric, statistic)
+    if statistics == ("",):
+        raise ValueError(f"{metric} has one value per case: write it without .{statistic}")
+    listed = ", ".join(s for s in statistics if s)
+    raise ValueError(f"{metric} has no statistic {statistic!r}: give one of {listed}")
 
 
 def parse_threshold(text: str) -> Threshold:

@@ -1,0 +1,166 @@
+"""How many requests a plan makes and how long it will take: always a range, never a promise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.scenario.arrivals import arrival_offsets_ns
+from bench.scenario.corpus import units_of
+from bench.scenario.draws import mean
+from bench.scenario.order import loaded_state
+from bench.scenario.plan import Block, Case, Load, Plan
+
+_ALREADY_RUNNING_S = 0.3
+"""What a request to a loaded model takes beside its tokens, at most: old servers look the model up
+again for every request (`load_duration` of 0.1 to 0.3 s)."""
+
+_CALIBRATION_REQUESTS = 4
+_UNLOAD_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """From at least `low` to at most `high`, as far as the assumptions go."""
+
+    low: float
+    high: float
+
+    def __add__(self, other: Range) -> Range:
+        """Both after one another."""
+        return Range(self.low + other.low, self.high + other.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """What is assumed of the server. The defaults reach from a laptop's CPU to a large GPU.
+
+    Attributes:
+        prefill_tok_per_s: prompt tokens per second of one request alone.
+        decode_tok_per_s: output tokens per second of one request alone.
+        load_s: getting a model into memory.
+    """
+
+    prefill_tok_per_s: Range = Range(60.0, 4000.0)
+    decode_tok_per_s: Range = Range(6.0, 120.0)
+    load_s: Range = Range(1.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEstimate:
+    """What a plan will cost.
+
+    Attributes:
+        requests: measured requests.
+        unmeasured: warm-up and calibration requests.
+        seconds: of the whole run.
+    """
+
+    cases: int
+    blocks: int
+    requests: Range
+    unmeasured: int
+    seconds: Range
+
+
+def estimate(plan: Plan, speeds: Speeds | None = None) -> PlanEstimate:
+    """Requests and duration of a plan.
+
+    The lower end takes every user to be served at once at full speed and answers to end half-way;
+    the upper end takes requests to be served one after another, and answers of full length.
+
+    Args:
+        plan: the plan.
+        speeds: what is known of the server; a wide guess if not given.
+    """
+    speeds = speeds or Speeds()
+    requests = seconds = Range(0, 0)
+    unmeasured = 0
+    state = ""
+    for block in plan.blocks:
+        case = plan.case(block.case)
+        if state != (state := loaded_state(case)):
+            seconds += speeds.load_s
+        sent, took = _block(case, block, speeds)
+        requests += sent
+        seconds += took
+        unmeasured += case.warmup
+    calibrated = {(c.target, c.model) for c in plan.cases if c.prompts.synthetic is not None}
+    unmeasured += _CALIBRATION_REQUESTS * len(calibrated)
+    return PlanEstimate(len(plan.cases), len(plan.blocks), requests, unmeasured, seconds)
+
+
+def _block(case: Case, block: Block, speeds: Speeds) -> tuple[Range, Range]:
+    """Measured requests and seconds of one block."""
+    one = _request_s(case, speeds)
+    warmup = Range(case.warmup * one.low, case.warmup * one.high)
+    if case.load.loop == "open":
+        offsets = arrival_offsets_ns(case.load, block.seed)
+        count = len(offsets)
+        last_s = float(offsets[-1]) / 1e9 if count else 0.0
+        # Arrivals beyond what the server manages wait, at worst all one after another.
+        took = Range(last_s + one.low, max(last_s, count * one.high) + one.high)
+        return Range(count, count), warmup + took
+    sent, took = _closed(case.load, one)
+    return sent, warmup + took
+
+
+def _closed(load: Load, one: Range) -> tuple[Range, Range]:
+    users = load.users or 1
+    pause = mean(load.think_time_s) if load.think_time_s else 0.0
+    # Per request of all users together: in parallel, or one after another.
+    fast = max((one.low + pause) / users, 1e-6)
+    slow = max(one.high, (one.high + pause) / users)
+    if load.duration_s is None:
+        count = load.requests or 0
+        rounds = -(-count // users)
+        took = Range(load.ramp_up_s + rounds * (one.low + pause), load.ramp_up_s + count * slow)
+        return Range(count, count), took
+    most = load.duration_s / fast + users
+    least = max(1.0, load.duration_s / slow)
+    if load.requests is not None:
+        most, least = min(most, load.requests), min(least, load.requests)
+    shortest = min(load.duration_s, most * fast) if load.requests is not None else load.duration_s
+    took = Range(load.ramp_up_s + shortest, load.ramp_up_s + load.duration_s + one.high * users)
+    return Range(round(least), round(most)), took
+
+
+def _request_s(case: Case, speeds: Speeds) -> Range:
+    """Seconds of one request that has the server for itself."""
+    tokens, output = _prompt_tokens(case), _output_tokens(case)
+    low = tokens / speeds.prefill_tok_per_s.high + output / 2 / speeds.decode_tok_per_s.high
+    high = tokens / speeds.prefill_tok_per_s.low + output / speeds.decode_tok_per_s.low
+    one = Range(low, high + _ALREADY_RUNNING_S)
+    return one + speeds.load_s + Range(0, _UNLOAD_S) if case.cold else one
+
+
+def _prompt_tokens(case: Case) -> float:
+    spec = case.prompts
+    if spec.synthetic is not None:
+        return mean(spec.synthetic.input_tokens)
+    if spec.inline:
+        return sum(units_of(text, "en") for text in spec.inline) / len(spec.inline) + 30
+    return 300.0
+
+
+def _output_tokens(case: Case) -> float:
+    made = case.prompts.synthetic
+    if made is not None and made.output_tokens is not None:
+        return max(1.0, mean(made.output_tokens))
+    limit = int(case.options.get("num_predict", 128))
+    return float(limit if limit > 0 else 1024)
+
+
+def duration_text(seconds: Range) -> str:
+    """A range of durations in words: "40 s to 3 min", in steps that claim no accuracy."""
+    low, high = _rounded(seconds.low), _rounded(seconds.high)
+    return f"about {low}" if low == high else f"{low} to {high}"
+
+
+def _rounded(seconds: float) -> str:
+    if seconds < 10:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90:
+        return f"{round(seconds / 10) * 10} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.0f} h" if seconds > 36_000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,84 @@
+"""The JSON Schema of scenario files, for completion and checking in editors."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+from bench.scenario.document import Path_
+from bench.scenario.matrix import AXES
+from bench.scenario.schema import Scenario
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that every valid scenario file fulfils."""
+    schema = Scenario.model_json_schema(mode="validation")
+    schema = _tidied(schema)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    schema["title"] = "ollama-bench scenario"
+    schema["properties"]["matrix"] = _matrix(schema)
+    return schema
+
+
+def json_schema_text() -> str:
+    """The JSON Schema as it ships in `scenarios/schema.json`."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _tidied(node: Any) -> Any:
+    """Without what pydantic adds for itself: titles, words that JSON Schema lacks, and null.
+
+    A key without a value is refused when a scenario is loaded, so null is never right.
+    """
+    if isinstance(node, list):
+        return [_tidied(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {
+        key: _tidied(value)
+        for key, value in node.items()
+        if not (key == "title" and isinstance(value, str)) and key not in ("gt", "ge")
+    }
+    if node.get("default", 0) is None:
+        del node["default"]
+    if "anyOf" in node:
+        kinds = [kind for kind in node["anyOf"] if kind != {"type": "null"}]
+        if len(kinds) == 1:
+            del node["anyOf"]
+            return kinds[0] | node
+        node["anyOf"] = kinds
+    return node
+
+
+def _matrix(schema: dict[str, Any]) -> dict[str, Any]:
+    """The matrix: a list of what each key takes, under every name that the key has."""
+    properties = {}
+    for name, path in AXES.items():
+        items = copy.deepcopy(_at(schema, path))
+        items.pop("default", None)
+        listed = {"type": "array", "minItems": 1, "uniqueItems": True, "items": items}
+        properties[name] = listed | {"description": items.pop("description", "")}
+        if path[0] == "options":
+            properties[f"options.{name}"] = properties[name]
+    plain: dict[str, Any] = schema["properties"]["matrix"]
+    return {**plain, "properties": properties, "additionalProperties": False}
+
+
+def _at(schema: dict[str, Any], path: Path_) -> dict[str, Any]:
+    """The schema of the key at this path."""
+    node = schema
+    for step in path:
+        node = _object(schema, node)["properties"][step]
+    return node
+
+
+def _object(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """The alternative of a node that is an object with keys."""
+    if "$ref" in node:
+        found: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+        return found
+    for kind in node.get("anyOf", ()):
+        if "properties" in (found := _object(schema, kind)):
+            return found
+    return node
