@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Protocol
 
 from bench.results.record import Phase, RequestRecord
-from bench.results.run import BlockInfo, RunWarning
+from bench.results.run import BlockInfo, RunInfo, RunWarning
 from bench.scenario.plan import Block, Case
 
 
 class Observer(Protocol):
     """Is told what happens. The calls come from the timed path: they must cost microseconds."""
+
+    def run_started(self, info: RunInfo) -> None:
+        """The servers are checked and the run directory is there; the first block comes next."""
+        ...
 
     def block_started(self, block: Block, case: Case) -> None:
         """A block begins, with getting the model ready."""
@@ -39,6 +43,9 @@ class Observer(Protocol):
 
 class Silent:
     """An observer that does nothing."""
+
+    def run_started(self, info: RunInfo) -> None:
+        """Do nothing."""
 
     def block_started(self, block: Block, case: Case) -> None:
         """Do nothing."""

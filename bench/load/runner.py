@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
@@ -85,6 +84,7 @@ class Runner:
         self._stop = stop
         self._environment = found.environment
         self._watched = watched
+        self.error: BenchError | None = None
         self.info = RunInfo(
             id=directory.id,
             status=RunStatus.RUNNING,
@@ -103,13 +103,11 @@ class Runner:
         """Run every block, or as many as the user lets; run.json is up to date at every moment.
 
         Returns:
-            What run.json says in the end: `complete`, or `interrupted` after a stop.
-
-        Raises:
-            BenchError: the run cannot go on; run.json then says `failed`, and all that was measured
-                is kept.
+            What run.json says in the end: `complete`, `interrupted` after a stop, or `failed` when
+            the run could not go on; `error` then says why. All that was measured is kept.
         """
         self._directory.write_info(self.info)
+        self._observer.run_started(self.info)
         try:
             with self._directory.journal() as journal:
                 around = Surroundings(
@@ -122,8 +120,12 @@ class Runner:
                     watched=self._watched,
                 )
                 await self._run_blocks(around)
-        except BaseException as error:
-            await self._fail(error)
+        except BenchError as error:
+            self.error = error
+            await self._fail(RunStatus.FAILED)
+            return self.info
+        except BaseException:
+            await self._fail(RunStatus.INTERRUPTED)
             raise
         await self._take_environment()
         interrupted = self._stop.requested and len(self.info.blocks) < len(self._plan.blocks)
@@ -162,16 +164,16 @@ class Runner:
         self.info = replace(self.info, environment=await environment)
         self._directory.write_info(self.info)
 
-    async def _fail(self, error: BaseException) -> None:
-        """Write down why the run ended; the error itself matters more than a failure to write."""
-        if isinstance(error, BenchError):
-            warning = RunWarning("run_failed", error.message, error.advice, invalidates=True)
+    async def _fail(self, status: RunStatus) -> None:
+        """Write down that and why the run ended; its error matters more than a failure to write."""
+        if self.error is not None:
+            said = self.error
+            warning = RunWarning("run_failed", said.message, said.advice, invalidates=True)
             self.info = replace(self.info, warnings=(*self.info.warnings, warning))
         with contextlib.suppress(Exception):
             await self._take_environment()
-        interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
         with contextlib.suppress(BenchError):
-            self._finish(RunStatus.INTERRUPTED if interrupted else RunStatus.FAILED)
+            self._finish(status)
 
     def _finish(self, status: RunStatus) -> None:
         self.info = replace(self.info, status=status, finished_at=_now())

@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from bench.errors import BenchError, ModelError, NotOllama, ServerError, ServerUnreachable
+from bench.ollama.address import Address
 from bench.ollama.names import same_model
 from bench.ollama.replies import (
     InstalledModel,
@@ -83,10 +84,21 @@ class Control:
         self._client = httpx.AsyncClient(
             base_url=f"{self.url}/",
             headers=dict(headers or {}),
-            verify=verify if self.url.startswith("https") else False,
+            verify=verify,
             transport=transport,
             timeout=_QUICK,
         )
+
+    @classmethod
+    def of(cls, address: Address) -> Control:
+        """The control calls of the server at an address."""
+        secret = address.authorization
+        headers = {"Authorization": secret} if secret else {}
+        verify: Any = address.tls_context() if address.scheme == "https" else False
+        if not address.unix_socket:
+            return cls(address.url, headers=headers, verify=verify)
+        socket = httpx.AsyncHTTPTransport(uds=address.unix_socket)
+        return cls(f"http://localhost{address.base_path}", headers=headers, transport=socket)
 
     async def __aenter__(self) -> Control:
         return self

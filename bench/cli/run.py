@@ -1,0 +1,186 @@
+"""`ollama-bench run`: run scenarios against an Ollama server."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.api import FinishedRun
+    from bench.load.observer import Observer
+    from bench.load.session import Settings
+    from bench.scenario.plan import Plan
+
+
+_CASES_SHOWN = 20
+
+
+@click.command("run")
+@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
+@click.option("-m", "--model", "models", multiple=True, help="Model to measure; repeatable.")
+@click.option("--host", "hosts", multiple=True, help="Server to measure; repeatable.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a scenario key."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder that gets the run directory.",
+)
+@click.option("--seed", type=int, help="Seed of everything that is drawn.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print summary.json on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
+@click.option("--pull", is_flag=True, help="Pull missing models first.")
+@click.option("--transport", metavar="NAME", help="Force kernel, user or httpx.")
+@click.option("--workers", default="1", show_default=True, metavar="N|auto", help="Processes.")
+@click.option("--keep-text", is_flag=True, help="Keep the text of the answers.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@click.option("--ca-file", default="", metavar="FILE", help="Certificate authority to trust.")
+@click.option("--no-report", is_flag=True, help="Do not write report.html.")
+@click.pass_context
+def command(
+    context: click.Context,
+    scenarios: tuple[str, ...],
+    models: tuple[str, ...],
+    hosts: tuple[str, ...],
+    overrides: tuple[str, ...],
+    output: Path,
+    seed: int | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    pull: bool,
+    transport: str | None,
+    workers: str,
+    keep_text: bool,
+    insecure: bool,
+    ca_file: str,
+    no_report: bool,
+) -> None:
+    """Run scenarios against an Ollama server.
+
+    SCENARIO is a file, or the name of a shipped one (see `ollama-bench scenarios list`).
+
+    Ctrl-C stops gently and writes the report of what was measured; a second one stops at once.
+    A server behind a password or token takes it from the environment variable
+    OLLAMA_BENCH_TOKEN or from the netrc file.
+    """
+    from rich.console import Console
+
+    from bench.api import make_plan, run_plan
+    from bench.load.session import Settings
+
+    console = Console(stderr=True, quiet=quiet)
+    settings = Settings(
+        output=output,
+        transport=transport,
+        workers=_worker_count(workers),
+        keep_text=keep_text,
+        insecure=insecure,
+        ca_file=ca_file,
+    )
+    plans = [
+        make_plan(
+            name, models=models, hosts=hosts, overrides=overrides, seed=seed, settings=settings
+        )
+        for name in scenarios
+    ]
+    if dry_run:
+        for plan in plans:
+            click.echo(plan_text(plan))
+        return
+    codes = []
+    for plan in plans:
+        console.print(plan_text(plan), highlight=False, markup=False)
+        observer, view, chosen = _view(console, settings, pull)
+        with view:
+            run = run_plan(plan, settings=chosen, observer=observer, report=not no_report)
+        _tell(run, console, as_json, quiet)
+        codes.append(run.exit_code)
+        if run.exit_code is ExitCode.INTERRUPTED:
+            break
+    context.exit(_worst(codes))
+
+
+def plan_text(plan: Plan) -> str:
+    """What will be run: cases, blocks, requests, and an honest estimate of the time."""
+    from bench.scenario.estimate import duration_text, estimate
+
+    cost = estimate(plan)
+    low, high = round(cost.requests.low), round(cost.requests.high)
+    requests = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    names = [c.id for c in plan.cases]
+    shown = [f"  {name}" for name in names[:_CASES_SHOWN]]
+    if len(names) > _CASES_SHOWN:
+        shown.append(f"  ... and {len(names) - _CASES_SHOWN} more")
+    lines = [
+        f"{plan.name}: {plan.description}" if plan.description else plan.name,
+        f"{_many(cost.cases, 'case')}, {_many(cost.blocks, 'block')}, {requests} requests "
+        f"(and {cost.unmeasured:,} or more to warm up) on {', '.join(t.url for t in plan.targets)}",
+        *shown,
+        f"Time: {duration_text(cost.seconds)}, depending on the speed of the server.",
+    ]
+    return "\n".join(lines)
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def _worker_count(text: str) -> int:
+    if text != "1":
+        raise UsageError(f"--workers {text}: only one process is supported so far")
+    return 1
+
+
+def _view(
+    console: Console, settings: Settings, pull: bool
+) -> tuple[Observer, AbstractContextManager[None], Settings]:
+    """What shows the run, its context, and the settings that show a pull as well."""
+    from dataclasses import replace
+
+    from bench.cli.live import LiveView, PlainView
+
+    if pull:
+        from bench.cli.pulling import PullBar
+
+        settings = replace(settings, pull=PullBar(console))
+    if console.is_terminal and not console.quiet:
+        live = LiveView(console)
+        return live, live.shown(), settings
+    return PlainView(console), nullcontext(), settings
+
+
+def _tell(run: FinishedRun, console: Console, as_json: bool, quiet: bool) -> None:
+    """The result on stdout, the path as its last line."""
+    from bench.results.directory import SUMMARY_FILE
+
+    if as_json:
+        click.echo((run.path / SUMMARY_FILE).read_text(encoding="utf-8"), nl=False)
+        console.print(str(run.path), highlight=False, markup=False, soft_wrap=True)
+        return
+    if not quiet:
+        from rich.console import Console as RichConsole
+
+        from bench.report.console import print_summary
+
+        print_summary(run.summary, RichConsole(file=sys.stdout))
+    click.echo(str(run.path))
+
+
+def _worst(codes: list[ExitCode]) -> int:
+    """The exit code of several runs: an interruption, then the worst."""
+    order = (ExitCode.INTERRUPTED, ExitCode.INVALID, ExitCode.WORSE)
+    return int(next((code for code in order if code in codes), ExitCode.OK))

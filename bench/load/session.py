@@ -1,0 +1,150 @@
+"""A whole run: open the plan's targets, check them, run the plan, close everything."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import bench
+from bench.clock import Clock, RealClock
+from bench.errors import BenchError, UsageError
+from bench.load.block import send_here
+from bench.load.observer import Observer
+from bench.load.preflight import PullObserver, check_models, describe_target
+from bench.load.runner import Preparation, Runner
+from bench.load.stop import Stop
+from bench.load.target import OpenTarget
+from bench.load.workload import Workloads
+from bench.ollama.address import Address
+from bench.ollama.control import Control
+from bench.ollama.transports import choose_transport
+from bench.results.directory import RunDirectory
+from bench.results.environment import collect_environment
+from bench.results.run import ModelInfo, RunInfo, RunWarning, TransportInfo
+from bench.scenario.plan import Plan, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to run a plan.
+
+    Attributes:
+        output: folder that gets the run directory.
+        transport: name of the transport to use; None = the best for each target.
+        workers: worker processes; 1 = send from this process.
+        keep_text: keep the text of the answers.
+        insecure: accept any certificate.
+        ca_file: PEM file of a certificate authority to trust.
+        pull: pull missing models, telling the progress; None = never.
+    """
+
+    output: Path = Path("runs")
+    transport: str | None = None
+    workers: int = 1
+    keep_text: bool = False
+    insecure: bool = False
+    ca_file: str = ""
+    pull: PullObserver | None = None
+
+    def address(self, url: str) -> Address:
+        """The address of a target, with its credentials."""
+        return Address.parse(url, insecure=self.insecure, ca_file=self.ca_file)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended.
+
+    Attributes:
+        directory: where it is kept.
+        info: the final content of its run.json.
+        error: why it could not go on, if it could not.
+    """
+
+    directory: RunDirectory
+    info: RunInfo
+    error: BenchError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Targets that were reached and checked."""
+
+    targets: dict[str, OpenTarget]
+    models: tuple[ModelInfo, ...]
+    warnings: tuple[RunWarning, ...]
+    transport: TransportInfo
+
+
+async def measure(
+    plan: Plan,
+    settings: Settings,
+    observer: Observer,
+    stop: Stop,
+    clock: Clock | None = None,
+) -> Ended:
+    """Run a plan against its servers.
+
+    Returns:
+        The run, however it ended once it had begun.
+
+    Raises:
+        ServerError: a server cannot be used.
+        ModelError: a model is missing or cannot do what is asked.
+        ResultsError: the results cannot be written.
+    """
+    async with AsyncExitStack() as stack:
+        ready = await _open_targets(plan, settings, stack)
+        directory = RunDirectory.create(settings.output, plan.name)
+        workloads = Workloads(plan, settings.keep_text)
+        environment = asyncio.ensure_future(asyncio.to_thread(collect_environment))
+        runner = Runner(
+            plan,
+            ready.targets,
+            directory,
+            send_here(workloads),
+            clock=clock or RealClock(),
+            observer=observer,
+            stop=stop,
+            preparation=Preparation(
+                models=ready.models,
+                warnings=ready.warnings,
+                transport=ready.transport,
+                environment=environment,
+                tool_version=bench.__version__,
+            ),
+        )
+        info = await runner.run()
+        return Ended(directory, info, runner.error)
+
+
+async def _open_targets(plan: Plan, settings: Settings, stack: AsyncExitStack) -> Ready:
+    targets: dict[str, OpenTarget] = {}
+    models: list[ModelInfo] = []
+    warnings: list[RunWarning] = []
+    used: dict[str, str] = {}
+    for target in plan.targets:
+        address = settings.address(_url(target))
+        control = await stack.enter_async_context(Control.of(address))
+        info = describe_target(target.name, address, await control.version())
+        found, warned = await check_models(plan, target.name, control, settings.pull)
+        models += found
+        warnings += warned
+        transport, reason = choose_transport(address, settings.transport)
+        stack.push_async_callback(transport.aclose)
+        used[transport.name] = reason
+        targets[target.name] = OpenTarget(info, control, transport)
+    names, reasons = ", ".join(used), "; ".join(dict.fromkeys(used.values()))
+    transport_info = TransportInfo(names, reasons, settings.workers)
+    return Ready(targets, tuple(models), tuple(warnings), transport_info)
+
+
+def _url(target: Target) -> str:
+    if target.command:
+        raise UsageError(
+            f"target {target.name}: servers that are started by command are not supported here",
+            "Start the server yourself and give its url.",
+        )
+    return target.url
