@@ -216,6 +216,7 @@ class Finish:
         predicted_ns: first token sampled to last token sampled.
         output_tokens: ids, for `context` of /api/generate; may be empty.
         piece: last text that is flushed with the end, if any.
+        due_ns: when the engine meant to end (simulated engine); 0 if unknown.
     """
 
     done_reason: str
@@ -226,6 +227,7 @@ class Finish:
     predicted_ns: int
     output_tokens: Sequence[int] = ()
     piece: Piece | None = None
+    due_ns: int = 0
 
 
 class Sink(Protocol):

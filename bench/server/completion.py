@@ -1,0 +1,277 @@
+"""Chat and generate, from the body to the done line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bench.server.bodies import BadRequest, CompletionBody
+from bench.server.engine import (
+    EngineFailure,
+    Finish,
+    Job,
+    Message,
+    ModelCard,
+    Piece,
+    Prompt,
+    Rendered,
+)
+from bench.server.go import dumps
+from bench.server.http import Request
+from bench.server.lines import Ending, Format
+from bench.server.options import load_options, merged, sampling
+from bench.server.scheduler import Loaded
+from bench.server.settings import House
+from bench.server.stream import Output, Rules, Wire
+
+_MICROSECOND = 1000
+
+
+class Completion:
+    """One request of /api/chat or /api/generate, or of /v1 turned into one of them."""
+
+    def __init__(
+        self, house: House, request: Request, body: CompletionBody, form: Format, wire: Wire
+    ) -> None:
+        self._house = house
+        self._received_ns = request.received_ns
+        self._body = body
+        self._form = form
+        self._wire = wire
+        self._chat = body.messages is not None
+        self._loaded_ns = 0
+
+    async def run(self) -> None:
+        """Answer.
+
+        Raises:
+            EngineFailure: nothing has been sent, and this is to be answered.
+        """
+        house, body = self._house, self._body
+        card = house.card(body.model)
+        if body.empty and body.keep_alive_ns == 0:
+            await house.scheduler.expire(card)
+            self._reply_empty("unload")
+            return
+        self._check(card)
+        options = merged(card, body.options, house.era)
+        keep_alive = body.keep_alive_ns
+        if keep_alive is None:
+            keep_alive = house.settings.keep_alive_ns
+        wanted = load_options(
+            options,
+            card,
+            num_ctx=house.settings.num_ctx,
+            parallel=house.settings.num_parallel,
+            shift=body.shift if house.era.llama_server else True,
+        )
+        if house.engine.simulated:
+            due = self._received_ns + house.era.metadata_ns
+            await house.clock.sleep_until(due)
+        model = await house.scheduler.acquire(card, wanted, keep_alive)
+        try:
+            self._loaded_ns = self._wire.truth.loaded_ns = house.clocks.now_ns()
+            if body.empty:
+                self._reply_empty("load")
+            else:
+                await self._complete(model, options)
+        finally:
+            house.scheduler.release(model)
+
+    def _check(self, card: ModelCard) -> None:
+        """What Ollama refuses before it loads anything."""
+        body = self._body
+        name = body.model
+        if body.raw and (body.template or body.system or body.context):
+            raise BadRequest("raw mode does not support template, system, or context")
+        if "completion" not in card.capabilities:
+            what = "chat" if self._chat else "generate"
+            raise BadRequest(f'"{name}" does not support {what}')
+        if body.think and "thinking" not in card.capabilities:
+            raise BadRequest(f'"{name}" does not support thinking')
+        full = f"registry.ollama.ai/library/{card.name}"
+        if body.tools and "tools" not in card.capabilities:
+            raise BadRequest(f"{full} does not support tools")
+        if body.suffix and "insert" not in card.capabilities:
+            raise BadRequest(f"{full} does not support insert")
+
+    def _reply_empty(self, reason: str) -> None:
+        """The reply to a load or unload request: no metrics at all, and never a stream."""
+        _, wall = self._wire.now()
+        data = self._form.whole(Piece(), Ending(reason, {}), wall)
+        self._wire.whole(200, self._form.whole_type, data)
+
+    async def _complete(self, model: Loaded, options: dict[str, Any]) -> None:
+        body = self._body
+        prompt = await self._fit(model, self._prompt(model.card), options)
+        _check_format(body.form)
+        ids = self._wire.truth.id
+        job = Job(
+            id=ids,
+            prompt=prompt,
+            options=sampling(options),
+            stop=tuple(options.get("stop", ())),
+            format=body.form or None,
+            think=self._think(model.card),
+            tools=body.tools,
+            logprobs=body.logprobs,
+            top_logprobs=body.top_logprobs,
+        )
+        native = self._chat and self._house.era.llama_server
+        keeps_context = not self._chat and not body.raw
+        output = Output(
+            self._wire,
+            self._form,
+            Rules(
+                stream=body.stream,
+                abort_repeats=not native,
+                late_tool_calls=native,
+                context=prompt.tokens if keeps_context else None,
+            ),
+            metrics=self._metrics,
+            release=model.slots.release,
+            abort=lambda: model.runner.cancel(job.id),
+        )
+        await self._in_slot(model, job, output)
+
+    async def _in_slot(self, model: Loaded, job: Job, output: Output) -> None:
+        """Wait for a slot, run the job, and give all back whatever happens."""
+        truth = self._wire.truth
+
+        def start() -> None:
+            truth.slot_ns = self._house.clocks.now_ns()
+            model.runner.start(job, output)
+
+        truth.queued_ns = self._house.clocks.now_ns()
+        model.slots.enter(start)
+        try:
+            await output.ended
+        except asyncio.CancelledError:
+            if not model.slots.leave_queue(start) and not _settled(output):
+                model.runner.cancel(job.id)
+                model.slots.release()
+            raise
+
+    def _prompt(self, card: ModelCard) -> Prompt:
+        body = self._body
+        think = self._think(card)
+        if body.messages is not None:
+            messages = body.messages
+            if card.system and (not messages or messages[0].role != "system"):
+                messages = (Message(role="system", content=card.system), *messages)
+            return Prompt(messages=messages, tools=body.tools, think=think)
+        if body.raw:
+            return Prompt(raw=body.prompt, suffix=body.suffix)
+        system = body.system or card.system
+        messages = (Message(role="user", content=body.prompt, images=body.images),)
+        if system:
+            messages = (Message(role="system", content=system), *messages)
+        return Prompt(
+            messages=messages,
+            suffix=body.suffix,
+            template=body.template,
+            think=think,
+            context=body.context,
+        )
+
+    def _think(self, card: ModelCard) -> bool | str | None:
+        """Unset means on for a model that can think (since 0.12.5)."""
+        if "thinking" not in card.capabilities:
+            return None
+        return True if self._body.think is None else self._body.think
+
+    async def _fit(self, model: Loaded, prompt: Prompt, options: dict[str, Any]) -> Rendered:
+        """Render the prompt, and cut it to the context as the era does.
+
+        Raises:
+            EngineFailure: it is too long and must not be cut.
+        """
+        num_ctx = model.options.num_ctx
+        body, era = self._body, self._house.era
+        rendered = await model.runner.render(prompt)
+        if len(rendered.tokens) <= num_ctx:
+            return rendered
+        if not body.truncate:
+            raise _TooLong(_too_long(len(rendered.tokens), num_ctx, era.llama_server))
+        while len(rendered.tokens) > num_ctx and (shorter := _without_oldest(prompt)):
+            prompt = shorter
+            rendered = await model.runner.render(prompt)
+        if len(rendered.tokens) <= num_ctx:
+            return rendered
+        if era.llama_server and not body.shift:
+            raise _TooLong(
+                "the prompt is longer than the context length currently available; "
+                "increase num_ctx or shorten the prompt"
+            )
+        limit = era.prompt_limit(num_ctx, options.get("num_keep", 4))
+        return Rendered(rendered.text, _cut(rendered.tokens, limit, options.get("num_keep", 4)))
+
+    def _metrics(self, finish: Finish, now_ns: int) -> dict[str, int]:
+        """Ollama's numbers. llama-server era: whole microseconds, and at least one to evaluate."""
+        prompt_ns, eval_ns = finish.prompt_ns, finish.predicted_ns
+        if self._house.era.llama_server:
+            prompt_ns = prompt_ns // _MICROSECOND * _MICROSECOND
+            eval_ns = max(eval_ns // _MICROSECOND, 1) * _MICROSECOND
+        return {
+            "total_duration": now_ns - self._received_ns,
+            "load_duration": self._loaded_ns - self._received_ns,
+            "prompt_eval_count": finish.prompt_n + finish.cache_n,
+            "prompt_eval_duration": prompt_ns,
+            "eval_count": finish.predicted_n,
+            "eval_duration": eval_ns,
+        }
+
+
+class _TooLong(BadRequest):
+    """The prompt does not fit."""
+
+
+def _settled(output: Output) -> bool:
+    """The output has ended by itself, so its slot has been given back."""
+    return output.ended.done() and not output.ended.cancelled()
+
+
+def _without_oldest(prompt: Prompt) -> Prompt | None:
+    """The chat without its oldest message that is not a system message; None at the last one."""
+    messages = list(prompt.messages)
+    rest = [i for i, m in enumerate(messages) if m.role != "system"]
+    if len(rest) < 2:
+        return None
+    del messages[rest[0]]
+    return Prompt(messages=tuple(messages), tools=prompt.tools, think=prompt.think)
+
+
+def _cut(tokens: Sequence[int], limit: int, num_keep: int) -> list[int]:
+    """The first `num_keep` tokens and the last ones, `limit` in all."""
+    keep = min(max(num_keep, 0), limit - 1)
+    return [*tokens[:keep], *tokens[len(tokens) - (limit - keep) :]]
+
+
+def _too_long(tokens: int, num_ctx: int, llama_server: bool) -> str:
+    if not llama_server:
+        return "the input length exceeds the context length"
+    message = (
+        f"request ({tokens} tokens) exceeds the available context size ({num_ctx} tokens), "
+        "try increasing it"
+    )
+    return dumps(
+        {
+            "error": {
+                "code": 400,
+                "message": message,
+                "type": "exceed_context_size_error",
+                "n_prompt_tokens": tokens,
+                "n_ctx": num_ctx,
+            }
+        }
+    )
+
+
+def _check_format(form: Any) -> None:
+    if form in (None, "", "json") or isinstance(form, dict):
+        return
+    raise EngineFailure(
+        f'invalid format: {json.dumps(dumps(form))}; expected "json" or a valid JSON Schema object'
+    )

@@ -1,0 +1,77 @@
+"""How Go writes JSON, times and durations, so that replies are Ollama's to the byte."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+NS = 1_000_000_000
+FOREVER_NS = 2**63 - 1
+"""Go's longest duration, about 292 years: what a negative keep_alive means."""
+
+_ESCAPED = re.compile("[<>&\u2028\u2029]")
+_UNITS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": 1_000_000,
+    "s": NS,
+    "m": 60 * NS,
+    "h": 3600 * NS,
+}
+_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
+_TERM = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+
+
+def dumps(value: Any) -> str:
+    """A value as `encoding/json` writes it: compact, keys in the given order, `<>&` escaped."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ESCAPED.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+
+
+def rfc3339(wall_ns: int) -> str:
+    """Wall time (ns since 1970) as time.RFC3339Nano in UTC: trailing zeros dropped."""
+    seconds, ns = divmod(wall_ns, NS)
+    fraction = f".{ns:09d}".rstrip("0") if ns else ""
+    return f"{_whole_second(seconds)}{fraction}Z"
+
+
+_last_second: tuple[int, str] = (-1, "")
+
+
+def _whole_second(seconds: int) -> str:
+    """The date and time of a second; the last one is remembered, for streams ask often."""
+    global _last_second
+    if seconds != _last_second[0]:
+        moment = datetime.fromtimestamp(seconds, UTC)
+        _last_second = (seconds, moment.strftime("%Y-%m-%dT%H:%M:%S"))
+    return _last_second[1]
+
+
+def parse_duration(text: str) -> int:
+    """A Go duration ("1h30m", "300ms") in nanoseconds.
+
+    Raises:
+        ValueError: worded as time.ParseDuration words it.
+    """
+    if not _DURATION.fullmatch(text):
+        if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", text):
+            raise ValueError(f"time: missing unit in duration {dumps(text)}")
+        raise ValueError(f"time: invalid duration {dumps(text)}")
+    total = sum(int(float(n) * _UNITS[unit]) for n, unit in _TERM.findall(text))
+    return -total if text.startswith("-") else total
+
+
+def parse_keep_alive(value: Any) -> int:
+    """`keep_alive` in nanoseconds: a number of seconds or a Go duration; negative means forever.
+
+    Raises:
+        ValueError: worded as Ollama words it.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"Unsupported type: '{type(value).__name__}'")
+    ns = parse_duration(value) if isinstance(value, str) else int(value * NS)
+    return FOREVER_NS if ns < 0 else min(ns, FOREVER_NS)

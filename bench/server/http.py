@@ -1,0 +1,306 @@
+"""A small HTTP/1.1 server on asyncio and httptools that behaves on the wire as Go's does.
+
+Each request becomes a `Request` and a `Reply`. A reply is either whole (`send`) or a stream
+(`begin`, `write`, `end`); its head goes out with the first body bytes, in one write. Every write to
+the socket is one call of the transport, made at once, so its instant is known and faults can be put
+in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+
+# Up to this size Go sends a body with its length; a longer one goes out in chunks.
+_GO_BUFFER = 2048
+_MAX_BODY = 256 << 20
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, complete with its body."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    peer: str = ""
+    received_ns: int = 0
+
+
+class Reply:
+    """What goes back on one request.
+
+    Attributes:
+        on_gone: called once if the client goes away before the reply has ended.
+        gone: the client has gone; writing does nothing any more.
+        started: bytes of this reply have been handed to the socket.
+        ended: the reply is complete.
+    """
+
+    def __init__(self, connection: Connection, keep: bool, head_only: bool) -> None:
+        self._connection = connection
+        self._keep = keep
+        self._head_only = head_only
+        self._head = b""
+        self.status = 0
+        self.started = False
+        self.ended = False
+        self.gone = False
+        self.on_gone: Callable[[], object] | None = None
+
+    def send(self, status: int, content_type: str, body: bytes) -> None:
+        """The whole reply: with its length if it is short, in chunks otherwise, as Go does."""
+        if len(body) > _GO_BUFFER and not self._head_only:
+            self.begin(status, content_type)
+            self.write(body)
+            self.end()
+            return
+        self.status = status
+        length = [("Content-Length", str(len(body)))]
+        head = self._connection.head(status, content_type, length, self._keep)
+        self._put(head if self._head_only else head + body)
+        self._finish()
+
+    def begin(self, status: int, content_type: str) -> None:
+        """Start a stream; nothing is sent before the first `write`."""
+        self.status = status
+        chunked = [("Transfer-Encoding", "chunked")]
+        self._head = self._connection.head(status, content_type, chunked, self._keep)
+
+    def write(self, data: bytes) -> None:
+        """One chunk, in one write to the socket."""
+        self.raw(self.frame(data))
+
+    def frame(self, data: bytes) -> bytes:
+        """The chunk as it goes to the socket, after the head if that has not gone out yet."""
+        head, self._head = self._head, b""
+        return b"%s%x\r\n%s\r\n" % (head, len(data), data)
+
+    def raw(self, data: bytes) -> None:
+        """Bytes for the socket, framed already."""
+        if not self.ended:
+            self._put(data)
+
+    def end(self) -> None:
+        """The stream is complete."""
+        if self.ended:
+            return
+        head, self._head = self._head, b""
+        self._put(head + b"0\r\n\r\n")
+        self._finish()
+
+    def cut(self, *, reset: bool) -> None:
+        """Break the connection off: with a reset, or with a plain end of the bytes."""
+        self.ended = True
+        self._connection.cut(reset=reset)
+
+    def lose(self) -> None:
+        """The client has gone (called by the connection)."""
+        self.gone = self.ended = True
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def _put(self, data: bytes) -> None:
+        self.started = True
+        self._connection.put(data)
+
+    def _finish(self) -> None:
+        self.ended = True
+        self._connection.replied(self._keep)
+
+
+Handler = Callable[[Request, Reply], Coroutine[Any, Any, None]]
+
+
+@dataclass(slots=True)
+class Listener:
+    """What all connections of a server share.
+
+    Attributes:
+        handler: called for each request, as a task.
+        now_ns: the clock.
+        extra_headers: sent with every reply.
+    """
+
+    handler: Handler
+    now_ns: Callable[[], int]
+    extra_headers: list[tuple[str, str]] = field(default_factory=list)
+    date: Callable[[], float] | None = None
+    connections: set[Connection] = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __call__(self) -> Connection:
+        """A protocol for a new connection."""
+        return Connection(self)
+
+    def close_all(self) -> None:
+        """Break off every connection and every request."""
+        for connection in list(self.connections):
+            connection.cut(reset=False)
+        for task in list(self.tasks):
+            task.cancel()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection; its requests are answered one after the other."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._peer = ""
+        self._waiting: list[tuple[Request, bool]] = []
+        self._reply: Reply | None = None
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._size = 0
+
+    # -- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._listener.connections.add(self)
+        peer = transport.get_extra_info("peername")
+        self._peer = f"{peer[0]}:{peer[1]}" if peer else ""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        except httptools.HttpParserError:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+
+    def eof_received(self) -> bool:
+        """The client has closed its side: to Go's server it is gone."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is no more."""
+        self._listener.connections.discard(self)
+        self._transport = None
+        self._waiting.clear()
+        if self._reply is not None and not self._reply.ended:
+            self._reply.lose()
+
+    # -- the parser's side
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._url, self._headers, self._body, self._size = b"", {}, [], 0
+
+    def on_url(self, url: bytes) -> None:
+        """(Part of) the target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        if self._headers.get("expect", "").lower() == "100-continue":
+            self.put(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Part of the body."""
+        self._size += len(body)
+        if self._size > _MAX_BODY:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        url = httptools.parse_url(self._url)
+        request = Request(
+            method=self._parser.get_method().decode("latin-1"),
+            path=(url.path or b"/").decode("latin-1"),
+            query=(url.query or b"").decode("latin-1"),
+            headers=self._headers,
+            body=b"".join(self._body),
+            peer=self._peer,
+            received_ns=self._listener.now_ns(),
+        )
+        self._waiting.append((request, self._parser.should_keep_alive()))
+        self._next()
+
+    # -- the reply's side
+
+    def head(
+        self, status: int, content_type: str, framing: list[tuple[str, str]], keep: bool
+    ) -> bytes:
+        """Status line and headers, in Go's order."""
+        reason = HTTPStatus(status).phrase if status != 499 else "status code 499"
+        date = formatdate(self._listener.date() if self._listener.date else None, usegmt=True)
+        headers = [("Content-Type", content_type)] if content_type else []
+        headers += self._listener.extra_headers
+        headers.append(("Date", date))
+        if framing[0][0] == "Content-Length":
+            headers += framing
+        if not keep:
+            headers.append(("Connection", "close"))
+        if framing[0][0] != "Content-Length":
+            headers += framing
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        return f"HTTP/1.1 {status} {reason}\r\n{lines}\r\n".encode("latin-1")
+
+    def put(self, data: bytes) -> None:
+        """Hand bytes to the socket, now."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def cut(self, *, reset: bool) -> None:
+        """Break off."""
+        transport = self._transport
+        if transport is None:
+            return
+        if reset:
+            sock = transport.get_extra_info("socket")
+            if sock is not None:
+                linger = struct.pack("ii", 1, 0)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            transport.abort()
+        else:
+            transport.close()
+
+    def replied(self, keep: bool) -> None:
+        """The reply under way has ended."""
+        self._reply = None
+        if not keep and self._transport is not None:
+            self._transport.close()
+        elif self._waiting:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        if self._reply is not None or not self._waiting or self._transport is None:
+            return
+        request, keep = self._waiting.pop(0)
+        reply = self._reply = Reply(self, keep, request.method == "HEAD")
+        task = asyncio.get_running_loop().create_task(self._listener.handler(request, reply))
+        self._listener.tasks.add(task)
+        task.add_done_callback(self._listener.tasks.discard)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """What cannot be understood is answered and closed, as Go does."""
+        body = f"{status.value} {status.phrase}"
+        head = (
+            f"HTTP/1.1 {body}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        self.put(f"{head}{body}".encode("latin-1"))
+        self.cut(reset=False)

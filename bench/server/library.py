@@ -1,0 +1,157 @@
+"""The model library over HTTP: version, tags, show, ps, and the no-op pull, copy, delete."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from bench.server.bodies import BadRequest, field_of, read_object
+from bench.server.engine import EngineFailure, ModelCard
+from bench.server.go import dumps, rfc3339
+from bench.server.lines import error_body
+from bench.server.settings import House, full_name
+
+JSON = "application/json; charset=utf-8"
+
+
+def version(house: House) -> bytes:
+    """GET /api/version."""
+    return dumps({"version": house.version}).encode()
+
+
+def tags(house: House) -> bytes:
+    """GET /api/tags: the newest model first."""
+    cards = sorted(house.cards().values(), key=lambda card: card.modified_at, reverse=True)
+    return dumps({"models": [_tag(house, card) for card in cards]}).encode()
+
+
+def _tag(house: House, card: ModelCard) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": card.name,
+        "model": card.name,
+        "modified_at": card.modified_at,
+        "size": card.size,
+        "digest": card.digest,
+        "details": dataclasses.asdict(card.details),
+    }
+    if house.era.rich_tags:
+        entry["details"]["context_length"] = card.context_length
+        entry["details"]["embedding_length"] = card.embedding_length
+        entry["capabilities"] = card.capabilities
+    return entry
+
+
+def show(house: House, body: bytes) -> bytes:
+    """POST /api/show.
+
+    Raises:
+        EngineFailure: as Ollama answers.
+    """
+    value = read_object(body)
+    name = field_of(value, "model", str, "") or field_of(value, "name", str, "")
+    if not name:
+        raise BadRequest("model is required")
+    card = house.find(name)
+    if card is None:
+        shown = full_name(name) if house.era.show_full_name else name
+        raise EngineFailure(f"model '{shown}' not found", 404)
+    entry = {
+        "license": card.license,
+        "modelfile": card.modelfile,
+        "parameters": card.parameters,
+        "template": card.template,
+        "system": card.system,
+    }
+    shown_entry: dict[str, Any] = {k: v for k, v in entry.items() if v}
+    shown_entry["details"] = dataclasses.asdict(card.details)
+    shown_entry["model_info"] = card.model_info
+    if card.tensors:
+        shown_entry["tensors"] = card.tensors
+    shown_entry["capabilities"] = card.capabilities
+    shown_entry["modified_at"] = card.modified_at
+    return dumps(shown_entry).encode()
+
+
+def ps(house: House) -> bytes:
+    """GET /api/ps."""
+    models = []
+    for model in house.scheduler.loaded():
+        memory = model.runner.memory
+        models.append(
+            {
+                "name": model.card.name,
+                "model": model.card.name,
+                "size": memory.size,
+                "digest": model.card.digest,
+                "details": dataclasses.asdict(model.card.details),
+                "expires_at": rfc3339(house.clocks.wall_ns(house.scheduler.expires_at(model))),
+                "size_vram": memory.size_vram,
+                "context_length": model.options.num_ctx,
+            }
+        )
+    return dumps({"models": models}).encode()
+
+
+def pull(house: House, body: bytes) -> list[bytes]:
+    """POST /api/pull: the lines of a pull of a model that is there already.
+
+    Raises:
+        BadRequest: no model is named.
+    """
+    value = read_object(body)
+    name = field_of(value, "model", str, "") or field_of(value, "name", str, "")
+    if not name:
+        raise BadRequest("invalid model name")
+    lines: list[Any] = [{"status": "pulling manifest"}]
+    card = house.find(name)
+    if card is None:
+        return [dumps(lines[0]).encode(), error_body("pull model manifest: file does not exist")]
+    digest = f"sha256:{card.digest}"
+    lines += [
+        {
+            "status": f"pulling {card.digest[:12]}",
+            "digest": digest,
+            "total": card.size,
+            "completed": card.size,
+        },
+        {"status": "verifying sha256 digest"},
+        {"status": "writing manifest"},
+        {"status": "success"},
+    ]
+    if not field_of(value, "stream", bool, True):
+        lines = lines[-1:]
+    return [dumps(line).encode() for line in lines]
+
+
+def copy(house: House, body: bytes) -> None:
+    """POST /api/copy: another name for the same model.
+
+    Raises:
+        EngineFailure: as Ollama answers.
+    """
+    value = read_object(body)
+    source = field_of(value, "source", str, "")
+    destination = field_of(value, "destination", str, "")
+    if not destination:
+        raise BadRequest(f"destination {dumps(destination)} is invalid")
+    card = house.find(source)
+    if card is None:
+        raise EngineFailure(f"model {dumps(source)} not found", 404)
+    name = full_name(destination)
+    house.copies[name] = dataclasses.replace(card, name=name)
+
+
+def delete(house: House, body: bytes) -> ModelCard:
+    """DELETE /api/delete: forgets a name until the server ends; returns what it stood for.
+
+    Raises:
+        EngineFailure: as Ollama answers.
+    """
+    value = read_object(body)
+    name = field_of(value, "model", str, "") or field_of(value, "name", str, "")
+    card = house.find(name)
+    if card is None:
+        raise EngineFailure(f"model '{name}' not found", 404)
+    if house.copies.pop(card.name, None) is None:
+        house.deleted.add(card.name)
+    return card

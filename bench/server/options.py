@@ -1,0 +1,106 @@
+"""Ollama's `options`: their types, defaults, and which of them decide how a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.server.engine import EngineFailure, LoadOptions, ModelCard
+from bench.server.eras import Era
+
+_INTEGER, _FLOAT, _BOOLEAN, _STRINGS = "integer", "float32", "boolean", "array"
+
+_LOAD = {
+    "num_ctx": _INTEGER,
+    "num_batch": _INTEGER,
+    "num_gpu": _INTEGER,
+    "main_gpu": _INTEGER,
+    "use_mmap": _BOOLEAN,
+    "num_thread": _INTEGER,
+    "draft_num_predict": _INTEGER,
+}
+_SAMPLING = {
+    "num_keep": _INTEGER,
+    "seed": _INTEGER,
+    "num_predict": _INTEGER,
+    "top_k": _INTEGER,
+    "top_p": _FLOAT,
+    "min_p": _FLOAT,
+    "typical_p": _FLOAT,
+    "repeat_last_n": _INTEGER,
+    "temperature": _FLOAT,
+    "repeat_penalty": _FLOAT,
+    "presence_penalty": _FLOAT,
+    "frequency_penalty": _FLOAT,
+    "stop": _STRINGS,
+}
+_TYPES = _LOAD | _SAMPLING
+
+_DEFAULTS: dict[str, Any] = {
+    "num_keep": 4,
+    "seed": -1,
+    "num_predict": -1,
+    "top_k": 40,
+    "top_p": 0.9,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "repeat_last_n": 64,
+    "temperature": 0.8,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+# Ollama reads 0 and -1 of these as "choose for me".
+_AUTO = {"num_thread": 0, "num_gpu": -1}
+_SMALLEST_CONTEXT = 4
+
+
+def merged(card: ModelCard, requested: Mapping[str, Any] | None, era: Era) -> dict[str, Any]:
+    """Defaults, then the model's own, then the request's; unknown names are ignored.
+
+    Raises:
+        EngineFailure: a value has the wrong type (status 500, as Ollama answers).
+    """
+    options = dict(_DEFAULTS, repeat_penalty=era.default_repeat_penalty)
+    for source in (card.default_options, requested or {}):
+        for name, value in source.items():
+            if name in _TYPES and value is not None:
+                options[name] = _checked(name, value)
+    return options
+
+
+def load_options(
+    options: Mapping[str, Any], card: ModelCard, *, num_ctx: int, parallel: int, shift: bool
+) -> LoadOptions:
+    """What the model has to be loaded with for these options.
+
+    Args:
+        options: merged ones.
+        card: the model; it limits the context, and may be serial.
+        num_ctx: context length if the options have none.
+        parallel: the server's setting.
+        shift: the request's `shift`.
+    """
+    wanted = options.get("num_ctx") or num_ctx
+    chosen = {k: v for k, v in options.items() if k in _LOAD and v != _AUTO.get(k, object())}
+    chosen["num_ctx"] = max(_SMALLEST_CONTEXT, min(wanted, card.context_length))
+    serial = card.serial or "completion" not in card.capabilities
+    return LoadOptions(**chosen, parallel=1 if serial else parallel, shift=shift)
+
+
+def sampling(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that do not concern loading, without `stop`."""
+    return {k: v for k, v in options.items() if k in _SAMPLING and k != "stop"}
+
+
+def _checked(name: str, value: Any) -> Any:
+    kind = _TYPES[name]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == _INTEGER and number:
+        return int(value)
+    if kind == _FLOAT and number:
+        return float(value)
+    if kind == _BOOLEAN and isinstance(value, bool):
+        return value
+    if kind == _STRINGS and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    raise EngineFailure(f'option "{name}" must be of type {kind}')

@@ -1,0 +1,108 @@
+"""Listening: from a configuration to a running server, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from bench.clock import RealClock
+from bench.errors import EngineError
+from bench.server.app import App
+from bench.server.config import Say, ServerConfig, build_app
+
+_BACKLOG = 4096
+
+
+@asynccontextmanager
+async def listening(app: App, host: str, port: int) -> AsyncIterator[str]:
+    """The server on a socket of this event loop; yields its URL.
+
+    Raises:
+        EngineError: it cannot listen there.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(app.listener, host, port, backlog=_BACKLOG)
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from None
+    bound = server.sockets[0].getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    try:
+        yield f"http://{shown}:{bound}"
+    finally:
+        server.close()
+        await app.aclose()
+        await server.wait_closed()
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> EngineError:
+    if error.errno == errno.EADDRINUSE:
+        return EngineError(
+            f"port {port} of {host} is in use, perhaps by Ollama itself",
+            "Choose another with --port, or --port 0 for any free one.",
+        )
+    return EngineError(f"cannot listen on {host}:{port}: {error.strerror or error}")
+
+
+def serve(
+    config: ServerConfig,
+    announce: Callable[[App, str], None],
+    *,
+    say: Say = lambda _: None,
+    until_closed: int | None = None,
+) -> None:
+    """Serve until interrupted (or terminated).
+
+    Args:
+        config: what is wanted.
+        announce: called with the server and its URL once it listens.
+        say: shows progress while the engine gets ready.
+        until_closed: a file descriptor; the server also stops when it is closed at the other end
+            (the parent process has died).
+
+    Raises:
+        EngineError: it cannot start.
+    """
+    app = build_app(config, RealClock(), say)
+    asyncio.run(_serve(app, config, announce, until_closed))
+
+
+async def _serve(
+    app: App, config: ServerConfig, announce: Callable[[App, str], None], until_closed: int | None
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
+            loop.add_signal_handler(number, stop.set)
+    async with listening(app, config.host, config.port) as url:
+        announce(app, url)
+        watch = (
+            asyncio.create_task(_wait_closed(until_closed, stop))
+            if until_closed is not None
+            else None
+        )
+        await stop.wait()
+        if watch is not None:
+            watch.cancel()
+
+
+async def _wait_closed(descriptor: int, stop: asyncio.Event) -> None:
+    """Set `stop` when the pipe's other end is closed. Works on every platform, in a thread."""
+    import os
+    import threading
+
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(descriptor, 1024):
+                pass
+        with contextlib.suppress(RuntimeError):  # the loop may be gone
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=read, daemon=True).start()

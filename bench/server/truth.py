@@ -1,0 +1,111 @@
+"""The truth log: when what was handed to the socket, on the machine's monotonic clock.
+
+One JSON line a request, written when it has ended. A measuring client's records can be laid beside
+it: `body_sha256` and `peer` say which request it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+
+@dataclass(slots=True, kw_only=True)
+class TruthRecord:
+    """What the server did for one request. Times are absolute CLOCK_MONOTONIC nanoseconds.
+
+    Attributes:
+        id: number of the request in the server's life, from 1; the job's id.
+        peer: the client's address and port.
+        body_sha256: of the request's body, first 16 hex digits.
+        received_ns: the request was complete.
+        loaded_ns: the model was there (end of load_duration).
+        queued_ns, slot_ns: it began to wait for a slot, and got one.
+        line_due_ns: for each line, when the engine meant it to be sent; 0 if unknown.
+        line_sent_ns: for each line, right before it was handed to the socket.
+        line_batch: for each line, how many sequences shared the step that made it.
+        end_ns: the reply had ended, or the connection.
+        status: HTTP status sent; 0 if none was.
+        gone: the client went away first.
+        fault: kind of the fault that was put in, "" if none.
+        metrics: the numbers of the done line, as sent.
+    """
+
+    id: int
+    peer: str
+    method: str
+    path: str
+    body_sha256: str
+    received_ns: int
+    model: str = ""
+    loaded_ns: int | None = None
+    queued_ns: int | None = None
+    slot_ns: int | None = None
+    line_due_ns: list[int] = field(default_factory=list)
+    line_sent_ns: list[int] = field(default_factory=list)
+    line_batch: list[int] = field(default_factory=list)
+    end_ns: int | None = None
+    status: int = 0
+    gone: bool = False
+    fault: str = ""
+    done_reason: str = ""
+    metrics: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def slot_wait_ns(self) -> int | None:
+        """How long it waited for a slot."""
+        if self.slot_ns is None or self.queued_ns is None:
+            return None
+        return self.slot_ns - self.queued_ns
+
+
+def body_identity(body: bytes) -> str:
+    """First 16 hex digits of the body's SHA-256."""
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+class TruthLog:
+    """Writes the records as requests end.
+
+    Args:
+        path: file that is appended to; None keeps the records in `records` instead.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.records: list[TruthRecord] = []
+        self._file: IO[bytes] | None = path.open("ab") if path else None
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, record: TruthRecord) -> None:
+        """Keep a record that is complete."""
+        if self._file is None:
+            self.records.append(record)
+        else:
+            self._file.write(self._encoder.encode(record) + b"\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def read_truth(path: Path) -> list[TruthRecord]:
+    """The records of a truth log. A torn last line is left out.
+
+    Raises:
+        msgspec.DecodeError: a line is not a record.
+    """
+    return list(_records(path.read_bytes()))
+
+
+def _records(data: bytes) -> Iterator[TruthRecord]:
+    complete, _, _ = data.rpartition(b"\n")
+    decoder = msgspec.json.Decoder(TruthRecord)
+    for line in complete.splitlines():
+        yield decoder.decode(line)

@@ -1,0 +1,181 @@
+"""Profiles: invented machines with their models, in YAML.
+
+A profile is read into frozen dataclasses and checked completely by type; what the numbers mean is
+said at each attribute, with its unit in its name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from bench.errors import EngineError
+from bench.simulation.service import ServiceParameters
+
+_SHIPPED = Path(__file__).parent / "profiles"
+_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Length:
+    """A log-normal number of tokens; `p95 == median` makes it fixed."""
+
+    median: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Where the models run.
+
+    Attributes:
+        vram_gb: memory of the GPU in GB (1e9 bytes); 0 if there is none.
+        spill_slowdown: how many times slower the part of a model outside the GPU runs.
+    """
+
+    description: str
+    vram_gb: float = 0.0
+    spill_slowdown: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProfile:
+    """One model: what it is, and how fast it serves on this device.
+
+    Attributes:
+        parameters: how many weights it has.
+        size_gb: of the file, in GB (1e9 bytes).
+        cold_load_s, warm_load_s: load time the first time, and when the file is in the page cache.
+        prefill_tok_per_s: prompt tokens per second at full batches.
+        step_ms: shortest duration of a step (reading the weights).
+        step_ms_per_sequence: added per decoding sequence.
+        step_ms_per_kilotoken: added per 1000 context tokens of all decoding sequences.
+        sample_ms: time to sample one sequence's token; sequences are sampled one by one.
+        jitter: coefficient of variation of a step's duration.
+        kv_bytes_per_token: size of the KV cache per token of context.
+        output_tokens: length of an answer that stops by itself, end token included.
+        thinking_tokens: length of the thinking before it, if it thinks.
+        serial: served one by one, whatever `--num-parallel` says.
+    """
+
+    name: str
+    family: str
+    parameters: float
+    quantization: str
+    size_gb: float
+    layers: int
+    embedding_length: int
+    context_length: int
+    cold_load_s: float
+    warm_load_s: float
+    prefill_tok_per_s: float
+    step_ms: float
+    step_ms_per_sequence: float = 0.0
+    step_ms_per_kilotoken: float = 0.0
+    sample_ms: float = 0.0
+    jitter: float = 0.0
+    kv_bytes_per_token: int = 0
+    capabilities: tuple[str, ...] = ("completion",)
+    language: Literal["en", "zh"] = "en"
+    output_tokens: Length = field(default_factory=lambda: Length(median=180, p95=600))
+    thinking_tokens: Length = field(default_factory=lambda: Length(median=120, p95=400))
+    serial: bool = False
+
+    @property
+    def digest(self) -> str:
+        """An invented manifest digest: 64 hex digits that change with what the model is."""
+        what = f"{self.name} {self.family} {self.parameters} {self.quantization} {self.size_gb}"
+        return hashlib.sha256(what.encode()).hexdigest()
+
+    def service(self, *, slots: int, batch_tokens: int, slowdown: float) -> ServiceParameters:
+        """The service model's parameters.
+
+        Args:
+            slots: parallel places.
+            batch_tokens: `num_batch`.
+            slowdown: factor on everything the device computes (see `gpu_share`).
+        """
+        return ServiceParameters(
+            slots=slots,
+            prefill_ns_per_token=1e9 / self.prefill_tok_per_s * slowdown,
+            base_ns=self.step_ms * _MS * slowdown,
+            per_sequence_ns=self.step_ms_per_sequence * _MS * slowdown,
+            per_token_ns=self.step_ms_per_kilotoken * _MS / 1000 * slowdown,
+            sample_ns=self.sample_ms * _MS,
+            jitter=self.jitter,
+            batch_tokens=batch_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A device and its models. All shipped ones are invented.
+
+    Attributes:
+        num_ctx: context length served if a request asks for none.
+        num_parallel: slots, if the server is told nothing else.
+    """
+
+    name: str
+    description: str
+    invented: bool
+    device: Device
+    models: tuple[ModelProfile, ...]
+    num_ctx: int = 4096
+    num_parallel: int = 1
+
+    def gpu_share(self, need: int, used: int) -> float:
+        """The part of a model that fits into the GPU beside what is loaded already.
+
+        Args:
+            need: bytes the model takes.
+            used: bytes of VRAM taken by others.
+        """
+        free = max(self.device.vram_gb * 1e9 - used, 0.0)
+        return min(1.0, free / need) if need else 1.0
+
+
+def shipped_profiles() -> list[str]:
+    """Names of the profiles that ship with the program."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.yaml"))
+
+
+def load_profile(name: str | Path) -> Profile:
+    """Read a shipped profile by its name, or a file by its path.
+
+    Raises:
+        EngineError: there is none of that name, or the file is not a profile.
+    """
+    path = _find(str(name))
+    try:
+        document = YAML(typ="safe", pure=True).load(path)
+        return msgspec.convert(document, Profile)
+    except YAMLError as error:
+        raise EngineError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    except msgspec.ValidationError as error:
+        raise EngineError(f"{path} is not a profile: {error}") from None
+    except OSError as error:
+        raise EngineError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _find(name: str) -> Path:
+    shipped = _SHIPPED / f"{name}.yaml"
+    if shipped.is_file():
+        return shipped
+    path = Path(name)
+    if path.is_file():
+        return path
+    names = shipped_profiles()
+    near = difflib.get_close_matches(name, names, n=1)
+    advice = f"Did you mean {near[0]!r}? " if near else ""
+    raise EngineError(
+        f"there is no profile {name!r}",
+        f"{advice}Shipped: {', '.join(names)}; or give the path of a YAML file.",
+    )

@@ -1,0 +1,365 @@
+"""How one loaded model serves: slots, a FIFO queue, prefill, and continuous batching.
+
+The engine works in steps, as llama.cpp does. A step carries one token of every decoding sequence
+and, within the batch size, prompt tokens of the sequences in prefill; then the sequences that got
+logits are sampled one after the other. A step takes
+
+    max(base, prefill_per_token * p) + per_sequence * n + per_token * K + sample * r
+
+with p prompt tokens, n decoding sequences of K context tokens in all, and r sequences sampled. The
+maximum says that a few prompt tokens hide behind the reading of the weights, and that many make
+everybody beside them wait.
+
+`ServiceModel` is a pure state machine on a clock that it is told. With `per_token` it reports every
+token; without, it jumps from one change of occupancy to the next in closed form, so that a request
+costs a few events however long its output. Without jitter both give the same times (to rounding);
+with jitter the coarse mode draws one factor per stretch with the same mean and variance.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceParameters:
+    """What decides how fast a loaded model serves. Times in nanoseconds.
+
+    Attributes:
+        slots: sequences served at once; the rest waits in a FIFO queue.
+        prefill_ns_per_token: time per prompt token that must be evaluated.
+        base_ns: time of a step however little it carries (reading the weights).
+        per_sequence_ns: time per decoding sequence in a step.
+        per_token_ns: time per context token of the decoding sequences in a step (reading the KV).
+        sample_ns: time to sample one sequence's token.
+        jitter: coefficient of variation of a step's duration.
+        batch_tokens: most tokens a step carries (`num_batch`).
+    """
+
+    slots: int
+    prefill_ns_per_token: float
+    base_ns: float
+    per_sequence_ns: float = 0.0
+    per_token_ns: float = 0.0
+    sample_ns: float = 0.0
+    jitter: float = 0.0
+    batch_tokens: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One request to a model.
+
+    Attributes:
+        id: unique among the requests in the model.
+        prompt_n: prompt tokens to evaluate, at least 1 (those found in the cache left out).
+        output_n: tokens to sample, end token included, at least 1.
+        cached_n: prompt tokens found in the prefix cache; they cost no prefill, but are context.
+    """
+
+    id: int
+    prompt_n: int
+    output_n: int
+    cached_n: int = 0
+
+
+class Event(NamedTuple):
+    """A token was sampled; `done` if it was the request's last.
+
+    Without `per_token` only the last one is reported.
+
+    Attributes:
+        at_ns: when.
+        id: of the work.
+        token: its 0-based number.
+        batch: sequences in the step.
+        submitted_ns: when the request came.
+        started_ns: when it got its slot.
+        first_ns: when it had its first token.
+    """
+
+    at_ns: int
+    id: int
+    token: int
+    batch: int
+    done: bool
+    submitted_ns: int
+    started_ns: int
+    first_ns: int
+
+
+class _Sequence:
+    """A request in the model."""
+
+    __slots__ = ("finish_step", "first_ns", "gone", "prompt_left", "started", "submitted", "work")
+
+    def __init__(self, work: Work, submitted: float) -> None:
+        self.work = work
+        self.submitted = submitted
+        self.started = 0.0
+        self.first_ns = 0
+        self.prompt_left = max(work.prompt_n, 1)
+        self.finish_step = 0
+        self.gone = False
+
+    def __lt__(self, other: _Sequence) -> bool:
+        return self.finish_step < other.finish_step
+
+
+class ServiceModel:
+    """One model under load: `submit`, then `pop` events as time passes.
+
+    Args:
+        parameters: of the model.
+        seed: of the jitter.
+        per_token: report every token, or only each request's last.
+    """
+
+    def __init__(
+        self, parameters: ServiceParameters, *, seed: int = 0, per_token: bool = True
+    ) -> None:
+        self.parameters = parameters
+        self._per_token = per_token
+        self._random = random.Random(seed)
+        self._queue: deque[_Sequence] = deque()
+        self._joining: deque[_Sequence] = deque()
+        self._prefill: list[_Sequence] = []
+        self._decoding: list[_Sequence] = []
+        self._finishing: list[_Sequence] = []  # a heap over `_decoding`
+        self._by_id: dict[int, _Sequence] = {}
+        self._context = 0  # K
+        self._step = 0  # steps taken so far
+        self._at = 0.0  # end of the last stretch
+        self._events: deque[Event] = deque()
+        self._stretch: _Stretch | None = None
+
+    @property
+    def active(self) -> int:
+        """Requests that hold a slot."""
+        return len(self._joining) + len(self._prefill) + len(self._decoding)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._queue)
+
+    def submit(self, now_ns: int, work: Work) -> None:
+        """A request arrives. Time must not run backwards between calls."""
+        sequence = _Sequence(work, now_ns)
+        self._by_id[work.id] = sequence
+        if self.active < self.parameters.slots:
+            self._take_slot(sequence, now_ns)
+            self._shorten(now_ns)
+        else:
+            self._queue.append(sequence)
+
+    def cancel(self, now_ns: int, work_id: int) -> None:
+        """A request is given up: it leaves the queue, or its slot, at once."""
+        sequence = self._by_id.pop(work_id, None)
+        if sequence is None:
+            return
+        if sequence in self._queue:
+            self._queue.remove(sequence)
+            return
+        self._shorten(now_ns)
+        self._events = deque(e for e in self._events if e.id != work_id)
+        sequence.gone = True
+        self._leave(sequence, now_ns)
+
+    def next_event_ns(self) -> int | None:
+        """When `pop` will next have something to do; None if nothing is under way."""
+        if self._events:
+            return self._events[0].at_ns
+        if self._stretch is not None:
+            return math.ceil(self._stretch.end)
+        return math.ceil(self._at) if self.active else None
+
+    def pop(self, now_ns: int) -> Event | None:
+        """The next event up to now, or None. Call until None; submitting in between is fine."""
+        while True:
+            if self._events:
+                if self._events[0].at_ns > now_ns:
+                    return None
+                event = self._events.popleft()
+                if event.done:
+                    self._finished(event)
+                return event
+            if self._stretch is not None:
+                if math.ceil(self._stretch.end) > now_ns:
+                    return None
+                self._end_stretch()
+            if not self.active or math.ceil(self._at) > now_ns:
+                return None
+            self._begin_stretch()
+
+    def _take_slot(self, sequence: _Sequence, now: float) -> None:
+        sequence.started = now
+        self._joining.append(sequence)
+        if self._stretch is None:
+            self._at = max(self._at, now)
+
+    def _finished(self, event: Event) -> None:
+        self._leave(self._by_id.pop(event.id), event.at_ns)
+
+    def _leave(self, sequence: _Sequence, now: float) -> None:
+        if sequence in self._decoding:
+            self._decoding.remove(sequence)
+            self._context -= self._depth(sequence)
+            if sequence.gone:
+                self._finishing.remove(sequence)
+                heapq.heapify(self._finishing)
+        elif sequence in self._prefill:
+            self._prefill.remove(sequence)
+        else:
+            self._joining.remove(sequence)
+        if self._queue:
+            self._take_slot(self._queue.popleft(), now)
+
+    def _depth(self, sequence: _Sequence) -> int:
+        """Context tokens a decoding sequence has in the coming step."""
+        work = sequence.work
+        sampled = work.output_n - (sequence.finish_step - self._step)
+        return work.cached_n + work.prompt_n + sampled
+
+    def _begin_stretch(self) -> None:
+        if not self._prefill and not self._decoding:
+            self._at = max(self._at, self._joining[0].started)
+        while self._joining and self._joining[0].started <= math.ceil(self._at):
+            self._prefill.append(self._joining.popleft())
+        p = self.parameters
+        n = len(self._decoding)
+        budget = max(p.batch_tokens - n, 1)
+        tokens = 0
+        completing: list[_Sequence] = []
+        for sequence in self._prefill:
+            share = min(sequence.prompt_left, budget - tokens)
+            sequence.prompt_left -= share
+            tokens += share
+            if sequence.prompt_left == 0:
+                completing.append(sequence)
+            if tokens == budget:
+                break
+        steps = 1
+        if not self._prefill and not self._per_token:
+            steps = self._finishing[0].finish_step - self._step
+        compute = max(p.base_ns, tokens * p.prefill_ns_per_token)
+        compute += p.per_sequence_ns * n + p.per_token_ns * self._context
+        first = compute + p.sample_ns * (n + len(completing))
+        self._stretch = _Stretch(
+            self._at, steps, first, p.per_token_ns * n, self._factor(steps), n, completing
+        )
+        self._announce(self._stretch)
+
+    def _factor(self, steps: int) -> float:
+        """Jitter of the mean of some steps' durations: mean 1, never below a tenth."""
+        cv = self.parameters.jitter
+        if not cv:
+            return 1.0
+        return max(0.1, self._random.gauss(1.0, cv / math.sqrt(steps)))
+
+    def _announce(self, stretch: _Stretch) -> None:
+        """Put the events of a stretch in line: those of its last step."""
+        p = self.parameters
+        sample = p.sample_ns * stretch.factor
+        sampled = stretch.decoding + len(stretch.completing)
+        at = stretch.end - sample * sampled
+        last_step = self._step + stretch.steps
+        batch = sampled + len(self._prefill) - len(stretch.completing)
+        if self._per_token or self._finishing:
+            for sequence in self._decoding:
+                at += sample
+                done = sequence.finish_step == last_step
+                if done or self._per_token:
+                    index = sequence.work.output_n - 1 - (sequence.finish_step - last_step)
+                    self._events.append(self._event(sequence, at, index, batch, done))
+        for place, sequence in enumerate(stretch.completing):
+            at = stretch.end - sample * (len(stretch.completing) - 1 - place)
+            sequence.first_ns = math.ceil(at)
+            done = sequence.work.output_n == 1
+            if done or self._per_token:
+                self._events.append(self._event(sequence, at, 0, batch, done))
+
+    def _event(self, sequence: _Sequence, at: float, index: int, batch: int, done: bool) -> Event:
+        return Event(
+            math.ceil(at),
+            sequence.work.id,
+            index,
+            batch,
+            done,
+            math.ceil(sequence.submitted),
+            math.ceil(sequence.started),
+            sequence.first_ns,
+        )
+
+    def _end_stretch(self) -> None:
+        """Take the stretch's steps; its events have all been popped."""
+        stretch = self._stretch
+        assert stretch is not None
+        self._stretch = None
+        self._at = stretch.end
+        self._step += stretch.steps
+        self._context += len(self._decoding) * stretch.steps
+        while self._finishing and self._finishing[0].finish_step <= self._step:
+            heapq.heappop(self._finishing)
+        for sequence in stretch.completing:
+            if sequence.gone or sequence.work.output_n == 1:
+                continue
+            self._prefill.remove(sequence)
+            sequence.finish_step = self._step + sequence.work.output_n - 1
+            self._decoding.append(sequence)
+            heapq.heappush(self._finishing, sequence)
+            self._context += sequence.work.cached_n + sequence.work.prompt_n + 1
+
+    def _shorten(self, now: float) -> None:
+        """End the running stretch with the step that is under way, so that others can join."""
+        stretch = self._stretch
+        if stretch is None or stretch.steps == 1:
+            return
+        steps = stretch.steps_until(now)
+        if steps < stretch.steps:
+            stretch.steps = steps
+            self._events.clear()  # they belonged to the last step, which is now another one
+
+
+class _Stretch:
+    """Some steps with the same occupancy."""
+
+    __slots__ = ("completing", "decoding", "factor", "first", "growth", "start", "steps")
+
+    def __init__(
+        self,
+        start: float,
+        steps: int,
+        first: float,
+        growth: float,
+        factor: float,
+        decoding: int,
+        completing: list[_Sequence],
+    ) -> None:
+        self.start = start
+        self.steps = steps
+        self.first = first  # duration of the first step
+        self.growth = growth  # each step takes this much longer than the one before
+        self.factor = factor
+        self.decoding = decoding
+        self.completing = completing
+
+    @property
+    def end(self) -> float:
+        k = self.steps
+        return self.start + self.factor * (k * self.first + self.growth * k * (k - 1) / 2)
+
+    def steps_until(self, now: float) -> int:
+        """The step under way at `now`, 1-based: smallest k with k steps ending at or after it."""
+        elapsed = (now - self.start) / self.factor
+        if elapsed <= 0:
+            return 1
+        a, b = self.growth / 2, self.first - self.growth / 2
+        k = elapsed / b if a == 0 else (math.sqrt(b * b + 4 * a * elapsed) - b) / (2 * a)
+        # A step that ends at this very instant, up to rounding, is over: k is not raised by noise.
+        return max(1, min(self.steps, math.ceil(k - 1e-9)))

@@ -1,0 +1,212 @@
+"""What a simulated model says: deterministic for its prompt and seed, and of no meaning.
+
+An `Utterance` is the list of tokens to come, known beforehand: thinking, the mark that ends it,
+the answer, and the end token if it stops by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from bench.simulation.profile import Length, ModelProfile
+from bench.simulation.tokens import pieces
+
+_Z95 = 1.6448536269514722
+_REPEATS = 20
+"""A raw prompt that ends with this many equal words is continued with that word."""
+
+_ENGLISH = {
+    "noun": "river lamp engine garden letter window mountain market bridge harbour teacher forest "
+    "number story machine signal village paper season morning answer question",
+    "verb": "holds follows carries opens keeps finds moves shows leaves meets builds reaches",
+    "adjective": "quiet small bright old narrow green steady open warm plain distant simple",
+    "place": "near the|above the|behind the|along the|inside the|before the",
+}
+_CHINESE = {
+    "noun": "河流 灯光 花园 信件 窗户 山峰 市场 桥梁 老师 森林 故事 机器 村庄 早晨 问题 答案",
+    "verb": "照亮 跟随 打开 保持 发现 移动 显示 离开 遇见 建造",
+    "adjective": "安静的 小小的 明亮的 古老的 绿色的 温暖的 遥远的 简单的",
+}
+
+
+class Part(Enum):
+    """What a token is."""
+
+    THINKING = auto()
+    END_OF_THINKING = auto()
+    ANSWER = auto()
+    END = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of the output; marks have no text."""
+
+    part: Part
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A whole output.
+
+    Attributes:
+        tokens: what is sampled, in order.
+        stopped: it ended by itself (its last token is the end token), not by its limit.
+        tool_call: the call that the answer is, if it is one.
+    """
+
+    tokens: Sequence[Token]
+    stopped: bool
+    tool_call: Mapping[str, Any] | None = None
+
+    def until(self, stops: Sequence[str]) -> Utterance:
+        """The output if it ends where the first of some stop sequences appears in the answer.
+
+        The tokens that make up the stop sequence are sampled, but their text is not shown.
+        """
+        answer = "".join(t.text for t in self.tokens if t.part is Part.ANSWER)
+        places = [(answer.find(stop), len(stop)) for stop in stops if stop and stop in answer]
+        if not places:
+            return self
+        begin, length = min(places)
+        shown: list[Token] = []
+        at = 0
+        for token in self.tokens:
+            if token.part is not Part.ANSWER:
+                shown.append(token)
+                continue
+            shown.append(Token(Part.ANSWER, token.text[: max(begin - at, 0)]))
+            at += len(token.text)
+            if at >= begin + length:
+                break
+        return Utterance(shown, True)
+
+
+def utter(
+    model: ModelProfile,
+    prompt: str,
+    *,
+    limit: int,
+    seed: int | None,
+    think: bool = False,
+    form: Any = None,
+    tools: Sequence[Any] = (),
+) -> Utterance:
+    """Decide what a model says to a prompt.
+
+    Args:
+        model: sets language and lengths.
+        prompt: the rendered prompt.
+        limit: most tokens to sample.
+        seed: of the sampling; None if greedy, so that the prompt alone decides.
+        think: whether thinking comes first.
+        form: None, "json", or a JSON schema the answer must fit.
+        tools: tool definitions; one whose name occurs in the prompt's last line is called.
+    """
+    key = hashlib.sha256(f"{model.name}\0{seed}\0{prompt}".encode()).digest()
+    draw = random.Random(key)
+    tokens: list[Token] = []
+    if think:
+        n = _draw_length(model.thinking_tokens, draw)
+        tokens += [Token(Part.THINKING, t) for t in _some(_prose(model.language, draw), n)]
+        tokens.append(Token(Part.END_OF_THINKING))
+    call = _call(prompt, tools)
+    repeated = _repeated_word(prompt)
+    if call is not None:
+        # The call's own tokens are sampled, but never seen as text.
+        tokens += [Token(Part.ANSWER, piece) for piece in pieces(json.dumps(call))]
+    elif form is not None:
+        sample = {"name": "lamp", "count": 3} if form == "json" else _fit(form, draw)
+        text = json.dumps(sample, ensure_ascii=False, indent=2)
+        tokens += [Token(Part.ANSWER, piece) for piece in pieces(text)]
+    elif repeated:
+        tokens += [Token(Part.ANSWER, repeated)] * limit
+    else:
+        n = max(_draw_length(model.output_tokens, draw) - 1, 1)
+        n = min(n, max(limit - len(tokens) + 1, 0))
+        tokens += [Token(Part.ANSWER, t) for t in _some(_prose(model.language, draw), n)]
+    tokens.append(Token(Part.END))
+    stopped = len(tokens) <= limit
+    return Utterance(tokens[:limit], stopped, call if stopped else None)
+
+
+def _draw_length(length: Length, draw: random.Random) -> int:
+    sigma = math.log(length.p95 / length.median) / _Z95
+    return max(1, round(length.median * math.exp(sigma * draw.gauss(0.0, 1.0))))
+
+
+def _some(stream: Iterator[str], n: int) -> list[str]:
+    return [next(stream) for _ in range(n)]
+
+
+def _prose(language: str, draw: random.Random) -> Iterator[str]:
+    """Endless sentences, token by token."""
+    make = _chinese_sentence if language == "zh" else _english_sentence
+    first = True
+    while True:
+        sentence = make(draw)
+        if language == "en" and not first:
+            sentence = f" {sentence}"
+        first = False
+        yield from pieces(sentence)
+
+
+def _english_sentence(draw: random.Random) -> str:
+    noun, verb, adjective = (_ENGLISH[k].split() for k in ("noun", "verb", "adjective"))
+    place = draw.choice(_ENGLISH["place"].split("|"))
+    return (
+        f"The {draw.choice(adjective)} {draw.choice(noun)} {draw.choice(verb)} the "
+        f"{draw.choice(noun)} {place} {draw.choice(noun)}."
+    )
+
+
+def _chinese_sentence(draw: random.Random) -> str:
+    noun, verb, adjective = (_CHINESE[k].split() for k in ("noun", "verb", "adjective"))
+    return f"{draw.choice(adjective)}{draw.choice(noun)}{draw.choice(verb)}{draw.choice(noun)}。"
+
+
+def _repeated_word(prompt: str) -> str:
+    words = prompt.split()[-_REPEATS:]
+    return f" {words[0]}" if len(words) == _REPEATS and len(set(words)) == 1 else ""
+
+
+def _call(prompt: str, tools: Sequence[Any]) -> dict[str, Any] | None:
+    """A call of the tool that the last lines name, with arguments that fit its schema."""
+    question = prompt.lower().rsplit("user", 1)[-1]
+    for tool in tools:
+        function = tool.get("function", {})
+        name = str(function.get("name", ""))
+        if any(word in question for word in name.lower().split("_") if word):
+            fixed = random.Random(name)
+            return {"name": name, "arguments": _fit(function.get("parameters", {}), fixed)}
+    return None
+
+
+def _fit(schema: Any, draw: random.Random) -> Any:
+    """A value that fits a JSON schema (its types, enum, properties and items)."""
+    if not isinstance(schema, dict):
+        return {}
+    if schema.get("enum"):
+        return schema["enum"][0]
+    match schema.get("type", "object"):
+        case "string":
+            return draw.choice(_ENGLISH["noun"].split())
+        case "integer":
+            return draw.randint(1, 99)
+        case "number":
+            return draw.randint(1, 99) + 0.5
+        case "boolean":
+            return True
+        case "array":
+            return [_fit(schema.get("items", {"type": "string"}), draw) for _ in range(2)]
+        case "null":
+            return None
+    return {k: _fit(v, draw) for k, v in schema.get("properties", {}).items()}
