@@ -15,7 +15,8 @@ from bench.analysis.comparison import (
     Side,
     overall,
 )
-from bench.analysis.differences import CaseSide, Difference, Role, differences
+from bench.analysis.difference import CaseSide, Difference, Role
+from bench.analysis.differences import differences
 from bench.analysis.judging import (
     Measured,
     Rules,

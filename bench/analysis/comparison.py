@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bench.analysis.differences import Difference
+from bench.analysis.difference import Difference
 from bench.analysis.verdict import Verdict
 from bench.errors import ExitCode
 

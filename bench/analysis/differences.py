@@ -8,75 +8,18 @@ is compared on purpose, what may explain a change, and what makes the two no com
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any
 
+from bench.analysis.difference import CaseSide, Difference, Role
+from bench.analysis.era_differences import era_differences
 from bench.analysis.summary import CaseSummary
-from bench.ollama.eras import Boundary, boundaries_between
-from bench.results.run import RunInfo, TargetInfo
 from bench.scenario.plan import Case, Load, Plan
 
 OUTPUT_TOLERANCE = 0.02
 """Mean output lengths closer than this count as equal."""
 
 GPU_SHARE_TOLERANCE = 0.01
-
-
-class Role(StrEnum):
-    """What a difference means for the comparison."""
-
-    COMPARED = "compared"
-    """It is what is being compared: asked for on purpose."""
-    EXPLAINS = "explains"
-    """It may explain a change; the comparison stands."""
-    ALLOWED = "allowed"
-    """It would forbid the comparison, but the user allowed it."""
-    WITHHOLDS = "withholds"
-    """The metrics it touches mean something else on either side: no verdict on them."""
-    BLOCKS = "blocks"
-    """The two must not be compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that is not the same on both sides.
-
-    Attributes:
-        key: what `--allow` takes, e.g. "served_context", "options.num_ctx".
-        baseline, candidate: as text; "" if it is no pair of values.
-        message: one sentence.
-        metrics: ids of the metrics it touches; empty = all.
-    """
-
-    key: str
-    baseline: str
-    candidate: str
-    role: Role
-    message: str
-    metrics: tuple[str, ...] = ()
-
-    def touches(self, metric: str) -> bool:
-        """Whether it can move this metric (flat id)."""
-        return not self.metrics or metric.partition(".")[0] in self.metrics
-
-
-@dataclass(frozen=True, slots=True)
-class CaseSide:
-    """One case of one run, with what is known around it."""
-
-    info: RunInfo
-    summary: CaseSummary
-
-    @property
-    def case(self) -> Case:
-        """The case as it was planned."""
-        return self.info.plan.case(self.summary.id)
-
-    @property
-    def target(self) -> TargetInfo | None:
-        """The server as it was found."""
-        return next((t for t in self.info.targets if t.name == self.summary.target), None)
 
 
 _ANSWER_LENGTH = ("e2e_s", "eval_s", "total_s", "output_tok_per_s", "request_per_s")
@@ -140,7 +83,7 @@ def differences(
     """
     found = [*_asked(baseline, candidate, intended), *_observed(baseline, candidate)]
     found = _with_consequences(_allowed(found, allow))
-    found += _eras(baseline, candidate, allow)
+    found += era_differences(baseline, candidate, allow)
     order = list(Role)[::-1]
     return tuple(sorted(found, key=lambda d: order.index(d.role)))
 
@@ -184,16 +127,43 @@ def _observed(a: CaseSide, b: CaseSide) -> Iterator[Difference]:
         )
     if a.summary.simulated != b.summary.simulated or first.engine != second.engine:
         yield _difference("engine", _engine(a), _engine(b), Role.BLOCKS)
-    for key in ("digest", "quantization", "served_context", "slots_observed"):
+    for key in ("digest", "quantization", "served_context"):
         one, other = getattr(first, key), getattr(second, key)
         if one and other and one != other:
-            metrics = _WAITING if key == "slots_observed" else ()
-            yield _difference(key, one, other, Role.BLOCKS, metrics)
+            yield _difference(key, one, other, Role.BLOCKS)
+    yield from _slots(a.summary, b.summary)
     yield from _gpu_share(first.gpu_share, second.gpu_share)
     yield from _output_tokens(first.mean_output_tokens, second.mean_output_tokens)
     machines = [_hardware(side.info.environment) for side in (a, b)]
     if all(machines) and machines[0] != machines[1]:
         yield _difference("hardware", machines[0], machines[1], Role.BLOCKS)
+
+
+def _slots(a: CaseSummary, b: CaseSummary) -> Iterator[Difference]:
+    """A known number of slots differs from another, or is below what the other side has at least.
+
+    The number is known (`Identity.slots_observed`) once requests had to wait; until then only that
+    there are at least as many as were seen at work together.
+    """
+    (seen, exact), (seen_other, exact_other) = (_slots_seen(case) for case in (a, b))
+    if seen is None or seen_other is None:
+        return
+    told = exact and exact_other and seen != seen_other
+    told |= exact and seen < seen_other
+    told |= exact_other and seen_other < seen
+    if told:
+        first = f"{seen}" if exact else f"at least {seen}"
+        second = f"{seen_other}" if exact_other else f"at least {seen_other}"
+        yield _difference("slots_observed", first, second, Role.BLOCKS, _WAITING)
+
+
+def _slots_seen(case: CaseSummary) -> tuple[int | None, bool]:
+    """(how many slots were seen at work, whether there are no more)."""
+    if case.identity.slots_observed is not None:
+        return case.identity.slots_observed, True
+    metric = case.metrics.get("slots_observed")
+    value = metric.stats["value"].value if metric and "value" in metric.stats else None
+    return (None if value is None else round(value)), False
 
 
 def _gpu_share(first: float | None, second: float | None) -> Iterator[Difference]:
@@ -238,42 +208,6 @@ def _with_consequences(found: list[Difference]) -> list[Difference]:
         replace(d, role=soft[d.key]) if d.role is Role.BLOCKS and d.key in soft else d
         for d in found
     ]
-
-
-def _eras(a: CaseSide, b: CaseSide, allow: Collection[str]) -> list[Difference]:
-    """Versions between the two at which numbers changed their meaning."""
-    versions = (a.summary.identity.server_version, b.summary.identity.server_version)
-    if not all(versions):
-        return []
-    between = boundaries_between(*versions)
-    return [
-        Difference("era", *versions, _era_role(x, allow), _era_message(x), x.metrics)
-        for x in between
-        if not _remedied(x, a.case, b.case)
-    ]
-
-
-def _era_role(boundary: Boundary, allow: Collection[str]) -> Role:
-    if boundary.kind != "definition" or "era" in allow:
-        return Role.EXPLAINS
-    return Role.WITHHOLDS
-
-
-def _era_message(boundary: Boundary) -> str:
-    remedy = f" To compare all the same: {boundary.remedy}." if boundary.remedy else ""
-    return f"Since {boundary.version}: {boundary.reason}{remedy}"
-
-
-def _remedied(boundary: Boundary, *cases: Case) -> bool:
-    """Whether both sides already do what makes them comparable across the boundary."""
-    option = boundary.remedy.removeprefix("set options.")
-    if option != boundary.remedy:
-        return all(option in case.options for case in cases)
-    only_prefill = all(m in ("prefill_tok_per_s", "input_tokens", "ttft_s", "prompt_eval_s")
-                       for m in boundary.metrics)  # fmt: skip
-    if boundary.remedy.startswith("bust the prompt cache") and only_prefill:
-        return all(case.prompts.cache == "bust" for case in cases)
-    return False
 
 
 def _difference(

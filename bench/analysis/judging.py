@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bench.analysis.comparison import BlockPoint, Design, MetricComparison
-from bench.analysis.differences import Difference, Role
+from bench.analysis.difference import Difference, Role
 from bench.analysis.holm import benjamini_hochberg, holm_adjusted
 from bench.analysis.metrics import METRICS
 from bench.analysis.paired import MIN_PAIRS, LogEffect, log_ratios, paired_effect

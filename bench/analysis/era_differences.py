@@ -1,0 +1,51 @@
+"""Server versions between two results at which a number changed its meaning, or its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bench.analysis.difference import CaseSide, Difference, Role
+from bench.ollama.eras import Boundary, boundaries_between
+from bench.scenario.plan import Case
+
+
+def era_differences(a: CaseSide, b: CaseSide, allow: Collection[str]) -> list[Difference]:
+    """Versions between the two at which numbers changed their meaning, oldest first.
+
+    Args:
+        a: one side.
+        b: the other.
+        allow: "era" in it lets metrics be compared though they mean something else.
+    """
+    versions = (a.summary.identity.server_version, b.summary.identity.server_version)
+    if not all(versions):
+        return []
+    between = boundaries_between(*versions)
+    return [
+        Difference("era", *versions, _era_role(x, allow), _era_message(x), x.metrics)
+        for x in between
+        if not _remedied(x, a.case, b.case)
+    ]
+
+
+def _era_role(boundary: Boundary, allow: Collection[str]) -> Role:
+    if boundary.kind != "definition" or "era" in allow:
+        return Role.EXPLAINS
+    return Role.WITHHOLDS
+
+
+def _era_message(boundary: Boundary) -> str:
+    remedy = f" To compare all the same: {boundary.remedy}." if boundary.remedy else ""
+    return f"Since {boundary.version}: {boundary.reason}{remedy}"
+
+
+def _remedied(boundary: Boundary, *cases: Case) -> bool:
+    """Whether both sides already do what makes them comparable across the boundary."""
+    option = boundary.remedy.removeprefix("set options.")
+    if option != boundary.remedy:
+        return all(option in case.options for case in cases)
+    # A cache miss mends what concerns reading the prompt, and nothing else.
+    prompts_only = not {"decode_tok_per_s", "queue_s"} & set(boundary.metrics)
+    if boundary.remedy.startswith("bust the prompt cache") and prompts_only:
+        return all(case.prompts.cache == "bust" for case in cases)
+    return False
