@@ -91,5 +91,5 @@ def _window(data: CaseData, index: int) -> dict[str, float]:
 
 
 def _error_rate(data: CaseData, index: int) -> dict[str, float]:
-    block = data.judged.select(data.judged.block == index)
-    return {"error_rate": float((~block.ok).mean())} if len(block) else {}
+    failed = ~data.judged.ok[data.judged.block == index]
+    return {"error_rate": float(failed.mean())} if len(failed) else {}

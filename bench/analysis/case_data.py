@@ -23,6 +23,7 @@ class CaseData:
     Attributes:
         columns: every record of the case, whatever phase and outcome.
         measured: its measured requests, failed ones among them.
+        judged: those of them that say something of the server: not those that we stopped.
         ok: those that ended well; only these have latencies and rates.
         times: metric id -> one value a row of `ok`.
         decode, ollama_decode, prefill: rate parts, one a row of `ok`.
@@ -39,6 +40,7 @@ class CaseData:
     era: Era
     columns: Columns
     measured: Columns
+    judged: Columns
     ok: Columns
     times: dict[str, Floats]
     decode: RateParts
@@ -50,11 +52,6 @@ class CaseData:
     throughput: dict[int, BlockThroughput]
     good: Bools
     requirements: tuple[Requirement, ...]
-
-    @property
-    def judged(self) -> Columns:
-        """Measured requests that say something of the server: not those that we stopped."""
-        return self.measured.select(self.measured.outcome != CANCELLED)
 
     @property
     def busted(self) -> bool:
@@ -98,7 +95,7 @@ def case_data(
     per_request = times | {"decode_tok_per_s": decode.per_request}
     good_rows = ok.row[meets_all(per_request, requirements)]
     good = np.isin(columns.row, good_rows)
-    judged = columns.measured & (columns.outcome != CANCELLED)
+    judged = measured.select(measured.outcome != CANCELLED)
     return CaseData(
         case=case,
         target=target,
@@ -106,6 +103,7 @@ def case_data(
         era=era,
         columns=columns,
         measured=measured,
+        judged=judged,
         ok=ok,
         times=times,
         decode=decode,
@@ -115,7 +113,7 @@ def case_data(
         plan_blocks=plan_blocks,
         infos=infos,
         throughput=_throughput(columns, infos, good),
-        good=good[judged],
+        good=np.isin(judged.row, good_rows),
         requirements=requirements,
     )
 

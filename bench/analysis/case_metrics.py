@@ -6,10 +6,11 @@ import numpy as np
 
 from bench.analysis.case_data import CaseData
 from bench.analysis.columns import Bools, Floats, Ints, numbered, size_by, total_by
-from bench.analysis.mean_ci import block_ratio, ratio_of_sums, share
+from bench.analysis.mean_ci import block_ratio, mean, ratio_of_sums, share
 from bench.analysis.metrics import LATENCIES, METRICS, QUANTILES, RATE_QUANTILES
 from bench.analysis.quantile_ci import quantile_estimates
 from bench.analysis.rates import RateParts
+from bench.analysis.sample import Sample, many_per_request, one_per_request
 from bench.analysis.slots import Slots
 from bench.analysis.summary import Estimate, Metric
 
@@ -55,8 +56,8 @@ def _times(data: CaseData) -> dict[str, Metric]:
     metrics = {
         id: _distribution(id, data.times[id], data.ok.block) for id in LATENCIES if id != "itl_s"
     }
-    gap_blocks = data.ok.block[np.searchsorted(data.ok.row, data.gaps.row)]
-    metrics["itl_s"] = _distribution("itl_s", data.gaps.seconds, gap_blocks, data.gaps.row)
+    gaps = many_per_request(data.gaps.seconds, data.gaps.position_in(data.ok.row), data.ok.block)
+    metrics["itl_s"] = _described("itl_s", gaps)
     streamed = data.case.stream
     for id in ("ttft_s", "answer_ttft_s", "itl_s", "tpot_s"):
         if not streamed:
@@ -64,29 +65,18 @@ def _times(data: CaseData) -> dict[str, Metric]:
     return metrics
 
 
-def _distribution(id: str, values: Floats, blocks: Ints, requests: Ints | None = None) -> Metric:
-    """Mean, quantiles, smallest and largest of the values that are there."""
-    there = ~np.isnan(values)
-    values, blocks = values[there], blocks[there]
-    requests = None if requests is None else requests[there]
-    if not len(values):
+def _distribution(id: str, values: Floats, blocks: Ints) -> Metric:
+    return _described(id, one_per_request(values, blocks))
+
+
+def _described(id: str, sample: Sample) -> Metric:
+    """Mean, quantiles, smallest and largest."""
+    if not len(sample.values):
         return _metric(id, 0)
-    stats = {"mean": _mean(values, blocks, requests)}
-    stats |= quantile_estimates(values, QUANTILES, blocks, requests)
-    stats["min"] = Estimate(float(values.min()), method="sample")
-    stats["max"] = Estimate(float(values.max()), method="sample")
-    return _metric(id, len(values), stats)
-
-
-def _mean(values: Floats, blocks: Ints, requests: Ints | None) -> Estimate:
-    if requests is None:
-        return ratio_of_sums(values, np.ones(len(values)), blocks)
-    # Gaps of one request are not independent: requests are the units, then blocks.
-    first = np.unique(requests, return_index=True)[1]
-    number = numbered(requests)
-    return ratio_of_sums(
-        total_by(number, values), size_by(number).astype(np.float64), blocks[first]
-    )
+    stats = {"mean": mean(sample)} | quantile_estimates(sample, QUANTILES)
+    stats["min"] = Estimate(float(sample.values.min()), method="sample")
+    stats["max"] = Estimate(float(sample.values.max()), method="sample")
+    return _metric(id, len(sample.values), stats)
 
 
 def _token_rates(data: CaseData) -> dict[str, Metric]:
@@ -103,7 +93,7 @@ def _rate(id: str, parts: RateParts, blocks: Ints) -> Metric:
     if not n:
         return _metric(id, 0, note=parts.note)
     stats = {"value": ratio_of_sums(parts.tokens[given], parts.seconds[given], blocks[given])}
-    stats |= quantile_estimates(parts.per_request[given], RATE_QUANTILES, blocks[given])
+    stats |= quantile_estimates(one_per_request(parts.per_request, blocks), RATE_QUANTILES)
     left_out = len(given) - n
     note = f"{left_out} of {len(given)} requests left out: {parts.note}" if left_out else ""
     return _metric(id, n, stats, note)
@@ -130,9 +120,10 @@ def _window_rates(data: CaseData) -> dict[str, Metric]:
 
 
 def _shares(data: CaseData) -> dict[str, Metric]:
-    metrics = {"error_rate": _share("error_rate", ~data.judged.ok, data.judged.block)}
+    judged = data.judged
+    metrics = {"error_rate": _share("error_rate", ~judged.ok, judged.block)}
     if data.requirements:
-        metrics["goodput_share"] = _share("goodput_share", data.good, data.judged.block)
+        metrics["goodput_share"] = _share("goodput_share", data.good, judged.block)
     limited = ~np.isnan(data.ok.num_predict) & ~np.isnan(data.ok.output_tokens)
     if limited.any():
         some = data.ok.select(limited)

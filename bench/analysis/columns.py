@@ -44,7 +44,10 @@ def size_by(group: Ints) -> Ints:
 
 
 def numbered(labels: Ints) -> Ints:
-    """Group labels, whatever they are, as 0, 1, 2, ..."""
+    """Group labels, whatever they are, as 0, 1, 2, ... in ascending order of label."""
+    steps = np.diff(labels)
+    if (steps >= 0).all():  # sorted already, as records in the order of blocks are: no sort needed
+        return np.concatenate(([0], np.cumsum(steps > 0))) if len(labels) else labels
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
@@ -194,6 +197,12 @@ class Gaps:
 
     seconds: Floats
     row: Ints
+
+    def position_in(self, rows: Ints) -> Ints:
+        """For each gap, where its request stands in a list of rows that holds it."""
+        table = np.zeros(int(rows.max(initial=0)) + 1, dtype=np.int64)
+        table[rows] = np.arange(len(rows))
+        return table[self.row]
 
     def of_rows(self, rows: Ints) -> Gaps:
         """The gaps of some requests, given by their `Columns.row` in ascending order."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.analysis.columns import Floats, Ints, numbered, total_by
 from bench.analysis.incomplete_beta import beta_quantile
+from bench.analysis.sample import Sample
 from bench.analysis.student_t import t_quantile
 from bench.analysis.summary import Estimate
 
@@ -49,6 +50,11 @@ def ratio_of_sums(numerators: Floats, denominators: Floats, blocks: Ints) -> Est
     if numerators.min() >= 0:
         low = max(low, 0.0)
     return Estimate(value, low, value + half, method=method)
+
+
+def mean(sample: Sample) -> Estimate:
+    """The mean of a sample, with blocks as the units that vary, or requests if there is one."""
+    return ratio_of_sums(sample.by_unit(sample.values), sample.sizes, sample.blocks)
 
 
 def block_ratio(numerators: Floats, denominators: Floats) -> Estimate:

@@ -23,8 +23,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from bench.analysis.columns import Bools, Floats, Ints, numbered, size_by, total_by
+from bench.analysis.columns import Floats, total_by
 from bench.analysis.incomplete_beta import binomial_cdf
+from bench.analysis.sample import Sample
 from bench.analysis.student_t import t_quantile
 from bench.analysis.summary import Estimate
 
@@ -139,62 +140,51 @@ def _either(
     return pick(a, b)
 
 
-def quantile_estimates(
-    values: Floats,
-    quantiles: Mapping[str, float],
-    blocks: Ints,
-    requests: Ints | None = None,
-) -> dict[str, Estimate]:
-    """Quantiles of the values of a case, with 95 % intervals.
+def quantile_estimates(sample: Sample, quantiles: Mapping[str, float]) -> dict[str, Estimate]:
+    """Quantiles of a sample, with 95 % intervals.
 
     Args:
-        values: without NaN.
+        sample: of one case.
         quantiles: name -> p, e.g. {"p95": 0.95}.
-        blocks: which block each value belongs to.
-        requests: which request each value belongs to, where one request gives many values (gaps):
-            then they are not independent, and requests are the clusters inside a block.
 
     Returns:
         Name -> estimate. `value` is None where the data cannot bound the quantile.
     """
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    block_of = numbered(blocks)
-    request_of = None if requests is None else numbered(requests)
-    estimates = {}
-    for name, p in quantiles.items():
-        inner_n = len(values) if request_of is None else int(request_of.max(initial=-1)) + 1
-        if not len(values):
-            estimates[name] = Estimate(None, needs=requests_needed(p))
-            continue
-        point = float(np.quantile(ordered, p))
-        below = values <= point
-        shares = _shares(below, p, block_of, request_of)
-        estimates[name] = _estimate(ordered, point, p, shares, inner_n)
-    return estimates
+    if not len(sample.values):
+        return {name: Estimate(None, needs=requests_needed(p)) for name, p in quantiles.items()}
+    ordered = np.sort(sample.values)
+    sizes = sample.sizes
+    return {name: _estimate(sample, sizes, ordered, p) for name, p in quantiles.items()}
 
 
-def _shares(below: Bools, p: float, blocks: Ints, requests: Ints | None) -> Shares:
-    inner = (
-        order_statistics(len(below), p)
-        if requests is None
-        else _clustered(below, p, requests, "requests")
-    )
-    if blocks.max() == 0:
+def read_quantile(ordered: Floats, p: float) -> float:
+    """The type 7 quantile of values in ascending order, at least one."""
+    at = p * (len(ordered) - 1)
+    below = int(at)
+    above = min(below + 1, len(ordered) - 1)
+    low, high = float(ordered[below]), float(ordered[above])
+    return low + (high - low) * (at - below)
+
+
+def _estimate(sample: Sample, sizes: Floats, ordered: Floats, p: float) -> Estimate:
+    point = read_quantile(ordered, p)
+    shares = _shares(sample, sample.by_unit(sample.values <= point), sizes, p)
+    if shares.low is None or shares.high is None:
+        needs = max(requests_needed(p), sample.units + 1)
+        return Estimate(None, needs=needs, method=shares.method)
+    low, high = read_quantile(ordered, shares.low), read_quantile(ordered, shares.high)
+    # Interpolation may round past the point itself where the values are all but equal.
+    return Estimate(point, min(low, point), max(high, point), method=shares.method)
+
+
+def _shares(sample: Sample, below: Floats, sizes: Floats, p: float) -> Shares:
+    if sample.owner is None:
+        inner = order_statistics(sample.units, p)
+    elif sample.units > 1:
+        inner = woodruff(below, sizes, p, "requests")
+    else:
+        inner = Shares(None, None, "one request")
+    if sample.block_count < 2:
         return inner
-    return widest(_clustered(below, p, blocks, "blocks"), inner)
-
-
-def _clustered(below: Bools, p: float, clusters: Ints, what: str) -> Shares:
-    sizes = size_by(clusters).astype(np.float64)
-    if len(sizes) < 2:
-        return Shares(None, None, f"one of the {what}")
-    return woodruff(total_by(clusters, below), sizes, p, what)
-
-
-def _estimate(ordered: Floats, point: float, p: float, shares: Shares, n: int) -> Estimate:
-    low, high = shares.low, shares.high
-    if low is None or high is None:
-        return Estimate(None, needs=max(requests_needed(p), n + 1), method=shares.method)
-    ends = np.quantile(ordered, [low, high])
-    return Estimate(point, float(ends[0]), float(ends[1]), method=shares.method)
+    by_block = total_by(sample.blocks, below), total_by(sample.blocks, sizes)
+    return widest(woodruff(*by_block, p, "blocks"), inner)

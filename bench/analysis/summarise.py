@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def summarise(info: RunInfo, records: Iterable[RequestRecord]) -> Summary:
         info: the content of run.json; of a run in progress, too.
         records: the lines of requests.jsonl.
     """
-    ordered = sorted(records, key=lambda r: (r.block, r.index, r.phase, r.sent_ns or 0))
+    ordered = sorted(records, key=attrgetter("block", "phase", "index", "worker"))
     ids = [case.id for case in info.plan.cases]
     columns = columns_of(ordered, ids)
     gaps = gaps_between_chunks(ordered, columns, lambda c: c.measured & c.ok & c.stream)
