@@ -1,0 +1,209 @@
+"""Servers that this program starts for a run and stops after it.
+
+Each gets a free loopback port and an environment of its own, so two versions or two settings can
+stand side by side. A server that was not started here is never touched: all that is ever signalled
+is the session made for the command, by a guard process that ends with this one
+(`bench.ollama.guard`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from bench.errors import ServerUnreachable, UsageError
+
+READY_S = 120.0
+"""How long a server may take until it answers: looking for GPUs takes Ollama tens of seconds."""
+
+GRACE_S = 10.0
+"""How long a server gets to end by itself before it is ended."""
+
+LOG_HEAD_BYTES = 64 * 1024
+LOG_TAIL_BYTES = 192 * 1024
+"""What is kept of a log: its begin (settings, GPUs, layers, KV cache) and its end."""
+
+_PORT_TRIES = 3
+_POLL_S = 0.05
+_TOLD_LINES = 8
+_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "AUTH")
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedServer:
+    """A server that was started here.
+
+    Attributes:
+        url: where it listens.
+        pid: of the server (not of its guard).
+        log: its whole log.
+        settings: the environment variables it was given.
+    """
+
+    url: str
+    pid: int
+    log: Path
+    settings: dict[str, str]
+
+
+@asynccontextmanager
+async def managed_server(
+    name: str,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    log: Path,
+    *,
+    ready_s: float = READY_S,
+) -> AsyncIterator[ManagedServer]:
+    """Start a server, wait until it answers, and stop it in the end, however that comes.
+
+    The command finds its address in OLLAMA_HOST, as `ollama serve` does; "{port}" in an argument is
+    replaced by the port.
+
+    Args:
+        name: of the target, for messages.
+        command: program and arguments.
+        env: added to this process's environment.
+        log: gets what the server prints.
+        ready_s: how long it may take until it answers.
+
+    Raises:
+        UsageError: the program does not exist or cannot be executed, or the environment sets
+            OLLAMA_HOST.
+        ServerUnreachable: it ended, or did not answer in time; with the end of its log.
+    """
+    _check(name, command, env)
+    for attempt in range(1, _PORT_TRIES + 1):
+        port = free_port()
+        guard, pid = await _start(name, command, env, log, port)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            try:
+                await _wait_until_ready(name, guard, url, log, ready_s)
+            except ServerUnreachable:
+                if attempt < _PORT_TRIES and _port_was_taken(log):
+                    continue
+                raise
+            settings = {k: v for k, v in env.items() if not _is_secret(k)}
+            yield ManagedServer(url, pid, log, settings)
+            return
+        finally:
+            await _stop(guard)
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def kept_log(log: Path) -> bytes:
+    """What is kept of a server's log: begin and end, with a line on what was left out between."""
+    try:
+        content = log.read_bytes()
+    except OSError:
+        return b""
+    left_out = len(content) - LOG_HEAD_BYTES - LOG_TAIL_BYTES
+    if left_out <= 0:
+        return content
+    gap = f"\n... {left_out:,} bytes left out ...\n".encode()
+    return content[:LOG_HEAD_BYTES] + gap + content[-LOG_TAIL_BYTES:]
+
+
+def _check(name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
+    if "OLLAMA_HOST" in env:
+        raise UsageError(
+            f"target {name}: env sets OLLAMA_HOST, but a started server gets a free port",
+            "Remove OLLAMA_HOST from env; use a target with a url for a server of your own.",
+        )
+    program = command[0]
+    if shutil.which(program, path=env.get("PATH", os.environ.get("PATH"))) is None:
+        there = Path(program).exists()
+        raise UsageError(
+            f"target {name}: the program {program} "
+            + ("cannot be executed" if there else "does not exist"),
+            "Name the server's program with its path, e.g. [/opt/ollama-0.32/bin/ollama, serve].",
+        )
+
+
+async def _start(
+    name: str, command: Sequence[str], env: Mapping[str, str], log: Path, port: int
+) -> tuple[Process, int]:
+    arguments = [argument.replace("{port}", str(port)) for argument in command]
+    guard = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        str(Path(__file__).with_name("guard.py")),
+        str(log),
+        str(GRACE_S),
+        *arguments,
+        stdin=PIPE,
+        stdout=PIPE,
+        env={**os.environ, **env, "OLLAMA_HOST": f"127.0.0.1:{port}"},
+        start_new_session=os.name == "posix",
+    )
+    assert guard.stdout is not None
+    line = (await guard.stdout.readline()).decode(errors="replace").strip()
+    if not line.isdigit():
+        await _stop(guard)
+        raise UsageError(
+            f"target {name}: {command[0]} could not be started: {line.lstrip('!') or 'no reason'}"
+        )
+    return guard, int(line)
+
+
+async def _wait_until_ready(name: str, guard: Process, url: str, log: Path, ready_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + ready_s
+    async with httpx.AsyncClient(base_url=url, timeout=2.0, trust_env=False) as client:
+        while guard.returncode is None:
+            with suppress(httpx.HTTPError):
+                if (await client.get("/api/version")).status_code == httpx.codes.OK:
+                    return
+            if loop.time() > deadline:
+                raise ServerUnreachable(
+                    f"target {name}: the server did not answer within {ready_s:g} s{_end_of(log)}"
+                )
+            await asyncio.sleep(_POLL_S)
+    raise ServerUnreachable(
+        f"target {name}: the server ended at once (exit code {guard.returncode}){_end_of(log)}"
+    )
+
+
+async def _stop(guard: Process) -> None:
+    """Close the guard's input, which makes it stop the server; it is given the time for that."""
+    assert guard.stdin is not None
+    guard.stdin.close()
+    waiting = asyncio.ensure_future(guard.wait())
+    try:
+        # Shielded: if this task is cancelled once more, the server must still be stopped.
+        await asyncio.shield(asyncio.wait_for(asyncio.shield(waiting), GRACE_S + 5.0))
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            guard.kill()
+        await waiting
+
+
+def _end_of(log: Path) -> str:
+    lines = kept_log(log).decode(errors="replace").splitlines()[-_TOLD_LINES:]
+    return ". The end of its log:\n    " + "\n    ".join(lines) if lines else ", and said nothing"
+
+
+def _port_was_taken(log: Path) -> bool:
+    return b"address already in use" in kept_log(log)[-4096:].lower()
+
+
+def _is_secret(variable: str) -> bool:
+    return any(word in variable.upper() for word in _SECRET_WORDS)
