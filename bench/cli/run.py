@@ -79,7 +79,7 @@ def command(
     """
     from rich.console import Console
 
-    from bench.api import make_plan, run_plan
+    from bench.api import make_plan
     from bench.load.session import Settings
 
     console = Console(stderr=True, quiet=quiet)
@@ -103,15 +103,45 @@ def command(
         return
     codes = []
     for plan in plans:
-        console.print(plan_text(plan), highlight=False, markup=False)
-        observer, view, chosen = _view(console, settings, pull)
-        with view:
-            run = run_plan(plan, settings=chosen, observer=observer, report=not no_report)
-        _tell(run, console, as_json, quiet)
+        run = run_and_tell(
+            plan, console, settings, pull=pull, as_json=as_json, report=not no_report
+        )
         codes.append(run.exit_code)
         if run.exit_code is ExitCode.INTERRUPTED:
             break
     context.exit(_worst(codes))
+
+
+def run_and_tell(
+    plan: Plan,
+    console: Console,
+    settings: Settings,
+    *,
+    pull: bool = False,
+    as_json: bool = False,
+    report: bool = True,
+) -> FinishedRun:
+    """Say what will be run, run it in view, and put the result on stdout, its path last.
+
+    Args:
+        plan: what to run.
+        console: gets all but the result; a quiet one also keeps the result to its path.
+        settings: where results go, and how to send.
+        pull: pull missing models first.
+        as_json: put the summary on stdout instead.
+        report: write report.html.
+
+    Raises:
+        BenchError: it could not be run.
+    """
+    from bench.api import run_plan
+
+    console.print(plan_text(plan), highlight=False, markup=False)
+    observer, view, chosen = _view(console, settings, pull)
+    with view:
+        run = run_plan(plan, settings=chosen, observer=observer, report=report)
+    _tell(run, console, as_json, console.quiet)
+    return run
 
 
 def plan_text(plan: Plan) -> str:
