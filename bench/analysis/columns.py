@@ -66,6 +66,7 @@ class Columns:
         phase, outcome: position in `PHASES`, `OUTCOMES`.
         stream: True for a streamed reply.
         done_reason: as it came, "" if absent.
+        prompt: equal for equal prompts, -1 where the prompt's identity is unknown.
         planned_ns .. end_ns: see `bench.results.record.RequestRecord`.
         total_ns .. eval_ns: the server's durations.
         prompt_tokens, cached_tokens, output_tokens: the server's counts.
@@ -81,6 +82,7 @@ class Columns:
     outcome: Ints
     stream: Bools
     done_reason: NDArray[np.str_]
+    prompt: Ints
     planned_ns: Floats
     sent_ns: Floats
     connect_ns: Floats
@@ -152,6 +154,7 @@ def columns_of(records: Sequence[RequestRecord], case_ids: Sequence[str]) -> Col
         outcome=_ints(outcome_number[r.outcome] for r in records),
         stream=np.array([r.stream for r in records], dtype=np.bool_),
         done_reason=np.array([r.done_reason or "" for r in records], dtype=np.str_),
+        prompt=_prompt_numbers(records),
         planned_ns=_floats(r.planned_ns for r in records),
         sent_ns=_floats(r.sent_ns for r in records),
         connect_ns=_floats(r.connect_ns for r in records),
@@ -175,6 +178,11 @@ def columns_of(records: Sequence[RequestRecord], case_ids: Sequence[str]) -> Col
         answer_chars=_ints(r.answer_chars for r in records),
         thinking_chars=_ints(r.thinking_chars for r in records),
     )
+
+
+def _prompt_numbers(records: Sequence[RequestRecord]) -> Ints:
+    number: dict[str, int] = {"": -1}
+    return _ints(number.setdefault(r.prompt_sha256, len(number)) for r in records)
 
 
 def _ints(values: Iterable[int]) -> Ints:

@@ -87,6 +87,29 @@ def most_at_once(start: Floats, end: Floats) -> int:
     return int(enough.max()) if busy > 0 else 1
 
 
+def mean_at_once(all_start: Floats, all_end: Floats, start: Floats, end: Floats) -> Floats:
+    """How many of some spans are open during other spans, averaged over the time of each.
+
+    Args:
+        all_start: of the spans that are counted; NaN where one is not known.
+        all_end: of the same.
+        start: of the spans during which they are counted.
+        end: of the same.
+    """
+    known = ~np.isnan(all_start) & ~np.isnan(all_end) & (all_end > all_start)
+    times = np.concatenate((all_start[known], all_end[known]))
+    change = np.repeat([1.0, -1.0], int(known.sum()))
+    order = np.argsort(times, kind="stable")
+    times, level = times[order], np.cumsum(change[order])
+    if not len(times):
+        return np.zeros(len(start))
+    # The integral of the level is linear between events, so it can be read at any time.
+    integral = np.concatenate(([0.0], np.cumsum(level[:-1] * np.diff(times))))
+    spent = np.interp(end, times, integral) - np.interp(start, times, integral)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(end > start, spent / (end - start), np.nan)
+
+
 def _queued(ok: Columns) -> bool:
     waits = queue_ns(ok)
     work = ok.prompt_eval_ns + ok.eval_ns

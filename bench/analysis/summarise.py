@@ -61,7 +61,7 @@ def summarise(info: RunInfo, records: Iterable[RequestRecord]) -> Summary:
         metrics = case_metrics(one, found)
         summary = _case_summary(one, metrics, found)
         summaries.append(summary)
-        warnings += case_warnings(one, summary, found)
+        warnings += case_warnings(info, one, summary, found)
         results += [judge(t, one, metrics) for t in thresholds]
     return _summary(info, summaries, warnings, results)
 
@@ -80,7 +80,7 @@ def _summary(
         valid=not any(w.invalidates for w in warnings),
         scenario=info.plan.scenario,
         cases=tuple(cases),
-        warnings=tuple(warnings),
+        warnings=tuple(dict.fromkeys(warnings)),
         thresholds=tuple(thresholds),
         tool_version=info.tool_version,
         created_at=info.created_at,
@@ -166,7 +166,8 @@ def _case_summary(data: CaseData, metrics: dict[str, Metric], slots: Slots | Non
 
 
 def _counts(data: CaseData) -> RequestCounts:
-    outcomes = Counter(OUTCOMES[i].value for i in data.measured.outcome.tolist())
+    codes, counts = np.unique(data.measured.outcome, return_counts=True)
+    outcomes = {OUTCOMES[i].value: n for i, n in zip(codes, counts.tolist(), strict=True)}
     reasons = Counter(reason for reason in data.ok.done_reason.tolist() if reason)
     return RequestCounts(
         ok=len(data.ok),
