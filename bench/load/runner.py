@@ -24,7 +24,7 @@ from bench.results.run import (
     RunWarning,
     TransportInfo,
 )
-from bench.scenario.plan import Plan
+from bench.scenario.plan import Case, Plan
 
 _AFTER_RUN_KEEP_ALIVE = "5m"
 """Ollama's own default: what a model gets back that a run had pinned in memory."""
@@ -59,6 +59,7 @@ class Runner:
         stop: the user's wish to stop.
         preparation: what was found before.
         watched: watch this process during measured phases.
+        one_at_a_time: before a block, unload the model of the block before if it is another one.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Runner:
         stop: Stop,
         preparation: Preparation | None = None,
         watched: bool = True,
+        one_at_a_time: bool = False,
     ) -> None:
         found = preparation or Preparation()
         self._plan = plan
@@ -84,6 +86,7 @@ class Runner:
         self._stop = stop
         self._environment = found.environment
         self._watched = watched
+        self._one_at_a_time = one_at_a_time
         self.error: BenchError | None = None
         self.info = RunInfo(
             id=directory.id,
@@ -139,10 +142,20 @@ class Runner:
             if self._stop.requested:
                 return
             case = self._plan.case(block.case)
+            if self._one_at_a_time:
+                await self._unload_other(case)
             info, warnings = await run_block(
                 case, block, self._targets[case.target], around, self._send
             )
             self._keep_block(info, warnings)
+
+    async def _unload_other(self, case: Case) -> None:
+        """Make room: unload the model of the block before, unless this block goes on with it."""
+        if not self.info.blocks:
+            return
+        before = self._plan.case(self.info.blocks[-1].case)
+        if (before.target, before.model) != (case.target, case.model):
+            await self._targets[before.target].control.unload(before.model)
 
     def _keep_block(self, info: BlockInfo, warnings: list[RunWarning]) -> None:
         """Write a block down before the next one begins."""

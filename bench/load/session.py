@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+import tempfile
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import bench
 from bench.clock import Clock, RealClock
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError
 from bench.load.block import send_here
 from bench.load.observer import Observer
 from bench.load.preflight import PullObserver, check_models, describe_target
@@ -19,6 +20,7 @@ from bench.load.target import OpenTarget
 from bench.load.workload import Workloads
 from bench.ollama.address import Address
 from bench.ollama.control import Control
+from bench.ollama.managed import kept_log, managed_server
 from bench.ollama.transports import choose_transport
 from bench.results.directory import RunDirectory
 from bench.results.environment import collect_environment
@@ -38,6 +40,8 @@ class Settings:
         insecure: accept any certificate.
         ca_file: PEM file of a certificate authority to trust.
         pull: pull missing models, telling the progress; None = never.
+        one_at_a_time: before a block, unload the model of the block before if it is another one:
+            for sides that do not fit into memory together.
     """
 
     output: Path = Path("runs")
@@ -47,6 +51,7 @@ class Settings:
     insecure: bool = False
     ca_file: str = ""
     pull: PullObserver | None = None
+    one_at_a_time: bool = False
 
     def address(self, url: str) -> Address:
         """The address of a target, with its credentials."""
@@ -96,8 +101,10 @@ async def measure(
         ResultsError: the results cannot be written.
     """
     async with AsyncExitStack() as stack:
-        ready = await _open_targets(plan, settings, stack)
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ollama-bench-")))
+        ready = await _open_targets(plan, settings, stack, logs)
         directory = RunDirectory.create(settings.output, plan.name)
+        stack.callback(_keep_logs, logs, directory)
         workloads = Workloads(plan, settings.keep_text)
         environment = asyncio.ensure_future(asyncio.to_thread(collect_environment))
         runner = Runner(
@@ -115,20 +122,22 @@ async def measure(
                 environment=environment,
                 tool_version=bench.__version__,
             ),
+            one_at_a_time=settings.one_at_a_time,
         )
         info = await runner.run()
         return Ended(directory, info, runner.error)
 
 
-async def _open_targets(plan: Plan, settings: Settings, stack: AsyncExitStack) -> Ready:
+async def _open_targets(plan: Plan, settings: Settings, stack: AsyncExitStack, logs: Path) -> Ready:
     targets: dict[str, OpenTarget] = {}
     models: list[ModelInfo] = []
     warnings: list[RunWarning] = []
     used: dict[str, str] = {}
-    for target in plan.targets:
-        address = settings.address(_url(target))
+    for number, target in enumerate(plan.targets, 1):
+        url, known = await _started(target, stack, logs / f"server-{number}.log")
+        address = settings.address(url)
         control = await stack.enter_async_context(Control.of(address))
-        info = describe_target(target.name, address, await control.version())
+        info = describe_target(target.name, address, await control.version(), known)
         found, warned = await check_models(plan, target.name, control, settings.pull)
         models += found
         warnings += warned
@@ -141,10 +150,20 @@ async def _open_targets(plan: Plan, settings: Settings, stack: AsyncExitStack) -
     return Ready(targets, tuple(models), tuple(warnings), transport_info)
 
 
-def _url(target: Target) -> str:
-    if target.command:
-        raise UsageError(
-            f"target {target.name}: servers that are started by command are not supported here",
-            "Start the server yourself and give its url.",
-        )
-    return target.url
+async def _started(
+    target: Target, stack: AsyncExitStack, log: Path
+) -> tuple[str, dict[str, str] | None]:
+    """The URL of a target, and what is known of its settings; starts it if it is a command."""
+    if not target.command:
+        return target.url, None
+    server = await stack.enter_async_context(
+        managed_server(target.name, target.command, target.env, log)
+    )
+    return server.url, server.settings
+
+
+def _keep_logs(logs: Path, directory: RunDirectory) -> None:
+    """Begin and end of the log of every server that was started; numbered as the targets are."""
+    for log in logs.glob("*.log"):
+        with suppress(BenchError):
+            directory.write_file(log.name, kept_log(log))

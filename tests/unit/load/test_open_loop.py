@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.clock import NS
+from bench.ollama.transports.fake import scripted_chat
+import itertools
+
+
+def one_slot(service_s):
+    """A server that serves one request at a time; the others wait in a queue."""
+    free_at = 0.0
+    sent = []
+
+    def script(call, number):
+        nonlocal free_at
+        import asyncio
+
+        now = asyncio.get_running_loop().time()
+        sent.append(now)
+        start = max(now, free_at)
+        free_at = start + service_s
+        return scripted_chat(["x"] * 4, first_s=start - now + service_s / 2, gap_s=service_s / 8)
+
+    return script
+
+
+def test_every_arrival_is_sent_when_it_is_due(play, kit):
+    done = play(kit.plan(kit.case(kit.open_loop(4.0, requests=40))))
+    planned = [r.planned_ns for r in done.records()]
+    assert [b - a for a, b in itertools.pairwise(planned)] == [NS // 4] * 39
+    assert all(r.sent_ns == r.planned_ns for r in done.records())
+    assert done.info.blocks[0].planned_arrivals == 40
+    assert done.info.blocks[0].window_start_ns == planned[0]
+
+
+def test_arrivals_do_not_wait_for_answers(play, kit):
+    done = play(kit.plan(kit.case(kit.open_loop(10.0, requests=30))), kit.answers(first_s=60.0))
+    sends = [r.sent_ns for r in done.records()]
+    assert max(sends) - min(sends) == pytest.approx(2.9 * NS, rel=1e-6)
+    assert min(r.end_ns for r in done.records()) > max(sends)
+
+
+def test_latency_counts_from_the_planned_time_in_an_overload(play, kit):
+    """A queue at twice its capacity grows without end: wait(n) = n x (service - gap)."""
+    done = play(kit.plan(kit.case(kit.open_loop(2.0, requests=20), warmup=0)), one_slot(1.0))
+    latencies = [(r.end_ns - r.planned_ns) / NS for r in done.records()]
+    assert latencies == pytest.approx([1.0 + 0.5 * n for n in range(20)], abs=1e-6)
+
+
+def test_arrivals_above_the_ceiling_are_dropped_counted_and_invalidate(play, kit):
+    load = kit.open_loop(10.0, requests=100, max_in_flight=5)
+    done = play(kit.plan(kit.case(load, warmup=0)), kit.answers(first_s=0.95, gap_s=0.0))
+    block = done.info.blocks[0]
+    assert block.planned_arrivals == 100
+    assert block.dropped == 50
+    assert len(done.records()) == 50
+    assert [w.invalidates for w in done.info.warnings if w.code == "arrivals_dropped"] == [True]
+
+
+def test_the_window_of_a_duration_ends_with_it(play, kit):
+    done = play(kit.plan(kit.case(kit.open_loop(1.0, duration_s=20.0))), kit.answers(first_s=5.0))
+    block = done.info.blocks[0]
+    assert block.window_end_ns - block.window_start_ns == 20 * NS
+    assert max(r.end_ns for r in done.records()) > block.window_end_ns
+
+
+def test_poisson_arrivals_are_those_of_the_plan(play, kit):
+    from bench.scenario.arrivals import arrival_offsets_ns
+
+    load = kit.open_loop(5.0, requests=200, arrivals="poisson")
+    the_plan = kit.plan(kit.case(load))
+    done = play(the_plan)
+    offsets = arrival_offsets_ns(load, the_plan.blocks[0].seed)
+    start = done.records()[0].planned_ns - int(offsets[0])
+    planned = sorted(r.planned_ns - start for r in done.records())
+    assert planned == offsets.tolist()

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+from array import array
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.clock import NS, VirtualClock, run_virtual
+from bench.load.findings import block_findings
+from bench.load.quiet import quiet
+from bench.load.recording import Sending, make_record
+from bench.load.supply import Prepared, Supply
+from bench.load.watch import TICK_NS, Watch
+from bench.ollama.exchange import Call, Outcome, Reply, ServerTimings
+from bench.results.record import Phase
+from bench.results.run import BlockInfo, ClientHealth, Residency
+from bench.scenario.plan import Block, Case, Load, PromptSpec
+
+
+def watched(disturb):
+    async def main():
+        watch = Watch(VirtualClock())
+        watch.start()
+        await disturb()
+        return watch.stop([])
+
+    return run_virtual(main())
+
+
+def test_an_idle_loop_has_no_lag():
+    health = watched(lambda: asyncio.sleep(10))
+    assert health.loop_lag_max_ms == pytest.approx(0, abs=1e-3)
+
+
+def test_a_stall_weighs_as_much_as_it_lasted():
+    """100 ms without a turn swallow ten ticks, with lags of 90, 80, ... 0 ms."""
+
+    async def stall():
+        await asyncio.sleep(1.0)
+        asyncio.get_running_loop().now_ns += 100_000_000
+        await asyncio.sleep(0.5)
+
+    health = watched(stall)
+    assert health.loop_lag_max_ms == pytest.approx(100, abs=TICK_NS / 1e6)
+    assert health.loop_lag_p99_ms >= 80
+
+
+def test_the_collector_is_off_only_inside():
+    assert gc.isenabled()
+    with quiet():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ValueError), quiet():
+        raise ValueError
+    assert gc.isenabled()
+    with quiet(active=False):
+        assert gc.isenabled()
+
+
+def test_supply_shares_the_numbers_out():
+    def make(number):
+        return Prepared(Call("/", b""), number)
+
+    shares = [Supply(make, ahead=3, start=w, step=3) for w in range(3)]
+    for share in shares:
+        share.refill()
+    taken = [[share.take().number for _ in range(5)] for share in shares]
+    assert sorted(n for share in taken for n in share) == list(range(15))
+    assert taken[1] == [1, 4, 7, 10, 13]
+
+
+CASE = Case(
+    id="c",
+    axes={},
+    target="t",
+    model="m",
+    endpoint="chat",
+    stream=True,
+    options={},
+    think=False,
+    keep_alive="5m",
+    prompts=PromptSpec(inline=("x",)),
+    load=Load("closed", users=1),
+    warmup=0,
+)
+
+stamps = st.lists(st.integers(0, 10**12), min_size=1, max_size=50).map(sorted)
+
+
+@given(stamps, st.integers(0, 10**12))
+def test_gaps_give_the_stamps_back(times, origin):
+    sent, *chunks = times
+    reply = Reply(outcome=Outcome.OK, sent_ns=sent + origin, chunk_ns=array("q"))
+    reply.chunk_ns.extend(c + origin for c in chunks)
+    record = make_record(
+        CASE,
+        Block(0, "c", 0, 1),
+        Prepared(Call("/", b""), 0),
+        Sending(0, Phase.MEASURE),
+        reply,
+        origin,
+    )
+    back, at = [], record.sent_ns
+    for gap in record.chunk_gaps_ns:
+        at += gap
+        back.append(at)
+    assert back == chunks
+    assert record.chunks == len(chunks)
+
+
+def test_what_did_not_happen_stays_absent():
+    reply = Reply(outcome=Outcome.CONNECT_ERROR, error="refused")
+    record = make_record(
+        CASE, Block(0, "c", 0, 1), Prepared(Call("/", b""), 0), Sending(0, Phase.MEASURE), reply, 5
+    )
+    assert record.sent_ns is None and record.end_ns is None and record.chunk_gaps_ns == []
+    assert record.server == ServerTimings()
+
+
+def findings(kit, health=None, **block):
+    info = BlockInfo(
+        0,
+        "m:1b",
+        0,
+        NS,
+        0,
+        NS,
+        health=health or ClientHealth(),
+        **block,
+    )
+    case = kit.case(kit.open_loop(1.0, requests=1))
+    return {w.code: w for w in block_findings(case, info, [])}
+
+
+def test_a_client_that_may_have_bent_numbers_says_so(kit):
+    found = findings(kit, ClientHealth(loop_lag_p99_ms=50, send_late_p99_ms=20, cpu_share=0.97))
+    assert set(found) == {"client_lag", "late_sends", "client_cpu"}
+    assert not any(w.invalidates for w in found.values())
+    assert findings(kit, ClientHealth(send_late_p99_ms=500))["late_sends"].invalidates
+    assert findings(kit, ClientHealth(loop_lag_p99_ms=1, send_late_p99_ms=0.1, cpu_share=0.2)) == {}
+
+
+def test_poor_stamps_are_told(kit):
+    found = findings(kit, ClientHealth(reads=900, coalesced_lines=100, user_stamps=50))
+    assert set(found) == {"coalesced", "user_stamps"}
+
+
+def test_spill_and_another_context_are_told(kit):
+    after = Residency(True, "d", size_bytes=100, vram_bytes=60, served_context=2048)
+    found = findings(kit, after=after)
+    assert set(found) == {"gpu_spill", "served_context"}
+    assert "60%" in found["gpu_spill"].message
+    fine = Residency(True, "d", size_bytes=100, vram_bytes=100, served_context=4096)
+    assert findings(kit, after=fine) == {}
