@@ -7,6 +7,7 @@ and stops when its standard input is closed, so it never outlives its parent.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import msgspec
@@ -31,6 +32,7 @@ def _announce(app: App, url: str) -> None:
 
 def main() -> int:
     """Serve; 0 if stopped, 2 if it could not start."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = msgspec.json.decode(sys.argv[1], type=ServerConfig)
     try:
         serve(config, _announce, until_closed=sys.stdin.fileno())

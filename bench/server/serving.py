@@ -76,7 +76,9 @@ async def _serve(
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # A child leaves Ctrl-C, which reaches all of a terminal's processes, to its parent.
+    numbers = (signal.SIGINT, signal.SIGTERM) if until_closed is None else (signal.SIGTERM,)
+    for number in numbers:
         with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
             loop.add_signal_handler(number, stop.set)
     async with listening(app, config.host, config.port) as url:

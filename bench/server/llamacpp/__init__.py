@@ -4,6 +4,20 @@ llama.cpp's own server (from the package `xllamacpp`) runs in a process of its o
 loaded model, as Ollama does from 0.30 on; so it never shares an interpreter lock with the front.
 """
 
-from bench.server.llamacpp.engine import LlamaCppEngine, create_engine, installed
+from bench.server.llamacpp.engine import (
+    INSTALL,
+    LlamaCppEngine,
+    create_engine,
+    installed,
+    require_installed,
+)
+from bench.server.llamacpp.model_file import find_model
 
-__all__ = ["LlamaCppEngine", "create_engine", "installed"]
+__all__ = [
+    "INSTALL",
+    "LlamaCppEngine",
+    "create_engine",
+    "find_model",
+    "installed",
+    "require_installed",
+]

@@ -32,6 +32,16 @@ def installed() -> bool:
     return all(importlib.util.find_spec(name) for name in ("xllamacpp", "gguf"))
 
 
+def require_installed() -> None:
+    """Complain if the extra is missing.
+
+    Raises:
+        EngineError: it is; the advice is the command that installs it.
+    """
+    if not installed():
+        raise EngineError("the llama.cpp engine is not installed", f"install it with: {INSTALL}")
+
+
 def create_engine(
     models: Sequence[str] = (), threads: int | None = None, say: Say = lambda _: None
 ) -> LlamaCppEngine:
@@ -47,8 +57,7 @@ def create_engine(
     Raises:
         EngineError: the extra is missing, or a model is missing or bad.
     """
-    if not installed():
-        raise EngineError("the llama.cpp engine is not installed", f"install it with: {INSTALL}")
+    require_installed()
     return LlamaCppEngine(served_models(models, say), threads or default_threads())
 
 
