@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from bench.clock import NS
@@ -7,7 +9,6 @@ from bench.ollama.exchange import Outcome
 from bench.ollama.transports.fake import ScriptedReply
 from bench.results.record import Phase
 from bench.results.run import RunStatus
-import itertools
 
 
 def in_flight_at(records, at_ns):

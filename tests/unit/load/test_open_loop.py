@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from bench.clock import NS
 from bench.ollama.transports.fake import scripted_chat
-import itertools
 
 
 def one_slot(service_s):
