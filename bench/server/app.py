@@ -6,13 +6,22 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import unquote
 
 from bench.clock import Clock, RealClock
-from bench.server import library
-from bench.server.bodies import BadRequest, CompletionBody, read_completion
+from bench.server import library, openai
+from bench.server.bodies import (
+    BadRequest,
+    CompletionBody,
+    field_of,
+    read_completion,
+    read_object,
+)
 from bench.server.completion import Completion
+from bench.server.embedding import embed, find_for_embedding, normalised, read_embed
 from bench.server.engine import Engine, EngineFailure
 from bench.server.eras import Era
+from bench.server.go import dumps
 from bench.server.http import Listener, Reply, Request
 from bench.server.lines import ChatLines, GenerateLines, error_body
 from bench.server.scheduler import Scheduler
@@ -22,6 +31,8 @@ from bench.server.truth import TruthLog, TruthRecord, body_identity
 
 _TEXT = "text/plain; charset=utf-8"
 _NDJSON = "application/x-ndjson"
+_V1 = "/v1/"
+_V1_MODEL = "/v1/models/"
 
 Route = Callable[["App", Request, Wire], Coroutine[Any, Any, None]]
 
@@ -77,7 +88,7 @@ class App:
         try:
             await _route(request)(self, request, wire)
         except EngineFailure as failure:
-            wire.whole(failure.status, library.JSON, error_body(failure.message))
+            _refuse(request, wire, failure)
         except asyncio.CancelledError:
             if not reply.gone:
                 reply.cut(reset=False)
@@ -98,8 +109,23 @@ class App:
         return Wire(reply, self.house.clocks, record)
 
 
+def _refuse(request: Request, wire: Wire, failure: EngineFailure) -> None:
+    """Answer with an error, in the words of the path."""
+    if request.path.startswith(_V1):
+        body = openai.error_body(failure.status, failure.message)
+        wire.whole(failure.status, openai.JSON, body)
+    elif failure.in_stream:
+        wire.reply.begin(failure.status, "application/json")
+        wire.reply.write(error_body(failure.message))
+        wire.reply.end()
+    else:
+        wire.whole(failure.status, library.JSON, error_body(failure.message))
+
+
 def _route(request: Request) -> Route:
     method = "GET" if request.method == "HEAD" else request.method
+    if method == "GET" and request.path.startswith(_V1_MODEL):
+        return _v1_model
     return _ROUTES.get((method, request.path), _no_such_page)
 
 
@@ -161,9 +187,66 @@ async def _generate(app: App, request: Request, wire: Wire) -> None:
 
 
 async def _complete(app: App, request: Request, body: CompletionBody, wire: Wire) -> None:
-    wire.truth.model = body.model
     form = ChatLines(body.model) if body.messages is not None else GenerateLines(body.model)
     await Completion(app.house, request, body, form, wire).run()
+
+
+async def _create(app: App, request: Request, wire: Wire) -> None:
+    raise EngineFailure("this server makes no models: give them to it when it starts", 404)
+
+
+async def _embed(app: App, request: Request, wire: Wire) -> None:
+    value, inputs = read_embed(request.body)
+    name = field_of(value, "model", str, "")
+    card = find_for_embedding(app.house, name)
+    done = await embed(app.house, request, card, value, inputs)
+    dimensions = field_of(value, "dimensions", int, 0)
+    vectors = [normalised(vector, dimensions) for vector in done.vectors]
+    metrics = {
+        "total_duration": done.total_ns,
+        "load_duration": done.load_ns,
+        "prompt_eval_count": done.prompt_n,
+    }
+    entry = {"model": name, "embeddings": vectors, **{k: v for k, v in metrics.items() if v}}
+    wire.whole(200, library.JSON, dumps(entry).encode())
+
+
+async def _embeddings(app: App, request: Request, wire: Wire) -> None:
+    value = read_object(request.body)
+    card = find_for_embedding(app.house, field_of(value, "model", str, ""))
+    text = field_of(value, "prompt", str, "")
+    done = await embed(app.house, request, card, value, [text] if text else [], refusal=500)
+    vectors: list[Any] = [vector.astype(float) for vector in done.vectors]
+    wire.whole(200, library.JSON, dumps({"embedding": vectors[0] if vectors else []}).encode())
+
+
+async def _v1_models(app: App, request: Request, wire: Wire) -> None:
+    wire.reply.send(200, openai.JSON, openai.model_list(library.newest_first(app.house)))
+
+
+async def _v1_model(app: App, request: Request, wire: Wire) -> None:
+    name = unquote(request.path.removeprefix(_V1_MODEL))
+    wire.reply.send(200, openai.JSON, openai.one_model(library.shown(app.house, name), name))
+
+
+async def _v1_chat(app: App, request: Request, wire: Wire) -> None:
+    body, usage = openai.read_chat(request.body)
+    form = openai.ChatEvents(body.model, usage, new=app.house.era.new_v1)
+    await Completion(app.house, request, body, form, wire).run()
+
+
+async def _v1_text(app: App, request: Request, wire: Wire) -> None:
+    body, usage = openai.read_text(request.body)
+    form = openai.TextEvents(body.model, usage)
+    await Completion(app.house, request, body, form, wire).run()
+
+
+async def _v1_embeddings(app: App, request: Request, wire: Wire) -> None:
+    value, inputs = read_embed(request.body)
+    name = field_of(value, "model", str, "")
+    card = find_for_embedding(app.house, name)
+    done = await embed(app.house, request, card, value, inputs)
+    wire.whole(200, openai.JSON, openai.embedding_list(name, done, value))
 
 
 _ROUTES: dict[tuple[str, str], Route] = {
@@ -175,6 +258,13 @@ _ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/api/pull"): _pull,
     ("POST", "/api/copy"): _copy,
     ("DELETE", "/api/delete"): _delete,
+    ("POST", "/api/create"): _create,
     ("POST", "/api/chat"): _chat,
     ("POST", "/api/generate"): _generate,
+    ("POST", "/api/embed"): _embed,
+    ("POST", "/api/embeddings"): _embeddings,
+    ("GET", "/v1/models"): _v1_models,
+    ("POST", "/v1/chat/completions"): _v1_chat,
+    ("POST", "/v1/completions"): _v1_text,
+    ("POST", "/v1/embeddings"): _v1_embeddings,
 }

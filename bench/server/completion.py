@@ -27,6 +27,10 @@ from bench.server.settings import House
 from bench.server.stream import Output, Rules, Wire
 
 _MICROSECOND = 1000
+_LONGER_THAN_CONTEXT = (
+    "the prompt is longer than the context length currently available to the model; shorten the "
+    "prompt, adjust the context length in settings, or use a model with a longer context length"
+)
 
 
 class Completion:
@@ -50,6 +54,7 @@ class Completion:
             EngineFailure: nothing has been sent, and this is to be answered.
         """
         house, body = self._house, self._body
+        self._wire.truth.model = body.model
         card = house.card(body.model)
         if body.empty and body.keep_alive_ns == 0:
             await house.scheduler.expire(card)
@@ -77,6 +82,9 @@ class Completion:
                 self._reply_empty("load")
             else:
                 await self._complete(model, options)
+        except EngineFailure as failure:
+            failure.in_stream = body.stream
+            raise
         finally:
             house.scheduler.release(model)
 
@@ -191,20 +199,18 @@ class Completion:
         num_ctx = model.options.num_ctx
         body, era = self._body, self._house.era
         rendered = await model.runner.render(prompt)
-        if len(rendered.tokens) <= num_ctx:
+        room = era.room(num_ctx)
+        if len(rendered.tokens) <= room:
             return rendered
         if not body.truncate:
             raise _TooLong(_too_long(len(rendered.tokens), num_ctx, era.llama_server))
-        while len(rendered.tokens) > num_ctx and (shorter := _without_oldest(prompt)):
+        while len(rendered.tokens) > room and (shorter := _without_oldest(prompt)):
             prompt = shorter
             rendered = await model.runner.render(prompt)
-        if len(rendered.tokens) <= num_ctx:
+        if len(rendered.tokens) <= room:
             return rendered
         if era.llama_server and not body.shift:
-            raise _TooLong(
-                "the prompt is longer than the context length currently available; "
-                "increase num_ctx or shorten the prompt"
-            )
+            raise _TooLong(_LONGER_THAN_CONTEXT)
         limit = era.prompt_limit(num_ctx, options.get("num_keep", 4))
         return Rendered(rendered.text, _cut(rendered.tokens, limit, options.get("num_keep", 4)))
 

@@ -23,12 +23,16 @@ class EngineFailure(Exception):
     Args:
         message: the value of `{"error": ...}`, as Ollama words it.
         status: HTTP status, if nothing has been sent yet.
+
+    Attributes:
+        in_stream: the front had begun to stream when it happened; Ollama then answers in chunks.
     """
 
     def __init__(self, message: str, status: int = 500) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
+        self.in_stream = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ class Era:
         default_repeat_penalty: of the options.
         rich_tags: /api/tags has capabilities, context_length and embedding_length.
         new_v1: /v1 chat streams send the role once and a separate finish chunk.
-        chat_models_embed: a chat model can make embeddings.
         show_full_name: the 404 of /api/show names the model with its tag.
         host_cache: sequences that lost their slot are kept in the host's memory.
     """
@@ -35,9 +34,12 @@ class Era:
     default_repeat_penalty: float
     rich_tags: bool
     new_v1: bool
-    chat_models_embed: bool
     show_full_name: bool
     host_cache: bool
+
+    def room(self, num_ctx: int) -> int:
+        """Most prompt tokens that are taken whole; llama-server keeps one token of headroom."""
+        return num_ctx - 1 if self.llama_server else num_ctx
 
     def prompt_limit(self, num_ctx: int, num_keep: int) -> int:
         """Most prompt tokens that are kept when an over-long prompt is cut.
@@ -59,7 +61,6 @@ ERAS = {
             default_repeat_penalty=1.0,
             rich_tags=True,
             new_v1=True,
-            chat_models_embed=False,
             show_full_name=True,
             host_cache=True,
         ),
@@ -70,7 +71,6 @@ ERAS = {
             default_repeat_penalty=1.1,
             rich_tags=False,
             new_v1=False,
-            chat_models_embed=True,
             show_full_name=False,
             host_cache=False,
         ),
@@ -81,7 +81,6 @@ ERAS = {
             default_repeat_penalty=1.1,
             rich_tags=False,
             new_v1=False,
-            chat_models_embed=True,
             show_full_name=False,
             host_cache=False,
         ),

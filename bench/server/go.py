@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+import numpy as np
 
 NS = 1_000_000_000
 FOREVER_NS = 2**63 - 1
@@ -28,8 +31,34 @@ _TERM = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 
 def dumps(value: Any) -> str:
     """A value as `encoding/json` writes it: compact, keys in the given order, `<>&` escaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return _ESCAPED.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+    match value:
+        case str():
+            return _ESCAPED.sub(lambda m: f"\\u{ord(m[0]):04x}", _quote(value))
+        case bool() | None:
+            return json.dumps(value)
+        case int():
+            return str(value)
+        case float() | np.floating():
+            return _number(value)
+        case Mapping():
+            return "{" + ",".join(f"{dumps(str(k))}:{dumps(v)}" for k, v in value.items()) + "}"
+        case Iterable():
+            return "[" + ",".join(map(dumps, value)) + "]"
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _number(value: Any) -> str:
+    """A float with the fewest digits; Go uses exponents below 1e-6 and from 1e21 on only.
+
+    A numpy float32 gets the digits of a float32, as Go's does.
+    """
+    if value == 0 or 1e-6 <= abs(value) < 1e21:
+        return np.format_float_positional(value, trim="-")
+    mantissa, _, exponent = np.format_float_scientific(value, trim="-").partition("e")
+    return f"{mantissa}e{exponent[0]}{exponent[1:].lstrip('0').rjust(2, '0')}".replace("e-0", "e-")
 
 
 def rfc3339(wall_ns: int) -> str:

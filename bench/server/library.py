@@ -21,8 +21,12 @@ def version(house: House) -> bytes:
 
 def tags(house: House) -> bytes:
     """GET /api/tags: the newest model first."""
-    cards = sorted(house.cards().values(), key=lambda card: card.modified_at, reverse=True)
-    return dumps({"models": [_tag(house, card) for card in cards]}).encode()
+    return dumps({"models": [_tag(house, card) for card in newest_first(house)]}).encode()
+
+
+def newest_first(house: House) -> list[ModelCard]:
+    """The models as lists show them."""
+    return sorted(house.cards().values(), key=lambda card: card.modified_at, reverse=True)
 
 
 def _tag(house: House, card: ModelCard) -> dict[str, Any]:
@@ -41,6 +45,19 @@ def _tag(house: House, card: ModelCard) -> dict[str, Any]:
     return entry
 
 
+def shown(house: House, name: str) -> ModelCard:
+    """The model of a name.
+
+    Raises:
+        EngineFailure: 404, as show words it.
+    """
+    card = house.find(name)
+    if card is None:
+        wanted = full_name(name) if house.era.show_full_name else name
+        raise EngineFailure(f"model '{wanted}' not found", 404)
+    return card
+
+
 def show(house: House, body: bytes) -> bytes:
     """POST /api/show.
 
@@ -51,10 +68,7 @@ def show(house: House, body: bytes) -> bytes:
     name = field_of(value, "model", str, "") or field_of(value, "name", str, "")
     if not name:
         raise BadRequest("model is required")
-    card = house.find(name)
-    if card is None:
-        shown = full_name(name) if house.era.show_full_name else name
-        raise EngineFailure(f"model '{shown}' not found", 404)
+    card = shown(house, name)
     entry = {
         "license": card.license,
         "modelfile": card.modelfile,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,6 +157,7 @@ class SimulatedRunner:
         self._running: dict[int, _Running] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
+        self._embed_ids = itertools.count(1)
 
     async def render(self, prompt: Prompt) -> Rendered:
         """ChatML around the messages; nothing around a raw text."""
@@ -193,7 +195,7 @@ class SimulatedRunner:
         tokens = tokenize(text)
         collect = _Collect(asyncio.get_running_loop().create_future())
         job = Job(
-            id=-random.getrandbits(62),
+            id=-next(self._embed_ids),
             prompt=Rendered(text, tokens),
             options={"num_predict": 1, "temperature": 0},
         )
@@ -286,7 +288,9 @@ class SimulatedRunner:
             last = len(running.utterance.tokens) - 2
             if event.token != last:
                 return None
-            piece.tool_calls = ({"function": dict(running.utterance.tool_call)},)
+            function = {"index": 0, **running.utterance.tool_call}
+            call_id = f"call_{running.job.id:08x}"
+            piece.tool_calls = ({"id": call_id, "function": function},)
         if running.job.logprobs:
             piece.logprobs = (_logprob(token.text, running.job.top_logprobs),)
         return piece

@@ -19,7 +19,7 @@ from bench.simulation.profile import Length, ModelProfile
 from bench.simulation.tokens import pieces
 
 _Z95 = 1.6448536269514722
-_REPEATS = 20
+_REPEATS = 40
 """A raw prompt that ends with this many equal words is continued with that word."""
 
 _ENGLISH = {

@@ -1,0 +1,149 @@
+"""/api/embed, /api/embeddings and what /v1/embeddings needs of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.server.bodies import BadRequest, field_of, keep_alive_of, read_object
+from bench.server.engine import Embedding, EngineFailure, ModelCard, Prompt
+from bench.server.http import Request
+from bench.server.options import load_options, merged
+from bench.server.scheduler import Loaded
+from bench.server.settings import House
+
+_NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vectors of some inputs, and the time they took."""
+
+    vectors: list[NDArray[np.float32]]
+    prompt_n: int
+    total_ns: int
+    load_ns: int
+
+
+def read_embed(body: bytes) -> tuple[Mapping[str, Any], list[str]]:
+    """A body of /api/embed and its inputs.
+
+    Raises:
+        BadRequest: as Ollama answers.
+    """
+    value = read_object(body)
+    given = value.get("input")
+    if given is None or given == "":
+        return value, []
+    inputs = [given] if isinstance(given, str) else given
+    if not isinstance(inputs, list) or not all(isinstance(i, str) for i in inputs):
+        raise BadRequest("invalid input type")
+    return value, inputs
+
+
+def find_for_embedding(house: House, name: str) -> ModelCard:
+    """The model of a name.
+
+    Raises:
+        EngineFailure: 404, as embed words it.
+    """
+    card = house.find(name)
+    if card is None:
+        raise EngineFailure(f'model "{name}" not found, try pulling it first', 404)
+    return card
+
+
+async def embed(
+    house: House,
+    request: Request,
+    card: ModelCard,
+    value: Mapping[str, Any],
+    inputs: Sequence[str],
+    *,
+    refusal: int = 501,
+) -> Embedded:
+    """Load the model and embed the inputs, one after the other.
+
+    Args:
+        house: the server.
+        request: where the time starts.
+        card: the model.
+        value: the body: keep_alive, options, truncate.
+        inputs: the texts.
+        refusal: status with which a chat model is refused in the llama-server era.
+
+    Raises:
+        EngineFailure: as Ollama answers.
+    """
+    options = merged(card, value.get("options"), house.era)
+    keep_alive = keep_alive_of(value)
+    if house.engine.simulated:
+        await house.clock.sleep_until(request.received_ns + house.era.metadata_ns)
+    model = await house.scheduler.acquire(
+        card,
+        load_options(
+            options,
+            card,
+            num_ctx=house.settings.num_ctx,
+            parallel=house.settings.num_parallel,
+            shift=True,
+        ),
+        house.settings.keep_alive_ns if keep_alive is None else keep_alive,
+    )
+    try:
+        loaded = house.clocks.now_ns()
+        if house.era.llama_server and "embedding" not in card.capabilities:
+            raise EngineFailure(_NO_EMBEDDINGS, refusal)
+        truncate = field_of(value, "truncate", bool, True)
+        embeddings = [await _one(model, text, truncate) for text in inputs]
+    finally:
+        house.scheduler.release(model)
+    return Embedded(
+        [np.asarray(e.vector, np.float32) for e in embeddings],
+        sum(e.prompt_n for e in embeddings),
+        house.clocks.now_ns() - request.received_ns,
+        loaded - request.received_ns,
+    )
+
+
+async def _one(model: Loaded, text: str, truncate: bool) -> Embedding:
+    """One input, in a slot of its own turn."""
+    granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def start() -> None:
+        granted.set_result(None)
+
+    model.slots.enter(start)
+    try:
+        await granted
+        return await model.runner.embed(await _fit(model, text, truncate))
+    finally:
+        if not model.slots.leave_queue(start):
+            model.slots.release()
+
+
+async def _fit(model: Loaded, text: str, truncate: bool) -> str:
+    """The text, cut at its end until it fits into the context.
+
+    Raises:
+        BadRequest: it is too long and must not be cut.
+    """
+    while True:
+        tokens = len((await model.runner.render(Prompt(raw=text))).tokens)
+        if tokens <= model.options.num_ctx:
+            return text
+        if not truncate:
+            raise BadRequest("the input length exceeds the context length")
+        text = text[: len(text) * model.options.num_ctx // tokens]
+
+
+def normalised(vector: NDArray[np.float32], dimensions: int = 0) -> NDArray[np.float32]:
+    """The vector with length 1, cut to its first dimensions if asked."""
+    cut = vector[:dimensions] if dimensions else vector
+    length = float(np.linalg.norm(cut))
+    return cut / np.float32(length) if length else cut
