@@ -66,7 +66,7 @@ class Columns:
         phase, outcome: position in `PHASES`, `OUTCOMES`.
         stream: True for a streamed reply.
         done_reason: as it came, "" if absent.
-        prompt: equal for equal prompts, -1 where the prompt's identity is unknown.
+        prompt: equal for equal prompts, nonce included; -1 where the identity is unknown.
         planned_ns .. end_ns: see `bench.results.record.RequestRecord`.
         total_ns .. eval_ns: the server's durations.
         prompt_tokens, cached_tokens, output_tokens: the server's counts.
@@ -181,8 +181,9 @@ def columns_of(records: Sequence[RequestRecord], case_ids: Sequence[str]) -> Col
 
 
 def _prompt_numbers(records: Sequence[RequestRecord]) -> Ints:
-    number: dict[str, int] = {"": -1}
-    return _ints(number.setdefault(r.prompt_sha256, len(number)) for r in records)
+    number: dict[str, int] = {}
+    keys = (f"{r.nonce} {r.prompt_sha256}" if r.prompt_sha256 else "" for r in records)
+    return _ints(number.setdefault(key, len(number)) if key else -1 for key in keys)
 
 
 def _ints(values: Iterable[int]) -> Ints:

@@ -43,7 +43,8 @@ class RequestRecord:
         text_chunks: how many lines carried text.
         coalesced: lines that shared a read with another, so share its stamp.
         user_stamps: reads whose stamp came from user space though the kernel was asked.
-        prompt_sha256, output_sha256: identity of what was sent and got (first 16 hex digits).
+        prompt_sha256, output_sha256: identity of what was sent, without its nonce, and of what was
+            got (first 16 hex digits).
         target_input_tokens, num_predict: what was planned.
         answer_chars, thinking_chars: length of the output, in characters.
         seed: sampling seed sent.
