@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -319,6 +320,6 @@ def _reason(error: BaseException) -> str:
     """The innermost cause in one line: httpx wraps the operating system's words twice."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
     return str(error) or type(error).__name__

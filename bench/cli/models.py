@@ -1,0 +1,89 @@
+"""`ollama-bench models`: the models of a server, and what they can do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bench.load.inventory import ListedModel
+
+
+@click.command("models")
+@click.option("--host", help="Server to ask; default: OLLAMA_HOST, else this machine.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@click.option("--ca-file", default="", metavar="FILE", help="Certificate authority to trust.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(host: str | None, insecure: bool, ca_file: str, as_json: bool) -> None:
+    """List the models of a server, and what they can do."""
+    from bench.load.inventory import list_models
+    from bench.load.session import Settings
+    from bench.scenario.hosts import default_host
+
+    address = Settings(insecure=insecure, ca_file=ca_file).address(host or default_host())
+    rows = [_row(m) for m in asyncio.run(list_models(address))]
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    if not rows:
+        click.echo("no model is installed; get one, e.g.: ollama pull llama3.2:3b")
+        return
+    _print(rows)
+
+
+def _row(model: ListedModel) -> dict[str, Any]:
+    return {
+        "model": model.installed.name,
+        "parameters": model.installed.parameter_size,
+        "quantization": model.installed.quantization,
+        "size_bytes": model.installed.size_bytes,
+        "context_limit": model.context_limit,
+        "capabilities": list(model.capabilities),
+        "cloud": model.cloud,
+        "loaded": model.residency.loaded,
+        "served_context": model.residency.served_context,
+        "gpu_share": model.residency.gpu_share,
+        "digest": model.installed.digest,
+    }
+
+
+def _print(rows: Sequence[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Model", no_wrap=True)
+    for title in ("Params", "Quant"):
+        table.add_column(title, no_wrap=True)
+    for title in ("Size", "Context"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("In memory", no_wrap=True)
+    table.add_column("Can do")
+    for row in rows:
+        table.add_row(
+            row["model"],
+            row["parameters"],
+            row["quantization"],
+            "-" if row["size_bytes"] is None else decimal(row["size_bytes"]),
+            "-" if row["context_limit"] is None else f"{row['context_limit']:,}",
+            _in_memory(row),
+            "answered by a cloud service" if row["cloud"] else ", ".join(row["capabilities"]),
+        )
+    Console().print(table)
+
+
+def _in_memory(row: dict[str, Any]) -> str:
+    if not row["loaded"]:
+        return ""
+    parts = ["yes"]
+    if row["served_context"]:
+        parts.append(f"context {row['served_context']:,}")
+    if row["gpu_share"] is not None:
+        parts.append(f"{row['gpu_share']:.0%} on GPU")
+    return ", ".join(parts)
