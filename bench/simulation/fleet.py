@@ -197,8 +197,8 @@ class _Run:
         return home
 
     def result(self) -> FleetResult:
-        for i, started, first, end in self._ended:
-            self._times[:, i] = started, first, end
+        for i, *times in self._ended:
+            self._times[:, i] = times
         w = self._workload
         started, first, end = self._times
         return FleetResult(w.at_ns, self._server, started, first, end, w.output_n)
