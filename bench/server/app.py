@@ -21,6 +21,8 @@ from bench.server.completion import Completion
 from bench.server.embedding import embed, find_for_embedding, normalised, read_embed
 from bench.server.engine import Engine, EngineFailure
 from bench.server.eras import Era
+from bench.server.faults import FaultPlan
+from bench.server.faulty_wire import FaultyWire
 from bench.server.go import dumps
 from bench.server.http import Listener, Reply, Request
 from bench.server.lines import ChatLines, GenerateLines, error_body
@@ -32,13 +34,18 @@ from bench.server.truth import TruthLog, TruthRecord, body_identity
 _TEXT = "text/plain; charset=utf-8"
 _NDJSON = "application/x-ndjson"
 _V1 = "/v1/"
+_FAULTY_PATHS = ("/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions")
 _V1_MODEL = "/v1/models/"
 
 Route = Callable[["App", Request, Wire], Coroutine[Any, Any, None]]
 
 
 class App:
-    """One server: hand `listener` to `loop.create_server`."""
+    """One server: hand `listener` to `loop.create_server`.
+
+    Attributes:
+        refuse: refuses new connections for so many seconds; set by whoever listens.
+    """
 
     def __init__(
         self,
@@ -48,6 +55,7 @@ class App:
         *,
         clock: Clock | None = None,
         truth: TruthLog | None = None,
+        faults: FaultPlan | None = None,
     ) -> None:
         settings = settings or Settings()
         clock = clock or RealClock()
@@ -65,6 +73,8 @@ class App:
             ),
             truth=truth or TruthLog(),
         )
+        self.refuse: Callable[[float], None] = lambda seconds: None
+        self._faults = faults or FaultPlan()
         self.listener = Listener(
             handler=self.handle,
             now_ns=clock.now_ns,
@@ -81,16 +91,18 @@ class App:
             body_sha256=body_identity(request.body),
             received_ns=request.received_ns,
         )
-        wire = self._wire(reply, record)
+        wire = self._wire(request, reply, record)
         task = asyncio.current_task()
         assert task is not None
         reply.on_gone = task.cancel
         try:
-            await _route(request)(self, request, wire)
+            if not (isinstance(wire, FaultyWire) and wire.strike_first(self.refuse)):
+                await _route(request)(self, request, wire)
+            await wire.drained()
         except EngineFailure as failure:
             _refuse(request, wire, failure)
         except asyncio.CancelledError:
-            if not reply.gone:
+            if not reply.ended:
                 reply.cut(reset=False)
         finally:
             record.end_ns = self.house.clocks.now_ns()
@@ -105,8 +117,10 @@ class App:
         await self.house.engine.aclose()
         self.house.truth.close()
 
-    def _wire(self, reply: Reply, record: TruthRecord) -> Wire:
-        return Wire(reply, self.house.clocks, record)
+    def _wire(self, request: Request, reply: Reply, record: TruthRecord) -> Wire:
+        clocks = self.house.clocks
+        fault = self._faults.next() if request.path in _FAULTY_PATHS else None
+        return FaultyWire(reply, clocks, record, fault) if fault else Wire(reply, clocks, record)
 
 
 def _refuse(request: Request, wire: Wire, failure: EngineFailure) -> None:

@@ -11,6 +11,7 @@ from bench.errors import EngineError
 from bench.server.app import App
 from bench.server.engine import Engine
 from bench.server.eras import DEFAULT_VERSION, Era, era_of
+from bench.server.faults import FaultPlan, parse_fault, read_plan
 from bench.server.go import parse_duration
 from bench.server.settings import Settings
 from bench.server.simulated import SimulatedEngine
@@ -79,7 +80,11 @@ def build_app(config: ServerConfig, clock: Clock, say: Say = lambda _: None) -> 
         num_ctx=config.num_ctx or (profile.num_ctx if profile else 4096),
     )
     truth = TruthLog(_writable(config.truth_log)) if config.truth_log else TruthLog()
-    return App(engine, era, settings, clock=clock, truth=truth)
+    faults = [parse_fault(fault) for fault in config.faults]
+    if config.fault_plan:
+        faults += read_plan(Path(config.fault_plan))
+    plan = FaultPlan(faults, config.seed)
+    return App(engine, era, settings, clock=clock, truth=truth, faults=plan)
 
 
 def _engine(

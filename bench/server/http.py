@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -21,6 +22,7 @@ import httptools
 
 # Up to this size Go sends a body with its length; a longer one goes out in chunks.
 _GO_BUFFER = 2048
+_LINGER = "hh" if sys.platform == "win32" else "ii"
 _MAX_BODY = 256 << 20
 
 
@@ -272,7 +274,7 @@ class Connection(asyncio.Protocol):
         if reset:
             sock = transport.get_extra_info("socket")
             if sock is not None:
-                linger = struct.pack("ii", 1, 0)
+                linger = struct.pack(_LINGER, 1, 0)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             transport.abort()
         else:

@@ -24,19 +24,55 @@ async def listening(app: App, host: str, port: int) -> AsyncIterator[str]:
     Raises:
         EngineError: it cannot listen there.
     """
-    loop = asyncio.get_running_loop()
+    door = _Door(app, host, port)
     try:
-        server = await loop.create_server(app.listener, host, port, backlog=_BACKLOG)
+        await door.open()
     except OSError as error:
         raise _cannot_listen(host, port, error) from None
-    bound = server.sockets[0].getsockname()[1]
+    app.refuse = door.shut_for
     shown = f"[{host}]" if ":" in host else host
     try:
-        yield f"http://{shown}:{bound}"
+        yield f"http://{shown}:{door.port}"
     finally:
-        server.close()
+        door.close()
         await app.aclose()
-        await server.wait_closed()
+
+
+class _Door:
+    """The listening socket, which can be shut for a while so that connections are refused."""
+
+    def __init__(self, app: App, host: str, port: int) -> None:
+        self._app = app
+        self._host = host
+        self.port = port
+        self._server: asyncio.Server | None = None
+        self._reopening: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Listen."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._app.listener, self._host, self.port, backlog=_BACKLOG
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def shut_for(self, seconds: float) -> None:
+        """Listen no more, and again after a while."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self._reopening = asyncio.get_running_loop().create_task(self._reopen(seconds))
+
+    async def _reopen(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.open()
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._reopening is not None:
+            self._reopening.cancel()
+        if self._server is not None:
+            self._server.close()
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> EngineError:

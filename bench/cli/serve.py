@@ -1,0 +1,120 @@
+"""`ollama-bench serve`: run the embedded Ollama-compatible server."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from bench.server.app import App
+
+
+@click.command(
+    "serve",
+    help="Run the embedded Ollama-compatible server: with invented speeds (simulated), or with a "
+    "real small model (llama.cpp). What it serves is marked, in its version and in every reply.",
+)
+@click.option("--engine", default="simulated", show_default=True, metavar="simulated|llama.cpp")
+@click.option(
+    "--profile",
+    default="laptop-cpu",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Machine to simulate: laptop-cpu, gpu-12gb, gpu-80gb, test, or a YAML file.",
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="[NAME=]GGUF",
+    help="Model file for llama.cpp; several are fine. Default: a small model, fetched once.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=11434, show_default=True, help="0 = any free one.")
+@click.option("--num-parallel", type=click.IntRange(1), help="Slots per model.")
+@click.option("--max-loaded-models", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--max-queue", default=512, show_default=True, type=click.IntRange(0))
+@click.option("--keep-alive", default="5m", show_default=True, help="How long idle models stay.")
+@click.option("--num-ctx", type=click.IntRange(4), help="Context length if a request asks none.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of llama.cpp.")
+@click.option(
+    "--ollama-version", default="0.32.15", show_default=True, help="Whose behaviour to play."
+)
+@click.option("--seed", default=0, show_default=True, help="Of jitter and faults.")
+@click.option(
+    "--truth-log",
+    type=click.Path(dir_okay=False),
+    help="Write here when what was handed to the socket: JSON lines.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="KIND:NAME=VALUE,...",
+    help="Make requests fail, e.g. cut:rate=0.1,after=3. Several are fine.",
+)
+@click.option(
+    "--fault-plan", type=click.Path(dir_okay=False), help="A YAML file that says which fail."
+)
+def command(  # noqa: PLR0913
+    engine: str,
+    profile: str,
+    models: tuple[str, ...],
+    host: str,
+    port: int,
+    num_parallel: int | None,
+    max_loaded_models: int,
+    max_queue: int,
+    keep_alive: str,
+    num_ctx: int | None,
+    threads: int | None,
+    ollama_version: str,
+    seed: int,
+    truth_log: str | None,
+    faults: tuple[str, ...],
+    fault_plan: str | None,
+) -> None:
+    """Serve until Ctrl-C."""
+    from bench.server.config import ServerConfig
+    from bench.server.serving import serve
+
+    config = ServerConfig(
+        engine=engine,
+        profile=profile,
+        models=models,
+        host=host,
+        port=port,
+        num_parallel=num_parallel,
+        max_loaded=max_loaded_models,
+        max_queue=max_queue,
+        keep_alive=keep_alive,
+        num_ctx=num_ctx,
+        ollama_version=ollama_version,
+        threads=threads,
+        seed=seed,
+        truth_log=truth_log,
+        faults=faults,
+        fault_plan=fault_plan,
+    )
+    serve(config, _announce, say=lambda line: click.echo(line, err=True))
+    click.echo("stopped")
+
+
+def _announce(app: App, url: str) -> None:
+    house = app.house
+    address = url.removeprefix("http://")
+    names = ", ".join(sorted(house.cards()))
+    slots = house.settings.num_parallel
+    set_command = "set" if sys.platform == "win32" else "export"
+    click.echo(
+        f"Embedded server, engine {house.engine.name}: {house.engine.device}\n"
+        f"Plays Ollama {house.era.version}; says it is {house.version}\n"
+        f"Models: {names}\n"
+        f"{slots} slot{'s' if slots > 1 else ''} per model, "
+        f"context {house.settings.num_ctx} tokens unless asked otherwise\n"
+        f"Listening on {url}\n\n"
+        f"  {set_command} OLLAMA_HOST={address}\n\n"
+        "Ctrl-C stops it."
+    )
