@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from bench.load.requests import CALIBRATION_FROM, RequestMaker
+from bench.load.requests import RequestMaker
 from bench.ollama.exchange import Outcome, Transport
 from bench.scenario.calibration import TokenRates, fit_calibration
-from bench.scenario.plan import Block, Case, Distribution, Plan
-from bench.scenario.prompts import Prompt, PromptSource, prompt_source
-
-LENGTHS = (40.0, 120.0, 240.0, 400.0)
-"""Lengths of the calibration prompts, in units of the corpus (about a token each)."""
+from bench.scenario.plan import Block, Case, Plan
+from bench.scenario.prompts import calibration_prompts, prompt_source
 
 
 def calibration_key(case: Case) -> tuple[str, ...]:
@@ -32,8 +27,7 @@ async def calibrate(
     """
     maker = RequestMaker(case, block, prompt_source(case, plan))
     lengths, counts = [], []
-    for number, length in enumerate(LENGTHS):
-        prompt = _prompt_of_length(case, block, plan, length, number)
+    for prompt in calibration_prompts(case, plan, block):
         reply = await transport.send(maker.calibration(prompt))
         if reply.outcome is not Outcome.OK:
             return None, f"calibration request failed: {reply.error or reply.outcome}"
@@ -47,14 +41,3 @@ async def calibrate(
         return fit_calibration(lengths, counts, model=case.model, language=language), ""
     except ValueError as error:
         return None, str(error)
-
-
-def _prompt_of_length(case: Case, block: Block, plan: Plan, units: float, number: int) -> Prompt:
-    """A prompt of so many units of text, its nonce and system text aside."""
-    made = case.prompts.synthetic
-    assert made is not None
-    fixed = replace(made, input_tokens=Distribution("fixed", {"value": units}), output_tokens=None)
-    one_length = replace(case, prompts=replace(case.prompts, synthetic=fixed, cache="bust"))
-    one_to_one = TokenRates(case.model, made.language, tokens_per_unit=1.0, overhead_tokens=0.0)
-    source = PromptSource(one_length, plan, one_to_one)
-    return source.prompt(block, CALIBRATION_FROM + number, warmup=True)

@@ -13,7 +13,6 @@ from bench.scenario.plan import Block, Case
 from bench.scenario.prompts import Prompt, PromptSource
 
 RAMP_UP_FROM = 1_000_000
-CALIBRATION_FROM = 2_000_000
 """Prompts that are not measured come from ranges of their own: no text or nonce is ever shared, and
 the measured requests of both blocks of a pair are the same however long the ramp-up was."""
 

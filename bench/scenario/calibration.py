@@ -39,7 +39,10 @@ class TokenRates:
 def fit_calibration(
     lengths: Sequence[float], counts: Sequence[int], *, model: str = "", language: str = "en"
 ) -> TokenRates:
-    """Least squares line through units of text and the `prompt_eval_count` they gave.
+    """Line through units of text and the `prompt_eval_count` they gave.
+
+    Weighted least squares: the scatter of a count grows like the root of the prompt's length, so
+    the shortest prompt settles the overhead and the longest ones the tokens per unit.
 
     Args:
         lengths: units of each calibration prompt.
@@ -53,7 +56,7 @@ def fit_calibration(
     x, y = np.asarray(lengths, float), np.asarray(counts, float)
     if len(x) != len(y) or len(x) < 2 or np.ptp(x) == 0:
         raise ValueError("calibration needs prompts of at least two different lengths")
-    slope, intercept = np.polyfit(x, y, 1)
+    slope, intercept = np.polyfit(x, y, 1, w=1 / np.sqrt(1 + x))
     if slope <= 0:
         raise ValueError("the server's prompt_eval_count does not grow with the prompt")
     return TokenRates(model, language, float(slope), float(intercept), measured=True)

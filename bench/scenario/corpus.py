@@ -1,15 +1,17 @@
 """The text that synthetic prompts are made of, and how long a stretch of it is in tokens.
 
-Nobody but the server can count tokens, so lengths are measured in *units*: an estimate of the
-tokens that a common tokenizer makes of each piece (a word, a mark, a character of Chinese). How
-many tokens of this model a unit is worth is found by calibration (`bench.scenario.calibration`).
+Nobody but the server can count tokens, so lengths are measured in *units*: beside each text lies
+what five tokenizers made of each piece of it on average (a word, a mark, a character of Chinese).
+How many tokens of a model a unit is worth is found by calibration: `bench.scenario.calibration`.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,22 +21,22 @@ from bench.resources import resource_dir
 LANGUAGES = ("en", "zh", "de", "es", "code")
 """The texts that ship."""
 
-_PIECE = re.compile(
+PIECE = re.compile(
     r"(?P<cjk>[\u3040-\u30ff\u3400-\u9fff])"
     r"|(?P<word>[^\W\d_]+)"
     r"|(?P<digit>\d)"
-    r"|(?P<space>\n+| {2,})"
+    r"|(?P<space>\n+| {2,}|\t+)"
     r"|(?P<mark>[^\w\s]|_)"
 )
+"""What a text is cut into. Single spaces belong to the piece after them."""
 
-_LETTERS_PER_EXTRA = {
-    "en": (7, 4.0),
-    "de": (4, 3.6),
-    "es": (4, 4.0),
-    "code": (6, 4.0),
-    "zh": (6, 4.0),
-}
-"""Per language: letters of a word that one token usually holds; letters per further token."""
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_STEPS = 4
+"""Units are stored in quarters, one digit a piece."""
+
+# For texts that were not counted: letters that the first token of a word holds, and each further.
+_LETTERS = {"en": (7, 4.0), "de": (4, 3.6), "es": (4, 4.0), "code": (6, 4.0), "zh": (6, 4.0)}
+_CHINESE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Corpus:
         text: all of it.
         ends: where in the text each piece ends; ascending.
         units: units up to and including each piece; ascending.
-        starts: indices of pieces at which a sentence starts.
+        starts: indices of pieces at which a sentence (in code: a line) starts.
     """
 
     language: str
@@ -70,32 +72,38 @@ class Corpus:
             units: how long.
 
         Returns:
-            The text, and its exact length in units.
+            The text, and its length in units.
         """
         if units <= 0:
             return "", 0.0
         first = int(self.starts[start % len(self.starts)])
-        before = float(self.units[first - 1]) if first else 0.0
-        offset = int(self.ends[first - 1]) if first else 0
+        before, offset = self._until(first - 1)
         rounds, rest = divmod(before + units, self.length)
-        last = min(int(np.searchsorted(self.units, rest)), len(self.units) - 1)
-        last = self._nearer(last, rest)
-        until = int(self.ends[last]) if last >= 0 else 0
-        reached = float(self.units[last]) if last >= 0 else 0.0
-        if rounds == 0:
-            return self.text[offset:until].strip(), reached - before
+        reached, until = self._until(self._nearest(rest))
+        if not rounds:
+            return self.text[offset:until].strip(), max(0.0, reached - before)
         text = self.text[offset:] + self.text * (int(rounds) - 1) + self.text[:until]
         return text.strip(), self.length * rounds + reached - before
 
-    def _nearer(self, last: int, units: float) -> int:
-        """This piece or the one before it, whichever ends nearer to so many units."""
-        before = float(self.units[last - 1]) if last > 0 else 0.0
+    def _until(self, piece: int) -> tuple[float, int]:
+        """Units and characters up to and including a piece; nothing before the first."""
+        return (float(self.units[piece]), int(self.ends[piece])) if piece >= 0 else (0.0, 0)
+
+    def _nearest(self, units: float) -> int:
+        """The piece whose end is nearest to so many units; -1 for the start of the text."""
+        last = min(int(np.searchsorted(self.units, units)), len(self.units) - 1)
+        before = self._until(last - 1)[0]
         return last - 1 if units - before < float(self.units[last]) - units else last
 
 
 def units_of(text: str, language: str) -> float:
-    """The length of any text in the units of a language."""
-    return float(sum(_cost(match, language) for match in _PIECE.finditer(text)))
+    """The length of any text in units, by a rule of thumb."""
+    return float(sum(_cost(match, language) for match in PIECE.finditer(text)))
+
+
+def corpus_text(language: str) -> Path:
+    """The file of a text."""
+    return resource_dir("scenarios") / "corpus" / f"{language}.txt"
 
 
 @functools.cache
@@ -104,27 +112,47 @@ def load_corpus(language: str) -> Corpus:
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: its units were counted for another text; see `tools/corpus_units.py`.
     """
-    text = (resource_dir("scenarios") / "corpus" / f"{language}.txt").read_text(encoding="utf-8")
-    text = text.strip() + "\n\n"
-    matches = list(_PIECE.finditer(text))
-    ends = np.array([m.end() for m in matches])
-    units = np.cumsum([_cost(m, language) for m in matches])
-    breaks = {0} | {m.end() for m in re.finditer(r"(?:[.!?;:]\s+|[。！？]|\n)", text)}
-    starts = [0] + [
-        i + 1 for i, end in enumerate(ends[:-1]) if _starts_after(int(end), text, breaks)
-    ]
-    return Corpus(language, text, ends, units, np.array(sorted(set(starts))))
+    path = corpus_text(language)
+    text = path.read_text(encoding="utf-8").strip() + "\n\n"
+    units = decode_units(text, path.with_suffix(".units").read_text(encoding="ascii"))
+    ends = np.array([match.end() for match in PIECE.finditer(text)])
+    breaks = r"\n+" if language == "code" else r"[.!?]\s+|[。！？]|\n+"
+    begins = np.array([0, *(match.end() for match in re.finditer(breaks, text))])
+    starts = np.unique(np.searchsorted(ends, begins[begins < len(text)], side="right"))
+    return Corpus(language, text, ends, np.cumsum(units), starts)
 
 
-def _starts_after(end: int, text: str, breaks: set[int]) -> bool:
-    while end < len(text) and text[end] == " ":
-        end += 1
-    return end in breaks
+def encode_units(text: str, units: npt.NDArray[np.float64]) -> str:
+    """The content of a `.units` file: a hash of the text, then one digit a piece.
+
+    What rounding a piece leaves over is carried to the next, so sums stay right.
+    """
+    steps = np.diff(np.rint(np.cumsum(units) * _STEPS).astype(int), prepend=0)
+    digits = "".join(_DIGITS[step] for step in steps.clip(0, len(_DIGITS) - 1))
+    lines = [digits[i : i + 100] for i in range(0, len(digits), 100)]
+    return "\n".join([_hash(text), *lines]) + "\n"
+
+
+def decode_units(text: str, content: str) -> npt.NDArray[np.float64]:
+    """The units of each piece of a text, from the content of its `.units` file.
+
+    Raises:
+        ValueError: they were counted for another text.
+    """
+    counted, *lines = content.split()
+    if counted != _hash(text):
+        raise ValueError("the text was changed after its units were counted")
+    return np.array([_DIGITS.index(digit) for digit in "".join(lines)]) / _STEPS
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _cost(match: re.Match[str], language: str) -> float:
     if match.lastgroup == "word":
-        fit, per_extra = _LETTERS_PER_EXTRA[language]
-        return 1.0 + max(0, match.end() - match.start() - fit) / per_extra
-    return 0.8 if match.lastgroup == "cjk" else 1.0
+        fit, further = _LETTERS[language]
+        return 1.0 + max(0, match.end() - match.start() - fit) / further
+    return _CHINESE if match.lastgroup == "cjk" else 1.0

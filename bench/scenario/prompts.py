@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.scenario.calibration import DEFAULT_OVERHEAD, TokenRates
 from bench.scenario.corpus import Corpus, load_corpus, units_of
-from bench.scenario.draws import Stream, draw, generator
+from bench.scenario.draws import Stream, draw, generator, mean
 from bench.scenario.nonce import nonce
 from bench.scenario.plan import Block, Case, Plan, SyntheticPrompts
 
@@ -123,6 +123,41 @@ def prompt_source(case: Case, plan: Plan, rates: TokenRates | None = None) -> Pr
         overhead = DEFAULT_OVERHEAD["raw" if case.raw else case.endpoint] + system
         rates = TokenRates(case.model, language, 1.0, overhead)
     return PromptSource(case, plan, rates, records)
+
+
+CALIBRATION_INDEX = 2_000_000
+"""Calibration prompts have indices from here on, among those that are not measured."""
+
+_CALIBRATION_TOKENS = (400.0, 2500.0)
+"""The longest calibration prompt is as long as the case's prompts, but within these."""
+
+
+def calibration_prompts(case: Case, plan: Plan, block: Block) -> tuple[Prompt, ...]:
+    """Prompts whose counted tokens tell how long a text must be for this case.
+
+    The first has no text, so it shows the cost of template, system prompt and nonce; the others
+    are half as long as the case's prompts and as long, and come from different parts of the text.
+    Give their `units` and the server's `prompt_eval_count` to `fit_calibration`.
+
+    Args:
+        case: with synthetic prompts.
+        plan: the whole plan.
+        block: in which they are sent.
+    """
+    made = case.prompts.synthetic
+    assert made is not None
+    corpus = load_corpus(made.language)
+    low, high = _CALIBRATION_TOKENS
+    longest = min(max(low, mean(made.input_tokens)), high, 0.8 * int(case.options["num_ctx"]))
+    first = int(generator(block.seed, Stream.WARMUP).integers(len(corpus.starts)))
+    prompts = []
+    for number, share in enumerate((0.0, 0.5, 1.0)):
+        start = first + number * len(corpus.starts) // 3
+        text, units = passage_text(corpus, start, share * longest)
+        index = CALIBRATION_INDEX + number
+        value = nonce(plan.seed, plan.salt, block.index, index, warmup=True)
+        prompts.append(finish(text, case.system, value, units=units))
+    return tuple(prompts)
 
 
 def passage_text(corpus: Corpus, start: int, units: float) -> tuple[str, float]:

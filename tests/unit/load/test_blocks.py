@@ -133,7 +133,7 @@ def test_synthetic_prompts_are_calibrated_once_per_model(play, kit):
         return scripted_chat(["a"] * 4, prompt_tokens=20 + len(text) // 4)
 
     done = play(kit.plan(case, blocks=2), counting)
-    assert len(done.transport.calls) == 4 + len(done.run.records)
+    assert len(done.transport.calls) == 3 + len(done.run.records)
     counts = [r.server.prompt_eval_count for r in done.records()]
     assert counts == pytest.approx([300] * 10, rel=0.1)
     assert {r.target_input_tokens for r in done.records()} == {300}
