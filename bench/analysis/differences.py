@@ -7,6 +7,7 @@ is compared on purpose, what may explain a change, and what makes the two no com
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -102,7 +103,7 @@ def _asked(a: CaseSide, b: CaseSide, intended: bool) -> Iterator[Difference]:
         first, second = getattr(a.case, name), getattr(b.case, name)
         if first != second:
             yield _difference(name, first, second, role)
-    loads = _unequal(_load(a.case.load), _load(b.case.load))
+    loads = _unequal(level_of(a.case.load), level_of(b.case.load))
     if loads:
         first, second = (", ".join(f"{k}={v[side]}" for k, v in loads.items()) for side in (0, 1))
         yield _difference("load", first, second, role)
@@ -130,11 +131,14 @@ def _observed(a: CaseSide, b: CaseSide) -> Iterator[Difference]:
     for key in ("digest", "quantization", "served_context"):
         one, other = getattr(first, key), getattr(second, key)
         if one and other and one != other:
-            yield _difference(key, one, other, Role.BLOCKS)
+            if key == "digest" and a.summary.model != b.summary.model:
+                yield Difference(key, _text(one), _text(other), Role.COMPARED, "")
+            else:
+                yield _difference(key, one, other, Role.BLOCKS)
     yield from _slots(a.summary, b.summary)
     yield from _gpu_share(first.gpu_share, second.gpu_share)
     yield from _output_tokens(first.mean_output_tokens, second.mean_output_tokens)
-    machines = [_hardware(side.info.environment) for side in (a, b)]
+    machines = [hardware_of(side.info.environment) for side in (a, b)]
     if all(machines) and machines[0] != machines[1]:
         yield _difference("hardware", machines[0], machines[1], Role.BLOCKS)
 
@@ -224,6 +228,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     text = str(value).removeprefix("sha256:")
+    if re.fullmatch("[0-9a-f]{64}", text):
+        return text[:12]
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
@@ -242,7 +248,7 @@ def _engine(side: CaseSide) -> str:
     return f"{engine} (simulated)" if side.summary.simulated and engine != "simulated" else engine
 
 
-def _load(load: Load) -> dict[str, Any]:
+def level_of(load: Load) -> dict[str, Any]:
     """What makes a load level; how long it was kept up is no part of it."""
     return {
         "loop": load.loop,
@@ -258,7 +264,8 @@ def _prompts(plan: Plan, case: Case) -> tuple[Any, ...]:
     return (spec, plan.prompt_files.get(spec.file) if spec.file else None)
 
 
-def _hardware(environment: Mapping[str, Any]) -> str:
+def hardware_of(environment: Mapping[str, Any]) -> str:
+    """The processor and GPUs of an environment (`RunInfo.environment`); "" if not known."""
     cpu = environment.get("cpu") or {}
     gpus = environment.get("gpus") or []
     parts = [cpu.get("model"), *(g.get("name") for g in gpus)]

@@ -1,0 +1,330 @@
+"""The history: an index of finished runs, so that they can be found, tagged and compared over time.
+
+It is an index only. All it holds can be read again from the run directories (`history rebuild`);
+tags are the exception. Several programs may write to it at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+from platformdirs import user_data_path
+
+from bench.errors import ResultsError
+
+HISTORY_VARIABLE = "OLLAMA_BENCH_HISTORY"
+"""Environment variable with the path of the history, or "off"."""
+
+SCHEMA = 1
+"""Version of the database. History: 1 = first."""
+
+_BUSY_S = 30.0
+_ID_PREFIX = 4
+
+_TABLES = """
+CREATE TABLE runs (
+  id TEXT PRIMARY KEY, path TEXT NOT NULL, name TEXT NOT NULL, created_at TEXT NOT NULL,
+  status TEXT NOT NULL, valid INTEGER NOT NULL, simulated INTEGER NOT NULL,
+  tool_version TEXT NOT NULL
+);
+CREATE TABLE tags (run TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (run, tag));
+CREATE TABLE cases (
+  run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, case_id TEXT NOT NULL,
+  identity TEXT NOT NULL, server_version TEXT NOT NULL, model TEXT NOT NULL,
+  measured BLOB NOT NULL, PRIMARY KEY (run, case_id)
+);
+CREATE INDEX cases_by_identity ON cases (identity, server_version);
+"""
+
+
+class Value(msgspec.Struct, frozen=True, array_like=True):
+    """A metric of a case: its value and 95 % interval, None where it has no such end."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedCase:
+    """A case of a run.
+
+    Attributes:
+        identity: equal for cases that are the same in all but the server's version and the time:
+            model digest, options, prompts, load, hardware.
+        values: flat metric id -> value.
+    """
+
+    case_id: str
+    identity: str
+    server_version: str
+    model: str
+    values: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedRun:
+    """A run as the history knows it.
+
+    Attributes:
+        path: of its run directory when it was indexed.
+        status: of `bench.results.run.RunStatus`.
+    """
+
+    id: str
+    path: Path
+    name: str
+    created_at: str
+    status: str
+    valid: bool
+    simulated: bool
+    tool_version: str = ""
+    tags: tuple[str, ...] = ()
+    cases: tuple[IndexedCase, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One case of one earlier run.
+
+    Attributes:
+        created_at: of the run, ISO 8601.
+    """
+
+    run: str
+    created_at: str
+    case: IndexedCase
+
+
+def default_history() -> Path | None:
+    """Where the history is: OLLAMA_BENCH_HISTORY, else the platform's data folder; None = off."""
+    chosen = os.environ.get(HISTORY_VARIABLE, "")
+    if chosen.lower() == "off":
+        return None
+    return Path(chosen) if chosen else user_data_path("ollama-bench") / "history.sqlite"
+
+
+class History:
+    """The index in one SQLite file, made when it is first written.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, run: IndexedRun) -> None:
+        """Index a run, or index it again. Its tags are added to those it has.
+
+        Raises:
+            ResultsError: the history cannot be written.
+        """
+        with self._writing() as db:
+            db.execute("DELETE FROM cases WHERE run = ?", (run.id,))
+            db.execute(
+                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    run.id,
+                    str(run.path.absolute()),
+                    run.name,
+                    run.created_at,
+                    run.status,
+                    run.valid,
+                    run.simulated,
+                    run.tool_version,
+                ),
+            )
+            db.executemany(
+                "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        run.id,
+                        case.case_id,
+                        case.identity,
+                        case.server_version,
+                        case.model,
+                        msgspec.json.encode(case.values),
+                    )
+                    for case in run.cases
+                ],
+            )
+            _add_tags(db, run.id, run.tags)
+
+    def tag(self, run_id: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+        """Add tags to a run, and take tags from it.
+
+        Raises:
+            ResultsError: there is no such run, or the history cannot be written.
+        """
+        self.get(run_id)
+        with self._writing() as db:
+            _add_tags(db, run_id, add)
+            db.executemany(
+                "DELETE FROM tags WHERE run = ? AND tag = ?", [(run_id, tag) for tag in remove]
+            )
+
+    def remove(self, run_id: str) -> None:
+        """Forget a run; its directory stays.
+
+        Raises:
+            ResultsError: there is no such run, or the history cannot be written.
+        """
+        self.get(run_id)
+        with self._writing() as db:
+            for table, column in (("tags", "run"), ("cases", "run"), ("runs", "id")):
+                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (run_id,))
+
+    def runs(self) -> list[IndexedRun]:
+        """Every run with its tags and cases, oldest first."""
+        with self._reading() as db:
+            if db is None:
+                return []
+            tags: dict[str, list[str]] = {}
+            for run_id, tag in db.execute("SELECT run, tag FROM tags ORDER BY tag"):
+                tags.setdefault(run_id, []).append(tag)
+            cases: dict[str, list[IndexedCase]] = {}
+            for row in db.execute("SELECT * FROM cases ORDER BY rowid"):
+                cases.setdefault(row[0], []).append(_case(row[1:]))
+            return [
+                IndexedRun(
+                    id=row[0],
+                    path=Path(row[1]),
+                    name=row[2],
+                    created_at=row[3],
+                    status=row[4],
+                    valid=bool(row[5]),
+                    simulated=bool(row[6]),
+                    tool_version=row[7],
+                    tags=tuple(tags.get(row[0], ())),
+                    cases=tuple(cases.get(row[0], ())),
+                )
+                for row in db.execute("SELECT * FROM runs ORDER BY created_at, id")
+            ]
+
+    def get(self, run_id: str) -> IndexedRun:
+        """The run with this id.
+
+        Raises:
+            ResultsError: there is none.
+        """
+        return next((r for r in self.runs() if r.id == run_id), None) or self._none(run_id)
+
+    def find(self, name: str) -> IndexedRun:
+        """The run that a user means: by id, by an unambiguous part of it, or the newest of a tag.
+
+        Raises:
+            ResultsError: none or several could be meant.
+        """
+        runs = self.runs()
+        exact = [r for r in runs if r.id == name]
+        tagged = [r for r in runs if name in r.tags]
+        parts = [r for r in runs if name in r.id] if len(name) >= _ID_PREFIX else []
+        for found in (exact, tagged[-1:], parts):
+            if len(found) == 1:
+                return found[0]
+        if parts:
+            listed = ", ".join(r.id for r in parts[-5:])
+            raise ResultsError(f"{name!r} could mean {len(parts)} runs", f"Among them: {listed}.")
+        return self._none(name)
+
+    def sessions(self, identity: str, server_version: str | None = None) -> list[Session]:
+        """Valid, complete cases of one identity, oldest first.
+
+        Args:
+            identity: see `IndexedCase`.
+            server_version: only those of this version; None = of any.
+        """
+        query = (
+            "SELECT runs.id, runs.created_at, case_id, identity, server_version, model, measured "
+            "FROM cases JOIN runs ON runs.id = cases.run "
+            "WHERE identity = ? AND valid AND status = 'complete' ORDER BY created_at, runs.id"
+        )
+        with self._reading() as db:
+            rows = [] if db is None else db.execute(query, (identity,)).fetchall()
+        found = [Session(row[0], row[1], _case(row[2:])) for row in rows]
+        if server_version is None:
+            return found
+        return [s for s in found if s.case.server_version == server_version]
+
+    def _none(self, name: str) -> IndexedRun:
+        runs = self.runs()
+        known = [r.id for r in runs] + [t for r in runs for t in r.tags]
+        near = difflib.get_close_matches(name, known, 3, cutoff=0.4)
+        advice = f"Did you mean: {', '.join(near)}?" if near else "See `ollama-bench history list`."
+        raise ResultsError(f"the history has no run called {name!r} ({self.path})", advice)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection; None if there is no history yet."""
+        if not self.path.exists():
+            yield None
+            return
+        with self._connected() as db:
+            yield db if _version(db, self.path) else None
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that no other writer can disturb."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._broken(error) from error
+        with self._connected() as db:
+            # Immediate: a writer that waits here for another one sees what that one wrote.
+            db.execute("BEGIN IMMEDIATE")
+            if not _version(db, self.path):
+                for statement in _TABLES.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {SCHEMA}")
+            yield db
+            db.execute("COMMIT")
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)) as db:
+                db.execute("PRAGMA foreign_keys = ON")
+                yield db
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> ResultsError:
+        return ResultsError(
+            f"cannot use the history {self.path}: {error}",
+            "Name another with --history, switch it off with --no-history, or delete the file and "
+            "make it anew with `ollama-bench history rebuild DIR`.",
+        )
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """Version of the database; 0 if it is empty.
+
+    Raises:
+        ResultsError: it was made by a later version of this program.
+    """
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > SCHEMA:
+        raise ResultsError(
+            f"the history {path} has schema {version}, this program reads up to {SCHEMA}",
+            "Upgrade ollama-bench: pip install -U ollama-bench",
+        )
+    return version
+
+
+def _add_tags(db: sqlite3.Connection, run_id: str, tags: Sequence[str]) -> None:
+    db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(run_id, tag) for tag in tags])
+
+
+def _case(row: Sequence[object]) -> IndexedCase:
+    case_id, identity, server_version, model, measured = row
+    assert isinstance(measured, bytes)
+    values = msgspec.json.decode(measured, type=dict[str, Value])
+    return IndexedCase(str(case_id), str(identity), str(server_version), str(model), values)

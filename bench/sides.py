@@ -1,0 +1,165 @@
+"""The two sides of `ab`: what may be set on each, and the plan that follows.
+
+`model=NAME` and `host=URL` choose what a side measures; `binary=PATH` and `env.NAME=VALUE` start a
+server for it; everything else is a key of the scenario, as for `--set`:
+
+    --a model=llama3.2:3b                 --b model=llama3.2:3b-instruct-q8_0
+    --a host=:11434                       --b host=:11435
+    --a binary=/opt/ollama-0.24/ollama    --b binary=/opt/ollama-0.32/ollama
+    --a env.OLLAMA_FLASH_ATTENTION=0      --b env.OLLAMA_FLASH_ATTENTION=1
+    --a options.num_ctx=4096              --b options.num_ctx=16384
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.scenario.expand import build_ab_plan
+from bench.scenario.loading import load_scenario
+from bench.scenario.plan import Plan
+
+_DEFAULT_BINARY = "ollama"
+
+
+@dataclass(frozen=True, slots=True)
+class SideSettings:
+    """What was set on one side.
+
+    Attributes:
+        models, hosts: as for a run.
+        overrides: keys of the scenario, `path=value` each.
+        binary: server to start, "" for none.
+        env: of the server to start.
+    """
+
+    models: tuple[str, ...]
+    hosts: tuple[str, ...]
+    overrides: tuple[str, ...]
+    binary: str
+    env: dict[str, str]
+
+    @property
+    def managed(self) -> bool:
+        """Whether a server is started for this side."""
+        return bool(self.binary or self.env)
+
+
+def parse_side(letter: str, settings: Sequence[str]) -> SideSettings:
+    """Take the settings of one side apart.
+
+    Args:
+        letter: "a" or "b", for messages.
+        settings: `key=value` each.
+
+    Raises:
+        UsageError: one is not of that form, or they contradict each other.
+    """
+    models, hosts, overrides = [], [], []
+    binary, env = "", {}
+    for text in settings:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not key or not value:
+            raise UsageError(
+                f"--{letter} {text}: write KEY=VALUE", "For example: --a model=llama3.2:3b"
+            )
+        if key == "model":
+            models.append(value)
+        elif key in ("host", "target"):
+            hosts.append(value)
+        elif key == "binary":
+            binary = value
+        elif key.startswith("env."):
+            env[key.removeprefix("env.")] = value
+        else:
+            overrides.append(f"{key}={value}")
+    side = SideSettings(tuple(models), tuple(hosts), tuple(overrides), binary, env)
+    if side.managed and hosts:
+        raise UsageError(
+            f"--{letter} sets both a host and a server to start",
+            "A server that runs already keeps its own settings: give either host, or binary/env.",
+        )
+    return side
+
+
+def ab_plan(
+    scenario: str | Path,
+    a: Sequence[str],
+    b: Sequence[str],
+    pairs: int,
+    *,
+    models: Sequence[str] = (),
+    hosts: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+) -> Plan:
+    """The plan of a comparison in pairs.
+
+    Args:
+        scenario: path of a file, or name of a shipped scenario.
+        a: what is set on side a.
+        b: likewise on side b.
+        pairs: pairs of blocks for each case.
+        models: of both sides, where a side names none.
+        hosts: likewise.
+        overrides: keys of the scenario, on both sides.
+        seed: takes the place of the scenario's.
+
+    Raises:
+        UsageError: the sides do not differ, or a setting is wrong.
+        ScenarioError: what follows from them is no scenario.
+    """
+    side_a, side_b = parse_side("a", a), parse_side("b", b)
+    if side_a == side_b:
+        raise UsageError(
+            "the two sides are the same" if a or b else "nothing says how the two sides differ",
+            "Say what differs, e.g. --a options.num_ctx=4096 --b options.num_ctx=16384",
+        )
+    if not hosts:
+        side_a, side_b = _both_started(side_a, side_b), _both_started(side_b, side_a)
+    loaded = [
+        load_scenario(str(scenario), [*overrides, *side.overrides, *_targets(side, letter)])
+        for letter, side in (("a", side_a), ("b", side_b))
+    ]
+    given_a, given_b = (() if side.managed else side.hosts or hosts for side in (side_a, side_b))
+    return build_ab_plan(
+        loaded[0],
+        loaded[1],
+        pairs,
+        models_a=side_a.models or models,
+        models_b=side_b.models or models,
+        hosts_a=given_a,
+        hosts_b=given_b,
+        seed=seed,
+    )
+
+
+def _both_started(side: SideSettings, other: SideSettings) -> SideSettings:
+    """If a server is started for the other side, one is started for this one, too.
+
+    A server that runs already has settings that nobody knows.
+    """
+    if other.managed and not side.managed and not side.hosts:
+        return replace(side, binary=_DEFAULT_BINARY)
+    return side
+
+
+def _targets(side: SideSettings, letter: str) -> list[str]:
+    """The server to start as a setting of the scenario's targets."""
+    if not side.managed:
+        return []
+    binary = side.binary or _DEFAULT_BINARY
+    target = {
+        "name": _named(letter, binary, side.env),
+        "command": [binary, "serve"],
+        "env": side.env,
+    }
+    return [f"targets={json.dumps([target])}"]
+
+
+def _named(letter: str, binary: str, env: dict[str, str]) -> str:
+    variables = " ".join(f"{k}={v}" for k, v in env.items())
+    return f"{letter}: {' '.join(p for p in (variables, binary) if p)} serve"
