@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.api import FinishedRun, make_plan, run, run_plan
     from bench.load.session import Settings
 
-try:
-    __version__ = version("ollama-bench")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+__version__ = "0.1.0"
 
 __all__ = ["FinishedRun", "Settings", "__version__", "make_plan", "run", "run_plan"]
 

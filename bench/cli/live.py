@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli.planned import plan_text
 from bench.ollama.exchange import Outcome
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import BlockInfo, RunInfo, RunWarning
@@ -157,6 +158,11 @@ class PlainView(Progress):
         super().__init__()
         self._console = console
 
+    def run_started(self, info: RunInfo) -> None:
+        """Say what will be run."""
+        super().run_started(info)
+        self._say(plan_text(info.plan))
+
     def block_started(self, block: Block, case: Case) -> None:
         """Say so."""
         super().block_started(block, case)
@@ -193,6 +199,11 @@ class LiveView(Progress):
             get_renderable=self._draw,
             transient=True,
         )
+
+    def run_started(self, info: RunInfo) -> None:
+        """Say what will be run, above the table."""
+        super().run_started(info)
+        self._live.console.print(plan_text(info.plan), highlight=False, markup=False)
 
     @contextmanager
     def shown(self) -> Iterator[None]:

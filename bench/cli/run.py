@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from bench.scenario.plan import Plan
 
 
-_CASES_SHOWN = 20
-
-
 @click.command("run")
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
 @click.option("-m", "--model", "models", multiple=True, help="Model to measure; repeatable.")
@@ -98,6 +95,8 @@ def command(
         for name in scenarios
     ]
     if dry_run:
+        from bench.cli.planned import plan_text
+
         for plan in plans:
             click.echo(plan_text(plan))
         return
@@ -136,37 +135,11 @@ def run_and_tell(
     """
     from bench.api import run_plan
 
-    console.print(plan_text(plan), highlight=False, markup=False)
     observer, view, chosen = _view(console, settings, pull)
     with view:
         run = run_plan(plan, settings=chosen, observer=observer, report=report)
     _tell(run, console, as_json, console.quiet)
     return run
-
-
-def plan_text(plan: Plan) -> str:
-    """What will be run: cases, blocks, requests, and an honest estimate of the time."""
-    from bench.scenario.estimate import duration_text, estimate
-
-    cost = estimate(plan)
-    low, high = round(cost.requests.low), round(cost.requests.high)
-    requests = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    names = [c.id for c in plan.cases]
-    shown = [f"  {name}" for name in names[:_CASES_SHOWN]]
-    if len(names) > _CASES_SHOWN:
-        shown.append(f"  ... and {len(names) - _CASES_SHOWN} more")
-    lines = [
-        f"{plan.name}: {plan.description}" if plan.description else plan.name,
-        f"{_many(cost.cases, 'case')}, {_many(cost.blocks, 'block')}, {requests} requests "
-        f"(and {cost.unmeasured:,} or more to warm up) on {', '.join(t.url for t in plan.targets)}",
-        *shown,
-        f"Time: {duration_text(cost.seconds)}, depending on the speed of the server.",
-    ]
-    return "\n".join(lines)
-
-
-def _many(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def _worker_count(text: str) -> int:

@@ -1,0 +1,31 @@
+"""What will be run, in words."""
+
+from __future__ import annotations
+
+from bench.scenario.estimate import duration_text, estimate
+from bench.scenario.plan import Plan
+
+_CASES_SHOWN = 20
+
+
+def plan_text(plan: Plan) -> str:
+    """What will be run: cases, blocks, requests, and an honest estimate of the time."""
+    cost = estimate(plan)
+    low, high = round(cost.requests.low), round(cost.requests.high)
+    requests = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    names = [c.id for c in plan.cases]
+    shown = [f"  {name}" for name in names[:_CASES_SHOWN]]
+    if len(names) > _CASES_SHOWN:
+        shown.append(f"  ... and {len(names) - _CASES_SHOWN} more")
+    lines = [
+        f"{plan.name}: {plan.description}" if plan.description else plan.name,
+        f"{_many(cost.cases, 'case')}, {_many(cost.blocks, 'block')}, {requests} requests "
+        f"(and {cost.unmeasured:,} or more to warm up) on {', '.join(t.url for t in plan.targets)}",
+        *shown,
+        f"Time: {duration_text(cost.seconds)}, depending on the speed of the server.",
+    ]
+    return "\n".join(lines)
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
