@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, ExitCode
+from bench.errors import BenchError, ExitCode, ResultsError
 from bench.load.observer import Observer, Silent
 from bench.load.session import Ended, Settings, measure
 from bench.load.stop import Stop
@@ -149,15 +149,30 @@ def run_plan(
     Raises:
         BenchError: it could not be run; see `bench.errors`.
     """
-    ended = asyncio.run(
-        _measure_until_interrupted(plan, settings or Settings(), observer or Silent())
-    )
+    settings, observer = settings or Settings(), observer or Silent()
+    ended = asyncio.run(_measure_until_interrupted(plan, settings, observer))
     if ended.error is None:
-        return conclude(ended.directory, report)
+        finished = conclude(ended.directory, report)
+        _index(finished, settings.history, observer)
+        return finished
     with suppress(BenchError):
         conclude(ended.directory, report)
     ended.error.advice += f"\n  What was measured so far is kept in {ended.directory.path}"
     raise ended.error
+
+
+def _index(run: FinishedRun, history: Path | None, observer: Observer) -> None:
+    """Index a run; what was measured matters more than a history that cannot be written."""
+    if history is None:
+        return
+    from bench.analysis.history_entry import history_entry
+    from bench.results.history import History
+    from bench.results.run import RunWarning
+
+    try:
+        History(history).add(history_entry(run.path, run.info, run.summary))
+    except ResultsError as error:
+        observer.warned(RunWarning("history_not_written", error.message, error.advice))
 
 
 async def _measure_until_interrupted(plan: Plan, settings: Settings, observer: Observer) -> Ended:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from bench.api import FinishedRun
     from bench.load.observer import Observer
     from bench.load.session import Settings
-    from bench.scenario.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,6 @@ def ab(
     judging: Judging | None = None,
     settings: Settings | None = None,
     observer: Observer | None = None,
-    history: History | None = None,
     models: Sequence[str] = (),
     hosts: Sequence[str] = (),
     overrides: Sequence[str] = (),
@@ -121,7 +119,6 @@ def ab(
         judging: how to judge.
         settings: where results go, and how to send.
         observer: is told how the run goes.
-        history: is told of the run.
         models: of both sides, where a side names none.
         hosts: likewise.
         overrides: keys of the scenario, on both sides.
@@ -133,13 +130,14 @@ def ab(
     Raises:
         BenchError: it could not be run or compared; see `bench.errors`.
     """
+    from bench.api import run_plan
     from bench.results.run import RunStatus
     from bench.sides import ab_plan
 
     plan = ab_plan(
         scenario, a, b, pairs, models=models, hosts=hosts, overrides=overrides, seed=seed
     )
-    run = _run(plan, settings, observer, history)
+    run = run_plan(plan, settings=settings, observer=observer, report=False)
     if run.info.status is not RunStatus.COMPLETE:
         return run, None
     judging = judging or Judging()
@@ -235,17 +233,6 @@ def _written_summary(path: Path, info: RunInfo) -> Summary | None:
         return None
     wrote = (summary.run_id, summary.status, summary.tool_version)
     return summary if wrote == (info.id, info.status.value, bench.__version__) else None
-
-
-def _run(
-    plan: Plan, settings: Settings | None, observer: Observer | None, history: History | None
-) -> FinishedRun:
-    from bench.api import run_plan
-
-    run = run_plan(plan, settings=settings, observer=observer, report=False)
-    if history is not None:
-        index_run(run.path, history)
-    return run
 
 
 def _sessions(history: History | None, baseline: RunInfo, candidate: RunInfo) -> Sessions:

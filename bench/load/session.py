@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bench
@@ -24,6 +24,7 @@ from bench.ollama.managed import kept_log, managed_server
 from bench.ollama.transports import choose_transport
 from bench.results.directory import RunDirectory
 from bench.results.environment import collect_environment
+from bench.results.history import default_history
 from bench.results.run import ModelInfo, RunInfo, RunWarning, TransportInfo
 from bench.scenario.plan import Plan, Target
 
@@ -42,6 +43,7 @@ class Settings:
         pull: pull missing models, telling the progress; None = never.
         one_at_a_time: before a block, unload the model of the block before if it is another one:
             for sides that do not fit into memory together.
+        history: database in which the finished run is indexed; None = nowhere.
     """
 
     output: Path = Path("runs")
@@ -52,6 +54,7 @@ class Settings:
     ca_file: str = ""
     pull: PullObserver | None = None
     one_at_a_time: bool = False
+    history: Path | None = field(default_factory=default_history)
 
     def address(self, url: str) -> Address:
         """The address of a target, with its credentials."""

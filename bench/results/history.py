@@ -256,7 +256,7 @@ class History:
 
     def _none(self, name: str) -> IndexedRun:
         runs = self.runs()
-        known = [r.id for r in runs] + [t for r in runs for t in r.tags]
+        known = sorted({r.id for r in runs} | {t for r in runs for t in r.tags})
         near = difflib.get_close_matches(name, known, 3, cutoff=0.4)
         advice = f"Did you mean: {', '.join(near)}?" if near else "See `ollama-bench history list`."
         raise ResultsError(f"the history has no run called {name!r} ({self.path})", advice)
