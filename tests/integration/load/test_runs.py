@@ -1,0 +1,183 @@
+"""Whole runs of the command against the embedded server, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import bench
+from bench.ollama.exchange import Outcome
+from bench.results.directory import read_run
+from bench.results.record import Phase
+
+SLACK_NS = 50_000_000
+"""A busy machine may hold the server up between its log line and the socket."""
+
+LONG = ("--set", "load.closed.requests=100000", "--set", "load.closed.users=2")
+
+
+def measured(run):
+    return [r for r in run.records if r.phase is Phase.MEASURE]
+
+
+def test_a_run_leaves_a_whole_directory_and_prints_its_path_last(command, simulated, tmp_path):
+    done = command("run", "smoke", "-m", "sim-small", host=simulated.url)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / done.stdout.splitlines()[-1]
+    assert {p.name for p in folder.iterdir()} == {
+        "run.json",
+        "requests.jsonl",
+        "summary.json",
+        "report.html",
+    }
+    run = read_run(folder)
+    assert not run.incomplete
+    assert run.info.simulated
+    assert run.info.environment["cpu"]
+    assert run.info.transport.name
+    [block] = run.info.blocks
+    assert block.after.loaded and block.after.served_context
+    assert len(measured(run)) == 5
+    assert {r.outcome for r in run.records} == {Outcome.OK}
+
+
+def test_json_puts_the_summary_and_nothing_else_on_stdout(command, simulated):
+    done = command("run", "smoke", "-m", "sim-small", "--json", host=simulated.url)
+    summary = json.loads(done.stdout)
+    assert summary["simulated"] is True
+    assert summary["cases"][0]["requests"]["ok"] == 5
+    assert "smoke" in done.stderr
+
+
+def test_quiet_says_the_path_only(command, simulated):
+    done = command("run", "smoke", "-m", "sim-small", "-q", "--no-report", host=simulated.url)
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_dry_run_asks_nobody_and_writes_nothing(command, tmp_path):
+    done = command("run", "smoke", "-m", "sim-small", "--dry-run")
+    assert done.returncode == 0
+    assert "5 requests" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_threshold_is_exit_code_1(command, simulated, tmp_path):
+    file = tmp_path / "strict.yaml"
+    file.write_text(
+        "schema: 1\nprompts: [Hello]\noptions: {num_predict: 20}\nblocks: 1\n"
+        "load: {closed: {users: [1], requests: 20}}\nthresholds: ['ttft_s.p50 <= 0.0000001']\n"
+    )
+    done = command("run", "strict.yaml", "-m", "sim-small", "-q", host=simulated.url)
+    assert done.returncode == 1, done.stderr
+
+
+def test_several_scenarios_make_several_runs(command, simulated):
+    arguments = ("run", "smoke", "smoke", "-m", "sim-small", "-q", "--no-report")
+    done = command(*arguments, host=simulated.url)
+    assert len(set(done.stdout.splitlines())) == 2
+
+
+def test_the_python_api_does_the_same(simulated, tmp_path):
+    run = bench.run(
+        "smoke",
+        models=["sim-small"],
+        hosts=[simulated.url],
+        settings=bench.Settings(output=tmp_path),
+        report=False,
+    )
+    assert run.exit_code == 0
+    assert run.summary.cases[0].requests.ok == 5
+    assert run.path.parent == tmp_path
+
+
+def test_the_clients_times_agree_with_the_servers_own_log(simulated, tmp_path):
+    """TTFT and end as this client saw them against the moments the server wrote them."""
+    before = len(simulated.truth)
+    run = bench.run(
+        "smoke",
+        models=["sim-small"],
+        hosts=[simulated.url],
+        overrides=["load.closed.requests=20", "options.num_predict=12"],
+        settings=bench.Settings(output=tmp_path),
+        report=False,
+    )
+    records = read_run(run.path).records
+    origin = run.info.clock.monotonic_origin_ns
+    answers = [t for t in simulated.truth[before:] if len(t.line_sent_ns) > 3]
+    assert len(answers) == len(records)
+    for record, truth in zip(
+        sorted(records, key=lambda r: r.sent_ns),
+        sorted(answers, key=lambda t: t.received_ns),
+        strict=True,
+    ):
+        assert record.sent_ns + origin <= truth.received_ns
+        assert record.chunks == len(truth.line_sent_ns)
+        assert 0 <= record.first_answer_ns + origin - truth.line_sent_ns[0] < SLACK_NS
+        assert 0 <= record.end_ns + origin - truth.line_sent_ns[-1] < SLACK_NS
+        assert record.server.eval_count == truth.metrics["eval_count"]
+
+
+@pytest.fixture
+def started(simulated, tmp_path):
+    """A long run in a process of its own that is already measuring."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", "smoke", "-m", "sim-small", *LONG],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OLLAMA_HOST": simulated.url},
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        lines = [f.read_text().count('"measure"') for f in tmp_path.glob("runs/*/requests.jsonl")]
+        if lines and lines[0] >= 5:
+            break
+        time.sleep(0.05)
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def test_ctrl_c_ends_the_run_with_its_report_and_code_130(started, tmp_path):
+    started.send_signal(signal.SIGINT)
+    stdout, stderr = started.communicate(timeout=60)
+    assert started.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    folder = tmp_path / stdout.splitlines()[-1]
+    assert (folder / "report.html").stat().st_size > 1000
+    run = read_run(folder)
+    assert run.info.status == "interrupted"
+    assert {r.outcome for r in run.records} == {Outcome.OK}
+
+
+def test_a_kill_leaves_a_directory_that_can_still_be_told(started, tmp_path, command):
+    started.kill()
+    started.wait()
+    [folder] = tmp_path.glob("runs/*")
+    run = read_run(folder)
+    assert run.incomplete and run.info.status == "running"
+    assert len(measured(run)) >= 5
+    done = command("report", str(folder), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert any(w["code"] == "incomplete" for w in json.loads(done.stdout)["warnings"])
+
+
+def test_models_and_doctor(command, simulated):
+    listed = command("models", "--host", simulated.url)
+    assert "sim-small:latest" in listed.stdout and "Q4_K_M" in listed.stdout
+    rows = json.loads(command("models", "--host", simulated.url, "--json").stdout)
+    assert {r["model"] for r in rows} == set(simulated.models)
+    fine = command("doctor", "--host", simulated.url)
+    assert fine.returncode == 0 and "simulated" in fine.stdout
+    dead = command("doctor", "--host", "127.0.0.1:1")
+    assert dead.returncode == 6 and "ollama serve" in dead.stdout
+    assert "Traceback" not in dead.stderr
