@@ -44,6 +44,7 @@ class Surroundings:
         before_measuring: awaited between the first warm-up and the first measurement, so that
             work which would disturb a measurement has ended.
         watched: watch this process; no use in virtual time.
+        own_models: the models of the plan: they may stay in memory beside each other.
     """
 
     clock: Clock
@@ -53,6 +54,7 @@ class Surroundings:
     stop: Stop
     before_measuring: Callable[[], Awaitable[None]] | None = None
     watched: bool = True
+    own_models: frozenset[str] = frozenset()
 
 
 class Sending(Protocol):
@@ -73,11 +75,13 @@ class Sent:
         measured: None if it never came to measuring.
         records: of the measured phase.
         note: why it did not, or "".
+        warnings: what else came up.
     """
 
     measured: Measured | None
     records: Sequence[RequestRecord] = ()
     note: str = ""
+    warnings: Sequence[RunWarning] = ()
 
 
 async def run_block(
@@ -134,7 +138,8 @@ def _close(
         health=measured.health,
         complete=measured.complete,
     )
-    warnings = block_findings(case, info, sent.records)
+    found = block_findings(case, info, sent.records, around.own_models)
+    warnings = [*sent.warnings, *found]
     if sent.note and not around.stop.requested:
         message = f"block {block.index} of {case.id} was not measured: {sent.note}"
         warnings.insert(0, RunWarning("not_measured", message, "", case.id, invalidates=True))
@@ -175,7 +180,9 @@ def send_here(workload_of: WorkloadOf) -> Sending:
     """The sending part in this process."""
 
     async def send(case: Case, block: Block, target: OpenTarget, around: Surroundings) -> Sent:
+        await target.transport.open(connections_wanted(case))
         load = await workload_of(case, block, target)
+        warnings = uncalibrated(case, load.uncalibrated)
         sender = Sender(
             case,
             block,
@@ -187,16 +194,15 @@ def send_here(workload_of: WorkloadOf) -> Sending:
             around.stop,
             watched=around.watched,
         )
-        await target.transport.open(connections_wanted(case))
         if not await warm_up(sender, load.make, case.warmup):
-            return Sent(None)
-        if why := hopeless(sender):
-            return Sent(None, note=why)
+            return Sent(None, warnings=warnings)
+        if why := hopeless(sender.warmed_up):
+            return Sent(None, note=why, warnings=warnings)
         if around.before_measuring is not None:
             await around.before_measuring()
         with quiet(target.transport.name != "httpx" and around.watched):
             measured = await _measure(sender, load, target)
-        return Sent(measured, sender.measured)
+        return Sent(measured, sender.measured, warnings=warnings)
 
     return send
 
@@ -212,14 +218,26 @@ async def _measure(sender: Sender, load: Workload, target: OpenTarget) -> Measur
     return await measure_closed(sender, load.make, start_ns, ramp_s, load.think)
 
 
-def hopeless(sender: Sender) -> str:
+def hopeless(warmed_up: Sequence[RequestRecord]) -> str:
     """Why measuring makes no sense after this warm-up, or "" if it does."""
-    ended = sender.warmed_up
-    if not ended or any(r.outcome is Outcome.OK for r in ended):
+    if not warmed_up or any(r.outcome is Outcome.OK for r in warmed_up):
         return ""
-    return (
-        f"not measured: every warm-up request failed, first: {ended[0].error or ended[0].outcome}"
-    )
+    first = warmed_up[0]
+    return f"every warm-up request failed, first: {first.error or first.outcome}"
+
+
+def uncalibrated(case: Case, why: str) -> list[RunWarning]:
+    """A warning if the prompts could not be made to length."""
+    if not why:
+        return []
+    return [
+        RunWarning(
+            "not_calibrated",
+            f"prompts for {case.model} are only roughly as long as asked for: {why}",
+            "See prompt_tokens for their real lengths.",
+            case.id,
+        )
+    ]
 
 
 def connections_wanted(case: Case) -> int:

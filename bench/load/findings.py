@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bench.clock import NS
 from bench.ollama.exchange import Outcome
+from bench.ollama.names import same_model
 from bench.results.record import RequestRecord
 from bench.results.run import BlockInfo, ClientHealth, Residency, RunWarning
 from bench.scenario.plan import Case
@@ -26,7 +27,10 @@ _USER_STAMPS_SHARE = 0.01
 
 
 def block_findings(
-    case: Case, info: BlockInfo, records: Sequence[RequestRecord]
+    case: Case,
+    info: BlockInfo,
+    records: Sequence[RequestRecord],
+    own_models: frozenset[str] = frozenset(),
 ) -> list[RunWarning]:
     """All that a reader must know of one block.
 
@@ -34,14 +38,15 @@ def block_findings(
         case: of the block.
         info: the block, without its notes.
         records: of its measured phase.
+        own_models: those of the plan; each may stay in memory while another is measured.
     """
-    found = [*_placement(case, info), *_changes(case, info), *_errors(case, records)]
+    found = [*_placement(case, info, own_models), *_changes(case, info), *_errors(case, records)]
     if not case.cold:
         found += _reloads(case, records)
     return [*found, *_arrivals(case, info), *_client(case, info.health, len(records))]
 
 
-def _placement(case: Case, info: BlockInfo) -> list[RunWarning]:
+def _placement(case: Case, info: BlockInfo, own_models: frozenset[str]) -> list[RunWarning]:
     """Where and how the server put the model."""
     after = info.after
     if after is None or not after.loaded:
@@ -68,11 +73,12 @@ def _placement(case: Case, info: BlockInfo) -> list[RunWarning]:
                 case.id,
             )
         )
-    if after.others:
+    others = [n for n in after.others if not any(same_model(n, own) for own in own_models)]
+    if others:
         found.append(
             RunWarning(
                 "other_models",
-                f"also in memory while {case.model} was measured: {', '.join(after.others)}",
+                f"also in memory while {case.model} was measured: {', '.join(others)}",
                 "They take memory, and their users take time. Unload them: ollama stop NAME",
                 case.id,
             )

@@ -121,6 +121,7 @@ class Runner:
                     stop=self._stop,
                     before_measuring=self._take_environment,
                     watched=self._watched,
+                    own_models=frozenset(c.model for c in self._plan.cases),
                 )
                 await self._run_blocks(around)
         except BenchError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.load.calibrate import calibrate, calibration_key
 from bench.load.closed import ThinkTime
@@ -25,11 +25,13 @@ class Workload:
         make: makes the requests.
         think: pause of a user after an answer; None = none.
         arrivals_ns: open loop: when requests arrive, from the start of measuring; else empty.
+        uncalibrated: why prompts could not be made to length, "" if they could.
     """
 
     make: Maker
     think: ThinkTime | None = None
     arrivals_ns: Sequence[int] = ()
+    uncalibrated: str = ""
 
 
 def workload(
@@ -57,29 +59,26 @@ def workload(
 
 
 class Workloads:
-    """The workloads of a plan, calibrated when a model is first loaded.
-
-    Attributes:
-        uncalibrated: why a model's prompts could not be made to length, by case id.
-    """
+    """The workloads of a plan, calibrated when a model is first loaded."""
 
     def __init__(self, plan: Plan, keep_text: bool = False) -> None:
         self._plan = plan
         self._keep_text = keep_text
-        self._rates: dict[tuple[str, ...], TokenRates | None] = {}
-        self.uncalibrated: dict[str, str] = {}
+        self._found: dict[tuple[str, ...], tuple[TokenRates | None, str]] = {}
 
     async def __call__(self, case: Case, block: Block, target: OpenTarget) -> Workload:
         """The workload of a block, whose model is loaded."""
-        rates = await self._calibrated(case, block, target)
-        return workload(case, block, self._plan, rates, self._keep_text)
+        rates, why = await self.calibrated(case, block, target)
+        made = workload(case, block, self._plan, rates, self._keep_text)
+        return replace(made, uncalibrated=why)
 
-    async def _calibrated(self, case: Case, block: Block, target: OpenTarget) -> TokenRates | None:
+    async def calibrated(
+        self, case: Case, block: Block, target: OpenTarget
+    ) -> tuple[TokenRates | None, str]:
+        """What calibration found, if the case needs it; or None, and why it found nothing."""
         if case.prompts.synthetic is None:
-            return None
+            return None, ""
         key = calibration_key(case)
-        if key not in self._rates:
-            self._rates[key], why = await calibrate(case, block, self._plan, target.transport)
-            if why:
-                self.uncalibrated[case.id] = why
-        return self._rates[key]
+        if key not in self._found:
+            self._found[key] = await calibrate(case, block, self._plan, target.transport)
+        return self._found[key]

@@ -17,6 +17,8 @@ WARNING_CODES: dict[str, str] = {
     # Of the server, seen around a block.
     "load_failed": "the model could not be loaded",
     "not_measured": "a block was not measured",
+    "not_calibrated": "prompts are only roughly as long as asked for",
+    "worker_died": "a worker process ended before its part was sent",
     "gpu_spill": "a part of the model is computed by the CPU",
     "served_context": "the server serves another context than was asked for",
     "other_models": "other models were in memory",
