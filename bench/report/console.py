@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.analysis.summary import Summary
-from bench.report.page import Answer, Notice, Page, plain
+from bench.report.page import Answer, Notice, Page
 from bench.report.run_page import run_page
 from bench.report.tables import Cell, Column, Table
 from bench.results.directory import Run
@@ -37,7 +37,7 @@ def print_summary(summary: Summary, console: Console) -> None:
 def print_page(page: Page, console: Console) -> None:
     """Print the short form of a page."""
     console.print(_head(page))
-    for answer in page.answers:
+    for answer in (*page.findings, *page.answers):
         console.print(_answer(answer))
     for notice in page.warnings:
         console.print(_notice(notice))
@@ -62,19 +62,18 @@ def _head(page: Page) -> Text:
 
 
 def _answer(answer: Answer) -> RenderableType:
-    first, *more = answer.sentences
-    lines: list[RenderableType] = [Text(plain(first), style=_TONES[answer.tone])]
-    lines += [Padding(Text(plain(s), style="dim"), (0, 0, 0, 2)) for s in more]
+    first, *more = answer.texts
+    lines: list[RenderableType] = [Text(first, style=_TONES[answer.tone])]
+    lines += [Padding(Text(s, style="dim"), (0, 0, 0, 2)) for s in more]
     return Group(*lines)
 
 
 def _notice(notice: Notice) -> RenderableType:
     word = "invalid" if notice.invalidates else "warning"
     text = Text(f"{word}: ", style="bold red" if notice.invalidates else "bold yellow")
-    where = f"{notice.where}: " if notice.where else ""
-    text.append(f"{where}{notice.message}", style="default")
+    text.append(". ".join(notice.texts), style="default")
     if notice.advice:
-        text.append(f" {notice.advice}", style="dim")
+        text.append(f". {notice.advice}", style="dim")
     return text
 
 

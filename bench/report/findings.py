@@ -11,10 +11,12 @@ from typing import Final
 from bench.analysis.summary import Estimate
 from bench.report.model import CaseView, Report
 from bench.report.page import Answer, Sentence
-from bench.report.units import plural, show
+from bench.report.units import count, plural, show
 
 # Adding users beyond the slots must gain less than this in throughput to be called saturated.
 _FLAT: Final = 1.10
+# Prompts whose mean lengths differ by this factor make a sweep over context depth.
+_DEPTHS_DIFFER: Final = 1.5
 # Queueing below this is bookkeeping of the server, not waiting for a slot.
 _QUEUE_FLOOR_S: Final = 0.05
 
@@ -22,12 +24,15 @@ _QUEUE_FLOOR_S: Final = 0.05
 def findings(report: Report) -> tuple[Answer, ...]:
     """Everything that only several cases together can say."""
     found = [
-        Answer(_subject(group), (said,), group[0].model)
+        Answer("", (said,), group[0].model)
         for group in sweeps(report, "users")
         if (said := saturation(group))
     ]
+    found += [Answer("", (said,)) for group in same_load(report) if (said := fastest(group))]
     found += [
-        Answer(_subject(group), (said,)) for group in same_load(report) if (said := fastest(group))
+        Answer("", (said,), group[0].model)
+        for group in depth_groups(report)
+        if (said := depth(group))
     ]
     return tuple(found)
 
@@ -54,6 +59,45 @@ def same_load(report: Report) -> Iterator[list[CaseView]]:
         at_lowest = [c for c in group if _load_level(c) == lowest]
         if len({c.model for c in at_lowest}) > 1:
             yield at_lowest
+
+
+def depth_groups(report: Report) -> Iterator[list[CaseView]]:
+    """Cases of one model at one load whose prompts differ clearly in length, shortest first."""
+    groups: dict[tuple[object, ...], list[CaseView]] = {}
+    for case in report.cases:
+        if prompt_length(case):
+            key = (case.run, case.model, case.summary.target, case.users, case.rate_per_s)
+            groups.setdefault(key, []).append(case)
+    for group in groups.values():
+        group.sort(key=lambda c: prompt_length(c) or 0.0)
+        shortest, longest = prompt_length(group[0]), prompt_length(group[-1])
+        if shortest and longest and longest / shortest >= _DEPTHS_DIFFER:
+            yield group
+
+
+def prompt_length(case: CaseView) -> float | None:
+    """Mean tokens of a case's prompts; None if the server did not say."""
+    mean = case.estimate("prompt_tokens", "mean")
+    return mean.value if mean else None
+
+
+def depth(group: Sequence[CaseView]) -> Sentence | None:
+    """How decode speed falls with the context, where the intervals separate.
+
+    Args:
+        group: cases whose prompts differ in length, shortest first.
+    """
+    first, last = group[0], group[-1]
+    before, after = (c.estimate("decode_tok_per_s") for c in (first, last))
+    if not _clearly_above(before, after):
+        return None
+    return (
+        f"{first.model} slows from ",
+        show(before, "tok/s"),
+        f" with {count(round(prompt_length(first) or 0))} prompt tokens to ",
+        show(after, "tok/s"),
+        f" with {count(round(prompt_length(last) or 0))}.",
+    )
 
 
 def saturation(group: Sequence[CaseView]) -> Sentence | None:
@@ -176,10 +220,6 @@ def _key_without(case: CaseView, *left_out: str) -> tuple[object, ...]:
         **case.summary.axes,
     }
     return (case.run, *sorted((k, str(v)) for k, v in axes.items() if k not in left_out))
-
-
-def _subject(group: Sequence[CaseView]) -> str:
-    return ", ".join(dict.fromkeys(c.model for c in group))
 
 
 def _ordinal(n: int) -> str:

@@ -11,7 +11,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.report import glossary
-from bench.report.page import Chart, Definitions, Listing, Page, Prose
+from bench.report.page import Answer, Chart, Definitions, Listing, Page, Prose
 from bench.report.tables import Table
 from bench.report.units import Shown
 from bench.resources import resource_dir
@@ -35,7 +35,7 @@ def html(page: Page, template_dir: Path | None = None) -> str:
     style = _asset(STYLE, [*folders, shipped / "assets"])
     script = _asset(SCRIPT, [*folders, shipped / "assets"])
     charts = [i for section in page.sections for i in section.items if isinstance(i, Chart)]
-    drawings = {c.id: (Markup(), Markup()) for c in charts}
+    drawings = {c.id: _drawn(c) for c in charts}
     return environment.get_template(TEMPLATE).render(
         page=page,
         style=Markup(style),
@@ -44,6 +44,7 @@ def html(page: Page, template_dir: Path | None = None) -> str:
         script_hash=csp_hash(script),
         data=embedded_json(page.data),
         drawings=drawings,
+        answers_by_model=_by_model(page),
     )
 
 
@@ -52,12 +53,28 @@ def csp_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+def exact(value: float) -> str:
+    """A number in full: ten digits, more than any clock here can tell."""
+    return f"{value:.10g}"
+
+
 def embedded_json(data: bytes) -> Markup:
     """JSON for a script element: nothing in it can end the element or begin a comment."""
     text = data.decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def _by_model(page: Page) -> list[tuple[str, list[Answer]]]:
+    return [(m, [a for a in page.answers if a.model == m]) for m in page.models]
+
+
+def _drawn(chart: Chart) -> tuple[Markup, Markup]:
+    from bench.report.charts.drawing import inline_svg
+
+    wide, narrow = inline_svg(chart)
+    return Markup(wide), Markup(narrow)
 
 
 def _environment(folders: Sequence[Path]) -> Environment:
@@ -75,6 +92,7 @@ def _environment(folders: Sequence[Path]) -> Environment:
     environment.tests["listing"] = lambda x: isinstance(x, Listing)
     environment.tests["shown"] = lambda x: isinstance(x, Shown)
     environment.globals["term"] = glossary.term
+    environment.globals["exact"] = exact
     return environment
 
 

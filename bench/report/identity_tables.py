@@ -70,7 +70,11 @@ def options_table(report: Report) -> Table:
     ]
     columns += [text_column(n, [_option(c.summary.options.get(n)) for c in cases]) for n in names]
     return from_columns(
-        "options", "Load and options of every case", columns, models=[c.model for c in cases]
+        "options",
+        "Load and options of every case",
+        columns,
+        models=[c.model for c in cases],
+        folded=True,
     )
 
 
@@ -189,6 +193,7 @@ def residency_table(report: Report) -> Table | None:
         "Server memory and client health, block by block",
         columns,
         note="Read outside the timed path.",
+        folded=True,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from bench.report.page import Answer, Notice, Page, plain
+from bench.report.page import Answer, Notice, Page
 from bench.report.tables import Column, Table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
@@ -61,19 +61,18 @@ def _head(page: Page) -> str:
 
 
 def _answers(page: Page) -> str:
-    return "\n".join(_answer(a) for a in page.answers)
+    return "\n".join(_answer(a) for a in (*page.findings, *page.answers))
 
 
 def _answer(answer: Answer) -> str:
-    first, *more = (escape(plain(s)) for s in answer.sentences)
+    first, *more = (escape(s) for s in answer.texts)
     return " ".join((f"- **{first}**", *more))
 
 
 def _notices(notices: tuple[Notice, ...]) -> str:
     lines = []
     for n in notices:
-        where = f"{n.where}: " if n.where else ""
         word = "invalid" if n.invalidates else "warning"
-        said = f"{where}{n.message} {n.advice}".strip()
+        said = ". ".join((*n.texts, n.advice)).rstrip(". ") + "."
         lines.append(f"> **{word}** ({escape(n.code)}): {escape(said)}")
     return "\n>\n".join(lines)

@@ -31,26 +31,51 @@ class Answer:
     """What the report has to say of one case, or of several together.
 
     Attributes:
-        subject: what it is about, as the sentences begin.
+        subject: how the first sentence begins, "llama3.2:3b with 4 users"; "" if it has its own.
         sentences: the first is the answer, the others qualify it.
-        model: for hiding and showing; "" if it concerns several.
+        model: of the case; "" if it concerns several.
+        label: what tells the case from the others of its model, "4 users".
     """
 
     subject: str
     sentences: tuple[Sentence, ...]
     model: str = ""
+    label: str = ""
     tone: Tone = "neutral"
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All sentences as text, the first with its subject."""
+        first, *more = (plain(s) for s in self.sentences)
+        return (f"{self.subject} {first}".strip(), *more)
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A warning with what to do about it."""
+    """Warnings of one kind, with what to do about them.
+
+    Attributes:
+        message: what is the matter.
+        where: labels of the cases or runs it concerns; empty = the whole report.
+        more: further messages of the same kind, with the places of each.
+    """
 
     code: str
     message: str
     advice: str = ""
-    where: str = ""
+    where: tuple[str, ...] = ()
     invalidates: bool = False
+    more: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def messages(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """All messages with their places."""
+        return ((self.message, self.where), *self.more)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The messages with their places, as text."""
+        return tuple(f"{m} ({', '.join(where)})" if where else m for m, where in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +178,8 @@ class Page:
     """A whole report.
 
     Attributes:
+        findings: what several cases say together.
+        answers: what each case says.
         facts: (name, value) pairs under the title: when, where, how many requests.
         brief: the tables of the short forms (console, markdown).
         provenance: what the markdown form shows besides, as evidence of where numbers come from.
@@ -165,6 +192,7 @@ class Page:
     subtitle: str
     badges: tuple[Badge, ...]
     facts: tuple[tuple[str, str], ...]
+    findings: tuple[Answer, ...]
     answers: tuple[Answer, ...]
     warnings: tuple[Notice, ...]
     sections: tuple[Section, ...]

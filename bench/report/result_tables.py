@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from bench.analysis.metrics import METRICS
 from bench.analysis.summary import Estimate, Metric
 from bench.report.glossary import TERMS, term
 from bench.report.model import CaseView, Report
@@ -20,20 +21,33 @@ from bench.report.tables import (
     text_column,
 )
 
-STATISTICS: Final = ("value", "mean", "p50", "p90", "p95", "p99", "min", "max")
+STATISTICS: Final = ("value", "mean", "p5", "p50", "p90", "p95", "p99", "min", "max")
 """Statistics in the order in which tables show them."""
 
 _RATES: Final = (
     ("decode_tok_per_s", "Decode speed", True),
     ("output_tok_per_s", "Throughput", True),
-    ("request_per_s", "Requests", False),
 )
 _LATENCIES: Final = (
     ("ttft_s", "First text", ("p50", "p95")),
     ("answer_ttft_s", "First answer text", ("p50",)),
     ("tpot_s", "Per token", ("p50",)),
-    ("e2e_s", "Whole answer", ("p50", "p95")),
+    ("e2e_s", "Whole answer", ("p50",)),
     ("queue_s", "Queue", ("p50",)),
+)
+
+_BLOCK_VALUES: Final = (
+    "decode_tok_per_s",
+    "output_tok_per_s",
+    "request_per_s",
+    "ttft_s.p50",
+    "ttft_s.p95",
+    "tpot_s.p50",
+    "e2e_s.p50",
+    "queue_s.p50",
+    "prompt_eval_s.p50",
+    "output_tokens.mean",
+    "error_rate",
 )
 
 
@@ -41,6 +55,8 @@ def comparison_table(report: Report) -> Table:
     """One row a case: speed, latency, failures."""
     cases = report.cases
     columns = [_case_column(cases), _request_column(cases)]
+    if any(c.rate_per_s for c in cases):
+        columns.append(_metric_column(cases, "request_per_s", "value", "Requests served"))
     for metric_id, title, bars in _RATES:
         columns.append(_metric_column(cases, metric_id, "value", title, bars=bars))
     for metric_id, title, stats in _LATENCIES:
@@ -54,6 +70,7 @@ def comparison_table(report: Report) -> Table:
         "Speed and waiting, case by case",
         columns,
         models=[c.model for c in cases],
+        keys=[c.key for c in cases],
         note="95 % intervals. A percentile without enough requests behind it is not shown.",
         filterable=len(cases) > 6,
     )
@@ -83,7 +100,7 @@ def _request_column(cases: Sequence[CaseView]) -> tuple[Column, list[Cell]]:
 def _metric_column(
     cases: Sequence[CaseView], metric_id: str, stat: str, title: str, *, bars: bool = False
 ) -> tuple[Column, list[Cell]]:
-    unit = next((m.unit for c in cases if (m := c.metric(metric_id))), "")
+    unit = next((stored_unit(m) for c in cases if (m := c.metric(metric_id))), "")
     return estimate_column(
         title,
         unit,
@@ -91,11 +108,18 @@ def _metric_column(
         stat,
         bars=bars,
         help_text=term(metric_id).meaning,
+        key=f"{metric_id}.{stat}",
     )
 
 
-def metric_table(report: Report, metric_id: str) -> Table | None:
-    """Every statistic of one metric, a row a case; None if no case has it."""
+def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | None:
+    """Every statistic of one metric, a row a case; None if no case has it.
+
+    Args:
+        report: with the cases.
+        metric_id: which metric.
+        prefix: begins the table's id, which is unique in a page.
+    """
     cases = [c for c in report.cases if c.metric(metric_id)]
     if not cases:
         return None
@@ -103,30 +127,59 @@ def metric_table(report: Report, metric_id: str) -> Table | None:
     stats = [s for s in STATISTICS if any(s in m.stats for m in metrics)]
     columns = [_case_column(cases), text_column("n", [m.n for m in metrics])]
     columns += _one_scale(metrics, stats)
-    columns.append(text_column("Interval", [_methods(m) for m in metrics]))
     columns.append(text_column("Note", [m.note for m in metrics]))
+    methods = "; ".join(dict.fromkeys(x for m in metrics for x in _methods(m)))
     name = term(metric_id)
     return from_columns(
-        f"metric-{metric_id}",
+        f"{prefix}metric-{metric_id}",
         f"{name.label} ({metric_id})",
         columns,
         models=[c.model for c in cases],
-        note=name.meaning,
+        keys=[c.key for c in cases],
+        note=f"{name.meaning} Intervals: {methods}." if methods else name.meaning,
+        folded=not prefix,
+    )
+
+
+def stored_unit(metric: Metric) -> str:
+    """The unit of a metric's stored numbers; shares, which have none, are told from counts."""
+    kind = METRICS.get(metric.id)
+    return "share" if kind is not None and kind.kind == "share" else metric.unit
+
+
+def metrics_by_case(
+    table_id: str, caption: str, cases: Sequence[CaseView], wanted: Sequence[tuple[str, str]]
+) -> Table:
+    """Some statistics of some cases: the numbers of a chart.
+
+    Args:
+        table_id: unique in the page.
+        caption: of the table.
+        cases: a row each.
+        wanted: (metric id, statistic) of each column.
+    """
+    columns = [_case_column(cases), _request_column(cases)]
+    for metric_id, stat in wanted:
+        title = term(metric_id).label if stat == "value" else f"{term(metric_id).label}, {stat}"
+        columns.append(_metric_column(cases, metric_id, stat, title))
+    return from_columns(
+        table_id, caption, columns, models=[c.model for c in cases], keys=[c.key for c in cases]
     )
 
 
 def _one_scale(metrics: Sequence[Metric], stats: Sequence[str]) -> list[tuple[Column, list[Cell]]]:
     """Columns of one metric share their unit, so that they can be compared."""
     columns = []
+    unit = stored_unit(metrics[0])
     for stat in stats:
         estimates: list[Estimate | None] = [m.stats.get(stat) for m in metrics]
         title = "Value" if stat == "value" else stat
-        columns.append(estimate_column(title, metrics[0].unit, estimates, stat))
+        columns.append(estimate_column(title, unit, estimates, stat, key=f"{metrics[0].id}.{stat}"))
     return columns
 
 
-def _methods(metric: Metric) -> str:
-    return ", ".join(dict.fromkeys(e.method for e in metric.stats.values() if e.method))
+def _methods(metric: Metric) -> list[str]:
+    return list(dict.fromkeys(e.method for e in metric.stats.values() if e.method))
 
 
 def outcome_table(report: Report) -> Table:
@@ -146,7 +199,12 @@ def outcome_table(report: Report) -> Table:
     if any(r.dropped for r in counts):
         columns.append(text_column("dropped", [r.dropped for r in counts]))
     return from_columns(
-        "outcomes", "How the requests ended", columns, models=[c.model for c in cases]
+        "outcomes",
+        "How the requests ended",
+        columns,
+        models=[c.model for c in cases],
+        keys=[c.key for c in cases],
+        folded=True,
     )
 
 
@@ -180,15 +238,15 @@ def block_table(report: Report) -> Table | None:
     told.sort(key=lambda pair: (pair[0].run, pair[1].start_s))
     if not told:
         return None
-    values = list(dict.fromkeys(k for _, b in told for k in b.values))
+    present = {k for _, b in told for k in b.values}
     columns = [
         text_column("Block", [f"{b.index + 1}: {c.label}" for c, b in told]),
         number_column("Start", "s", [b.start_s for _, b in told]),
         text_column("Requests", [b.n_ok for _, b in told]),
     ]
-    for key in values:
+    for key in (k for k in _BLOCK_VALUES if k in present):
         metric_id, _, stat = key.partition(".")
-        unit = next((m.unit for c, _ in told if (m := c.metric(metric_id))), "")
+        unit = next((stored_unit(m) for c, _ in told if (m := c.metric(metric_id))), "")
         title = f"{term(metric_id).label}, {stat}" if stat else term(metric_id).label
         columns.append(number_column(title, unit, [b.values.get(key) for _, b in told]))
     return from_columns(
@@ -196,8 +254,12 @@ def block_table(report: Report) -> Table | None:
         "Every block, in order of time",
         columns,
         models=[c.model for c, _ in told],
-        note="A block is one uninterrupted stretch of one case. Point values, without intervals.",
+        note=(
+            "A block is one uninterrupted stretch of one case. Point values, without intervals; "
+            "the summary inside this page holds every statistic of every block."
+        ),
         filterable=len(told) > 12,
+        folded=True,
     )
 
 

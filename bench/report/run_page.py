@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.analysis.summary import Summary
+from bench.analysis.summary_json import to_json
 from bench.report.findings import findings
 from bench.report.identity_tables import (
     environment_table,
@@ -18,7 +19,6 @@ from bench.report.identity_tables import (
 )
 from bench.report.model import Report, build_report
 from bench.report.page import (
-    Answer,
     Badge,
     Chart,
     Definitions,
@@ -66,7 +66,8 @@ def run_page(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
         subtitle=first.plan.description if len(runs) == 1 else "",
         badges=_badges(report),
         facts=_facts(report),
-        answers=_answers(report),
+        findings=findings(report),
+        answers=tuple(answer(c) for c in report.cases),
         warnings=_notices(report),
         sections=_sections(report),
         brief=_tables(comparison_table(report), threshold_table(report)),
@@ -81,7 +82,8 @@ def run_page(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
 
 def summary_json(summaries: Sequence[Summary]) -> bytes:
     """The content of summary.json; of several runs, a list of them."""
-    return msgspec.json.encode(summaries[0] if len(summaries) == 1 else list(summaries))
+    contents = [to_json(s) for s in summaries]
+    return msgspec.json.encode(contents[0] if len(contents) == 1 else contents)
 
 
 def _title(report: Report) -> str:
@@ -140,31 +142,28 @@ def _machine(environment: dict[str, object]) -> str:
     return str(cpu.get("model") or "") if isinstance(cpu, dict) else ""
 
 
-def _answers(report: Report) -> tuple[Answer, ...]:
-    return (*findings(report), *(answer(c) for c in report.cases))
-
-
 def _notices(report: Report) -> tuple[Notice, ...]:
-    notices = []
+    """All warnings by kind, invalidating ones first; the same of several cases is said once."""
+    kinds: dict[tuple[bool, str, str], dict[str, list[str]]] = {}
     for index, view in enumerate(report.runs):
-        if view.run.incomplete:
-            notices.append(_incomplete(report, index))
         for w in view.summary.warnings:
             where = report.case_label(index, w.case) if w.case else view.label
-            notices.append(Notice(w.code, w.message, w.advice, where, w.invalidates))
-    return tuple(sorted(dict.fromkeys(notices), key=lambda n: not n.invalidates))
-
-
-def _incomplete(report: Report, index: int) -> Notice:
-    view = report.runs[index]
-    done = sum(b.complete for b in view.run.info.blocks)
-    planned = len(view.run.info.plan.blocks)
-    return Notice(
-        "incomplete_run",
-        f"The run did not come to its planned end: {done} of {plural(planned, 'block')} finished.",
-        "Numbers rest on what was measured until then. Run it again for the whole plan.",
-        view.label,
+            kind = kinds.setdefault((not w.invalidates, w.code, w.advice), {})
+            kind.setdefault(_sentence_case(w.message), []).append(where)
+    ordered = sorted(kinds.items(), key=lambda kind: kind[0][0])
+    return tuple(
+        _notice(code, advice, not harmless, messages)
+        for (harmless, code, advice), messages in ordered
     )
+
+
+def _notice(code: str, advice: str, invalidates: bool, messages: dict[str, list[str]]) -> Notice:
+    (first, where), *more = ((m, tuple(x for x in at if x)) for m, at in messages.items())
+    return Notice(code, first, advice, where, invalidates, tuple(more))
+
+
+def _sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _sections(report: Report) -> tuple[Section, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from bench.report.model import CaseView
+from bench.report.model import SEPARATOR, CaseView
 from bench.report.page import Answer, Sentence, Tone
 from bench.report.units import count, percent, plural, show, show_value, supported
 
@@ -26,15 +26,15 @@ def answer(case: CaseView) -> Answer:
     """The answer for one case: what it does, then what qualifies it."""
     first = failed(case) or headline(case)
     more = [s for rule in _QUALIFIERS if (s := rule(case)) is not None]
-    return Answer(case.label, (first, *more), case.model, _tone(case))
+    return Answer(case.subject, (first, *more), case.model, SEPARATOR.join(case.axes), _tone(case))
 
 
 def headline(case: CaseView) -> Sentence:
     """Speed and first word; what is missing is said to be missing."""
     told = (*(_speed(case) or ()), *_joined(_speed(case) is not None, _first_word(case)))
     if not told:
-        return (case.subject, " gave no number that its requests can support.")
-    return (case.subject, " ", *told, ".")
+        return ("gave no number that its requests can support.",)
+    return (*told, ".")
 
 
 def _joined(after_speed: bool, first_word: Sentence | None) -> Sentence:
@@ -67,7 +67,11 @@ def failed(case: CaseView) -> Sentence | None:
     counts = case.summary.requests
     if counts.ok or not counts.failed:
         return None
-    return (case.subject, f": all {plural(counts.failed, 'request')} failed ({_outcomes(case)}).")
+    return (f"failed in {_all(counts.failed)} ({_outcomes(case)}).",)
+
+
+def _all(n: int) -> str:
+    return "its only request" if n == 1 else f"all {plural(n, 'request')}"
 
 
 def some_failed(case: CaseView) -> Sentence | None:

@@ -7,7 +7,7 @@ precision and checked against the summary.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bench.analysis.summary import Estimate
 from bench.report.units import NO_VALUE, Scale, Shown, scale_for, show, supported
@@ -40,12 +40,20 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; numbers are aligned right."""
+    """One column; numbers are aligned right.
+
+    Attributes:
+        unit: of the numbers as displayed.
+        key: metric and statistic of its numbers, "ttft_s.p50"; "" if they are not from a summary.
+        factor: displayed = stored x factor.
+    """
 
     title: str
     unit: str = ""
     numeric: bool = False
     help: str = ""
+    key: str = ""
+    factor: float = 1.0
 
     @property
     def head(self) -> str:
@@ -59,22 +67,31 @@ class Row:
 
     Attributes:
         model: the model it belongs to, for hiding and showing; "" if none.
+        key: of the case it is about; "" if it is about something else.
     """
 
     cells: tuple[Cell, ...]
     model: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A captioned table."""
+    """A captioned table.
+
+    Attributes:
+        note: below the table.
+        filterable: long enough that searching in it helps.
+        folded: behind a disclosure in HTML.
+    """
 
     id: str
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...] = ()
     note: str = ""
-    filterable: bool = field(default=False)
+    filterable: bool = False
+    folded: bool = False
 
 
 def text_cell(text: object) -> Cell:
@@ -92,6 +109,7 @@ def estimate_column(
     *,
     bars: bool = False,
     help_text: str = "",
+    key: str = "",
 ) -> tuple[Column, list[Cell]]:
     """A column of estimates in one common unit, and its cells.
 
@@ -102,12 +120,14 @@ def estimate_column(
         stat: name of the statistic.
         bars: give the cells what is needed to draw value and interval beside the number.
         help_text: definition of the column.
+        key: metric and statistic of the numbers.
     """
     kept = [e for e in estimates if e is not None and supported(e, stat)]
     scale = scale_for(unit, *(e.value for e in kept))
     top = max((e.high if e.high is not None else e.value or 0.0 for e in kept), default=0.0)
     cells = [_estimate_cell(e, unit, scale, stat, top if bars else 0.0) for e in estimates]
-    return Column(title, scale.unit, numeric=True, help=help_text), cells
+    column = Column(title, scale.unit, True, help_text, key, scale.factor)
+    return column, cells
 
 
 def _estimate_cell(
@@ -146,16 +166,19 @@ def from_columns(
     columns: Sequence[tuple[Column, list[Cell]]],
     *,
     models: Sequence[str] = (),
+    keys: Sequence[str] = (),
     note: str = "",
     filterable: bool = False,
+    folded: bool = False,
 ) -> Table:
     """A table from its columns; columns without any content are left out, except the first."""
     kept = [c for i, c in enumerate(columns) if i == 0 or any(x.text != NO_VALUE for x in c[1])]
     cells_by_row = zip(*(cells for _, cells in kept), strict=True)
     rows = tuple(
-        Row(tuple(cells), models[i] if models else "") for i, cells in enumerate(cells_by_row)
+        Row(tuple(cells), models[i] if models else "", keys[i] if keys else "")
+        for i, cells in enumerate(cells_by_row)
     )
-    return Table(table_id, caption, tuple(c for c, _ in kept), rows, note, filterable)
+    return Table(table_id, caption, tuple(c for c, _ in kept), rows, note, filterable, folded)
 
 
 def from_pairs(

@@ -58,8 +58,7 @@ _FIXED: Final = {
 def scale_for(unit: str, *values: float | None) -> Scale:
     """The display unit for stored values of `unit` ("s", "tok/s", "ratio", "B", ...).
 
-    One scale serves a whole column: it fits the smallest value that is not 0, but never makes the
-    largest exceed 10,000.
+    One scale serves a whole column: the one that fits its largest value.
     """
     sizes = sorted(abs(v) for v in values if v is not None and math.isfinite(v) and v != 0)
     steps = {"s": _SECONDS, "B": _BYTES, "bytes": _BYTES}.get(unit)
@@ -67,8 +66,7 @@ def scale_for(unit: str, *values: float | None) -> Scale:
         return _FIXED.get(unit, Scale(unit))
     if not sizes:
         return Scale("s") if unit == "s" else Scale("B")
-    scale = _step(steps, sizes[0])
-    return scale if sizes[-1] * scale.factor < 10_000 else _step(steps, sizes[-1])
+    return _step(steps, sizes[-1])
 
 
 def _step(steps: tuple[tuple[float, Scale], ...], size: float) -> Scale:

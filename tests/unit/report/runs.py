@@ -291,7 +291,9 @@ def _request(
         "sent_ns": round((sent + (0.0002 if w.rate_per_s else 0)) * NS),
         "end_ns": to_ns(end),
         "num_predict": n,
-        "prompt_sha256": hashlib.sha256(f"{block.seed}/{index}".encode()).hexdigest()[:16],
+        "prompt_sha256": hashlib.sha256(
+            f"{case.id}/{block.seed}/{phase}/{index}".encode()
+        ).hexdigest()[:16],
         "output_sha256": "0123456789abcdef",
     }
     if phase is Phase.MEASURE and rng.random() < w.failures:

@@ -1,0 +1,212 @@
+"""Throughput and latency against the load: users of a closed loop, or arrivals per second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analysis.summary import Estimate
+from bench.report.charts.palette import SOFT
+from bench.report.charts.parts import axes_in, interval_line, look_of, sample_note, series_legend
+from bench.report.charts.scales import level_axis, time_axis
+from bench.report.findings import sweeps
+from bench.report.model import CaseView, Report
+from bench.report.page import Chart, Marks, Size
+from bench.report.result_tables import metrics_by_case
+from bench.report.units import plural, scale_for, show, supported
+
+_THROUGHPUT: Final = "output_tok_per_s"
+_LATENCY: Final = "ttft_s"
+_AXES: Final = {"users": "users at once", "rate": "arrivals (requests per second)"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """Cases that differ in their load alone, in its order."""
+
+    axis: str
+    cases: tuple[CaseView, ...]
+
+    def levels(self) -> list[float]:
+        return [
+            float(c.users or 0) if self.axis == "users" else c.rate_per_s or 0 for c in self.cases
+        ]
+
+    @property
+    def name(self) -> str:
+        first, other = self.cases[0].axes, self.cases[-1].axes
+        shared = [a for a in first if a in other]
+        return " · ".join((self.cases[0].model, *shared))
+
+
+def concurrency_charts(report: Report) -> list[Chart]:
+    """Throughput and latency against load; empty where nothing was measured at several loads."""
+    for axis in _AXES:
+        found = [_Sweep(axis, tuple(g)) for g in sweeps(report, axis)]
+        if found:
+            return [c for c in (_throughput(report, found), _latency(report, found)) if c]
+    return []
+
+
+def _throughput(report: Report, found: Sequence[_Sweep]) -> Chart | None:
+    kept = [s for s in found if _line(s, _THROUGHPUT, "value")[0]]
+    if not kept:
+        return None
+    n = _n(kept)
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        ax, marks = _axes(figure, size, kept, n)
+        for sweep in kept:
+            _draw_line(ax, sweep, _THROUGHPUT, "value", 1.0, marks)
+        _slots(ax, kept)
+        ax.set_ylim(0)
+        ax.set_ylabel("tokens per second, all together")
+        return marks
+
+    return Chart(
+        id="throughput",
+        title=f"Throughput against {'users' if kept[0].axis == 'users' else 'arrival rate'}",
+        message=" ".join(_best(s) for s in kept),
+        caption=(
+            "Output tokens of all users together per second of the measured window, with 95 % "
+            f"intervals. Dotted line: slots observed. n = {plural(n, 'request')}."
+        ),
+        table=metrics_by_case(
+            "throughput-table",
+            "Throughput and speed for each user",
+            [c for s in kept for c in s.cases],
+            ((_THROUGHPUT, "value"), ("decode_tok_per_s", "value"), ("request_per_s", "value")),
+        ),
+        draw=draw,
+        height=(330, 320),
+        simulated=report.simulated,
+    )
+
+
+def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
+    kept = [s for s in found if _line(s, _LATENCY, "p50")[0]]
+    if not kept:
+        return None
+    n = _n(kept)
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        ax, marks = _axes(figure, size, kept, n)
+        values = [
+            e.value or 0.0 for s in kept for p in ("p50", "p95") for e in _line(s, _LATENCY, p)[1]
+        ]
+        scale = scale_for("s", *values)
+        for sweep in kept:
+            _draw_line(ax, sweep, _LATENCY, "p50", scale.factor, marks)
+            _draw_line(ax, sweep, _LATENCY, "p95", scale.factor, marks, dash=1)
+        _slots(ax, kept)
+        time_axis(ax.yaxis, [np.array(values) * scale.factor], scale.unit, "time to first text")
+        if ax.get_yscale() == "linear":
+            ax.set_ylim(0)
+        return marks
+
+    return Chart(
+        id="latency-load",
+        title=f"Waiting against {'users' if kept[0].axis == 'users' else 'arrival rate'}",
+        message=" ".join(_wait(s) for s in kept),
+        caption=(
+            "Time to first text: solid p50, dashed p95 where the requests support it, with 95 % "
+            f"intervals. Dotted line: slots observed. n = {plural(n, 'request')}."
+        ),
+        table=metrics_by_case(
+            "latency-load-table",
+            "Time to first text and in the queue",
+            [c for s in kept for c in s.cases],
+            ((_LATENCY, "p50"), (_LATENCY, "p95"), ("queue_s", "p50"), ("e2e_s", "p50")),
+        ),
+        draw=draw,
+        height=(330, 320),
+        simulated=report.simulated,
+    )
+
+
+def _axes(figure: Figure, size: Size, kept: Sequence[_Sweep], n: int) -> tuple[Axes, Marks]:
+    sample_note(figure, size, f"n = {plural(n, 'request')}")
+    entries = [(s.name, look_of(s.cases[0])) for s in kept]
+    top = 20 + series_legend(figure, size, entries, 20) + 8
+    ax = axes_in(figure, size, 54, 12, top, 44)
+    level_axis(ax, [x for s in kept for x in s.levels()], _AXES[kept[0].axis])
+    return ax, Marks()
+
+
+def _line(
+    sweep: _Sweep, metric_id: str, stat: str
+) -> tuple[list[float], list[Estimate], list[CaseView]]:
+    points = [
+        (x, e, c)
+        for x, c in zip(sweep.levels(), sweep.cases, strict=True)
+        if (e := c.estimate(metric_id, stat)) and supported(e, stat)
+    ]
+    return [p[0] for p in points], [p[1] for p in points], [p[2] for p in points]
+
+
+def _draw_line(
+    ax: Axes, sweep: _Sweep, metric_id: str, stat: str, factor: float, marks: Marks, dash: int = 0
+) -> None:
+    xs, estimates, cases = _line(sweep, metric_id, stat)
+    if not xs:
+        return
+    first = sweep.cases[0]
+    unit = "tok/s" if metric_id == _THROUGHPUT else "s"
+    label = "" if stat == "value" else f"{stat}: "
+    tips = [
+        f"{c.label}\n{label}{show(e, unit, stat=stat).full}"
+        for c, e in zip(cases, estimates, strict=True)
+    ]
+    gid = f"{metric_id}-{stat}-{first.key}"
+    interval_line(ax, first, gid, xs, estimates, tips, marks, factor=factor, dash=dash)
+
+
+def _slots(ax: Axes, kept: Sequence[_Sweep]) -> None:
+    """A line at the observed slots, where all sweeps agree on them."""
+    seen = {c.summary.identity.slots_observed for s in kept for c in s.cases} - {None}
+    if kept[0].axis != "users" or len(seen) != 1:
+        return
+    slots = next(iter(seen))
+    assert slots is not None
+    low, high = ax.get_xlim()
+    if not low <= slots <= high:
+        return
+    ax.axvline(slots, color=SOFT, linewidth=1.2, linestyle=(0, (1.5, 2)))
+    ax.annotate(
+        plural(slots, "slot"),
+        (slots, 1),
+        (4, -2),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        va="top",
+        fontsize=11,
+        color=SOFT,
+    )
+
+
+def _best(sweep: _Sweep) -> str:
+    _, estimates, cases = _line(sweep, _THROUGHPUT, "value")
+    best = max(range(len(cases)), key=lambda i: estimates[i].value or 0.0)
+    return f"{sweep.name}: at most {show(estimates[best], 'tok/s').full} ({_level(cases[best])})."
+
+
+def _wait(sweep: _Sweep) -> str:
+    _, estimates, cases = _line(sweep, _LATENCY, "p50")
+    said = [
+        f"{show(e, 's', stat='p50').number} ({_level(c)})"
+        for e, c in zip(estimates, cases, strict=True)
+    ]
+    return f"{sweep.name}: {' to '.join(dict.fromkeys((said[0], said[-1])))} in the median."
+
+
+def _level(case: CaseView) -> str:
+    return plural(case.users, "user") if case.users else f"{case.rate_per_s:g} requests/s"
+
+
+def _n(kept: Sequence[_Sweep]) -> int:
+    return sum(c.summary.requests.ok for s in kept for c in s.cases)

@@ -1,0 +1,126 @@
+"""Drawing charts with matplotlib, without pyplot: an empty figure goes in, SVG or PNG comes out."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+
+from bench.report.charts.palette import INK
+from bench.report.charts.svg import page_svg
+from bench.report.page import Chart, Marks, Size
+from bench.resources import resource_dir
+
+STYLE_FILE: Final = "charts.mplstyle"
+WIDE: Final = 560
+FULL: Final = 1040
+NARROW: Final = 340
+_PX_PER_INCH: Final = 72
+_PNG_SCALE: Final = 2.5
+# Those of them that are installed, in this order: Latin first, then Chinese, Japanese, Korean.
+_FAMILIES: Final = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Serif CJK SC",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "SimHei",
+    "WenQuanYi Zen Hei",
+    "Arial Unicode MS",
+)
+
+
+def inline_svg(chart: Chart) -> tuple[str, str]:
+    """The chart as two elements of a page: for wide screens and for phones."""
+    wide = Size(FULL if chart.full_width else WIDE, chart.height[0])
+    narrow = Size(NARROW, chart.height[1], narrow=True)
+    label = f"{chart.title}. {chart.message}"
+    sources = [(_svg(chart, size), prefix) for size, prefix in ((wide, "w"), (narrow, "n"))]
+    first, second = (
+        page_svg(source, f"{chart.id}-{prefix}", label, marks)
+        for (source, marks), prefix in sources
+    )
+    return first, second
+
+
+def save(chart: Chart, path: Path) -> None:
+    """Write the chart to a file; its ending says how: `.svg` or `.png`."""
+    size = Size(FULL if chart.full_width else WIDE, chart.height[0])
+    with _style():
+        figure, _ = _drawn(chart, size)
+        figure.suptitle(chart.title, x=0.01, ha="left", y=0.995, va="top", fontweight="bold")
+        figure.savefig(
+            path,
+            dpi=_PX_PER_INCH * _PNG_SCALE,
+            facecolor="white",
+            bbox_inches="tight",
+            pad_inches=0.15,
+            metadata=_NO_DATE if path.suffix == ".svg" else None,
+        )
+
+
+_NO_DATE: Final[dict[str, str | None]] = {"Date": None, "Creator": None}
+
+
+def _svg(chart: Chart, size: Size) -> tuple[str, Marks]:
+    out = io.StringIO()
+    with _style():
+        figure, marks = _drawn(chart, size)
+        figure.savefig(out, format="svg", metadata=_NO_DATE)
+    return out.getvalue(), marks
+
+
+def _drawn(chart: Chart, size: Size) -> tuple[Figure, Marks]:
+    figure = Figure(figsize=(size.width / _PX_PER_INCH, size.height / _PX_PER_INCH))
+    marks = chart.draw(figure, size)
+    if chart.simulated:
+        _watermark(figure)
+    return figure, marks
+
+
+def _watermark(figure: Figure) -> None:
+    width, height = (x * _PX_PER_INCH for x in figure.get_size_inches())
+    figure.text(
+        0.55,
+        0.5,
+        "SIMULATED",
+        color=INK,
+        alpha=0.12,
+        fontsize=min(width / 8, height / 4),
+        fontweight="bold",
+        rotation=min(18, height / 14),
+        ha="center",
+        va="center",
+        zorder=-1,
+    )
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with mpl.rc_context(_settings()), warnings.catch_warnings():
+        # Text stays text: what this machine's fonts lack, the reader's fonts may have.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from (current )?font")
+        yield
+
+
+@cache
+def _settings() -> Any:
+    path = resource_dir("reports") / STYLE_FILE
+    settings: Any = mpl.rc_params_from_file(path, use_default_template=False)
+    settings["font.family"] = _families()
+    return settings
+
+
+@cache
+def _families() -> list[str]:
+    installed = {f.name for f in font_manager.fontManager.ttflist}
+    return [f for f in _FAMILIES if f in installed] or ["sans-serif"]

@@ -1,0 +1,134 @@
+"""Did the numbers stay the same? Every block's speed against its case's, in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from matplotlib.figure import Figure
+
+from bench.report.charts.palette import PAPER, SOFT, series_colour, series_marker
+from bench.report.charts.parts import axes_in, look_of, sample_note, series_legend
+from bench.report.model import CaseView, Report
+from bench.report.page import Chart, Marks, Size
+from bench.report.tables import from_columns, number_column, text_column
+from bench.report.units import number, plural
+
+_METRICS: Final = {"decode_tok_per_s": "decode speed", "e2e_s.p50": "median time of a request"}
+_LEAST_RANGE: Final = 2.0
+"""Percent: the y axis shows at least so much, lest noise look like drift."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    case: CaseView
+    minute: float
+    percent: float
+    value: float
+    requests: int
+
+
+def drift_chart(report: Report) -> Chart | None:
+    """The chart, None where no case has two blocks."""
+    for metric, name in _METRICS.items():
+        points = _points(report, metric)
+        if points:
+            return _chart(report, points, name)
+    return None
+
+
+def _chart(report: Report, points: Sequence[_Point], name: str) -> Chart:
+    n = sum(p.requests for p in points)
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        sample_note(figure, size, f"n = {plural(len(points), 'block')}")
+        return _draw(figure, size, points)
+
+    return Chart(
+        id="drift",
+        title="Steadiness over the run",
+        message=_message(points, name),
+        caption=(
+            f"Deviation of each block's {name} from the mean of its case's blocks, in order of "
+            f"time. n = {plural(len(points), 'block')} with {plural(n, 'request')}."
+        ),
+        table=from_columns(
+            "drift-table",
+            f"Deviation of each block's {name}",
+            [
+                text_column("Case", [p.case.label for p in points]),
+                number_column("Start", "s", [p.minute * 60 for p in points]),
+                number_column("Value", "", [p.value for p in points]),
+                number_column("Deviation", "%", [p.percent for p in points]),
+            ],
+            models=[p.case.model for p in points],
+        ),
+        draw=draw,
+        height=(300, 300),
+        simulated=report.simulated,
+    )
+
+
+def _points(report: Report, metric: str) -> list[_Point]:
+    points = []
+    for case in report.cases:
+        blocks = [b for b in case.summary.blocks if b.values.get(metric)]
+        if len(blocks) < 2:
+            continue
+        mean = sum(b.values[metric] for b in blocks) / len(blocks)
+        points += [
+            _Point(
+                case, b.start_s / 60, (b.values[metric] / mean - 1) * 100, b.values[metric], b.n_ok
+            )
+            for b in blocks
+        ]
+    return sorted(points, key=lambda p: (p.case.run, p.minute))
+
+
+def _message(points: Sequence[_Point], name: str) -> str:
+    low, high = min(p.percent for p in points), max(p.percent for p in points)
+    said = f"Blocks lie between {_signed(low)} and {_signed(high)} of their case's {name}."
+    unsteady = dict.fromkeys(
+        p.case.label for p in points if p.case.summary.steadiness.steady is False
+    )
+    return f"{said} Not steady: {', '.join(unsteady)}." if unsteady else said
+
+
+def _signed(percent: float) -> str:
+    return f"{'+' if percent > 0 else ''}{number(percent, 1)}\u202f%"
+
+
+def _draw(figure: Figure, size: Size, points: Sequence[_Point]) -> Marks:
+    marks = Marks()
+    firsts = {p.case.model: p.case for p in reversed(points)}
+    looks = [
+        (m, {**look_of(c), "linestyle": "none"})
+        for m, c in sorted(firsts.items(), key=lambda i: i[1].series)
+    ]
+    top = 20 + series_legend(figure, size, looks, 20) + 8
+    ax = axes_in(figure, size, 58, 12, top, 42)
+    ax.axhline(0, color=SOFT, linewidth=1.2)
+    for model, first in firsts.items():
+        own = [p for p in points if p.case.model == model]
+        gid = f"drift-{first.key}"
+        ax.plot(
+            [p.minute for p in own],
+            [p.percent for p in own],
+            linestyle="none",
+            marker=series_marker(first.series),
+            color=series_colour(first.series),
+            markeredgecolor=PAPER,
+            gid=gid,
+        )
+        marks.tips[gid] = [
+            f"{p.case.label}\n{_signed(p.percent)}\nat {number(p.minute, 1)} min, n = {p.requests}"
+            for p in own
+        ]
+        marks.models[gid] = model
+    reach = max(_LEAST_RANGE, *(abs(p.percent) for p in points)) * 1.15
+    ax.set_ylim(-reach, reach)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("minutes since the start of the run")
+    ax.set_ylabel("deviation from the case (%)")
+    return marks

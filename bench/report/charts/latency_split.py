@@ -1,0 +1,133 @@
+"""Where the time of a request goes: queue, load, prefill, decode, overhead, stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bench.report.charts.palette import PAPER, PHASE_HATCHES, PHASES
+from bench.report.charts.parts import bar_legend, only_first, sample_note
+from bench.report.charts.rows import MOST_ROWS, chart_height, lay_out, number_beside, row_axes
+from bench.report.page import Chart, Marks, Size
+from bench.report.samples import CaseSample, Samples
+from bench.report.tables import Table, from_columns, number_column, text_column
+from bench.report.units import percent, plural, scale_for, show_value
+
+PARTS: Final = {
+    "queue": "queue_s",
+    "load": "load_s",
+    "prefill": "prompt_eval_s",
+    "decode": "eval_s",
+    "overhead": "overhead_s",
+}
+"""Part of a request -> metric; together they are the time to the complete answer (from sent)."""
+
+
+def split_chart(samples: Samples) -> Chart | None:
+    """The chart, None where no request has all its server durations."""
+    have = [(s, m) for s in samples.cases if (m := mean_parts(s)) is not None]
+    if not have:
+        return None
+    drawn = have[:MOST_ROWS]
+    n = sum(count for _, (_, count) in have)
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        sample_note(figure, size, f"n = {plural(n, 'request')}")
+        return _draw(figure, size, drawn)
+
+    return Chart(
+        id="split",
+        title="Where the time goes",
+        message=_message(have),
+        caption=(
+            "Mean time of each part of a request; means add up, percentiles do not. Queue, load, "
+            "prefill and decode are the server's own durations, overhead is what the client waited "
+            f"beyond them. n = {plural(n, 'request')}." + only_first(len(drawn), len(have), "case")
+        ),
+        table=_table(have),
+        draw=draw,
+        height=tuple(h + 22 for h in chart_height([s.case for s, _ in drawn])),  # type: ignore[arg-type]
+        simulated=samples.report.simulated,
+    )
+
+
+Means = tuple[dict[str, float], int]
+"""Part -> mean seconds, and the number of requests."""
+
+
+def mean_parts(sample: CaseSample) -> Means | None:
+    """Mean seconds of each part over the requests that have all of them; None if none has."""
+    times = np.vstack([sample.times[m] for m in PARTS.values()])
+    complete = np.isfinite(times).all(axis=0)
+    if not complete.any():
+        return None
+    means = np.maximum(times[:, complete].mean(axis=1), 0.0)
+    return dict(zip(PARTS, means.tolist(), strict=True)), int(complete.sum())
+
+
+def _message(have: Sequence[tuple[CaseSample, Means]]) -> str:
+    sample, (parts, _) = max(have, key=lambda pair: sum(pair[1][0].values()))
+    total = sum(parts.values())
+    part = max(parts, key=lambda p: parts[p])
+    longest = show_value(total, "s").number
+    if len(have) == 1:
+        return f"A request takes {longest} on average; {percent(parts[part] / total)} is {part}."
+    return (
+        f"Requests take longest with {sample.case.label}: {longest} on average, "
+        f"{percent(parts[part] / total)} of it {part}."
+    )
+
+
+def _table(have: Sequence[tuple[CaseSample, Means]]) -> Table:
+    columns = [
+        text_column("Case", [s.case.label for s, _ in have]),
+        text_column("Requests", [count for _, (_, count) in have]),
+    ]
+    columns += [
+        number_column(f"{p}, mean".capitalize(), "s", [m[p] for _, (m, _) in have]) for p in PARTS
+    ]
+    columns.append(number_column("Sum", "s", [sum(m.values()) for _, (m, _) in have]))
+    return from_columns(
+        "split-table",
+        "Mean time of each part",
+        columns,
+        models=[s.case.model for s, _ in have],
+    )
+
+
+def _draw(figure: Figure, size: Size, drawn: Sequence[tuple[CaseSample, Means]]) -> Marks:
+    rows = lay_out([s.case for s, _ in drawn], size.narrow)
+    shown = [p for p in PARTS if any(m[p] > 0 for _, (m, _) in drawn)]
+    bar_legend(figure, size, [(p, PHASES[p], PHASE_HATCHES[p]) for p in shown], 20)
+    ax = row_axes(figure, size, rows, right=62, top=44)
+    by_key = {s.case.key: m for s, (m, _) in drawn}
+    scale = scale_for("s", *(sum(m.values()) for m in by_key.values()))
+    marks = Marks()
+    for case, _, y in rows.places:
+        parts, start = by_key[case.key], 0.0
+        total = sum(parts.values())
+        for part in shown:
+            length = parts[part] * scale.factor
+            gid = f"split-{case.key}-{part}"
+            bar = ax.barh(
+                y,
+                length,
+                left=start,
+                height=rows.bar,
+                color=PHASES[part],
+                edgecolor=PAPER,
+                linewidth=0.8,
+                hatch=PHASE_HATCHES[part],
+            )
+            bar[0].set_gid(gid)
+            said = f"{part}: {show_value(parts[part], 's').number} ({percent(parts[part] / total)})"
+            marks.tips[gid] = [f"{case.label}\n{said}"]
+            marks.models[gid] = case.model
+            start += length
+        number_beside(ax, y, show_value(total, "s", scale).number)
+    ax.set_xlim(0, max(sum(m.values()) for m in by_key.values()) * scale.factor * 1.02)
+    ax.set_xlabel(f"mean time of a request ({scale.unit})")
+    return marks

@@ -1,0 +1,194 @@
+"""What several charts share: axes with room for their labels, legends, intervals, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from bench.analysis.summary import Estimate
+from bench.report.charts.palette import DASHES, INK, PAPER, SOFT, series_colour, series_marker
+from bench.report.model import CaseView
+from bench.report.page import Marks, Size
+
+_LEGEND_ROW: Final = 19
+
+
+def axes_in(
+    figure: Figure, size: Size, left: float, right: float, top: float, bottom: float
+) -> Axes:
+    """Axes with margins in pixels."""
+    w, h = size.width, size.height
+    return figure.add_axes((left / w, bottom / h, (w - left - right) / w, (h - top - bottom) / h))
+
+
+def sample_note(figure: Figure, size: Size, text: str) -> None:
+    """How many requests the drawing rests on, in its upper right corner."""
+    figure.text(
+        1 - 4 / size.width, 1 - 4 / size.height, text, ha="right", va="top", color=SOFT, fontsize=11
+    )
+
+
+def text_width(text: str, fontsize: float) -> float:
+    """Width of a text in pixels, roughly; wide characters count double."""
+    return sum(fontsize * (1.0 if ord(c) > 0x2E80 else 0.56) for c in text)
+
+
+def shortened(text: str, pixels: float, fontsize: float) -> str:
+    """A text cut in the middle to fit, with an ellipsis."""
+    if text_width(text, fontsize) <= pixels:
+        return text
+    kept = len(text)
+    while kept > 4 and text_width(text[:kept], fontsize) > pixels - fontsize:
+        kept -= 1
+    front = (kept + 1) // 2
+    return f"{text[:front]}…{text[len(text) - (kept - front) :]}"
+
+
+def series_legend(
+    figure: Figure, size: Size, entries: Sequence[tuple[str, dict[str, Any]]], top: float
+) -> float:
+    """A legend above the axes, wrapped to the width; returns its height in pixels.
+
+    Args:
+        figure: to draw on.
+        size: of the figure.
+        entries: label and look (keywords of Line2D) of each line.
+        top: distance from the upper edge, pixels.
+    """
+    x, y = 2.0, top
+    for label, look in entries:
+        text = shortened(label, size.width - 44, 11.5)
+        width = 34 + text_width(text, 11.5) + 10
+        if x > 2.0 and x + width > size.width:
+            x, y = 2.0, y + _LEGEND_ROW
+        middle = 1 - (y + 8) / size.height
+        figure.add_artist(
+            Line2D(
+                [x / size.width, (x + 13) / size.width, (x + 26) / size.width],
+                [middle] * 3,
+                markevery=[1],
+                **look,
+            )
+        )
+        figure.text((x + 33) / size.width, middle, text, fontsize=11.5, color=INK, va="center")
+        x += width
+    return y + _LEGEND_ROW - top
+
+
+def look_of(case: CaseView, dash: int = 0) -> dict[str, Any]:
+    """Colour, marker and dash of a case's line."""
+    return {
+        "color": series_colour(case.series),
+        "marker": series_marker(case.series),
+        "linestyle": DASHES[dash % len(DASHES)],
+    }
+
+
+def ends(estimates: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """Lengths of intervals below and above their values; 0 where an end is missing."""
+    below, above = [], []
+    for e in estimates:
+        value = e.value or 0.0
+        below.append(max(0.0, value - e.low) if e.low is not None else 0.0)
+        above.append(max(0.0, e.high - value) if e.high is not None else 0.0)
+    return below, above
+
+
+def only_first(drawn: int, present: int, noun: str) -> str:
+    """Says for a caption that not everything is drawn; "" if it is."""
+    if drawn >= present:
+        return ""
+    return f" Only the first {drawn} of {present} {noun}s are drawn; the table has all."
+
+
+def bar_legend(
+    figure: Figure, size: Size, entries: Sequence[tuple[str, str, str]], top: float
+) -> None:
+    """A legend of filled boxes in one row: label, colour, hatch."""
+    x = 2.0
+    for label, colour, hatch in entries:
+        figure.add_artist(
+            Rectangle(
+                (x / size.width, 1 - (top + 13) / size.height),
+                14 / size.width,
+                12 / size.height,
+                facecolor=colour,
+                edgecolor=PAPER,
+                linewidth=0,
+                hatch=hatch,
+            )
+        )
+        figure.text(
+            (x + 18) / size.width,
+            1 - (top + 7) / size.height,
+            label,
+            fontsize=11 if size.narrow else 11.5,
+            color=INK,
+            va="center",
+        )
+        x += 18 + text_width(label, 11.5) + (6 if size.narrow else 14)
+
+
+def some_drawn(drawn: int, present: int) -> str:
+    """The same, where those drawn are spread over all."""
+    if drawn >= present:
+        return ""
+    return f" Drawn are {drawn} of {present} cases; the table has all."
+
+
+def interval_line(
+    ax: Axes,
+    case: CaseView,
+    gid: str,
+    xs: Sequence[float],
+    estimates: Sequence[Estimate],
+    tips: Sequence[str],
+    marks: Marks,
+    *,
+    factor: float = 1.0,
+    dash: int = 0,
+) -> None:
+    """A line through estimates with their intervals and markers that can be asked.
+
+    Args:
+        ax: to draw on.
+        case: gives the line its colour and marker.
+        gid: unique in the drawing.
+        xs: where on the x axis.
+        estimates: a value each.
+        tips: what each point says.
+        marks: gets the points and the model of everything drawn.
+        factor: drawn = stored x factor.
+        dash: 0 = solid with filled markers; others are dashed with hollow ones.
+    """
+    colour = series_colour(case.series)
+    ys = [(e.value or 0.0) * factor for e in estimates]
+    lengths = [[x * factor for x in side] for side in ends(estimates)]
+    ax.plot(
+        xs,
+        ys,
+        color=colour,
+        linestyle=DASHES[dash],
+        linewidth=1.5 if dash else 2,
+        gid=f"{gid}-line",
+    )
+    bars = ax.errorbar(xs, ys, yerr=lengths, fmt="none", ecolor=colour, elinewidth=1.5, capsize=4)
+    for part in (*bars.lines[1], *bars.lines[2]):
+        part.set_gid(f"{gid}-bars")
+    ax.plot(
+        xs,
+        ys,
+        linestyle="none",
+        marker=series_marker(case.series),
+        color=PAPER if dash else colour,
+        markeredgecolor=colour if dash else PAPER,
+        gid=gid,
+    )
+    marks.tips[gid] = list(tips)
+    for name in (gid, f"{gid}-line", f"{gid}-bars"):
+        marks.models[name] = case.model

@@ -1,0 +1,63 @@
+"""Axes of times and of load levels: linear or logarithmic, with plain numbers as ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from bench.analysis.columns import Floats
+from bench.report.units import number
+
+_LOG_FROM: Final = 12.0
+"""An axis whose largest value exceeds its smallest by this factor is logarithmic."""
+
+
+def plain(value: float, _: object = None) -> str:
+    """A tick's number without exponent or trailing zeros."""
+    if value == 0:
+        return "0"
+    decimals = max(0, -int(np.floor(np.log10(abs(value)))) + 1)
+    text = number(value, min(decimals, 6))
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def time_axis(axis: Axis, values: Sequence[Floats], unit: str, label: str) -> None:
+    """Scale, ticks and label of an axis of times, already in `unit`."""
+    everything = np.concatenate([np.asarray(v, dtype=float) for v in values])
+    positive = everything[everything > 0]
+    low, high = (positive.min(), positive.max()) if len(positive) else (0.0, 1.0)
+    set_scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
+    set_limits = axis.axes.set_xlim if isinstance(axis, XAxis) else axis.axes.set_ylim
+    if low > 0 and high / low > _LOG_FROM:
+        set_scale("log")
+        set_limits(low / 1.2, high * 1.2)
+        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
+        axis.set_minor_locator(NullLocator())
+        label = f"{label} ({unit}, logarithmic)"
+    else:
+        margin = (high - low) * 0.04 or high * 0.1 or 1.0
+        set_limits(max(0.0, low - margin), high + margin)
+        axis.set_major_locator(MaxNLocator(nbins=6))
+        label = f"{label} ({unit})"
+    axis.set_major_formatter(FuncFormatter(plain))
+    axis.set_label_text(label)
+
+
+def level_axis(ax: Axes, levels: Sequence[float], label: str) -> None:
+    """The x axis of load levels: a tick for each, logarithmic if they double."""
+    ordered = sorted(set(levels))
+    if len(ordered) > 2 and ordered[0] > 0 and ordered[-1] / ordered[0] > 4:
+        ax.set_xscale("log")
+        ax.set_xlim(ordered[0] / 1.12, ordered[-1] * 1.12)
+    else:
+        span = ordered[-1] - ordered[0] or 1.0
+        ax.set_xlim(ordered[0] - 0.06 * span, ordered[-1] + 0.06 * span)
+    ax.xaxis.set_major_locator(FixedLocator(ordered))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(plain))
+    ax.set_xlabel(label)

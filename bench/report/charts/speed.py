@@ -1,0 +1,103 @@
+"""Decode speed of every case, with intervals and the values of its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from matplotlib.figure import Figure
+
+from bench.report.charts.palette import INK, PAPER, SERIES_HATCHES, series_colour
+from bench.report.charts.parts import ends, only_first, sample_note
+from bench.report.charts.rows import MOST_ROWS, chart_height, lay_out, number_beside, row_axes
+from bench.report.model import CaseView, Report
+from bench.report.page import Chart, Marks, Size
+from bench.report.result_tables import metric_table
+from bench.report.units import plural, show
+
+METRIC: Final = "decode_tok_per_s"
+
+
+def speed_chart(report: Report) -> Chart | None:
+    """The chart, None where no case has a decode speed."""
+    cases = [c for c in report.cases if (e := c.estimate(METRIC)) and e.value is not None]
+    if not cases:
+        return None
+    drawn = cases[:MOST_ROWS]
+    n = sum(_n(c) for c in cases)
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        sample_note(figure, size, f"n = {plural(n, 'request')}")
+        return _draw(figure, size, drawn)
+
+    return Chart(
+        id="speed",
+        title="Decode speed",
+        message=_message(cases),
+        caption=(
+            "Bars: tokens per second of one answer while it is being written, on the server's "
+            "clock. Lines: 95 % intervals. "
+            f"n = {plural(n, 'request')}.{only_first(len(drawn), len(cases), 'case')}"
+        ),
+        table=metric_table(report, METRIC, "chart-"),
+        draw=draw,
+        height=chart_height(drawn),
+        simulated=report.simulated,
+    )
+
+
+def _message(cases: Sequence[CaseView]) -> str:
+    ordered = sorted(cases, key=lambda c: -_value(c))
+    best = show(ordered[0].estimate(METRIC), "tok/s").full
+    if len(cases) == 1:
+        return f"{cases[0].subject} writes {best}."
+    worst = show(ordered[-1].estimate(METRIC), "tok/s").full
+    return f"From {best} ({ordered[0].label}) down to {worst} ({ordered[-1].label})."
+
+
+def _value(case: CaseView) -> float:
+    estimate = case.estimate(METRIC)
+    return (estimate.value if estimate else None) or 0.0
+
+
+def _n(case: CaseView) -> int:
+    metric = case.metric(METRIC)
+    return metric.n if metric else 0
+
+
+def _draw(figure: Figure, size: Size, cases: Sequence[CaseView]) -> Marks:
+    rows = lay_out(cases, size.narrow)
+    ax = row_axes(figure, size, rows, right=90)
+    marks = Marks()
+    for case, _, y in rows.places:
+        estimate = case.estimate(METRIC)
+        assert estimate is not None
+        shown = show(estimate, "tok/s")
+        gid = f"speed-{case.key}"
+        bar = ax.barh(
+            y,
+            _value(case),
+            height=rows.bar,
+            color=series_colour(case.series),
+            edgecolor=PAPER,
+            linewidth=0,
+            hatch=SERIES_HATCHES[case.series % len(SERIES_HATCHES)],
+        )
+        bar[0].set_gid(gid)
+        marks.tips[gid] = [f"{case.label}\n{shown.full}\nn = {_n(case)}"]
+        marks.models[gid] = case.model
+        below, above = ends([estimate])
+        ax.errorbar(
+            [_value(case)],
+            [y],
+            xerr=(below, above),
+            fmt="none",
+            ecolor=INK,
+            elinewidth=2,
+            capsize=4,
+        )
+        number_beside(ax, y, shown.cell)
+    highest = (max(_value(c) + ends([e])[1][0] for c in cases if (e := c.estimate(METRIC))),)
+    ax.set_xlim(0, max(highest) * 1.02)
+    ax.set_xlabel("tokens per second")
+    return marks

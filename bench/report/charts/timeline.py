@@ -1,0 +1,273 @@
+"""Who waited, who ran: the requests of one block in order of time, with their phases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+
+from bench.ollama.exchange import Outcome
+from bench.report.charts.palette import BAD, GRID, PAPER, PHASE_HATCHES, PHASES, SOFT
+from bench.report.charts.parts import axes_in, bar_legend, sample_note
+from bench.report.model import CaseView, Report
+from bench.report.page import Chart, Marks, Size
+from bench.report.tables import Table, from_columns, number_column, text_column
+from bench.report.units import plural, show_value
+from bench.results.record import Phase, RequestRecord
+from bench.results.run import BlockInfo
+
+MOST_REQUESTS: Final = 64
+"""At most so many requests are drawn, the first of the block."""
+_NARROW_MOST: Final = 32
+_ROW: Final = 7.5
+_FRAME: Final = 104
+_NS: Final = 1e9
+_ORDER: Final = ("load", "queue", "prefill", "decode", "overhead")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One request as it is drawn: seconds since the block began."""
+
+    record: RequestRecord
+    start: float
+    end: float
+    parts: tuple[tuple[str, float, float], ...]
+
+
+def timeline_chart(report: Report) -> Chart | None:
+    """The chart of the block in which requests waited most, None without requests."""
+    found = _busiest(report)
+    if found is None:
+        return None
+    case, block, records = found
+    bars = [bar for r in records if (bar := bar_of(r, block.start_ns)) is not None]
+    bars.sort(key=lambda b: b.start)
+    if not bars:
+        return None
+    drawn = bars[:MOST_REQUESTS]
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        shown = drawn[:_NARROW_MOST] if size.narrow else drawn
+        sample_note(figure, size, f"n = {plural(len(shown), 'request')}")
+        return _draw(figure, size, shown, block)
+
+    some = (
+        f"The first {len(drawn)} of {len(bars)}" if len(drawn) < len(bars) else f"All {len(bars)}"
+    )
+    return Chart(
+        id="timeline",
+        title="Who waited, who ran",
+        message=_message(case, bars),
+        caption=(
+            f"{some} requests of block {block.index + 1} ({case.label}), the one with the longest "
+            "waits, in the order they were sent; a row each. Phases have the server's durations, "
+            "laid one after another from the moment of sending; what is left is overhead. Phones "
+            f"show the first {_NARROW_MOST}. n = {plural(len(drawn), 'request')}."
+        ),
+        table=_table(drawn, case),
+        draw=draw,
+        height=(
+            round(_FRAME + _ROW * len(drawn)),
+            round(_FRAME + _ROW * len(drawn[:_NARROW_MOST])),
+        ),
+        simulated=report.simulated,
+        full_width=True,
+    )
+
+
+def bar_of(record: RequestRecord, origin_ns: int) -> Bar | None:
+    """A request as it is drawn; None if it was never sent or has not ended."""
+    begun = record.sent_ns if record.planned_ns is None else record.planned_ns
+    if begun is None or record.sent_ns is None or record.end_ns is None:
+        return None
+    sent, end = ((t - origin_ns) / _NS for t in (record.sent_ns, record.end_ns))
+    parts: list[tuple[str, float, float]] = []
+    at = sent
+    for name, length in _durations(record):
+        stop = min(at + length, end)
+        if stop > at:
+            parts.append((name, at, stop))
+        at = stop
+    if parts and end > at:
+        parts.append(("overhead", at, end))
+    return Bar(record, (begun - origin_ns) / _NS, end, tuple(parts))
+
+
+def _durations(record: RequestRecord) -> list[tuple[str, float]]:
+    """The server's durations in the order in which it spends them; empty where one is missing."""
+    s = record.server
+    if s.total_duration is None or s.load_duration is None:
+        return []
+    if s.prompt_eval_duration is None or s.eval_duration is None:
+        return []
+    queue = s.total_duration - s.load_duration - s.prompt_eval_duration - s.eval_duration
+    spent = (s.load_duration, max(queue, 0), s.prompt_eval_duration, s.eval_duration)
+    return [(name, ns / _NS) for name, ns in zip(_ORDER, spent, strict=False)]
+
+
+def _busiest(report: Report) -> tuple[CaseView, BlockInfo, list[RequestRecord]] | None:
+    """The block whose measured requests waited longest for their first text, on average."""
+    best: tuple[float, CaseView, BlockInfo, list[RequestRecord]] | None = None
+    for index, view in enumerate(report.runs):
+        by_block: dict[int, list[RequestRecord]] = {}
+        for record in view.run.records:
+            by_block.setdefault(record.block, []).append(record)
+        cases = {c.summary.id: c for c in report.cases if c.run == index}
+        for block in view.run.info.blocks:
+            records = by_block.get(block.index, [])
+            case = cases.get(block.case)
+            if case is None or not records:
+                continue
+            wait = _mean_wait(records)
+            if best is None or wait > best[0]:
+                best = (wait, case, block, records)
+    return best[1:] if best else None
+
+
+def _mean_wait(records: Sequence[RequestRecord]) -> float:
+    queues = [
+        dict(parts)["queue"]
+        for r in records
+        if r.phase is Phase.MEASURE and (parts := _durations(r))
+    ]
+    return sum(queues) / len(queues) if queues else 0.0
+
+
+def _message(case: CaseView, bars: Sequence[Bar]) -> str:
+    measured = [b for b in bars if b.record.phase is Phase.MEASURE]
+    waited = [q for b in measured if (q := _length(b, "queue")) >= 0.05]
+    if not waited:
+        return f"{case.label}: no request waited noticeably for a slot."
+    longest = show_value(max(waited), "s").number
+    return (
+        f"{case.label}: {len(waited)} of {plural(len(measured), 'measured request')} waited for a "
+        f"slot, the longest {longest}."
+    )
+
+
+def _length(bar: Bar, part: str) -> float:
+    return sum(stop - start for name, start, stop in bar.parts if name == part)
+
+
+def _table(bars: Sequence[Bar], case: CaseView) -> Table:
+    columns = [
+        text_column(
+            "Request", [f"{b.record.phase.replace('_', '-')} {b.record.index + 1}" for b in bars]
+        ),
+        number_column("Sent", "s", [b.start for b in bars]),
+        *(
+            number_column(p.capitalize(), "s", [_length(b, p) or None for b in bars])
+            for p in _ORDER
+        ),
+        number_column("End", "s", [b.end for b in bars]),
+        text_column("Outcome", [b.record.outcome.replace("_", " ") for b in bars]),
+    ]
+    return from_columns(
+        "timeline-table", f"Requests drawn ({case.label})", columns, models=[case.model] * len(bars)
+    )
+
+
+def _draw(figure: Figure, size: Size, bars: Sequence[Bar], block: BlockInfo) -> Marks:
+    present = [p for p in _ORDER if any(_length(b, p) > 0 for b in bars)]
+    bar_legend(figure, size, [(p, PHASES[p], PHASE_HATCHES[p]) for p in present], 20)
+    ax = axes_in(figure, size, 12, 12, 62, 40)
+    end = max(b.end for b in bars)
+    _bands(ax, block, end)
+    for part in present:
+        polygons = [
+            _box(i, start, stop)
+            for i, b in enumerate(bars)
+            for name, start, stop in b.parts
+            if name == part
+        ]
+        ax.add_collection(
+            PolyCollection(
+                polygons,
+                facecolors=PHASES[part],
+                edgecolors=PAPER,
+                linewidths=0.4,
+                hatch=PHASE_HATCHES[part],
+            )
+        )
+    _failures(ax, bars)
+    marks = Marks()
+    overlay = PolyCollection(
+        [_box(i, b.start, b.end, 0.5) for i, b in enumerate(bars)],
+        facecolors="none",
+        edgecolors="none",
+        gid="timeline-bars",
+    )
+    ax.add_collection(overlay)
+    marks.tips["timeline-bars"] = [_tip(b) for b in bars]
+    ax.set_ylim(len(bars), -0.6)
+    ax.set_xlim(0, end * 1.01)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.grid(visible=False, axis="y")
+    ax.set_xlabel("seconds since the block began")
+    return marks
+
+
+def _box(row: int, start: float, stop: float, half: float = 0.38) -> list[tuple[float, float]]:
+    return [(start, row - half), (stop, row - half), (stop, row + half), (start, row + half)]
+
+
+def _bands(ax: Axes, block: BlockInfo, end: float) -> None:
+    """Load, warm-up and measurement are phases of the block, never mixed."""
+    loaded = (block.load_ns or 0) / _NS
+    begin = (block.window_start_ns - block.start_ns) / _NS
+    for name, start, stop in (
+        ("loading", 0.0, loaded),
+        ("warm-up", loaded, begin),
+        ("measured", begin, end),
+    ):
+        if stop - start <= 0:
+            continue
+        if name != "measured":
+            ax.axvspan(
+                start, stop, color=GRID, alpha=0.55 if name == "warm-up" else 1.0, linewidth=0
+            )
+        if (stop - start) / end > 0.06:
+            ax.annotate(
+                name,
+                ((start + stop) / 2, 1),
+                (0, 3),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=11,
+                color=SOFT,
+            )
+
+
+def _failures(ax: Axes, bars: Sequence[Bar]) -> None:
+    failed = [(i, b) for i, b in enumerate(bars) if b.record.outcome is not Outcome.OK]
+    for i, bar in failed:
+        ax.plot([bar.start, bar.end], [i, i], color=BAD, linewidth=1.5)
+    if failed:
+        ax.plot(
+            [b.end for _, b in failed],
+            [i for i, _ in failed],
+            linestyle="none",
+            marker="x",
+            markersize=6,
+            color=BAD,
+            markeredgewidth=2,
+        )
+
+
+def _tip(bar: Bar) -> str:
+    r = bar.record
+    who = f", user {r.user + 1}" if r.user is not None else ""
+    lines = [f"{r.phase.replace('_', '-')} request {r.index + 1}{who}"]
+    lines.append(f"sent at {show_value(bar.start, 's').number}")
+    if r.outcome is not Outcome.OK:
+        lines.append(r.outcome.replace("_", " "))
+    lines += [f"{name}: {show_value(stop - start, 's').number}" for name, start, stop in bar.parts]
+    return "\n".join(lines)

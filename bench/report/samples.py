@@ -1,0 +1,84 @@
+"""What charts draw besides summaries: the measured requests of a case, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from bench.analysis.columns import Columns, Floats, columns_of
+from bench.analysis.latency import latencies
+from bench.report.model import CaseView, Report
+
+CURVE_POINTS: Final = 240
+"""At most so many points are drawn of a distribution."""
+SCATTER_POINTS: Final = 400
+"""At most so many single requests are drawn as points."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseSample:
+    """The measured requests of one case that ended well.
+
+    Attributes:
+        columns: one row a request.
+        times: metric id -> one value a row, seconds; NaN where a request has none.
+    """
+
+    case: CaseView
+    columns: Columns
+    times: dict[str, Floats]
+
+    def present(self, metric_id: str) -> Floats:
+        """The values of a metric that are there, sorted."""
+        values = self.times[metric_id]
+        return np.sort(values[np.isfinite(values)])
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The samples of a report: made once, read by several charts."""
+
+    report: Report
+    cases: tuple[CaseSample, ...]
+
+
+def samples_of(report: Report) -> Samples:
+    """The samples of every case of a report."""
+    made: dict[str, CaseSample] = {}
+    for index, view in enumerate(report.runs):
+        cases = [c for c in report.cases if c.run == index]
+        columns = columns_of(view.run.records, [c.summary.id for c in cases])
+        kept = columns.select(columns.measured & columns.ok)
+        for number, case in enumerate(cases):
+            own = kept.select(kept.case == number)
+            made[case.key] = CaseSample(case, own, latencies(own))
+    return Samples(report, tuple(made[c.key] for c in report.cases))
+
+
+def curve(ordered: Floats, points: int = CURVE_POINTS) -> tuple[Floats, Floats]:
+    """An empirical distribution thinned for drawing: values and shares of requests at or below.
+
+    Thinned evenly in rank; the smallest and the largest value always stay.
+
+    Args:
+        ordered: ascending, not empty.
+        points: how many to keep at most.
+    """
+    n = len(ordered)
+    ranks = np.arange(n) if n <= points else np.linspace(0, n - 1, points).round().astype(int)
+    return ordered[ranks], (ranks + 1) / n
+
+
+def thinned(count: int, limit: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Positions of at most `limit` of `count` rows, evenly spread."""
+    if count <= limit:
+        return np.arange(count)
+    return np.linspace(0, count - 1, limit).round().astype(np.int64)
+
+
+def sample_size(samples: Sequence[CaseSample], metric_id: str) -> int:
+    """How many requests have a metric."""
+    return sum(len(s.present(metric_id)) for s in samples)
