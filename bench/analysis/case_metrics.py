@@ -168,7 +168,7 @@ def _server(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
     if slots is not None:
         note = "" if slots.exact else "at least: no request had to wait"
         seen = {"value": Estimate(float(slots.observed), method="overlap of working requests")}
-        metrics["slots_observed"] = _metric("slots_observed", len(data.ok), seen, note)
+        metrics["slots_observed"] = _metric("slots_observed", slots.requests, seen, note)
     return metrics
 
 

@@ -8,7 +8,7 @@ as streams.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,10 +33,12 @@ class Slots:
         observed: the most requests worked on at once.
         exact: True if requests waited meanwhile, so that there are no more than these. False: "at
             least".
+        requests: how many requests this rests on.
     """
 
     observed: int
     exact: bool
+    requests: int = field(default=0, compare=False)
 
 
 def observe_slots(ok: Columns) -> Slots | None:
@@ -52,7 +54,7 @@ def observe_slots(ok: Columns) -> Slots | None:
     known = ~np.isnan(start) & ~np.isnan(end) & (end > start)
     if not known.any():
         return None
-    return Slots(most_at_once(start[known], end[known]), _queued(ok))
+    return Slots(most_at_once(start[known], end[known]), _queued(ok), int(known.sum()))
 
 
 def working_spans(columns: Columns) -> tuple[Floats, Floats]:

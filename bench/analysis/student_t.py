@@ -21,7 +21,11 @@ def two_sided_p(t: float, df: float) -> float:
         return 2 * NormalDist().cdf(-abs(t))
     if math.isinf(t):
         return 0.0
-    return beta_cdf(df / (df + t * t), df / 2, 0.5)
+    square = t * t
+    # Two forms of one number: each is exact where the other subtracts what is nearly equal.
+    if square < 1:
+        return 1 - beta_cdf(square / (df + square), 0.5, df / 2)
+    return beta_cdf(df / (df + square), df / 2, 0.5)
 
 
 @lru_cache(maxsize=4096)

@@ -138,9 +138,11 @@ def _slots_by_server(data: Iterable[CaseData]) -> dict[str, Slots]:
         seen = observe_slots(one.columns.select(sent & one.columns.ok))
         if seen is None:
             continue
-        known = found.get(_server_key(one), seen)
+        known = found.get(_server_key(one), Slots(0, exact=False))
         found[_server_key(one)] = Slots(
-            max(known.observed, seen.observed), known.exact or seen.exact
+            max(known.observed, seen.observed),
+            known.exact or seen.exact,
+            known.requests + seen.requests,
         )
     return found
 

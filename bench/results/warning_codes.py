@@ -8,6 +8,7 @@ WARNING_CODES: dict[str, str] = {
     "context_room": "prompt and answer do not fit into the context",
     # Of the run.
     "run_failed": "the run ended by an error",
+    "history_not_written": "the run could not be entered into the history",
     "incomplete": "the run has not ended, or was interrupted",
     "simulated": "the numbers come from the simulated engine",
     "one_block": "cases with one block have no sign of what differs between blocks",
