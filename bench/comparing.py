@@ -200,7 +200,7 @@ def read_subject(name: str | Path, history: History | None) -> Subject:
     """
     path = resolve(name, history)
     info = read_info(path)
-    return Subject(str(name), info, read_summary(path, info))
+    return Subject(path.name or str(name), info, read_summary(path, info))
 
 
 def read_summary(path: Path, info: RunInfo) -> Summary:

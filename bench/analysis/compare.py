@@ -97,7 +97,7 @@ def compare_sides(subject: Subject, rules: Rules) -> Comparison:
     sides = [
         replace(
             _side(subject, [getattr(m, name) for m in matches]),
-            label=f"{subject.label}, side {letter}",
+            label=f"side {letter}",
         )
         for name, letter in (("baseline", "a"), ("candidate", "b"))
     ]

@@ -1,0 +1,66 @@
+"""Comparisons as GitHub annotations: workflow commands that mark a run of GitHub Actions.
+
+https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.analysis.comparison import Comparison, MetricComparison
+from bench.analysis.difference import Role
+from bench.analysis.verdict import Verdict
+from bench.report.comparison.wording import change_shown, key_name, metric_name, verdict_text
+
+_LEVELS = {
+    Verdict.WORSE: "error",
+    Verdict.NO_SAMPLES: "error",
+    Verdict.NOT_COMPARABLE: "warning",
+    Verdict.INCONCLUSIVE: "warning",
+    Verdict.BETTER: "notice",
+    Verdict.NO_CHANGE: "notice",
+}
+
+
+def github_annotations(comparisons: Sequence[Comparison]) -> str:
+    """One line an annotation: differences first, then metrics that gate, then thresholds."""
+    return "".join(f"{line}\n" for c in comparisons for line in _lines(c))
+
+
+def _lines(comparison: Comparison) -> Iterator[str]:
+    told = dict.fromkeys(
+        (d.key, d.baseline, d.candidate, d.message)
+        for case in comparison.cases
+        for d in case.differences
+        if d.role is not Role.COMPARED
+    )
+    for key, before, after, message in told:
+        change = f"{before} \u2192 {after}. " if before or after else ""
+        yield _command("warning", f"{key_name(key)} differs", f"{change}{message}")
+    for note in comparison.notes:
+        yield _command("notice", note.code, f"{note.message} {note.advice}".strip())
+    for case, m in comparison.judged():
+        if m.primary:
+            level = "warning" if m.indicative else _LEVELS[m.verdict]
+            yield _command(
+                level, f"{metric_name(m.metric)}: {verdict_text(m)}", _body(case.case, m)
+            )
+    for t in comparison.failed_thresholds:
+        yield _command("error", f"threshold failed: {t.expression}", f"{t.case}: {t.message}")
+
+
+def _body(case: str, m: MetricComparison) -> str:
+    said = m.note if m.change is None else change_shown(m).full
+    return f"{case}: {said}"
+
+
+def _command(level: str, title: str, message: str) -> str:
+    return f"::{level} title={_property(title)}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,230 @@
+"""Charts of a comparison: effects with their intervals, and block values in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analysis.comparison import (
+    BlockPoint,
+    CaseComparison,
+    Comparison,
+    Design,
+    MetricComparison,
+)
+from bench.report.charts.palette import BAD, GRID, INK, LINE, PAPER, SERIES, SOFT
+from bench.report.charts.parts import axes_in, series_legend, shortened, text_width
+from bench.report.comparison.tables import block_table, verdict_table
+from bench.report.comparison.wording import change_shown, metric_name, verdict_text
+from bench.report.page import Chart, Marks, Size
+from bench.report.units import scale_for, show_value
+
+_ROW: Final = 34
+_FRAME: Final = 74
+_MOST_ROWS: Final = 40
+_REACH: Final = 3.0
+"""The axis of effects ends at so many times the largest change to be caught, at most."""
+_BASELINE: Final[dict[str, Any]] = {"color": SERIES[0], "marker": "o", "linestyle": "none"}
+_CANDIDATE: Final[dict[str, Any]] = {"color": SERIES[1], "marker": "s", "linestyle": "none"}
+
+
+def forest_chart(comparison: Comparison, number: int) -> Chart | None:
+    """Every change with its interval against the sizes to ignore and to catch."""
+    rows = [(c, m) for c, m in comparison.judged() if m.change is not None]
+    rows.sort(key=lambda row: not row[1].primary)
+    drawn = rows[:_MOST_ROWS]
+    if not drawn:
+        return None
+    many = len(comparison.cases) > 1
+    labels = [_row_label(c, m, many) for c, m in drawn]
+    left_out = len(rows) - len(drawn)
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        return _draw_forest(figure, size, [m for _, m in drawn], labels)
+
+    height = _FRAME + _ROW * len(drawn)
+    return Chart(
+        id=f"effects-{number}",
+        title="Changes",
+        message="; ".join(
+            f"{label}: {verdict_text(m)}, {change_shown(m).full}"
+            for (_, m), label in zip(drawn[:4], labels, strict=False)
+        ),
+        caption=(
+            "Change of every metric with its 95 % interval. Dark band: changes to ignore; pale "
+            "band: within the change to catch. Metrics that gate come first, in bold. Right of "
+            "zero is more, which is better for speeds and worse for times."
+            + (f" {left_out} more are in the table." if left_out else "")
+        ),
+        table=verdict_table(comparison, number, brief=False),
+        draw=draw,
+        height=(height, height + _ROW * len(drawn) // 2),
+        simulated=comparison.baseline.simulated or comparison.candidate.simulated,
+        full_width=True,
+    )
+
+
+def block_charts(comparison: Comparison, number: int) -> list[Chart]:
+    """The block values of every primary metric, in order of time, pairs joined."""
+    return [
+        _block_chart(comparison, case, m, f"blocks-{number}-{i}")
+        for i, (case, m) in enumerate(
+            (c, m) for c, m in comparison.judged() if m.primary and m.change is not None
+        )
+    ]
+
+
+def _row_label(case: CaseComparison, m: MetricComparison, many: bool) -> str:
+    return f"{metric_name(m.metric)} · {case.case}" if many else metric_name(m.metric)
+
+
+def _draw_forest(
+    figure: Figure, size: Size, rows: Sequence[MetricComparison], labels: Sequence[str]
+) -> Marks:
+    widest = max(text_width(label, 12) for label in labels) + 16
+    left = 8.0 if size.narrow else min(widest, size.width * 0.42)
+    ax = axes_in(figure, size, left, 14, 8, 58)
+    marks = Marks()
+    reach = _reach(rows)
+    step = 1.5 if size.narrow else 1.0
+    for i, (m, label) in enumerate(zip(rows, labels, strict=True)):
+        y = i * step
+        _bands(ax, m, y)
+        _interval(ax, m, y, reach)
+        gid = f"effect-{i}"
+        ax.plot(
+            [_clip(m.change or 0.0, reach) * 100],
+            [y],
+            linestyle="none",
+            marker="D" if m.primary else "o",
+            color=_colour(m),
+            markeredgecolor=PAPER,
+            gid=gid,
+        )
+        marks.tips[gid] = [f"{label}\n{change_shown(m).full}\n{verdict_text(m)}"]
+        _label(ax, m, label, y, size, left)
+    ax.axvline(0, color=SOFT, linewidth=1.2)
+    ax.set_ylim(len(rows) * step - step / 2, -0.5 - (0.5 if size.narrow else 0))
+    ax.set_xlim(-reach * 100, reach * 100)
+    ax.set_yticks([])
+    ax.grid(visible=False, axis="y")
+    ax.spines[["left"]].set_visible(False)
+    ax.set_xlabel("change (%)")
+    return marks
+
+
+def _reach(rows: Sequence[MetricComparison]) -> float:
+    """Half the width of the axis: all intervals, but not the tail of a hopeless one."""
+    largest = max(abs(v) for m in rows for v in (m.low or 0.0, m.high or 0.0, m.change or 0.0))
+    catch = max(m.catch for m in rows)
+    point = max(abs(m.change or 0.0) for m in rows)
+    return 1.1 * max(catch * 1.2, point, min(largest, _REACH * catch))
+
+
+def _bands(ax: Axes, m: MetricComparison, y: float) -> None:
+    for size, shade in ((m.catch, GRID), (m.ignore, LINE)):
+        # On the log scale: a change of D and its inverse.
+        low, high = (1 / (1 + size) - 1) * 100, size * 100
+        ax.barh(y, high - low, left=low, height=0.62, color=shade, linewidth=0, zorder=0)
+
+
+def _interval(ax: Axes, m: MetricComparison, y: float, reach: float) -> None:
+    low, high = (_clip(v or 0.0, reach) * 100 for v in (m.low, m.high))
+    ax.plot([low, high], [y, y], color=_colour(m), linewidth=2, solid_capstyle="butt")
+
+
+def _clip(value: float, reach: float) -> float:
+    return max(-reach, min(reach, value))
+
+
+def _label(ax: Axes, m: MetricComparison, label: str, y: float, size: Size, left: float) -> None:
+    weight = "bold" if m.primary else "normal"
+    place = (0, y - 0.62) if size.narrow else (0, y)
+    ax.annotate(
+        shortened(label, size.width - 24 if size.narrow else left - 14, 12),
+        place,
+        (0 if size.narrow else -8, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="left" if size.narrow else "right",
+        va="center",
+        color=INK,
+        fontsize=12,
+        fontweight=weight,
+        annotation_clip=False,
+    )
+
+
+def _colour(m: MetricComparison) -> str:
+    return BAD if m.verdict.value == "worse" else INK if m.primary else SOFT
+
+
+def _block_chart(
+    comparison: Comparison, case: CaseComparison, m: MetricComparison, chart_id: str
+) -> Chart:
+    paired = case.design is Design.PAIRED
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        return _draw_blocks(figure, size, m, chart_id, paired)
+
+    how = "Blocks of a pair are joined." if paired else "The two runs lie side by side."
+    return Chart(
+        id=chart_id,
+        title=f"{metric_name(m.metric)}, block by block",
+        message=f"{case.case}: {verdict_text(m)}, {change_shown(m).full}.",
+        caption=f"{case.case}. Every block in order of time; the block is the unit. {how}",
+        table=block_table(case, m, f"{chart_id}-table"),
+        draw=draw,
+        height=(300, 300),
+        simulated=comparison.baseline.simulated or comparison.candidate.simulated,
+    )
+
+
+def _draw_blocks(figure: Figure, size: Size, m: MetricComparison, gid: str, paired: bool) -> Marks:
+    top = 4 + series_legend(
+        figure, size, [("baseline", dict(_BASELINE)), ("candidate", dict(_CANDIDATE))], 4
+    )
+    ax = axes_in(figure, size, 66, 12, top + 8, 46)
+    scale = scale_for(m.unit, m.baseline, m.candidate)
+    marks = Marks()
+    xs = _minutes(m, paired)
+    if paired:
+        for a, b, x_a, x_b in zip(m.baseline_blocks, m.candidate_blocks, *xs, strict=True):
+            values = [a.value * scale.factor, b.value * scale.factor]
+            ax.plot([x_a, x_b], values, color=LINE, linewidth=1.5, zorder=1)
+    for name, look, points, where in (
+        ("baseline", _BASELINE, m.baseline_blocks, xs[0]),
+        ("candidate", _CANDIDATE, m.candidate_blocks, xs[1]),
+    ):
+        group = f"{gid}-{name}"
+        ax.plot(
+            where,
+            [p.value * scale.factor for p in points],
+            markeredgecolor=PAPER,
+            gid=group,
+            zorder=2,
+            **look,
+        )
+        marks.tips[group] = [_tip(name, p, m) for p in points]
+    ax.set_xlabel("minutes since the start of the run")
+    ax.set_ylabel(scale.unit or metric_name(m.metric))
+    return marks
+
+
+def _minutes(m: MetricComparison, paired: bool) -> tuple[list[float], list[float]]:
+    """Where the blocks stand: by their start; a run that was made separately follows the other."""
+    first = [p.start_s / 60 for p in m.baseline_blocks]
+    second = [p.start_s / 60 for p in m.candidate_blocks]
+    if paired:
+        return first, second
+    gap = (max(first) - min(first)) / max(len(first) - 1, 1)
+    shift = max(first) + gap - min(second)
+    return first, [x + shift for x in second]
+
+
+def _tip(side: str, point: BlockPoint, m: MetricComparison) -> str:
+    pair = "" if point.pair is None else f", pair {point.pair + 1}"
+    return f"{side}{pair}\n{show_value(point.value, m.unit).number}"

@@ -1,0 +1,36 @@
+"""Comparisons as JSON: stable keys, documented in `bench.analysis.comparison`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bench.analysis.comparison import SCHEMA, Comparison
+from bench.errors import ExitCode
+
+_GRAVEST_FIRST = (
+    ExitCode.WORSE,
+    ExitCode.NOT_COMPARABLE,
+    ExitCode.INVALID,
+    ExitCode.INCONCLUSIVE,
+)
+
+
+def worst(comparisons: Sequence[Comparison]) -> ExitCode:
+    """The exit code of several comparisons."""
+    codes = {c.exit_code for c in comparisons}
+    return next((code for code in _GRAVEST_FIRST if code in codes), ExitCode.OK)
+
+
+def comparison_json(comparisons: Sequence[Comparison]) -> bytes:
+    """`{"schema", "exit_code", "comparisons": [...]}`; numbers that are not there are null."""
+    content: dict[str, Any] = {
+        "schema": SCHEMA,
+        "exit_code": int(worst(comparisons)),
+        "comparisons": [
+            {**msgspec.to_builtins(c), "exit_code": int(c.exit_code)} for c in comparisons
+        ],
+    }
+    return msgspec.json.encode(content)

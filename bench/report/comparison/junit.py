@@ -1,0 +1,67 @@
+"""Comparisons as JUnit XML: one test case a metric that gates, one a failed threshold.
+
+A metric that is worse, or has no samples, fails; one without a verdict is skipped, with its reason.
+(The schema that Jenkins, GitLab and GitHub actions read: testsuites / testsuite / testcase.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from bench.analysis.comparison import CaseComparison, Comparison, MetricComparison
+from bench.analysis.verdict import Verdict
+from bench.report.comparison.wording import change_shown, levels_text, metric_name, verdict_text
+
+_FAILS = (Verdict.WORSE, Verdict.NO_SAMPLES)
+_PASSES = (Verdict.NO_CHANGE, Verdict.BETTER)
+
+
+def junit(comparisons: Sequence[Comparison]) -> str:
+    """The XML document."""
+    root = ElementTree.Element("testsuites", name="ollama-bench compare")
+    for comparison in comparisons:
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=f"{comparison.candidate.label} against {comparison.baseline.label}",
+            timestamp=comparison.candidate.created_at,
+        )
+        for case, m in comparison.judged():
+            if m.primary:
+                _metric(suite, case, m)
+        for t in comparison.failed_thresholds:
+            one = ElementTree.SubElement(suite, "testcase", classname=t.case, name=t.expression)
+            ElementTree.SubElement(one, "failure", message=t.message, type="threshold")
+        _count(suite)
+    _count(root)
+    ElementTree.indent(root)
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        + ElementTree.tostring(root, encoding="unicode")
+        + "\n"
+    )
+
+
+def _metric(suite: ElementTree.Element, case: CaseComparison, m: MetricComparison) -> None:
+    one = ElementTree.SubElement(suite, "testcase", classname=case.case, name=m.metric)
+    said = _said(m)
+    if m.verdict in _FAILS and not m.indicative:
+        ElementTree.SubElement(one, "failure", message=said, type=m.verdict.value)
+    elif m.verdict not in _PASSES or m.indicative:
+        ElementTree.SubElement(one, "skipped", message=said)
+    ElementTree.SubElement(one, "system-out").text = said
+
+
+def _said(m: MetricComparison) -> str:
+    if m.change is None:
+        return f"{metric_name(m.metric)}: {m.verdict.value} ({m.note})"
+    return f"{metric_name(m.metric)}: {verdict_text(m)}, {change_shown(m).full}, {levels_text(m)}"
+
+
+def _count(element: ElementTree.Element) -> None:
+    cases = element.findall(".//testcase")
+    element.set("tests", str(len(cases)))
+    for attribute, tag in (("failures", "failure"), ("skipped", "skipped")):
+        element.set(attribute, str(sum(c.find(tag) is not None for c in cases)))
+    element.set("errors", "0")

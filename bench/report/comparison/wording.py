@@ -1,0 +1,194 @@
+"""A comparison in words: verdicts, changes, differences, in the order in which they matter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bench.analysis.comparison import CaseComparison, Comparison, MetricComparison
+from bench.analysis.difference import Difference, Role
+from bench.analysis.verdict import Verdict
+from bench.report.glossary import term
+from bench.report.page import Answer, Sentence, Tone
+from bench.report.units import NO_VALUE, Shown, number, percent, plural, scale_for, show_value
+
+TONES: Final[dict[Verdict, Tone]] = {
+    Verdict.WORSE: "bad",
+    Verdict.NO_SAMPLES: "bad",
+    Verdict.BETTER: "good",
+    Verdict.NO_CHANGE: "good",
+    Verdict.INCONCLUSIVE: "caution",
+    Verdict.NOT_COMPARABLE: "caution",
+}
+_WIDE: Final = 10.0
+"""Percent: an interval wider than twice this is told without decimals."""
+_ROLE_WORDS: Final = {
+    Role.COMPARED: "Compared",
+    Role.ALLOWED: "Also differs (allowed)",
+    Role.EXPLAINS: "May explain a change",
+    Role.WITHHOLDS: "No verdict",
+    Role.BLOCKS: "Not comparable",
+}
+_KEY_WORDS: Final = {
+    "model": "model",
+    "digest": "model digest",
+    "quantization": "quantisation",
+    "server_version": "server version",
+    "served_context": "context length served",
+    "gpu_share": "share on the GPU",
+    "slots_observed": "slots",
+    "output_tokens": "tokens per answer",
+    "era": "meaning of numbers",
+    "seed": "seed of the prompts",
+}
+
+
+def metric_name(metric: str) -> str:
+    """A flat metric id in words: "Time to first text, p50"."""
+    name, _, statistic = metric.partition(".")
+    return f"{term(name).label}, {statistic}" if statistic else term(name).label
+
+
+def verdict_text(m: MetricComparison) -> str:
+    """The verdict of one metric, with what qualifies it."""
+    text = m.verdict.value
+    if m.indicative:
+        text += " (indicative)"
+    if m.verdict is Verdict.INCONCLUSIVE and m.pairs_needed:
+        text += f", {m.pairs_needed} pairs would tell"
+    return text
+
+
+def change_shown(m: MetricComparison) -> Shown:
+    """The change with its 95 % interval, in percent, signed: "−9.8 % (−10.4 to −9.2)"."""
+    if m.change is None or m.low is None or m.high is None:
+        return Shown(NO_VALUE)
+    half = (m.high - m.low) * 100 / 2
+    decimals = 2 if half < 0.1 else 1 if half < _WIDE else 0
+    texts = [_signed(v * 100, decimals) for v in (m.change, m.low, m.high)]
+    return Shown(
+        text=texts[0],
+        interval=f"{texts[1]} to {texts[2]}",
+        unit="%",
+        decimals=decimals,
+        raw=m.change,
+        factor=100.0,
+    )
+
+
+def _signed(value: float, decimals: int) -> str:
+    text = number(value, decimals)
+    return f"+{text}" if value > 0 and text.strip("0.") else text
+
+
+def levels_text(m: MetricComparison) -> str:
+    """From which level to which: "50.1 → 45.2 tok/s"."""
+    scale = scale_for(m.unit, m.baseline, m.candidate)
+    first, second = (show_value(v, m.unit, scale) for v in (m.baseline, m.candidate))
+    unit = f" {scale.unit}" if scale.unit else ""
+    return f"{first.text} \u2192 {second.text}{unit}"
+
+
+def overall(comparison: Comparison) -> Answer:
+    """The verdict in one sentence, and what qualifies it."""
+    primary = [(c, m) for c, m in comparison.judged() if m.primary]
+    first = _verdict_sentence(comparison, primary)
+    more: list[Sentence] = []
+    if comparison.indicative and comparison.verdict is not Verdict.NOT_COMPARABLE:
+        more.append(("This is an indication, not a verdict: see the warnings.",))
+    if comparison.failed_thresholds:
+        failed = "; ".join(f"{t.expression} ({t.message})" for t in comparison.failed_thresholds)
+        more.append((f"Thresholds failed: {failed}.",))
+    tone: Tone = "bad" if comparison.failed_thresholds else TONES[comparison.verdict]
+    return Answer("", (("Verdict: ", *first), *more), tone=tone)
+
+
+def _verdict_sentence(
+    comparison: Comparison, primary: Sequence[tuple[CaseComparison, MetricComparison]]
+) -> Sentence:
+    verdict = comparison.verdict
+    same = [(c, m) for c, m in primary if m.verdict is verdict]
+    many = len(comparison.cases) > 1
+    named = [f"{metric_name(m.metric)} {_how(m)}{f' ({c.case})' if many else ''}" for c, m in same]
+    if verdict is Verdict.NO_CHANGE:
+        bounds = dict.fromkeys(
+            f"{metric_name(m.metric)} within ±{percent(m.catch)}" for _, m in same
+        )
+        return (f"no change: {'; '.join(bounds)}.",)
+    told = "; ".join(named) or "there is no metric to judge"
+    return (f"{verdict.value}: {told}.",)
+
+
+def _how(m: MetricComparison) -> str:
+    if m.verdict in (Verdict.NO_SAMPLES, Verdict.NOT_COMPARABLE):
+        return f"({m.note.rstrip('.')})"
+    if m.change is None:
+        return f"({m.note})"
+    needed = f", {m.pairs_needed} pairs would tell" if m.pairs_needed else ""
+    return f"{change_shown(m).full}{needed}"
+
+
+def difference_answers(comparison: Comparison) -> list[Answer]:
+    """What differs besides the numbers; told before any number is."""
+    cases: dict[Difference, list[str]] = {}
+    for case in comparison.cases:
+        for difference in case.differences:
+            cases.setdefault(difference, []).append(case.case)
+    answers = []
+    for role in (Role.COMPARED, Role.WITHHOLDS, Role.ALLOWED, Role.EXPLAINS):
+        told = [_told(d, c, len(comparison.cases)) for d, c in cases.items() if d.role is role]
+        if told:
+            tone: Tone = "neutral" if role is Role.COMPARED else "caution"
+            answers.append(Answer("", ((f"{_ROLE_WORDS[role]}: {'; '.join(told)}.",),), tone=tone))
+    if not answers:
+        answers.append(
+            Answer("", (("Compared: nothing that is recorded differs besides the time.",),))
+        )
+    return answers
+
+
+def _told(d: Difference, cases: Sequence[str], of: int) -> str:
+    values = f" {d.baseline} \u2192 {d.candidate}" if d.baseline or d.candidate else ""
+    where = "" if len(cases) == of else f" (in {', '.join(cases)})"
+    meaning = f": {d.message.rstrip('.')}" if d.message and d.role is not Role.COMPARED else ""
+    return f"{key_name(d.key)}{values}{where}{meaning}"
+
+
+def key_name(key: str) -> str:
+    """The key of a difference in words."""
+    return _KEY_WORDS.get(key, key.removeprefix("settings."))
+
+
+def case_answer(case: CaseComparison) -> Answer:
+    """What is said of one case: its metrics that gate."""
+    primary = [m for m in case.metrics if m.primary]
+    sentences = [_metric_sentence(m) for m in primary] or [("no metric to compare.",)]
+    tones = [TONES[m.verdict] for m in primary]
+    order: tuple[Tone, ...] = ("bad", "caution", "good")
+    tone: Tone = next((t for t in order if t in tones), "neutral")
+    first: Sentence = (f"{case.case}. ", *sentences[0])
+    return Answer("", (first, *sentences[1:]), tone=tone)
+
+
+def _metric_sentence(m: MetricComparison) -> Sentence:
+    name = metric_name(m.metric)
+    if m.change is None:
+        return (f"{name}: {m.verdict.value} ({m.note.rstrip('.')}).",)
+    explained = f"; explained by {_listed(m.explained_by)}" if m.explained_by else ""
+    check = f", sign flip p {_p(m.sign_flip_p)}" if m.sign_flip_p is not None else ""
+    rests = f"{plural(m.n, 'pair')}" if m.sign_flip_p is not None else f"{m.n} blocks a side"
+    return (
+        f"{name}: {verdict_text(m)}, ",
+        change_shown(m),
+        f"; {levels_text(m)}, p {_p(m.p_corrected)}{check}, {rests}{explained}.",
+    )
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return ", ".join(key_name(k) for k in keys)
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return NO_VALUE
+    return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
