@@ -9,6 +9,7 @@ from typing import Any
 from bench.errors import Problem, ScenarioError, UsageError
 from bench.scenario.fields import DistributionSpec
 from bench.scenario.hosts import default_host, parse_host
+from bench.scenario.load_schema import DEFAULT_REQUESTS, ArrivalsSpec, LoadSpec
 from bench.scenario.matrix import MAX_CASES, combinations
 from bench.scenario.options import DEFAULTS
 from bench.scenario.plan import (
@@ -24,7 +25,7 @@ from bench.scenario.plan import (
     Timeouts,
 )
 from bench.scenario.promptfile import read_trace
-from bench.scenario.schema import DEFAULT_REQUESTS, ArrivalsSpec, LoadSpec, Prompts, Scenario
+from bench.scenario.schema import Prompts, Scenario
 
 DEFAULT_WARMUP = 3
 """Requests before each block that are not measured."""

@@ -20,9 +20,8 @@ class Stream(IntEnum):
     THINK_TIME = 2
     INPUT_TOKENS = 3
     OUTPUT_TOKENS = 4
-    PASSAGE = 5
-    PROMPT_ORDER = 6
-    WARMUP = 7
+    PROMPT_ORDER = 5
+    CALIBRATION = 6
 
 
 def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:

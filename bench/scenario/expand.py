@@ -11,8 +11,9 @@ from bench.errors import Problem, ScenarioError, UsageError
 from bench.scenario.cases import case_models, case_targets, make_cases
 from bench.scenario.matrix import dump
 from bench.scenario.order import interleaved, paired
-from bench.scenario.plan import Case, Plan, Target
+from bench.scenario.plan import Case, Load, Plan, Target
 from bench.scenario.promptfile import read_prompt_file
+from bench.scenario.room import too_long
 from bench.scenario.schema import Scenario
 
 MAX_BLOCKS = 10_000
@@ -44,7 +45,7 @@ def build_plan(
     targets = case_targets(scenario, hosts)
     cases = make_cases(scenario, case_models(scenario, models), targets)
     seed = scenario.seed if seed is None else seed
-    _check_size(scenario, cases, scenario.blocks)
+    _check(scenario, cases, scenario.blocks)
     return Plan(
         name=scenario.name,
         description=scenario.description.strip(),
@@ -109,7 +110,7 @@ def build_ab_plan(
         )
     sides = [(_sided(a, "a"), _sided(b, "b")) for a, b in zip(cases_a, cases_b, strict=True)]
     cases = tuple(case for pair in sides for case in pair)
-    _check_size(scenario_a, cases, pairs)
+    _check(scenario_a, cases, pairs)
     seed = scenario_a.seed if seed is None else seed
     return Plan(
         name=scenario_a.name,
@@ -160,16 +161,28 @@ def _prompt_files(scenario: Scenario) -> dict[str, tuple[dict[str, Any], ...]]:
     return {} if name is None else {name: read_prompt_file(scenario.directory / name)}
 
 
-def _check_size(scenario: Scenario, cases: tuple[Case, ...], repetitions: int) -> None:
+def _check(scenario: Scenario, cases: tuple[Case, ...], repetitions: int) -> None:
+    problem = _too_much(cases, repetitions) or next(filter(None, map(too_long, cases)), "")
+    if problem:
+        raise ScenarioError(scenario.source or scenario.name, [Problem("", problem)])
+
+
+def _too_much(cases: tuple[Case, ...], repetitions: int) -> str:
     blocks = len(cases) * repetitions
-    requests = repetitions * sum(c.load.requests or 0 for c in cases)
-    problem = ""
+    requests = repetitions * sum(_asked(case.load) for case in cases)
     if blocks > MAX_BLOCKS:
-        problem = (
+        return (
             f"expands into {len(cases):,} cases x {repetitions:,} blocks = {blocks:,} blocks, "
             f"more than the {MAX_BLOCKS:,} allowed"
         )
-    elif requests > MAX_REQUESTS:
-        problem = f"asks for {requests:,} requests, more than the {MAX_REQUESTS:,} allowed"
-    if problem:
-        raise ScenarioError(scenario.source or scenario.name, [Problem("", problem)])
+    if requests > MAX_REQUESTS:
+        return f"asks for {requests:,.0f} requests, more than the {MAX_REQUESTS:,} allowed"
+    return ""
+
+
+def _asked(load: Load) -> float:
+    """Requests of a block, as far as the plan settles them."""
+    limits = [float(load.requests)] if load.requests is not None else []
+    if load.rate_per_s is not None and load.duration_s is not None:
+        limits.append(load.rate_per_s * load.duration_s)
+    return min(limits, default=0.0)

@@ -29,6 +29,11 @@ def as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def scalar_or_list(item: Any) -> BeforeValidator:
+    """Accepts a scalar where a list is; for editors it is one or the other."""
+    return BeforeValidator(as_list, json_schema_input_type=item | list[item])
+
+
 def _seconds(value: Any) -> Any:
     if isinstance(value, str):
         try:

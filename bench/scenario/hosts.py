@@ -48,12 +48,12 @@ def parse_host(value: str) -> str:
     if scheme not in _PORTS:
         raise ValueError(f"unknown scheme {scheme!r}: give http://, https:// or unix://")
     authority, _, path = rest.partition("/")
-    host, port = _split(authority, _PORTS[scheme] if separator else DEFAULT_PORT)
     if "@" in authority:
         raise ValueError(
             "credentials must not stand in an address, since it is stored with every run: "
             "set OLLAMA_BENCH_TOKEN, or use a netrc file"
         )
+    host, port = _split(authority, _PORTS[scheme] if separator else DEFAULT_PORT)
     path = path.rstrip("/")
     return f"{scheme}://{host}:{port}" + (f"/{path}" if path else "")
 

@@ -30,6 +30,7 @@ _PLAIN = {
 """Pydantic's error types -> our words."""
 
 
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _LOOKS_OTHER = re.compile(r"^([-+.\d][\d.eE+-]*|true|false|null|~|)$")
 """Text that would be something else without its quotes."""
 
@@ -52,7 +53,7 @@ def show_value(value: Any) -> str:
         text = f'"{value}"'
     else:
         text = str(value)
-    text = " ".join(text.split())
+    text = _CREDENTIALS.sub("//***@", " ".join(text.split()))
     return text if len(text) <= 60 else text[:57] + "..."
 
 

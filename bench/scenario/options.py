@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from bench.scenario.fields import Model, as_list
+from bench.scenario.fields import Model, scalar_or_list
 
 TokenLimit = Annotated[int, Field(ge=-2)]
 
@@ -59,10 +59,7 @@ class OllamaOptions(Model):
     """Penalty on tokens by how often they occurred."""
     num_keep: Annotated[int, Field(ge=-1)] | None = None
     """Tokens of the prompt that survive a context shift."""
-    stop: (
-        Annotated[list[str], BeforeValidator(as_list, json_schema_input_type=str | list[str])]
-        | None
-    ) = None
+    stop: Annotated[list[str], scalar_or_list(str)] | None = None
     """Texts that end the output."""
 
 

@@ -11,6 +11,7 @@ from bench.scenario.corpus import Corpus, load_corpus, units_of
 from bench.scenario.draws import Stream, draw, generator, mean
 from bench.scenario.nonce import nonce
 from bench.scenario.plan import Block, Case, Plan, SyntheticPrompts
+from bench.scenario.room import prompt_room
 
 CLOSINGS = {
     "en": "Continue this text in the same style, in at least two thousand words.",
@@ -66,18 +67,12 @@ class PromptSource:
         number = "" if self.case.prompts.cache == "warm" else self._nonce(block, index, warmup)
         if self.case.prompts.synthetic is not None:
             return self._synthetic(self.case.prompts.synthetic, block, index, warmup, number)
-        record = self.records[self._turn(block, index, warmup)]
+        record = self.records[turn(len(self.records), block, index, warmup)]
         system = record.get("system", self.case.system)
         return finish(record["prompt"], system, number, num_predict=record.get("output_tokens"))
 
     def _nonce(self, block: Block, index: int, warmup: bool) -> str:
         return nonce(self.plan.seed, self.plan.salt, block.index, index, warmup=warmup)
-
-    def _turn(self, block: Block, index: int, warmup: bool) -> int:
-        """Which record: each is used once, in an order drawn anew, before any is used again."""
-        cycle, position = divmod(index, len(self.records))
-        rng = generator(block.seed, Stream.PROMPT_ORDER, cycle, int(warmup))
-        return int(rng.permutation(len(self.records))[position])
 
     def _synthetic(
         self, made: SyntheticPrompts, block: Block, index: int, warmup: bool, number: str
@@ -89,20 +84,21 @@ class PromptSource:
         if made.output_tokens is not None:
             rng = generator(block.seed, Stream.OUTPUT_TOKENS, *where)
             num_predict = max(1, round(draw(made.output_tokens, rng)))
-        target = min(max(1, target), self._room(num_predict))
-        if self.case.prompts.cache == "warm":
-            start = 0
-        else:
-            rng = generator(block.seed, Stream.PASSAGE, *where)
-            start = int(rng.integers(len(corpus.starts)))
+        target = max(1, min(target, prompt_room(self.case, num_predict)))
+        warm = self.case.prompts.cache == "warm"
+        start = 0 if warm else turn(len(corpus.starts), block, index, warmup)
         text, units = passage_text(corpus, start, self.rates.units(target))
         return finish(text, self.case.system, number, target, num_predict, units)
 
-    def _room(self, num_predict: int | None) -> int:
-        """The longest prompt that leaves room for the answer in the context."""
-        options = self.case.options
-        output = num_predict if num_predict is not None else options.get("num_predict", 0)
-        return max(1, int(options["num_ctx"]) - max(0, int(output)))
+
+def turn(count: int, block: Block, index: int, warmup: bool) -> int:
+    """Which of so many texts a request uses: each once, in a drawn order, before any is used again.
+
+    Requests that are not measured go through the same order from its end.
+    """
+    cycle, position = divmod(index, count)
+    order = generator(block.seed, Stream.PROMPT_ORDER, cycle).permutation(count)
+    return int(order[-1 - position] if warmup else order[position])
 
 
 def prompt_source(case: Case, plan: Plan, rates: TokenRates | None = None) -> PromptSource:
@@ -149,7 +145,7 @@ def calibration_prompts(case: Case, plan: Plan, block: Block) -> tuple[Prompt, .
     corpus = load_corpus(made.language)
     low, high = _CALIBRATION_TOKENS
     longest = min(max(low, mean(made.input_tokens)), high, 0.8 * int(case.options["num_ctx"]))
-    first = int(generator(block.seed, Stream.WARMUP).integers(len(corpus.starts)))
+    first = int(generator(block.seed, Stream.CALIBRATION).integers(len(corpus.starts)))
     prompts = []
     for number, share in enumerate((0.0, 0.5, 1.0)):
         start = first + number * len(corpus.starts) // 3

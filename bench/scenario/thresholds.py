@@ -10,6 +10,7 @@ value     = number | number "%" | duration such as 800ms  (durations for metrics
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -141,10 +142,10 @@ def parse_threshold(text: str) -> Threshold:
 def _value(text: str, metric: str) -> float:
     try:
         if text.endswith("%"):
-            return float(text[:-1]) / 100
+            return _finite(text[:-1]) / 100
         if metric.endswith("_s") and text[-1].isalpha():
             return duration_s(text)
-        return float(text)
+        return _finite(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a number") from None
 
@@ -152,3 +153,10 @@ def _value(text: str, metric: str) -> float:
 def _nearest(name: str, names: tuple[str, ...]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]}?" if close else f": give one of {', '.join(names)}"
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value

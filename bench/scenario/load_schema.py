@@ -1,0 +1,126 @@
+"""The part of a scenario file that says how much is asked at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from bench.scenario.fields import (
+    DistributionField,
+    Model,
+    PositiveSeconds,
+    Seconds,
+    exactly_one,
+    refuse,
+    scalar_or_list,
+)
+
+DEFAULT_REQUESTS = 30
+"""Measured requests per block when a load says neither `requests` nor `duration`."""
+
+Users = Annotated[list[Annotated[int, Field(ge=1, le=10_000)]], scalar_or_list(int)]
+Rates = Annotated[
+    list[Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)]], scalar_or_list(float)
+]
+
+
+class Limits(Model):
+    """When a block ends: at whichever limit comes first."""
+
+    requests: Annotated[int, Field(ge=1)] | None = None
+    """Measured requests per block, over all users. 30 if duration is not given either."""
+    duration: PositiveSeconds | None = None
+    """Length of a block; what is in flight then is let end."""
+    max_errors: Annotated[int, Field(ge=1)] | None = None
+    """Give a block up after so many failed requests."""
+
+
+class ClosedLoad(Limits):
+    """A fixed number of users, each waiting for its answer before it asks again."""
+
+    users: Annotated[Users, Field(min_length=1)] = Field(default_factory=lambda: [1])
+    """How many users at once; a list makes one case each."""
+    think_time: DistributionField | None = None
+    """Pause in seconds between an answer and the next request of that user."""
+    ramp_up: Seconds = 0.0
+    """The users start spread over this time, which is not part of the measurement."""
+
+
+class GammaArrivals(Model):
+    """Arrivals with gaps of a chosen burstiness."""
+
+    burstiness: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+    """Squared coefficient of variation of the gaps: 1 = Poisson, above = burstier."""
+
+
+class TraceArrivals(Model):
+    """Arrivals at recorded times."""
+
+    file: str
+    """Text file with one time in seconds a line, relative to the scenario file."""
+    time_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Times are multiplied by this: 0.5 plays the trace twice as fast."""
+
+
+class ArrivalsSpec(Model):
+    """`constant`, `poisson`, or one of these."""
+
+    constant: Literal[True] | None = None
+    poisson: Literal[True] | None = None
+    gamma: GammaArrivals | None = None
+    trace: TraceArrivals | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, ("constant", "poisson", "gamma", "trace"))
+        return self
+
+
+def _arrivals(value: Any) -> Any:
+    if value in ("constant", "poisson"):
+        return {value: True}
+    if isinstance(value, dict | ArrivalsSpec):
+        return value
+    raise refuse(
+        "must be constant, poisson, {gamma: {burstiness: 3}} or {trace: {file: arrivals.txt}}"
+    )
+
+
+ArrivalsField = Annotated[
+    ArrivalsSpec,
+    BeforeValidator(
+        _arrivals, json_schema_input_type=Literal["constant", "poisson"] | ArrivalsSpec
+    ),
+]
+
+
+class OpenLoad(Limits):
+    """Requests arrive at a rate, whatever the server does."""
+
+    rate: Annotated[Rates, Field(min_length=1)] | None = None
+    """Arrivals per second; a list makes one case each. Not given with a trace."""
+    arrivals: ArrivalsField = ArrivalsSpec(poisson=True)
+    """How the arrivals are spread."""
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Arrivals above so many open requests are dropped and counted."""
+
+    @model_validator(mode="after")
+    def _rate_or_trace(self) -> Self:
+        if self.arrivals.trace is None and self.rate is None:
+            raise refuse("rate is missing: how many requests arrive per second")
+        if self.arrivals.trace is not None and self.rate is not None:
+            raise refuse("a trace brings its own times: remove rate, or use time_scale")
+        return self
+
+
+class LoadSpec(Model):
+    """The load: exactly one of closed (users) and open (arrival rate)."""
+
+    closed: ClosedLoad | None = None
+    open: OpenLoad | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, ("closed", "open"))
+        return self

@@ -1,0 +1,46 @@
+"""Whether prompt and answer fit the context: else the prompt is refused, or the context shifts."""
+
+from __future__ import annotations
+
+from bench.scenario.draws import Stream, draw, generator
+from bench.scenario.plan import Case
+
+_MARGIN = 0.02
+"""Of the context: token counts are aimed at, and a prompt over the context would be refused."""
+
+_DRAWS = 400
+_MAX_SHARE = 0.05
+"""So many of the drawn prompts may be shortened to fit; more would bend the distribution."""
+
+
+def prompt_room(case: Case, num_predict: int | None = None) -> int:
+    """The longest prompt, in tokens, that leaves room for the answer in the context.
+
+    Args:
+        case: whose `num_ctx` and `num_predict` count.
+        num_predict: of this request, if it has one of its own.
+    """
+    answer = int(case.options["num_predict"]) if num_predict is None else num_predict
+    return int(int(case.options["num_ctx"]) * (1 - _MARGIN)) - max(0, answer)
+
+
+def too_long(case: Case) -> str:
+    """Why the synthetic prompts of a case do not fit its context; "" if they do."""
+    made = case.prompts.synthetic
+    if made is None:
+        return ""
+    excess = 0
+    for index in range(_DRAWS):
+        tokens = draw(made.input_tokens, generator(0, Stream.INPUT_TOKENS, index))
+        answer = None
+        if made.output_tokens is not None:
+            answer = round(draw(made.output_tokens, generator(0, Stream.OUTPUT_TOKENS, index)))
+        excess += round(tokens) > prompt_room(case, answer)
+    if excess <= _MAX_SHARE * _DRAWS:
+        return ""
+    share = "" if excess == _DRAWS else f"{excess / _DRAWS:.0%} of the "
+    return (
+        f"case {case.id!r}: {share}prompts do not fit: input_tokens and num_predict together "
+        f"leave less than {_MARGIN:.0%} of num_ctx {case.options['num_ctx']} free; "
+        "raise options.num_ctx"
+    )
