@@ -21,6 +21,7 @@ EngineName = Literal["llama.cpp", "simulated"]
 SCENARIO = "demo"
 _SLOTS = 2
 _PROFILE = "gpu-12gb"
+_SIMULATED_MODEL = "llama3.1:8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,12 @@ class DemoEngine:
 
     Attributes:
         name: of the engine.
+        model: that is measured on it.
         notice: what the console and the report say about it.
     """
 
     name: EngineName
+    model: str
     notice: str
 
 
@@ -42,18 +45,20 @@ def choose_engine(wanted: Literal["auto", "llama.cpp", "simulated"] = "auto") ->
     Raises:
         EngineError: llama.cpp is asked for and not installed.
     """
-    from bench.server.llamacpp import INSTALL, installed, require_installed
+    from bench.server.llamacpp import DEMO_MODEL, INSTALL, installed, require_installed
 
     if wanted == "llama.cpp":
         require_installed()
     if wanted != "simulated" and installed():
         return DemoEngine(
             "llama.cpp",
+            DEMO_MODEL,
             "Real tokens: SmolLM2-135M on the embedded server's llama.cpp engine, on this "
             f"machine's CPU, {_SLOTS} slots.",
         )
     return DemoEngine(
         "simulated",
+        _SIMULATED_MODEL,
         f"SIMULATED: the numbers are invented (profile {_PROFILE}, {_SLOTS} slots). "
         f"For real tokens: {INSTALL}",
     )
@@ -102,7 +107,7 @@ def demo_plan(
     description = f"{engine.notice} {load_scenario(SCENARIO).description.strip()}"
     return make_plan(
         SCENARIO,
-        models=[server.models[0]],
+        models=[engine.model],
         hosts=[server.url],
         overrides=[*overrides, f"description={json.dumps(description, ensure_ascii=False)}"],
         settings=settings,

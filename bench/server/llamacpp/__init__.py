@@ -12,8 +12,10 @@ from bench.server.llamacpp.engine import (
     require_installed,
 )
 from bench.server.llamacpp.model_file import find_model
+from bench.server.llamacpp.models import DEMO_MODEL
 
 __all__ = [
+    "DEMO_MODEL",
     "INSTALL",
     "LlamaCppEngine",
     "create_engine",
