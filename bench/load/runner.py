@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from bench.clock import Clock
 from bench.errors import BenchError
@@ -15,6 +15,8 @@ from bench.load.observer import Observer
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
 from bench.results.directory import RunDirectory
+from bench.results.journal import Journal
+from bench.results.record import RequestRecord
 from bench.results.run import (
     BlockInfo,
     ClockInfo,
@@ -24,7 +26,7 @@ from bench.results.run import (
     RunWarning,
     TransportInfo,
 )
-from bench.scenario.plan import Case, Plan
+from bench.scenario.plan import Block, Case, Plan
 
 _AFTER_RUN_KEEP_ALIVE = "5m"
 """Ollama's own default: what a model gets back that a run had pinned in memory."""
@@ -46,6 +48,21 @@ class Preparation:
     tool_version: str = ""
 
 
+class Grow(Protocol):
+    """Decides, once all planned blocks have run, whether the plan grows by another one."""
+
+    def __call__(
+        self, info: RunInfo, records: Sequence[RequestRecord]
+    ) -> tuple[Case, Block] | None:
+        """The next block and its case, or None to end.
+
+        Args:
+            info: the run so far; its last block has just ended.
+            records: of that block, all phases.
+        """
+        ...
+
+
 class Runner:
     """One execution of a plan.
 
@@ -60,6 +77,7 @@ class Runner:
         preparation: what was found before.
         watched: watch this process during measured phases.
         one_at_a_time: before a block, unload the model of the block before if it is another one.
+        grow: adds blocks to the plan, one at a time, when those planned have run.
     """
 
     def __init__(
@@ -75,6 +93,7 @@ class Runner:
         preparation: Preparation | None = None,
         watched: bool = True,
         one_at_a_time: bool = False,
+        grow: Grow | None = None,
     ) -> None:
         found = preparation or Preparation()
         self._plan = plan
@@ -87,6 +106,8 @@ class Runner:
         self._environment = found.environment
         self._watched = watched
         self._one_at_a_time = one_at_a_time
+        self._grow = grow
+        self._last_records: list[RequestRecord] = []
         self.error: BenchError | None = None
         self.info = RunInfo(
             id=directory.id,
@@ -116,7 +137,7 @@ class Runner:
                 around = Surroundings(
                     clock=self._clock,
                     origin_ns=self.info.clock.monotonic_origin_ns,
-                    keep=journal.append,
+                    keep=journal.append if self._grow is None else self._keeper(journal),
                     observer=self._observer,
                     stop=self._stop,
                     before_measuring=self._take_environment,
@@ -142,13 +163,35 @@ class Runner:
         for block in self._plan.blocks:
             if self._stop.requested:
                 return
-            case = self._plan.case(block.case)
-            if self._one_at_a_time:
-                await self._unload_other(case)
-            info, warnings = await run_block(
-                case, block, self._targets[case.target], around, self._send
-            )
-            self._keep_block(info, warnings)
+            await self._run_block(self._plan.case(block.case), block, around)
+        while self._grow is not None and not self._stop.requested:
+            grown = self._grow(self.info, self._last_records)
+            if grown is None:
+                return
+            self._add(*grown)
+            await self._run_block(*grown, around)
+
+    async def _run_block(self, case: Case, block: Block, around: Surroundings) -> None:
+        if self._one_at_a_time:
+            await self._unload_other(case)
+        self._last_records.clear()
+        target = self._targets[case.target]
+        self._keep_block(*await run_block(case, block, target, around, self._send))
+
+    def _add(self, case: Case, block: Block) -> None:
+        """The plan grows by a block, and by its case unless it is known."""
+        cases = self._plan.cases
+        if all(known.id != case.id for known in cases):
+            cases = (*cases, case)
+        self._plan = replace(self._plan, cases=cases, blocks=(*self._plan.blocks, block))
+        self.info = replace(self.info, plan=self._plan)
+
+    def _keeper(self, journal: Journal) -> Callable[[RequestRecord], None]:
+        def keep(record: RequestRecord) -> None:
+            journal.append(record)
+            self._last_records.append(record)
+
+        return keep
 
     async def _unload_other(self, case: Case) -> None:
         """Make room: unload the model of the block before, unless this block goes on with it."""
