@@ -20,7 +20,7 @@ _PLAIN = {
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
-    "string_type": "must be text; put it in quotes if it looks like a number",
+    "string_type": "must be text; put it in quotes if it looks like something else",
     "list_type": "must be a list, e.g. [1, 2]",
     "dict_type": "must hold keys with values",
     "model_type": "must hold keys with values",

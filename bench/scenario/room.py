@@ -29,13 +29,13 @@ def too_long(case: Case) -> str:
     made = case.prompts.synthetic
     if made is None:
         return ""
+    inputs, outputs = generator(0, Stream.INPUT_TOKENS), generator(0, Stream.OUTPUT_TOKENS)
     excess = 0
-    for index in range(_DRAWS):
-        tokens = draw(made.input_tokens, generator(0, Stream.INPUT_TOKENS, index))
+    for _ in range(_DRAWS):
         answer = None
         if made.output_tokens is not None:
-            answer = round(draw(made.output_tokens, generator(0, Stream.OUTPUT_TOKENS, index)))
-        excess += round(tokens) > prompt_room(case, answer)
+            answer = round(draw(made.output_tokens, outputs))
+        excess += round(draw(made.input_tokens, inputs)) > prompt_room(case, answer)
     if excess <= _MAX_SHARE * _DRAWS:
         return ""
     share = "" if excess == _DRAWS else f"{excess / _DRAWS:.0%} of the "
