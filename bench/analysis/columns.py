@@ -261,7 +261,20 @@ def _unpack(records: Sequence[RequestRecord], columns: Columns, rows: Ints) -> G
     inside = (since_sent > first[owner]) & (since_sent <= last[owner])
     # Lines that came in the same read as the first text share its stamp, but follow it.
     inside |= _follows_in_same_read(since_sent, first[owner], owner) & (since_sent <= last[owner])
-    return Gaps(gaps[inside] / _NS, rows[owner[inside]])
+    kept = np.flatnonzero(inside)
+    kept = kept[~_is_done_line(gaps[kept], owner[kept], columns.text_chunks[rows])]
+    return Gaps(gaps[kept] / _NS, rows[owner[kept]])
+
+
+def _is_done_line(gaps: Ints, owner: Ints, text_chunks: Ints) -> Bools:
+    """A done line that came in the same read as the last text: no gap between two texts.
+
+    It can be told by the count: there is one line more than gaps between chunks of text.
+    """
+    is_last = np.ones(len(owner), dtype=np.bool_)
+    is_last[:-1] = owner[1:] != owner[:-1]
+    count = np.bincount(owner, minlength=len(text_chunks))
+    return np.asarray(is_last & (gaps == 0) & (count >= text_chunks)[owner], dtype=np.bool_)
 
 
 def _follows_in_same_read(since_sent: Ints, first: Floats, owner: Ints) -> Bools:

@@ -113,7 +113,7 @@ def test_gaps_are_between_first_and_last_text(a_request: Request, columns_from: 
     record = a_request(0.0, ttft=0.5, decode=1.0, tokens=5)
     assert record.chunk_gaps_ns == [S // 2, S // 4, S // 4, S // 4, S // 4, 0]
     # The done line, which came with the last text here, is no chunk of text.
-    assert gaps(columns_from, record)[:4] == [0.25] * 4
+    assert gaps(columns_from, record) == [0.25] * 4
 
 
 def test_lines_around_the_text_are_no_gaps(a_request: Request, columns_from: Made) -> None:
@@ -128,9 +128,13 @@ def test_lines_around_the_text_are_no_gaps(a_request: Request, columns_from: Mad
 
 def test_lines_of_one_read_have_gaps_of_nothing(a_request: Request, columns_from: Made) -> None:
     record = a_request(
-        0.0, first_answer_ns=S, last_text_ns=2 * S, chunk_gaps_ns=[S, 0, S, 0], tokens=3
+        0.0,
+        first_answer_ns=S,
+        last_text_ns=2 * S,
+        chunk_gaps_ns=[S, 0, S, 0, 1],  # two at 1 s, two at 2 s, then the done line
+        text_chunks=4,
     )
-    assert gaps(columns_from, record)[:2] == [0.0, 1.0]
+    assert gaps(columns_from, record) == [0.0, 1.0, 0.0]
 
 
 def test_gaps_know_their_request(a_request: Request, columns_from: Made) -> None:
