@@ -143,9 +143,12 @@ def run_and_tell(
 
 
 def _worker_count(text: str) -> int:
-    if text != "1":
-        raise UsageError(f"--workers {text}: only one process is supported so far")
-    return 1
+    """How many processes are asked for; 0 = as many as the load needs."""
+    if text == "auto":
+        return 0
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise UsageError(f"--workers {text}: give a number of processes, or auto")
 
 
 def _view(

@@ -11,12 +11,14 @@ from pathlib import Path
 import bench
 from bench.clock import Clock, RealClock
 from bench.errors import BenchError
-from bench.load.block import send_here
+from bench.load.block import Sending, send_here
+from bench.load.messages import Init
 from bench.load.observer import Observer
 from bench.load.preflight import PullObserver, check_models, describe_target
 from bench.load.runner import Preparation, Runner
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
+from bench.load.workers import WorkerPool, workers_for
 from bench.load.workload import Workloads
 from bench.ollama.address import Address
 from bench.ollama.control import Control
@@ -36,7 +38,7 @@ class Settings:
     Attributes:
         output: folder that gets the run directory.
         transport: name of the transport to use; None = the best for each target.
-        workers: worker processes; 1 = send from this process.
+        workers: worker processes; 1 = send from this process, 0 = as many as the load needs.
         keep_text: keep the text of the answers.
         insecure: accept any certificate.
         ca_file: PEM file of a certificate authority to trust.
@@ -109,13 +111,17 @@ async def measure(
         directory = RunDirectory.create(settings.output, plan.name)
         stack.callback(_keep_logs, logs, directory)
         workloads = Workloads(plan, settings.keep_text)
+        clock = clock or RealClock()
+        send = send_here(workloads)
+        if ready.transport.workers > 1:
+            send = _shared_out(plan, settings, ready, workloads, stack)
         environment = asyncio.ensure_future(asyncio.to_thread(collect_environment))
         runner = Runner(
             plan,
             ready.targets,
             directory,
-            send_here(workloads),
-            clock=clock or RealClock(),
+            send,
+            clock=clock,
             observer=observer,
             stop=stop,
             preparation=Preparation(
@@ -129,6 +135,27 @@ async def measure(
         )
         info = await runner.run()
         return Ended(directory, info, runner.error)
+
+
+def _shared_out(
+    plan: Plan, settings: Settings, ready: Ready, workloads: Workloads, stack: AsyncExitStack
+) -> Sending:
+    """The sending part in several processes, which end with the stack."""
+    pool = WorkerPool(
+        Init(
+            plan=plan,
+            of=ready.transport.workers,
+            urls={name: target.info.url for name, target in ready.targets.items()},
+            transports={name: target.transport.name for name, target in ready.targets.items()},
+            keep_text=settings.keep_text,
+            insecure=settings.insecure,
+            ca_file=settings.ca_file,
+        ),
+        send_here(workloads),
+        workloads,
+    )
+    stack.push_async_callback(pool.aclose)
+    return pool
 
 
 async def _open_targets(plan: Plan, settings: Settings, stack: AsyncExitStack, logs: Path) -> Ready:
@@ -149,7 +176,7 @@ async def _open_targets(plan: Plan, settings: Settings, stack: AsyncExitStack, l
         used[transport.name] = reason
         targets[target.name] = OpenTarget(info, control, transport)
     names, reasons = ", ".join(used), "; ".join(dict.fromkeys(used.values()))
-    transport_info = TransportInfo(names, reasons, settings.workers)
+    transport_info = TransportInfo(names, reasons, settings.workers or workers_for(plan))
     return Ready(targets, tuple(models), tuple(warnings), transport_info)
 
 

@@ -1,0 +1,294 @@
+"""Several worker processes send one block together: for loads beyond one core."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from bench.clock import NS
+from bench.load.block import Sending, Sent, Surroundings, hopeless, uncalibrated
+from bench.load.measure import GRACE_S, Measured, ramp_up_s
+from bench.load.messages import (
+    Arrived,
+    Departed,
+    Done,
+    Failed,
+    Init,
+    Measure,
+    Order,
+    StopSending,
+    WarmedUp,
+    WarmUp,
+    Word,
+    decode_word,
+    encode,
+)
+from bench.load.stop import Stop
+from bench.load.target import OpenTarget
+from bench.load.workload import Workloads
+from bench.ollama.exchange import Outcome
+from bench.results.record import Phase, RequestRecord
+from bench.results.run import ClientHealth, RunWarning
+from bench.scenario.calibration import TokenRates
+from bench.scenario.plan import Block, Case, Plan
+
+USERS_PER_WORKER = 500
+RATE_PER_WORKER = 1000.0
+"""`auto`: a load within these needs one process only."""
+
+_LONGEST_LINE = 2**26
+_HEAD_START_S = 0.1
+"""Between the order to measure and its start: all workers have read the order by then."""
+
+
+def workers_for(plan: Plan, cores: int | None = None) -> int:
+    """How many processes a plan's largest load needs, at most as many as there are cores."""
+    users = max((c.load.users or 0 for c in plan.cases), default=0)
+    rate = max((c.load.rate_per_s or 0.0 for c in plan.cases), default=0.0)
+    wanted = max(1, -(-users // USERS_PER_WORKER), -(-int(rate) // int(RATE_PER_WORKER)))
+    return min(wanted, cores or os.cpu_count() or 1)
+
+
+class WorkerDied(Exception):
+    """A worker process ended, or said that it cannot go on."""
+
+
+class _Worker:
+    """One child process, from the parent's side."""
+
+    def __init__(self, number: int, process: Process) -> None:
+        self.number = number
+        self._process = process
+
+    @classmethod
+    async def start(cls, init: Init) -> _Worker:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bench.load.worker", stdin=PIPE, stdout=PIPE, limit=_LONGEST_LINE
+        )
+        worker = cls(init.worker, process)
+        worker.tell(init)
+        return worker
+
+    def tell(self, order: Order) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(encode(order))
+
+    async def hear(self) -> Word:
+        """What it says next.
+
+        Raises:
+            WorkerDied: it says nothing any more.
+        """
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            code = await self._process.wait()
+            raise WorkerDied(f"worker process {self.number} ended (exit code {code})")
+        word = decode_word(line)
+        if isinstance(word, Failed):
+            raise WorkerDied(f"worker process {self.number} failed: {word.message}")
+        return word
+
+    async def end(self) -> None:
+        """Close its input, which makes it end; kill it if it does not."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), 5.0)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+
+_Answer = TypeVar("_Answer", bound=WarmedUp | Done)
+
+
+class _Hearing:
+    """Listens to the workers during one block and keeps what they say."""
+
+    def __init__(self, case: Case, around: Surroundings, workers: Sequence[_Worker]) -> None:
+        self._limit = case.load.max_errors
+        self._around = around
+        self._workers = workers
+        self._errors = 0
+        self._pending: dict[_Worker, type[WarmedUp | Done]] = {}
+        self.warmed_up: list[RequestRecord] = []
+        self.measured: list[RequestRecord] = []
+        self.gave_up = False
+
+    async def all(self, order: Order, answer: type[_Answer]) -> list[_Answer]:
+        """Give an order to every worker, and listen until each has given this answer.
+
+        Raises:
+            WorkerDied: one will not.
+        """
+        for worker in self._workers:
+            worker.tell(order)
+        self._pending.update((worker, answer) for worker in self._workers)
+        tasks = [asyncio.ensure_future(self._until(w, answer)) for w in self._workers]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def survivors(self) -> None:
+        """Let the workers that are left end what is in flight, so that nothing that ended is lost.
+
+        Raises:
+            Exception: a record could not be kept.
+        """
+        self.stop()
+        last = [self._until(worker, answer) for worker, answer in self._pending.items()]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_S):
+                for said in await asyncio.gather(*last, return_exceptions=True):
+                    if isinstance(said, Exception) and not isinstance(said, WorkerDied):
+                        raise said
+
+    def stop(self) -> None:
+        """Tell every worker to send nothing more."""
+        for worker in self._workers:
+            worker.tell(StopSending())
+
+    async def _until(self, worker: _Worker, answer: type[_Answer]) -> _Answer:
+        while not isinstance(word := await worker.hear(), answer):
+            if isinstance(word, Departed):
+                self._around.observer.request_sent(word.phase)
+            elif isinstance(word, Arrived):
+                self._take(word.record)
+        self._pending.pop(worker)
+        return word
+
+    def _take(self, record: RequestRecord) -> None:
+        self._around.keep(record)
+        self._around.observer.request_ended(record)
+        if record.phase is Phase.WARMUP:
+            self.warmed_up.append(record)
+            return
+        if record.phase is Phase.MEASURE:
+            self.measured.append(record)
+        self._errors += record.outcome is not Outcome.OK
+        if self._limit is not None and self._errors >= self._limit and not self.gave_up:
+            self.gave_up = True
+            self.stop()
+
+
+class WorkerPool:
+    """Sends blocks with several processes; a `Sending`.
+
+    Every process sends every n-th request (open loop) or is every n-th user (closed loop), so what
+    is sent does not depend on chance. A worker that dies fails its block; the records of requests
+    that had ended are kept, and the next block begins with new workers.
+
+    Args:
+        init: what every worker is told first; its number and the start of the run are filled in.
+        here: sends what cannot be shared out: blocks of cold cases.
+        workloads: calibrates, in this process.
+    """
+
+    def __init__(self, init: Init, here: Sending, workloads: Workloads) -> None:
+        self._init = init
+        self._here = here
+        self._workloads = workloads
+        self._workers: list[_Worker] = []
+
+    async def aclose(self) -> None:
+        """End every worker."""
+        workers, self._workers = self._workers, []
+        await asyncio.gather(*(w.end() for w in workers))
+
+    async def __call__(
+        self, case: Case, block: Block, target: OpenTarget, around: Surroundings
+    ) -> Sent:
+        """Send a block's requests."""
+        if case.cold:
+            return await self._here(case, block, target, around)
+        rates, why = await self._workloads.calibrated(case, block, target)
+        warnings = uncalibrated(case, why)
+        if not self._workers:
+            init = replace(self._init, origin_ns=around.origin_ns)
+            numbered = (replace(init, worker=number) for number in range(init.of))
+            self._workers = await asyncio.gather(*(_Worker.start(one) for one in numbered))
+        hearing = _Hearing(case, around, self._workers)
+        stops = asyncio.ensure_future(_pass_on(around.stop, hearing))
+        try:
+            sent = await _send(case, block, rates, around, hearing)
+        except WorkerDied as error:
+            await hearing.survivors()
+            await self.aclose()
+            died = RunWarning("worker_died", str(error), "", case.id, invalidates=True)
+            return Sent(None, hearing.measured, str(error), [*warnings, died])
+        finally:
+            stops.cancel()
+        if hearing.gave_up:  # workers that were told to stop stay stopped
+            await self.aclose()
+        return Sent(sent.measured, sent.records, sent.note, warnings)
+
+
+async def _send(
+    case: Case, block: Block, rates: TokenRates | None, around: Surroundings, hearing: _Hearing
+) -> Sent:
+    """Warm up, then measure, all workers together."""
+    around.observer.phase_started(block, Phase.WARMUP)
+    warmed = await hearing.all(WarmUp(block.index, rates), WarmedUp)
+    if not all(w.finished for w in warmed):
+        return Sent(None)
+    if why := hopeless(hearing.warmed_up):
+        return Sent(None, note=why)
+    if around.before_measuring is not None:
+        await around.before_measuring()
+    ramp_s = 0.0 if case.load.loop == "open" else ramp_up_s(case, hearing.warmed_up)
+    around.observer.phase_started(block, Phase.RAMP_UP if ramp_s else Phase.MEASURE)
+    start_ns = around.clock.now_ns() + round(_HEAD_START_S * NS)
+    done = await hearing.all(Measure(start_ns, ramp_s), Done)
+    measured = together([d.measured for d in done])
+    return Sent(
+        dataclasses.replace(measured, complete=measured.complete and not hearing.gave_up),
+        hearing.measured,
+    )
+
+
+async def _pass_on(stop: Stop, hearing: _Hearing) -> None:
+    """Tell the workers of every Ctrl-C."""
+    await stop.wait_requested()
+    hearing.stop()
+    await stop.wait_at_once()
+    hearing.stop()
+
+
+def together(parts: Sequence[Measured]) -> Measured:
+    """What several processes measured of one block, as one."""
+    planned = [p.planned_arrivals for p in parts if p.planned_arrivals is not None]
+    healths = [p.health for p in parts]
+    return Measured(
+        window_start_ns=min(p.window_start_ns for p in parts),
+        window_end_ns=max(p.window_end_ns for p in parts),
+        planned_arrivals=sum(planned) if planned else None,
+        dropped=sum(p.dropped for p in parts),
+        complete=all(p.complete for p in parts),
+        health=ClientHealth(
+            loop_lag_p99_ms=_worst(h.loop_lag_p99_ms for h in healths),
+            loop_lag_max_ms=_worst(h.loop_lag_max_ms for h in healths),
+            send_late_p99_ms=_worst(h.send_late_p99_ms for h in healths),
+            cpu_share=_worst(h.cpu_share for h in healths),
+            gc_collections=sum(h.gc_collections for h in healths),
+            reads=sum(h.reads for h in healths),
+            coalesced_lines=sum(h.coalesced_lines for h in healths),
+            user_stamps=sum(h.user_stamps for h in healths),
+            rss_bytes=sum(h.rss_bytes or 0 for h in healths) or None,
+        ),
+    )
+
+
+def _worst(values: Iterable[float | None]) -> float | None:
+    return max((v for v in values if v is not None), default=None)

@@ -1,0 +1,148 @@
+"""Several processes send together what one would send alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.load.observer import Silent
+from bench.load.workers import workers_for
+from bench.results.directory import read_run
+from bench.results.record import Phase
+from bench.results.run import RunStatus
+
+SCENARIO = """
+schema: 1
+name: shared
+prompts: [Hello, "How are you?", "What is new?"]
+options: {num_predict: 10}
+blocks: 2
+warmup: 3
+load: {closed: {users: [4], requests: 41}}
+"""
+OPEN = SCENARIO.replace("closed: {users: [4], requests: 41}", "open: {rate: 40, requests: 41}")
+
+
+@pytest.fixture
+def run(simulated, tmp_path):
+    def run_it(text=SCENARIO, workers=3, observer=None, **overrides):
+        file = tmp_path / "shared.yaml"
+        file.write_text(text)
+        return bench.run(
+            file,
+            models=["sim-small"],
+            hosts=[simulated.url],
+            overrides=[f"{k}={v}" for k, v in overrides.items()],
+            settings=bench.Settings(output=tmp_path / "runs", workers=workers),
+            observer=observer,
+            report=False,
+        )
+
+    return run_it
+
+
+@pytest.mark.parametrize("text", [SCENARIO, OPEN])
+def test_together_they_send_what_one_would(run, text):
+    alone, shared = (read_run(run(text, workers=n).path) for n in (1, 3))
+    for block in (0, 1):
+        sent = [
+            sorted(
+                r.prompt_sha256 for r in one.records if r.block == block and r.phase == "measure"
+            )
+            for one in (alone, shared)
+        ]
+        assert len(sent[0]) == 41
+        assert sent[0] == sent[1]
+    assert shared.info.transport.workers == 3
+    assert {r.worker for r in shared.records} == {0, 1, 2}
+    nonces = [r.nonce for r in shared.records]
+    assert len(set(nonces)) == len(nonces)
+    indices = [(r.block, r.index) for r in shared.records]
+    assert len(set(indices)) == len(indices)
+
+
+def test_arrivals_are_the_same_and_on_one_clock(run):
+    alone, shared = (read_run(run(OPEN, workers=n).path) for n in (1, 2))
+
+    def offsets(one):
+        planned = sorted(r.planned_ns for r in one.records if r.block == 0 and r.planned_ns)
+        return [p - planned[0] for p in planned]
+
+    assert offsets(alone) == offsets(shared)
+    assert shared.info.blocks[0].planned_arrivals == 41
+
+
+def test_closed_loop_users_are_shared_out(run):
+    records = [r for r in read_run(run().path).records if r.phase is not Phase.WARMUP]
+    assert {r.user for r in records} == {0, 1, 2, 3}
+    assert all(r.worker == r.user % 3 for r in records)
+    for one in records:
+        same_time = [r for r in records if r.sent_ns <= one.sent_ns < r.end_ns]
+        assert len(same_time) <= 4
+
+
+class Killer(Silent):
+    """Kills a worker process in the middle of the first block."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def request_ended(self, record):
+        self.seen += record.phase is Phase.MEASURE
+        if self.seen == 10:
+            self.seen += 1
+            children = [
+                int(p) for p in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            ]
+            victims = [
+                c
+                for c in children
+                if b"bench.load.worker" in Path(f"/proc/{c}/cmdline").read_bytes()
+            ]
+            os.kill(victims[0], signal.SIGKILL)
+
+
+def test_a_worker_that_dies_fails_its_block_and_loses_nothing(run):
+    done = run(observer=Killer())
+    first, second = done.info.blocks
+    assert not first.complete and second.complete
+    assert done.exit_code == 5
+    [warning] = [w for w in done.info.warnings if w.code == "worker_died"]
+    assert "exit code -9" in warning.message
+    records = read_run(done.path).records
+    assert sum(r.block == 0 and r.phase is Phase.MEASURE for r in records) >= 10
+    assert sum(r.block == 1 and r.phase is Phase.MEASURE for r in records) == 41
+
+
+class Interrupter(Silent):
+    """One Ctrl-C after some requests, to this process only."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def request_ended(self, record):
+        self.seen += record.phase is Phase.MEASURE
+        if self.seen == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_reaches_the_workers(run):
+    done = run(observer=Interrupter(), **{"load.closed.requests": 100_000})
+    assert done.info.status is RunStatus.INTERRUPTED
+    records = read_run(done.path).records
+    assert 10 <= len(records) < 10_000
+    assert {r.outcome for r in records} == {"ok"}
+
+
+def test_auto_takes_one_process_for_small_loads(simulated):
+    small = bench.make_plan("smoke", models=["m"])
+    assert workers_for(small, cores=8) == 1
+    large = bench.make_plan(
+        "smoke", models=["m"], overrides=["load.closed.users=1600", "load.closed.requests=1600"]
+    )
+    assert workers_for(large, cores=8) == 4
+    assert workers_for(large, cores=2) == 2
