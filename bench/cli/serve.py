@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 @click.option(
     "--fault-plan", type=click.Path(dir_okay=False), help="A YAML file that says which fail."
 )
-def command(  # noqa: PLR0913
+def command(
     engine: str,
     profile: str,
     models: tuple[str, ...],

@@ -33,7 +33,7 @@ from bench.simulation.prefix_cache import PrefixCache
 from bench.simulation.profile import ModelProfile, Profile
 from bench.simulation.service import Event, ServiceModel, Work
 from bench.simulation.text import Part, Token, Utterance, utter
-from bench.simulation.tokens import EOS, token_id, tokenize
+from bench.simulation.tokens import tokenize
 
 _OVERHEAD_BYTES = 200_000_000
 """Memory a runner takes beside weights and KV cache."""
@@ -267,9 +267,7 @@ class SimulatedRunner:
             running.sink.piece(piece)
         if event.done:
             del self._running[event.id]
-            ids = [
-                EOS if t.part is Part.END else token_id(t.text) for t in running.utterance.tokens
-            ]
+            ids = [token.id for token in running.utterance.tokens]
             self._cache.release(running.slot, [*running.job.prompt.tokens, *ids])
             running.sink.finished(self._finish(running, event, ids))
 

@@ -19,6 +19,8 @@ Tokens = NDArray[np.int32]
 def common_prefix(a: Tokens, b: Tokens) -> int:
     """How many tokens two sequences share at their start."""
     n = min(len(a), len(b))
+    if not n or a[0] != b[0]:
+        return 0
     different = np.flatnonzero(a[:n] != b[:n])
     return int(different[0]) if len(different) else n
 

@@ -10,15 +10,17 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
 from typing import Any
 
 from bench.simulation.profile import Length, ModelProfile
-from bench.simulation.tokens import pieces
+from bench.simulation.tokens import EOS, pieces, token_id
 
 _Z95 = 1.6448536269514722
+_SENTENCES = 1000
 _REPEATS = 40
 """A raw prompt that ends with this many equal words is continued with that word."""
 
@@ -51,6 +53,11 @@ class Token:
 
     part: Part
     text: str = ""
+    id: int = 0
+
+
+_THOUGHT = Token(Part.END_OF_THINKING, "", token_id("</think>"))
+_END = Token(Part.END, "", EOS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class Utterance:
             if token.part is not Part.ANSWER:
                 shown.append(token)
                 continue
-            shown.append(Token(Part.ANSWER, token.text[: max(begin - at, 0)]))
+            shown.append(Token(Part.ANSWER, token.text[: max(begin - at, 0)], token.id))
             at += len(token.text)
             if at >= begin + length:
                 break
@@ -116,24 +123,24 @@ def utter(
     tokens: list[Token] = []
     if think:
         n = _draw_length(model.thinking_tokens, draw)
-        tokens += [Token(Part.THINKING, t) for t in _some(_prose(model.language, draw), n)]
-        tokens.append(Token(Part.END_OF_THINKING))
+        tokens += _prose(model.language, Part.THINKING, n, draw)
+        tokens.append(_THOUGHT)
     call = _call(prompt, tools)
     repeated = _repeated_word(prompt)
     if call is not None:
         # The call's own tokens are sampled, but never seen as text.
-        tokens += [Token(Part.ANSWER, piece) for piece in pieces(json.dumps(call))]
+        tokens += _tokens(json.dumps(call), Part.ANSWER)
     elif form is not None:
         sample = {"name": "lamp", "count": 3} if form == "json" else _fit(form, draw)
         text = json.dumps(sample, ensure_ascii=False, indent=2)
-        tokens += [Token(Part.ANSWER, piece) for piece in pieces(text)]
+        tokens += _tokens(text, Part.ANSWER)
     elif repeated:
-        tokens += [Token(Part.ANSWER, repeated)] * limit
+        tokens += _tokens(repeated, Part.ANSWER) * limit
     else:
         n = max(_draw_length(model.output_tokens, draw) - 1, 1)
         n = min(n, max(limit - len(tokens) + 1, 0))
-        tokens += [Token(Part.ANSWER, t) for t in _some(_prose(model.language, draw), n)]
-    tokens.append(Token(Part.END))
+        tokens += _prose(model.language, Part.ANSWER, n, draw)
+    tokens.append(_END)
     stopped = len(tokens) <= limit
     return Utterance(tokens[:limit], stopped, call if stopped else None)
 
@@ -143,20 +150,28 @@ def _draw_length(length: Length, draw: random.Random) -> int:
     return max(1, round(length.median * math.exp(sigma * draw.gauss(0.0, 1.0))))
 
 
-def _some(stream: Iterator[str], n: int) -> list[str]:
-    return [next(stream) for _ in range(n)]
+def _tokens(text: str, part: Part) -> list[Token]:
+    return [Token(part, piece, token_id(piece)) for piece in pieces(text)]
 
 
-def _prose(language: str, draw: random.Random) -> Iterator[str]:
-    """Endless sentences, token by token."""
-    make = _chinese_sentence if language == "zh" else _english_sentence
-    first = True
-    while True:
-        sentence = make(draw)
-        if language == "en" and not first:
-            sentence = f" {sentence}"
-        first = False
-        yield from pieces(sentence)
+def _prose(language: str, part: Part, n: int, draw: random.Random) -> list[Token]:
+    """Some tokens of prose; the last sentence may be broken off."""
+    sentences = _sentences(language, part)
+    tokens: list[Token] = []
+    while len(tokens) < n:
+        tokens += draw.choice(sentences)
+    if tokens[0].text.startswith(" "):
+        tokens[0] = _tokens(tokens[0].text.lstrip(), part)[0]
+    return tokens[:n]
+
+
+@cache
+def _sentences(language: str, part: Part) -> list[list[Token]]:
+    """The sentences that prose is made of, cut into tokens once."""
+    draw = random.Random(language)
+    if language == "zh":
+        return [_tokens(_chinese_sentence(draw), part) for _ in range(_SENTENCES)]
+    return [_tokens(f" {_english_sentence(draw)}", part) for _ in range(_SENTENCES)]
 
 
 def _english_sentence(draw: random.Random) -> str:
