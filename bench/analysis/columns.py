@@ -217,11 +217,16 @@ class Gaps:
         """The gaps of some requests, given by their `Columns.row` in ascending order."""
         low = np.searchsorted(self.row, rows, side="left")
         high = np.searchsorted(self.row, rows, side="right")
-        if len(rows) and high[-1] - low[0] == int((high - low).sum()):
-            picked = slice(int(low[0]), int(high[-1]))
-            return Gaps(self.seconds[picked], self.row[picked])
-        mask = np.isin(self.row, rows, kind="table") if len(rows) else np.zeros(0, np.int64)
-        return Gaps(self.seconds[mask], self.row[mask])
+        # Neighbouring requests (those of a block) are one stretch of gaps.
+        begins = np.flatnonzero(np.append(True, low[1:] != high[:-1])[: len(rows)])
+        ends = np.append(begins[1:], len(rows))[: len(begins)] - 1
+        parts = [slice(low[b], high[e]) for b, e in zip(begins, ends, strict=True)]
+        if len(parts) == 1:
+            return Gaps(self.seconds[parts[0]], self.row[parts[0]])
+        return Gaps(
+            np.concatenate([np.zeros(0), *(self.seconds[p] for p in parts)]),
+            np.concatenate([np.zeros(0, np.int64), *(self.row[p] for p in parts)]),
+        )
 
 
 def gaps_between_chunks(
