@@ -66,13 +66,13 @@ def choose_engine(wanted: Literal["auto", "llama.cpp", "simulated"] = "auto") ->
 
 @contextmanager
 def demo_server(
-    engine: DemoEngine, say: Callable[[str], None] = lambda _: None
+    engine: DemoEngine, say: Callable[[str], None] | None = None
 ) -> Iterator[EmbeddedServer]:
     """The embedded server with two slots, in a process of its own, for as long as the body runs.
 
     Args:
         engine: what it runs on.
-        say: shows one line of progress: the model may have to be fetched.
+        say: shows one line of progress, as the model may have to be fetched; None = silently.
 
     Raises:
         EngineError: it cannot start, or the model cannot be fetched.

@@ -55,7 +55,7 @@ def command(
 
     chosen = choose_engine(engine)
     settings = Settings(output=output)
-    with demo_server(chosen, say) as server:
+    with demo_server(chosen, None if quiet else say) as server:
         plan = demo_plan(chosen, server, settings)
         run = run_and_tell(plan, console, settings, as_json=as_json)
     if open_report and run.report is not None:

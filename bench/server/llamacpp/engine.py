@@ -43,7 +43,7 @@ def require_installed() -> None:
 
 
 def create_engine(
-    models: Sequence[str] = (), threads: int | None = None, say: Say = lambda _: None
+    models: Sequence[str] = (), threads: int | None = None, say: Say | None = None
 ) -> LlamaCppEngine:
     """The engine for `--model` arguments, or with the demo model if there are none.
 
@@ -96,6 +96,11 @@ class LlamaCppEngine:
         process = await EngineProcess.start(self._settings(model, options, key))
         memory = Memory(*process.buffers())
         runner = LlamaCppRunner(process, key, memory, options.num_ctx)
+        try:
+            await runner.check()
+        except (EngineFailure, asyncio.CancelledError):
+            await runner.unload()
+            raise
         self._runners = {r for r in self._runners if r.alive} | {runner}
         return runner
 

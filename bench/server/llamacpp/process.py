@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,13 @@ class EngineProcess:
 
 
 def _new_log() -> Path:
-    """A fresh log file; the oldest beyond some number are removed."""
+    """A fresh log file; the oldest beyond some number go. Without a usable cache, a temporary one."""
     folder = cache_dir() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="ollama-bench-")) / "llama.cpp.log"
     old = sorted(folder.glob("llama.cpp-*.log"), key=lambda path: path.stat().st_mtime_ns)
     for path in old[: -_LOGS_KEPT + 1]:
         path.unlink(missing_ok=True)

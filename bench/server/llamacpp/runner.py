@@ -66,6 +66,14 @@ class LlamaCppRunner:
         """Whether the process still runs."""
         return self._process.alive and not self._broken
 
+    async def check(self) -> None:
+        """Ask whether the process serves; so the first request pays nothing for the first call.
+
+        Raises:
+            EngineFailure: it does not.
+        """
+        await self._text_of([])
+
     async def render(self, prompt: Prompt) -> Rendered:
         """Apply the template and tokenise; see `Runner.render`."""
         if prompt.template:

