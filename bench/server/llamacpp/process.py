@@ -98,7 +98,7 @@ class EngineProcess:
 
 
 def _new_log() -> Path:
-    """A fresh log file; the oldest beyond some number go. Without a usable cache, a temporary one."""
+    """A fresh log file, without a usable cache a temporary one; the oldest beyond some number go."""
     folder = cache_dir() / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)

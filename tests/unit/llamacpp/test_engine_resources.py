@@ -6,7 +6,7 @@ import pytest
 from bench.server.engine import LoadOptions, ModelCard, ModelDetails
 from bench.server.llamacpp import threads
 from bench.server.llamacpp.memory import needed_bytes
-from bench.server.llamacpp.process import _buffers, _last_error
+from bench.server.llamacpp.process import _LOGS_KEPT, _buffers, _last_error, _new_log
 
 # SmolLM2-135M: 30 layers, 3 of 9 heads for keys and values, 576 / 9 = 64 wide.
 SMOLLM2_INFO = {
@@ -104,3 +104,25 @@ def test_the_cause_is_found_in_the_log(tmp_path):
     assert _last_error(log) == "cmn  common_init_: failed to load model 'bad.gguf'"
     log.write_text("nothing of interest\n")
     assert _last_error(log) == ""
+
+
+def test_logs_are_kept_but_not_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setenv("OLLAMA_BENCH_CACHE", str(tmp_path))
+    logs = [_new_log() for _ in range(_LOGS_KEPT + 5)]
+    for log in logs:
+        log.touch()
+    newest = _new_log()
+    newest.touch()
+    kept = list((tmp_path / "logs").iterdir())
+    assert len(kept) == _LOGS_KEPT
+    assert newest in kept
+
+
+def test_without_a_usable_cache_the_log_is_temporary(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("OLLAMA_BENCH_CACHE", str(tmp_path / "file"))
+    log = _new_log()
+    log.touch()
+    assert tmp_path not in log.parents
+    log.unlink()
+    log.parent.rmdir()
