@@ -22,8 +22,8 @@ from bench.analysis.judging import Rules, Sessions, no_sessions
 from bench.analysis.planning import ComparisonPlan, plan_comparison
 from bench.analysis.summarise import summarise
 from bench.analysis.summary import CaseSummary, Summary
-from bench.errors import ResultsError
-from bench.results.directory import SUMMARY_FILE, read_info, read_run
+from bench.errors import BenchError, ResultsError
+from bench.results.directory import SUMMARY_FILE, RunDirectory, read_info, read_run
 from bench.results.history import History
 from bench.results.journal import REQUESTS_FILE
 from bench.results.run import RunInfo
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from bench.api import FinishedRun
     from bench.load.observer import Observer
     from bench.load.session import Settings
+    from bench.report.page import Chart
+    from bench.scenario.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,33 +98,21 @@ def compare(
 
 
 def ab(
-    scenario: str | Path,
-    a: Sequence[str],
-    b: Sequence[str],
+    plan: Plan,
     *,
-    pairs: int,
     judging: Judging | None = None,
     settings: Settings | None = None,
     observer: Observer | None = None,
-    models: Sequence[str] = (),
-    hosts: Sequence[str] = (),
-    overrides: Sequence[str] = (),
-    seed: int | None = None,
+    report: bool = True,
 ) -> tuple[FinishedRun, Comparison | None]:
     """Measure two sides in interleaved pairs, and compare them: the function behind `ab`.
 
     Args:
-        scenario: path of a file, or name of a shipped scenario.
-        a: what is set on side a, `key=value` each; see `bench.sides`.
-        b: likewise for side b.
-        pairs: pairs of blocks for each case; fixed beforehand.
+        plan: with pairs of blocks; `bench.sides.ab_plan` makes one.
         judging: how to judge.
         settings: where results go, and how to send.
         observer: is told how the run goes.
-        models: of both sides, where a side names none.
-        hosts: likewise.
-        overrides: keys of the scenario, on both sides.
-        seed: takes the place of the scenario's.
+        report: write report.html and comparison.html as well.
 
     Returns:
         The run, and the comparison; None if the run was interrupted.
@@ -132,18 +122,31 @@ def ab(
     """
     from bench.api import run_plan
     from bench.results.run import RunStatus
-    from bench.sides import ab_plan
 
-    plan = ab_plan(
-        scenario, a, b, pairs, models=models, hosts=hosts, overrides=overrides, seed=seed
-    )
-    run = run_plan(plan, settings=settings, observer=observer, report=False)
+    run = run_plan(plan, settings=settings, observer=observer, report=report)
     if run.info.status is not RunStatus.COMPLETE:
         return run, None
     judging = judging or Judging()
-    subject = Subject(plan.name, run.info, run.summary)
-    comparison = compare_sides(subject, judging.rules(run.info))
-    return run, _gated(comparison, run.summary, judging, side="b: ")
+    subject = Subject(run.path.name, run.info, run.summary)
+    try:
+        comparison = compare_sides(subject, judging.rules(run.info))
+    except BenchError as error:
+        error.advice += f"\n  What was measured is kept in {run.path}"
+        raise
+    comparison = _gated(comparison, run.summary, judging, side="b: ")
+    _keep(comparison, run.path, run.info.id, report)
+    return run, comparison
+
+
+def _keep(comparison: Comparison, path: Path, run_id: str, report: bool) -> None:
+    """Write comparison.json, and comparison.html if reports are wanted, into the run directory."""
+    from bench.report.comparison.formats import render_comparisons
+
+    directory = RunDirectory(path, run_id)
+    directory.write_file("comparison.json", render_comparisons([comparison], "json").encode())
+    if report:
+        page = render_comparisons([comparison], "html", distribution_charts([path]))
+        directory.write_file("comparison.html", page.encode())
 
 
 def plan_pairs(
@@ -159,6 +162,51 @@ def plan_pairs(
     summary = summarise(stored.info, stored.records)
     rules = (judging or Judging()).rules(stored.info)
     return plan_comparison(stored.info, stored.records, summary, rules)
+
+
+def benchstat_lines(runs: Sequence[str | Path], history: History | None = None) -> str:
+    """Runs as lines that `benchstat -col side` compares.
+
+    Raises:
+        ResultsError: a name means no run.
+    """
+    from bench.report.comparison.benchstat import benchstat
+
+    parts = []
+    for number, name in enumerate(runs):
+        subject = read_subject(name, history)
+        sides = {
+            "a": "baseline",
+            "b": "candidate",
+            "": "baseline" if number == 0 else subject.label,
+        }
+        for side, label in sides.items():
+            cases = [c for c in subject.summary.cases if c.axes.get("side", "") == side]
+            if cases:
+                parts.append(f"side: {label}\n{benchstat(cases)}")
+    return "\n".join(parts)
+
+
+def distribution_charts(
+    runs: Sequence[str | Path], history: History | None = None
+) -> tuple[Chart, ...]:
+    """How the times of single requests are distributed, side by side.
+
+    Raises:
+        ResultsError: a name means no run.
+    """
+    from bench.report.charts.distribution import distribution_chart
+    from bench.report.model import build_report
+    from bench.report.samples import samples_of
+
+    read = [read_run(resolve(name, history)) for name in runs]
+    report = build_report(read, [read_summary(r.path, r.info) for r in read])
+    samples = samples_of(report)
+    charts = [
+        distribution_chart(samples, metric, f"distribution-{metric}")
+        for metric in ("ttft_s", "tpot_s", "e2e_s")
+    ]
+    return tuple(c for c in charts if c is not None)
 
 
 def index_run(path: Path, history: History) -> None:

@@ -76,7 +76,12 @@ def compare_runs(
     if any(n.code == "unsteady" for n in notes):
         cases = [_only_indicative(case) for case in cases]
     return _comparison(
-        (_side(baseline), _side(candidate)), cases, notes, only_baseline, only_candidate
+        (_side(baseline), _side(candidate)),
+        cases,
+        notes,
+        candidate.summary.name,
+        only_baseline,
+        only_candidate,
     )
 
 
@@ -101,7 +106,7 @@ def compare_sides(subject: Subject, rules: Rules) -> Comparison:
         )
         for name, letter in (("baseline", "a"), ("candidate", "b"))
     ]
-    return _comparison((sides[0], sides[1]), cases, notes)
+    return _comparison((sides[0], sides[1]), cases, notes, subject.summary.name)
 
 
 def default_primary(info: RunInfo) -> tuple[str, ...]:
@@ -167,6 +172,7 @@ def _comparison(
     sides: tuple[Side, Side],
     cases: Sequence[CaseComparison],
     notes: Sequence[Note],
+    scenario: str,
     only_baseline: Sequence[str] = (),
     only_candidate: Sequence[str] = (),
 ) -> Comparison:
@@ -180,6 +186,7 @@ def _comparison(
         notes=tuple(notes),
         only_baseline=tuple(only_baseline),
         only_candidate=tuple(only_candidate),
+        scenario=scenario,
     )
 
 

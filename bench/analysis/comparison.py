@@ -144,6 +144,7 @@ class Comparison:
     """Everything that is said of one baseline and one candidate.
 
     Attributes:
+        scenario: name of what was measured.
         verdict: over the primary metrics of all cases.
         indicative: the verdict is a hint only.
         only_baseline, only_candidate: cases without a counterpart.
@@ -159,6 +160,7 @@ class Comparison:
     only_baseline: tuple[str, ...] = ()
     only_candidate: tuple[str, ...] = ()
     failed_thresholds: tuple[FailedThreshold, ...] = ()
+    scenario: str = ""
     schema: int = SCHEMA
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
@@ -269,3 +269,11 @@ def duration(value: float) -> str:
     if value < 5400:
         return f"{value / 60:.0f} min"
     return f"{value / 3600:.1f} h"
+
+
+def view_on(console: Console) -> tuple[LiveView | PlainView, AbstractContextManager[None]]:
+    """What shows a run on a console: the observer, and the context in which it is shown."""
+    if console.is_terminal and not console.quiet:
+        live = LiveView(console)
+        return live, live.shown()
+    return PlainView(console), nullcontext()

@@ -45,9 +45,7 @@ def comparison_page(
     first = comparisons[0]
     simulated = any(c.baseline.simulated or c.candidate.simulated for c in comparisons)
     return Page(
-        title=f"{first.candidate.label} against {first.baseline.label}"
-        if len(comparisons) == 1
-        else f"{len(comparisons)} runs against {first.baseline.label}",
+        title=f"{first.scenario}: {_title(comparisons)}",
         subtitle="",
         badges=_badges(comparisons, simulated),
         facts=_facts(comparisons),
@@ -62,6 +60,12 @@ def comparison_page(
         data_name="comparison.json",
         tool_version=bench.__version__,
     )
+
+
+def _title(comparisons: Sequence[Comparison]) -> str:
+    first = comparisons[0]
+    new = first.candidate.label if len(comparisons) == 1 else f"{len(comparisons)} runs"
+    return f"{new} against {first.baseline.label}"
 
 
 def _findings(comparisons: Sequence[Comparison]) -> tuple[Answer, ...]:

@@ -1,0 +1,69 @@
+"""`ollama-bench compare`: compare runs with a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli.judging import (
+    HTML_FILE,
+    history_of,
+    history_options,
+    judging_of,
+    judging_options,
+    output_options,
+    tell,
+)
+
+
+@click.command(short_help="Compare runs with a verdict.")
+@click.argument("baseline")
+@click.argument("candidates", nargs=-1, metavar="[CANDIDATE]...")
+@click.option(
+    "-o",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"Where to. Default: {HTML_FILE} for html, else stdout.",
+)
+@output_options
+@judging_options
+@history_options
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    baseline: str,
+    candidates: tuple[str, ...],
+    format_name: str,
+    output: Path | None,
+    also: tuple[str, ...],
+    history_path: Path | None,
+    no_history: bool,
+    **judging: Any,
+) -> None:
+    """Compare runs: what differs, what changed, and whether that is certain.
+
+    BASELINE and CANDIDATE are run directories, or runs of the history by id, part of it, or tag. A
+    run made by `ollama-bench ab` holds both sides, so it stands alone.
+
+    Exit codes: 0 no change or better, 1 worse (or a threshold failed, with --gate), 3 inconclusive
+    or only indicative, 4 not comparable, 5 a run is invalid.
+    """
+    from bench.comparing import benchstat_lines, compare, distribution_charts
+    from bench.report.comparison.json_form import worst
+
+    history = history_of(history_path, no_history)
+    runs = [baseline, *candidates]
+    results = compare(baseline, candidates, judging=judging_of(**judging), history=history)
+    tell(
+        results,
+        format_name,
+        output,
+        also,
+        benchstat=lambda: benchstat_lines(runs, history),
+        distributions=lambda: distribution_charts(runs, history),
+    )
+    context.exit(int(worst(results)))

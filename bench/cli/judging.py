@@ -1,0 +1,237 @@
+"""What the commands that judge have in common: how to judge, the history, what comes out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.errors import ResultsError, UsageError
+
+if TYPE_CHECKING:
+    from bench.analysis.comparison import Comparison
+    from bench.comparing import Judging
+    from bench.report.page import Chart
+    from bench.results.history import History
+
+FORMATS = ("console", "markdown", "json", "html", "junit", "github", "benchstat")
+HTML_FILE = Path("comparison.html")
+
+Command = Callable[..., Any]
+
+
+def judging_options(command: Command) -> Command:
+    """The options that say how to judge; `judging_of` takes their values."""
+    options = [
+        click.option(
+            "--allow",
+            multiple=True,
+            metavar="KEY",
+            help="Compare although this differs, e.g. served_context, options.num_ctx; repeatable.",
+        ),
+        click.option(
+            "--catch",
+            multiple=True,
+            metavar="[METRIC=]PERCENT",
+            help="Change that must be caught, e.g. ttft_s.p50=20%; repeatable. "
+            "Default: 5% for speeds, 10% for times, 20% for their tails.",
+        ),
+        click.option(
+            "--ignore",
+            multiple=True,
+            metavar="[METRIC=]PERCENT",
+            help="Change to ignore; repeatable. Default: half of the change to catch.",
+        ),
+        click.option(
+            "--primary",
+            multiple=True,
+            metavar="METRIC",
+            help="Metric that decides, in place of the scenario's; repeatable.",
+        ),
+        click.option(
+            "--strict",
+            is_flag=True,
+            help="Call a change only if its whole interval lies beyond what is ignored.",
+        ),
+        click.option(
+            "--gate",
+            is_flag=True,
+            help="The candidate must keep the scenario's thresholds, too.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def history_options(command: Command) -> Command:
+    """The options that say where the history is; `history_of` takes their values."""
+    command = click.option("--no-history", is_flag=True, help="Use no history.")(command)
+    return click.option(
+        "--history",
+        "history_path",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="The history's database. Default: OLLAMA_BENCH_HISTORY, else the platform's folder.",
+    )(command)
+
+
+def output_options(command: Command) -> Command:
+    """The options that say what comes out, in which form; `tell` takes their values."""
+    command = click.option(
+        "--write",
+        "also",
+        multiple=True,
+        metavar="FORMAT=FILE",
+        help="Write another format to a file as well, e.g. junit=result.xml; repeatable.",
+    )(command)
+    return click.option(
+        "--format",
+        "format_name",
+        type=click.Choice(FORMATS),
+        default="console",
+        show_default=True,
+    )(command)
+
+
+def judging_of(
+    allow: Sequence[str],
+    catch: Sequence[str],
+    ignore: Sequence[str],
+    primary: Sequence[str],
+    strict: bool,
+    gate: bool,
+) -> Judging:
+    """How to judge, from the options.
+
+    Raises:
+        UsageError: a metric or a size is none.
+    """
+    from bench.comparing import Judging
+
+    for metric in primary:
+        _check_metric(metric, "--primary")
+    judging = Judging(
+        allow=frozenset(allow),
+        catch=dict(_size("--catch", text) for text in catch),
+        ignore=dict(_size("--ignore", text) for text in ignore),
+        primary=tuple(primary),
+        strict=strict,
+        gate=gate,
+    )
+    _check_sizes(judging)
+    return judging
+
+
+def history_of(history_path: Path | None, no_history: bool) -> History | None:
+    """The history, from the options; None = off."""
+    from bench.results.history import History, default_history
+
+    path = None if no_history else history_path or default_history()
+    return None if path is None else History(path)
+
+
+def _size(option: str, text: str) -> tuple[str, float]:
+    metric, equals, value = text.rpartition("=")
+    metric = metric.strip() if equals else "*"
+    if metric != "*":
+        _check_metric(metric, option)
+    try:
+        size = float(value.strip().removesuffix("%")) / 100
+    except ValueError:
+        raise UsageError(
+            f"{option} {text}: {value!r} is no percentage", f"Write e.g. {option} ttft_s.p50=20%"
+        ) from None
+    if not 0 <= size < 10:
+        raise UsageError(f"{option} {text}: a change lies between 0 and 1000 %")
+    return metric, size
+
+
+def _check_metric(metric: str, option: str) -> None:
+    from bench.scenario.thresholds import parse_metric
+
+    try:
+        parse_metric(metric)
+    except ValueError as error:
+        raise UsageError(f"{option} {metric}: {error}") from None
+
+
+def _check_sizes(judging: Judging) -> None:
+    from bench.analysis.verdict import sizes_of
+
+    for metric in {*judging.catch, *judging.ignore}:
+        try:
+            sizes_of(metric, judging.catch, judging.ignore)
+        except ValueError as error:
+            raise UsageError(f"{metric}: {error}") from None
+
+
+def tell(
+    comparisons: Sequence[Comparison],
+    format_name: str,
+    output: Path | None,
+    also: Sequence[str],
+    benchstat: Callable[[], str],
+    distributions: Callable[[], Sequence[Chart]],
+) -> None:
+    """Render comparisons where they are wanted.
+
+    Args:
+        comparisons: with one baseline.
+        format_name: main format.
+        output: its file; None = stdout, or a file of its own for HTML.
+        also: `format=file` each.
+        benchstat: makes the lines of that format, which knows runs and not comparisons.
+        distributions: makes the charts of the requests behind them, for HTML.
+
+    Raises:
+        UsageError: a format is unknown.
+        ResultsError: a file cannot be written.
+    """
+    from bench.report.comparison.formats import render_comparisons
+
+    def rendered(name: str) -> str:
+        if name == "benchstat":
+            return benchstat()
+        return render_comparisons(comparisons, name, distributions() if name == "html" else ())
+
+    wanted = [_format_and_file(text) for text in also]
+    for name, path in wanted:
+        _write(path, rendered(name))
+    if format_name == "html" and output is None:
+        output = HTML_FILE
+    if output is not None:
+        _write(output, rendered(format_name))
+        click.echo(str(output))
+    elif format_name == "console":
+        _print(comparisons)
+    else:
+        click.echo(rendered(format_name), nl=False)
+
+
+def _print(comparisons: Sequence[Comparison]) -> None:
+    from rich.console import Console
+
+    from bench.report.comparison.page import comparison_page
+    from bench.report.console import print_page
+
+    print_page(comparison_page(comparisons, charts=False), Console(file=sys.stdout))
+
+
+def _format_and_file(text: str) -> tuple[str, Path]:
+    name, equals, file = text.partition("=")
+    if not equals or not file or name not in FORMATS:
+        raise UsageError(f"--write {text}: write FORMAT=FILE, with one of {', '.join(FORMATS)}")
+    return name, Path(file)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ResultsError(
+            f"cannot write {path}: {error.strerror or error}", "Name another file."
+        ) from error
