@@ -21,6 +21,11 @@ MAX_BYTES = 1_000_000
 """A scenario is written by hand; a larger file is some other file."""
 
 
+MAX_VALUES = 20_000
+MAX_DEPTH = 40
+"""No scenario has more values, or values deeper in one another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A scenario file as it was read.
@@ -91,6 +96,9 @@ def parse_document(text: str, file: str) -> Document:
         what = "a list" if isinstance(data, list) else "a single value"
         message = f"holds {what}, not keys with values such as `models: [llama3.2]`"
         raise ScenarioError(file, [Problem("", message)])
+    if not _is_small(data, [MAX_VALUES]):
+        message = "is no scenario: too many values, or values too deep in one another"
+        raise ScenarioError(file, [Problem("", message)])
     lines: dict[Path_, int] = {}
     _note_lines(root, (), lines)
     return Document(file, data, lines)
@@ -107,6 +115,15 @@ def parse_value(text: str) -> Any:
     except (YAMLError, ValueError) as error:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise ValueError(f"not a YAML value: {problem}") from None
+
+
+def _is_small(data: Any, left: list[int], depth: int = 0) -> bool:
+    """Whether a walk through the data ends soon: aliases can make few bytes endless."""
+    left[0] -= 1
+    if left[0] < 0 or depth > MAX_DEPTH:
+        return False
+    items = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return all(_is_small(item, left, depth + 1) for item in items)
 
 
 def _note_lines(node: Node, path: Path_, lines: dict[Path_, int]) -> None:

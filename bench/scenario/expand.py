@@ -18,7 +18,6 @@ from bench.scenario.schema import Scenario
 
 MAX_BLOCKS = 10_000
 MAX_REQUESTS = 5_000_000
-DEFAULT_PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
 
 
 def build_plan(
@@ -58,7 +57,7 @@ def build_plan(
         seed=seed,
         salt=_salt(scenario, salt),
         thresholds=tuple(scenario.thresholds),
-        primary=tuple(scenario.primary or DEFAULT_PRIMARY),
+        primary=_primary(scenario),
         prompt_files=_prompt_files(scenario),
     )
 
@@ -124,7 +123,7 @@ def build_ab_plan(
         seed=seed,
         salt=_salt(scenario_a, salt),
         thresholds=tuple(scenario_a.thresholds),
-        primary=tuple(scenario_a.primary or DEFAULT_PRIMARY),
+        primary=_primary(scenario_a),
         prompt_files=_prompt_files(scenario_a) | _prompt_files(scenario_b),
         scenario_b=dump(scenario_b),
     )
@@ -154,6 +153,12 @@ def _salt(scenario: Scenario, salt: int | None) -> int:
     if salt is not None:
         return salt
     return scenario.salt if scenario.salt is not None else secrets.randbits(53)
+
+
+def _primary(scenario: Scenario) -> tuple[str, ...]:
+    if scenario.primary is not None:
+        return tuple(scenario.primary)
+    return ("decode_tok_per_s", "ttft_s.p50" if scenario.stream else "e2e_s.p50")
 
 
 def _prompt_files(scenario: Scenario) -> dict[str, tuple[dict[str, Any], ...]]:

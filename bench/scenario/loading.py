@@ -79,7 +79,7 @@ def _combined(scenario: Scenario, document: Document) -> list[Problem]:
         problems = combined_problems(scenario, document)
     else:
         problems = [
-            Problem(path, message, line=document.line(tuple(path.split("."))))
+            Problem(path, message, line=document.line(parse_path(path)))
             for path, message in inconsistencies(scenario)
         ]
     return problems + _file_problems(scenario, document)

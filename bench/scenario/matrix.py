@@ -108,6 +108,8 @@ def _key_problems(
 
 def _value_problems(target: Path_, value: Any) -> list[str]:
     """What is wrong with a value, tried out in a scenario with nothing else to be wrong."""
+    if isinstance(value, list) and target[-1] in ("users", "rate"):
+        return ["must be one number"]
     data: dict[str, Any] = {}
     if target[:2] == ("load", "open"):
         data["load"] = {"open": {"rate": 1}}

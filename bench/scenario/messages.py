@@ -24,6 +24,7 @@ _PLAIN = {
     "list_type": "must be a list, e.g. [1, 2]",
     "dict_type": "must hold keys with values",
     "model_type": "must hold keys with values",
+    "invalid_key": "a key must be text",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
 }

@@ -10,54 +10,55 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bench.scenario.fields import Model, scalar_or_list
+from bench.scenario.fields import Finite, Model, scalar_or_list
 
-TokenLimit = Annotated[int, Field(ge=-2)]
+Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+TokenLimit = Annotated[Int32, Field(ge=-2)]
 
 
 class OllamaOptions(Model):
     """Options of the model runner, sent on every request."""
 
     # Load-time: another value makes the server load the model again.
-    num_ctx: Annotated[int, Field(ge=4)] | None = None
+    num_ctx: Annotated[Int32, Field(ge=4)] | None = None
     """Context length in tokens, per slot. A change reloads the model. Default here: 4096."""
-    num_batch: Annotated[int, Field(ge=1)] | None = None
+    num_batch: Annotated[Int32, Field(ge=1)] | None = None
     """Tokens processed at once while reading the prompt. A change reloads the model."""
-    num_gpu: Annotated[int, Field(ge=-1)] | None = None
+    num_gpu: Annotated[Int32, Field(ge=-1)] | None = None
     """Layers on the GPU, -1 = as many as fit. A change reloads the model."""
-    main_gpu: Annotated[int, Field(ge=0)] | None = None
+    main_gpu: Annotated[Int32, Field(ge=0)] | None = None
     """Index of the GPU to use alone. A change reloads the model."""
     use_mmap: bool | None = None
     """Map the weights into memory instead of reading them. A change reloads the model."""
-    num_thread: Annotated[int, Field(ge=0)] | None = None
+    num_thread: Annotated[Int32, Field(ge=0)] | None = None
     """CPU threads, 0 = automatic. A change reloads the model."""
-    draft_num_predict: Annotated[int, Field(ge=0)] | None = None
+    draft_num_predict: Annotated[Int32, Field(ge=0)] | None = None
     """Tokens drafted at once in speculative decoding. A change reloads the model. From 0.30."""
 
     # Per request.
     num_predict: TokenLimit | None = None
     """At most so many output tokens, -1 = ten times the context. Default here: 128."""
-    seed: int | None = None
+    seed: Int32 | None = None
     """Seed of the sampling, -1 = random. Default here: 7."""
-    temperature: Annotated[float, Field(ge=0)] | None = None
+    temperature: Annotated[Finite, Field(ge=0)] | None = None
     """Randomness of the sampling. Default here: 0."""
-    top_k: Annotated[int, Field(ge=0)] | None = None
+    top_k: Annotated[Int32, Field(ge=0)] | None = None
     """Sample among the k likeliest tokens."""
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
     """Sample among the likeliest tokens that together have this probability."""
-    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
     """Sample among tokens at least this likely, relative to the likeliest."""
-    typical_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    typical_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
     """Locally typical sampling; 1 = off."""
-    repeat_penalty: Annotated[float, Field(ge=0)] | None = None
+    repeat_penalty: Annotated[Finite, Field(ge=0)] | None = None
     """Penalty on repeated tokens; 1 = none. Ollama's default changed between versions."""
-    repeat_last_n: Annotated[int, Field(ge=-1)] | None = None
+    repeat_last_n: Annotated[Int32, Field(ge=-1)] | None = None
     """How far back repeats are looked for; -1 = the whole context."""
-    presence_penalty: float | None = None
+    presence_penalty: Finite | None = None
     """Penalty on tokens that occurred at all."""
-    frequency_penalty: float | None = None
+    frequency_penalty: Finite | None = None
     """Penalty on tokens by how often they occurred."""
-    num_keep: Annotated[int, Field(ge=-1)] | None = None
+    num_keep: Annotated[Int32, Field(ge=-1)] | None = None
     """Tokens of the prompt that survive a context shift."""
     stop: Annotated[list[str], scalar_or_list(str)] | None = None
     """Texts that end the output."""

@@ -19,9 +19,12 @@ from bench.scenario.fields import (
 from bench.scenario.hosts import parse_host
 from bench.scenario.load_schema import ClosedLoad, LoadSpec
 from bench.scenario.options import OllamaOptions
-from bench.scenario.thresholds import parse_metric, parse_threshold
+from bench.scenario.thresholds import STREAMED, parse_metric, parse_threshold
 
 Language = Literal["en", "zh", "de", "es", "code"]
+MAX_SEED = 2**53
+"""The largest whole number that every reader of JSON keeps exactly."""
+
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -217,10 +220,11 @@ class Scenario(Model):
     thresholds: Annotated[list[ThresholdText], scalar_or_list(str)] = Field(default_factory=list)
     """What must hold, e.g. "ttft_s.p95 <= 2"; else the exit code is 1."""
     primary: Annotated[list[MetricText], scalar_or_list(str)] | None = None
-    """Metrics that decide a comparison. decode_tok_per_s and ttft_s.p50 if not given."""
-    seed: Annotated[int, Field(ge=0)] = 1
+    """Metrics that decide a comparison. If not given: decode_tok_per_s, and ttft_s.p50 or, without
+    streaming, e2e_s.p50."""
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 1
     """Of everything drawn: prompts, order, arrivals, think times."""
-    salt: Annotated[int, Field(ge=0)] | None = None
+    salt: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     """Makes the numbers that bust caches differ between runs. Drawn anew each run if not given."""
 
     _source: str = PrivateAttr(default="")
@@ -261,6 +265,11 @@ def inconsistencies(scenario: Scenario) -> list[tuple[str, str]]:
                 "all users of a block together"
             )
             found.append(("load.closed.requests", message))
+    if not scenario.stream:
+        for index, text in enumerate(scenario.thresholds):
+            if (metric := parse_threshold(text).metric) in STREAMED:
+                message = f"{metric} is only known when answers are streamed (stream: true)"
+                found.append((f"thresholds[{index}]", message))
     if scenario.options.num_predict == 0:
         found.append(("options.num_predict", "0 means different things to different servers"))
     return found

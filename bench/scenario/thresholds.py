@@ -64,6 +64,10 @@ METRICS: dict[str, tuple[str, ...]] = {
 """Metric id -> the statistics it can be asked for; "" is the one value of the case."""
 
 
+STREAMED = frozenset({"ttft_s", "answer_ttft_s", "itl_s", "tpot_s", "chunk_per_token"})
+"""Metrics that a reply in one piece does not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricRef:
     """A metric, and which statistic of it; the statistic is "" for the value of the case."""

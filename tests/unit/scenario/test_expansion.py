@@ -122,6 +122,12 @@ def test_think_can_be_left_unsaid() -> None:
     assert _plan({"think": "unset"}).cases[0].think is None
 
 
+def test_comparisons_without_streaming_look_at_whole_replies() -> None:
+    assert _plan({}).primary == ("decode_tok_per_s", "ttft_s.p50")
+    assert _plan({"stream": False}).primary == ("decode_tok_per_s", "e2e_s.p50")
+    assert _plan({"primary": "error_rate"}).primary == ("error_rate",)
+
+
 # --- what cannot be meant
 
 
