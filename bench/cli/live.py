@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ REFRESH_PER_S = 2
 """Redraws per second: each takes a few milliseconds of this process."""
 
 _LAST = 500
+_SWITCH_S = 0.0005
 _PHASES = {Phase.WARMUP: "warm-up", Phase.RAMP_UP: "ramp-up", Phase.MEASURE: "measure"}
 
 
@@ -84,6 +86,7 @@ class Progress:
         self.plan: Plan | None = None
         self.started_s = 0.0
         self._case: Case | None = None
+        self._phase: Phase | None = None
         self._measuring_since = 0.0
 
     def run_started(self, info: RunInfo) -> None:
@@ -96,16 +99,22 @@ class Progress:
     def block_started(self, block: Block, case: Case) -> None:
         """A block begins."""
         self.block, self._case, self.phase = block, case, "load"
+        self._phase = None
         self.cases[case.id].in_block = 0
 
     def phase_started(self, block: Block, phase: Phase) -> None:
         """A phase begins."""
-        self.phase = _PHASES[phase]
-        self._measuring_since = time.monotonic()
+        self._enter(phase)
 
     def request_sent(self, phase: Phase) -> None:
-        """One more in flight."""
+        """One more in flight; the first measured one ends the ramp-up."""
         self.in_flight += 1
+        if self._phase is not phase:
+            self._enter(phase)
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase, self.phase = phase, _PHASES[phase]
+        self._measuring_since = time.monotonic()
 
     def request_ended(self, record: RequestRecord) -> None:
         """One less in flight."""
@@ -201,15 +210,23 @@ class LiveView(Progress):
         )
 
     def run_started(self, info: RunInfo) -> None:
-        """Say what will be run, above the table."""
+        """Say what will be run, and show the table from now on."""
         super().run_started(info)
+        # The table is drawn by a thread: let it give way to the load after half a millisecond,
+        # not five.
+        sys.setswitchinterval(_SWITCH_S)
+        self._live.start()
         self._live.console.print(plan_text(info.plan), highlight=False, markup=False)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Show it within this context."""
-        with self._live:
+        """The table is gone when this context ends."""
+        before = sys.getswitchinterval()
+        try:
             yield
+        finally:
+            self._live.stop()
+            sys.setswitchinterval(before)
 
     def warned(self, warning: RunWarning) -> None:
         """Say it above the table."""
@@ -217,7 +234,7 @@ class LiveView(Progress):
 
     def _draw(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, expand=False)
-        for title in ("case", "", "ok", "failed", "tok/s", "TTFT p50 / p95"):
+        for title in ("case", "", "ok", "failed", "tok/s each", "TTFT p50 / p95"):
             table.add_column(title, justify="left" if title in ("case", "") else "right")
         for case_id, case in self.cases.items():
             current = self.block is not None and self.block.case == case_id and self.phase

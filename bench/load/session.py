@@ -15,7 +15,7 @@ from bench.load.block import Sending, send_here
 from bench.load.messages import Init
 from bench.load.observer import Observer
 from bench.load.preflight import PullObserver, check_models, describe_target
-from bench.load.runner import Preparation, Runner
+from bench.load.runner import Grow, Preparation, Runner
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
 from bench.load.workers import WorkerPool, workers_for
@@ -94,6 +94,7 @@ async def measure(
     observer: Observer,
     stop: Stop,
     clock: Clock | None = None,
+    grow: Grow | None = None,
 ) -> Ended:
     """Run a plan against its servers.
 
@@ -132,6 +133,7 @@ async def measure(
                 tool_version=bench.__version__,
             ),
             one_at_a_time=settings.one_at_a_time,
+            grow=grow,
         )
         info = await runner.run()
         return Ended(directory, info, runner.error)

@@ -9,7 +9,7 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -120,7 +120,7 @@ class _Hearing:
         self._around = around
         self._workers = workers
         self._errors = 0
-        self._pending: dict[_Worker, type[WarmedUp | Done]] = {}
+        self._pending: dict[_Worker, type[Any]] = {}
         self.warmed_up: list[RequestRecord] = []
         self.measured: list[RequestRecord] = []
         self.gave_up = False
@@ -133,7 +133,7 @@ class _Hearing:
         """
         for worker in self._workers:
             worker.tell(order)
-        self._pending.update((worker, answer) for worker in self._workers)
+        self._pending = dict.fromkeys(self._workers, answer)
         tasks = [asyncio.ensure_future(self._until(w, answer)) for w in self._workers]
         try:
             return await asyncio.gather(*tasks)
