@@ -166,7 +166,7 @@ def _server(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
         lowest = {"value": Estimate(min(shares), method="lowest reading")}
         metrics["gpu_share"] = _metric("gpu_share", len(shares), lowest)
     if slots is not None:
-        note = "" if slots.exact else "at least: no request had to wait"
+        note = "" if slots.exact else "at least: requests hardly had to wait"
         seen = {"value": Estimate(float(slots.observed), method="overlap of working requests")}
         metrics["slots_observed"] = _metric("slots_observed", slots.requests, seen, note)
     return metrics

@@ -24,7 +24,9 @@ def latencies(columns: Columns) -> dict[str, Floats]:
 
         * `ttft_s`: first non-empty text, thinking or answer. Streams only.
         * `answer_ttft_s`: first non-empty answer text. Streams only.
-        * `tpot_s`: (last text - first text) / (output tokens - 1), from two tokens on.
+        * `tpot_s`: (last text - first text) / (output tokens - 1), from two tokens on. Where an
+          answer ends by itself, its end token is counted but brings no text: this is then too low
+          by one part in output tokens - 1.
         * `e2e_s`: last byte.
         * `send_delay_s`: sent - planned. Open loop only.
         * `load_s`, `prompt_eval_s`, `eval_s`, `total_s`: the server's durations.

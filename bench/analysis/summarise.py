@@ -173,7 +173,7 @@ def _counts(data: CaseData) -> RequestCounts:
     reasons = Counter(reason for reason in data.ok.done_reason.tolist() if reason)
     return RequestCounts(
         ok=len(data.ok),
-        failed=len(data.measured) - len(data.ok),
+        failed=len(data.judged) - len(data.ok),
         by_outcome=dict(sorted(outcomes.items())),
         by_done_reason=dict(sorted(reasons.items())),
         dropped=sum(info.dropped for info in data.infos.values()),

@@ -6,7 +6,7 @@ absent, and `Estimate.needs` says how many requests it would take.
 
 Failed requests (every outcome but `ok`) are in `RequestCounts` and in `error_rate`, and in no
 latency, rate or token count; while they lasted they were in flight. Requests that we stopped
-ourselves (`cancelled`) are counted, but are no errors. Warm-up requests count nowhere; ramp-up
+ourselves (`cancelled`) are in `by_outcome` only. Warm-up requests count nowhere; ramp-up
 requests only where they reach into the measured window (throughput, in flight).
 """
 
@@ -61,7 +61,15 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """Measured requests (ramp-up and warm-up are not among them)."""
+    """Measured requests (ramp-up and warm-up are not among them).
+
+    Attributes:
+        ok: ended well.
+        failed: ended otherwise, other than by our own hand (`cancelled`).
+        by_outcome: all of them, cancelled ones too; outcome -> how many.
+        by_done_reason: of those that ended well; absent reasons are left out.
+        dropped: open loop: arrivals that were never sent.
+    """
 
     ok: int
     failed: int
