@@ -98,7 +98,7 @@ class EngineProcess:
 
 
 def _new_log() -> Path:
-    """A fresh log file, without a usable cache a temporary one; the oldest beyond some number go."""
+    """A fresh log file (temporary, if there is no usable cache); all but the newest are removed."""
     folder = cache_dir() / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
