@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from bench.analysis.judging import Rules, Sessions, no_sessions
 from bench.analysis.planning import ComparisonPlan, plan_comparison
 from bench.analysis.summarise import summarise
 from bench.analysis.summary import CaseSummary, Summary
-from bench.errors import BenchError, ResultsError
+from bench.errors import BenchError, ResultsError, UsageError
 from bench.results.directory import SUMMARY_FILE, RunDirectory, read_info, read_run
 from bench.results.history import History
 from bench.results.journal import REQUESTS_FILE
@@ -238,6 +239,23 @@ def resolve(name: str | Path, history: History | None) -> Path:
             "If it was moved, index it again: ollama-bench history rebuild FOLDER",
         )
     return found.path
+
+
+def is_run(name: str, history: History | None) -> bool:
+    """Whether a name means a run (a directory, or a name in the history) and not a scenario."""
+    from bench.scenario.library import scenario_path
+
+    if Path(name).is_dir():
+        return True
+    if history is None or Path(name).exists():
+        return False
+    with suppress(UsageError):
+        scenario_path(name)
+        return False
+    with suppress(ResultsError):
+        history.find(name)
+        return True
+    return False
 
 
 def read_subject(name: str | Path, history: History | None) -> Subject:

@@ -1,0 +1,220 @@
+"""`ollama-bench history`: list, tag and plot earlier runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.judging import history_of, history_options
+from bench.errors import ResultsError, UsageError
+
+if TYPE_CHECKING:
+    from bench.results.history import History, IndexedRun
+
+TREND_FILE = Path("trend.html")
+
+
+@click.group(short_help="List, tag and plot earlier runs.")
+def command() -> None:
+    """Earlier runs: every finished run is indexed, its directory stays where it is.
+
+    The index is a database in the platform's data folder, or where OLLAMA_BENCH_HISTORY says.
+    """
+
+
+def _open(history_path: Path | None, no_history: bool) -> History:
+    history = history_of(history_path, no_history)
+    if history is None:
+        raise UsageError("the history is switched off", "Name one with --history PATH.")
+    return history
+
+
+@command.command("list")
+@click.option("--scenario", help="Only runs of this scenario.")
+@click.option("--tag", help="Only runs with this tag.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@history_options
+def list_runs(
+    scenario: str | None,
+    tag: str | None,
+    as_json: bool,
+    history_path: Path | None,
+    no_history: bool,
+) -> None:
+    """List the runs, oldest first."""
+    history = _open(history_path, no_history)
+    runs = [
+        r
+        for r in history.runs()
+        if (scenario is None or r.name == scenario) and (tag is None or tag in r.tags)
+    ]
+    if as_json:
+        _echo_json(runs)
+        return
+    if not runs:
+        click.echo(f"no runs in {history.path}", err=True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Run", "Time", "Server", "Models", "Status", "Tags")
+    for run in runs:
+        table.add_row(*_row(run))
+    Console(file=sys.stdout).print(table)
+
+
+def _row(run: IndexedRun) -> tuple[str, ...]:
+    models = dict.fromkeys(c.model for c in run.cases)
+    versions = dict.fromkeys(c.server_version for c in run.cases)
+    notes = [run.status if run.valid else f"{run.status}, invalid"]
+    notes += ["simulated"] if run.simulated else []
+    notes += [] if run.path.is_dir() else ["directory gone"]
+    return (
+        run.id,
+        run.created_at[:16].replace("T", " "),
+        ", ".join(versions),
+        ", ".join(models),
+        ", ".join(notes),
+        ", ".join(run.tags),
+    )
+
+
+@command.command("show")
+@click.argument("run")
+@history_options
+def show_run(run: str, history_path: Path | None, no_history: bool) -> None:
+    """Show what the history knows of a run, as JSON."""
+    _echo_json(_open(history_path, no_history).find(run))
+
+
+@command.command("tag")
+@click.argument("run")
+@click.argument("tags", nargs=-1, metavar="TAG...")
+@click.option("--remove", multiple=True, metavar="TAG", help="Take a tag away; repeatable.")
+@history_options
+def tag_run(
+    run: str,
+    tags: tuple[str, ...],
+    remove: tuple[str, ...],
+    history_path: Path | None,
+    no_history: bool,
+) -> None:
+    """Give a run tags, by which compare finds it: the newest run of a tag."""
+    history = _open(history_path, no_history)
+    found = history.find(run)
+    history.tag(found.id, tags, remove)
+    click.echo(f"{found.id}: {', '.join(history.get(found.id).tags) or 'no tags'}")
+
+
+@command.command("rm")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@history_options
+def remove_runs(runs: tuple[str, ...], history_path: Path | None, no_history: bool) -> None:
+    """Forget runs; their directories stay."""
+    history = _open(history_path, no_history)
+    for found in [history.find(name) for name in runs]:
+        history.remove(found.id)
+        click.echo(f"forgot {found.id}; its directory stays: {found.path}")
+
+
+@command.command("rebuild")
+@click.argument(
+    "folders", nargs=-1, metavar="[FOLDER]...", type=click.Path(path_type=Path, file_okay=False)
+)
+@history_options
+def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bool) -> None:
+    """Index all run directories of some folders again (default: ./runs and all known ones)."""
+    from bench.comparing import index_run
+    from bench.results.directory import find_runs
+
+    history = _open(history_path, no_history)
+    parents = folders or (Path("runs"), *dict.fromkeys(r.path.parent for r in history.runs()))
+    done, failed = 0, 0
+    for path in dict.fromkeys(p.absolute() for parent in parents for p in find_runs(parent)):
+        try:
+            index_run(path, history)
+            done += 1
+        except ResultsError as error:
+            failed += 1
+            click.echo(f"left out: {error}", err=True)
+    click.echo(
+        f"indexed {done} runs in {history.path}" + (f", left out {failed}" if failed else "")
+    )
+
+
+@command.command("trend")
+@click.argument("metric", default="decode_tok_per_s")
+@click.option("--scenario", help="Only runs of this scenario.")
+@click.option("--model", help="Only cases of this model.")
+@click.option("--tag", help="Only runs with this tag.")
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["console", "markdown", "json", "html"]),
+    default="console",
+    show_default=True,
+)
+@click.option(
+    "-o",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"Where to. Default: {TREND_FILE} for html, else stdout.",
+)
+@history_options
+def trend(
+    metric: str,
+    scenario: str | None,
+    model: str | None,
+    tag: str | None,
+    format_name: str,
+    output: Path | None,
+    history_path: Path | None,
+    no_history: bool,
+) -> None:
+    """Plot a metric over the runs of each identity, and over server versions.
+
+    METRIC is a metric id with its statistic, e.g. ttft_s.p50. A report, not a gate.
+    """
+    from bench.analysis.trend import trends
+    from bench.scenario.thresholds import parse_metric
+
+    try:
+        parse_metric(metric)
+    except ValueError as error:
+        raise UsageError(f"{metric}: {error}") from None
+    history = _open(history_path, no_history)
+    runs = [
+        r
+        for r in history.runs()
+        if (scenario is None or r.name == scenario) and (tag is None or tag in r.tags)
+    ]
+    found = [t for t in trends(runs, metric) if model is None or t.model == model]
+    if not found:
+        raise ResultsError(
+            f"no complete, valid run of the history has {metric} ({history.path})",
+            "See what there is: ollama-bench history list",
+        )
+    from bench.report.comparison.trend_formats import render_trends
+
+    text = render_trends(found, format_name)
+    if format_name == "html" and output is None:
+        output = TREND_FILE
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ResultsError(f"cannot write {output}: {error.strerror or error}") from error
+    click.echo(str(output))
+
+
+def _echo_json(content: object) -> None:
+    import msgspec
+
+    text = msgspec.json.encode(content, enc_hook=str)
+    click.echo(msgspec.json.format(text, indent=2).decode())
