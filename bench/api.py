@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, ExitCode, ResultsError
 from bench.load.observer import Observer, Silent
+from bench.load.runner import Grow
 from bench.load.session import Ended, Settings, measure
 from bench.load.stop import Stop
 from bench.results.directory import RunDirectory
@@ -143,14 +144,22 @@ def run_plan(
     settings: Settings | None = None,
     observer: Observer | None = None,
     report: bool = True,
+    grow: Grow | None = None,
 ) -> FinishedRun:
     """Run a plan. Ctrl-C once stops sending, twice stops at once; both keep what was measured.
+
+    Args:
+        plan: what to run.
+        settings: where results go, and how to send.
+        observer: is told how the run goes.
+        report: write report.html as well.
+        grow: adds blocks to the plan when those planned have run.
 
     Raises:
         BenchError: it could not be run; see `bench.errors`.
     """
     settings, observer = settings or Settings(), observer or Silent()
-    ended = asyncio.run(_measure_until_interrupted(plan, settings, observer))
+    ended = asyncio.run(_measure_until_interrupted(plan, settings, observer, grow))
     if ended.error is None:
         finished = conclude(ended.directory, report)
         _index(finished, settings.history, observer)
@@ -175,11 +184,13 @@ def _index(run: FinishedRun, history: Path | None, observer: Observer) -> None:
         observer.warned(RunWarning("history_not_written", error.message, error.advice))
 
 
-async def _measure_until_interrupted(plan: Plan, settings: Settings, observer: Observer) -> Ended:
+async def _measure_until_interrupted(
+    plan: Plan, settings: Settings, observer: Observer, grow: Grow | None
+) -> Ended:
     stop = Stop()
     loop = asyncio.get_running_loop()
     with _on_interrupt(lambda: loop.call_soon_threadsafe(stop.request)):
-        return await measure(plan, settings, observer, stop)
+        return await measure(plan, settings, observer, stop, grow=grow)
 
 
 @contextmanager

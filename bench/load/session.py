@@ -18,6 +18,7 @@ from bench.load.preflight import PullObserver, check_models, describe_target
 from bench.load.runner import Grow, Preparation, Runner
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
+from bench.load.utilisation import Utilisation
 from bench.load.workers import WorkerPool, workers_for
 from bench.load.workload import Workloads
 from bench.ollama.address import Address
@@ -116,6 +117,9 @@ async def measure(
         send = send_here(workloads)
         if ready.transport.workers > 1:
             send = _shared_out(plan, settings, ready, workloads, stack)
+        utilisation = Utilisation(clock)
+        await utilisation.start()
+        stack.push_async_callback(utilisation.aclose)
         environment = asyncio.ensure_future(asyncio.to_thread(collect_environment))
         runner = Runner(
             plan,
@@ -134,6 +138,7 @@ async def measure(
             ),
             one_at_a_time=settings.one_at_a_time,
             grow=grow,
+            utilisation=utilisation,
         )
         info = await runner.run()
         return Ended(directory, info, runner.error)

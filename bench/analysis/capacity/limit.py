@@ -87,7 +87,9 @@ def fit_limit(shares: list[ProbeShare], p: float, around: float) -> Limit | None
         return None
     freedom = len(near) - 2
     scatter = float(np.sum(weight * (y - a - b * x) ** 2)) / freedom
-    low, high = _fieller(a, b, covariance * np.float64(max(1.0, scatter)), t_quantile(0.975, freedom))
+    low, high = _fieller(
+        a, b, covariance * np.float64(max(1.0, scatter)), t_quantile(0.975, freedom)
+    )
     return Limit(
         load=around * math.exp(-a / b),
         low=None if low is None else around * math.exp(low),

@@ -1,0 +1,132 @@
+"""Promises: what must hold at a load, and whether a probe kept them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.analysis.capacity.judge import (
+    Bound,
+    Verdict,
+    backlog_grows,
+    percentile_bound,
+    settled,
+    share_bound,
+    together,
+)
+from bench.analysis.capacity.limit import ProbeShare
+from bench.analysis.columns import Columns, Floats
+from bench.analysis.latency import latencies
+from bench.scenario.thresholds import Threshold
+
+ERROR_RATE = "error_rate"
+
+_PERCENTILE = re.compile(r"p(\d+)")
+
+
+def check_promise(threshold: Threshold) -> str:
+    """Why a threshold cannot be searched for; "" if it can.
+
+    A promise is an upper limit of a percentile of a per-request time, or of the error rate.
+    """
+    if threshold.op not in ("<=", "<"):
+        advice = ""
+        if threshold.metric == "decode_tok_per_s":
+            advice = f": say tpot_s.p95 <= {1 / threshold.value:.3g} instead"
+        return f"{threshold.text}: a promise is an upper limit{advice}"
+    if threshold.metric == ERROR_RATE:
+        return ""
+    if not _PERCENTILE.fullmatch(threshold.statistic):
+        return (
+            f"{threshold.text}: a promise is about a percentile of a time, e.g. ttft_s.p95 <= 2, "
+            "or about error_rate"
+        )
+    if threshold.metric == "itl_s":
+        return f"{threshold.text}: say tpot_s, the time per token of a request"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One promise at one probe.
+
+    Attributes:
+        promise: as written.
+        bound: the percentile (or share) with its one-sided 95 % bounds.
+        share: share of requests in time, for the fit of the limit; None for the error rate.
+    """
+
+    promise: str
+    bound: Bound
+    verdict: Verdict
+    share: ProbeShare | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOutcome:
+    """All promises at one probe.
+
+    Attributes:
+        growing: the backlog grew through the probe, so that it would fail if it lasted.
+    """
+
+    kept: tuple[Kept, ...]
+    growing: bool
+    verdict: Verdict
+
+
+def judge_probe(
+    load: float, measured: Columns, promises: Sequence[Threshold], dropped: int = 0
+) -> ProbeOutcome:
+    """Judge a probe.
+
+    Args:
+        load: of the probe.
+        measured: its measured requests, failed ones among them.
+        promises: that `check_promise` accepts.
+        dropped: arrivals that were not even sent; each breaks every promise.
+    """
+    order = np.argsort(measured.start_ns, kind="stable")
+    columns = measured.select(order)
+    failed = ~columns.ok
+    times = latencies(columns)
+    kept = []
+    for promise in promises:
+        if promise.metric == ERROR_RATE:
+            bound = share_bound(int(failed.sum()) + dropped, len(columns) + dropped)
+            kept.append(Kept(promise.text, bound, bound.against(promise.value)))
+            continue
+        values = _with_failures(times[promise.metric], failed, dropped)
+        bound = percentile_bound(values, percentile_of(promise))
+        share = ProbeShare.of(load, values, promise.value)
+        kept.append(Kept(promise.text, bound, bound.against(promise.value), share))
+    growing = backlog_grows(settled(_found_in_system(columns)))
+    verdict = together([k.verdict for k in kept])
+    if growing and verdict is Verdict.PASS:
+        verdict = Verdict.UNDECIDED
+    return ProbeOutcome(tuple(kept), growing, verdict)
+
+
+def percentile_of(promise: Threshold) -> float:
+    """0.95 for a promise about p95."""
+    match = _PERCENTILE.fullmatch(promise.statistic)
+    assert match is not None
+    digits = match.group(1)
+    return float(f"0.{digits}")
+
+
+def _with_failures(values: Floats, failed: np.ndarray, dropped: int) -> Floats:
+    """The settled part of a probe; whatever got no answer waited for ever."""
+    told = failed | ~np.isnan(values)
+    waited = np.where(failed, np.inf, values)[told]
+    return np.concatenate([settled(waited), np.full(dropped, np.inf)])
+
+
+def _found_in_system(columns: Columns) -> Floats:
+    """How many open requests each arrival found."""
+    ends = np.sort(columns.end_ns[~np.isnan(columns.end_ns)])
+    left = np.searchsorted(ends, columns.start_ns, side="right")
+    return np.arange(len(columns), dtype=np.float64) - left
