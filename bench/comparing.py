@@ -309,11 +309,13 @@ def _sessions(history: History | None, baseline: RunInfo, candidate: RunInfo) ->
     def sessions(case: CaseSummary, metric: str) -> Sequence[float]:
         key = identity_key(CaseSide(baseline, case))
         found = history.sessions(key, case.identity.server_version)
-        return [
-            s.case.values[metric].value
+        # A run in pairs may hold an identity twice, and is one session all the same.
+        by_run = {
+            s.run: s.case.values[metric].value
             for s in found
             if s.run != candidate.id and metric in s.case.values
-        ]
+        }
+        return list(by_run.values())
 
     return sessions
 

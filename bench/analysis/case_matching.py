@@ -99,7 +99,7 @@ def _key(axes: Mapping[str, str], telling: Iterable[str]) -> tuple[str | None, .
 
 
 def _label(first: CaseSummary, second: CaseSummary) -> str:
-    ids = [_without_side(first.id), _without_side(second.id)]
+    ids = [without_side(first.id), without_side(second.id)]
     if ids[0] == ids[1]:
         return ids[0]
     shared = [f"{k}={v}" for k, v in first.axes.items() if _shared(k, v, second)]
@@ -110,7 +110,8 @@ def _shared(name: str, value: str, other: CaseSummary) -> bool:
     return name not in ("side", "target") and other.axes.get(name) == value
 
 
-def _without_side(case_id: str) -> str:
+def without_side(case_id: str) -> str:
+    """The id of a case without the side that a run in pairs gives it."""
     for prefix in _SIDE_PREFIXES:
         case_id = case_id.removeprefix(prefix)
     return case_id

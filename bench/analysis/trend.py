@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analysis.case_matching import without_side
 from bench.analysis.change_points import MIN_POINTS, ChangePoint, change_points
 from bench.analysis.paired import paired_effect
-from bench.results.history import IndexedRun
+from bench.results.history import IndexedCase, IndexedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def trends(runs: Sequence[IndexedRun], metric: str) -> list[Trend]:
         runs: of the history; incomplete and invalid ones are left out.
         metric: flat id, e.g. "ttft_s.p50".
     """
-    series: dict[tuple[str, str], list[tuple[IndexedRun, str, TrendPoint]]] = {}
+    series: dict[str, list[tuple[IndexedRun, IndexedCase, TrendPoint]]] = {}
     for run in sorted(runs, key=lambda r: (r.created_at, r.id)):
         if not run.valid or run.status != "complete":
             continue
@@ -91,21 +92,21 @@ def trends(runs: Sequence[IndexedRun], metric: str) -> list[Trend]:
             point = TrendPoint(
                 run.id, run.created_at, case.server_version, found.value, found.low, found.high
             )
-            key = (case.identity, case.case_id)
-            series.setdefault(key, []).append((run, case.model, point))
-    made = [_trend(metric, key, items) for key, items in series.items()]
+            series.setdefault(case.identity, []).append((run, case, point))
+    made = [_trend(metric, identity, items) for identity, items in series.items()]
     return sorted(made, key=lambda t: (-len(t.points), t.case))
 
 
 def _trend(
-    metric: str, key: tuple[str, str], items: Sequence[tuple[IndexedRun, str, TrendPoint]]
+    metric: str, identity: str, items: Sequence[tuple[IndexedRun, IndexedCase, TrendPoint]]
 ) -> Trend:
     points = tuple(point for _, _, point in items)
+    newest = items[-1][1]
     return Trend(
         metric=metric,
-        case=key[1],
-        model=items[0][1],
-        identity=key[0],
+        case=without_side(newest.case_id),
+        model=newest.model,
+        identity=identity,
         simulated=any(run.simulated for run, _, _ in items),
         points=points,
         changes=change_points([p.value for p in points]),

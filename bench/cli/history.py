@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.results.history import History, IndexedRun
 
 TREND_FILE = Path("trend.html")
+_FILE_WIDTH = 160
 
 
 @click.group(short_help="List, tag and plot earlier runs.")
@@ -58,12 +59,15 @@ def list_runs(
         click.echo(f"no runs in {history.path}", err=True)
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("Run", "Time", "Server", "Models", "Status", "Tags")
+    whole = Column("Run", no_wrap=True)
+    table = Table(whole, "Time", "Server", "Models", "Status", "Tags")
     for run in runs:
         table.add_row(*_row(run))
-    Console(file=sys.stdout).print(table)
+    console = Console(file=sys.stdout)
+    console.width = console.width if console.is_terminal else _FILE_WIDTH
+    console.print(table)
 
 
 def _row(run: IndexedRun) -> tuple[str, ...]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+import numpy as np
 from matplotlib.figure import Figure
 
 import bench
@@ -17,7 +16,7 @@ from bench.analysis.trend import Trend
 from bench.report.charts.palette import BAD, PAPER, SERIES, SOFT
 from bench.report.charts.parts import axes_in, ends
 from bench.report.comparison.wording import metric_name
-from bench.report.page import Answer, Badge, Chart, Marks, Page, Prose, Section, Size
+from bench.report.page import Answer, Badge, Chart, Marks, Page, Prose, Section, Size, Tone
 from bench.report.tables import Table, estimate_column, from_columns, text_column
 from bench.report.units import number, percent, plural, scale_for, show
 
@@ -60,7 +59,7 @@ def trend_page(trends: Sequence[Trend]) -> Page:
             ),
             Section("method", "How change points are found", (Prose(METHOD),)),
         ),
-        brief=tuple(version_table(t, i) for i, t in enumerate(told)),
+        brief=(_all_versions(told),),
         simulated=simulated,
         data=trend_json(trends),
         data_name="trend.json",
@@ -88,6 +87,23 @@ def version_table(trend: Trend, number_: int) -> Table:
     )
 
 
+def _all_versions(trends: Sequence[Trend]) -> Table:
+    """The version tables of several identities in one."""
+    rows = [(t, v) for t in trends for v in t.versions]
+    means = [Estimate(v.mean, v.low, v.high) for _, v in rows]
+    columns = [text_column("Case", [t.case for t, _ in rows])] if len(trends) > 1 else []
+    return from_columns(
+        "versions",
+        f"{metric_name(trends[0].metric)} by server version",
+        [
+            *columns,
+            text_column("Server version", [v.server_version for _, v in rows]),
+            text_column("Runs", [v.runs for _, v in rows]),
+            estimate_column("Mean", _unit(trends[0]), means),
+        ],
+    )
+
+
 def _answer(trend: Trend) -> Answer:
     if not trend.long_enough:
         text = f"{plural(len(trend.points), 'run')}; change points need {MIN_POINTS}"
@@ -95,9 +111,8 @@ def _answer(trend: Trend) -> Answer:
         text = f"no change in {plural(len(trend.points), 'run')}"
     else:
         text = "; ".join(_change_text(trend, c) for c in trend.changes)
-    return Answer(
-        "", ((f"{trend.case}: {text}.",),), tone="caution" if trend.changes else "neutral"
-    )
+    tone: Tone = "caution" if trend.changes else "neutral"
+    return Answer("", ((f"{trend.case}: {text}.",),), tone=tone)
 
 
 def _change_text(trend: Trend, change: ChangePoint) -> str:
@@ -134,6 +149,7 @@ def _chart(trend: Trend, number_: int) -> Chart:
 
 def _point_table(trend: Trend, number_: int) -> Table:
     points = trend.points
+    values = [Estimate(p.value, p.low, p.high) for p in points]
     return from_columns(
         f"trend-{number_}-table",
         f"{metric_name(trend.metric)} of every run, {trend.case}",
@@ -141,9 +157,7 @@ def _point_table(trend: Trend, number_: int) -> Table:
             text_column("Run", [p.run for p in points]),
             text_column("Time", [p.created_at[:16].replace("T", " ") for p in points]),
             text_column("Server version", [p.server_version for p in points]),
-            estimate_column(
-                "Value", _unit(trend), [Estimate(p.value, p.low, p.high) for p in points]
-            ),
+            estimate_column("Value", _unit(trend), values),
         ],
     )
 
@@ -152,8 +166,7 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
     ax = axes_in(figure, size, 66, 12, 26, 46)
     points = trend.points
     scale = scale_for(_unit(trend), *(p.value for p in points))
-    times = [datetime.fromisoformat(p.created_at) for p in points]
-    xs = [float(x) for x in date2num(times)]
+    xs = list(range(len(points)))
     estimates = [Estimate(p.value, p.low, p.high) for p in points]
     lengths = [[x * scale.factor for x in side] for side in ends(estimates)]
     values = [p.value * scale.factor for p in points]
@@ -175,7 +188,7 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
         ax.plot([xs[start], xs[end - 1]], ys, color=BAD, linewidth=2, zorder=2)
     for i in range(1, len(points)):
         if points[i].server_version != points[i - 1].server_version:
-            where = (xs[i - 1] + xs[i]) / 2
+            where = i - 0.5
             ax.axvline(where, color=SOFT, linestyle=(0, (3, 3)), linewidth=1)
             ax.annotate(
                 points[i].server_version,
@@ -186,9 +199,10 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
                 color=SOFT,
                 fontsize=10,
             )
-    locator = AutoDateLocator(maxticks=5 if size.narrow else 8)
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    most = 4 if size.narrow else 8
+    ticks = np.unique(np.linspace(0, len(xs) - 1, min(most, len(xs))).round().astype(int))
+    ax.set_xticks(ticks, [points[i].created_at[:10] for i in ticks])
+    ax.set_xlim(-0.5, len(xs) - 0.5)
     ax.set_ylabel(scale.unit)
     tips = [
         f"{p.created_at[:16].replace('T', ' ')}\n{p.server_version}\n{show(e, _unit(trend)).full}"
