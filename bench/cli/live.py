@@ -100,7 +100,9 @@ class Progress:
         """A block begins."""
         self.block, self._case, self.phase = block, case, "load"
         self._phase = None
-        self.cases[case.id].in_block = 0
+        progress = self.cases.setdefault(case.id, CaseProgress())
+        progress.in_block = 0
+        progress.blocks = max(progress.blocks, progress.blocks_done + 1)
 
     def phase_started(self, block: Block, phase: Phase) -> None:
         """A phase begins."""
@@ -175,7 +177,7 @@ class PlainView(Progress):
     def block_started(self, block: Block, case: Case) -> None:
         """Say so."""
         super().block_started(block, case)
-        total = len(self.plan.blocks) if self.plan else 0
+        total = sum(c.blocks for c in self.cases.values())
         self._say(f"block {block.index + 1}/{total}: {case.id}")
 
     def block_ended(self, info: BlockInfo) -> None:

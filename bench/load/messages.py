@@ -9,7 +9,7 @@ import msgspec
 from bench.load.measure import Measured
 from bench.results.record import Phase, RequestRecord
 from bench.scenario.calibration import TokenRates
-from bench.scenario.plan import Plan
+from bench.scenario.plan import Block, Case, Plan
 
 
 class Init(msgspec.Struct, frozen=True, tag=True):
@@ -34,9 +34,10 @@ class Init(msgspec.Struct, frozen=True, tag=True):
 
 
 class WarmUp(msgspec.Struct, frozen=True, tag=True):
-    """Open connections and warm up for a block."""
+    """Open connections and warm up for a block, which may be newer than the plan."""
 
-    block: int
+    case: Case
+    block: Block
     rates: TokenRates | None = None
 
 

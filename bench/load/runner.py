@@ -14,6 +14,7 @@ from bench.load.block import Sending, Surroundings, run_block
 from bench.load.observer import Observer
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
+from bench.load.utilisation import Utilisation
 from bench.results.directory import RunDirectory
 from bench.results.journal import Journal
 from bench.results.record import RequestRecord
@@ -78,6 +79,7 @@ class Runner:
         watched: watch this process during measured phases.
         one_at_a_time: before a block, unload the model of the block before if it is another one.
         grow: adds blocks to the plan, one at a time, when those planned have run.
+        utilisation: samples this machine's load; None = nobody does.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Runner:
         watched: bool = True,
         one_at_a_time: bool = False,
         grow: Grow | None = None,
+        utilisation: Utilisation | None = None,
     ) -> None:
         found = preparation or Preparation()
         self._plan = plan
@@ -106,6 +109,7 @@ class Runner:
         self._environment = found.environment
         self._watched = watched
         self._one_at_a_time = one_at_a_time
+        self._utilisation = utilisation
         self._grow = grow
         self._last_records: list[RequestRecord] = []
         self.error: BenchError | None = None
@@ -205,6 +209,10 @@ class Runner:
         """Write a block down before the next one begins."""
         for warning in warnings:
             self._observer.warned(warning)
+        if self._utilisation is not None:
+            origin_ns = self.info.clock.monotonic_origin_ns
+            samples = self._utilisation.between(info.start_ns, info.end_ns, origin_ns)
+            info = replace(info, utilisation=samples)
         self.info = replace(
             self.info,
             blocks=(*self.info.blocks, info),

@@ -76,12 +76,10 @@ class Worker:
 
     async def warm_up(self, order: WarmUp) -> tuple[Sender, Workload]:
         """Open connections, and warm up."""
-        plan = self._init.plan
-        block = plan.blocks[order.block]
-        case = plan.case(block.case)
+        case, block = order.case, order.block
         transport = self._transport(case.target)
         await transport.open(max(1, self._share.count(connections_wanted(case))))
-        load = workload(case, block, plan, order.rates, self._init.keep_text)
+        load = workload(case, block, self._init.plan, order.rates, self._init.keep_text)
         sender = Sender(
             case,
             block,

@@ -240,7 +240,7 @@ async def _send(
 ) -> Sent:
     """Warm up, then measure, all workers together."""
     around.observer.phase_started(block, Phase.WARMUP)
-    warmed = await hearing.all(WarmUp(block.index, rates), WarmedUp)
+    warmed = await hearing.all(WarmUp(case, block, rates), WarmedUp)
     if not all(w.finished for w in warmed):
         return Sent(None)
     if why := hopeless(hearing.warmed_up):
