@@ -92,7 +92,7 @@ def depth(group: Sequence[CaseView]) -> Sentence | None:
     if not _clearly_above(before, after):
         return None
     return (
-        f"{first.model} slows from ",
+        f"{first.who} slows from ",
         show(before, "tok/s"),
         f" with {count(round(prompt_length(first) or 0))} prompt tokens to ",
         show(after, "tok/s"),
@@ -125,7 +125,7 @@ def _full_slots(group: Sequence[CaseView]) -> Sentence | None:
     if not _about_equal(before, after):
         return None
     return (
-        f"{group[0].model} saturates at {plural(slots, 'user')}: the server runs "
+        f"{group[0].who} saturates at {plural(slots, 'user')}: the server runs "
         f"{plural(slots, 'slot')}, the {_ordinal(slots + 1)} waits. With {beyond[-1].users} users "
         "half of the requests wait ",
         show(queue, "s", stat="p50"),
@@ -140,7 +140,7 @@ def _no_gain(group: Sequence[CaseView]) -> Sentence | None:
     if not _about_equal(before, after):
         return None
     return (
-        f"{first.model} writes no more in all with {last.users} users (",
+        f"{first.who} writes no more in all with {last.users} users (",
         show(after, "tok/s"),
         f") than with {first.users} (",
         show(before, "tok/s"),
@@ -154,7 +154,7 @@ def _still_gains(group: Sequence[CaseView]) -> Sentence | None:
     if not _clearly_above(after, before):
         return None
     return (
-        f"{group[0].model} still gains throughput from {group[-2].users} to {group[-1].users} "
+        f"{group[0].who} still gains throughput from {group[-2].users} to {group[-1].users} "
         "users (",
         show(before, "tok/s"),
         " to ",
@@ -178,12 +178,29 @@ def fastest(group: Sequence[CaseView]) -> Sentence | None:
         return None
     if not _clearly_above(top, next_best):
         return (
-            f"{best.model} and {second.model} write about equally fast: their intervals overlap. "
+            f"{best.who} and {second.who} write about equally fast: their intervals overlap. "
             "An interleaved comparison (`ollama-bench ab`) can tell them apart.",
         )
-    ratio = f"{top.value / next_best.value:.2f}"
     load = f" with {plural(best.users or 1, 'user')}" if (best.users or 1) > 1 else ""
-    return (f"{best.model} writes {ratio} times as fast as {second.model}{load}.",)
+    return (
+        f"{best.who} writes ",
+        show(_ratio(top, next_best), ""),
+        f" times as fast as {second.who}{load}.",
+    )
+
+
+def _ratio(one: Estimate, other: Estimate) -> Estimate:
+    """The ratio of two independent estimates, with the range that their intervals allow.
+
+    Wider than a 95 % interval of the ratio: half-widths add up instead of their squares.
+    """
+    assert one.value is not None
+    assert one.low is not None
+    assert one.high is not None
+    assert other.value is not None
+    assert other.low is not None
+    assert other.high is not None
+    return Estimate(one.value / other.value, one.low / other.high, one.high / other.low)
 
 
 def _about_equal(before: Estimate | None, after: Estimate | None) -> bool:

@@ -19,6 +19,8 @@ from bench.resources import resource_dir
 TEMPLATE = "report.html.j2"
 STYLE = "report.css"
 SCRIPT = "report.js"
+OWN_FILES = (TEMPLATE, "macros.html.j2", STYLE, SCRIPT)
+"""What users may bring in a folder of their own, any of them."""
 
 
 def html(page: Page, template_dir: Path | None = None) -> str:
@@ -67,7 +69,9 @@ def embedded_json(data: bytes) -> Markup:
 
 
 def _by_model(page: Page) -> list[tuple[str, list[Answer]]]:
-    return [(m, [a for a in page.answers if a.model == m]) for m in page.models]
+    known = dict.fromkeys(("", *page.models, *(a.model for a in page.answers)))
+    groups = [(m, [a for a in page.answers if a.model == m]) for m in known]
+    return [group for group in groups if group[1]]
 
 
 def _drawn(chart: Chart) -> tuple[Markup, Markup]:

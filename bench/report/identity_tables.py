@@ -7,19 +7,21 @@ from typing import Any
 
 import msgspec
 
-from bench.report.model import CaseView, Report, RunView
+from bench.report.model import SEPARATOR, CaseView, Report, RunView
 from bench.report.tables import Table, from_columns, from_pairs, number_column, text_column
-from bench.report.units import NO_VALUE, percent, plural, show_value
+from bench.report.units import percent, plural, show_value
+from bench.results.run import Residency
 
 _DIGEST_DIGITS = 12
 
 
 def identity_table(report: Report) -> Table:
     """What each result is a result of: what must agree for two results to be comparable."""
-    cases = report.cases
+    groups = _same_identity(report.cases)
+    cases = [group[0] for group in groups]
     ids = [c.summary.identity for c in cases]
     columns = [
-        text_column("Case", [c.label for c in cases]),
+        text_column("Case", [_covered(g, report.cases) for g in groups]),
         text_column("Digest", [short_digest(i.digest) for i in ids]),
         text_column("Quantisation", [i.quantization for i in ids]),
         text_column("Server", [_server(i.engine, i.server_version) for i in ids]),
@@ -38,6 +40,25 @@ def identity_table(report: Report) -> Table:
         models=[c.model for c in cases],
         note="Slots are observed, not read from a setting. Prompts: hash of all that was sent.",
     )
+
+
+def _same_identity(cases: Sequence[CaseView]) -> list[list[CaseView]]:
+    groups: dict[str, list[CaseView]] = {}
+    for case in cases:
+        key = repr((case.run, case.slots_asked, case.summary.identity))
+        groups.setdefault(key, []).append(case)
+    return list(groups.values())
+
+
+def _covered(group: Sequence[CaseView], cases: Sequence[CaseView]) -> str:
+    """The name of cases with one identity: the model where that says all."""
+    if len(group) == 1:
+        return group[0].label
+    shared = [a for a in group[0].axes if all(a in c.axes for c in group)]
+    name = SEPARATOR.join((group[0].model, *shared))
+    rest = [SEPARATOR.join(a for a in c.axes if a not in shared) for c in group]
+    own = [c for c in cases if c.model == group[0].model and set(shared) <= set(c.axes)]
+    return name if len(own) == len(group) else f"{name}{SEPARATOR}{', '.join(rest)}"
 
 
 def short_digest(digest: str) -> str:
@@ -161,52 +182,51 @@ def environment_table(view: RunView, number: int) -> Table:
     return from_pairs(f"environment-{number}", _of("Environment of the client", view), pairs)
 
 
-def residency_table(report: Report) -> Table | None:
-    """What `/api/ps` said before and after each block, and how the client did."""
+def block_record_table(report: Report) -> Table | None:
+    """Order and time of the blocks, what `/api/ps` said around each, and how the client did."""
     rows = [(v, b) for v in report.runs for b in v.run.info.blocks]
     if not rows:
         return None
-    health = [b.health for _, b in rows]
+    blocks = [b for _, b in rows]
+    health = [b.health for b in blocks]
+    seeds = [{p.index: p.seed for p in v.run.info.plan.blocks}.get(b.index) for v, b in rows]
+    names = [report.case_label(report.runs.index(v), b.case) for v, b in rows]
     columns = [
-        text_column("Block", [f"{_prefix(v)}{b.index + 1}: {b.case}" for v, b in rows]),
-        number_column(
-            "Loading", "s", [None if b.load_ns is None else b.load_ns / 1e9 for _, b in rows]
-        ),
-        text_column(
-            "On the GPU before", [_share(b.before.gpu_share) if b.before else "" for _, b in rows]
-        ),
-        text_column("after", [_share(b.after.gpu_share) if b.after else "" for _, b in rows]),
-        number_column(
-            "VRAM after", "B", [b.after.vram_bytes if b.after else None for _, b in rows]
-        ),
-        text_column(
-            "Other models", [", ".join(b.after.others) if b.after else "" for _, b in rows]
-        ),
-        text_column("Dropped", [b.dropped for _, b in rows]),
-        text_column("Event-loop lag p99 (ms)", [_ms(h.loop_lag_p99_ms) for h in health]),
-        text_column("Sent late p99 (ms)", [_ms(h.send_late_p99_ms) for h in health]),
-        text_column("Client CPU", [_share(h.cpu_share) for h in health]),
-        text_column("Remarks", ["; ".join(b.notes) for _, b in rows]),
+        text_column("Block", [f"{b.index + 1}: {n}" for b, n in zip(blocks, names, strict=True)]),
+        number_column("Start", "s", [b.start_ns / 1e9 for b in blocks]),
+        number_column("Length", "s", [(b.end_ns - b.start_ns) / 1e9 for b in blocks]),
+        number_column("Loading", "s", [_seconds(b.load_ns) for b in blocks]),
+        text_column("Seed", [None if s is None else str(s) for s in seeds]),
+        text_column("On the GPU before", [_placed(b.before) for b in blocks]),
+        text_column("after", [_placed(b.after) for b in blocks]),
+        number_column("VRAM after", "B", [b.after.vram_bytes if b.after else None for b in blocks]),
+        text_column("Other models", [", ".join(b.after.others) if b.after else "" for b in blocks]),
+        text_column("Dropped arrivals", [b.dropped or None for b in blocks]),
+        number_column("Event-loop lag p99", "ms", [h.loop_lag_p99_ms for h in health]),
+        number_column("Sent late p99", "ms", [h.send_late_p99_ms for h in health]),
+        number_column("Client CPU", "share", [h.cpu_share for h in health]),
+        text_column("Remarks", ["; ".join(b.notes) for b in blocks]),
     ]
     return from_columns(
-        "residency",
-        "Server memory and client health, block by block",
+        "block-records",
+        "Order and time of the blocks, server memory, client health",
         columns,
-        note="Read outside the timed path.",
+        note="Server memory is read from /api/ps outside the timed path.",
+        filterable=len(rows) > 12,
         folded=True,
     )
 
 
+def _seconds(ns: int | None) -> float | None:
+    return None if ns is None else ns / 1e9
+
+
+def _placed(residency: Residency | None) -> str:
+    return _share(residency.gpu_share) if residency else ""
+
+
 def _of(title: str, view: RunView) -> str:
     return f"{title}, {view.label}" if view.label else title
-
-
-def _prefix(view: RunView) -> str:
-    return f"{view.label}, " if view.label else ""
-
-
-def _ms(value: float | None) -> str:
-    return NO_VALUE if value is None else f"{value:.2f}"
 
 
 def _yes_no(value: bool | None) -> str:

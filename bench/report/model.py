@@ -24,6 +24,7 @@ class CaseView:
         key: unique in the report.
         label: what tells it from its siblings, model first.
         subject: the same as the subject of a sentence: "llama3.2:3b with 4 users".
+        who: its model, and its run if there are several: "llama3.2:3b (Ollama 0.32.15)".
         axes: the axes that vary in the report besides the model, as displayed.
         series: position of its model in `Report.models`: its colour and marker.
         slots_asked: OLLAMA_NUM_PARALLEL of its server, as far as known.
@@ -33,6 +34,7 @@ class CaseView:
     key: str
     label: str
     subject: str
+    who: str
     axes: tuple[str, ...]
     series: int
     summary: CaseSummary
@@ -134,6 +136,7 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
             key=f"r{i}c{n}",
             label=SEPARATOR.join((c.model, *_told_axes(c, varying), *_named(labels[i]))),
             subject=_subject(c, varying, labels[i]),
+            who=_who(c, labels[i]),
             axes=(*_told_axes(c, varying), *_named(labels[i])),
             series=models.index(c.model),
             summary=c,
@@ -185,24 +188,37 @@ def _named(run_label: str) -> tuple[str, ...]:
 
 def _subject(case: CaseSummary, varying: Sequence[str], run_label: str) -> str:
     axes = _told_axes(case, varying)
-    where = f" on {run_label}" if run_label else ""
-    return f"{case.model}{where} with {', '.join(axes)}" if axes else f"{case.model}{where}"
+    who = _who(case, run_label)
+    return f"{who} with {', '.join(axes)}" if axes else who
+
+
+def _who(case: CaseSummary, run_label: str) -> str:
+    return f"{case.model} ({run_label})" if run_label else case.model
 
 
 def _run_labels(runs: Sequence[Run]) -> list[str]:
-    """Server versions where they tell the runs apart, else times, else ids."""
+    """What tells the runs apart: server versions, else names, else times, else the ids' ends."""
     if len(runs) == 1:
         return [""]
-    for choice in (_version_label, lambda r: r.info.created_at[:16].replace("T", " ")):
+    for choice in (_versions, _name, _minute):
         labels = [choice(r) for r in runs]
         if all(labels) and len(set(labels)) == len(labels):
             return labels
-    return [r.info.id for r in runs]
+    ends = [r.info.id.rpartition("-")[2] for r in runs]
+    return ends if len(set(ends)) == len(ends) else [f"run {i + 1}" for i in range(len(runs))]
 
 
-def _version_label(run: Run) -> str:
+def _versions(run: Run) -> str:
     versions = dict.fromkeys(t.version for t in run.info.targets if t.version)
     return f"Ollama {', '.join(versions)}" if versions else ""
+
+
+def _name(run: Run) -> str:
+    return run.info.plan.name
+
+
+def _minute(run: Run) -> str:
+    return run.info.created_at[:16].replace("T", " ")
 
 
 def _slots_asked(targets: Sequence[TargetInfo], name: str) -> int | None:

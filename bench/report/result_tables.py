@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from bench.analysis.metrics import METRICS
 from bench.analysis.summary import Estimate, Metric
+from bench.ollama.exchange import Outcome
 from bench.report.glossary import TERMS, term
 from bench.report.model import CaseView, Report
 from bench.report.tables import (
@@ -20,6 +22,7 @@ from bench.report.tables import (
     text_cell,
     text_column,
 )
+from bench.results.record import Phase
 
 STATISTICS: Final = ("value", "mean", "p5", "p50", "p90", "p95", "p99", "min", "max")
 """Statistics in the order in which tables show them."""
@@ -35,6 +38,9 @@ _LATENCIES: Final = (
     ("e2e_s", "Whole answer", ("p50",)),
     ("queue_s", "Queue", ("p50",)),
 )
+
+_MOST_ERRORS: Final = 20
+"""At most so many kinds of failures are listed."""
 
 _BLOCK_VALUES: Final = (
     "decode_tok_per_s",
@@ -205,6 +211,32 @@ def outcome_table(report: Report) -> Table:
         models=[c.model for c in cases],
         keys=[c.key for c in cases],
         folded=True,
+    )
+
+
+def error_table(report: Report) -> Table | None:
+    """What servers and connections said of failed requests, most frequent first."""
+    found = Counter(
+        (index, r.case, r.outcome.replace("_", " "), r.status or 0, r.error)
+        for index, view in enumerate(report.runs)
+        for r in view.run.records
+        if r.phase is Phase.MEASURE and r.outcome is not Outcome.OK
+    ).most_common(_MOST_ERRORS)
+    if not found:
+        return None
+    models = {(c.run, c.summary.id): c.model for c in report.cases}
+    columns = [
+        text_column("Case", [report.case_label(run, case) for (run, case, *_), _ in found]),
+        text_column("Outcome", [outcome for (_, _, outcome, _, _), _ in found]),
+        text_column("Status", [status or "" for (*_, status, _), _ in found]),
+        text_column("Requests", [n for _, n in found]),
+        text_column("Said", [error for (*_, error), _ in found]),
+    ]
+    return from_columns(
+        "errors",
+        "Why requests failed",
+        columns,
+        models=[models.get((run, case), "") for (run, case, *_), _ in found],
     )
 
 

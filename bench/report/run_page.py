@@ -10,11 +10,11 @@ from bench.analysis.summary import Summary
 from bench.analysis.summary_json import to_json
 from bench.report.findings import findings
 from bench.report.identity_tables import (
+    block_record_table,
     environment_table,
     identity_table,
     model_table,
     options_table,
-    residency_table,
     server_table,
 )
 from bench.report.model import Report, build_report
@@ -33,6 +33,7 @@ from bench.report.page import (
 from bench.report.result_tables import (
     block_table,
     comparison_table,
+    error_table,
     metric_table,
     outcome_table,
     shown_metrics,
@@ -70,7 +71,7 @@ def run_page(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
         answers=tuple(answer(c) for c in report.cases),
         warnings=_notices(report),
         sections=_sections(report),
-        brief=_tables(comparison_table(report), threshold_table(report)),
+        brief=_tables(*_results(report)),
         provenance=_tables(identity_table(report), options_table(report), *_machines(report)),
         models=report.models,
         simulated=report.simulated,
@@ -129,9 +130,15 @@ def _facts(report: Report) -> tuple[tuple[str, str], ...]:
         ("Server", ", ".join(servers)),
         ("Client", ", ".join(m for m in machines if m)),
         ("Time measured", duration(span) if span else ""),
-        ("Started", ", ".join(i.created_at[:19].replace("T", " ") for i in infos)),
+        ("Started", ", ".join(_minute(i.created_at) for i in infos)),
     ]
     return tuple((k, v) for k, v in facts if v)
+
+
+def _minute(stamp: str) -> str:
+    """A time stamp to the minute: "2026-01-01 10:15 UTC"."""
+    zone = " UTC" if stamp.endswith(("Z", "+00:00")) else ""
+    return f"{stamp[:16].replace('T', ' ')}{zone}"
 
 
 def _machine(environment: dict[str, object]) -> str:
@@ -166,12 +173,15 @@ def _sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def _results(report: Report) -> tuple[Table | None, ...]:
+    return comparison_table(report), threshold_table(report), error_table(report)
+
+
 def _sections(report: Report) -> tuple[Section, ...]:
     from bench.report.charts import run_charts
 
-    results = (comparison_table(report), threshold_table(report))
     sections = [
-        Section("comparison", "Comparison", _present(*results)),
+        Section("comparison", "Comparison", _present(*_results(report))),
         Section("evidence", "Evidence", tuple(run_charts(report))),
         Section("method", "How it was measured", _method(report)),
         Section("data", "All numbers", _data(report)),
@@ -188,7 +198,7 @@ def _method(report: Report) -> tuple[Item, ...]:
     for number, view in enumerate(report.runs):
         items += [server_table(view, number), model_table(view, number)]
         items.append(environment_table(view, number))
-    items += _present(residency_table(report))
+    items += _present(block_record_table(report))
     items.append(Prose(INTERVALS))
     items.append(Definitions(shown_metrics(report)))
     items += [

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from bench.ollama.exchange import Outcome
 from bench.report.model import SEPARATOR, CaseView
 from bench.report.page import Answer, Sentence, Tone
 from bench.report.units import count, percent, plural, show, show_value, supported
@@ -18,6 +19,17 @@ _THINKING_WAIT_S: Final = 0.2
 _WHOLLY_ON_GPU: Final = 0.995
 # Queueing below this is bookkeeping of the server, not waiting for a slot.
 _QUEUE_FLOOR_S: Final = 0.05
+
+_OUTCOMES: Final[dict[str, tuple[str, str]]] = {
+    Outcome.HTTP_ERROR: ("HTTP error", "HTTP errors"),
+    Outcome.STREAM_ERROR: ("error in the stream", "errors in the stream"),
+    Outcome.ABORTED: ("answer without an end", "answers without an end"),
+    Outcome.MALFORMED: ("malformed answer", "malformed answers"),
+    Outcome.TIMEOUT: ("time-out", "time-outs"),
+    Outcome.CONNECT_ERROR: ("failed connection", "failed connections"),
+    Outcome.DISCONNECTED: ("broken connection", "broken connections"),
+    Outcome.CANCELLED: ("cancelled by us", "cancelled by us"),
+}
 
 Rule = Callable[[CaseView], Sentence | None]
 
@@ -86,7 +98,13 @@ def some_failed(case: CaseView) -> Sentence | None:
 def _outcomes(case: CaseView) -> str:
     kinds = case.summary.requests.by_outcome
     bad = sorted((k for k in kinds if k != "ok" and kinds[k]), key=lambda k: -kinds[k])
-    return ", ".join(f"{count(kinds[k])} {k.replace('_', ' ')}" for k in bad)
+    return ", ".join(outcome_count(k, kinds[k]) for k in bad)
+
+
+def outcome_count(outcome: str, n: int) -> str:
+    """How many requests ended in a way: "10 HTTP errors"."""
+    one, several = _OUTCOMES.get(outcome, (outcome.replace("_", " "),) * 2)
+    return f"{count(n)} {one if n == 1 else several}"
 
 
 def nothing_measured(case: CaseView) -> Sentence | None:
@@ -152,7 +170,8 @@ def slots_differ(case: CaseView) -> Sentence | None:
     asked, seen = case.slots_asked, case.summary.identity.slots_observed
     if asked is None or seen is None or seen >= asked or (case.users or 0) <= seen:
         return None
-    return (f"The server was set to {plural(asked, 'slot')}, {count(seen)} were observed.",)
+    verb = "was" if seen == 1 else "were"
+    return (f"The server was set to {plural(asked, 'slot')}, {count(seen)} {verb} observed.",)
 
 
 def unsteady(case: CaseView) -> Sentence | None:
@@ -164,7 +183,7 @@ def unsteady(case: CaseView) -> Sentence | None:
     return (f"The numbers were not steady{why}.",)
 
 
-def truncated(case: CaseView) -> Sentence | None:
+def tail_needs(case: CaseView) -> Sentence | None:
     """Speaks when the tail cannot be told: which percentile would need how many requests."""
     for stat in ("p95", "p90"):
         tail = case.estimate("ttft_s", stat)
@@ -192,5 +211,5 @@ _QUALIFIERS: Final[tuple[Rule, ...]] = (
     spilled,
     slots_differ,
     unsteady,
-    truncated,
+    tail_needs,
 )

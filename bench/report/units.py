@@ -183,7 +183,7 @@ def decimals_for(value: float, low: float | None, high: float | None) -> int:
         half = (high - low) / 2
         exponent = math.floor(math.log10(half))
         leading = half / 10.0**exponent
-        return _clip(1 - exponent if leading < 2 else -exponent)
+        return _clip(1 - exponent if round(leading, 1) < 2 else -exponent)
     if value == 0 or not math.isfinite(value):
         return 0
     if value == round(value) and abs(value) < 1e6 and low == high and low is not None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from bench.analysis.summarise import summarise
 from bench.errors import ResultsError, UsageError
 from bench.report.formats import render
-from bench.report.html import TEMPLATE, html
+from bench.report.html import OWN_FILES, html
+from bench.report.page import Chart, Page
 from bench.report.run_page import run_page
 from bench.results.directory import REPORT_FILE, Run, read_run
 
@@ -41,15 +42,13 @@ def write_reports(
     """
     runs = [read_run(path) for path in run_dirs]
     summaries = [summarise(r.info, r.records) for r in runs]
-    if template is not None and format_name != "html":
-        raise UsageError("--template is for --format html only")
-    if format_name == "html":
-        _check_template(template)
+    if template is not None:
+        _check_template(template, format_name)
         text = html(run_page(runs, summaries), template)
     else:
         text = render(runs, summaries, format_name)
     if charts is not None:
-        write_charts(runs, charts)
+        write_charts(run_page(runs, summaries), charts)
     path = output or _default_output(runs, format_name)
     if path is None or path == STDOUT:
         return text, None
@@ -63,11 +62,13 @@ def _default_output(runs: Sequence[Run], format_name: str) -> Path | None:
     return runs[0].path / REPORT_FILE if len(runs) == 1 else Path(REPORT_FILE)
 
 
-def _check_template(folder: Path | None) -> None:
-    if folder is not None and not folder.is_dir():
+def _check_template(folder: Path, format_name: str) -> None:
+    if format_name != "html":
+        raise UsageError("--template is for --format html only")
+    if not any((folder / name).is_file() for name in OWN_FILES):
         raise UsageError(
-            f"--template {folder}: there is no such folder",
-            f"It should hold your own {TEMPLATE}, report.css or report.js.",
+            f"--template {folder}: there is no template in this folder",
+            f"It should hold your own {', '.join(OWN_FILES[:-1])} or {OWN_FILES[-1]}.",
         )
 
 
@@ -80,6 +81,24 @@ def _write(path: Path, text: str) -> None:
         ) from error
 
 
-def write_charts(runs: Sequence[Run], folder: Path) -> None:
-    """Write every chart as PNG and SVG into a folder."""
-    del runs, folder
+def write_charts(page: Page, folder: Path) -> list[Path]:
+    """Write every chart of a page as SVG and PNG into a folder, which is made if it is missing.
+
+    Raises:
+        ResultsError: the folder or a file cannot be written.
+    """
+    from bench.report.charts.drawing import save
+
+    charts = [i for section in page.sections for i in section.items if isinstance(i, Chart)]
+    paths = [folder / f"{c.id}{ending}" for c in charts for ending in (".svg", ".png")]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for chart in charts:
+            for path in (p for p in paths if p.stem == chart.id):
+                save(chart, path)
+    except OSError as error:
+        raise ResultsError(
+            f"cannot write charts to {folder}: {error.strerror or error}",
+            "Name another folder with --charts.",
+        ) from error
+    return paths

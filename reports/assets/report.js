@@ -284,7 +284,7 @@
   /* ---- the summary inside ---- */
 
   for (const place of all("[data-download]")) {
-    const data = document.getElementById("data");
+    const data = document.getElementById("summary-data");
     place.append(
       button("Download the summary (JSON)", () => {
         const text = JSON.stringify(JSON.parse(data.textContent), null, 2);

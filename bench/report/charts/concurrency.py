@@ -64,7 +64,7 @@ def _throughput(report: Report, found: Sequence[_Sweep]) -> Chart | None:
         for sweep in kept:
             _draw_line(ax, sweep, _THROUGHPUT, "value", 1.0, marks)
         _slots(ax, kept)
-        ax.set_ylim(0)
+        ax.set_ylim(0, ax.get_ylim()[1] * 1.08)
         ax.set_ylabel("tokens per second, all together")
         return marks
 

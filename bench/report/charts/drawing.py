@@ -57,7 +57,7 @@ def save(chart: Chart, path: Path) -> None:
     size = Size(FULL if chart.full_width else WIDE, chart.height[0])
     with _style():
         figure, _ = _drawn(chart, size)
-        figure.suptitle(chart.title, x=0.01, ha="left", y=0.995, va="top", fontweight="bold")
+        figure.suptitle(chart.title, x=0.0, ha="left", y=1.0, va="top", fontweight="bold")
         figure.savefig(
             path,
             dpi=_PX_PER_INCH * _PNG_SCALE,

@@ -35,7 +35,7 @@ def sample_note(figure: Figure, size: Size, text: str) -> None:
 
 def text_width(text: str, fontsize: float) -> float:
     """Width of a text in pixels, roughly; wide characters count double."""
-    return sum(fontsize * (1.0 if ord(c) > 0x2E80 else 0.56) for c in text)
+    return sum(fontsize * (1.02 if ord(c) > 0x2E80 else 0.6) for c in text)
 
 
 def shortened(text: str, pixels: float, fontsize: float) -> str:

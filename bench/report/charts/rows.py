@@ -20,8 +20,9 @@ _FONT: Final = 12
 _HEADING: Final = 30
 _FEW: Final = 4
 _ROW: Final = 27
-_ROOMY_ROW: Final = 46
+_ROOMY_ROW: Final = 58
 _NAME_ROW: Final = 18
+_THICKEST: Final = 26
 _TOP: Final = 22
 _BOTTOM: Final = 44
 
@@ -60,7 +61,7 @@ def lay_out(cases: Sequence[CaseView], narrow: bool) -> Rows:
             y += _NAME_ROW if on_top else 0
             places.append((case, label, y + step / 2))
             y += step
-    return Rows(tuple(headings), tuple(places), y, step * 0.58)
+    return Rows(tuple(headings), tuple(places), y, min(step * 0.58, _THICKEST))
 
 
 def chart_height(cases: Sequence[CaseView]) -> tuple[int, int]:

@@ -1,0 +1,116 @@
+"""Numbers for people: units, rounding, intervals."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.analysis.summary import Estimate
+from bench.report.units import (
+    decimals_for,
+    duration,
+    number,
+    percent,
+    plural,
+    scale_for,
+    show,
+    show_value,
+    supported,
+)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "unit", "full"),
+    [
+        (Estimate(48.123, 47.52, 48.72), "tok/s", "48.1 tok/s ± 0.6"),
+        (Estimate(49.468, 49.3, 49.63), "tok/s", "49.47 tok/s ± 0.17"),
+        (Estimate(0.2134, 0.19, 0.24), "s", "0.21 s ± 0.03"),
+        (Estimate(0.147, 0.1420, 0.1498), "s", "0.147 s (0.142–0.150)"),
+        (Estimate(0.0203, 0.0201, 0.0205), "s", "20.3 ms ± 0.2"),
+        (Estimate(123.4, 91.0, 160.0), "tok/s", "123 tok/s ± 37"),
+        (Estimate(3.5), "s", "3.50 s"),
+        (Estimate(0.0000421), "s", "42.1 µs"),
+        (Estimate(0.05, 0.02, 0.11), "share", "5 % (2–11)"),
+        (Estimate(4.0, 4.0, 4.0), "slots", "4 slots"),
+        (Estimate(-0.0001, -0.2, 0.2), "s", "0.0 s ± 0.2"),
+    ],
+)
+def test_an_interval_decides_how_many_digits_are_shown(
+    estimate: Estimate, unit: str, full: str
+) -> None:
+    scale = scale_for("s", 1.0) if estimate.value == -0.0001 else None
+    assert show(estimate, unit, scale).full == full
+
+
+def test_percentile_without_both_ends_is_not_a_number() -> None:
+    open_end = Estimate(2.0, low=1.5, high=None, needs=72)
+    shown = show(open_end, "s", stat="p95")
+    assert shown.raw is None
+    assert shown.full == "needs 72 requests"
+    assert shown.cell == "needs 72 requests"
+    assert not supported(open_end, "p95")
+
+
+def test_rate_without_interval_is_shown_bare() -> None:
+    assert show(Estimate(48.1234, needs=2), "tok/s").full == "48.1 tok/s"
+
+
+def test_absent_is_a_dash_and_not_zero() -> None:
+    assert show(None, "s").full == "—"
+    assert show_value(None, "s").full == "—"
+    assert show_value(0.0, "s").full == "0 s"
+
+
+def test_not_a_number_is_not_shown() -> None:
+    assert show(Estimate(math.nan), "s").raw is None
+    assert show(Estimate(math.inf), "s").raw is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "values", "shown"),
+    [
+        ("s", [0.0123, 0.09], "ms"),
+        ("s", [0.002, 3.4], "s"),
+        ("s", [0.00002], "µs"),
+        ("s", [600.0, 1.0], "min"),
+        ("s", [None, 0.0], "s"),
+        ("B", [2_019_393_189], "GiB"),
+        ("share", [0.5], "%"),
+        ("tok/s", [12.0], "tok/s"),
+        ("req/s", [1.0], "requests/s"),
+    ],
+)
+def test_one_unit_serves_a_whole_column(unit: str, values: list[float | None], shown: str) -> None:
+    assert scale_for(unit, *values).unit == shown
+
+
+@given(
+    st.floats(1e-6, 1e6),
+    st.floats(1e-6, 0.5),
+)
+def test_rounding_is_finer_than_the_interval(value: float, relative: float) -> None:
+    half = value * relative
+    decimals = decimals_for(value, value - half, value + half)
+    shown = float(number(value, decimals).replace(",", ""))
+    assert abs(shown - value) <= 0.5 * 10.0**-decimals * (1 + 1e-9)
+    # The rounding error stays below the interval unless six decimals cannot carry it.
+    if decimals < 6:
+        assert abs(shown - value) <= half
+
+
+@given(st.floats(-1e9, 1e9, allow_nan=False))
+def test_numbers_read_back(value: float) -> None:
+    text = number(value, 3)
+    assert "-" not in text
+    assert float(text.replace(",", "").replace("−", "-")) == pytest.approx(value, abs=5.1e-4)
+
+
+def test_words_for_counts_shares_and_spans() -> None:
+    assert plural(1, "request") == "1 request"
+    assert plural(2000, "request") == "2,000 requests"
+    assert percent(0.634) == "63\u202f%"
+    assert percent(0.0052) == "0.5\u202f%"
+    assert duration(0.85) == "0.850 s"
+    assert duration(200) == "3 min 20 s"
+    assert duration(7500) == "2 h 5 min"
