@@ -1,7 +1,14 @@
-"""Reads the HTTP/1.x responses of one connection, by llhttp (`httptools`)."""
+"""Reads the HTTP/1.x responses of one connection, by llhttp (`httptools`).
+
+In the middle of a stream bytes are only put aside when they come, with the stamp of their read, and
+understood some lines at a time. What is done at each read decides how many chunks a second one
+process can follow, and code that runs right after a wake-up runs some three times slower than the
+same code in a loop.
+"""
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import httptools
@@ -9,6 +16,9 @@ import httptools
 from bench.ollama.exchange import Outcome
 from bench.ollama.reply_reader import LIMITS, Limits, ReplyReader
 
+_BATCH_BYTES = 2048
+_LINE_END = b"}\n\r\n"
+"""How a chunk that is one line of JSON ends. No response ends so: it may be left for later."""
 _NO_BODY = frozenset({204, 304})
 
 
@@ -19,25 +29,33 @@ class HttpReader:
         ended: the response has ended, and properly.
         reusable: the connection may carry another request after this response.
         begun: at least one byte of the response has come.
+        in_head: the head of the response is not complete yet.
     """
 
     __slots__ = (
+        "_chunked",
         "_encoding",
         "_head_bytes",
-        "_in_head",
         "_limits",
         "_location",
+        "_marks",
+        "_may_wait",
         "_parser",
         "_reader",
         "_sized",
+        "_wire",
         "begun",
         "ended",
+        "in_head",
         "reusable",
     )
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits
         self._reader: ReplyReader | None = None
+        # Bytes not yet understood; for each read its stamp and where its bytes end.
+        self._wire = bytearray()
+        self._marks = array("q")
         self._parser: Any = httptools.HttpResponseParser(self)
         self._reset()
 
@@ -50,20 +68,45 @@ class HttpReader:
         self.begun = False
         self.ended = False
         self.reusable = False
-        self._in_head = True
+        self.in_head = True
         self._head_bytes = 0
         self._sized = False
+        self._chunked = False
+        self._may_wait = False
         self._encoding = ""
         self._location = ""
 
-    def feed(self, data: bytes | memoryview) -> None:
+    def feed(self, data: bytes | memoryview, stamp: int) -> None:
         """Bytes as they came in one read, while a response is expected.
 
         Trouble becomes a verdict of the reader; look at `ended` and at `reader.broken`.
         """
-        reader = self._reader
-        assert reader is not None
+        wire, marks = self._wire, self._marks
+        wire += data
+        marks.append(stamp)
+        marks.append(len(wire))
+        if self._may_wait and len(wire) < _BATCH_BYTES and wire.endswith(_LINE_END):
+            return
+        self.understand()
+
+    def understand(self) -> None:
+        """Parse what was put aside."""
+        marks, self._marks = self._marks, array("q")
+        if not marks or self._reader is None:
+            return
+        data = memoryview(bytes(self._wire))
+        self._wire.clear()
+        reader, start = self._reader, 0
         self.begun = True
+        for i in range(0, len(marks), 2):
+            if self.ended or reader.broken:
+                self.reusable = False
+                return
+            reader.stamp = marks[i]
+            self._parse(data[start : marks[i + 1]], reader)
+            start = marks[i + 1]
+
+    def _parse(self, data: memoryview, reader: ReplyReader) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -76,7 +119,7 @@ class HttpReader:
                 self.reusable = False
             else:
                 reader.refuse(f"the response is not HTTP: {e}")
-        if self._in_head:
+        if self.in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes:
                 reader.refuse(f"the head is longer than {self._limits.head_bytes} bytes")
@@ -86,11 +129,12 @@ class HttpReader:
 
         A body without length and without chunks ends with the connection; that is proper.
         """
+        self.understand()
         reader = self._reader
         assert reader is not None
         if not self.begun:
             return Outcome.DISCONNECTED, "the server closed the connection without a response"
-        if self._in_head:
+        if self.in_head:
             return Outcome.DISCONNECTED, "the server closed the connection within the head"
         if self._sized:
             return Outcome.DISCONNECTED, "the connection broke in mid-reply"
@@ -118,8 +162,11 @@ class HttpReader:
             self._encoding = value.decode("latin-1")
         elif key == b"location":
             self._location = value.decode("latin-1")
-        elif key in (b"content-length", b"transfer-encoding"):
+        elif key == b"content-length":
             self._sized = True
+        elif key == b"transfer-encoding":
+            self._sized = True
+            self._chunked = b"chunked" in value.lower()
 
     def on_headers_complete(self) -> None:
         """The head is whole; one of status 1xx announces another."""
@@ -127,11 +174,13 @@ class HttpReader:
             return
         status = self._parser.get_status_code()
         if status < 200:
-            self._sized, self._encoding, self._location = False, "", ""
+            self._sized, self._chunked = False, False
+            self._encoding, self._location = "", ""
         else:
-            self._in_head = False
+            self.in_head = False
             self._sized = self._sized or status in _NO_BODY
             self._reader.head(status, self._encoding, self._location)
+            self._may_wait = self._chunked and self._reader.streams
 
     def on_body(self, data: bytes) -> None:
         """Body bytes without the chunked coding."""
@@ -140,7 +189,7 @@ class HttpReader:
 
     def on_message_complete(self) -> None:
         """The response has ended; after one of status 1xx the real one follows."""
-        if self._in_head or self._reader is None:
+        if self.in_head or self._reader is None:
             return
         self.ended = True
         self.reusable = self._parser.should_keep_alive()

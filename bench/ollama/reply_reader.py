@@ -6,9 +6,9 @@ taken before anything here runs, so how long this takes bends no number.
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -88,12 +88,12 @@ _decode_any = msgspec.json.Decoder().decode
 
 
 class ReplyReader:
-    """Fills one `Reply`. Feed it with `stamp` and `fresh` set; then `finish`.
+    """Fills one `Reply` from the body bytes that `feed` gets.
 
     Attributes:
-        reply: what is being filled.
-        stamp: arrival of the read whose bytes are being fed, CLOCK_MONOTONIC nanoseconds.
-        fresh: no line has ended in this read yet; set it at every read.
+        reply: what is being filled; complete after `finish`.
+        stamp: arrival of the read whose bytes are fed next, CLOCK_MONOTONIC nanoseconds; before
+            the first, when the request was sent.
         verdict: an outcome found in the bytes, None while all is well. The first one stays.
         broken: nothing that follows can be understood: stop reading.
     """
@@ -104,16 +104,12 @@ class ReplyReader:
         "_body_bytes",
         "_call",
         "_done",
-        "_feed_body",
         "_held_ns",
         "_inflate",
         "_limits",
-        "_rest",
         "_tags",
-        "_tags_open",
         "_thinking",
         "broken",
-        "fresh",
         "reply",
         "stamp",
         "verdict",
@@ -122,22 +118,24 @@ class ReplyReader:
     def __init__(self, call: Call, limits: Limits = LIMITS) -> None:
         self.reply = Reply()
         self.stamp = 0
-        self.fresh = True
         self.verdict: Outcome | None = None
         self.broken = False
         self._call = call
         self._limits = limits
-        self._rest = bytearray()
-        self._body: bytearray | None = None
+        # What cannot be understood yet: the start of a line, or all of a body that is no stream.
+        self._body = bytearray()
         self._body_bytes = 0
+        self._inflate: Any = None
         self._done = False
-        self._tags: ThinkTags | None = ThinkTags()
+        self._tags: ThinkTags | None = None
         self._held_ns: int | None = None
         self._answer = bytearray()
         self._thinking = bytearray()
-        self._inflate: Any = None
 
-    # --- the head -------------------------------------------------------------------------------
+    @property
+    def streams(self) -> bool:
+        """Whether the body is a stream of lines, not one object or an error."""
+        return self._call.stream and self.reply.status == 200
 
     def head(self, status: int, encoding: str = "", location: str = "") -> None:
         """The response head is complete.
@@ -154,8 +152,6 @@ class ReplyReader:
             self.verdict = Outcome.HTTP_ERROR
             if status in _REDIRECTS:
                 reply.error = _redirect_text(status, location)
-        if status != 200 or not self._call.stream:
-            self._body = bytearray()
         coding = encoding.strip().lower()
         if coding in ("gzip", "x-gzip", "deflate"):
             self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
@@ -165,86 +161,71 @@ class ReplyReader:
     # --- the body -------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
-        """Body bytes, without transfer coding, as they came in one read."""
-        if self.broken:
-            return
+        """Body bytes, without transfer coding, of the read at `stamp`."""
         if self._inflate is not None:
             self._feed_compressed(data)
-        elif self._body is None:
-            self._feed_stream(data)
+        elif not self._body and data.find(b"\n") == len(data) - 1 and self.streams:
+            # The usual case: one whole line.
+            self._arrived(data)
         else:
-            self._feed_whole(data)
+            self._feed_plain(data)
 
     def _feed_compressed(self, data: bytes) -> None:
-        while data and not self.broken:
+        while data and not self.broken and not self._inflate.eof:
             try:
                 plain = self._inflate.decompress(data, 1 << 20)
             except zlib.error as e:
                 self.refuse(f"the compressed body is broken: {e}")
                 return
             data = self._inflate.unconsumed_tail
-            if self._body is None:
-                self._feed_stream(plain)
-            else:
-                self._feed_whole(plain)
-            if self._inflate.eof:
-                return
+            self._feed_plain(plain)
 
-    def _feed_stream(self, data: bytes) -> None:
-        end = data.find(b"\n")
-        if end == len(data) - 1 and not self._rest and end > 0:
-            # The usual case: one read, one whole line.
-            self._body_bytes += end
-            self._line(data)
+    def _feed_plain(self, data: bytes) -> None:
+        if self.broken or not data:
             return
-        self._feed_pieces(data)
-
-    def _feed_pieces(self, data: bytes) -> None:
+        reply, body = self.reply, self._body
         self._body_bytes += len(data)
         if self._body_bytes > self._limits.body_bytes:
             self.refuse(f"the body is longer than {self._limits.body_bytes} bytes")
-            return
-        start = 0
-        while (end := data.find(b"\n", start)) >= 0 and not self.broken:
-            line = data[start:end]
-            start = end + 1
-            if self._rest:
-                line = bytes(self._rest) + line
-                self._rest.clear()
-            if line and not line.isspace():
-                self._line(line)
-        if start < len(data):
-            self._rest += data[start:]
-            if len(self._rest) > self._limits.line_bytes:
-                self.refuse(f"a line is longer than {self._limits.line_bytes} bytes")
-
-    def _feed_whole(self, data: bytes) -> None:
-        body = self._body
-        assert body is not None
-        if self.reply.first_chunk_ns is None:
-            self.reply.first_chunk_ns = self.stamp
-        if self.reply.status != 200:
-            body += data[: _MAX_ERROR_BYTES - len(body)]
-            self._body_bytes += len(data)
-            if self._body_bytes > self._limits.body_bytes:
-                self.broken = True
-            return
-        body += data
-        if len(body) > self._limits.body_bytes:
-            self.refuse(f"the body is longer than {self._limits.body_bytes} bytes")
-
-    # --- a line ---------------------------------------------------------------------------------
-
-    def _line(self, data: bytes) -> None:
-        """One whole line of a stream."""
-        reply, stamp = self.reply, self.stamp
-        if self.fresh:
-            self.fresh = False
+        elif self.streams:
+            self._feed_lines(data)
         else:
-            reply.coalesced += 1
-        reply.chunk_ns.append(stamp)
-        if reply.first_chunk_ns is None:
+            if reply.first_chunk_ns is None:
+                reply.first_chunk_ns = self.stamp
+            body += data if reply.status == 200 else data[: _MAX_ERROR_BYTES - len(body)]
+
+    def _feed_lines(self, data: bytes) -> None:
+        start, rest = 0, self._body
+        while (end := data.find(b"\n", start) + 1) and not self.broken:
+            line = data[start:end]
+            start = end
+            if rest:
+                line = bytes(rest) + line
+                rest.clear()
+            self._arrived(line)
+        rest += data[start:]
+        if len(rest) > self._limits.line_bytes:
+            self.refuse(f"a line is longer than {self._limits.line_bytes} bytes")
+
+    # --- lines ----------------------------------------------------------------------------------
+
+    def _arrived(self, data: bytes) -> None:
+        """A whole line of a stream; it arrived with the read that brought its last byte."""
+        if data.isspace():
+            return
+        reply, stamp = self.reply, self.stamp
+        chunk_ns = reply.chunk_ns
+        if not chunk_ns:
             reply.first_chunk_ns = stamp
+        elif chunk_ns[-1] == stamp:
+            reply.coalesced += 1
+        chunk_ns.append(stamp)
+        self._body_bytes += len(data)
+        self._line(data, stamp)
+
+    def _line(self, data: bytes, stamp: int) -> None:
+        """One line of a stream."""
+        reply = self.reply
         line = self._decode(data)
         if line is None:
             return
@@ -261,14 +242,14 @@ class ReplyReader:
                     reply.first_thinking_ns = stamp
                 self._thinking += thinking.encode()
             if content:
-                if self._tags is None:
+                if reply.first_answer_ns is not None:
                     self._answer += content.encode()
                 else:
-                    self._sort_out(content)
+                    self._before_answer(content, stamp)
         if tools:
             reply.tool_calls += len(tools)
         if line.done:
-            self._finish_line(data)
+            self._done_line(data)
 
     def _decode(self, data: bytes) -> _Line | None:
         """The line, or None if it is an error or not Ollama's; then the verdict is set."""
@@ -276,7 +257,7 @@ class ReplyReader:
         try:
             line = _decode_line(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
-            self.refuse(f"line {len(reply.chunk_ns)} is not Ollama's: {e}: {_excerpt(data)}")
+            self.refuse(f"not what Ollama sends: {e}: {_excerpt(data)}")
             return None
         if line.error:
             self._fail(Outcome.STREAM_ERROR, _error_text(line.error))
@@ -290,35 +271,31 @@ class ReplyReader:
             reply.created_at_last = line.created_at
         return line
 
-    def _sort_out(self, content: str) -> None:
-        """Content while it is open whether, or until when, it is thinking in literal tags."""
-        tags, reply, stamp = self._tags, self.reply, self.stamp
-        assert tags is not None
-        if self._held_ns is None:
+    def _before_answer(self, content: str, stamp: int) -> None:
+        """Content as long as it may be, or is, thinking within literal tags."""
+        reply = self.reply
+        if self._tags is None:
+            self._tags = ThinkTags()
             self._held_ns = stamp
-        undecided = tags.undecided
+        tags = self._tags
         thinking, answer = tags.feed(content)
-        if tags.undecided:
-            return
         # Text that was held back arrived when it arrived, not when it was understood. The tag
         # itself is the first thing the user sees of the thinking.
-        if undecided and tags.tagged and reply.first_thinking_ns is None:
+        if tags.tagged and reply.first_thinking_ns is None:
             reply.first_thinking_ns = self._held_ns
-        if answer and reply.first_answer_ns is None:
+        if answer:
             reply.first_answer_ns = stamp if tags.tagged else self._held_ns
         self._thinking += thinking.encode()
         self._answer += answer.encode()
-        if tags.plain:
-            self._tags = None
 
-    def _finish_line(self, data: bytes) -> None:
+    def _done_line(self, data: bytes) -> None:
         """The line with `done: true`."""
         self._done = True
         reply = self.reply
         try:
             done = _decode_done(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
-            self.refuse(f"the done line is not Ollama's: {e}: {_excerpt(data)}")
+            self.refuse(f"the done line is not what Ollama sends: {e}: {_excerpt(data)}")
             return
         reply.done_reason = done.done_reason
         reply.remote_model = done.remote_model or ""
@@ -333,35 +310,30 @@ class ReplyReader:
         if self._inflate is not None and not self._inflate.eof:
             self._fail(Outcome.DISCONNECTED, "the compressed body ends in the middle")
             return
-        if self._body is not None:
-            if self.reply.status == 200:
-                self._whole_body(bytes(self._body))
-            elif not self.reply.error:
-                self.reply.error = _body_error(bytes(self._body))
-        elif self._rest:
-            rest = bytes(self._rest)
-            if not rest.isspace():
-                self._line(rest)
+        if self.streams:
+            if self._body:
+                self._arrived(bytes(self._body))
+        elif self.reply.status == 200:
+            self._whole_body()
         if self.verdict is None:
             if self._done:
                 self.verdict = Outcome.OK
             else:
                 self._fail(Outcome.ABORTED, "the reply ended without done: true")
 
-    def _whole_body(self, data: bytes) -> None:
+    def _whole_body(self) -> None:
         """A reply that is not streamed: one JSON object."""
+        data = bytes(self._body)
         line = self._decode(data)
         if line is None:
             return
         message = line.message or _Message(line.response, line.thinking, line.tool_calls)
-        self._thinking += (message.thinking or "").encode()
-        if message.content:
-            thinking, answer = split_think_tags(message.content)
-            self._thinking += thinking.encode()
-            self._answer += answer.encode()
+        thinking, answer = split_think_tags(message.content or "")
+        self._thinking += ((message.thinking or "") + thinking).encode()
+        self._answer += answer.encode()
         self.reply.tool_calls = len(message.tool_calls or ())
         if line.done:
-            self._finish_line(data)
+            self._done_line(data)
 
     def finish(self, outcome: Outcome, error: str, end_ns: int) -> Reply:
         """Close the reply.
@@ -373,10 +345,10 @@ class ReplyReader:
             end_ns: the last byte, or the moment of the failure.
         """
         reply = self.reply
+        if reply.status is not None and reply.status != 200 and not reply.error:
+            reply.error = _body_error(bytes(self._body))
         reply.outcome = self.verdict or outcome
         if not reply.error and reply.outcome is not Outcome.OK:
-            if self._body and reply.status != 200:
-                error = _body_error(bytes(self._body))
             reply.error = error[:MAX_ERROR_CHARS]
         reply.end_ns = end_ns
         self._text()
@@ -384,19 +356,19 @@ class ReplyReader:
 
     def _text(self) -> None:
         reply = self.reply
-        if self._tags is not None:
+        if self._tags is not None and reply.first_answer_ns is None:
             thinking, answer = self._tags.end()
             self._thinking += thinking.encode()
             self._answer += answer.encode()
-            if answer and reply.first_answer_ns is None:
+            if answer:
                 reply.first_answer_ns = self._held_ns
-        thinking, answer = self._thinking.decode(), self._answer.decode()
-        if thinking or answer:
-            reply.thinking_chars, reply.answer_chars = len(thinking), len(answer)
+        if self._thinking or self._answer:
             output = self._thinking + b"\0" + self._answer
-            reply.output_sha256 = hashlib.sha256(output).hexdigest()[:16]
+            reply.output_sha256 = sha256(output).hexdigest()[:16]
+            reply.thinking_chars = len(self._thinking.decode())
+            reply.answer_chars = len(self._answer.decode())
         if self._call.keep_text and reply.status == 200:
-            reply.thinking, reply.answer = thinking, answer
+            reply.thinking, reply.answer = self._thinking.decode(), self._answer.decode()
 
     # --- failures -------------------------------------------------------------------------------
 

@@ -125,9 +125,10 @@ class FakeTransport:
         flight.end(Outcome.OK, "", end_ns)
 
     def _arrived(self, flight: Flight, scripted: ScriptedReply, stamp: int) -> None:
-        flight.received(stamp)
+        flight.reader.stamp = stamp
         self.counters.reads += 1
         if flight.reader.reply.status is None:
+            flight.answered(stamp)
             flight.reader.head(scripted.status)
 
 

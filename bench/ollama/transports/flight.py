@@ -40,25 +40,24 @@ class Flight:
         reader: fills the reply.
         future: what the caller waits for.
         carrier: what to abort if the call is to end now; None once it has ended.
-        last_ns: when something last happened: it was sent, or bytes came.
-        patience_ns: how long nothing may happen after that.
+        patience_ns: how long nothing may come after the request, or the last read; 0 before.
     """
 
-    __slots__ = ("_home", "call", "carrier", "future", "last_ns", "patience_ns", "reader")
+    __slots__ = ("_home", "call", "carrier", "future", "patience_ns", "reader")
 
     def __init__(self, call: Call, future: PendingReply, home: FlightBook) -> None:
         self.call = call
         self.reader = ReplyReader(call, home.limits)
         self.future = future
         self.carrier: Carrier | None = None
-        self.last_ns = 0
         self.patience_ns = 0
         self._home = home
         future.flight = self
 
     def sent(self, now_ns: int) -> None:
         """The request goes out now."""
-        self.reader.reply.sent_ns = self.last_ns = now_ns
+        reader = self.reader
+        reader.reply.sent_ns = reader.stamp = now_ns
         self.patience_ns = int(self.call.first_byte_s * NS)
         self._home.watch(now_ns + self.patience_ns)
 
@@ -66,14 +65,6 @@ class Flight:
         """The first byte has come: from now on the idle time-out counts."""
         self.patience_ns = int(self.call.idle_s * NS)
         self._home.watch(now_ns + self.patience_ns)
-
-    def received(self, stamp: int) -> None:
-        """Bytes came in a read of this stamp; hand them to the reader next."""
-        reader = self.reader
-        if reader.reply.status is None:
-            self.answered(stamp)
-        self.last_ns = reader.stamp = stamp
-        reader.fresh = True
 
     def end(self, outcome: Outcome, error: str, end_ns: int) -> None:
         """The call is over; its carrier has seen to itself."""
@@ -190,7 +181,7 @@ class FlightBook:
         for flight in list(self._flights):
             if not flight.patience_ns:
                 continue
-            due_ns = flight.last_ns + flight.patience_ns
+            due_ns = flight.reader.stamp + flight.patience_ns
             if due_ns <= now_ns:
                 flight.stop(Outcome.TIMEOUT, flight.timeout_text(), now_ns)
             elif next_ns is None or due_ns < next_ns:

@@ -120,7 +120,8 @@ class HttpxTransport:
         )
         response = await client.send(request, stream=True)
         try:
-            flight.received(time.monotonic_ns())
+            reader.stamp = time.monotonic_ns()
+            flight.answered(reader.stamp)
             headers = response.headers
             reader.head(
                 response.status_code,
@@ -128,7 +129,7 @@ class HttpxTransport:
                 headers.get("location", ""),
             )
             async for data in response.aiter_raw():
-                flight.received(time.monotonic_ns())
+                reader.stamp = time.monotonic_ns()
                 self.counters.reads += 1
                 reader.feed(data)
                 if reader.broken:

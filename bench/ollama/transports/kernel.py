@@ -57,7 +57,7 @@ class KernelConnection(Connection):
         counters.reads += 1
         stamp = self._stamps.monotonic_ns(ancillary[0][2], now_ns) if ancillary else 0
         flight = self.flight
-        if flight is not None and stamp <= flight.last_ns:
+        if flight is not None and stamp <= flight.reader.stamp:
             stamp = self._doubtful(flight, stamp, now_ns)
         if n:
             self.received(_view[:n], stamp)
@@ -68,9 +68,9 @@ class KernelConnection(Connection):
         """A stamp that is missing, or that lies before what happened last."""
         if stamp and flight.reader.reply.headers_ns is not None:
             # The last one was late (taken here), or both reads were of one packet.
-            if flight.last_ns - stamp > FUTURE_NS:
+            if flight.reader.stamp - stamp > FUTURE_NS:
                 self._count_user_stamp(flight)
-            return flight.last_ns
+            return flight.reader.stamp
         self._count_user_stamp(flight)
         return now_ns
 

@@ -95,10 +95,12 @@ class Connection(ABC):
             # Nobody asked: a time-out notice of the server or rubbish. Not to be used again.
             self.abort()
             return
-        http = self.http
-        flight.received(stamp)
-        http.feed(data)
-        if http.ended or flight.reader.broken:
+        http, reader = self.http, flight.reader
+        if http.in_head:
+            flight.answered(stamp)
+        reader.stamp = stamp
+        http.feed(data, stamp)
+        if http.ended or reader.broken:
             self._over(flight, Outcome.OK, "", stamp)
 
     def lost(self, error: OSError | None, stamp: int) -> None:
@@ -113,9 +115,11 @@ class Connection(ABC):
             self._home.counters.stale += 1
             self._over(flight, Outcome.CONNECT_ERROR, _STALE, stamp)
             return
-        outcome, text = self.http.eof() if error is None else (Outcome.DISCONNECTED, "")
-        if error is not None:
-            text = f"the connection broke: {error.strerror or error}"
+        if error is None:
+            outcome, text = self.http.eof()
+        else:
+            self.http.understand()
+            outcome, text = Outcome.DISCONNECTED, f"the connection broke: {error.strerror or error}"
         self._over(flight, outcome, text, stamp)
 
     def _over(self, flight: Flight, outcome: Outcome, error: str, stamp: int) -> None:
@@ -139,7 +143,9 @@ class Connection(ABC):
 
     def abort(self) -> None:
         """Close at once; the call, if any, is the caller's business."""
-        self.flight = None
+        if self.flight is not None:
+            self.http.understand()
+            self.flight = None
         if not self.closed:
             self.closed = True
             self._home.connections.discard(self)
