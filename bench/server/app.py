@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -31,6 +32,7 @@ from bench.server.settings import House, Settings
 from bench.server.stream import Clocks, Wire
 from bench.server.truth import TruthLog, TruthRecord, body_identity
 
+_log = logging.getLogger(__name__)
 _TEXT = "text/plain; charset=utf-8"
 _NDJSON = "application/x-ndjson"
 _V1 = "/v1/"
@@ -104,6 +106,12 @@ class App:
         except asyncio.CancelledError:
             if not reply.ended:
                 reply.cut(reset=False)
+        except Exception:  # a defect of ours: say so, and go on serving
+            _log.exception("%s %s", request.method, request.path)
+            if reply.started:
+                reply.cut(reset=True)
+            else:
+                wire.whole(500, library.JSON, error_body("internal error of the embedded server"))
         finally:
             record.end_ns = self.house.clocks.now_ns()
             record.status = reply.status
@@ -112,7 +120,7 @@ class App:
 
     async def aclose(self) -> None:
         """Break off what is under way and unload everything."""
-        self.listener.close_all()
+        await self.listener.aclose()
         await self.house.scheduler.aclose()
         await self.house.engine.aclose()
         self.house.truth.close()

@@ -145,12 +145,14 @@ class Listener:
         """A protocol for a new connection."""
         return Connection(self)
 
-    def close_all(self) -> None:
-        """Break off every connection and every request."""
+    async def aclose(self) -> None:
+        """Break off every request and every connection."""
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for connection in list(self.connections):
             connection.cut(reset=False)
-        for task in list(self.tasks):
-            task.cancel()
 
 
 class Connection(asyncio.Protocol):

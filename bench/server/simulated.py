@@ -252,12 +252,14 @@ class SimulatedRunner:
 
     def _deliver(self) -> None:
         self._timer = None
-        for _ in range(_TURN):
-            event = self._service.pop(self._engine.now_ns())
-            if event is None:
-                break
-            self._emit(event)
-        self._set_timer()
+        try:
+            for _ in range(_TURN):
+                event = self._service.pop(self._engine.now_ns())
+                if event is None:
+                    break
+                self._emit(event)
+        finally:
+            self._set_timer()
 
     def _emit(self, event: Event) -> None:
         running = self._running[event.id]

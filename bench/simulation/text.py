@@ -160,7 +160,7 @@ def _prose(language: str, part: Part, n: int, draw: random.Random) -> list[Token
     tokens: list[Token] = []
     while len(tokens) < n:
         tokens += draw.choice(sentences)
-    if tokens[0].text.startswith(" "):
+    if tokens and tokens[0].text.startswith(" "):
         tokens[0] = _tokens(tokens[0].text.lstrip(), part)[0]
     return tokens[:n]
 
