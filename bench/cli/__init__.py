@@ -5,6 +5,7 @@ Commands are imported only when they are called, so that `--help` stays fast.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 
@@ -60,6 +61,8 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: turns every `BenchError` into one message on stderr and its exit code."""
+    # Imports make many objects, none garbage: looking among them costs a tenth of the start.
+    gc.set_threshold(50_000, 20, 100)
     try:
         sys.exit(cli(standalone_mode=False) or ExitCode.OK)
     except BenchError as error:

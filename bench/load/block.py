@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from bench.clock import Clock
 from bench.errors import ModelError
@@ -99,14 +99,15 @@ async def run_block(
     start_ns = clock.now_ns() - origin
     around.observer.block_started(block, case)
     try:
-        load_ns, before = await _get_ready(case, target)
+        ready = await around.stop.or_stopped(_get_ready(case, target))
     except ModelError as error:
         now = clock.now_ns() - origin
         info = BlockInfo(
             block.index, case.id, start_ns, now, now, now, notes=(error.message,), complete=False
         )
         return info, [_failed_to_load(case, error)]
-    sent = await send(case, block, target, around)
+    load_ns, before = ready or (None, None)
+    sent = await send(case, block, target, around) if ready else Sent(None)
     after = residency(await target.control.ps(), case.model)
     return _close(case, block, around, start_ns, load_ns, before, after, sent)
 
@@ -117,7 +118,7 @@ def _close(
     around: Surroundings,
     start_ns: int,
     load_ns: int | None,
-    before: Residency,
+    before: Residency | None,
     after: Residency,
     sent: Sent,
 ) -> tuple[BlockInfo, list[RunWarning]]:
@@ -172,7 +173,7 @@ def _failed_to_load(case: Case, error: ModelError) -> RunWarning:
     )
 
 
-WorkloadOf = Callable[[Case, Block, OpenTarget], Awaitable[Workload]]
+WorkloadOf = Callable[[Case, Block, OpenTarget], Coroutine[Any, Any, Workload]]
 """What a block sends; asked for when its model is loaded."""
 
 
@@ -181,7 +182,9 @@ def send_here(workload_of: WorkloadOf) -> Sending:
 
     async def send(case: Case, block: Block, target: OpenTarget, around: Surroundings) -> Sent:
         await target.transport.open(connections_wanted(case))
-        load = await workload_of(case, block, target)
+        load = await around.stop.or_stopped(workload_of(case, block, target))
+        if load is None:
+            return Sent(None)
         warnings = uncalibrated(case, load.uncalibrated)
         sender = Sender(
             case,

@@ -106,10 +106,13 @@ async def measure(
         ServerError: a server cannot be used.
         ModelError: a model is missing or cannot do what is asked.
         ResultsError: the results cannot be written.
+        KeyboardInterrupt: it was stopped before anything was sent.
     """
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ollama-bench-")))
-        ready = await _open_targets(plan, settings, stack, logs)
+        ready = await stop.or_stopped(_open_targets(plan, settings, stack, logs))
+        if ready is None:
+            raise KeyboardInterrupt
         directory = RunDirectory.create(settings.output, plan.name)
         stack.callback(_keep_logs, logs, directory)
         workloads = Workloads(plan, settings.keep_text)

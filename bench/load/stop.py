@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Stop:
@@ -38,3 +42,18 @@ class Stop:
     async def wait_at_once(self) -> None:
         """Return when the second one comes."""
         await self._now.wait()
+
+    async def or_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result of some work; None if the first request to stop comes before its end."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self.wait_requested())
+        both: set[asyncio.Future[Any]] = {task, stopped}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+        finally:
+            for one in both:
+                one.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -181,3 +182,24 @@ def test_models_and_doctor(command, simulated):
     dead = command("doctor", "--host", "127.0.0.1:1")
     assert dead.returncode == 6 and "ollama serve" in dead.stdout
     assert "Traceback" not in dead.stderr
+
+
+def test_ctrl_c_while_a_server_does_not_answer(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench", "run", "smoke", "-m", "m"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OLLAMA_HOST": f"127.0.0.1:{mute.getsockname()[1]}"},
+        )
+        mute.settimeout(60)
+        connection, _ = mute.accept()
+        connection.recv(100)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+        connection.close()
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert stdout == "" and list(tmp_path.iterdir()) == []

@@ -121,3 +121,11 @@ def test_a_server_that_goes_away_between_blocks_fails_the_run_and_keeps_it(play,
     assert len(done.info.blocks) == 1
     assert len(done.records()) == 5
     assert "run_failed" in done.warning_codes
+
+
+def test_ctrl_c_does_not_wait_for_a_model_that_loads(play, kit):
+    control = kit.Control(load_s=600.0)
+    done = play(kit.plan(kit.case(kit.closed(1, **LOAD))), control=control, when=stop_at(5.0))
+    assert done.info.status is RunStatus.INTERRUPTED
+    assert done.run.records == []
+    assert done.info.blocks[0].end_ns == pytest.approx(5 * NS, rel=0.01)
