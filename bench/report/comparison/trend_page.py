@@ -163,7 +163,7 @@ def _point_table(trend: Trend, number_: int) -> Table:
 
 
 def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
-    ax = axes_in(figure, size, 66, 12, 26, 46)
+    ax = axes_in(figure, size, 66, 34, 26, 46)
     points = trend.points
     scale = scale_for(_unit(trend), *(p.value for p in points))
     xs = list(range(len(points)))

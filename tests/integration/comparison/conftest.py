@@ -39,9 +39,9 @@ def scenario_file(tmp_path: Path) -> Callable[..., Path]:
         scenario = {
             "name": "tiny",
             "models": ["sim-small"],
-            "options": {"num_predict": 24, "num_ctx": 2048, "repeat_penalty": 1.0},
+            "options": {"num_predict": 20, "num_ctx": 2048, "repeat_penalty": 1.0},
             "prompts": {"inline": ["Count to a hundred.", "Tell me about the sea."]},
-            "load": {"closed": {"users": 1, "requests": 4}},
+            "load": {"closed": {"users": 1, "requests": 3}},
             "warmup": 1,
             "blocks": 2,
         } | keys
