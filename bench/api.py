@@ -217,11 +217,12 @@ def conclude(directory: RunDirectory, report: bool = True) -> FinishedRun:
     import msgspec
 
     from bench.analysis.summarise import summarise
+    from bench.analysis.summary_json import to_json
     from bench.results.directory import SUMMARY_FILE, read_run
 
     run = read_run(directory.path)
     summary = summarise(run.info, run.records)
-    text = msgspec.json.format(msgspec.json.encode(summary), indent=2)
+    text = msgspec.json.format(msgspec.json.encode(to_json(summary)), indent=2)
     directory.write_file(SUMMARY_FILE, text + b"\n")
     path = None
     if report:
