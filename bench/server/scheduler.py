@@ -176,15 +176,18 @@ class Scheduler:
     async def _wait_and_load(
         self, card: ModelCard, options: LoadOptions, keep_alive_ns: int
     ) -> Loaded:
-        if self._pending >= self._max_queue:
+        if self._pending >= self._max_queue and self._loop_lock.locked():
             raise EngineFailure(BUSY, 503)
         self._pending += 1
         try:
-            async with self._loop_lock:
-                model = self._ready(card, options)
-                return model or await self._load(card, options, keep_alive_ns)
+            await self._loop_lock.acquire()
         finally:
             self._pending -= 1
+        try:
+            model = self._ready(card, options)
+            return model or await self._load(card, options, keep_alive_ns)
+        finally:
+            self._loop_lock.release()
 
     async def _load(self, card: ModelCard, options: LoadOptions, keep_alive_ns: int) -> Loaded:
         done = self._loading[card.digest] = asyncio.Event()

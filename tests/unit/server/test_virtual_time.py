@@ -1,0 +1,265 @@
+"""The whole server in virtual time: waits, orders and durations, exact to the nanosecond."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from virtual_server import MS, Client, ask, later, model, virtual_app
+
+from bench.clock import run_virtual
+from bench.server.app import App
+from bench.simulation.service import ServiceModel, Work
+
+# A request's way until it has its model: 1 ms for the metadata, 50 ms for the load.
+READY = 51
+
+
+def raw(text: str, tokens: int = 11, **fields: Any) -> dict[str, Any]:
+    """A raw prompt of two tokens, so that nothing is shared between prompts."""
+    options = {"num_predict": tokens, "temperature": 0} | fields.pop("options", {})
+    return {"model": "m", "prompt": f"{text} x", "raw": True, "options": options} | fields
+
+
+def at(ms: float) -> int:
+    return round(ms * MS)
+
+
+async def send_in_order(app: App, bodies: list[dict[str, Any]]) -> list[Client]:
+    """One request each on a connection of its own, one nanosecond after the other."""
+    clients = [Client(app) for _ in bodies]
+    for client, body in zip(clients, bodies, strict=True):
+        client.send("/api/generate", body)
+        await app.house.clock.sleep_until(app.house.clocks.now_ns() + 1)
+    return clients
+
+
+async def eight_at_once(**settings: Any) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Done lines and truth records of eight requests, one nanosecond after the other."""
+    app = virtual_app(**settings)
+    clients = await send_in_order(app, [raw(text) for text in "abcdefgh"])
+    ends = [(await client.lines())[-1] for client in clients]
+    await asyncio.sleep(0.001)
+    records = sorted(app.house.truth.records, key=lambda r: r.id)
+    assert [r.received_ns for r in records] == list(range(8))
+    # Durations counted from the first request's arrival are easier on the eye.
+    for end, record in zip(ends, records, strict=True):
+        end["total_duration"] += record.received_ns
+        end["load_duration"] += record.received_ns
+    return ends, records
+
+
+def test_four_slots_and_eight_requests() -> None:
+    ends, records = run_virtual(eight_at_once(num_parallel=4))
+    # Four prefills of 2 tokens hide in a step of 10 ms; ten more steps follow; then the other four.
+    assert [end["total_duration"] for end in ends] == [at(READY + 110)] * 4 + [at(READY + 220)] * 4
+    assert {end["load_duration"] for end in ends} == {at(READY)}
+    assert {end["prompt_eval_duration"] for end in ends} == {at(10)}
+    assert {end["eval_duration"] for end in ends} == {at(100)}
+    assert {end["eval_count"] for end in ends} == {11}
+    assert {end["prompt_eval_count"] for end in ends} == {2}
+    assert [r.slot_wait_ns for r in records] == [0] * 4 + [at(110)] * 4
+    assert [r.slot_ns for r in records] == [at(READY)] * 4 + [at(READY + 110)] * 4
+    for record in records:
+        start = record.slot_ns
+        assert record.line_sent_ns[:11] == [start + at(10 * k) for k in range(1, 12)]
+        assert record.line_due_ns == record.line_sent_ns
+        assert record.line_batch[:11] == [4] * 11
+
+
+def test_one_slot_serves_in_order_and_the_wait_shows_in_total_only() -> None:
+    ends, records = run_virtual(eight_at_once(num_parallel=1))
+    assert [end["total_duration"] for end in ends] == [at(READY + 110 * k) for k in range(1, 9)]
+    assert {end["load_duration"] for end in ends} == {at(READY)}
+    assert {end["eval_duration"] for end in ends} == {at(100)}
+    assert [r.slot_wait_ns for r in records] == [at(110 * k) for k in range(8)]
+
+
+def test_the_front_agrees_with_the_model_alone() -> None:
+    lengths = [7, 3, 12, 5, 9, 4, 8, 6, 11, 2]
+
+    async def front() -> list[int]:
+        app = virtual_app(num_parallel=3)
+        await ask(app, "/api/generate", {"model": "m", "keep_alive": -1})
+        began = app.house.clocks.now_ns()
+        bodies = [raw(c, n, keep_alive=-1) for c, n in zip("abcdefghij", lengths, strict=True)]
+        clients = await send_in_order(app, bodies)
+        assert all([(await client.lines())[-1]["done"] for client in clients])
+        await asyncio.sleep(0.001)
+        records = [r for r in app.house.truth.records if r.line_sent_ns[:-1]]
+        return [r.line_sent_ns[-1] - began - MS for r in sorted(records, key=lambda r: r.id)]
+
+    service = ServiceModel(model().service(slots=3, batch_tokens=1024, slowdown=1))
+    ends = {}
+    for number, length in enumerate(lengths):
+        service.submit(number, Work(number, 2, length))
+        assert service.pop(number) is None
+    while (due := service.next_event_ns()) is not None:
+        while (event := service.pop(due)) is not None:
+            ends[event.id] = event.at_ns
+    assert run_virtual(front()) == [ends[i] for i in range(len(lengths))]
+
+
+def test_the_prefix_cache_lowers_the_duration_but_not_the_count() -> None:
+    async def main() -> list[dict[str, Any]]:
+        app = virtual_app()
+        prompt = {"model": "m", "messages": [{"role": "user", "content": "word " * 60}]}
+        prompt["options"] = {"num_predict": 2, "temperature": 0}
+        return [(await ask(app, "/api/chat", prompt))[-1] for _ in range(2)]
+
+    first, second = run_virtual(main())
+    assert first["prompt_eval_count"] == second["prompt_eval_count"] > 60
+    assert first["prompt_eval_duration"] == at(first["prompt_eval_count"])
+    assert second["prompt_eval_duration"] == at(10)  # one token, which hides in a step
+
+
+def test_a_load_makes_other_models_wait_and_loaded_ones_not() -> None:
+    async def main() -> list[int]:
+        slow = model("slow:latest", cold_load_s=2.0)
+        app = virtual_app(model(), model("n:latest"), slow)
+        await ask(app, "/api/generate", {"model": "m"})
+        began = app.house.clocks.now_ns()
+        names = ["slow", "n", "m"]
+        done: list[int] = []
+
+        async def one(name: str) -> None:
+            await ask(app, "/api/generate", {"model": name})
+            done.append(app.house.clocks.now_ns() - began)
+
+        await asyncio.gather(*map(one, names))
+        return done
+
+    assert run_virtual(main()) == [at(1), at(2001), at(2051)]
+
+
+def test_keep_alive_expires_and_is_refreshed() -> None:
+    async def main() -> list[list[str]]:
+        app = virtual_app()
+
+        async def loaded() -> list[str]:
+            (reply,) = await ask(app, "/api/ps", None, "GET")
+            return [entry["name"] for entry in reply["models"]]
+
+        seen = []
+        await ask(app, "/api/generate", {"model": "m", "keep_alive": "10s"})
+        await asyncio.sleep(9)
+        await ask(app, "/api/generate", {"model": "m", "keep_alive": "10s"})
+        await asyncio.sleep(9)
+        seen.append(await loaded())
+        await asyncio.sleep(2)
+        seen.append(await loaded())
+        await ask(app, "/api/generate", {"model": "m"})
+        seen.append(await loaded())
+        (reply,) = await ask(app, "/api/generate", {"model": "m", "keep_alive": 0})
+        assert reply["done_reason"] == "unload"
+        seen.append(await loaded())
+        return seen
+
+    assert run_virtual(main()) == [["m:latest"], [], ["m:latest"], []]
+
+
+def test_the_idle_model_with_the_shortest_keep_alive_makes_room() -> None:
+    async def main() -> list[str]:
+        app = virtual_app(model("a:latest"), model("b:latest"), model("c:latest"), max_loaded=2)
+        await ask(app, "/api/generate", {"model": "a", "keep_alive": "1h"})
+        await ask(app, "/api/generate", {"model": "b", "keep_alive": "5m"})
+        await ask(app, "/api/generate", {"model": "c", "keep_alive": "5m"})
+        (reply,) = await ask(app, "/api/ps", None, "GET")
+        return [entry["name"] for entry in reply["models"]]
+
+    assert run_virtual(main()) == ["a:latest", "c:latest"]
+
+
+def test_another_context_reloads_after_what_is_under_way() -> None:
+    async def main() -> tuple[list[dict[str, Any]], int]:
+        app = virtual_app()
+        await ask(app, "/api/generate", {"model": "m", "options": {"num_ctx": 2048}})
+        began = app.house.clocks.now_ns()
+        both = await asyncio.gather(
+            ask(app, "/api/generate", raw("a", options={"num_ctx": 2048})),
+            ask(app, "/api/generate", raw("b", options={"num_ctx": 1024})),
+        )
+        (reply,) = await ask(app, "/api/ps", None, "GET")
+        assert [m["context_length"] for m in reply["models"]] == [1024]
+        return [lines[-1] for lines in both], began
+
+    (first, second), _ = run_virtual(main())
+    assert first["load_duration"] == at(1)
+    assert first["total_duration"] == at(1 + 110)
+    # It waits for the first to end, and then for a load from the page cache.
+    assert second["load_duration"] == at(1 + 110 + 20)
+
+
+def test_a_full_queue_answers_503() -> None:
+    async def main() -> list[tuple[int, int]]:
+        names = [f"m{i}:latest" for i in range(4)]
+        app = virtual_app(*(model(name) for name in names), max_queue=2)
+        clients = await send_in_order(app, [{"model": name} for name in names])
+        statuses = [await client.status() for client in clients]
+        assert (
+            b"server busy, please try again.  maximum pending requests exceeded"
+            in (clients[-1].writes[0][1])
+        )
+        return list(zip(statuses, [c.writes[0][0] for c in clients], strict=True))
+
+    # One loads, two wait, and there is no room for the last.
+    assert run_virtual(main()) == [
+        (200, at(51)),
+        (200, at(101)),
+        (200, at(151)),
+        (503, at(1) + 3),
+    ]
+
+
+def test_who_hangs_up_frees_the_slot_and_leaves_the_queue() -> None:
+    async def main() -> tuple[list[Any], dict[str, Any]]:
+        app = virtual_app()
+        await ask(app, "/api/generate", {"model": "m"})
+        running, waiting, last = (Client(app) for _ in range(3))
+        for client, text in ((running, "a"), (waiting, "b"), (last, "c")):
+            client.send("/api/generate", raw(text, 100))
+        await asyncio.gather(later(46, waiting.close), later(76, running.close))
+        lines = await last.lines()
+        await asyncio.sleep(0.001)
+        assert app.house.scheduler.loaded()[0].users == 0
+        assert app.house.scheduler.loaded()[0].slots.used == 0
+        return sorted(app.house.truth.records, key=lambda r: r.id)[1:], lines[-1]
+
+    (first, second, third), end = run_virtual(main())
+    began = third.received_ns
+    assert (first.gone, second.gone, third.gone) == (True, True, False)
+    assert second.slot_ns is None
+    assert third.slot_ns == began + at(76)
+    # The step under way when the first hung up is finished first.
+    assert end["prompt_eval_duration"] == at(81 - 76 + 10)
+
+
+def test_a_load_that_nobody_waits_for_is_aborted() -> None:
+    async def main() -> int:
+        app = virtual_app(model(cold_load_s=5.0), model("n:latest"))
+        client = Client(app)
+        client.send("/api/generate", {"model": "m"})
+        await later(1000, client.close)
+        await ask(app, "/api/generate", {"model": "n"})
+        assert [m.card.name for m in app.house.scheduler.loaded()] == ["n:latest"]
+        return app.house.clocks.now_ns()
+
+    assert run_virtual(main()) == at(1000 + 1 + 50)
+
+
+def test_a_long_chat_loses_its_oldest_messages_and_a_long_prompt_its_middle() -> None:
+    async def main() -> list[int]:
+        app = virtual_app()
+        options = {"num_ctx": 128, "num_predict": 1}
+        words = [{"role": "user", "content": "word " * 40} for _ in range(5)]
+        chat = {"model": "m", "messages": words, "options": options}
+        long = raw("a" + " word" * 300, options=options)
+        replies = [await ask(app, "/api/chat", chat), await ask(app, "/api/generate", long)]
+        refused = Client(app)
+        refused.send("/api/generate", long | {"truncate": False})
+        assert await refused.status() == 400
+        return [lines[-1]["prompt_eval_count"] for lines in replies]
+
+    chat, cut = run_virtual(main())
+    assert 80 < chat < 128
+    assert cut == 128 - (128 - 4) // 2
