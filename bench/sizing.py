@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from bench.analysis.capacity.judge import Verdict
 from bench.analysis.capacity.kv_memory import kv_shape
@@ -21,8 +22,10 @@ from bench.analysis.capacity.limit import Limit as FittedLimit
 from bench.analysis.capacity.limit import fit_limit, stated_range
 from bench.analysis.capacity.limiting import broken_promise, limiting
 from bench.analysis.capacity.promises import ProbeOutcome, check_promise, judge_probe, percentile_of
+from bench.analysis.capacity.queueing import mean_wait_s
 from bench.analysis.capacity.result import CapacityResult, Limit, Memory, ProbeResult
 from bench.analysis.capacity.search import Ending, Probe, Search, SearchSettings
+from bench.analysis.capacity.usl import UslFit, fit_usl
 from bench.analysis.columns import Columns, columns_of
 from bench.analysis.latency import latencies
 from bench.analysis.slots import observe_slots
@@ -39,6 +42,9 @@ from bench.scenario.thresholds import Threshold, parse_threshold
 
 CAPACITY_FILE = "capacity.json"
 By = Literal["rate", "users"]
+
+MOST_DISTURBED = 2
+"""So many times in a row a probe that this program bent is run again."""
 
 _CLIENT_CODES = frozenset({"client_bent", "late_sends", "worker_died"})
 _ENDING_CODES = {
@@ -68,7 +74,7 @@ class SearchFor:
     budget_s: float = 1800.0
     ceiling: float | None = None
     probe_requests: int = 200
-    sweep: tuple[int, ...] = (1, 2, 4, 8)
+    sweep: tuple[int, ...] = (1, 2, 3, 4, 6, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +225,8 @@ class _Grower:
     waiting: Probe | None = None
     probes: list[ProbeResult] = field(default_factory=list)
     outcomes: list[tuple[Probe, ProbeOutcome, Columns, BlockInfo]] = field(default_factory=list)
-    client_limit: bool = False
+    disturbed: int = 0
+    warnings_seen: int = 0
     response_s: float = 1.0
 
     def __call__(
@@ -227,10 +234,10 @@ class _Grower:
     ) -> tuple[Case, Block] | None:
         if self.search is None:
             self.search = Search(self._search_settings(info))
-        elif self.waiting is not None:
+        elif self.waiting is not None and not self._disturbed(info):
             self._judge(info, records, self.search, self.waiting)
-        if any(w.code in _CLIENT_CODES and w.invalidates for w in info.warnings):
-            self.client_limit = True
+        self.warnings_seen = len(info.warnings)
+        if self.disturbed > MOST_DISTURBED:
             return None
         probe = self.search.next_probe()
         if probe is None or not self._affordable(probe, info):
@@ -242,6 +249,13 @@ class _Grower:
         repetition = sum(b.case == case.id for b in info.plan.blocks)
         return case, Block(index, case.id, repetition, _seed(self.plan, index))
 
+    def _disturbed(self, info: RunInfo) -> bool:
+        """Whether this program bent the last probe, which is then run again and not judged."""
+        new = info.warnings[self.warnings_seen :]
+        bent = any(w.code in _CLIENT_CODES and w.invalidates for w in new)
+        self.disturbed = self.disturbed + 1 if bent else 0
+        return bent
+
     def result(self, info: RunInfo) -> CapacityResult:
         search = self.search or Search(SearchSettings(start=1.0))
         answer = search.answer()
@@ -249,6 +263,7 @@ class _Grower:
         first = min(fits, key=lambda f: f[1].load, default=None)
         low, high = stated_range(first[1] if first else None, answer)
         breaks, limit = self._reason(answer.high)
+        slots = _slots_seen(self.outcomes)
         if not breaks and first is not None and answer.high is not None:
             breaks = first[0]
         return CapacityResult(
@@ -262,15 +277,44 @@ class _Grower:
             low=low,
             high=high,
             breaks=breaks,
-            limited_by=Limit.CLIENT if self.client_limit else limit,
-            probes=tuple(self.probes),
-            slots_observed=_slots_seen(self.outcomes),
+            limited_by=Limit.CLIENT if self.disturbed > MOST_DISTURBED else limit,
+            probes=self._with_model(slots),
+            slots_observed=slots,
             mean_response_s=self._response_at(answer.load),
             budget_s=self.wanted.budget_s,
             spent_s=info.blocks[-1].end_ns / NS if info.blocks else 0.0,
             simulated=info.simulated,
             memory=_memory(info),
+            usl=self._usl(info, slots),
         )
+
+    def _with_model(self, slots: int | None) -> tuple[ProbeResult, ...]:
+        """The probes, with the wait that a queue before so many slots would have."""
+        if slots is None or self.wanted.by != "rate":
+            return tuple(self.probes)
+        return tuple(
+            replace(
+                p,
+                modelled_wait_s=mean_wait_s(
+                    slots, p.load, p.service_mean_s, cv2_service=p.service_cv2
+                ),
+            )
+            if p.service_mean_s is not None and p.service_cv2 is not None
+            else p
+            for p in self.probes
+        )
+
+    def _usl(self, info: RunInfo, slots: int | None) -> UslFit | None:
+        """Throughput against users in the sweep, up to the slots."""
+        levels = [
+            (users, requests / max((b.window_end_ns - b.window_start_ns) / NS, 1e-9))
+            for users, b, case in zip(self.wanted.sweep, info.blocks, self.plan.cases, strict=False)
+            if slots is not None and users <= slots and (requests := case.load.requests)
+        ]
+        try:
+            return fit_usl([u for u, _ in levels], [x for _, x in levels])
+        except ValueError:
+            return None
 
     def _search_settings(self, info: RunInfo) -> SearchSettings:
         # One user's own pace is what the server can do for sure; half of it is where to begin.
@@ -320,6 +364,10 @@ class _Grower:
         outcome = judge_probe(probe.load, measured, self.wanted.promises, block.dropped)
         search.record(probe, outcome.verdict)
         self.outcomes.append((probe, outcome, measured, block))
+        served = measured.select(measured.ok)
+        times = latencies(served)
+        service = times["prompt_eval_s"] + times["eval_s"]
+        service = service[~np.isnan(service)]
         window_s = max((block.window_end_ns - block.window_start_ns) / NS, 1e-9)
         self.probes.append(
             ProbeResult(
@@ -333,6 +381,9 @@ class _Grower:
                 duration_s=window_s,
                 goodput_per_s=_in_time(measured, self.wanted.promises) / window_s,
                 kept=outcome.kept,
+                queue_mean_s=float(np.nanmean(times["queue_s"])) if len(service) else None,
+                service_mean_s=float(service.mean()) if len(service) else None,
+                service_cv2=float(service.var() / service.mean() ** 2) if len(service) else None,
             )
         )
 

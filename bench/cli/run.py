@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +83,7 @@ def command(
     settings = Settings(
         output=output,
         transport=transport,
-        workers=_worker_count(workers),
+        workers=worker_count(workers),
         keep_text=keep_text,
         insecure=insecure,
         ca_file=ca_file,
@@ -142,7 +142,7 @@ def run_and_tell(
     return run
 
 
-def _worker_count(text: str) -> int:
+def worker_count(text: str) -> int:
     """How many processes are asked for; 0 = as many as the load needs."""
     if text == "auto":
         return 0
@@ -157,16 +157,13 @@ def _view(
     """What shows the run, its context, and the settings that show a pull as well."""
     from dataclasses import replace
 
-    from bench.cli.live import LiveView, PlainView
+    from bench.cli.live import view_on
 
     if pull:
         from bench.cli.pulling import PullBar
 
         settings = replace(settings, pull=PullBar(console))
-    if console.is_terminal and not console.quiet:
-        live = LiveView(console)
-        return live, live.shown(), settings
-    return PlainView(console), nullcontext(), settings
+    return *view_on(console), settings
 
 
 def _tell(run: FinishedRun, console: Console, as_json: bool, quiet: bool) -> None:

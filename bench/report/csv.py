@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 
 from bench.analysis.summary import CaseSummary, Estimate, Metric, Summary
+from bench.report.tables import Table
 
 HEAD = (
     "run_id",
@@ -42,6 +43,19 @@ def csv_text(summaries: Sequence[Summary]) -> str:
             for metric in case.metrics.values():
                 for stat, estimate in metric.stats.items():
                     writer.writerow(_row(summary, case, metric, stat, estimate))
+    return out.getvalue()
+
+
+def table_csv(table: Table) -> str:
+    """One table: its heads, then its rows with numbers in full precision."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([column.head for column in table.columns])
+    for row in table.rows:
+        pairs = zip(row.cells, table.columns, strict=True)
+        writer.writerow(
+            [_harmless(c.text) if c.raw is None else c.raw * column.factor for c, column in pairs]
+        )
     return out.getvalue()
 
 

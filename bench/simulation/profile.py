@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from bench.errors import EngineError
+from bench.simulation.fitted import Fitted
 from bench.simulation.service import ServiceParameters
 
 _SHIPPED = Path(__file__).parent / "profiles"
@@ -121,6 +122,7 @@ class Profile:
     Attributes:
         num_ctx: context length served if a request asks for none.
         num_parallel: slots, if the server is told nothing else.
+        fitted: where the numbers come from, if they were fitted to a run.
     """
 
     name: str
@@ -130,6 +132,7 @@ class Profile:
     models: tuple[ModelProfile, ...]
     num_ctx: int = 4096
     num_parallel: int = 1
+    fitted: Fitted | None = None
 
     def gpu_share(self, need: int, used: int) -> float:
         """The part of a model that fits into the GPU beside what is loaded already.

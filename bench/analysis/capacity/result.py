@@ -8,6 +8,7 @@ from enum import StrEnum
 from bench.analysis.capacity.kv_memory import KvShape
 from bench.analysis.capacity.promises import Kept
 from bench.analysis.capacity.search import Ending
+from bench.analysis.capacity.usl import UslFit
 
 
 class Limit(StrEnum):
@@ -38,6 +39,11 @@ class ProbeResult:
         case: id of its case.
         requests: measured.
         goodput_per_s: requests that kept every promised time, per second of the window.
+        queue_mean_s: mean wait for a slot, as the server's durations say.
+        service_mean_s, service_cv2: mean and squared coefficient of variation of the time in a
+            slot. All three are None if no request ended well.
+        modelled_wait_s: mean wait that the M/G/k queue of these slots and this service would have;
+            None in a closed loop, or where the slots are unknown.
     """
 
     block: int
@@ -50,6 +56,10 @@ class ProbeResult:
     duration_s: float
     goodput_per_s: float
     kept: tuple[Kept, ...]
+    queue_mean_s: float | None = None
+    service_mean_s: float | None = None
+    service_cv2: float | None = None
+    modelled_wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +92,8 @@ class CapacityResult:
         limited_by: what stands in the way of more.
         slots_observed: requests worked on at once; None = not seen.
         mean_response_s: of requests at `load`.
-        utilisation: share of the slots' time in use at `load`.
         budget_s: time allowed for the search; `spent_s` was used.
+        usl: throughput against users up to the slots, as a model; None with too few levels.
     """
 
     run_id: str
@@ -104,4 +114,5 @@ class CapacityResult:
     spent_s: float
     simulated: bool
     memory: Memory | None = None
+    usl: UslFit | None = None
     schema: int = 1

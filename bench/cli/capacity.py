@@ -1,0 +1,315 @@
+"""`ollama-bench capacity`: how much load keeps a promise, here and on other machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.report.page import Page
+
+FORMATS = ("console", "markdown", "json", "html", "csv")
+PAGE_FILE = "capacity.html"
+
+_slo = click.option(
+    "--slo",
+    "promises",
+    multiple=True,
+    required=True,
+    metavar="EXPR",
+    help="What must hold, e.g. 'ttft_s.p95<=2'; repeatable.",
+)
+_format = click.option(
+    "--format", "format_name", type=click.Choice(FORMATS), default="console", show_default=True
+)
+
+
+class _SearchByDefault(click.Group):
+    """`capacity SCENARIO ...` is `capacity search SCENARIO ...`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = {*self.commands, *self.get_help_option_names(ctx)}
+        if args and args[0] not in known:
+            args = ["search", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_SearchByDefault, short_help="Find the highest load that keeps a promise.")
+def command() -> None:
+    """Find the highest load that keeps a promise, or predict it for other machines.
+
+    `ollama-bench capacity SCENARIO --slo 'ttft_s.p95<=2'` searches on a running server; `fit` turns
+    a run into a profile, and `what-if` asks a profile about other loads and numbers of servers.
+    """
+
+
+@command.command("search", short_help="Search on a running server (the default).")
+@click.argument("scenario")
+@_slo
+@click.option("--by", type=click.Choice(["rate", "users"]), default="rate", show_default=True)
+@click.option("--budget", default="30m", show_default=True, help="Time allowed, e.g. 2h.")
+@click.option("--most", type=float, help="Highest load to try.")
+@click.option("-m", "--model", "models", multiple=True, help="Model to measure.")
+@click.option("--host", "hosts", multiple=True, help="Server to measure.")
+@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a key.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder that gets the run directory.",
+)
+@click.option("--seed", type=int, help="Seed of everything that is drawn.")
+@click.option("--workers", default="1", show_default=True, metavar="N|auto", help="Processes.")
+@click.option(
+    "--requests-per-hour", type=float, help="Translate the answer into people who ask so often."
+)
+@click.option("--peak", type=float, default=1.0, show_default=True, help="Peak factor of these.")
+@click.option("--think", type=float, help="Translate it into users who pause so many seconds.")
+@_format
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
+@click.pass_context
+def search(
+    context: click.Context,
+    scenario: str,
+    promises: tuple[str, ...],
+    by: Literal["rate", "users"],
+    budget: str,
+    most: float | None,
+    models: tuple[str, ...],
+    hosts: tuple[str, ...],
+    overrides: tuple[str, ...],
+    output: Path,
+    seed: int | None,
+    workers: str,
+    requests_per_hour: float | None,
+    peak: float,
+    think: float | None,
+    format_name: str,
+    quiet: bool,
+) -> None:
+    """Search for the highest load at which every promise holds.
+
+    The scenario's load is replaced: first a few users at once, then probes at rising rates (or
+    numbers of users, with --by users). Each probe is a test, and the answer is confirmed by a
+    longer one.
+
+    Exit codes: 0 an answer, 1 the promise held at no load, 3 the time did not suffice, 5 this
+    program was the limit, 6 server unreachable.
+    """
+    from rich.console import Console
+
+    from bench.analysis.capacity.users import UserModel
+    from bench.cli.live import view_on
+    from bench.cli.run import worker_count
+    from bench.load.session import Settings
+    from bench.report.capacity.page import capacity_page
+    from bench.scenario.durations import duration_s
+    from bench.sizing import find_capacity
+
+    try:
+        budget_s = duration_s(budget)
+    except ValueError:
+        raise UsageError(f"--budget {budget} is no duration: write e.g. 30m or 2h") from None
+    settings = Settings(output=output, workers=worker_count(workers))
+    console = Console(stderr=True, quiet=quiet)
+    observer, view = view_on(console)
+    console.print(f"Allowed time: {budget}. Promise: {', '.join(promises)}.")
+    with view:
+        found = find_capacity(
+            scenario,
+            promises,
+            by=by,
+            budget_s=budget_s,
+            ceiling=most,
+            models=models,
+            hosts=hosts,
+            overrides=overrides,
+            seed=seed,
+            settings=settings,
+            observer=observer,
+        )
+    people = UserModel(1, requests_per_hour, peak) if requests_per_hour else None
+
+    def page(charts: bool) -> Page:
+        return capacity_page(found.result, people=people, think_s=think, charts=charts)
+
+    _write_page(page(charts=True), found.path / PAGE_FILE)
+    _tell(page(charts=False), format_name, quiet=quiet)
+    if format_name == "console":
+        click.echo(found.path)
+    context.exit(int(found.exit_code))
+
+
+@command.command(short_help="Fit a profile to a run.")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN_DIR")
+@click.option("--slots", type=click.IntRange(1), help="Of the server. Default: as observed.")
+@click.option("--model", help="Which model of the run.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to. Default: profile.yaml in the run directory.",
+)
+def fit(run: Path, slots: int | None, model: str | None, output: Path | None) -> None:
+    """Fit the service model to a run, and write a profile.
+
+    `capacity what-if` and `serve --profile` take the profile. Measure several numbers of users
+    before, from one to more than the slots: the scenario concurrency does.
+    """
+    from ruamel.yaml import YAML
+
+    from bench.what_if import fit_run
+
+    fitted = fit_run(run, slots=slots, model=model)
+    path = output or run / "profile.yaml"
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            YAML().dump(fitted.document, file)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    p = fitted.fit.parameters
+    click.echo(
+        f"{fitted.fit.requests} requests, {p.slots} slots: prefill "
+        f"{1e9 / p.prefill_ns_per_token:,.0f} tok/s, a step {p.base_ns / 1e6:.2f} ms "
+        f"+ {p.per_sequence_ns / 1e6:.2f} ms a sequence + {p.per_token_ns / 1e3:.2f} ms per 1,000 "
+        f"tokens of context; median error of a step {fitted.fit.decode_error:.1%}.",
+        err=True,
+    )
+    if fitted.caution:
+        click.echo(f"caution: {fitted.caution}", err=True)
+    click.echo(path)
+
+
+@command.command("what-if", short_help="Ask a profile about other loads and servers.")
+@click.argument("profile")
+@_slo
+@click.option("--users", type=click.FloatRange(0, min_open=True), help="People to serve.")
+@click.option("--requests-per-hour", type=float, default=6.0, show_default=True)
+@click.option("--peak", type=float, default=1.0, show_default=True, help="Peak factor.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Arrivals per second.")
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    help="File of arrivals: CSV, JSONL or text; Azure's and BurstGPT's columns are known.",
+)
+@click.option("--time-scale", type=float, default=1.0, help="Multiplies the trace's times.")
+@click.option("--window", type=(float, float), help="Seconds of the trace to replay: FROM TO.")
+@click.option("--model", help="Model of the profile. Default: its first.")
+@click.option("--slots", type=click.IntRange(1), help="Of each server. Default: the profile's.")
+@click.option("--prefill", type=float, default=1.0, help="2 = reads prompts twice as fast.")
+@click.option(
+    "--servers",
+    multiple=True,
+    type=click.IntRange(1, 10_000),
+    help="Just these numbers of servers; repeatable. Default: search for the fewest.",
+)
+@click.option(
+    "--routing",
+    type=click.Choice(["least-loaded", "round-robin", "prefix-affine"]),
+    default="least-loaded",
+    show_default=True,
+)
+@click.option("--seed", type=int, default=1)
+@_format
+@click.option("-o", "output", type=click.Path(path_type=Path), metavar="FILE", help="Where to.")
+@click.pass_context
+def what_if(
+    context: click.Context,
+    /,
+    profile: str,
+    promises: tuple[str, ...],
+    users: float | None,
+    requests_per_hour: float,
+    peak: float,
+    rate: float | None,
+    trace: Path | None,
+    time_scale: float,
+    window: tuple[float, float] | None,
+    format_name: str,
+    output: Path | None,
+    prefill: float,
+    **options: Any,
+) -> None:
+    """Predict how many servers a load needs, in virtual time.
+
+    PROFILE is a file written by `capacity fit`, or the name of a shipped (invented) machine.
+
+    Exit codes: 0 an answer, 1 no number of servers suffices.
+    """
+    from bench.analysis.capacity.users import UserModel
+    from bench.report.capacity.what_if import what_if_page
+    from bench.what_if import study
+
+    people = UserModel(users, requests_per_hour, peak) if users is not None else None
+    found = study(
+        profile,
+        promises,
+        people=people,
+        rate_per_s=rate,
+        trace=trace,
+        time_scale=time_scale,
+        window_s=window,
+        prefill_factor=prefill,
+        **options,
+    )
+    if format_name == "html":
+        path = output or Path("what-if.html")
+        _write_page(what_if_page(found), path)
+        click.echo(path)
+    else:
+        _tell(what_if_page(found, charts=False), format_name, output)
+    context.exit(0 if found.needed is not None else 1)
+
+
+def _write_page(page: Page, path: Path) -> None:
+    from bench.report.html import html
+
+    try:
+        path.write_text(html(page), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _tell(page: Page, format_name: str, output: Path | None = None, *, quiet: bool = False) -> None:
+    """Put a page on stdout or into a file; HTML is in the run directory already."""
+    if format_name == "console" and output is None:
+        from rich.console import Console
+
+        from bench.report.console import print_page
+
+        print_page(page, Console(quiet=quiet))
+        return
+    text = _text(page, format_name)
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}") from None
+
+
+def _text(page: Page, format_name: str) -> str:
+    from bench.report.console import console_text
+    from bench.report.csv import table_csv
+    from bench.report.html import html
+    from bench.report.markdown import markdown
+
+    match format_name:
+        case "markdown":
+            return markdown(page)
+        case "json":
+            return page.data.decode()
+        case "csv":
+            return "\n".join(table_csv(table) for table in page.brief)
+        case "html":
+            return html(page)
+        case _:
+            return console_text(page)

@@ -1,0 +1,1 @@
+"""How a search for capacity, and a what-if, are told."""

@@ -1,0 +1,233 @@
+"""The page about a what-if: predictions of a fitted service model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from matplotlib.figure import Figure
+
+import bench
+from bench.analysis.summary import Estimate
+from bench.report.charts.palette import BAD, SERIES
+from bench.report.charts.parts import axes_in
+from bench.report.charts.scales import plain
+from bench.report.page import (
+    Answer,
+    Badge,
+    Chart,
+    Marks,
+    Notice,
+    Page,
+    Prose,
+    Section,
+    Sentence,
+    Size,
+)
+from bench.report.tables import Table, estimate_column, from_columns, text_column
+from bench.report.units import percent, plural
+from bench.scenario.thresholds import parse_threshold
+
+METHOD = (
+    "The service model (slots, FIFO queue, prefill, continuous batching) replays the load in "
+    "virtual time, once for each refit of the model to resampled requests; intervals hold 95 % of "
+    "them. They cover what the fit does not know, not what the model leaves out: networks, memory "
+    "limits, other work on the machine. Predictions for more slots than were seen busy together "
+    "are extrapolated. Measure before you buy."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A predicted number with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What a number of servers would do.
+
+    Attributes:
+        promised: the promised percentiles, in the order of the promises.
+        holds: share of the refits in which every promise holds.
+        busy: share of the slots' time in use.
+    """
+
+    servers: int
+    ttft_p50_s: Value
+    ttft_p95_s: Value
+    tpot_p50_s: Value
+    queue_p95_s: Value
+    tok_per_s: Value
+    busy: Value
+    promised: tuple[Value, ...]
+    holds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A what-if and its answer.
+
+    Attributes:
+        load: in words, "500 users with 6 questions an hour, peak factor 3: 2.5 requests/s".
+        slots: of each server.
+        needed: fewest servers that suffice; None = none of those tried.
+        fitted_to: id of the run the profile was fitted to; "" if it was not fitted.
+        invented: the profile's numbers are made up.
+        caution: what else limits the answer; "" if nothing.
+    """
+
+    profile: str
+    model: str
+    load: str
+    promises: tuple[str, ...]
+    slots: int
+    routing: str
+    needed: int | None
+    options: tuple[Option, ...]
+    requests: int
+    fitted_to: str
+    invented: bool
+    caution: str = ""
+
+
+def what_if_page(study: Study, *, charts: bool = True) -> Page:
+    """The page of a study."""
+    table = option_table(study)
+    badges = [Badge("prediction", "caution", "A model's answer; nothing of this was measured.")]
+    if study.invented:
+        badges.append(Badge("invented profile", "caution", "The machine's numbers are made up."))
+    evidence = (_promise_chart(study, table),) if charts and study.promises else ()
+    return Page(
+        title=f"What if: {study.model}",
+        subtitle=study.load,
+        badges=tuple(badges),
+        facts=(
+            ("Profile", study.profile),
+            ("Fitted to", study.fitted_to),
+            ("Slots of a server", str(study.slots)),
+            ("Routing", study.routing),
+            ("Simulated requests", f"{study.requests:,}"),
+        ),
+        findings=(_answer(study),),
+        answers=(),
+        warnings=_notices(study),
+        sections=(
+            Section("evidence", "Prediction", (*evidence, table)),
+            Section("method", "How it was predicted", (Prose(METHOD),)),
+        ),
+        brief=(table,),
+        simulated=True,
+        data=msgspec.json.encode(study),
+        data_name="what-if.json",
+        tool_version=bench.__version__,
+    )
+
+
+def option_table(study: Study) -> Table:
+    """One row for each number of servers."""
+    rows = study.options
+    promised = [
+        estimate_column(text, "s", [_estimate(o.promised[i]) for o in rows])
+        for i, text in enumerate(study.promises)
+    ]
+    return from_columns(
+        "options",
+        "Predicted, by number of servers",
+        [
+            text_column("Servers", [plural(o.servers, "server") for o in rows]),
+            *promised,
+            text_column("Promise holds in", [percent(o.holds) for o in rows]),
+            estimate_column("First text, p50", "s", [_estimate(o.ttft_p50_s) for o in rows]),
+            estimate_column("First text, p95", "s", [_estimate(o.ttft_p95_s) for o in rows]),
+            estimate_column("Time per token, p50", "s", [_estimate(o.tpot_p50_s) for o in rows]),
+            estimate_column("Queue, p95", "s", [_estimate(o.queue_p95_s) for o in rows]),
+            estimate_column("Throughput", "tok/s", [_estimate(o.tok_per_s) for o in rows]),
+            text_column("Slots busy", [percent(min(o.busy.value, 1.0)) for o in rows]),
+        ],
+        note="'Holds in' is the share of the refits in which every promise holds.",
+    )
+
+
+def _estimate(value: Value) -> Estimate:
+    return Estimate(value.value, value.low, value.high)
+
+
+def _answer(study: Study) -> Answer:
+    sentences: list[Sentence] = []
+    promise = " and ".join(study.promises)
+    if study.needed is not None:
+        servers = plural(study.needed, "server")
+        sentences.append((f"{servers} would serve {study.load} within {promise}.",))
+        fewer = [o for o in study.options if o.servers < study.needed]
+        if fewer:
+            last = fewer[-1]
+            held = f"in {percent(last.holds)} of the fits"
+            sentences.append((f"With {plural(last.servers, 'server')} it would hold {held}.",))
+    else:
+        most = max(o.servers for o in study.options)
+        tried = f"{plural(most, 'server')} would not serve {study.load} within {promise}."
+        sentences.append((tried,))
+    return Answer("", tuple(sentences), tone="good" if study.needed else "bad")
+
+
+def _notices(study: Study) -> tuple[Notice, ...]:
+    told = [
+        Notice(
+            "prediction",
+            "this is a model's prediction; nothing of it was measured",
+            "Measure the answer with `ollama-bench capacity` before you rely on it.",
+        )
+    ]
+    if study.invented:
+        advice = "Fit one to your own machine with `ollama-bench capacity fit`."
+        told.append(Notice("invented", "the profile's machine is invented", advice))
+    if study.caution:
+        told.append(
+            Notice("extrapolated", study.caution, "Measure a run with more users, and fit.")
+        )
+    return tuple(told)
+
+
+def _promise_chart(study: Study, table: Table) -> Chart:
+    limits = [parse_threshold(p).value for p in study.promises]
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        ax = axes_in(figure, size, 62, 14, 30, 52)
+        for i, limit in enumerate(limits):
+            shown: Sequence[Value] = [o.promised[i] for o in study.options]
+            ax.errorbar(
+                [o.servers for o in study.options],
+                [v.value / limit for v in shown],
+                yerr=[
+                    [max(0.0, (v.value - v.low) / limit) for v in shown],
+                    [max(0.0, (v.high - v.value) / limit) for v in shown],
+                ],
+                color=SERIES[i],
+                marker="o",
+                capsize=3,
+            )
+        ax.axhline(1.0, color=BAD, linewidth=1.4, linestyle=(0, (5, 2)))
+        if max(v.value / limits[0] for o in study.options for v in o.promised[:1]) > 12:
+            ax.set_yscale("log")
+        else:
+            ax.set_ylim(0)
+        ax.set_xlabel("servers")
+        ax.set_ylabel("promised percentile / promise")
+        ax.xaxis.set_major_formatter(plain)
+        ax.yaxis.set_major_formatter(plain)
+        return Marks()
+
+    return Chart(
+        id="what-if-promise",
+        title="The promise against servers",
+        message=f"Predicted {' and '.join(study.promises)} for {len(study.options)} fleets.",
+        caption="Below the dashed line the promise holds. Intervals hold 95 % of the refits.",
+        table=table,
+        draw=draw,
+        simulated=True,
+    )

@@ -1,0 +1,98 @@
+"""A profile that was fitted to a measured run, with what the fit does not know exactly."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+from bench.simulation.fit import ServiceFit
+from bench.simulation.service import ServiceParameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """The speed of the model, refitted to resampled requests. As in `ModelProfile`."""
+
+    prefill_tok_per_s: float
+    step_ms: float
+    step_ms_per_sequence: float
+    step_ms_per_kilotoken: float
+
+    def parameters(self, like: ServiceParameters) -> ServiceParameters:
+        """The service parameters of this draw; the rest is taken from `like`."""
+        return replace(
+            like,
+            prefill_ns_per_token=1e9 / self.prefill_tok_per_s,
+            base_ns=self.step_ms * 1e6,
+            per_sequence_ns=self.step_ms_per_sequence * 1e6,
+            per_token_ns=self.step_ms_per_kilotoken * 1e3,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """Where a profile comes from.
+
+    Attributes:
+        run: id of the run it was fitted to.
+        requests: how many requests that was.
+        slots: of the server that was measured.
+        most_together: most sequences seen decoding together, on average over a request.
+        decode_error: median relative error of the fitted time per token.
+        overhead_ms: time of a request outside queue and engine.
+        lengths: [prompt tokens, output tokens] of measured requests.
+        draws: other fits that the data allow, each as likely.
+    """
+
+    run: str
+    requests: int
+    slots: int
+    most_together: float
+    decode_error: float
+    overhead_ms: float
+    lengths: tuple[tuple[int, int], ...]
+    draws: tuple[Draw, ...]
+
+
+def draw_of(p: ServiceParameters) -> Draw:
+    """The speed in a profile's units."""
+    return Draw(
+        prefill_tok_per_s=1e9 / max(p.prefill_ns_per_token, 1e-3),
+        step_ms=p.base_ns / 1e6,
+        step_ms_per_sequence=p.per_sequence_ns / 1e6,
+        step_ms_per_kilotoken=p.per_token_ns / 1e3,
+    )
+
+
+def fitted_document(
+    fit: ServiceFit, *, run: str, lengths: list[tuple[int, int]], model: dict[str, object]
+) -> dict[str, object]:
+    """A profile document, ready to be written as YAML, that `serve --profile` can load.
+
+    Args:
+        fit: of the run.
+        run: id of the run.
+        lengths: [prompt tokens, output tokens] of measured requests.
+        model: what is known of the model, by the names of `ModelProfile`.
+    """
+    fitted = Fitted(
+        run=run,
+        requests=fit.requests,
+        slots=fit.parameters.slots,
+        most_together=round(fit.most_together, 2),
+        decode_error=round(fit.decode_error, 4),
+        overhead_ms=fit.overhead_ns / 1e6,
+        lengths=tuple(lengths),
+        draws=tuple(draw_of(d) for d in fit.draws),
+    )
+    document = asdict(fitted)
+    document["lengths"] = [list(pair) for pair in lengths]
+    document["draws"] = [asdict(d) for d in fitted.draws]
+    return {
+        "name": f"fitted-{run}",
+        "description": f"Fitted to run {run}: {fit.requests} requests",
+        "invented": False,
+        "num_parallel": fit.parameters.slots,
+        "device": {"description": "as measured", "vram_gb": 0, "spill_slowdown": 1},
+        "models": [model | asdict(draw_of(fit.parameters)) | {"jitter": fit.parameters.jitter}],
+        "fitted": document,
+    }

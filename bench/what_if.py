@@ -1,0 +1,323 @@
+"""Fitting a profile to a run, and asking what other machines would do: `capacity fit|what-if`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.analysis.capacity.promises import check_promise, percentile_of
+from bench.analysis.capacity.users import UserModel
+from bench.analysis.columns import Columns, columns_of
+from bench.analysis.latency import latencies
+from bench.analysis.slots import observe_slots
+from bench.errors import EngineError, ResultsError, UsageError
+from bench.report.capacity.what_if import Option, Study
+from bench.results.directory import Run, read_run
+from bench.results.record import Phase
+from bench.scenario.thresholds import Threshold, parse_threshold
+from bench.scenario.traces import Trace, load_trace
+from bench.simulation.fit import Served, ServiceFit, fit_service
+from bench.simulation.fitted import fitted_document
+from bench.simulation.fleet import Routing, Workload
+from bench.simulation.profile import ModelProfile, Profile, load_profile
+from bench.simulation.what_if import METRICS, Machine, Promise, poisson_workload, servers_needed
+from bench.simulation.what_if import what_if as predict
+
+MOST_LENGTHS = 300
+MIN_ARRIVALS = 3000
+"""Simulated arrivals: enough for a p95 that differs little from draw to draw by chance."""
+DEFAULT_CTX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class FittedProfile:
+    """A fit and the profile document that holds it."""
+
+    fit: ServiceFit
+    document: dict[str, Any]
+    caution: str = ""
+
+
+def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -> FittedProfile:
+    """Fit a profile to a run directory.
+
+    Args:
+        path: of the run.
+        slots: of the server; None = as observed in the run.
+        model: which model of the run, if there are several.
+
+    Raises:
+        ResultsError: the run does not say enough.
+        UsageError: the model has to be named.
+    """
+    run = read_run(path)
+    name = _model_of(run, model)
+    columns = _columns(run, name)
+    seen = observe_slots(columns)
+    caution = ""
+    if slots is None:
+        slots = seen.observed if seen else 1
+        if seen is not None and not seen.exact:
+            caution = (
+                f"no request had to wait, so {slots} is the least number of slots that the server "
+                "has; give the true one with --slots"
+            )
+    case = next(c for c in run.info.plan.cases if c.model == name)
+    batch = case.options.get("num_batch", 512)
+    try:
+        fit = fit_service(served_of(columns), slots=slots, batch_tokens=int(batch))
+    except ValueError as error:
+        raise ResultsError(
+            f"{path}: {error}", "Measure more, e.g. with the scenario concurrency."
+        ) from None
+    pairs = np.column_stack([columns.prompt_tokens, columns.output_tokens])
+    known = pairs[~np.isnan(pairs).any(axis=1)].astype(np.int64)
+    step = max(1, len(known) // MOST_LENGTHS)
+    lengths = [(int(p), int(o)) for p, o in known[::step]]
+    document = fitted_document(
+        fit, run=run.info.id, lengths=lengths, model=_model_document(run, name, known[:, 1])
+    )
+    return FittedProfile(fit, document, caution)
+
+
+def served_of(columns: Columns) -> Served:
+    """What a fit needs, from the records of requests that ended well.
+
+    When a request was worked on is placed by the client's stamps of its first and last text, since
+    the server tells durations but no times; without a stream, back from the end.
+    """
+    streamed = ~np.isnan(columns.first_text_ns)
+    decode = np.nan_to_num(columns.eval_ns)
+    first = np.where(streamed, columns.first_text_ns, columns.end_ns - decode)
+    times = latencies(columns)
+    cached = np.nan_to_num(columns.cached_tokens)
+    overhead = (first - columns.sent_ns) / 1e9 - times["queue_s"] - times["prompt_eval_s"]
+    return Served(
+        started=first - columns.prompt_eval_ns,
+        first=first,
+        end=first + decode,
+        prompt_n=np.maximum(columns.prompt_tokens - cached, 1),
+        context_n=columns.prompt_tokens,
+        output_n=columns.output_tokens,
+        overhead=overhead * 1e9,
+    )
+
+
+def study(
+    profile_name: str | Path,
+    promises: Sequence[str],
+    *,
+    model: str | None = None,
+    people: UserModel | None = None,
+    rate_per_s: float | None = None,
+    trace: Path | None = None,
+    time_scale: float = 1.0,
+    window_s: tuple[float, float] | None = None,
+    slots: int | None = None,
+    servers: Sequence[int] = (),
+    most: int = 1000,
+    prefill_factor: float = 1.0,
+    routing: Routing = "least-loaded",
+    seed: int = 1,
+) -> Study:
+    """Ask how many servers a load needs, or what given numbers of servers would do.
+
+    Args:
+        profile_name: a shipped profile, or the file of a fitted one.
+        promises: e.g. "ttft_s.p95 <= 2".
+        model: of the profile; its first if None.
+        people: the load, as people who ask questions.
+        rate_per_s: the load, as arrivals per second.
+        trace: the load, as a file of arrivals. Exactly one of the three is given.
+        time_scale: multiplies the times of the trace.
+        window_s: of the trace, before scaling.
+        slots: of each server; None = the profile's.
+        servers: evaluate just these; empty = search for the fewest that suffice.
+        most: give up beyond so many.
+        prefill_factor: 2 = a machine that reads prompts twice as fast.
+        routing: of requests to servers.
+        seed: of arrivals and lengths.
+
+    Raises:
+        UsageError: the question is not complete, or asks for what cannot be promised.
+        EngineError: there is no such profile.
+    """
+    profile = load_profile(profile_name)
+    chosen = _chosen(profile, model)
+    limits = tuple(_promise(p) for p in promises)
+    if not limits:
+        raise UsageError("no promise is given", "Say what must hold, e.g. --slo 'ttft_s.p95<=2'.")
+    machine = _machine(profile, chosen, slots, prefill_factor)
+    rng = np.random.default_rng(seed)
+    lengths = _lengths(profile, chosen, rng)
+    workload, load = _workload(people, rate_per_s, trace, time_scale, window_s, lengths, rng)
+
+    def evaluate(n: int) -> Any:
+        return predict(machine, workload, limits, servers=n, routing=routing)
+
+    if servers:
+        found = [evaluate(n) for n in sorted(set(servers))]
+        needed = next((w.servers for w in found if w.holds >= 0.95), None)
+    else:
+        needed, found = servers_needed(evaluate, most=most)
+    fitted = profile.fitted
+    caution = ""
+    if fitted is not None and machine.parameters.slots > fitted.most_together + 0.5:
+        caution = (
+            f"the run had at most {fitted.most_together:.1f} requests decoding together, so "
+            f"{machine.parameters.slots} slots are extrapolated"
+        )
+    return Study(
+        profile=profile.name,
+        model=chosen.name,
+        load=load,
+        promises=tuple(promises),
+        slots=machine.parameters.slots,
+        routing=routing,
+        needed=needed,
+        options=tuple(msgspec.convert(msgspec.to_builtins(w), Option) for w in found),
+        requests=len(workload),
+        fitted_to=fitted.run if fitted else "",
+        invented=profile.invented,
+        caution=caution,
+    )
+
+
+def _model_of(run: Run, model: str | None) -> str:
+    names = list(dict.fromkeys(c.model for c in run.info.plan.cases))
+    if model is None and len(names) == 1:
+        return names[0]
+    if model in names:
+        assert model is not None
+        return model
+    what = f"holds no model {model!r}" if model else f"holds {len(names)} models"
+    raise UsageError(f"{run.path} {what}", f"Choose with --model: {', '.join(names)}")
+
+
+def _columns(run: Run, model: str) -> Columns:
+    """The requests of a model that ended well, warm-up left out."""
+    kept = [r for r in run.records if r.model == model and r.phase is not Phase.WARMUP]
+    columns = columns_of(kept, [c.id for c in run.info.plan.cases])
+    return columns.select(columns.ok)
+
+
+def _model_document(run: Run, name: str, outputs: NDArray[np.int64]) -> dict[str, object]:
+    """What is known of the model, by the names of `ModelProfile`."""
+    info = next((m for m in run.info.models if m.name == name), None)
+    about = info.model_info if info else {}
+    architecture = str(about.get("general.architecture", "llama"))
+    loads = [b.load_ns / 1e9 for b in run.info.blocks if b.load_ns]
+    return {
+        "name": name,
+        "family": (info.family if info else "") or architecture,
+        "parameters": float(about.get("general.parameter_count") or 0),
+        "quantization": (info.quantization if info else "") or "unknown",
+        "size_gb": ((info.size_bytes if info else 0) or 0) / 1e9,
+        "layers": int(about.get(f"{architecture}.block_count") or 0),
+        "embedding_length": int(about.get(f"{architecture}.embedding_length") or 0),
+        "context_length": (info.context_limit if info else None) or DEFAULT_CTX,
+        "cold_load_s": max(loads, default=0.0),
+        "warm_load_s": min(loads, default=0.0),
+        "output_tokens": {
+            "median": float(np.median(outputs)),
+            "p95": float(np.quantile(outputs, 0.95)),
+        },
+    }
+
+
+def _promise(text: str) -> Promise:
+    try:
+        promise: Threshold = parse_threshold(text)
+    except ValueError as error:
+        raise UsageError(f"{text}: {error}") from None
+    problem = check_promise(promise)
+    if problem:
+        raise UsageError(problem)
+    if promise.metric not in METRICS:
+        raise UsageError(f"{text}: a prediction is about one of {', '.join(METRICS)}")
+    return Promise(promise.metric, percentile_of(promise), promise.value)
+
+
+def _chosen(profile: Profile, model: str | None) -> ModelProfile:
+    names = [m.name for m in profile.models]
+    if model is None:
+        return profile.models[0]
+    for one in profile.models:
+        if one.name == model:
+            return one
+    raise EngineError(
+        f"profile {profile.name} has no model {model!r}", f"It has {', '.join(names)}."
+    )
+
+
+def _machine(
+    profile: Profile, model: ModelProfile, slots: int | None, prefill_factor: float
+) -> Machine:
+    base = model.service(slots=slots or profile.num_parallel, batch_tokens=512, slowdown=1.0)
+    draws = tuple(d.parameters(base) for d in profile.fitted.draws) if profile.fitted else ()
+
+    def faster(p: Any) -> Any:
+        return replace(p, prefill_ns_per_token=p.prefill_ns_per_token / prefill_factor)
+
+    overhead_ms = profile.fitted.overhead_ms if profile.fitted else 0.0
+    return Machine(faster(base), tuple(faster(d) for d in draws), int(overhead_ms * 1e6))
+
+
+def _lengths(profile: Profile, model: ModelProfile, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Pairs of prompt and output tokens: measured ones, else drawn from the profile."""
+    if profile.fitted is not None and profile.fitted.lengths:
+        return np.array(profile.fitted.lengths, dtype=np.int64)
+    sigma = np.log(max(model.output_tokens.p95 / model.output_tokens.median, 1.0)) / 1.645
+    outputs = rng.lognormal(np.log(model.output_tokens.median), sigma, 1000)
+    prompts = rng.lognormal(np.log(300), 0.8, 1000)
+    return np.maximum(np.column_stack([prompts, outputs]), 1).astype(np.int64)
+
+
+def _workload(
+    people: UserModel | None,
+    rate_per_s: float | None,
+    trace: Path | None,
+    time_scale: float,
+    window_s: tuple[float, float] | None,
+    lengths: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> tuple[Workload, str]:
+    """The load, and what it is in words."""
+    if sum(x is not None for x in (people, rate_per_s, trace)) != 1:
+        raise UsageError("say the load once", "Give --users, --rate or --trace.")
+    if trace is not None:
+        try:
+            replayed = load_trace(trace)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        if window_s is not None:
+            replayed = replayed.window(*window_s)
+        replayed = replayed.scaled(time_scale)
+        if len(replayed) < 2:
+            raise UsageError(f"{trace} has fewer than two arrivals in that window")
+        return _replay(replayed, lengths, rng), f"the {len(replayed):,} arrivals of {trace.name}"
+    if people is not None:
+        rate = people.rate_per_s
+        words = (
+            f"{people.users:,.0f} users with {people.requests_per_hour:g} questions an hour each, "
+            f"peak factor {people.peak_factor:g} ({rate:.3g} requests/s)"
+        )
+    else:
+        assert rate_per_s is not None
+        rate, words = rate_per_s, f"{rate_per_s:.3g} requests/s"
+    if rate <= 0:
+        raise UsageError("the load must be above 0")
+    return poisson_workload(rate, MIN_ARRIVALS, lengths, rng), words
+
+
+def _replay(trace: Trace, lengths: NDArray[np.int64], rng: np.random.Generator) -> Workload:
+    drawn = lengths[rng.integers(0, len(lengths), len(trace))]
+    prompts = drawn[:, 0] if trace.prompt_tokens is None else trace.prompt_tokens
+    outputs = drawn[:, 1] if trace.output_tokens is None else trace.output_tokens
+    return Workload((trace.at_s * 1e9).astype(np.int64), prompts, outputs)
