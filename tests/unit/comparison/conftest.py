@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import msgspec
 import pytest
 
+import bench
 from bench.analysis.compare import Subject
 from bench.analysis.metrics import METRICS
 from bench.analysis.summary import (
@@ -20,6 +24,8 @@ from bench.analysis.summary import (
     Steadiness,
     Summary,
 )
+from bench.analysis.summary_json import to_json
+from bench.results.directory import SUMMARY_FILE, RunDirectory
 from bench.results.run import BlockInfo, ClockInfo, RunInfo, RunStatus, TargetInfo
 from bench.scenario.plan import Block, Case, Load, Plan, PromptSpec, Target
 
@@ -65,10 +71,12 @@ class CaseMaker:
     def summary(self, prefix: str, blocks: Sequence[Block]) -> CaseSummary:
         case = self.case(prefix)
         mine = [b for b in blocks if b.case == case.id]
-        metrics = {
-            name: Metric(name, METRICS[name].unit, 40, better=METRICS[name].better)
-            for name in {key.partition(".")[0] for key in self.values}
-        }
+        metrics = {}
+        for key, blocks_ in self.values.items():
+            name, _, statistic = key.partition(".")
+            stats = {statistic or "value": Estimate(fmean(blocks_))}
+            kind = METRICS[name]
+            metrics[name] = Metric(name, kind.unit, 40, stats, better=kind.better)
         if self.slots_at_least:
             seen = {"value": Estimate(float(self.slots_at_least))}
             metrics["slots_observed"] = Metric("slots_observed", "slots", 40, seen)
@@ -133,6 +141,7 @@ def _subject(label: str, plan: Plan, cases: Sequence[CaseSummary], **more: Any) 
     valid = more.pop("valid", True)
     done = more.pop("done", len(plan.blocks))
     warnings = more.pop("warnings", ())
+    thresholds = more.pop("thresholds", ())
     info = RunInfo(
         id=f"id-of-{label}",
         status=more.get("status", RunStatus.COMPLETE),
@@ -158,6 +167,7 @@ def _subject(label: str, plan: Plan, cases: Sequence[CaseSummary], **more: Any) 
         scenario={},
         cases=tuple(cases),
         warnings=warnings,
+        thresholds=thresholds,
     )
     return Subject(label, info, summary)
 
@@ -206,3 +216,19 @@ def ab_of() -> Callable[..., Subject]:
         return _subject("ab", plan, cases, **more)
 
     return make
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a run as a directory: run.json, summary.json, and no requests."""
+
+    def store(subject: Subject) -> Path:
+        directory = RunDirectory(tmp_path / subject.label, subject.info.id)
+        directory.path.mkdir()
+        directory.write_info(subject.info)
+        directory.journal().close()
+        summary = replace(subject.summary, tool_version=bench.__version__)
+        directory.write_file(SUMMARY_FILE, msgspec.json.encode(to_json(summary)))
+        return directory.path
+
+    return store

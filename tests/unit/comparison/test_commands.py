@@ -1,0 +1,227 @@
+"""compare, plan and history on the command line: results, exit codes, and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench.analysis.summary import ThresholdResult
+from bench.cli import cli
+from bench.errors import BenchError
+from bench.results.run import RunStatus
+
+FAST = {
+    "decode_tok_per_s": [50.0, 50.2, 49.8, 50.1, 49.9, 50.0],
+    "ttft_s.p50": [0.200, 0.201, 0.199, 0.202, 0.198, 0.200],
+}
+SLOW = {"decode_tok_per_s": [45.0, 45.2, 44.8, 45.1, 44.9, 45.1], "ttft_s.p50": FAST["ttft_s.p50"]}
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+def failure(*arguments: object) -> tuple[int, str]:
+    """Exit code and message of what `main` would show."""
+    error = call(*arguments).exception
+    assert isinstance(error, BenchError), error
+    return int(error.exit_code), str(error)
+
+
+@pytest.fixture
+def pair_run(stored, ab_of, case_of):
+    return stored(ab_of(case_of(FAST), case_of(SLOW)))
+
+
+@pytest.fixture
+def two_runs(stored, run_of, case_of):
+    return stored(run_of("old", case_of(FAST))), stored(run_of("new", case_of(SLOW)))
+
+
+def test_a_run_in_pairs_stands_alone(pair_run):
+    result = call("compare", pair_run)
+    assert result.exit_code == 1
+    assert "Verdict: worse: Decode speed" in result.stdout
+
+
+def test_two_runs_are_only_indicative(two_runs):
+    result = call("compare", *two_runs)
+    assert result.exit_code == 3
+    assert "indicative" in result.stdout
+
+
+def test_the_same_run_twice_is_no_change_in_all_formats(two_runs, tmp_path):
+    for name in ("json", "markdown", "junit", "github", "benchstat"):
+        result = call("compare", two_runs[0], two_runs[0], "--format", name)
+        assert result.exit_code == 3 and result.stdout.strip()
+    path = tmp_path / "out.html"
+    result = call("compare", *two_runs, "--format", "html", "-o", path)
+    assert result.stdout.splitlines()[-1] == str(path)
+    assert path.read_text().startswith("<!doctype html>")
+
+
+def test_other_formats_beside_the_main_one(pair_run, tmp_path):
+    junit, page = tmp_path / "junit.xml", tmp_path / "page.md"
+    result = call(
+        "compare", pair_run, "--format", "github", "--write", f"junit={junit}",
+        "--write", f"markdown={page}",
+    )  # fmt: skip
+    assert result.stdout.startswith("::")
+    assert ElementTree.parse(junit).getroot().get("failures") == "1"
+    assert "| Metric |" in page.read_text()
+
+
+def test_several_candidates(two_runs):
+    result = call("compare", two_runs[0], two_runs[0], two_runs[1], "--format", "json")
+    content = json.loads(result.stdout)
+    assert [c["verdict"] for c in content["comparisons"]] == ["no change", "worse"]
+
+
+def test_sizes_and_primary(pair_run):
+    assert call("compare", pair_run, "--catch", "25%").exit_code == 0
+    assert call("compare", pair_run, "--primary", "ttft_s.p50").exit_code == 0
+    strict = call("compare", pair_run, "--ignore", "decode_tok_per_s=4.99", "--strict")
+    assert strict.exit_code == 1
+
+
+def test_the_gate_asks_the_scenarios_thresholds(stored, ab_of, case_of):
+    case = "b: llama3.2:3b, users=1"
+    missed = ThresholdResult("ttft_s.p95 <= 0.1", case, passed=False, message="is 0.2")
+    on_a = ThresholdResult("ttft_s.p95 <= 0.1", "a: x", passed=False, message="is 9")
+    run = stored(ab_of(case_of(FAST), case_of(FAST), thresholds=(missed, on_a)))
+    assert call("compare", run).exit_code == 0
+    gated = call("compare", run, "--gate", "--format", "json")
+    assert gated.exit_code == 1
+    (comparison,) = json.loads(gated.stdout)["comparisons"]
+    assert [t["case"] for t in comparison["failed_thresholds"]] == [case]
+
+
+class TestBadInput:
+    def test_not_a_run_directory(self, tmp_path, two_runs):
+        code, message = failure("compare", tmp_path, two_runs[0])
+        assert code == 2 and f"{tmp_path} is not a run directory (no run.json)" in message
+        code, message = failure("compare", two_runs[0], tmp_path / "none")
+        assert code == 2 and "none does not exist" in message
+
+    def test_a_later_schema(self, two_runs):
+        file = two_runs[1] / "run.json"
+        file.write_text(file.read_text().replace('"schema": 1', '"schema": 99'))
+        code, message = failure("compare", *two_runs)
+        assert code == 2 and "has schema 99, this program reads up to 1" in message
+
+    def test_a_torn_run_file(self, two_runs):
+        (two_runs[1] / "run.json").write_text("{")
+        code, message = failure("compare", *two_runs)
+        assert code == 2 and "is not a run file" in message
+
+    def test_an_incomplete_run(self, stored, run_of, case_of, two_runs):
+        torn = stored(run_of("torn", case_of(FAST), status=RunStatus.RUNNING, done=2))
+        code, message = failure("compare", two_runs[0], torn)
+        assert code == 4 and "torn is incomplete (running, 2 of 6 blocks)" in message
+
+    def test_no_common_case(self, stored, run_of, case_of):
+        one = stored(run_of("one", case_of(FAST, users=1), case_of(FAST, users=2)))
+        other = stored(run_of("other", case_of(FAST, users=4), case_of(FAST, users=8)))
+        code, message = failure("compare", one, other)
+        assert code == 4 and "no case in common" in message
+
+    def test_no_samples_fails(self, stored, run_of, case_of, two_runs):
+        silent = {"decode_tok_per_s": FAST["decode_tok_per_s"]}
+        run = stored(run_of("silent", case_of(silent)))
+        result = call("compare", two_runs[0], run)
+        assert result.exit_code == 1
+        assert "no samples on the candidate" in " ".join(result.stdout.split())
+
+    def test_too_few_blocks(self, stored, run_of, case_of, two_runs):
+        run = stored(run_of("few", case_of({k: v[:1] for k, v in FAST.items()})))
+        result = call("compare", two_runs[0], run)
+        assert result.exit_code == 3
+        assert "has 1 blocks a side, needs at least 2" in " ".join(result.stdout.split())
+
+    @pytest.mark.parametrize(
+        ("option", "message"),
+        [
+            (("--catch", "ttft_s.p50=much"), "'much' is no percentage"),
+            (("--catch", "tftt_s.p50=5%"), "tftt_s"),
+            (("--catch", "5%", "--ignore", "6%"), "must lie between 0 and the change to catch"),
+            (("--primary", "speed"), "--primary speed"),
+            (("--write", "pdf=x"), "write FORMAT=FILE"),
+            (("--write", "junit=/no/such/folder/x.xml"), "cannot write /no/such/folder/x.xml"),
+        ],
+    )
+    def test_options(self, two_runs, option, message):
+        code, said = failure("compare", *two_runs, *option)
+        assert code == 2 and message in said
+
+    def test_a_single_run_has_no_sides(self, two_runs):
+        code, message = failure("compare", two_runs[0])
+        assert code == 4 and "to compare two runs, name both" in message
+
+
+class TestHistory:
+    @pytest.fixture
+    def database(self, tmp_path: Path, two_runs) -> Path:
+        path = tmp_path / "history.sqlite"
+        result = call("history", "rebuild", two_runs[0].parent, "--history", path)
+        assert result.stdout == f"indexed 2 runs in {path}\n"
+        return path
+
+    def test_list_show_tag_rm(self, database):
+        listed = call("history", "list", "--history", database).stdout
+        assert "id-of-old" in listed and "llama3.2:3b" in listed
+        as_json = call("history", "list", "--json", "--history", database).stdout
+        assert [r["id"] for r in json.loads(as_json)] == ["id-of-new", "id-of-old"]
+        tagged = call("history", "tag", "id-of-old", "good", "x", "--history", database)
+        assert tagged.stdout == "id-of-old: good, x\n"
+        call("history", "tag", "good", "--remove", "x", "--history", database)
+        shown = json.loads(call("history", "show", "good", "--history", database).stdout)
+        assert shown["tags"] == ["good"]
+        assert shown["cases"][0]["server_version"] == "0.32.15"
+        removed = call("history", "rm", "id-of-old", "--history", database).stdout
+        assert "its directory stays" in removed
+        assert Path(shown["path"]).is_dir()
+        empty = call("history", "list", "--tag", "good", "--history", database)
+        assert "no runs in" in empty.stderr
+
+    def test_compare_by_tag(self, database):
+        call("history", "tag", "id-of-old", "good", "--history", database)
+        result = call("compare", "good", "id-of-new", "--history", database)
+        assert result.exit_code == 3
+        assert "old" in result.stdout and "new" in result.stdout
+
+    def test_five_earlier_sessions_make_a_verdict(self, tmp_path, stored, run_of, case_of):
+        factors = (0.999, 1.001, 1.0, 1.002, 0.998)
+        for i, factor in enumerate(factors):
+            values = {k: [x * factor for x in v] for k, v in FAST.items()}
+            stored(run_of(f"s{i}", case_of(values)))
+        slow = stored(run_of("slow", case_of(SLOW)))
+        database = tmp_path / "history.sqlite"
+        call("history", "rebuild", tmp_path, "--history", database)
+        result = call("compare", tmp_path / "s0", slow, "--history", database)
+        assert result.exit_code == 1
+        assert "taken from 5 earlier runs" in " ".join(result.stdout.split())
+        without = call("compare", tmp_path / "s0", slow, "--no-history")
+        assert without.exit_code == 3
+
+    def test_an_unknown_name(self, database):
+        code, message = failure("compare", "goood", "id-of-new", "--history", database)
+        assert code == 2 and "has no run called 'goood'" in message
+
+    def test_a_directory_that_is_gone(self, database, two_runs):
+        two_runs[1].rename(two_runs[1].with_name("moved"))
+        code, message = failure("compare", "id-of-old", "id-of-new", "--history", database)
+        assert code == 2 and "is gone" in message and "history rebuild" in message
+
+    def test_switched_off(self):
+        code, message = failure("history", "list")
+        assert code == 2 and "switched off" in message
+
+    def test_a_trend_without_runs(self, database):
+        code, message = failure("history", "trend", "ttft_s.p95", "--history", database)
+        assert code == 2 and "no complete, valid run" in message
+        code, message = failure("history", "trend", "speed", "--history", database)
+        assert code == 2 and "speed" in message

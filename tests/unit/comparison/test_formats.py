@@ -1,0 +1,148 @@
+"""Comparisons as text, markdown, JSON, HTML, JUnit XML, GitHub annotations and benchstat lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from bench.analysis.compare import compare_runs, compare_sides
+from bench.analysis.comparison import FailedThreshold
+from bench.analysis.judging import Rules
+from bench.errors import UsageError
+from bench.report.comparison.benchstat import benchstat
+from bench.report.comparison.formats import COMPARISON_RENDERERS, render_comparisons
+
+PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
+FAST = {
+    "decode_tok_per_s": [50.0, 50.2, 49.8, 50.1, 49.9, 50.0],
+    "ttft_s.p50": [0.200, 0.201, 0.199, 0.202, 0.198, 0.200],
+    "e2e_s.p50": [3.0, 3.01, 2.99, 3.02, 2.98, 3.0],
+}
+SLOW = {k: [x * (0.9 if k == "decode_tok_per_s" else 1.1) for x in v] for k, v in FAST.items()}
+SLOW["decode_tok_per_s"][0] = 44.6
+
+
+@pytest.fixture
+def worse(case_of, ab_of):
+    more = {"identity": {"mean_output_tokens": 140.0}}
+    return compare_sides(ab_of(case_of(FAST), case_of(SLOW, **more)), Rules(PRIMARY))
+
+
+@pytest.fixture
+def indicative(case_of, run_of):
+    return compare_runs(run_of("old", case_of(FAST)), run_of("new", case_of(SLOW)), Rules(PRIMARY))
+
+
+def test_every_format_renders_every_kind(worse, indicative):
+    for name in COMPARISON_RENDERERS:
+        for comparisons in ([worse], [indicative], [indicative, indicative]):
+            assert render_comparisons(comparisons, name).strip()
+    with pytest.raises(UsageError, match="there is no format 'pdf'"):
+        render_comparisons([worse], "pdf")
+
+
+def test_differences_are_told_before_the_verdict(worse):
+    for name in ("console", "markdown"):
+        text = render_comparisons([worse], name)
+        assert 0 < text.index("tokens per answer 128 \u2192 140") < text.index("Verdict: worse")
+        assert text.index("Verdict: worse") < text.index("Verdicts")
+
+
+def test_console_has_effect_interval_and_cross_check(worse):
+    text = " ".join(render_comparisons([worse], "console").split())
+    assert re.search(
+        r"Decode speed: worse, −10\.1 % \(−10\.5 to −9\.8\); 50\.0 → 44\.9 tok/s", text
+    )
+    assert "sign flip p = .031, 6 pairs" in text
+
+
+def test_an_indication_says_so(indicative):
+    text = " ".join(render_comparisons([indicative], "console").split())
+    assert "worse (indicative)" in text
+    assert "This is an indication, not a verdict" in text
+    assert "ollama-bench ab" in text
+
+
+def test_json_has_stable_keys(worse):
+    content = json.loads(render_comparisons([worse], "json"))
+    assert (content["schema"], content["exit_code"]) == (1, 1)
+    (comparison,) = content["comparisons"]
+    assert comparison["verdict"] == "worse"
+    (case,) = comparison["cases"]
+    assert [d["key"] for d in case["differences"]] == ["output_tokens"]
+    decode = case["metrics"][0]
+    assert decode["metric"] == "decode_tok_per_s"
+    assert set(decode) == {
+        "metric", "unit", "better", "primary", "catch", "ignore", "verdict", "indicative",
+        "baseline", "candidate", "change", "low", "high", "p_value", "p_corrected",
+        "sign_flip_p", "n", "pairs_needed", "sessions", "explained_by", "note",
+        "baseline_blocks", "candidate_blocks",
+    }  # fmt: skip
+    assert len(decode["baseline_blocks"]) == 6
+
+
+def test_html_is_one_file_with_all_charts(worse):
+    page = render_comparisons([worse], "html")
+    assert page.count("<svg") >= 6  # effects and two block charts, each wide and narrow
+    assert "Changes" in page and "block by block" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_junit(worse, indicative):
+    root = ElementTree.fromstring(render_comparisons([worse, indicative], "junit").encode())
+    assert root.tag == "testsuites"
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("4", "2", "2")
+    suite, separate = root
+    assert [c.get("name") for c in suite] == list(PRIMARY)
+    failure = suite.find("testcase/failure")
+    assert failure is not None and "Decode speed: worse" in failure.get("message", "")
+    assert len(separate.findall("testcase/skipped")) == 2
+
+
+def test_a_failed_threshold_is_told_everywhere(case_of, ab_of):
+    from dataclasses import replace
+
+    same = compare_sides(ab_of(case_of(FAST), case_of(FAST)), Rules(PRIMARY))
+    failed = FailedThreshold("ttft_s.p95 <= 0.1", "b: m", "is 0.2")
+    gated = replace(same, failed_thresholds=(failed,))
+    for name in ("console", "markdown", "junit", "github", "html", "json"):
+        text = render_comparisons([gated], name)
+        assert "0.1" in text and "is 0.2" in text
+    root = ElementTree.fromstring(render_comparisons([gated], "junit").encode())
+    assert root.get("failures") == "1"
+
+
+def test_github_annotations(worse):
+    lines = render_comparisons([worse], "github").splitlines()
+    assert all(re.match(r"::(error|warning|notice) title=[^:,]*::\S", line) for line in lines)
+    assert lines[0].startswith("::warning title=tokens per answer differs::128 \u2192 140.")
+    assert any(line.startswith("::error title=Decode speed%3A worse::") for line in lines)
+    assert not any("%" in re.sub(r"%(25|3A|2C|0A|0D)", "", line) for line in lines)
+
+
+def test_benchstat_lines(case_of, run_of):
+    text = benchstat(run_of("old", case_of(FAST, users=4)).summary.cases)
+    comment, *lines = text.splitlines()
+    assert comment.startswith("# Model: llama3.2:3b | Quant: Q4_K_M | NumCtx: 4096")
+    # A name without blanks, a count, then pairs of value and unit.
+    form = re.compile(r"BenchmarkModel/name=\S+/step=\w+ 1( [0-9.]+ \S+)+")
+    assert all(form.fullmatch(line) for line in lines)
+    assert lines[0] == (
+        "BenchmarkModel/name=llama3.2:3b/users=4/step=generate 1 "
+        "20000000.00 ns/token 50.00 token/sec"
+    )
+    assert "BenchmarkModel/name=llama3.2:3b/users=4/step=ttft 1 200000000 ns/op" in lines
+    assert len(lines) == 12
+
+
+def test_markup_in_names_stays_text(case_of, ab_of):
+    nasty = 'x<script>alert("&")</script>|`*'
+    result = compare_sides(
+        ab_of(case_of(FAST, model=nasty), case_of(SLOW, model=nasty)), Rules(PRIMARY)
+    )
+    assert "<script>alert" not in render_comparisons([result], "html")
+    ElementTree.fromstring(render_comparisons([result], "junit").encode())
+    assert "|`" not in render_comparisons([result], "markdown")
