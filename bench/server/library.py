@@ -12,6 +12,7 @@ from bench.server.lines import error_body
 from bench.server.settings import House, full_name
 
 JSON = "application/json; charset=utf-8"
+_NO_MANIFEST = "pull model manifest: file does not exist"
 
 
 def version(house: House) -> bytes:
@@ -110,16 +111,19 @@ def pull(house: House, body: bytes) -> list[bytes]:
     """POST /api/pull: the lines of a pull of a model that is there already.
 
     Raises:
-        BadRequest: no model is named.
+        EngineFailure: no model is named, or one that is not there without a stream.
     """
     value = read_object(body)
     name = field_of(value, "model", str, "") or field_of(value, "name", str, "")
+    stream = field_of(value, "stream", bool, True)
     if not name:
         raise BadRequest("invalid model name")
     lines: list[Any] = [{"status": "pulling manifest"}]
     card = house.find(name)
+    if card is None and not stream:
+        raise EngineFailure(_NO_MANIFEST)
     if card is None:
-        return [dumps(lines[0]).encode(), error_body("pull model manifest: file does not exist")]
+        return [dumps(lines[0]).encode(), error_body(_NO_MANIFEST)]
     digest = f"sha256:{card.digest}"
     lines += [
         {
@@ -132,7 +136,7 @@ def pull(house: House, body: bytes) -> list[bytes]:
         {"status": "writing manifest"},
         {"status": "success"},
     ]
-    if not field_of(value, "stream", bool, True):
+    if not stream:
         lines = lines[-1:]
     return [dumps(line).encode() for line in lines]
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -92,7 +93,7 @@ async def test_stall_keeps_lines_back() -> None:
         reads, _ = await exchange(url)
     assert len(lines(reads)) == 9
     record = app.house.truth.records[0]
-    gaps = [b - a for a, b in zip(record.line_sent_ns, record.line_sent_ns[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(record.line_sent_ns)]
     assert gaps[3] >= 0.35e9
     assert max(gaps[:3]) < 0.35e9
     assert len(record.line_sent_ns) == 9

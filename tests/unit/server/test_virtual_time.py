@@ -247,6 +247,20 @@ def test_a_load_that_nobody_waits_for_is_aborted() -> None:
     assert run_virtual(main()) == at(1000 + 1 + 50)
 
 
+def test_the_head_goes_out_with_the_first_line_and_each_line_in_one_write() -> None:
+    async def main() -> list[tuple[int, bytes]]:
+        client = Client(virtual_app())
+        client.send("/api/generate", raw("a", 3))
+        await client.lines()
+        return client.writes
+
+    writes = run_virtual(main())
+    assert [when for when, _ in writes] == [at(READY + ms) for ms in (10, 20, 30, 30, 30)]
+    assert writes[0][1].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert [data.count(b'"done":') for _, data in writes] == [1, 1, 1, 1, 0]
+    assert writes[-1][1] == b"0\r\n\r\n"
+
+
 def test_a_long_chat_loses_its_oldest_messages_and_a_long_prompt_its_middle() -> None:
     async def main() -> list[int]:
         app = virtual_app()

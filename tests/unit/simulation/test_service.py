@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -79,7 +80,7 @@ def test_long_prompts_take_several_steps_and_slow_the_decodes_beside_them() -> N
 def test_context_depth_slows_decoding() -> None:
     p = ServiceParameters(slots=1, prefill_ns_per_token=0, base_ns=10 * MS, per_token_ns=1000)
     events = run(p, [(0, Work(1, prompt_n=99, output_n=3, cached_n=900))])
-    gaps = [b.at_ns - a.at_ns for a, b in zip(events, events[1:], strict=False)]
+    gaps = [b.at_ns - a.at_ns for a, b in pairwise(events)]
     assert gaps == [10 * MS + 1000 * 1000, 10 * MS + 1001 * 1000]
 
 
