@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from bench.clock import Clock
-from bench.errors import ModelError
+from bench.errors import ModelError, ServerError
 from bench.load.findings import block_findings
 from bench.load.measure import (
     Measured,
@@ -84,15 +84,28 @@ class Sent:
     warnings: Sequence[RunWarning] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class BlockEnd:
+    """A block that has ended.
+
+    Attributes:
+        error: why no further block can be run; the block itself is worth keeping.
+    """
+
+    info: BlockInfo
+    warnings: list[RunWarning]
+    error: ServerError | None = None
+
+
 async def run_block(
     case: Case, block: Block, target: OpenTarget, around: Surroundings, send: Sending
-) -> tuple[BlockInfo, list[RunWarning]]:
+) -> BlockEnd:
     """Run one block.
 
     `/api/ps` is read before the warm-up and after the last answer, never in between.
 
     Raises:
-        ServerError: the server cannot be used any more.
+        ServerError: the server cannot be used, and nothing of the block was sent.
         ResultsError: a record could not be kept.
     """
     clock, origin = around.clock, around.origin_ns
@@ -105,11 +118,16 @@ async def run_block(
         info = BlockInfo(
             block.index, case.id, start_ns, now, now, now, notes=(error.message,), complete=False
         )
-        return info, [_failed_to_load(case, error)]
+        return BlockEnd(info, [_failed_to_load(case, error)])
     load_ns, before = ready or (None, None)
     sent = await send(case, block, target, around) if ready else Sent(None)
-    after = residency(await target.control.ps(), case.model)
-    return _close(case, block, around, start_ns, load_ns, before, after, sent)
+    after, lost = None, None
+    try:
+        after = residency(await target.control.ps(), case.model)
+    except ServerError as error:
+        lost = error
+    info, warnings = _close(case, block, around, start_ns, load_ns, before, after, sent)
+    return BlockEnd(info, warnings, lost)
 
 
 def _close(
@@ -119,7 +137,7 @@ def _close(
     start_ns: int,
     load_ns: int | None,
     before: Residency | None,
-    after: Residency,
+    after: Residency | None,
     sent: Sent,
 ) -> tuple[BlockInfo, list[RunWarning]]:
     end_ns = around.clock.now_ns() - around.origin_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import socket
 from collections.abc import Callable, Sequence
 
 from bench.errors import ModelError
@@ -55,9 +56,23 @@ def describe_target(
         era=era_of(version.version).id,
         engine=version.engine,
         simulated=version.simulated,
-        same_host=True if address.is_loopback else None,
+        same_host=is_this_machine(address),
         settings=settings or {},
     )
+
+
+def is_this_machine(address: Address) -> bool | None:
+    """Whether the server runs on this machine; None if its name cannot be looked up."""
+    if address.is_loopback:
+        return True
+    import psutil  # late: most servers are on the loopback
+
+    try:
+        found = socket.getaddrinfo(address.host, address.port, proto=socket.IPPROTO_TCP)
+    except OSError:
+        return None
+    own = {entry.address for entries in psutil.net_if_addrs().values() for entry in entries}
+    return any(sockaddr[0] in own for *_, sockaddr in found)
 
 
 async def check_models(

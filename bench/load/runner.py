@@ -15,6 +15,7 @@ from bench.load.observer import Observer
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
 from bench.load.utilisation import Utilisation
+from bench.ollama.names import same_model
 from bench.results.directory import RunDirectory
 from bench.results.journal import Journal
 from bench.results.record import RequestRecord
@@ -180,7 +181,10 @@ class Runner:
             await self._unload_other(case)
         self._last_records.clear()
         target = self._targets[case.target]
-        self._keep_block(*await run_block(case, block, target, around, self._send))
+        ended = await run_block(case, block, target, around, self._send)
+        self._keep_block(ended.info, ended.warnings)
+        if ended.error is not None:
+            raise ended.error
 
     def _add(self, case: Case, block: Block) -> None:
         """The plan grows by a block, and by its case unless it is known."""
@@ -254,7 +258,7 @@ class Runner:
         for (name, model), case in pinned.items():
             control = self._targets[name].control
             with contextlib.suppress(BenchError):
-                if any(m.name == model for m in await control.ps()):
+                if any(same_model(m.name, model) for m in await control.ps()):
                     await control.preload(model, case.options, _AFTER_RUN_KEEP_ALIVE, 60.0)
 
 

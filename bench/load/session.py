@@ -12,6 +12,7 @@ import bench
 from bench.clock import Clock, RealClock
 from bench.errors import BenchError
 from bench.load.block import Sending, send_here
+from bench.load.descriptors import descriptors_for, ensure_descriptors
 from bench.load.messages import Init
 from bench.load.observer import Observer
 from bench.load.preflight import PullObserver, check_models, describe_target
@@ -108,6 +109,7 @@ async def measure(
         ResultsError: the results cannot be written.
         KeyboardInterrupt: it was stopped before anything was sent.
     """
+    ensure_descriptors(descriptors_for(plan, settings.workers or workers_for(plan)))
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ollama-bench-")))
         ready = await stop.or_stopped(_open_targets(plan, settings, stack, logs))

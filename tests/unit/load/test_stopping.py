@@ -123,6 +123,19 @@ def test_a_server_that_goes_away_between_blocks_fails_the_run_and_keeps_it(play,
     assert "run_failed" in done.warning_codes
 
 
+def test_a_server_that_dies_in_a_block_fails_the_run_but_the_block_is_kept(play, kit):
+    class Dying(kit.Control):
+        async def ps(self):
+            if self.log.count("ps") == 2:
+                raise ServerUnreachable("no server answers at http://x")
+            return await super().ps()
+
+    done = play(kit.plan(kit.case(kit.closed(1, requests=5)), blocks=4), control=Dying())
+    assert done.info.status is RunStatus.FAILED
+    [block] = done.info.blocks
+    assert block.window_end_ns > block.window_start_ns and block.after is None
+
+
 def test_ctrl_c_does_not_wait_for_a_model_that_loads(play, kit):
     control = kit.Control(load_s=600.0)
     done = play(kit.plan(kit.case(kit.closed(1, **LOAD))), control=control, when=stop_at(5.0))

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import resource
+
+import pytest
+
+from bench.errors import UsageError
+from bench.load.descriptors import SPARE, descriptors_for, ensure_descriptors
+
+
+@pytest.fixture
+def limits(monkeypatch):
+    """The process's limits, as a dict that can be looked at."""
+    now = {"soft": 256, "hard": 4096}
+
+    def set_them(which, pair):
+        now["soft"], now["hard"] = pair
+
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (now["soft"], now["hard"]))
+    monkeypatch.setattr(resource, "setrlimit", set_them)
+    return now
+
+
+def test_enough_is_left_alone(limits):
+    ensure_descriptors(200)
+    assert limits == {"soft": 256, "hard": 4096}
+
+
+def test_too_few_are_raised(limits):
+    ensure_descriptors(2000)
+    assert limits == {"soft": 2000, "hard": 4096}
+
+
+def test_more_than_the_system_allows_is_told(limits):
+    with pytest.raises(UsageError, match="needs 5,000 open files, and the system allows 4,096"):
+        ensure_descriptors(5000)
+
+
+def test_users_and_open_requests_count_and_workers_share_them(kit):
+    assert descriptors_for(kit.plan(kit.case(kit.closed(300)))) == 300 + SPARE
+    assert descriptors_for(kit.plan(kit.case(kit.open_loop(1.0))), workers=4) == 250 + SPARE
