@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,8 +13,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from bench.errors import BenchError, ModelError, NotOllama, ServerError, ServerUnreachable
+from bench.errors import ModelError, NotOllama, ServerError
 from bench.ollama.address import Address
+from bench.ollama.control_errors import MAX_ERROR, error_text, explain, model_error, not_ollama
 from bench.ollama.names import same_model
 from bench.ollama.replies import (
     InstalledModel,
@@ -32,7 +32,6 @@ ENGINE_HEADER = "X-Ollama-Bench-Engine"
 
 _QUICK = httpx.Timeout(10.0)
 _PS_POLL_S = 0.05
-_MAX_ERROR = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class Control:
         """
         response = await self._request("GET", "api/version")
         if response.status_code in (404, 405, 501):
-            raise self._not_ollama(f"it answers {response.status_code} to /api/version")
+            raise not_ollama(self.url, f"it answers {response.status_code} to /api/version")
         self._check(response)
         version = parse_version(response.content)
         engine = response.headers.get(ENGINE_HEADER) or _engine_in(version)
@@ -207,7 +206,7 @@ class Control:
             async with self._client.stream("POST", path, json=body, timeout=timeout) as response:
                 yield response
         except httpx.TransportError as error:
-            raise self._explain(error) from error
+            raise explain(self.url, error) from error
 
     async def _request(
         self,
@@ -220,7 +219,7 @@ class Control:
         try:
             response = await self._client.request(method, path, json=body, timeout=timeout)
         except (httpx.TransportError, httpx.InvalidURL, httpx.DecodingError) as error:
-            raise self._explain(error) from error
+            raise explain(self.url, error) from error
         if response.is_redirect:
             to = response.headers.get("location", "another address")
             raise ServerError(
@@ -245,52 +244,10 @@ class Control:
                 "it does not expect.",
             )
         if model:
-            raise _model_error(model, response.status_code, said)
+            raise model_error(model, response.status_code, said)
         raise ServerError(
             f"{self.url} answers {response.status_code} to {response.url.path}: {said}"
         )
-
-    def _explain(self, error: Exception) -> BenchError:
-        if isinstance(error, httpx.ReadTimeout):
-            return ServerUnreachable(
-                f"{self.url} accepted the connection but did not answer in time",
-                "Is the server busy loading a model, or is something else listening there?",
-            )
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return ServerUnreachable(
-                f"no server answers at {self.url} ({_reason(error)})",
-                "Is Ollama running there? Start it with: ollama serve. "
-                "Name another address with --host or OLLAMA_HOST.",
-            )
-        if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
-            return self._not_ollama(f"it does not speak HTTP as Ollama does: {_reason(error)}")
-        return ServerUnreachable(f"the connection to {self.url} failed: {_reason(error)}")
-
-    def _not_ollama(self, why: str) -> NotOllama:
-        return NotOllama(
-            f"what answers at {self.url} is not Ollama: {why}",
-            "Check the address and port; Ollama's own port is 11434.",
-        )
-
-
-def error_text(body: bytes) -> str:
-    """The `error` of a JSON reply, or the start of any other reply; bounded."""
-    try:
-        reply = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return body[:_MAX_ERROR].decode(errors="replace").strip()
-    said = reply.get("error") if isinstance(reply, dict) else None
-    if isinstance(said, dict):
-        said = said.get("message")
-    return str(said)[:_MAX_ERROR] if said else ""
-
-
-def _model_error(model: str, status: int, said: str) -> ModelError:
-    if status == httpx.codes.NOT_FOUND:
-        return ModelError(
-            f"the model {model} is not installed on the server", f"Get it with: ollama pull {model}"
-        )
-    return ModelError(f"the server cannot use the model {model}: {said} (status {status})")
 
 
 def _pull_progress(line: str, model: str) -> PullProgress:
@@ -301,7 +258,7 @@ def _pull_progress(line: str, model: str) -> PullProgress:
     if not isinstance(said, dict):
         raise NotOllama(f"the answer to /api/pull is not what Ollama sends: {line[:60]!r}")
     if said.get("error"):
-        raise ModelError(f"cannot pull {model}: {str(said['error'])[:_MAX_ERROR]}")
+        raise ModelError(f"cannot pull {model}: {str(said['error'])[:MAX_ERROR]}")
     return PullProgress(
         status=str(said.get("status", "")),
         digest=str(said.get("digest", "")),
@@ -314,12 +271,3 @@ def _engine_in(version: str) -> str:
     """The engine in a version like `0.32.15-ollama-bench.simulated`; "ollama" if it names none."""
     mark = version.casefold()
     return next((e for e in ("simulated", "llama.cpp") if e in mark), "ollama")
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause in one line: httpx wraps the operating system's words twice."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__
