@@ -22,9 +22,10 @@ from bench.report.units import number, percent, plural, scale_for, show
 
 METHOD = (
     f"Change points by E-divisive means with Student's t (p < {MAX_P:g}, at least "
-    f"{percent(MIN_CHANGE)}), looked for from {MIN_POINTS} runs of one identity on. Of stable "
-    "series 2 to 10 in 100 show a false one, and a drop of 5 % is seen in about half of the cases "
-    "after three to five runs: this is a report, not a gate. Identity: model digest, options, "
+    f"{percent(MIN_CHANGE)}), looked for from {MIN_POINTS} runs of one identity on. Where runs "
+    "scatter by 2 %, about 1 in 100 stable series shows a false one, and a drop of 5 % is found "
+    "after one run hardly ever, after three in 7 of 10 cases, after five in 9 of 10: this is a "
+    "report, not a gate. Identity: model digest, options, "
     "prompts, load, hardware; the server's version may change. Intervals of versions are Student's "
     "t over runs."
 )
