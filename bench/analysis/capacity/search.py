@@ -1,8 +1,8 @@
 """The search for the highest load that keeps a promise, as a pure state machine.
 
 Double until a probe fails, bisect on the logarithm of the load until the bracket is narrow, then
-confirm: a longer probe at the answer must pass, and one 10 % above it must fail. An undecided probe
-is extended; one still undecided when its budget is used up widens the answer into a range.
+confirm: a longer probe at the answer must pass, and one 10 % above it must fail. Once there is a
+bracket, an undecided probe is extended; one still undecided then widens the answer into a range.
 
 The machine asks for probes and is told their verdicts; who runs them (a real server or a simulated
 one) is not its business:
@@ -135,7 +135,8 @@ class Search:
         """Tell the verdict of the probe that `next_probe` asked for."""
         self.history.append((probe, verdict))
         self._current = None
-        if verdict is Verdict.UNDECIDED and probe.extension < self.settings.extensions:
+        extends = probe.purpose is not Purpose.SEARCH or self._bracketed
+        if verdict is Verdict.UNDECIDED and extends and probe.extension < self.settings.extensions:
             self._current = Probe(
                 probe.load, probe.requests * 2, probe.purpose, probe.extension + 1
             )
@@ -145,6 +146,11 @@ class Search:
             Purpose.CONFIRM_PASS: self._record_confirm_pass,
             Purpose.CONFIRM_FAIL: self._record_confirm_fail,
         }[probe.purpose](probe.load, verdict)
+
+    @property
+    def _bracketed(self) -> bool:
+        """A load that passed and one that failed are known: from here on, time is well spent."""
+        return self._passed is not None and self._failed is not None
 
     def answer(self) -> Answer:
         """What is known now."""
@@ -194,13 +200,13 @@ class Search:
 
     def _choose(self) -> Probe | None:
         s = self.settings
-        if self._passed is None and self._failed is None:
-            load = self._whole(s.start) if not self._undecided else self._below(s.start)
+        tried = [probe.load for probe, _ in self.history]
+        if not tried:
+            load: float | None = self._whole(s.start)
         elif self._passed is None:
-            assert self._failed is not None
-            load = self._lower_of(self._failed)
+            load = self._lower_of(min(tried))
         elif self._failed is None:
-            load = self._higher_of(self._passed)
+            load = self._higher_of(max(tried))
         else:
             load = self._between(self._passed, self._failed)
             if load is None:
@@ -222,10 +228,6 @@ class Search:
         raised = load * self.settings.margin
         return max(load + 1, math.ceil(raised)) if self.settings.whole else raised
 
-    def _below(self, load: float) -> float | None:
-        tried = min(self._undecided, default=load)
-        return self._lower_of(min(tried, load))
-
     def _lower_of(self, load: float) -> float | None:
         lower = self._whole(load / 2)
         lowest = 1.0 if self.settings.whole else self.settings.floor
@@ -236,10 +238,7 @@ class Search:
     def _higher_of(self, load: float) -> float | None:
         if load >= self.settings.ceiling:
             return None
-        higher = load * 2
-        while higher in self._undecided:
-            higher *= 1.5
-        return min(self._whole(higher), self.settings.ceiling)
+        return min(self._whole(load * 2), self.settings.ceiling)
 
     def _between(self, low: float, high: float) -> float | None:
         """The next load inside the bracket; None when the bracket is as narrow as it gets."""

@@ -66,7 +66,8 @@ def _first(result: CapacityResult) -> tuple[Sentence, Tone]:
         at = load_text(result, result.load)
         return (f"keeps {promise} up to {at}, the highest load tried.",), "good"
     if result.load is None:
-        return (f"needs more time: no load was found to keep {promise} or break it.",), "caution"
+        found = "keep" if result.high is not None else "keep or break"
+        return (f"needs more time: no load was found to {found} {promise}.",), "caution"
     kept = f"serves {load_text(result, result.load)} within {promise}"
     if result.ending is Ending.CONFIRMED:
         return (f"{kept}; a longer run confirmed it, and 10 % more failed.",), "good"
