@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import extract_tb
+
+from jinja2 import TemplateSyntaxError
 
 from bench.analysis.summarise import summarise
 from bench.errors import ResultsError, UsageError
@@ -44,7 +47,7 @@ def write_reports(
     summaries = [summarise(r.info, r.records) for r in runs]
     if template is not None:
         _check_template(template, format_name)
-        text = html(run_page(runs, summaries), template)
+        text = _in_own_template(run_page(runs, summaries), template)
     else:
         text = render(runs, summaries, format_name)
     if charts is not None:
@@ -70,6 +73,27 @@ def _check_template(folder: Path, format_name: str) -> None:
             f"--template {folder}: there is no template in this folder",
             f"It should hold your own {', '.join(OWN_FILES[:-1])} or {OWN_FILES[-1]}.",
         )
+
+
+def _in_own_template(page: Page, folder: Path) -> str:
+    try:
+        return html(page, folder)
+    except Exception as error:
+        # Whatever a user's template raises is the template's fault, if it was raised in there.
+        place = _place_in(folder, error)
+        if place is None:
+            raise
+        raise UsageError(f"{place}: {error}", "See reports/README.md for what a page holds.") from (
+            error
+        )
+
+
+def _place_in(folder: Path, error: Exception) -> str | None:
+    """File and line of an error in a folder's templates; None if it came from elsewhere."""
+    if isinstance(error, TemplateSyntaxError):
+        return f"{error.filename or error.name}, line {error.lineno}"
+    frames = [f for f in extract_tb(error.__traceback__) if Path(f.filename).parent == folder]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else None
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,0 +1,117 @@
+"""Markdown, CSV, JSON and the terminal."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from rich.console import Console
+from runs import CHAT, CONCURRENCY, HARD, Workload, build
+
+from bench.analysis.summary_json import to_json
+from bench.errors import UsageError
+from bench.report.console import print_summary
+from bench.report.csv import HEAD
+from bench.report.formats import RENDERERS, register, render
+from bench.report.markdown import escape
+
+
+def test_markdown_holds_answer_comparison_and_evidence() -> None:
+    run, summary = build(CHAT)
+    text = render([run], [summary], "markdown")
+    assert re.search(r"- \*\*llama3\.2:3b-instruct-q4\\_K\\_M writes [\d.]+ tok/s ± [\d.]+", text)
+    assert "| Case | Requests | Decode speed (tok/s) |" in text
+    assert "**Identity: results are comparable only where these agree**" in text
+    for evidence in ("0.32.15", "Q4\\_K\\_M", "NVIDIA GeForce RTX 3060", "550.54", "8,192"):
+        assert evidence in text
+
+
+def test_markdown_rows_have_as_many_cells_as_heads() -> None:
+    run, summary = build(HARD)
+    for block in render([run], [summary], "markdown").split("\n\n"):
+        rows = [line for line in block.splitlines() if line.startswith("|")]
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
+        assert len(widths) <= 1, block
+
+
+def test_markdown_shows_hostile_text_as_it_is() -> None:
+    run, summary = build(HARD)
+    text = render([run], [summary], "markdown")
+    assert "<script>" not in re.sub(r"\\<script\\>", "", text)
+    assert "<img" not in text.replace("\\<img", "")
+    assert escape("@everyone # | *x*\n`y`") == "@\u200beveryone \\# \\| \\*x\\* \\`y\\`"
+
+
+def test_csv_is_the_whole_summary_in_full_precision() -> None:
+    run, summary = build(CONCURRENCY)
+    rows = list(csv.DictReader(io.StringIO(render([run], [summary], "csv"))))
+    assert tuple(rows[0]) == HEAD
+    expected = {
+        (c.id, m.id, name): estimate
+        for c in summary.cases
+        for m in c.metrics.values()
+        for name, estimate in m.stats.items()
+    }
+    assert len(rows) == len(expected)
+    for row in rows:
+        estimate = expected[row["case"], row["metric"], row["statistic"]]
+        for column in ("value", "low", "high"):
+            exact = getattr(estimate, column)
+            assert row[column] == ("" if exact is None else str(exact))
+
+
+def test_csv_cells_are_not_formulas() -> None:
+    run, summary = build(Workload(name="=cmd|' /C calc'!A0"))
+    rows = list(csv.DictReader(io.StringIO(render([run], [summary], "csv"))))
+    assert rows[0]["scenario"] == "'=cmd|' /C calc'!A0"
+
+
+def test_json_is_the_summary_and_a_list_of_several() -> None:
+    run, summary = build(CHAT)
+    one = json.loads(render([run], [summary], "json"))
+    assert one == json.loads(json.dumps(to_json(summary)))
+    assert json.loads(render([run, run], [summary, summary], "json")) == [one, one]
+
+
+def printed(workload: Workload, width: int) -> list[str]:
+    _, summary = build(workload)
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_summary(summary, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_terminal_of_any_width_shows_whole_numbers(width: int) -> None:
+    lines = printed(CONCURRENCY, width)
+    assert max(map(len, lines)) <= width
+    assert "…" not in "\n".join(lines)
+    assert any("saturates at 4 users" in line for line in lines)
+
+
+def test_terminal_says_when_columns_are_left_out() -> None:
+    assert any("more columns do not fit here" in line for line in printed(CONCURRENCY, 80))
+    assert not any("do not fit" in line for line in printed(CHAT, 220))
+
+
+def test_terminal_markup_in_names_is_text() -> None:
+    evil = Workload(name="[red]x[/red] [link=http://x]y[/link]")
+    assert any("[red]x[/red]" in line for line in printed(evil, 120))
+
+
+def test_terminal_warns() -> None:
+    lines = "\n".join(printed(HARD, 160))
+    assert "warning: " in lines
+    assert "[simulated]" in lines
+
+
+def test_formats_are_an_open_registry() -> None:
+    run, summary = build(CHAT)
+    with pytest.raises(UsageError, match="no report format 'pdf'"):
+        render([run], [summary], "pdf")
+    register("length", lambda runs, summaries: str(len(runs)))
+    try:
+        assert render([run], [summary], "length") == "1"
+    finally:
+        del RENDERERS["length"]
