@@ -17,7 +17,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from bench.errors import UsageError
@@ -100,7 +100,7 @@ class Address:
             parts.scheme,
             host,
             _port(parts, bare_port),
-            parts.path.rstrip("/"),
+            _base(parts.path),
             insecure=insecure,
             ca_file=ca_file,
             authorization=secret or _from_environment(environ) or _from_netrc(host, environ),
@@ -108,18 +108,22 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """Host and port as in the Host header; the port only where it is not the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        if self.port in (0, _DEFAULT_PORTS[self.scheme]):
-            return host
-        return f"{host}:{self.port}"
+        """Host and port as in the Host header; the port only where it is not the scheme's own.
+
+        The zone of a link-local IPv6 address means nothing to the other side (RFC 6874).
+        """
+        return self._netloc(self.host.partition("%")[0])
 
     @property
     def url(self) -> str:
         """The normalised URL, without credentials; may be shown and stored."""
         if self.unix_socket:
             return f"unix://{self.unix_socket}{':' + self.base_path if self.base_path else ''}"
-        return f"{self.scheme}://{self.authority}{self.base_path}"
+        return f"{self.scheme}://{self._netloc(self.host.replace('%', '%25'))}{self.base_path}"
+
+    def _netloc(self, host: str) -> str:
+        host = f"[{host}]" if ":" in host else host
+        return host if self.port in (0, _DEFAULT_PORTS[self.scheme]) else f"{host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
@@ -185,9 +189,13 @@ def _split(text: str) -> SplitResult:
 
 
 def _host(parts: SplitResult) -> str:
-    host = parts.hostname or ""
+    host = unquote(parts.hostname or "")
     if any(c.isspace() or not c.isprintable() for c in host + parts.path):
         raise UsageError("the target address has blanks or control characters in it", _ADVICE)
+    try:
+        host = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError as e:
+        raise UsageError("the host of the target address is not a host name", _ADVICE) from e
     # A server is told to listen on 0.0.0.0, but is reached on a real address; so does Ollama's own
     # client with OLLAMA_HOST.
     return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -206,13 +214,17 @@ def _port(parts: SplitResult, default: int) -> int:
 def _unix_path(parts: SplitResult) -> tuple[str, str]:
     """Path of the socket and base path of the API behind it."""
     if parts.scheme == "http+unix":
-        path, base = unquote(parts.netloc.rpartition("@")[2]), parts.path.rstrip("/")
+        path, base = unquote(parts.netloc.rpartition("@")[2]), parts.path
     else:
         path, _, base = unquote(parts.path).partition(":")
-        base = base.rstrip("/")
     if not path.startswith("/"):
         raise UsageError("the path of the Unix socket is not absolute", _ADVICE)
-    return path, base
+    return path, _base(base)
+
+
+def _base(path: str) -> str:
+    """The base path as it goes on the request line."""
+    return quote(path, safe="/%:@!$&'()*+,;=~").rstrip("/")
 
 
 def _from_url(parts: SplitResult) -> str:

@@ -58,12 +58,12 @@ class Flight:
         """The request goes out now."""
         reader = self.reader
         reader.reply.sent_ns = reader.stamp = now_ns
-        self.patience_ns = int(self.call.first_byte_s * NS)
+        self.patience_ns = round(self.call.first_byte_s * NS)
         self._home.watch(now_ns + self.patience_ns)
 
     def answered(self, now_ns: int) -> None:
         """The first byte has come: from now on the idle time-out counts."""
-        self.patience_ns = int(self.call.idle_s * NS)
+        self.patience_ns = round(self.call.idle_s * NS)
         self._home.watch(now_ns + self.patience_ns)
 
     def end(self, outcome: Outcome, error: str, end_ns: int) -> None:

@@ -43,7 +43,8 @@ class HttpxTransport:
         self._headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         if address.authorization:
             self._headers["Authorization"] = address.authorization
-        self._root = f"{address.scheme}://{address.authority}{address.base_path}"
+        unix = address.unix_socket
+        self._root = f"http://localhost{address.base_path}" if unix else address.url
         self._book = FlightBook(self.counters, limits=limits)
         self._clients: list[httpx.AsyncClient] = []
         self._free = [self._new_client()]

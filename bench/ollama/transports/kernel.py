@@ -35,11 +35,11 @@ class KernelConnection(Connection):
 
     __slots__ = ("_fd", "_loop", "_rest", "_sock", "_stamps")
 
-    def __init__(self, home: KernelTransport, sock: socket.socket) -> None:
+    def __init__(self, home: KernelTransport, sock: socket.socket, stamps: KernelStamps) -> None:
         super().__init__(home)
         self._sock = sock
         self._fd = sock.fileno()
-        self._stamps = home.stamps
+        self._stamps = stamps
         self._rest: memoryview | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._fd, self._readable)
@@ -138,12 +138,14 @@ class KernelTransport(SocketTransport):
             raise UsageError("the kernel transport speaks plain http over TCP only", _ADVICE)
         if why := why_no_kernel_stamps():
             raise UsageError(f"the kernel transport cannot be used: {why}", _ADVICE)
-        self.stamps = KernelStamps(self.counters)
+        self.stamps: KernelStamps | None = None
         self._peers: list[tuple[Any, ...]] = []
 
     async def connect(self) -> Connection:
         """Open one connection, to the first address of the host that answers."""
         loop = asyncio.get_running_loop()
+        if self.stamps is None:
+            self.stamps = KernelStamps(self.counters)
         if not self._peers:
             self._peers = await loop.getaddrinfo(
                 self.address.host, self.address.port, type=socket.SOCK_STREAM
@@ -165,14 +167,16 @@ class KernelTransport(SocketTransport):
                 raise
             # The one that answers is tried first, and alone, from now on.
             self._peers = [peer]
-            return KernelConnection(self, sock)
+            return KernelConnection(self, sock, self.stamps)
         assert error is not None
         raise error
 
     async def aclose(self) -> None:
         """Close every connection at once."""
         await super().aclose()
-        self.stamps.close()
+        if self.stamps is not None:
+            self.stamps.close()
+            self.stamps = None
 
 
 _ADVICE = "leave --transport out: a fitting one is chosen"

@@ -1,0 +1,213 @@
+"""Addresses of every kind, credentials, certificates, proxies; and what goes over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from pathlib import Path
+
+import pytest
+from scripted_wire import CERTIFICATE, Make, Peer, WireServer
+from wire_replies import CALL, GOOD
+
+from bench.errors import ServerUnreachable, UsageError
+from bench.ollama.address import Address
+from bench.ollama.exchange import Outcome
+from bench.ollama.transports import choose_transport
+from bench.ollama.transports.sockets import SocketTransport
+
+
+async def good(peer: Peer) -> None:
+    """Answer requests until the client goes."""
+    while True:
+        await peer.request()
+        await peer.say(GOOD)
+
+
+def headers(head: bytes) -> dict[str, str]:
+    lines = head.decode().split("\r\n")[1:]
+    return {k.lower(): v for k, v in (line.split(": ", 1) for line in lines if line)}
+
+
+async def test_request_as_it_is_sent(wire: str, make: Make) -> None:
+    async with WireServer(good) as server:
+        transport = make(wire, f"http://ann:s%C3%A9cret@127.0.0.1:{server.port}/ollama/")
+        assert (await transport.send(CALL)).outcome is Outcome.OK
+        await transport.aclose()
+    (peer,) = server.peers
+    assert peer.head.startswith(b"POST /ollama/api/chat HTTP/1.1\r\n")
+    assert peer.body == CALL.body
+    sent = headers(peer.head)
+    assert sent["host"] == f"127.0.0.1:{server.port}"
+    assert sent["content-type"] == "application/json"
+    assert sent["content-length"] == str(len(CALL.body))
+    assert sent["accept-encoding"] == "identity"
+    secret = base64.b64encode("ann:sécret".encode()).decode()
+    assert sent["authorization"] == f"Basic {secret}"
+
+
+async def test_ipv6(wire: str, make: Make) -> None:
+    async with WireServer(good, host="::1") as server:
+        transport = make(wire, f"http://[::1]:{server.port}")
+        assert (await transport.send(CALL)).outcome is Outcome.OK
+        assert headers(server.peers[0].head)["host"] == f"[::1]:{server.port}"
+        await transport.aclose()
+
+
+async def test_name_with_several_addresses(wire: str, make: Make) -> None:
+    # "localhost" is ::1 as well on most machines, where nothing listens here.
+    async with WireServer(good) as server:
+        transport = make(wire, f"http://localhost:{server.port}")
+        await transport.open(2)
+        assert (await transport.send(CALL)).outcome is Outcome.OK
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("name", ["user", "httpx"])
+async def test_unix_socket(name: str, make: Make, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    async with WireServer(good, unix=path) as server:
+        transport = make(name, f"unix://{path}")
+        for _ in range(2):
+            assert (await transport.send(CALL)).outcome is Outcome.OK
+        assert len(server.peers) == 1
+        assert headers(server.peers[0].head)["host"] == "localhost"
+        await transport.aclose()
+
+
+async def test_missing_unix_socket(make: Make, tmp_path: Path) -> None:
+    transport = make("user", f"unix://{tmp_path}/none")
+    with pytest.raises(ServerUnreachable):
+        await transport.open(1)
+    await transport.aclose()
+
+
+@pytest.mark.parametrize("name", ["user", "httpx"])
+@pytest.mark.parametrize("trust", [{"ca_file": str(CERTIFICATE)}, {"insecure": True}])
+async def test_https(name: str, trust: dict[str, object], make: Make) -> None:
+    async with WireServer(good, tls=True) as server:
+        transport = make(name, f"https://localhost:{server.port}", **trust)
+        for _ in range(2):
+            reply = await transport.send(CALL)
+            assert (reply.outcome, reply.answer) == (Outcome.OK, "a")
+        assert len(server.peers) == 1
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("name", ["user", "httpx"])
+async def test_certificate_that_is_not_trusted(name: str, make: Make) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    async with WireServer(good, tls=True) as server:
+        transport = make(name, f"https://localhost:{server.port}")
+        reply = await transport.send(CALL)
+        assert reply.outcome is Outcome.CONNECT_ERROR
+        assert "certificate" in reply.error.lower()
+        with pytest.raises(ServerUnreachable, match="certificate"):
+            await transport.open(1)
+        await transport.aclose()
+
+
+async def test_plain_http_to_a_tls_port_is_no_mystery(sockets: str, make: Make) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    async with WireServer(good, tls=True) as server:
+        transport = make(sockets, server.port)
+        reply = await transport.send(CALL)
+        assert reply.outcome in (Outcome.MALFORMED, Outcome.DISCONNECTED)
+        await transport.aclose()
+
+
+async def test_proxy_of_the_environment(no_proxy: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with WireServer(good) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        address = Address.parse("http://gpu.example.org:11434", environ={})
+        transport, reason = choose_transport(address)
+        assert (transport.name, "proxy" in reason) == ("httpx", True)
+        reply = await transport.send(CALL)
+        assert reply.outcome is Outcome.OK
+        first = proxy.peers[0].head.split(b"\r\n")[0]
+        assert first == b"POST http://gpu.example.org:11434/api/chat HTTP/1.1"
+        await transport.aclose()
+
+
+def test_choice(no_proxy: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(url: str) -> str:
+        return choose_transport(Address.parse(url, environ={}))[0].name
+
+    assert chosen("https://gpu.example.org") == "user"
+    assert chosen("unix:///run/ollama.sock") == "user"
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "inside.example.org")
+    assert chosen("http://outside.example.org") == "httpx"
+    assert chosen("http://inside.example.org") != "httpx"
+    assert chosen("http://127.0.0.1:11434") != "httpx"
+    assert chosen("localhost") != "httpx"
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "says"),
+    [
+        ("carrier-pigeon", "localhost", "kernel, user, httpx"),
+        ("kernel", "https://gpu.example.org", "plain http"),
+        ("kernel", "unix:///run/ollama.sock", "plain http"),
+    ],
+)
+def test_choice_that_cannot_be(name: str, url: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        choose_transport(Address.parse(url, environ={}), name)
+
+
+# --- connections ----------------------------------------------------------------------------------
+
+
+async def test_connections_are_opened_beforehand_and_reused(sockets: str, make: Make) -> None:
+    async with WireServer(good) as server:
+        transport = make(sockets, server.port)
+        await transport.open(4)
+        await transport.open(4)
+        for _ in range(3):
+            replies = await asyncio.gather(*(transport.send(CALL) for _ in range(4)))
+            assert [r.connect_ns for r in replies] == [None] * 4
+        extra = await asyncio.gather(*(transport.send(CALL) for _ in range(5)))
+        opened = [r for r in extra if r.connect_ns is not None]
+        assert len(opened) == 1 and opened[0].connect_ns and opened[0].connect_ns > 0
+        assert transport.counters.connections == len(server.peers) == 5
+        assert isinstance(transport, SocketTransport) and len(transport.free) == 5
+        await transport.aclose()
+
+
+async def test_request_is_on_its_way_when_send_returns(sockets: str, make: Make) -> None:
+    async with WireServer(good) as server:
+        transport = make(sockets, server.port)
+        await transport.open(1)
+        while not server.peers:
+            await asyncio.sleep(0)
+        future = transport.send(CALL)
+        # Without a turn of the loop in between: it is in the server's socket already.
+        sock = server.peers[0].writer.get_extra_info("socket")
+        assert CALL.body in os.read(os.dup(sock.fileno()), 65536)
+        future.cancel()
+        await transport.aclose()
+
+
+async def test_connection_close_is_honoured(wire: str, make: Make) -> None:
+    async def once(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(GOOD.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        await peer.gone()
+
+    async with WireServer(once) as server:
+        transport = make(wire, server.port)
+        for _ in range(3):
+            reply = await transport.send(CALL)
+            assert reply.outcome is Outcome.OK and reply.connect_ns is not None
+        assert len(server.peers) == 3
+        await transport.aclose()
+
+
+async def test_many_at_once(wire: str, make: Make) -> None:
+    async with WireServer(good) as server:
+        transport = make(wire, server.port)
+        replies = await asyncio.gather(*(transport.send(CALL) for _ in range(60)))
+        assert {r.outcome for r in replies} == {Outcome.OK}
+        await transport.aclose()
