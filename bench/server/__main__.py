@@ -30,12 +30,16 @@ def _announce(app: App, url: str) -> None:
     print(json.dumps(said), flush=True)
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def main() -> int:
     """Serve; 0 if stopped, 2 if it could not start."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = msgspec.json.decode(sys.argv[1], type=ServerConfig)
     try:
-        serve(config, _announce, until_closed=sys.stdin.fileno())
+        serve(config, _announce, say=_say, until_closed=sys.stdin.fileno())
     except BenchError as error:
         print(json.dumps({"error": error.message, "advice": error.advice}), flush=True)
         return int(error.exit_code)

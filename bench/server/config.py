@@ -12,7 +12,7 @@ from bench.server.app import App
 from bench.server.engine import Engine
 from bench.server.eras import DEFAULT_VERSION, Era, era_of
 from bench.server.faults import FaultPlan, parse_fault, read_plan
-from bench.server.go import parse_duration
+from bench.server.go import parse_keep_alive
 from bench.server.settings import Settings
 from bench.server.simulated import SimulatedEngine
 from bench.server.truth import TruthLog
@@ -92,7 +92,7 @@ def _engine(
 ) -> tuple[Engine, Profile | None]:
     if config.engine == "simulated":
         profile = load_profile(config.profile)
-        engine = SimulatedEngine(profile, clock, seed=config.seed, host_cache=era.host_cache)
+        engine = SimulatedEngine(profile, clock, seed=config.seed, llama_server=era.llama_server)
         return engine, profile
     if config.engine == "llama.cpp":
         from bench.server.llamacpp import create_engine
@@ -102,11 +102,12 @@ def _engine(
 
 
 def _keep_alive(text: str) -> int:
+    """As OLLAMA_KEEP_ALIVE: a duration or seconds; negative means for ever."""
     try:
-        return parse_duration(text)
+        return parse_keep_alive(int(text) if text.lstrip("-").isdigit() else text)
     except ValueError:
         raise EngineError(
-            f"keep-alive {text!r} is not a duration", "Write it like 30s, 5m or 24h."
+            f"keep-alive {text!r} is not a duration", "Write it like 30s, 5m, 24h, or -1 for ever."
         ) from None
 
 

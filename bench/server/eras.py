@@ -25,7 +25,6 @@ class Era:
         rich_tags: /api/tags has capabilities, context_length and embedding_length.
         new_v1: /v1 chat streams send the role once and a separate finish chunk.
         show_full_name: the 404 of /api/show names the model with its tag.
-        host_cache: sequences that lost their slot are kept in the host's memory.
     """
 
     version: str
@@ -35,7 +34,6 @@ class Era:
     rich_tags: bool
     new_v1: bool
     show_full_name: bool
-    host_cache: bool
 
     def room(self, num_ctx: int) -> int:
         """Most prompt tokens that are taken whole; llama-server keeps one token of headroom."""
@@ -62,7 +60,6 @@ ERAS = {
             rich_tags=True,
             new_v1=True,
             show_full_name=True,
-            host_cache=True,
         ),
         Era(
             version="0.24.0",
@@ -72,7 +69,6 @@ ERAS = {
             rich_tags=False,
             new_v1=False,
             show_full_name=False,
-            host_cache=False,
         ),
         Era(
             version="0.12.11",
@@ -82,7 +78,6 @@ ERAS = {
             rich_tags=False,
             new_v1=False,
             show_full_name=False,
-            host_cache=False,
         ),
     )
 }

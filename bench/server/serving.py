@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -119,21 +121,13 @@ async def _serve(
             loop.add_signal_handler(number, stop.set)
     async with listening(app, config.host, config.port) as url:
         announce(app, url)
-        watch = (
-            asyncio.create_task(_wait_closed(until_closed, stop))
-            if until_closed is not None
-            else None
-        )
+        if until_closed is not None:
+            _stop_when_closed(until_closed, stop)
         await stop.wait()
-        if watch is not None:
-            watch.cancel()
 
 
-async def _wait_closed(descriptor: int, stop: asyncio.Event) -> None:
-    """Set `stop` when the pipe's other end is closed. Works on every platform, in a thread."""
-    import os
-    import threading
-
+def _stop_when_closed(descriptor: int, stop: asyncio.Event) -> None:
+    """Set `stop` when the pipe's other end is closed; in a thread, which works on all platforms."""
     loop = asyncio.get_running_loop()
 
     def read() -> None:

@@ -49,7 +49,8 @@ class SimulatedEngine:
         profile: the machine and its models.
         clock: real, or virtual in tests.
         seed: of jitter and of requests without a seed.
-        host_cache: whether sequences that lost their slot can be taken up again.
+        llama_server: play the engine of 0.30 and later: it keeps sequences that lost their slot in
+            the host's memory, and chooses `num_batch` by the context.
     """
 
     name = "simulated"
@@ -57,11 +58,11 @@ class SimulatedEngine:
     simulated = True
 
     def __init__(
-        self, profile: Profile, clock: Clock, *, seed: int = 0, host_cache: bool = True
+        self, profile: Profile, clock: Clock, *, seed: int = 0, llama_server: bool = True
     ) -> None:
         self.profile = profile
         self.device = f"profile {profile.name}: {profile.description}"
-        self.host_cache = host_cache
+        self.llama_server = llama_server
         self._clock = clock
         self._seed = seed
         self._models = {simulated_card(model).digest: model for model in profile.models}
@@ -148,12 +149,12 @@ class SimulatedRunner:
         self._service = ServiceModel(
             model.service(
                 slots=options.parallel,
-                batch_tokens=options.num_batch or _automatic_batch(options),
+                batch_tokens=options.num_batch or self._automatic_batch(),
                 slowdown=slowdown,
             ),
             seed=self._draw.getrandbits(32),
         )
-        self._cache = PrefixCache(options.parallel, _HOST_CACHE if engine.host_cache else 0)
+        self._cache = PrefixCache(options.parallel, _HOST_CACHE if engine.llama_server else 0)
         self._running: dict[int, _Running] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
@@ -215,6 +216,13 @@ class SimulatedRunner:
         if self._timer is not None:
             self._timer.cancel()
         self._engine.forget(self)
+
+    def _automatic_batch(self) -> int:
+        """`num_batch` as the llama-server era chooses it (automaticGenerationBatch); else 512."""
+        context = self._options.num_ctx * self._options.parallel
+        if context <= 4096 or not self._engine.llama_server:
+            return 512
+        return 1024 if context <= 32768 else 2048
 
     def _utter(self, job: Job) -> Utterance:
         limit = job.options.get("num_predict", -1)
@@ -326,14 +334,6 @@ class _Collect:
         """Broken off."""
         if not self.done.done():
             self.done.set_exception(failure)
-
-
-def _automatic_batch(options: LoadOptions) -> int:
-    """`num_batch` as the llama-server era chooses it (automaticGenerationBatch)."""
-    context = options.num_ctx * options.parallel
-    if context <= 4096:
-        return 512
-    return 1024 if context <= 32768 else 2048
 
 
 def _logprob(text: str, alternatives: int) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def virtual_app(*models: ModelProfile, version: str = "0.32.15", **settings: Any
         models=models or (model(),),
     )
     clock, era = VirtualClock(), era_of(version)
-    engine = SimulatedEngine(profile, clock, host_cache=era.host_cache)
+    engine = SimulatedEngine(profile, clock, llama_server=era.llama_server)
     return App(engine, era, Settings(**settings), clock=clock)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -66,3 +69,45 @@ async def test_a_server_on_this_loop() -> None:
         reply = await client.get(f"{url}/api/version")
         assert reply.json() == {"version": app.house.version}
         assert reply.headers["x-ollama-bench-engine"] == "simulated"
+
+
+def test_ctrl_c_is_left_to_the_parent() -> None:
+    with start_server() as server:
+        os.kill(server.pid, signal.SIGINT)
+        time.sleep(0.2)
+        assert httpx.get(f"{server.url}/api/version").status_code == 200
+
+
+def test_queueing_in_real_time() -> None:
+    """Four slots, eight requests at once: order and times as the model says, with slack."""
+    body = {"model": "sim-small", "raw": True, "options": {"num_predict": 21, "temperature": 0}}
+    body["options"]["stop"] = []
+    with start_server(num_parallel=4) as server:
+        httpx.post(f"{server.url}/api/generate", json={"model": "sim-small"})
+        with ThreadPoolExecutor(8) as pool:
+            replies = list(
+                pool.map(
+                    lambda c: httpx.post(
+                        f"{server.url}/api/generate",
+                        json=body | {"prompt": f"{c} x", "stream": False},
+                        timeout=30,
+                    ).json(),
+                    "abcdefgh",
+                )
+            )
+        records = [r for r in server.truth if r.slot_ns is not None]
+    records.sort(key=lambda r: r.queued_ns or 0)
+    slots = [r.slot_ns or 0 for r in records]
+    assert slots == sorted(slots)
+    assert len(records) == 8
+    # A slot is free only when 20 steps of at least 2 ms have passed.
+    assert all(
+        later - earlier >= 40_000_000 for earlier, later in zip(slots, slots[4:], strict=False)
+    )
+    for reply in replies:
+        assert reply["eval_count"] == 21
+        # The engine's own durations keep to the model however busy the machine is: 20 steps of at
+        # most 2 ms + 4 x 0.25 ms, and at least one of 2 ms + 0.25 ms.
+        assert 45_000_000 <= reply["eval_duration"] <= 62_000_000
+        parts = [reply[f"{part}_duration"] for part in ("load", "prompt_eval", "eval")]
+        assert reply["total_duration"] >= sum(parts) - 1000

@@ -64,7 +64,7 @@ def test_a_port_in_use() -> None:
         (["--engine", "llama"], "There are: simulated, llama.cpp."),
         (["--ollama-version", "0.31.0"], "It can play: 0.32.15, 0.24.0, 0.12.11."),
         (["--fault", "stal"], "did you mean 'stall'?"),
-        (["--keep-alive", "soon"], "Write it like 30s, 5m or 24h."),
+        (["--keep-alive", "soon"], "Write it like 30s, 5m, 24h"),
         (["--truth-log", "/no/such/folder/truth"], "cannot be written"),
         (["--num-parallel", "0"], "--num-parallel"),
     ],
