@@ -24,9 +24,9 @@ from bench.analysis.planning import ComparisonPlan, plan_comparison
 from bench.analysis.summarise import summarise
 from bench.analysis.summary import CaseSummary, Summary
 from bench.errors import BenchError, ResultsError, UsageError
-from bench.results.directory import SUMMARY_FILE, RunDirectory, read_info, read_run
+from bench.results.directory import SUMMARY_FILE, Run, RunDirectory, read_info, read_run
 from bench.results.history import History
-from bench.results.journal import REQUESTS_FILE
+from bench.results.journal import REQUESTS_FILE, read_records
 from bench.results.run import RunInfo
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from bench.load.session import Settings
     from bench.report.page import Chart
     from bench.scenario.plan import Plan
+
+
+_MOST_DRAWN = 10_000
+"""Requests of a run that distributions are drawn from, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +204,25 @@ def distribution_charts(
     from bench.report.model import build_report
     from bench.report.samples import samples_of
 
-    read = [read_run(resolve(name, history)) for name in runs]
-    report = build_report(read, [read_summary(r.path, r.info) for r in read])
-    samples = samples_of(report)
+    read, summaries, sparse = [], [], False
+    for name in runs:
+        path = resolve(name, history)
+        info = read_info(path)
+        summary = read_summary(path, info)
+        total = sum(c.requests.ok + c.requests.failed for c in summary.cases)
+        every = total // _MOST_DRAWN + 1
+        sparse |= every > 1
+        read.append(Run(path, info, read_records(path / REQUESTS_FILE, every)[0]))
+        summaries.append(summary)
+    samples = samples_of(build_report(read, summaries))
     charts = [
         distribution_chart(samples, metric, f"distribution-{metric}")
         for metric in ("ttft_s", "tpot_s", "e2e_s")
     ]
-    return tuple(c for c in charts if c is not None)
+    note = f" Drawn from at most {_MOST_DRAWN:,} requests of each run, evenly spread."
+    return tuple(
+        replace(c, caption=c.caption + (note if sparse else "")) for c in charts if c is not None
+    )
 
 
 def index_run(path: Path, history: History) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -61,27 +62,32 @@ class Journal:
         self.close()
 
 
-def read_records(path: Path) -> tuple[list[RequestRecord], int]:
+def read_records(path: Path, every: int = 1) -> tuple[list[RequestRecord], int]:
     """All readable records of a journal, and the number of lines that were not.
 
     A missing file is an empty journal: the run was killed before its first request ended.
 
+    Args:
+        path: of the file.
+        every: read only every so manieth line, for drawings of large runs.
+
     Raises:
         ResultsError: the file cannot be read.
     """
+    records: list[RequestRecord] = []
+    torn = 0
     try:
-        lines = path.read_bytes().splitlines()
+        # Line by line: a large run's file needs not be in memory beside its records.
+        with path.open("rb") as file:
+            for line in islice(file, 0, None, every):
+                try:
+                    records.append(decode_record(line))
+                except msgspec.DecodeError:
+                    torn += 1
     except FileNotFoundError:
         return [], 0
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from error
-    records: list[RequestRecord] = []
-    torn = 0
-    for line in lines:
-        try:
-            records.append(decode_record(line))
-        except msgspec.DecodeError:
-            torn += 1
     return records, torn
 
 
