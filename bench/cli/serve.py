@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     help="Model file for llama.cpp; several are fine. Default: a small model, fetched once.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=11434, show_default=True, help="0 = any free one.")
+@click.option(
+    "--port",
+    default=11434,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="0 = any free one.",
+)
 @click.option("--num-parallel", type=click.IntRange(1), help="Slots per model.")
 @click.option("--max-loaded-models", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--max-queue", default=512, show_default=True, type=click.IntRange(0))

@@ -148,11 +148,19 @@ def _route(request: Request) -> Route:
     method = "GET" if request.method == "HEAD" else request.method
     if method == "GET" and request.path.startswith(_V1_MODEL):
         return _v1_model
-    return _ROUTES.get((method, request.path), _no_such_page)
+    route = _ROUTES.get((method, request.path))
+    if route is None:
+        known = any(path == request.path for _, path in _ROUTES)
+        return _no_such_method if known else _no_such_page
+    return route
 
 
 async def _no_such_page(app: App, request: Request, wire: Wire) -> None:
     wire.reply.send(404, "text/plain", b"404 page not found")
+
+
+async def _no_such_method(app: App, request: Request, wire: Wire) -> None:
+    wire.reply.send(405, "text/plain", b"405 method not allowed")
 
 
 async def _root(app: App, request: Request, wire: Wire) -> None:

@@ -59,13 +59,16 @@ class ServerConfig:
     fault_plan: str | None = None
 
 
-def build_app(config: ServerConfig, clock: Clock, say: Say = lambda _: None) -> App:
+def build_app(
+    config: ServerConfig, clock: Clock, say: Say = lambda _: None, *, keep_truth: bool = False
+) -> App:
     """The server a configuration describes, not listening yet.
 
     Args:
         config: what is wanted.
         clock: real, or virtual in tests.
         say: shows one line of progress (a model may have to be fetched).
+        keep_truth: keep the truth log's records in memory as well.
 
     Raises:
         EngineError: it cannot be built; says why and what to do.
@@ -79,7 +82,8 @@ def build_app(config: ServerConfig, clock: Clock, say: Say = lambda _: None) -> 
         keep_alive_ns=_keep_alive(config.keep_alive),
         num_ctx=config.num_ctx or (profile.num_ctx if profile else 4096),
     )
-    truth = TruthLog(_writable(config.truth_log)) if config.truth_log else TruthLog()
+    path = _writable(config.truth_log) if config.truth_log else None
+    truth = TruthLog(path, keep=keep_truth)
     faults = [parse_fault(fault) for fault in config.faults]
     if config.fault_plan:
         faults += read_plan(Path(config.fault_plan))

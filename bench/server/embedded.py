@@ -157,6 +157,6 @@ async def server_here(
         EngineError: it could not start.
     """
     config = config or ServerConfig(profile="test", port=0)
-    app = build_app(replace(config, port=0), clock or RealClock())
+    app = build_app(replace(config, port=0), clock or RealClock(), keep_truth=True)
     async with listening(app, config.host, 0) as url:
         yield app, url

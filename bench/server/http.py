@@ -185,7 +185,8 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(HTTPStatus.BAD_REQUEST)
+            # The request is complete, and is answered; another protocol is not taken up.
+            self._parser = httptools.HttpRequestParser(self)
         except httptools.HttpParserError:
             self._refuse(HTTPStatus.BAD_REQUEST)
 

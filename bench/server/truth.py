@@ -73,19 +73,21 @@ class TruthLog:
     """Writes the records as requests end.
 
     Args:
-        path: file that is appended to; None keeps the records in `records` instead.
+        path: file that is appended to, if any.
+        keep: also keep the records in `records`.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, keep: bool = False) -> None:
         self.records: list[TruthRecord] = []
+        self._keep = keep
         self._file: IO[bytes] | None = path.open("ab") if path else None
         self._encoder = msgspec.json.Encoder()
 
     def write(self, record: TruthRecord) -> None:
-        """Keep a record that is complete."""
-        if self._file is None:
+        """Log a record that is complete."""
+        if self._keep:
             self.records.append(record)
-        else:
+        if self._file is not None:
             self._file.write(self._encoder.encode(record) + b"\n")
             self._file.flush()
 

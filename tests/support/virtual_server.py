@@ -17,6 +17,7 @@ from bench.server.app import App
 from bench.server.eras import era_of
 from bench.server.settings import Settings
 from bench.server.simulated import SimulatedEngine
+from bench.server.truth import TruthLog
 from bench.simulation.profile import Device, Length, ModelProfile, Profile
 
 MS = 1_000_000
@@ -53,7 +54,7 @@ def virtual_app(*models: ModelProfile, version: str = "0.32.15", **settings: Any
     )
     clock, era = VirtualClock(), era_of(version)
     engine = SimulatedEngine(profile, clock, llama_server=era.llama_server)
-    return App(engine, era, Settings(**settings), clock=clock)
+    return App(engine, era, Settings(**settings), clock=clock, truth=TruthLog(keep=True))
 
 
 class Client(asyncio.Transport):

@@ -79,6 +79,25 @@ async def test_a_chunked_request_body_and_expect_continue(server: tuple[App, int
     writer.close()
 
 
+async def test_another_protocol_is_not_taken_up(server: tuple[App, int]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server[1])
+    upgrade = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+    writer.write(request("GET", "/api/version", None, *upgrade))
+    assert parse(await read_reply(reader)).status == 200
+    writer.write(request("GET", "/api/version"))
+    assert parse(await read_reply(reader)).status == 200
+    writer.close()
+
+
+async def test_a_known_path_with_another_method(server: tuple[App, int]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server[1])
+    writer.write(request("GET", "/api/chat"))
+    reply = await read_reply(reader)
+    assert parse(reply).status == 405
+    assert reply.endswith(b"405 method not allowed")
+    writer.close()
+
+
 async def test_what_is_not_http_is_refused(server: tuple[App, int]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server[1])
     writer.write(b"what is this\r\n\r\n")
