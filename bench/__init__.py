@@ -6,16 +6,38 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.api import FinishedRun, make_plan, run, run_plan
+    from bench.comparing import Judging, ab, compare, plan_pairs
     from bench.load.session import Settings
+    from bench.results.history import History
+    from bench.sides import ab_plan
 
 __version__ = "0.1.0"
 
-__all__ = ["FinishedRun", "Settings", "__version__", "make_plan", "run", "run_plan"]
+__all__ = [
+    "FinishedRun",
+    "History",
+    "Judging",
+    "Settings",
+    "__version__",
+    "ab",
+    "ab_plan",
+    "compare",
+    "make_plan",
+    "plan_pairs",
+    "run",
+    "run_plan",
+]
 
 _HOMES = {
     "FinishedRun": "bench.api",
+    "History": "bench.results.history",
+    "Judging": "bench.comparing",
     "Settings": "bench.load.session",
+    "ab": "bench.comparing",
+    "ab_plan": "bench.sides",
+    "compare": "bench.comparing",
     "make_plan": "bench.api",
+    "plan_pairs": "bench.comparing",
     "run": "bench.api",
     "run_plan": "bench.api",
 }

@@ -20,7 +20,7 @@ def plan_text(plan: Plan) -> str:
     lines = [
         f"{plan.name}: {plan.description}" if plan.description else plan.name,
         f"{_many(cost.cases, 'case')}, {_many(cost.blocks, 'block')}, {requests} requests "
-        f"(and {cost.unmeasured:,} or more to warm up) on {', '.join(t.url for t in plan.targets)}",
+        f"(and {cost.unmeasured:,} or more to warm up) on {', '.join(t.url or t.name for t in plan.targets)}",
         *shown,
         f"Time: {duration_text(cost.seconds)}, depending on the speed of the server.",
     ]

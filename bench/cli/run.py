@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.judging import history_of, history_options
 from bench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @click.option("--insecure", is_flag=True, help="Accept any certificate.")
 @click.option("--ca-file", default="", metavar="FILE", help="Certificate authority to trust.")
 @click.option("--no-report", is_flag=True, help="Do not write report.html.")
+@history_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -65,6 +67,8 @@ def command(
     insecure: bool,
     ca_file: str,
     no_report: bool,
+    history_path: Path | None,
+    no_history: bool,
 ) -> None:
     """Run scenarios against an Ollama server.
 
@@ -80,6 +84,7 @@ def command(
     from bench.load.session import Settings
 
     console = Console(stderr=True, quiet=quiet)
+    history = history_of(history_path, no_history)
     settings = Settings(
         output=output,
         transport=transport,
@@ -87,6 +92,7 @@ def command(
         keep_text=keep_text,
         insecure=insecure,
         ca_file=ca_file,
+        history=history.path if history else None,
     )
     plans = [
         make_plan(
