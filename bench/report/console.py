@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -79,38 +80,64 @@ def _notice(notice: Notice) -> RenderableType:
 
 def _fitting(table: Table, console: Console) -> RenderableType:
     """The table with as many columns as the terminal holds; says how many are left out."""
-    kept = len(table.columns)
-    while kept > 2 and _least_width(table, kept) > console.width:
+    least = [_least_width(table, i) for i in range(len(table.columns))]
+    kept = len(least)
+    while kept > 2 and _with_rules(least[:kept]) > console.width:
         kept -= 1
-    drawn = _rich(table, kept)
-    left_out = len(table.columns) - kept
+    wanted = [_wanted_width(table, i) for i in range(kept)]
+    drawn = _rich(table, _widths(least[:kept], wanted, console.width))
+    left_out = len(least) - kept
     if not left_out:
         return drawn
-    return Group(drawn, Text(f"{left_out} more columns do not fit here: see the report", "dim"))
+    columns = "1 more column does" if left_out == 1 else f"{left_out} more columns do"
+    return Group(drawn, Text(f"{columns} not fit here: see the report", "dim"))
 
 
-def _least_width(table: Table, kept: int) -> int:
-    """What so many columns need: numbers whole, words wrapped, two for padding and one to rule."""
-    total = 1
-    for i, column in enumerate(table.columns[:kept]):
-        texts = [row.cells[i].text for row in table.rows]
-        longest = max((cell_len(t) for t in texts), default=0)
-        head = max((cell_len(word) for word in column.head.split()), default=0)
-        total += 3 + max(head, longest if column.numeric else min(longest, _LEAST_WORDS))
-    return total
+def _with_rules(widths: Sequence[int]) -> int:
+    """Width of a table: two for padding and one to rule for each column, and the last rule."""
+    return 1 + sum(3 + width for width in widths)
 
 
-def _rich(table: Table, kept: int) -> RichTable:
+def _widths(least: list[int], wanted: list[int], available: int) -> list[int]:
+    """Each column's least width, and what is left for those that want more, from the left."""
+    left = available - _with_rules(least)
+    widths = []
+    for low, high in zip(least, wanted, strict=True):
+        more = max(0, min(left, high - low))
+        widths.append(low + more)
+        left -= more
+    return widths
+
+
+def _least_width(table: Table, i: int) -> int:
+    """What a column needs: numbers and the words of the head whole, texts wrapped."""
+    column = table.columns[i]
+    head = max((cell_len(word) for word in column.head.split()), default=0)
+    longest = _longest(table, i)
+    return max(head, longest if column.numeric else min(longest, _LEAST_WORDS))
+
+
+def _wanted_width(table: Table, i: int) -> int:
+    """What a column looks well with: texts in one line, the heads of numbers in about two."""
+    column = table.columns[i]
+    head = cell_len(column.head)
+    return max(
+        head // 2 + 2 if column.numeric else head, _longest(table, i), _least_width(table, i)
+    )
+
+
+def _longest(table: Table, i: int) -> int:
+    return max((cell_len(row.cells[i].text) for row in table.rows), default=0)
+
+
+def _rich(table: Table, widths: Sequence[int]) -> RichTable:
     drawn = RichTable(title=table.caption, title_justify="left", title_style="bold")
-    for column in table.columns[:kept]:
-        drawn.add_column(
-            Text(column.head),
-            justify="right" if column.numeric else "left",
-            overflow="fold",
-            min_width=0 if column.numeric else _LEAST_WORDS,
-        )
+    columns = table.columns[: len(widths)]
+    for column, width in zip(columns, widths, strict=True):
+        justify: JustifyMethod = "right" if column.numeric else "left"
+        drawn.add_column(Text(column.head), justify=justify, overflow="fold", width=width)
     for row in table.rows:
-        drawn.add_row(*map(_unbroken, row.cells[:kept], table.columns))
+        drawn.add_row(*map(_unbroken, row.cells[: len(widths)], table.columns))
     return drawn
 
 

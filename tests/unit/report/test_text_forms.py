@@ -90,6 +90,14 @@ def test_terminal_of_any_width_shows_whole_numbers(width: int) -> None:
     assert any("saturates at 4 users" in line for line in lines)
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+@pytest.mark.parametrize("workload", [CHAT, CONCURRENCY, HARD])
+def test_terminal_tables_are_not_cut_off(workload: Workload, width: int) -> None:
+    rows = [line.rstrip() for line in printed(workload, width) if line.startswith(tuple("┏┃┡│└"))]
+    assert rows
+    assert all(row.endswith(tuple("┓┃┩│┘")) for row in rows)
+
+
 def test_terminal_says_when_columns_are_left_out() -> None:
     assert any("more columns do not fit here" in line for line in printed(CONCURRENCY, 80))
     assert not any("do not fit" in line for line in printed(CHAT, 220))
