@@ -175,7 +175,7 @@ class Scenario(Model):
     """Short name; it becomes part of the run directory's name."""
     description: str = ""
     """What it measures and why."""
-    tags: list[str] = Field(default_factory=list)
+    tags: Annotated[list[str], scalar_or_list(str)] = Field(default_factory=list)
     """Free words to find runs by."""
     models: Annotated[list[Name], scalar_or_list(str)] = Field(default_factory=list)
     """Models to measure. None: the loaded one, else the only one installed."""
