@@ -7,27 +7,25 @@ print(result.verdict, result.exit_code)
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import bench
 from bench.analysis.compare import Subject, compare_runs, compare_sides, default_primary
 from bench.analysis.comparison import Comparison, FailedThreshold
 from bench.analysis.difference import CaseSide
-from bench.analysis.history_entry import history_entry, identity_key
+from bench.analysis.history_entry import identity_key
 from bench.analysis.judging import Rules, Sessions, no_sessions
 from bench.analysis.planning import ComparisonPlan, plan_comparison
 from bench.analysis.summarise import summarise
 from bench.analysis.summary import CaseSummary, Summary
-from bench.errors import BenchError, ResultsError, UsageError
-from bench.results.directory import SUMMARY_FILE, Run, RunDirectory, read_info, read_run
+from bench.errors import BenchError
+from bench.results.directory import Run, RunDirectory, read_info, read_run
 from bench.results.history import History
 from bench.results.journal import REQUESTS_FILE, read_records
 from bench.results.run import RunInfo
+from bench.stored_runs import read_subject, read_summary, resolve
 
 if TYPE_CHECKING:
     from bench.api import FinishedRun
@@ -223,97 +221,6 @@ def distribution_charts(
     return tuple(
         replace(c, caption=c.caption + (note if sparse else "")) for c in charts if c is not None
     )
-
-
-def index_run(path: Path, history: History) -> None:
-    """Index a run directory in the history.
-
-    Raises:
-        ResultsError: it is no run directory, or the history cannot be written.
-    """
-    info = read_info(path)
-    history.add(history_entry(path, info, read_summary(path, info)))
-
-
-def resolve(name: str | Path, history: History | None) -> Path:
-    """The run directory that a user means: a path, or a name in the history.
-
-    Raises:
-        ResultsError: there is neither.
-    """
-    path = Path(name)
-    if path.exists() or history is None:
-        return path
-    looks_like_path = isinstance(name, Path) or any(s in name for s in ("/", "\\"))
-    if looks_like_path:
-        return path
-    found = history.find(str(name))
-    if not found.path.is_dir():
-        raise ResultsError(
-            f"the run directory of {found.id} is gone: {found.path}",
-            "If it was moved, index it again: ollama-bench history rebuild FOLDER",
-        )
-    return found.path
-
-
-def is_run(name: str, history: History | None) -> bool:
-    """Whether a name means a run (a directory, or a name in the history) and not a scenario."""
-    from bench.scenario.library import scenario_path
-
-    if Path(name).is_dir():
-        return True
-    if history is None or Path(name).exists():
-        return False
-    with suppress(UsageError):
-        scenario_path(name)
-        return False
-    with suppress(ResultsError):
-        history.find(name)
-        return True
-    return False
-
-
-def read_subject(name: str | Path, history: History | None) -> Subject:
-    """A run to be compared, by path or by name in the history.
-
-    Raises:
-        ResultsError: there is no such run.
-    """
-    path = resolve(name, history)
-    info = read_info(path)
-    return Subject(path.name or str(name), info, read_summary(path, info))
-
-
-def read_summary(path: Path, info: RunInfo) -> Summary:
-    """The summary of a run: as it was written if it still holds, else computed from the records.
-
-    It holds if this version of the program wrote it, when the run had ended, after its last record.
-
-    Raises:
-        ResultsError: the run cannot be read.
-    """
-    written = _written_summary(path, info)
-    if written is not None:
-        return written
-    run = read_run(path)
-    return summarise(run.info, run.records)
-
-
-def _written_summary(path: Path, info: RunInfo) -> Summary | None:
-    import msgspec
-
-    from bench.analysis.summary_json import from_json
-
-    file, journal = path / SUMMARY_FILE, path / REQUESTS_FILE
-    try:
-        if file.stat().st_mtime_ns < journal.stat().st_mtime_ns:
-            return None
-        content = json.loads(file.read_bytes())
-        summary = from_json(content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, msgspec.ValidationError):
-        return None
-    wrote = (summary.run_id, summary.status, summary.tool_version)
-    return summary if wrote == (info.id, info.status.value, bench.__version__) else None
 
 
 def _sessions(history: History | None, baseline: RunInfo, candidate: RunInfo) -> Sessions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.analysis.case_matching import Match, match_cases, match_sides
@@ -15,6 +15,12 @@ from bench.analysis.comparison import (
     Side,
     overall,
 )
+from bench.analysis.comparison_notes import (
+    memory_notes,
+    order_notes,
+    session_notes,
+    unsteady_notes,
+)
 from bench.analysis.difference import CaseSide, Difference, Role
 from bench.analysis.differences import differences
 from bench.analysis.judging import (
@@ -26,10 +32,8 @@ from bench.analysis.judging import (
     measure,
     no_sessions,
 )
-from bench.analysis.paired import MIN_PAIRS
 from bench.analysis.summary import CaseSummary, Summary
 from bench.analysis.verdict import Verdict
-from bench.analysis.welch import MIN_SESSIONS
 from bench.errors import MeasurementInvalid, NotComparable
 from bench.results.run import RunInfo, RunStatus
 
@@ -72,7 +76,7 @@ def compare_runs(
         baseline.summary.cases, candidate.summary.cases
     )
     cases = _compare(matches, baseline, candidate, Design.SEPARATE, rules, sessions)
-    notes = [*_session_notes(cases), *_unsteady_notes(matches, Design.SEPARATE)]
+    notes = [*session_notes(cases), *unsteady_notes(matches, Design.SEPARATE)]
     if any(n.code == "unsteady" for n in notes):
         cases = [_only_indicative(case) for case in cases]
     return _comparison(
@@ -94,11 +98,11 @@ def compare_sides(subject: Subject, rules: Rules) -> Comparison:
     """
     _check_usable(subject, rules)
     matches = match_sides(subject.summary.cases)
-    notes = _order_notes(matches, rules)
+    notes = order_notes(matches, "order" in rules.allow)
     cases = _compare(matches, subject, subject, Design.PAIRED, rules, no_sessions)
     if notes:
         cases = [_only_indicative(case) for case in cases]
-    notes += _unsteady_notes(matches, Design.PAIRED)
+    notes += [*unsteady_notes(matches, Design.PAIRED), *memory_notes(matches)]
     sides = [
         replace(
             _side(subject, [getattr(m, name) for m in matches]),
@@ -238,97 +242,6 @@ def _check_comparable(matches: Sequence[Match], found: Sequence[Sequence[Differe
         "the two are not comparable, they differ in:\n" + "\n".join(lines),
         f"Make these equal and measure again; if they are what you want to compare: {keys}",
     )
-
-
-def _session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
-    primary = [m for case in cases for m in case.metrics if m.primary and m.p_value is not None]
-    fewest = min((m.sessions for m in primary), default=0)
-    if fewest >= MIN_SESSIONS:
-        return [
-            Note(
-                "sessions",
-                "The runs were made separately. How much sessions differ was taken from "
-                f"{fewest} earlier runs of the same identity.",
-            )
-        ]
-    return [
-        Note(
-            "separate_runs",
-            "The runs were made one after the other, so drift and differences between sessions "
-            f"are in the change. {fewest} earlier sessions of the same identity are known, "
-            f"{MIN_SESSIONS} are needed to allow for that: the verdict is only indicative.",
-            "For a verdict, measure both sides in turn with `ollama-bench ab`.",
-        )
-    ]
-
-
-def _order_notes(matches: Sequence[Match], rules: Rules) -> list[Note]:
-    """Whether pairs were run back to back, in both orders.
-
-    Raises:
-        NotComparable: they were not run back to back.
-    """
-    apart = [m.label for m in matches if not _back_to_back(m)]
-    if apart and "order" not in rules.allow:
-        raise NotComparable(
-            f"the blocks of a pair were not run back to back ({'; '.join(apart)}), so drift "
-            "cannot be told from a change",
-            "Measure in pairs with `ollama-bench ab`, or look at it all the same with "
-            "--allow order.",
-        )
-    notes = []
-    if apart:
-        notes.append(
-            Note(
-                "order",
-                "The blocks of a pair were not run back to back: drift is in the change, and the "
-                "verdict is only indicative.",
-            )
-        )
-    if any(_one_order(m) for m in matches):
-        notes.append(
-            Note(
-                "one_order",
-                "One side always went first, so what going first does is in the change: the "
-                "verdict is only indicative.",
-                "`ollama-bench ab` alternates the order.",
-            )
-        )
-    return notes
-
-
-def _back_to_back(match: Match) -> bool:
-    where = {b.pair: b.index for b in match.baseline.blocks if b.side == "a"}
-    return all(
-        abs(b.index - where[b.pair]) == 1
-        for b in match.candidate.blocks
-        if b.side == "b" and b.pair in where
-    )
-
-
-def _one_order(match: Match) -> bool:
-    positions = [b.position for b in match.candidate.blocks if b.side == "b"]
-    return len(positions) >= MIN_PAIRS and len(set(positions)) == 1
-
-
-def _unsteady_notes(matches: Sequence[Match], design: Design) -> list[Note]:
-    consequence = (
-        "what is common to both sides of a pair cancels"
-        if design is Design.PAIRED
-        else "it cannot be told from a change, so the verdict is only indicative"
-    )
-    side_of: Sequence[tuple[str, Callable[[Match], CaseSummary]]] = (
-        ("baseline", lambda m: m.baseline),
-        ("candidate", lambda m: m.candidate),
-    )
-    return [
-        Note(
-            "unsteady", f"{side}, {m.label}: not steady ({case.steadiness.message}); {consequence}."
-        )
-        for m in matches
-        for side, of in side_of
-        if (case := of(m)).steadiness.steady is False
-    ]
 
 
 def _only_indicative(case: CaseComparison) -> CaseComparison:

@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.analysis.difference import CaseSide, Difference, Role
 from bench.analysis.era_differences import era_differences
+from bench.analysis.machine_differences import machine_differences
 from bench.analysis.summary import CaseSummary
 from bench.scenario.plan import Case, Load, Plan
 
@@ -21,6 +22,7 @@ OUTPUT_TOLERANCE = 0.02
 """Mean output lengths closer than this count as equal."""
 
 GPU_SHARE_TOLERANCE = 0.01
+FAILED_TOLERANCE = 0.01
 
 
 _ANSWER_LENGTH = ("e2e_s", "eval_s", "total_s", "output_tok_per_s", "request_per_s")
@@ -62,7 +64,8 @@ _MEANING = {
     "requests wait longer.",
     "prompts": "The prompts are not the same.",
     "load": "The load is not the same.",
-    "hardware": "Measured on different machines.",
+    "failed_requests": "Failed requests have no latency and no speed, so what is left may look "
+    "better than it is.",
 }
 
 
@@ -138,9 +141,20 @@ def _observed(a: CaseSide, b: CaseSide) -> Iterator[Difference]:
     yield from _slots(a.summary, b.summary)
     yield from _gpu_share(first.gpu_share, second.gpu_share)
     yield from _output_tokens(first.mean_output_tokens, second.mean_output_tokens)
-    machines = [hardware_of(side.info.environment) for side in (a, b)]
-    if all(machines) and machines[0] != machines[1]:
-        yield _difference("hardware", machines[0], machines[1], Role.BLOCKS)
+    yield from _failures(a.summary, b.summary)
+    yield from machine_differences(a.info.environment, b.info.environment)
+
+
+def _failures(a: CaseSummary, b: CaseSummary) -> Iterator[Difference]:
+    """Another share of requests failed; those have no latency."""
+    shares = []
+    for case in (a, b):
+        total = case.requests.ok + case.requests.failed
+        shares.append(case.requests.failed / total if total else 0.0)
+    if abs(shares[1] - shares[0]) > FAILED_TOLERANCE:
+        first, second = (f"{c.requests.failed} of {c.requests.ok + c.requests.failed}"
+                         for c in (a, b))  # fmt: skip
+        yield _difference("failed_requests", first, second, Role.EXPLAINS)
 
 
 def _slots(a: CaseSummary, b: CaseSummary) -> Iterator[Difference]:
@@ -262,11 +276,3 @@ def level_of(load: Load) -> dict[str, Any]:
 def _prompts(plan: Plan, case: Case) -> tuple[Any, ...]:
     spec = case.prompts
     return (spec, plan.prompt_files.get(spec.file) if spec.file else None)
-
-
-def hardware_of(environment: Mapping[str, Any]) -> str:
-    """The processor and GPUs of an environment (`RunInfo.environment`); "" if not known."""
-    cpu = environment.get("cpu") or {}
-    gpus = environment.get("gpus") or []
-    parts = [cpu.get("model"), *(g.get("name") for g in gpus)]
-    return ", ".join(str(p) for p in parts if p)

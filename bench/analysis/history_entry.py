@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.difference import CaseSide
-from bench.analysis.differences import hardware_of, level_of
+from bench.analysis.differences import level_of
+from bench.analysis.machine_differences import hardware_of
 from bench.analysis.summary import Metric, Summary
 from bench.results.history import IndexedCase, IndexedRun, Value
 from bench.results.run import RunInfo

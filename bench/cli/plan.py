@@ -60,9 +60,10 @@ def command(
     RUN is a run directory or a name in the history; for a SCENARIO a pilot of six blocks for each
     case is run first.
     """
-    from bench.comparing import is_run, plan_pairs
+    from bench.comparing import plan_pairs
     from bench.load.session import Settings
     from bench.report.comparison.plan_page import render_plan
+    from bench.stored_runs import is_run
 
     judging = judging_of((), catch, (), primary, strict=False, gate=False)
     history = history_of(history_path, no_history)

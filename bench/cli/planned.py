@@ -17,10 +17,11 @@ def plan_text(plan: Plan) -> str:
     shown = [f"  {name}" for name in names[:_CASES_SHOWN]]
     if len(names) > _CASES_SHOWN:
         shown.append(f"  ... and {len(names) - _CASES_SHOWN} more")
+    where = ", ".join(t.url or t.name for t in plan.targets)
     lines = [
         f"{plan.name}: {plan.description}" if plan.description else plan.name,
         f"{_many(cost.cases, 'case')}, {_many(cost.blocks, 'block')}, {requests} requests "
-        f"(and {cost.unmeasured:,} or more to warm up) on {', '.join(t.url or t.name for t in plan.targets)}",
+        f"(and {cost.unmeasured:,} or more to warm up) on {where}",
         *shown,
         f"Time: {duration_text(cost.seconds)}, depending on the speed of the server.",
     ]

@@ -38,6 +38,10 @@ _KEY_WORDS: Final = {
     "gpu_share": "share on the GPU",
     "slots_observed": "slots",
     "output_tokens": "tokens per answer",
+    "failed_requests": "failed requests",
+    "gpu_driver": "GPU driver",
+    "cpu_governor": "CPU governor",
+    "operating_system": "operating system",
     "era": "meaning of numbers",
     "seed": "seed of the prompts",
 }

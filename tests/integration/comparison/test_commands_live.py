@@ -38,7 +38,7 @@ def test_ab_starts_a_server_for_each_side(scenario_file, ollama, tmp_path):
     done = subprocess.run(
         bench_command(
             "ab", path, "--pairs", 6, "-o", tmp_path / "runs", "--primary", "ttft_s.p50",
-            "--a", f"binary={ollama}", "--a", "env.OLLAMA_NUM_PARALLEL=2",
+            "--allow", "invalid", "--a", f"binary={ollama}", "--a", "env.OLLAMA_NUM_PARALLEL=2",
             "--b", f"binary={ollama}", "--b", "env.OLLAMA_NUM_PARALLEL=1",
             "--history", history, "--write", f"junit={tmp_path / 'junit.xml'}",
         ),

@@ -51,6 +51,7 @@ class CaseMaker:
     slots_at_least: int | None = None
     stream: bool = True
     prompt: str = "Say it."
+    failed: int = 0
 
     def case(self, prefix: str = "") -> Case:
         return Case(
@@ -100,7 +101,7 @@ class CaseMaker:
             endpoint="chat",
             load={"loop": "closed", "users": self.users},
             options=self.options,
-            requests=RequestCounts(ok=40, failed=0),
+            requests=RequestCounts(ok=40, failed=self.failed),
             metrics=metrics,
             identity=Identity(**identity),
             blocks=tuple(

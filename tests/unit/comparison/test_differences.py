@@ -114,6 +114,32 @@ def test_longer_answers_explain_but_do_not_forbid(case_of, run_of):
     assert "output_tokens" not in found(old, near)
 
 
+def test_failed_requests_are_told(case_of, run_of):
+    old, new = run_of("old", case_of(FLAT)), run_of("new", case_of(FLAT, failed=10))
+    difference = found(old, new)["failed_requests"]
+    assert (difference.baseline, difference.candidate) == ("0 of 40", "10 of 50")
+    assert difference.role is Role.EXPLAINS
+
+
+def test_system_software_explains(case_of, run_of):
+    machines = [
+        {"cpu": {"model": "Zx", "governor": g}, "gpus": [{"name": "G", "driver": d}], "os": "L 6"}
+        for g, d in (("performance", "550"), ("powersave", "560"))
+    ]
+    runs = [run_of(f"r{i}", case_of(FLAT), environment=m) for i, m in enumerate(machines)]
+    assert {k: d.role for k, d in found(*runs).items()} == {
+        "gpu_driver": Role.EXPLAINS,
+        "cpu_governor": Role.EXPLAINS,
+    }
+
+
+def test_a_spill_beside_another_model_is_noted(case_of, ab_of):
+    b = case_of(FLAT, model="other", identity={"gpu_share": 0.6})
+    notes = compare_sides(ab_of(case_of(FLAT), b), rules()).notes
+    assert [n.code for n in notes] == ["shared_memory"]
+    assert "--one-at-a-time" in notes[0].advice
+
+
 def test_another_seed_is_told(case_of, run_of):
     assert found(run_of("a", case_of(FLAT)), run_of("b", case_of(FLAT), seed=2))["seed"].role is (
         Role.EXPLAINS

@@ -1,0 +1,127 @@
+"""What a reader must know about how two sides were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bench.analysis.case_matching import Match
+from bench.analysis.comparison import CaseComparison, Design, Note
+from bench.analysis.paired import MIN_PAIRS
+from bench.analysis.summary import CaseSummary
+from bench.analysis.welch import MIN_SESSIONS
+from bench.errors import NotComparable
+
+_WHOLLY_ON_GPU = 0.995
+
+
+def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
+    """How much sessions differ: known from history, or not."""
+    primary = [m for case in cases for m in case.metrics if m.primary and m.p_value is not None]
+    fewest = min((m.sessions for m in primary), default=0)
+    if fewest >= MIN_SESSIONS:
+        return [
+            Note(
+                "sessions",
+                "The runs were made separately. How much sessions differ was taken from "
+                f"{fewest} earlier runs of the same identity.",
+            )
+        ]
+    return [
+        Note(
+            "separate_runs",
+            "The runs were made one after the other, so drift and differences between sessions "
+            f"are in the change. {fewest} earlier sessions of the same identity are known, "
+            f"{MIN_SESSIONS} are needed to allow for that: the verdict is only indicative.",
+            "For a verdict, measure both sides in turn with `ollama-bench ab`.",
+        )
+    ]
+
+
+def order_notes(matches: Sequence[Match], allowed: bool) -> list[Note]:
+    """Whether pairs were run back to back, in both orders.
+
+    Raises:
+        NotComparable: they were not run back to back.
+    """
+    apart = [m.label for m in matches if not _back_to_back(m)]
+    if apart and not allowed:
+        raise NotComparable(
+            f"the blocks of a pair were not run back to back ({'; '.join(apart)}), so drift "
+            "cannot be told from a change",
+            "Measure in pairs with `ollama-bench ab`, or look at it all the same with "
+            "--allow order.",
+        )
+    notes = []
+    if apart:
+        notes.append(
+            Note(
+                "order",
+                "The blocks of a pair were not run back to back: drift is in the change, and the "
+                "verdict is only indicative.",
+            )
+        )
+    if any(_one_order(m) for m in matches):
+        notes.append(
+            Note(
+                "one_order",
+                "One side always went first, so what going first does is in the change: the "
+                "verdict is only indicative.",
+                "`ollama-bench ab` alternates the order.",
+            )
+        )
+    return notes
+
+
+def _back_to_back(match: Match) -> bool:
+    where = {b.pair: b.index for b in match.baseline.blocks if b.side == "a"}
+    return all(
+        abs(b.index - where[b.pair]) == 1
+        for b in match.candidate.blocks
+        if b.side == "b" and b.pair in where
+    )
+
+
+def _one_order(match: Match) -> bool:
+    positions = [b.position for b in match.candidate.blocks if b.side == "b"]
+    return len(positions) >= MIN_PAIRS and len(set(positions)) == 1
+
+
+def unsteady_notes(matches: Sequence[Match], design: Design) -> list[Note]:
+    """Cases whose level moved while they were measured."""
+    consequence = (
+        "what is common to both sides of a pair cancels"
+        if design is Design.PAIRED
+        else "it cannot be told from a change, so the verdict is only indicative"
+    )
+    side_of: Sequence[tuple[str, Callable[[Match], CaseSummary]]] = (
+        ("baseline", lambda m: m.baseline),
+        ("candidate", lambda m: m.candidate),
+    )
+    return [
+        Note(
+            "unsteady", f"{side}, {m.label}: not steady ({case.steadiness.message}); {consequence}."
+        )
+        for m in matches
+        for side, of in side_of
+        if (case := of(m)).steadiness.steady is False
+    ]
+
+
+def memory_notes(matches: Sequence[Match]) -> list[Note]:
+    """Two sides in memory together may push each other off the GPU."""
+    spilled = [
+        m.label
+        for m in matches
+        if (m.baseline.target, m.baseline.model) != (m.candidate.target, m.candidate.model)
+        and any((c.identity.gpu_share or 1.0) < _WHOLLY_ON_GPU for c in (m.baseline, m.candidate))
+    ]
+    if not spilled:
+        return []
+    return [
+        Note(
+            "shared_memory",
+            f"Part of a model ran on the CPU ({'; '.join(spilled)}). If the GPU had to hold both "
+            "sides' models at once, that may be why.",
+            "Measure again with --one-at-a-time.",
+        )
+    ]

@@ -1,0 +1,109 @@
+"""Finding and reading runs that are stored: by path, or by their name in the history."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import bench
+from bench.analysis.compare import Subject
+from bench.analysis.history_entry import history_entry
+from bench.analysis.summarise import summarise
+from bench.analysis.summary import Summary
+from bench.errors import ResultsError, UsageError
+from bench.results.directory import SUMMARY_FILE, read_info, read_run
+from bench.results.history import History
+from bench.results.journal import REQUESTS_FILE
+from bench.results.run import RunInfo
+
+
+def index_run(path: Path, history: History) -> None:
+    """Index a run directory in the history.
+
+    Raises:
+        ResultsError: it is no run directory, or the history cannot be written.
+    """
+    info = read_info(path)
+    history.add(history_entry(path, info, read_summary(path, info)))
+
+
+def resolve(name: str | Path, history: History | None) -> Path:
+    """The run directory that a user means: a path, or a name in the history.
+
+    Raises:
+        ResultsError: there is neither.
+    """
+    path = Path(name)
+    if path.exists() or history is None:
+        return path
+    looks_like_path = isinstance(name, Path) or any(s in name for s in ("/", "\\"))
+    if looks_like_path:
+        return path
+    found = history.find(str(name))
+    if not found.path.is_dir():
+        raise ResultsError(
+            f"the run directory of {found.id} is gone: {found.path}",
+            "If it was moved, index it again: ollama-bench history rebuild FOLDER",
+        )
+    return found.path
+
+
+def is_run(name: str, history: History | None) -> bool:
+    """Whether a name means a run (a directory, or a name in the history) and not a scenario."""
+    from bench.scenario.library import scenario_path
+
+    if Path(name).is_dir():
+        return True
+    if history is None or Path(name).exists():
+        return False
+    with suppress(UsageError):
+        scenario_path(name)
+        return False
+    with suppress(ResultsError):
+        history.find(name)
+        return True
+    return False
+
+
+def read_subject(name: str | Path, history: History | None) -> Subject:
+    """A run to be compared, by path or by name in the history.
+
+    Raises:
+        ResultsError: there is no such run.
+    """
+    path = resolve(name, history)
+    info = read_info(path)
+    return Subject(path.name or str(name), info, read_summary(path, info))
+
+
+def read_summary(path: Path, info: RunInfo) -> Summary:
+    """The summary of a run: as it was written if it still holds, else computed from the records.
+
+    It holds if this version of the program wrote it, when the run had ended, after its last record.
+
+    Raises:
+        ResultsError: the run cannot be read.
+    """
+    written = _written_summary(path, info)
+    if written is not None:
+        return written
+    run = read_run(path)
+    return summarise(run.info, run.records)
+
+
+def _written_summary(path: Path, info: RunInfo) -> Summary | None:
+    import msgspec
+
+    from bench.analysis.summary_json import from_json
+
+    file, journal = path / SUMMARY_FILE, path / REQUESTS_FILE
+    try:
+        if file.stat().st_mtime_ns < journal.stat().st_mtime_ns:
+            return None
+        content = json.loads(file.read_bytes())
+        summary = from_json(content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, msgspec.ValidationError):
+        return None
+    wrote = (summary.run_id, summary.status, summary.tool_version)
+    return summary if wrote == (info.id, info.status.value, bench.__version__) else None
