@@ -27,6 +27,8 @@ from bench.server.faulty_wire import FaultyWire
 from bench.server.go import dumps
 from bench.server.http import Listener, Reply, Request
 from bench.server.lines import ChatLines, GenerateLines, error_body
+from bench.server.openai_events import JSON as JSON_V1
+from bench.server.openai_events import ChatEvents, TextEvents
 from bench.server.scheduler import Scheduler
 from bench.server.settings import House, Settings
 from bench.server.stream import Clocks, Wire
@@ -135,7 +137,7 @@ def _refuse(request: Request, wire: Wire, failure: EngineFailure) -> None:
     """Answer with an error, in the words of the path."""
     if request.path.startswith(_V1):
         body = openai.error_body(failure.status, failure.message)
-        wire.whole(failure.status, openai.JSON, body)
+        wire.whole(failure.status, JSON_V1, body)
     elif failure.in_stream:
         wire.reply.begin(failure.status, "application/json")
         wire.reply.write(error_body(failure.message))
@@ -251,23 +253,23 @@ async def _embeddings(app: App, request: Request, wire: Wire) -> None:
 
 
 async def _v1_models(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, openai.JSON, openai.model_list(library.newest_first(app.house)))
+    wire.reply.send(200, JSON_V1, openai.model_list(library.newest_first(app.house)))
 
 
 async def _v1_model(app: App, request: Request, wire: Wire) -> None:
     name = unquote(request.path.removeprefix(_V1_MODEL))
-    wire.reply.send(200, openai.JSON, openai.one_model(library.shown(app.house, name), name))
+    wire.reply.send(200, JSON_V1, openai.one_model(library.shown(app.house, name), name))
 
 
 async def _v1_chat(app: App, request: Request, wire: Wire) -> None:
     body, usage = openai.read_chat(request.body)
-    form = openai.ChatEvents(body.model, usage, new=app.house.era.new_v1)
+    form = ChatEvents(body.model, usage, new=app.house.era.new_v1)
     await Completion(app.house, request, body, form, wire).run()
 
 
 async def _v1_text(app: App, request: Request, wire: Wire) -> None:
     body, usage = openai.read_text(request.body)
-    form = openai.TextEvents(body.model, usage)
+    form = TextEvents(body.model, usage)
     await Completion(app.house, request, body, form, wire).run()
 
 
@@ -276,7 +278,7 @@ async def _v1_embeddings(app: App, request: Request, wire: Wire) -> None:
     name = field_of(value, "model", str, "")
     card = find_for_embedding(app.house, name)
     done = await embed(app.house, request, card, value, inputs)
-    wire.whole(200, openai.JSON, openai.embedding_list(name, done, value))
+    wire.whole(200, JSON_V1, openai.embedding_list(name, done, value))
 
 
 _ROUTES: dict[tuple[str, str], Route] = {

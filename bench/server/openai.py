@@ -1,12 +1,8 @@
-"""The OpenAI-compatible paths: bodies turned into Ollama's, and its output into events.
-
-Durations never appear here; an error after the first event is lost, as with Ollama.
-"""
+"""The OpenAI-compatible paths: bodies turned into Ollama's, lists of models, embeddings, errors."""
 
 from __future__ import annotations
 
 import base64
-import random
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -19,12 +15,9 @@ from bench.server.bodies import (
     read_object,
 )
 from bench.server.embedding import Embedded, normalised
-from bench.server.engine import Message, ModelCard, Piece
-from bench.server.go import NS, dumps
-from bench.server.lines import Ending
+from bench.server.engine import Message, ModelCard
+from bench.server.go import dumps
 
-JSON = "application/json"
-_EVENTS = "text/event-stream"
 _EFFORTS: dict[str, bool | str] = {
     "none": False,
     "minimal": "low",
@@ -147,179 +140,3 @@ def _messages(item: Any) -> list[Message]:
     role = str(item.get("role", ""))
     texts = [part for part in content if part.get("type") == "text"]
     return [Message(role=role, content=str(part.get("text", ""))) for part in texts]
-
-
-class _Events:
-    """What both kinds of stream share."""
-
-    stream_type = _EVENTS
-    whole_type = JSON
-
-    def __init__(self, model: str, prefix: str, include_usage: bool) -> None:
-        self._model = model
-        self._id = f"{prefix}-{random.randrange(999)}"
-        self._include_usage = include_usage
-        self._created: int | None = None
-
-    def broken(self, message: str) -> bytes | None:
-        """The error is lost."""
-        return None
-
-    def _since(self, wall_ns: int) -> int:
-        if self._created is None:
-            self._created = wall_ns // NS
-        return self._created
-
-
-def _event(value: Any) -> str:
-    return f"data: {dumps(value)}\n\n"
-
-
-def _usage(ending: Ending) -> dict[str, int]:
-    prompt = ending.metrics.get("prompt_eval_count", 0)
-    completion = ending.metrics.get("eval_count", 0)
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
-
-
-class ChatEvents(_Events):
-    """/v1/chat/completions.
-
-    Args:
-        model: as the client named it.
-        include_usage: whether a usage event is wanted.
-        new: since 0.32.6: the role comes once, the finish reason in an event of its own.
-    """
-
-    def __init__(self, model: str, include_usage: bool, *, new: bool) -> None:
-        super().__init__(model, "chatcmpl", include_usage)
-        self._new = new
-        self._first = True
-        self._called = False
-
-    def piece(self, piece: Piece, wall_ns: int) -> bytes | None:
-        """One event."""
-        if not (piece.text or piece.thinking or piece.tool_calls):
-            return None
-        return _event(self._chunk(self._delta(piece), None, wall_ns)).encode()
-
-    def done(self, ending: Ending, wall_ns: int) -> bytes:
-        """The last events, in one write."""
-        piece = ending.piece
-        text = ""
-        empty = not (piece.text or piece.thinking or piece.tool_calls)
-        reason = "tool_calls" if self._called or piece.tool_calls else ending.done_reason
-        if self._new:
-            if self._first or not empty:
-                text += _event(self._chunk(self._delta(piece), None, wall_ns))
-            text += _event(self._chunk({}, reason, wall_ns))
-        else:
-            text += _event(self._chunk(self._delta(piece), reason, wall_ns))
-        if self._include_usage:
-            chunk = self._chunk({}, None, wall_ns) | {"choices": [], "usage": _usage(ending)}
-            text += _event(chunk)
-        return f"{text}data: [DONE]\n\n".encode()
-
-    def whole(self, piece: Piece, ending: Ending | None, wall_ns: int) -> bytes:
-        """The reply without stream."""
-        reason = ending.done_reason if ending else None
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", **_said(piece)},
-            "finish_reason": "tool_calls" if piece.tool_calls else reason,
-        }
-        value = self._base("chat.completion", wall_ns) | {
-            "choices": [choice],
-            "usage": _usage(ending or Ending("", {})),
-        }
-        return f"{dumps(value)}\n".encode()
-
-    def _base(self, kind: str, wall_ns: int) -> dict[str, Any]:
-        return {
-            "id": self._id,
-            "object": kind,
-            "created": self._since(wall_ns),
-            "model": self._model,
-            "system_fingerprint": "fp_ollama",
-        }
-
-    def _chunk(self, delta: Any, reason: str | None, wall_ns: int) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        return self._base("chat.completion.chunk", wall_ns) | {"choices": [choice]}
-
-    def _delta(self, piece: Piece) -> dict[str, Any]:
-        role = {"role": "assistant"} if self._first or not self._new else {}
-        self._first = False
-        self._called = self._called or bool(piece.tool_calls)
-        return role | _said(piece)
-
-
-def _said(piece: Piece) -> dict[str, Any]:
-    said: dict[str, Any] = {"content": piece.text}
-    if piece.thinking:
-        said["reasoning"] = piece.thinking
-    if piece.tool_calls:
-        said["tool_calls"] = [_tool_call(call) for call in piece.tool_calls]
-    return said
-
-
-def _tool_call(call: Any) -> dict[str, Any]:
-    function = call["function"]
-    return {
-        "id": call.get("id", ""),
-        "index": function.get("index", 0),
-        "type": "function",
-        "function": {"name": function["name"], "arguments": dumps(function["arguments"])},
-    }
-
-
-class TextEvents(_Events):
-    """/v1/completions: thinking is dropped, but its events are sent, with empty text."""
-
-    def __init__(self, model: str, include_usage: bool) -> None:
-        super().__init__(model, "cmpl", include_usage)
-
-    def piece(self, piece: Piece, wall_ns: int) -> bytes | None:
-        """One event."""
-        return _event(self._chunk(piece.text, None, wall_ns)).encode()
-
-    def done(self, ending: Ending, wall_ns: int) -> bytes:
-        """The last events, in one write."""
-        text = _event(self._chunk(ending.piece.text, ending.done_reason, wall_ns))
-        if self._include_usage:
-            chunk = self._chunk("", None, wall_ns)
-            text += _event(chunk | {"choices": [], "usage": _usage(ending)})
-        return f"{text}data: [DONE]\n\n".encode()
-
-    def whole(self, piece: Piece, ending: Ending | None, wall_ns: int) -> bytes:
-        """The reply without stream."""
-        value = {
-            "id": self._id,
-            "object": "text_completion",
-            "created": self._since(wall_ns),
-            "model": self._model,
-            "system_fingerprint": "fp_ollama",
-            "choices": [_choice(piece.text, ending.done_reason if ending else None)],
-            "usage": _usage(ending or Ending("", {})),
-        }
-        return f"{dumps(value)}\n".encode()
-
-    def _chunk(self, text: str, reason: str | None, wall_ns: int) -> dict[str, Any]:
-        value: dict[str, Any] = {
-            "id": self._id,
-            "object": "text_completion",
-            "created": wall_ns // NS,
-            "choices": [_choice(text, reason)],
-            "model": self._model,
-            "system_fingerprint": "fp_ollama",
-        }
-        if self._include_usage:
-            value["usage"] = _usage(Ending("", {}))
-        return value
-
-
-def _choice(text: str, reason: str | None) -> dict[str, Any]:
-    return {"text": text, "index": 0, "finish_reason": reason}

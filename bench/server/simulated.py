@@ -1,45 +1,21 @@
-"""The simulated engine: the service model of `bench.simulation`, driven by the event loop's timers.
-
-Tokens are due at absolute instants that the model computes; being late with one does not move the
-next. All numbers are invented by a profile.
-"""
+"""The simulated engine: loads the models of a profile, whose numbers are all invented."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from bench.clock import NS, Clock
 from bench.server.cards import simulated_card
-from bench.server.engine import (
-    Embedding,
-    EngineFailure,
-    Finish,
-    Job,
-    LoadOptions,
-    Memory,
-    ModelCard,
-    Piece,
-    Prompt,
-    Rendered,
-    Sink,
-)
-from bench.simulation.prefix_cache import PrefixCache
+from bench.server.engine import LoadOptions, Memory, ModelCard
+from bench.server.simulated_runner import SimulatedRunner
 from bench.simulation.profile import ModelProfile, Profile
-from bench.simulation.service import Event, ServiceModel, Work
-from bench.simulation.text import Part, Token, Utterance, utter
-from bench.simulation.tokens import tokenize
+from bench.simulation.service import ServiceParameters
 
 _OVERHEAD_BYTES = 200_000_000
 """Memory a runner takes beside weights and KV cache."""
-_HOST_CACHE = 64
-_TURN = 256
-"""Most events delivered before the event loop gets a chance to read from sockets."""
+_HOST_ENTRIES = 64
+"""Sequences kept in the host's memory, in the llama-server era."""
 
 
 class SimulatedEngine:
@@ -65,6 +41,7 @@ class SimulatedEngine:
         self.llama_server = llama_server
         self._clock = clock
         self._seed = seed
+        self._loads = 0
         self._models = {simulated_card(model).digest: model for model in profile.models}
         self._cards = tuple(simulated_card(model) for model in profile.models)
         self._runners: set[SimulatedRunner] = set()
@@ -89,7 +66,17 @@ class SimulatedEngine:
         self._seen.add(card.digest)
         need = self._need(model, options)
         share = self.profile.gpu_share(need, self._used())
-        runner = SimulatedRunner(self, model, options, Memory(need, round(need * share)))
+        self._loads += 1
+        runner = SimulatedRunner(
+            model,
+            options,
+            self._speed(model, options, share),
+            Memory(need, round(need * share)),
+            host_entries=_HOST_ENTRIES if self.llama_server else 0,
+            draw=random.Random(f"{self._seed}/{self._loads}"),
+            now_ns=self._clock.now_ns,
+            on_unload=lambda: self._runners.discard(runner),
+        )
         self._runners.add(runner)
         return runner
 
@@ -98,18 +85,21 @@ class SimulatedEngine:
         for runner in list(self._runners):
             await runner.unload()
 
-    def now_ns(self) -> int:
-        """The clock's reading."""
-        return self._clock.now_ns()
+    def _speed(self, model: ModelProfile, options: LoadOptions, share: float) -> ServiceParameters:
+        device = self.profile.device
+        slowdown = share + (1 - share) * device.spill_slowdown if device.vram_gb else 1.0
+        return model.service(
+            slots=options.parallel,
+            batch_tokens=options.num_batch or self._automatic_batch(options),
+            slowdown=slowdown,
+        )
 
-    def draw(self) -> random.Random:
-        """A source of randomness for a new runner."""
-        self._seed += 1
-        return random.Random(self._seed)
-
-    def forget(self, runner: SimulatedRunner) -> None:
-        """A runner has been unloaded."""
-        self._runners.discard(runner)
+    def _automatic_batch(self, options: LoadOptions) -> int:
+        """`num_batch` as the llama-server era chooses it (automaticGenerationBatch); else 512."""
+        context = options.num_ctx * options.parallel
+        if context <= 4096 or not self.llama_server:
+            return 512
+        return 1024 if context <= 32768 else 2048
 
     def _used(self) -> int:
         return sum(runner.memory.size_vram for runner in self._runners)
@@ -118,232 +108,3 @@ class SimulatedEngine:
     def _need(model: ModelProfile, options: LoadOptions) -> int:
         kv = model.kv_bytes_per_token * options.num_ctx * options.parallel
         return round(model.size_gb * NS) + kv + _OVERHEAD_BYTES
-
-
-@dataclass(slots=True)
-class _Running:
-    """A job in the service model."""
-
-    job: Job
-    sink: Sink
-    utterance: Utterance
-    slot: int
-    prompt_n: int
-    cache_n: int
-
-
-class SimulatedRunner:
-    """One simulated model in memory."""
-
-    def __init__(
-        self, engine: SimulatedEngine, model: ModelProfile, options: LoadOptions, memory: Memory
-    ) -> None:
-        self.memory = memory
-        self.alive = True
-        self._engine = engine
-        self._model = model
-        self._options = options
-        share = memory.size_vram / memory.size if engine.profile.device.vram_gb else 1.0
-        slowdown = share + (1 - share) * engine.profile.device.spill_slowdown
-        self._draw = engine.draw()
-        self._service = ServiceModel(
-            model.service(
-                slots=options.parallel,
-                batch_tokens=options.num_batch or self._automatic_batch(),
-                slowdown=slowdown,
-            ),
-            seed=self._draw.getrandbits(32),
-        )
-        self._cache = PrefixCache(options.parallel, _HOST_CACHE if engine.llama_server else 0)
-        self._running: dict[int, _Running] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = 0
-        self._embed_ids = itertools.count(1)
-
-    async def render(self, prompt: Prompt) -> Rendered:
-        """ChatML around the messages; nothing around a raw text."""
-        if prompt.raw is not None:
-            text = prompt.raw
-        else:
-            parts = [f"<|im_start|>{m.role}\n{m.content}<|im_end|>\n" for m in prompt.messages]
-            if prompt.tools:
-                names = " ".join(str(t.get("function", {}).get("name")) for t in prompt.tools)
-                parts.insert(0, f"<|im_start|>system\nTools: {names}<|im_end|>\n")
-            text = f"{''.join(parts)}<|im_start|>assistant\n"
-        return Rendered(text, [*prompt.context, *tokenize(text)])
-
-    def start(self, job: Job, sink: Sink) -> None:
-        """The output is decided now, and delivered as its tokens come due."""
-        slot, cached = self._cache.take(job.prompt.tokens)
-        prompt_n = max(len(job.prompt.tokens) - cached, 1)
-        utterance = self._utter(job)
-        running = _Running(job, sink, utterance, slot, prompt_n, cached)
-        self._running[job.id] = running
-        work = Work(job.id, prompt_n, len(utterance.tokens), cached)
-        self._service.submit(self._engine.now_ns(), work)
-        self._set_timer()
-
-    def cancel(self, job_id: int) -> None:
-        """Drop a job; its slot's cache keeps the prompt."""
-        running = self._running.pop(job_id, None)
-        if running is not None:
-            self._service.cancel(self._engine.now_ns(), job_id)
-            self._cache.release(running.slot, running.job.prompt.tokens)
-            self._set_timer()
-
-    async def embed(self, text: str) -> Embedding:
-        """A unit-free vector, the same for the same text, after the time of its prefill."""
-        tokens = tokenize(text)
-        collect = _Collect(asyncio.get_running_loop().create_future())
-        job = Job(
-            id=-next(self._embed_ids),
-            prompt=Rendered(text, tokens),
-            options={"num_predict": 1, "temperature": 0},
-        )
-        self.start(job, collect)
-        try:
-            await collect.done
-        except asyncio.CancelledError:
-            self.cancel(job.id)
-            raise
-        draw = random.Random(hashlib.sha256(f"{self._model.name}\0{text}".encode()).digest())
-        vector = [draw.gauss(0.0, 1.0) for _ in range(self._model.embedding_length)]
-        return Embedding(vector, len(tokens))
-
-    async def unload(self) -> None:
-        """Stop the timer and free the memory."""
-        self.alive = False
-        if self._timer is not None:
-            self._timer.cancel()
-        self._engine.forget(self)
-
-    def _automatic_batch(self) -> int:
-        """`num_batch` as the llama-server era chooses it (automaticGenerationBatch); else 512."""
-        context = self._options.num_ctx * self._options.parallel
-        if context <= 4096 or not self._engine.llama_server:
-            return 512
-        return 1024 if context <= 32768 else 2048
-
-    def _utter(self, job: Job) -> Utterance:
-        limit = job.options.get("num_predict", -1)
-        if limit <= 0:
-            limit = 10 * self._options.num_ctx
-        if not self._options.shift:
-            limit = min(limit, max(self._options.num_ctx - len(job.prompt.tokens), 1))
-        seed = job.options.get("seed", -1)
-        if job.options.get("temperature", 0.8) == 0:
-            seed = None
-        elif seed == -1:
-            seed = self._draw.getrandbits(31)
-        utterance = utter(
-            self._model,
-            job.prompt.text,
-            limit=limit,
-            seed=seed,
-            think=bool(job.think),
-            form=job.format,
-            tools=job.tools,
-        )
-        return utterance.until(job.stop)
-
-    def _set_timer(self) -> None:
-        due = self._service.next_event_ns()
-        if self._timer is not None:
-            if due == self._timer_ns:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if due is not None:
-            self._timer_ns = due
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(due / NS, self._deliver)
-
-    def _deliver(self) -> None:
-        self._timer = None
-        try:
-            for _ in range(_TURN):
-                event = self._service.pop(self._engine.now_ns())
-                if event is None:
-                    break
-                self._emit(event)
-        finally:
-            self._set_timer()
-
-    def _emit(self, event: Event) -> None:
-        running = self._running[event.id]
-        token = running.utterance.tokens[event.token]
-        piece = self._piece(running, token, event)
-        if piece is not None:
-            running.sink.piece(piece)
-        if event.done:
-            del self._running[event.id]
-            ids = [token.id for token in running.utterance.tokens]
-            self._cache.release(running.slot, [*running.job.prompt.tokens, *ids])
-            running.sink.finished(self._finish(running, event, ids))
-
-    def _piece(self, running: _Running, token: Token, event: Event) -> Piece | None:
-        """What is sent for a token; None if nothing is."""
-        if token.part is Part.END:
-            return None
-        piece = Piece(due_ns=event.at_ns, batch=event.batch)
-        if token.part is Part.THINKING:
-            piece.thinking = token.text
-        elif token.part is Part.ANSWER and running.utterance.tool_call is None:
-            if not token.text:
-                return None
-            piece.text = token.text
-        elif running.utterance.tool_call is not None and token.part is Part.ANSWER:
-            last = len(running.utterance.tokens) - 2
-            if event.token != last:
-                return None
-            function = {"index": 0, **running.utterance.tool_call}
-            call_id = f"call_{running.job.id:08x}"
-            piece.tool_calls = ({"id": call_id, "function": function},)
-        if running.job.logprobs:
-            piece.logprobs = (_logprob(token.text, running.job.top_logprobs),)
-        return piece
-
-    def _finish(self, running: _Running, event: Event, ids: list[int]) -> Finish:
-        return Finish(
-            done_reason="stop" if running.utterance.stopped else "length",
-            prompt_n=running.prompt_n,
-            cache_n=running.cache_n,
-            prompt_ns=event.first_ns - event.started_ns,
-            predicted_n=event.token + 1,
-            predicted_ns=event.at_ns - event.first_ns,
-            output_tokens=ids,
-            due_ns=event.at_ns,
-        )
-
-
-class _Collect:
-    """A sink that only waits for the end."""
-
-    def __init__(self, done: asyncio.Future[None]) -> None:
-        self.done = done
-
-    def piece(self, piece: Piece) -> None:
-        """Not wanted."""
-
-    def finished(self, finish: Finish) -> None:
-        """The end."""
-        if not self.done.done():
-            self.done.set_result(None)
-
-    def failed(self, failure: EngineFailure) -> None:
-        """Broken off."""
-        if not self.done.done():
-            self.done.set_exception(failure)
-
-
-def _logprob(text: str, alternatives: int) -> dict[str, Any]:
-    draw = random.Random(text)
-    entry = {"token": text, "logprob": -draw.random(), "bytes": list(text.encode())}
-    others = []
-    for i in range(1, alternatives):
-        other = f"{text}{i}"
-        logprob = -1.0 - i - draw.random()
-        others.append({"token": other, "logprob": logprob, "bytes": list(other.encode())})
-    if alternatives:
-        entry = {**entry, "top_logprobs": [dict(entry), *others]}
-    return entry

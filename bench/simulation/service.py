@@ -25,6 +25,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bench.simulation.stretch import Stretch
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceParameters:
@@ -136,7 +138,8 @@ class ServiceModel:
         self._step = 0  # steps taken so far
         self._at = 0.0  # end of the last stretch
         self._events: deque[Event] = deque()
-        self._stretch: _Stretch | None = None
+        self._stretch: Stretch | None = None
+        self._completing: list[_Sequence] = []  # end their prefill with the stretch
 
     @property
     def active(self) -> int:
@@ -250,9 +253,8 @@ class ServiceModel:
         compute = max(p.base_ns, tokens * p.prefill_ns_per_token)
         compute += p.per_sequence_ns * n + p.per_token_ns * self._context
         first = compute + p.sample_ns * (n + len(completing))
-        self._stretch = _Stretch(
-            self._at, steps, first, p.per_token_ns * n, self._factor(steps), n, completing
-        )
+        self._completing = completing
+        self._stretch = Stretch(self._at, steps, first, p.per_token_ns * n, self._factor(steps))
         self._announce(self._stretch)
 
     def _factor(self, steps: int) -> float:
@@ -262,14 +264,14 @@ class ServiceModel:
             return 1.0
         return max(0.1, self._random.gauss(1.0, cv / math.sqrt(steps)))
 
-    def _announce(self, stretch: _Stretch) -> None:
+    def _announce(self, stretch: Stretch) -> None:
         """Put the events of a stretch in line: those of its last step."""
         p = self.parameters
         sample = p.sample_ns * stretch.factor
-        sampled = stretch.decoding + len(stretch.completing)
+        sampled = len(self._decoding) + len(self._completing)
         at = stretch.end - sample * sampled
         last_step = self._step + stretch.steps
-        batch = sampled + len(self._prefill) - len(stretch.completing)
+        batch = sampled + len(self._prefill) - len(self._completing)
         if self._per_token or self._finishing:
             for sequence in self._decoding:
                 at += sample
@@ -277,8 +279,8 @@ class ServiceModel:
                 if done or self._per_token:
                     index = sequence.work.output_n - 1 - (sequence.finish_step - last_step)
                     self._events.append(self._event(sequence, at, index, batch, done))
-        for place, sequence in enumerate(stretch.completing):
-            at = stretch.end - sample * (len(stretch.completing) - 1 - place)
+        for place, sequence in enumerate(self._completing):
+            at = stretch.end - sample * (len(self._completing) - 1 - place)
             sequence.first_ns = math.ceil(at)
             done = sequence.work.output_n == 1
             if done or self._per_token:
@@ -306,7 +308,7 @@ class ServiceModel:
         self._context += len(self._decoding) * stretch.steps
         while self._finishing and self._finishing[0].finish_step <= self._step:
             heapq.heappop(self._finishing)
-        for sequence in stretch.completing:
+        for sequence in self._completing:
             if sequence.gone or sequence.work.output_n == 1:
                 continue
             self._prefill.remove(sequence)
@@ -324,42 +326,3 @@ class ServiceModel:
         if steps < stretch.steps:
             stretch.steps = steps
             self._events.clear()  # they belonged to the last step, which is now another one
-
-
-class _Stretch:
-    """Some steps with the same occupancy."""
-
-    __slots__ = ("completing", "decoding", "factor", "first", "growth", "start", "steps")
-
-    def __init__(
-        self,
-        start: float,
-        steps: int,
-        first: float,
-        growth: float,
-        factor: float,
-        decoding: int,
-        completing: list[_Sequence],
-    ) -> None:
-        self.start = start
-        self.steps = steps
-        self.first = first  # duration of the first step
-        self.growth = growth  # each step takes this much longer than the one before
-        self.factor = factor
-        self.decoding = decoding
-        self.completing = completing
-
-    @property
-    def end(self) -> float:
-        k = self.steps
-        return self.start + self.factor * (k * self.first + self.growth * k * (k - 1) / 2)
-
-    def steps_until(self, now: float) -> int:
-        """The step under way at `now`, 1-based: smallest k with k steps ending at or after it."""
-        elapsed = (now - self.start) / self.factor
-        if elapsed <= 0:
-            return 1
-        a, b = self.growth / 2, self.first - self.growth / 2
-        k = elapsed / b if a == 0 else (math.sqrt(b * b + 4 * a * elapsed) - b) / (2 * a)
-        # A step that ends at this very instant, up to rounding, is over: k is not raised by noise.
-        return max(1, min(self.steps, math.ceil(k - 1e-9)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from virtual_server import MS, Client, ask, later, model, virtual_app
 
 from bench.clock import run_virtual
@@ -277,3 +278,31 @@ def test_a_long_chat_loses_its_oldest_messages_and_a_long_prompt_its_middle() ->
     chat, cut = run_virtual(main())
     assert 80 < chat < 128
     assert cut == 128 - (128 - 4) // 2
+
+
+@pytest.mark.parametrize(
+    ("version", "load_ms", "one_token", "cut", "refusal"),
+    [
+        ("0.32.15", 1, 1000, 66, "exceed_context_size_error"),
+        ("0.24.0", 36, None, 128, "the input length exceeds the context length"),
+        ("0.12.11", 34, None, 128, "the input length exceeds the context length"),
+    ],
+)
+def test_versions_differ(
+    version: str, load_ms: int, one_token: int | None, cut: int, refusal: str
+) -> None:
+    async def main() -> None:
+        app = virtual_app(version=version)
+        options = {"num_ctx": 128}
+        await ask(app, "/api/generate", {"model": "m", "options": options})
+        (*_, end) = await ask(app, "/api/generate", raw("a", 1, options=options))
+        assert end["load_duration"] == at(load_ms)
+        assert end["eval_count"] == 1
+        assert end.get("eval_duration") == one_token
+        long = raw("a" + " word" * 300, options=options)
+        (*_, end) = await ask(app, "/api/generate", long)
+        assert end["prompt_eval_count"] == cut
+        (error,) = await ask(app, "/api/generate", long | {"truncate": False})
+        assert refusal in error["error"]
+
+    run_virtual(main())

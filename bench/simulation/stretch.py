@@ -1,0 +1,46 @@
+"""The time that some steps with the same occupancy take, in closed form.
+
+With n sequences decoding, the context grows by n tokens a step, so each step takes the same bit
+longer than the one before: k steps take k * first + growth * k (k - 1) / 2, times a factor for
+jitter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Some steps in a row. Times in nanoseconds.
+
+    Attributes:
+        start: when the first step begins.
+        steps: how many; may be lowered while they run.
+        first: duration of the first step, without jitter.
+        growth: how much longer each step takes than the one before.
+        factor: on all durations.
+    """
+
+    start: float
+    steps: int
+    first: float
+    growth: float
+    factor: float
+
+    @property
+    def end(self) -> float:
+        """When the last step ends."""
+        k = self.steps
+        return self.start + self.factor * (k * self.first + self.growth * k * (k - 1) / 2)
+
+    def steps_until(self, now: float) -> int:
+        """The step under way at `now`, from 1: the least k whose steps end at or after it."""
+        elapsed = (now - self.start) / self.factor
+        if elapsed <= 0:
+            return 1
+        a, b = self.growth / 2, self.first - self.growth / 2
+        k = elapsed / b if a == 0 else (math.sqrt(b * b + 4 * a * elapsed) - b) / (2 * a)
+        # A step that ends at this very instant, up to rounding, is over: k is not raised by noise.
+        return max(1, min(self.steps, math.ceil(k - 1e-9)))
