@@ -245,7 +245,7 @@ def threshold_table(report: Report) -> Table | None:
     rows = []
     for index, view in enumerate(report.runs):
         for result in view.summary.thresholds:
-            verdict = "met" if result.passed else "not met"
+            verdict = "✓ met" if result.passed else "✗ not met"
             cells = (
                 text_cell(report.case_label(index, result.case)),
                 text_cell(result.expression),

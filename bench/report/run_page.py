@@ -43,6 +43,7 @@ from bench.report.sentences import answer
 from bench.report.tables import Table
 from bench.report.units import count, duration, plural
 from bench.results.directory import Run
+from bench.results.record import Phase
 from bench.results.run import RunStatus
 
 INTERVALS = (
@@ -61,6 +62,7 @@ def run_page(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
         summaries: of the same runs, in the same order.
     """
     report = build_report(runs, summaries)
+    results = _tables(comparison_table(report), threshold_table(report), error_table(report))
     first = runs[0].info
     return Page(
         title=_title(report),
@@ -70,8 +72,8 @@ def run_page(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
         findings=findings(report),
         answers=tuple(answer(c) for c in report.cases),
         warnings=_notices(report),
-        sections=_sections(report),
-        brief=_tables(*_results(report)),
+        sections=_sections(report, results),
+        brief=results,
         provenance=_tables(identity_table(report), options_table(report), *_machines(report)),
         models=report.models,
         simulated=report.simulated,
@@ -119,7 +121,7 @@ def _named(label: str, text: str) -> str:
 def _facts(report: Report) -> tuple[tuple[str, str], ...]:
     counts = [c.summary.requests for c in report.cases]
     measured = sum(r.ok + r.failed for r in counts)
-    blocks = sum(len(v.run.info.blocks) for v in report.runs)
+    blocks = sum(len(_measured_blocks(v.run)) for v in report.runs)
     infos = [v.run.info for v in report.runs]
     span = sum(b.end_ns - b.start_ns for i in infos for b in i.blocks) / 1e9
     servers = dict.fromkeys(f"{t.engine} {t.version}".strip() for i in infos for t in i.targets)
@@ -133,6 +135,11 @@ def _facts(report: Report) -> tuple[tuple[str, str], ...]:
         ("Started", ", ".join(_minute(i.created_at) for i in infos)),
     ]
     return tuple((k, v) for k, v in facts if v)
+
+
+def _measured_blocks(run: Run) -> set[int]:
+    """The blocks of which there is at least one measured request."""
+    return {r.block for r in run.records if r.phase is Phase.MEASURE}
 
 
 def _minute(stamp: str) -> str:
@@ -173,15 +180,11 @@ def _sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _results(report: Report) -> tuple[Table | None, ...]:
-    return comparison_table(report), threshold_table(report), error_table(report)
-
-
-def _sections(report: Report) -> tuple[Section, ...]:
+def _sections(report: Report, results: tuple[Table, ...]) -> tuple[Section, ...]:
     from bench.report.charts import run_charts
 
     sections = [
-        Section("comparison", "Comparison", _present(*_results(report))),
+        Section("comparison", "Comparison", results),
         Section("evidence", "Evidence", tuple(run_charts(report))),
         Section("method", "How it was measured", _method(report)),
         Section("data", "All numbers", _data(report)),

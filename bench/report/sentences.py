@@ -185,12 +185,11 @@ def unsteady(case: CaseView) -> Sentence | None:
 
 def tail_needs(case: CaseView) -> Sentence | None:
     """Speaks when the tail cannot be told: which percentile would need how many requests."""
-    for stat in ("p95", "p90"):
-        tail = case.estimate("ttft_s", stat)
-        if tail is not None and tail.needs and not supported(tail, stat):
-            n = case.summary.requests.ok
-            return (f"{stat} needs {plural(tail.needs, 'request')}, there are {count(n)}.",)
-    return None
+    tail = case.estimate("ttft_s", "p95")
+    if tail is None or not tail.needs or supported(tail, "p95"):
+        return None
+    n = plural(case.summary.requests.ok, "request")
+    return (f"{n} cannot tell the p95 of the first word: that needs {count(tail.needs)}.",)
 
 
 def _tone(case: CaseView) -> Tone:

@@ -15,6 +15,7 @@ from bench.analysis.summary import Estimate
 
 PLUS_MINUS: Final = "\u00b1"
 RANGE: Final = "\u2013"
+NO_INTERVAL: Final = "no interval"
 NO_VALUE: Final = "\u2014"
 _MINUS: Final = "\u2212"
 _MAX_DECIMALS: Final = 6
@@ -85,6 +86,7 @@ class Shown:
         raw: the stored value, unrounded and in the stored unit.
         factor: displayed = raw x factor.
         why: why there is no number, "needs 72 requests".
+        bare: it should have an interval, but the data cannot support one.
     """
 
     text: str
@@ -94,6 +96,7 @@ class Shown:
     raw: float | None = None
     factor: float = 1.0
     why: str = ""
+    bare: bool = False
 
     @property
     def number(self) -> str:
@@ -106,7 +109,7 @@ class Shown:
     def full(self) -> str:
         """Number, unit and interval: "48.1 tok/s ± 0.6", "0.21 s (0.19–0.24)"."""
         if self.raw is None or not self.interval:
-            return self.number
+            return f"{self.number} ({NO_INTERVAL})" if self.bare else self.number
         if self.interval.startswith(PLUS_MINUS):
             return f"{self.number} {self.interval}"
         return f"{self.number} ({self.interval})"
@@ -118,7 +121,9 @@ class Shown:
             return self.why or self.text
         if self.interval and not self.interval.startswith(PLUS_MINUS):
             return f"{self.text} ({self.interval})"
-        return f"{self.text} {self.interval}".rstrip()
+        return (
+            f"{self.text} ({NO_INTERVAL})" if self.bare else f"{self.text} {self.interval}".rstrip()
+        )
 
 
 def show(
@@ -149,6 +154,7 @@ def show(
         decimals=decimals,
         raw=value,
         factor=scale.factor,
+        bare=estimate.needs is not None and None in (estimate.low, estimate.high),
     )
 
 
@@ -180,15 +186,21 @@ def _needs(estimate: Estimate) -> str:
 def decimals_for(value: float, low: float | None, high: float | None) -> int:
     """How many decimals a value deserves, given the ends of its interval."""
     if low is not None and high is not None and math.isfinite(high - low) and high > low:
-        half = (high - low) / 2
-        exponent = math.floor(math.log10(half))
-        leading = half / 10.0**exponent
-        return _clip(1 - exponent if round(leading, 1) < 2 else -exponent)
+        decimals = _decimals_of((high - low) / 2)
+        shorter = min(value - low, high - value)
+        # A lopsided interval shows one more place, where else the value would seem to be its end.
+        return _clip(min(decimals + 1, _decimals_of(shorter)) if shorter > 0 else decimals)
     if value == 0 or not math.isfinite(value):
         return 0
     if value == round(value) and abs(value) < 1e6 and low == high and low is not None:
         return 0
     return _clip(2 - math.floor(math.log10(abs(value))))
+
+
+def _decimals_of(half: float) -> int:
+    exponent = math.floor(math.log10(half))
+    leading = half / 10.0**exponent
+    return 1 - exponent if round(leading, 1) < 2 else -exponent
 
 
 def _clip(decimals: int) -> int:

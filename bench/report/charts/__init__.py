@@ -25,7 +25,7 @@ def run_charts(report: Report) -> list[Chart]:
         distribution_chart(samples, "tpot_s", "per-token"),
         split_chart(samples),
         depth_chart(report),
-        timeline_chart(report),
+        timeline_chart(samples),
         drift_chart(report),
         utilisation_chart(report),
     ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from bench.report.charts.parts import axes_in, interval_line, look_of, sample_note, series_legend
-from bench.report.charts.scales import level_axis
+from bench.report.charts.scales import value_axis
 from bench.report.findings import depth_groups, prompt_length
 from bench.report.model import SEPARATOR, CaseView, Report
 from bench.report.page import Chart, Marks, Size
@@ -85,7 +86,8 @@ def _draw(figure: Figure, size: Size, groups: Sequence[Sequence[CaseView]]) -> M
         ]
         xs = [prompt_length(c) or 0.0 for c in group]
         interval_line(ax, group[0], f"depth-{group[0].key}", xs, estimates, tips, marks)
-    level_axis(ax, [prompt_length(c) or 0.0 for g in groups for c in g], "tokens in the prompt")
+    logarithmic = value_axis(ax.xaxis, [np.array([prompt_length(c) for g in groups for c in g])])
+    ax.set_xlabel(f"tokens in the prompt{' (logarithmic)' if logarithmic else ''}")
     ax.set_ylim(0)
     ax.set_ylabel("tokens per second")
     return marks

@@ -128,7 +128,7 @@ def _draw(figure: Figure, size: Size, points: Sequence[_Point]) -> Marks:
         marks.models[gid] = model
     reach = max(_LEAST_RANGE, *(abs(p.percent) for p in points)) * 1.15
     ax.set_ylim(-reach, reach)
-    ax.set_xlim(left=0)
+    ax.set_xlim(left=-0.02 * max(p.minute for p in points))
     ax.set_xlabel("minutes since the start of the run")
     ax.set_ylabel("deviation from the case (%)")
     return marks

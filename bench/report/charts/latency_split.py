@@ -14,7 +14,7 @@ from bench.report.charts.rows import MOST_ROWS, chart_height, lay_out, number_be
 from bench.report.page import Chart, Marks, Size
 from bench.report.samples import CaseSample, Samples
 from bench.report.tables import Table, from_columns, number_column, text_column
-from bench.report.units import percent, plural, scale_for, show_value
+from bench.report.units import percent, plural, scale_for, show, show_value
 
 PARTS: Final = {
     "queue": "queue_s",
@@ -72,7 +72,8 @@ def _message(have: Sequence[tuple[CaseSample, Means]]) -> str:
     sample, (parts, _) = max(have, key=lambda pair: sum(pair[1][0].values()))
     total = sum(parts.values())
     part = max(parts, key=lambda p: parts[p])
-    longest = show_value(total, "s").number
+    mean = sample.case.estimate("e2e_s", "mean")
+    longest = show(mean, "s").full if mean and mean.value else show_value(total, "s").number
     if len(have) == 1:
         return f"A request takes {longest} on average; {percent(parts[part] / total)} is {part}."
     return (

@@ -16,14 +16,21 @@ from bench.report.model import CaseView
 from bench.report.page import Marks, Size
 
 _LEGEND_ROW: Final = 19
+_X_LABEL: Final = 23
+_Y_LABEL: Final = 16
 
 
 def axes_in(
     figure: Figure, size: Size, left: float, right: float, top: float, bottom: float
 ) -> Axes:
-    """Axes with margins in pixels."""
+    """Axes with margins in pixels; their labels stand at the outer edges of the margins."""
     w, h = size.width, size.height
-    return figure.add_axes((left / w, bottom / h, (w - left - right) / w, (h - top - bottom) / h))
+    inner_w, inner_h = w - left - right, h - top - bottom
+    ax = figure.add_axes((left / w, bottom / h, inner_w / w, inner_h / h))
+    # Given places save matplotlib from measuring every tick's label for them: a tenth of the time.
+    ax.xaxis.set_label_coords(0.5, -_X_LABEL / inner_h)
+    ax.yaxis.set_label_coords(-(left - _Y_LABEL) / inner_w, 0.5)
+    return ax
 
 
 def sample_note(figure: Figure, size: Size, text: str) -> None:

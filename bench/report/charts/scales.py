@@ -18,34 +18,36 @@ _LOG_FROM: Final = 12.0
 
 
 def plain(value: float, _: object = None) -> str:
-    """A tick's number without exponent or trailing zeros."""
-    if value == 0:
-        return "0"
-    decimals = max(0, -int(np.floor(np.log10(abs(value)))) + 1)
-    text = number(value, min(decimals, 6))
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    """A tick's number in full, without exponent or trailing zeros."""
+    exact = f"{value:.8f}".rstrip("0").rstrip(".")
+    return number(value, len(exact.partition(".")[2]))
 
 
 def time_axis(axis: Axis, values: Sequence[Floats], unit: str, label: str) -> None:
     """Scale, ticks and label of an axis of times, already in `unit`."""
+    logarithmic = value_axis(axis, values)
+    axis.set_label_text(f"{label} ({unit}, logarithmic)" if logarithmic else f"{label} ({unit})")
+
+
+def value_axis(axis: Axis, values: Sequence[Floats]) -> bool:
+    """Scale and ticks of an axis that holds some values; says whether it is logarithmic."""
     everything = np.concatenate([np.asarray(v, dtype=float) for v in values])
     positive = everything[everything > 0]
     low, high = (positive.min(), positive.max()) if len(positive) else (0.0, 1.0)
     set_scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
     set_limits = axis.axes.set_xlim if isinstance(axis, XAxis) else axis.axes.set_ylim
-    if low > 0 and high / low > _LOG_FROM:
+    logarithmic = bool(low > 0 and high / low > _LOG_FROM)
+    if logarithmic:
         set_scale("log")
         set_limits(low / 1.2, high * 1.2)
         axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
         axis.set_minor_locator(NullLocator())
-        label = f"{label} ({unit}, logarithmic)"
     else:
         margin = (high - low) * 0.04 or high * 0.1 or 1.0
         set_limits(max(0.0, low - margin), high + margin)
         axis.set_major_locator(MaxNLocator(nbins=6))
-        label = f"{label} ({unit})"
     axis.set_major_formatter(FuncFormatter(plain))
-    axis.set_label_text(label)
+    return logarithmic
 
 
 def level_axis(ax: Axes, levels: Sequence[float], label: str) -> None:

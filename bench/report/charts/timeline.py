@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from bench.analysis.columns import Floats
 from bench.ollama.exchange import Outcome
 from bench.report.charts.palette import BAD, GRID, PAPER, PHASE_HATCHES, PHASES, SOFT
 from bench.report.charts.parts import axes_in, bar_legend, sample_note
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
+from bench.report.samples import CaseSample, Samples
 from bench.report.tables import Table, from_columns, number_column, text_column
 from bench.report.units import plural, show_value
 from bench.results.record import Phase, RequestRecord
@@ -26,6 +29,7 @@ _NARROW_MOST: Final = 32
 _ROW: Final = 7.5
 _FRAME: Final = 104
 _NS: Final = 1e9
+_NOTICEABLE_S: Final = 0.05
 _ORDER: Final = ("load", "queue", "prefill", "decode", "overhead")
 
 
@@ -39,43 +43,40 @@ class Bar:
     parts: tuple[tuple[str, float, float], ...]
 
 
-def timeline_chart(report: Report) -> Chart | None:
+def timeline_chart(samples: Samples) -> Chart | None:
     """The chart of the block in which requests waited most, None without requests."""
-    found = _busiest(report)
+    found = _busiest(samples)
     if found is None:
         return None
-    case, block, records = found
-    bars = [bar for r in records if (bar := bar_of(r, block.start_ns)) is not None]
-    bars.sort(key=lambda b: b.start)
+    sample, block = found
+    case = sample.case
+    sent = sorted(_sent_in(samples.report, case, block), key=lambda pair: pair[0])
+    bars = [b for _, r in sent[:MOST_REQUESTS] if (b := bar_of(r, block.start_ns)) is not None]
     if not bars:
         return None
-    drawn = bars[:MOST_REQUESTS]
+    waits = (_queues(sample, block) >= _NOTICEABLE_S).any()
+    reason = ", the one with the longest waits" if waits else ""
+    some = f"The first {len(bars)} of {len(sent)}" if len(bars) < len(sent) else f"All {len(bars)}"
 
     def draw(figure: Figure, size: Size) -> Marks:
-        shown = drawn[:_NARROW_MOST] if size.narrow else drawn
+        shown = bars[:_NARROW_MOST] if size.narrow else bars
         sample_note(figure, size, f"n = {plural(len(shown), 'request')}")
         return _draw(figure, size, shown, block)
 
-    some = (
-        f"The first {len(drawn)} of {len(bars)}" if len(drawn) < len(bars) else f"All {len(bars)}"
-    )
     return Chart(
         id="timeline",
         title="Who waited, who ran",
-        message=_message(case, bars),
+        message=_message(sample, block, [r for _, r in sent]),
         caption=(
-            f"{some} requests of block {block.index + 1} ({case.label}), the one with the longest "
-            "waits, in the order they were sent; a row each. Phases have the server's durations, "
+            f"{some} requests of block {block.index + 1} ({case.label}){reason}, "
+            "in the order they were sent; a row each. Phases have the server's durations, "
             "laid one after another from the moment of sending; what is left is overhead. Phones "
-            f"show the first {_NARROW_MOST}. n = {plural(len(drawn), 'request')}."
+            f"show the first {_NARROW_MOST}. n = {plural(len(bars), 'request')}."
         ),
-        table=_table(drawn, case),
+        table=_table(bars, case),
         draw=draw,
-        height=(
-            round(_FRAME + _ROW * len(drawn)),
-            round(_FRAME + _ROW * len(drawn[:_NARROW_MOST])),
-        ),
-        simulated=report.simulated,
+        height=(round(_FRAME + _ROW * len(bars)), round(_FRAME + _ROW * len(bars[:_NARROW_MOST]))),
+        simulated=samples.report.simulated,
         full_width=True,
     )
 
@@ -110,43 +111,47 @@ def _durations(record: RequestRecord) -> list[tuple[str, float]]:
     return [(name, ns / _NS) for name, ns in zip(_ORDER, spent, strict=False)]
 
 
-def _busiest(report: Report) -> tuple[CaseView, BlockInfo, list[RequestRecord]] | None:
-    """The block whose measured requests waited longest for their first text, on average."""
-    best: tuple[float, CaseView, BlockInfo, list[RequestRecord]] | None = None
-    for index, view in enumerate(report.runs):
-        by_block: dict[int, list[RequestRecord]] = {}
-        for record in view.run.records:
-            by_block.setdefault(record.block, []).append(record)
-        cases = {c.summary.id: c for c in report.cases if c.run == index}
-        for block in view.run.info.blocks:
-            records = by_block.get(block.index, [])
-            case = cases.get(block.case)
-            if case is None or not records:
-                continue
-            wait = _mean_wait(records)
+def _busiest(samples: Samples) -> tuple[CaseSample, BlockInfo] | None:
+    """The block whose requests waited longest for a slot, on average; else the first there is."""
+    best: tuple[float, CaseSample, BlockInfo] | None = None
+    for sample in samples.cases:
+        blocks = samples.report.runs[sample.case.run].run.info.blocks
+        for block in (b for b in blocks if b.case == sample.case.summary.id):
+            queues = _queues(sample, block)
+            wait = float(queues.mean()) if len(queues) else -1.0
             if best is None or wait > best[0]:
-                best = (wait, case, block, records)
+                best = (wait, sample, block)
     return best[1:] if best else None
 
 
-def _mean_wait(records: Sequence[RequestRecord]) -> float:
-    queues = [
-        dict(parts)["queue"]
-        for r in records
-        if r.phase is Phase.MEASURE and (parts := _durations(r))
-    ]
-    return sum(queues) / len(queues) if queues else 0.0
+def _queues(sample: CaseSample, block: BlockInfo) -> Floats:
+    """Queue times of the measured requests of a block that ended well."""
+    queues: Floats = sample.times["queue_s"][sample.columns.block == block.index]
+    known: Floats = queues[np.isfinite(queues)]
+    return known
 
 
-def _message(case: CaseView, bars: Sequence[Bar]) -> str:
-    measured = [b for b in bars if b.record.phase is Phase.MEASURE]
-    waited = [q for b in measured if (q := _length(b, "queue")) >= 0.05]
-    if not waited:
-        return f"{case.label}: no request waited noticeably for a slot."
-    longest = show_value(max(waited), "s").number
+def _sent_in(
+    report: Report, case: CaseView, block: BlockInfo
+) -> Iterator[tuple[int, RequestRecord]]:
+    for record in report.runs[case.run].run.records:
+        if record.block == block.index and record.sent_ns is not None:
+            yield record.sent_ns, record
+
+
+def _message(sample: CaseSample, block: BlockInfo, records: Sequence[RequestRecord]) -> str:
+    measured = sum(r.phase is Phase.MEASURE for r in records)
+    ok = sum(r.phase is Phase.MEASURE and r.outcome is Outcome.OK for r in records)
+    if measured and not ok:
+        return f"{sample.case.label}: all {plural(measured, 'measured request')} failed."
+    queues = _queues(sample, block)
+    waited = queues[queues >= _NOTICEABLE_S]
+    if not len(waited):
+        return f"{sample.case.label}: no request waited noticeably for a slot."
+    longest = show_value(float(waited.max()), "s").number
     return (
-        f"{case.label}: {len(waited)} of {plural(len(measured), 'measured request')} waited for a "
-        f"slot, the longest {longest}."
+        f"{sample.case.label}: {len(waited)} of {plural(measured, 'measured request')} waited for "
+        f"a slot, the longest {longest}."
     )
 
 

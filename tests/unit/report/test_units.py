@@ -27,6 +27,7 @@ from bench.report.units import (
         (Estimate(49.468, 49.3, 49.63), "tok/s", "49.47 tok/s ± 0.17"),
         (Estimate(0.2134, 0.19, 0.24), "s", "0.21 s ± 0.03"),
         (Estimate(0.147, 0.1420, 0.1498), "s", "0.147 s (0.142–0.150)"),
+        (Estimate(0.302, 0.29, 1.052), "s", "0.30 s (0.29–1.05)"),
         (Estimate(0.0203, 0.0201, 0.0205), "s", "20.3 ms ± 0.2"),
         (Estimate(123.4, 91.0, 160.0), "tok/s", "123 tok/s ± 37"),
         (Estimate(3.5), "s", "3.50 s"),
@@ -53,7 +54,13 @@ def test_percentile_without_both_ends_is_not_a_number() -> None:
 
 
 def test_rate_without_interval_is_shown_bare() -> None:
-    assert show(Estimate(48.1234, needs=2), "tok/s").full == "48.1 tok/s"
+    assert show(Estimate(48.1234), "tok/s").full == "48.1 tok/s"
+
+
+def test_rate_that_lacks_its_interval_says_so() -> None:
+    shown = show(Estimate(48.1234, needs=2), "tok/s")
+    assert shown.full == "48.1 tok/s (no interval)"
+    assert shown.cell == "48.1 (no interval)"
 
 
 def test_absent_is_a_dash_and_not_zero() -> None:
