@@ -150,10 +150,18 @@ def pairs_to_settle(
     planned = pairs_needed(pair_sd, sizes.catch, metrics=metrics)
     if planned is None:
         return None
-    for pairs in range(max(planned, 3), MAX_PAIRS):
-        if _would_settle(effect.log_ratio, pair_sd, pairs, sizes, metrics):
-            return planned_pairs(max(pairs, effect.n + 1))
-    return None
+
+    def settled(pairs: int) -> bool:
+        return _would_settle(effect.log_ratio, pair_sd, pairs, sizes, metrics)
+
+    low, high = max(planned, 3) - 1, MAX_PAIRS
+    if not settled(high):
+        return None
+    # What settles with some pairs settles with more: bisect.
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if settled(middle) else (middle, high)
+    return planned_pairs(max(high, effect.n + 1))
 
 
 def _would_settle(log_ratio: float, pair_sd: float, pairs: int, sizes: Sizes, metrics: int) -> bool:
