@@ -13,12 +13,15 @@ from typing import Any
 
 import httptools
 
-from bench.ollama.exchange import Outcome
+from bench.ollama.exchange import Call, Outcome
 from bench.ollama.reply_reader import LIMITS, Limits, ReplyReader
 
 _BATCH_BYTES = 2048
 _LINE_END = b"}\n\r\n"
 """How a chunk that is one line of JSON ends. No response ends so: it may be left for later."""
+_NOBODY = ReplyReader(Call("", b""))
+_NOBODY.stamp = -1
+"""Stands for the call when none is under way."""
 _NO_BODY = frozenset({204, 304})
 
 
@@ -30,6 +33,7 @@ class HttpReader:
         reusable: the connection may carry another request after this response.
         begun: at least one byte of the response has come.
         in_head: the head of the response is not complete yet.
+        reader: of the call whose response is expected.
     """
 
     __slots__ = (
@@ -41,28 +45,39 @@ class HttpReader:
         "_marks",
         "_may_wait",
         "_parser",
-        "_reader",
+        "_pieces",
         "_sized",
+        "_surplus_from",
         "_wire",
         "begun",
         "ended",
         "in_head",
+        "on_body",
+        "reader",
         "reusable",
     )
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits
-        self._reader: ReplyReader | None = None
+        self.reader = _NOBODY
         # Bytes not yet understood; for each read its stamp and where its bytes end.
         self._wire = bytearray()
         self._marks = array("q")
+        self._pieces: list[bytes] = []
+        # Called by the parser with body bytes; a call of C by C costs least.
+        self.on_body = self._pieces.append
         self._parser: Any = httptools.HttpResponseParser(self)
         self._reset()
 
     def start(self, reader: ReplyReader) -> None:
         """Expect a response, for this reader."""
-        self._reader = reader
+        self.reader = reader
         self._reset()
+
+    def stop(self) -> None:
+        """The response is over: expect nothing."""
+        self.reader = _NOBODY
+        self._may_wait = False
 
     def _reset(self) -> None:
         self.begun = False
@@ -75,38 +90,43 @@ class HttpReader:
         self._may_wait = False
         self._encoding = ""
         self._location = ""
+        self._surplus_from: int | None = None
 
-    def feed(self, data: bytes | memoryview, stamp: int) -> None:
-        """Bytes as they came in one read, while a response is expected.
+    def feed(self, data: bytes | memoryview, stamp: int) -> bool:
+        """Bytes as they came in one read.
 
-        Trouble becomes a verdict of the reader; look at `ended` and at `reader.broken`.
+        Trouble becomes a verdict of the reader.
+
+        Returns:
+            False if the bytes were only put aside. Otherwise look at `ended` and `reader.broken`.
         """
         wire, marks = self._wire, self._marks
         wire += data
         marks.append(stamp)
         marks.append(len(wire))
         if self._may_wait and len(wire) < _BATCH_BYTES and wire.endswith(_LINE_END):
-            return
+            self.reader.stamp = stamp
+            return False
         self.understand()
+        return True
 
     def understand(self) -> None:
         """Parse what was put aside."""
         marks, self._marks = self._marks, array("q")
-        if not marks or self._reader is None:
-            return
-        data = memoryview(bytes(self._wire))
+        reader = self.reader
+        data = bytes(self._wire)
         self._wire.clear()
-        reader, start = self._reader, 0
+        if not marks or reader is _NOBODY:
+            return
         self.begun = True
-        for i in range(0, len(marks), 2):
-            if self.ended or reader.broken:
-                self.reusable = False
-                return
-            reader.stamp = marks[i]
-            self._parse(data[start : marks[i + 1]], reader)
-            start = marks[i + 1]
+        reader.stamp = marks[-2]
+        self._parse(data, reader)
+        if self._pieces:
+            self._deliver(reader, data, marks)
+        if self.ended:
+            reader.end_of_body()
 
-    def _parse(self, data: memoryview, reader: ReplyReader) -> None:
+    def _parse(self, data: bytes, reader: ReplyReader) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -124,14 +144,26 @@ class HttpReader:
             if self._head_bytes > self._limits.head_bytes:
                 reader.refuse(f"the head is longer than {self._limits.head_bytes} bytes")
 
+    def _deliver(self, reader: ReplyReader, data: bytes, marks: array[int]) -> None:
+        """Hand on the pieces of the body, each with the stamp of the read that completed it."""
+        pieces = self._pieces[: self._surplus_from]
+        self._pieces.clear()
+        if len(marks) == 2:
+            for piece in pieces:
+                reader.feed(piece)
+        elif len(marks) == 2 * len(pieces):
+            # Every read but the last ended with a chunk, so each brought one.
+            reader.feed_each(pieces, marks[::2])
+        else:
+            reader.feed_each(pieces, _stamps(pieces, data, marks))
+
     def eof(self) -> tuple[Outcome, str]:
         """The server closed the connection before `ended`: what that means for the call.
 
         A body without length and without chunks ends with the connection; that is proper.
         """
         self.understand()
-        reader = self._reader
-        assert reader is not None
+        reader = self.reader
         if not self.begun:
             return Outcome.DISCONNECTED, "the server closed the connection without a response"
         if self.in_head:
@@ -145,7 +177,7 @@ class HttpReader:
     def close(self) -> None:
         """Let go of the parser, which refers back to this object."""
         self._parser = None
-        self._reader = None
+        self.stop()
 
     # --- called by the parser -------------------------------------------------------------------
 
@@ -153,7 +185,7 @@ class HttpReader:
         """A response begins; a second one was never asked for."""
         if self.ended:
             self.reusable = False
-            self._reader = None
+            self._surplus_from = len(self._pieces)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
@@ -170,7 +202,7 @@ class HttpReader:
 
     def on_headers_complete(self) -> None:
         """The head is whole; one of status 1xx announces another."""
-        if self._reader is None:
+        if self.ended:
             return
         status = self._parser.get_status_code()
         if status < 200:
@@ -179,18 +211,26 @@ class HttpReader:
         else:
             self.in_head = False
             self._sized = self._sized or status in _NO_BODY
-            self._reader.head(status, self._encoding, self._location)
-            self._may_wait = self._chunked and self._reader.streams
-
-    def on_body(self, data: bytes) -> None:
-        """Body bytes without the chunked coding."""
-        if self._reader is not None:
-            self._reader.feed(data)
+            self.reader.head(status, self._encoding, self._location)
+            self._may_wait = self._chunked and self.reader.streams
 
     def on_message_complete(self) -> None:
         """The response has ended; after one of status 1xx the real one follows."""
-        if self.in_head or self._reader is None:
-            return
-        self.ended = True
-        self.reusable = self._parser.should_keep_alive()
-        self._reader.end_of_body()
+        if not self.in_head and not self.ended:
+            self.ended = True
+            self.reusable = self._parser.should_keep_alive()
+
+
+def _stamps(pieces: list[bytes], data: bytes, marks: array[int]) -> array[int]:
+    """For each piece of the body, the stamp of the read it came in.
+
+    The pieces stand in `data` in this order, with nothing but framing between them, and a piece
+    never spans two reads: each read but the last ends with a chunk.
+    """
+    stamps, position, mark = array("q"), 0, 0
+    for piece in pieces:
+        position = data.index(piece, position) + len(piece)
+        while marks[mark + 1] < position:
+            mark += 2
+        stamps.append(marks[mark])
+    return stamps

@@ -7,6 +7,7 @@ taken before anything here runs, so how long this takes bends no number.
 from __future__ import annotations
 
 import zlib
+from array import array
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -56,6 +57,15 @@ class _Line(msgspec.Struct, gc=False):
     done: bool = False
     error: Any = None
 
+    def content(self) -> str:
+        """The bit of the answer."""
+        return (self.response if self.message is None else self.message.content) or ""
+
+    def special(self) -> bool:
+        """Whether there is more to it than a bit of the answer."""
+        of = self if self.message is None else self.message
+        return bool(self.done or self.error or of.thinking or of.tool_calls)
+
 
 class _DoneLine(msgspec.Struct, gc=False):
     """What only the last line has."""
@@ -83,6 +93,7 @@ class _DoneLine(msgspec.Struct, gc=False):
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
+_decode_lines = msgspec.json.Decoder(_Line).decode_lines
 _decode_done = msgspec.json.Decoder(_DoneLine).decode
 _decode_any = msgspec.json.Decoder().decode
 
@@ -170,6 +181,50 @@ class ReplyReader:
         else:
             self._feed_plain(data)
 
+    def feed_each(self, pieces: list[bytes], stamps: array[int]) -> None:
+        """Body bytes of several reads, each with its stamp."""
+        if self._feed_tokens(pieces, stamps):
+            return
+        for piece, stamp in zip(pieces, stamps, strict=True):
+            self.stamp = stamp
+            self.feed(piece)
+
+    def _feed_tokens(self, pieces: list[bytes], stamps: array[int]) -> bool:
+        """The same in bulk, for what most of a stream is: lines with a bit of the answer.
+
+        False, and nothing done, if there is anything else among them.
+        """
+        reply = self.reply
+        if reply.first_answer_ns is None or self._body or self._inflate is not None or self._done:
+            return False
+        block = b"".join(pieces)
+        if block.count(b"\n") != len(pieces) or not all(p.endswith(b"\n") for p in pieces):
+            return False
+        try:
+            lines = _decode_lines(block)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        if len(lines) != len(pieces) or any(line.special() for line in lines):
+            return False
+        texts = [line.content() for line in lines]
+        for text, stamp in zip(texts, stamps, strict=True):
+            if text:
+                reply.text_chunks += 1
+                reply.last_text_ns = stamp
+        self._answer += "".join(texts).encode()
+        reply.coalesced += len(stamps) - len(set(stamps)) + (reply.chunk_ns[-1] == stamps[0])
+        reply.chunk_ns.extend(stamps)
+        reply.created_at_last = lines[-1].created_at or reply.created_at_last
+        self._count_bytes(len(block))
+        return True
+
+    def _count_bytes(self, n: int) -> bool:
+        """Whether the body is still within its limit."""
+        self._body_bytes += n
+        if self._body_bytes > self._limits.body_bytes:
+            self.refuse(f"the body is longer than {self._limits.body_bytes} bytes")
+        return not self.broken
+
     def _feed_compressed(self, data: bytes) -> None:
         while data and not self.broken and not self._inflate.eof:
             try:
@@ -184,10 +239,9 @@ class ReplyReader:
         if self.broken or not data:
             return
         reply, body = self.reply, self._body
-        self._body_bytes += len(data)
-        if self._body_bytes > self._limits.body_bytes:
-            self.refuse(f"the body is longer than {self._limits.body_bytes} bytes")
-        elif self.streams:
+        if not self._count_bytes(len(data)):
+            return
+        if self.streams:
             self._feed_lines(data)
         else:
             if reply.first_chunk_ns is None:

@@ -40,10 +40,11 @@ class Flight:
         reader: fills the reply.
         future: what the caller waits for.
         carrier: what to abort if the call is to end now; None once it has ended.
+        heard: something of the response has come.
         patience_ns: how long nothing may come after the request, or the last read; 0 before.
     """
 
-    __slots__ = ("_home", "call", "carrier", "future", "patience_ns", "reader")
+    __slots__ = ("_home", "call", "carrier", "future", "heard", "patience_ns", "reader")
 
     def __init__(self, call: Call, future: PendingReply, home: FlightBook) -> None:
         self.call = call
@@ -51,6 +52,7 @@ class Flight:
         self.future = future
         self.carrier: Carrier | None = None
         self.patience_ns = 0
+        self.heard = False
         self._home = home
         future.flight = self
 
@@ -63,6 +65,7 @@ class Flight:
 
     def answered(self, now_ns: int) -> None:
         """The first byte has come: from now on the idle time-out counts."""
+        self.heard = True
         self.patience_ns = round(self.call.idle_s * NS)
         self._home.watch(now_ns + self.patience_ns)
 

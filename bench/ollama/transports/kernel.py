@@ -13,8 +13,7 @@ from typing import Any
 
 from bench.errors import UsageError
 from bench.ollama.address import Address
-from bench.ollama.reply_reader import LIMITS, Limits
-from bench.ollama.transports.flight import Flight
+from bench.ollama.reply_reader import LIMITS, Limits, ReplyReader
 from bench.ollama.transports.sockets import READ_BYTES, Connection, SocketTransport
 from bench.ollama.transports.stamps import (
     ANCILLARY_BYTES,
@@ -33,13 +32,14 @@ _buffers = [_buffer]
 class KernelConnection(Connection):
     """A non-blocking TCP socket, read when the loop says so."""
 
-    __slots__ = ("_fd", "_loop", "_rest", "_sock", "_stamps")
+    __slots__ = ("_counters", "_fd", "_loop", "_rest", "_sock", "_stamps")
 
     def __init__(self, home: KernelTransport, sock: socket.socket, stamps: KernelStamps) -> None:
         super().__init__(home)
         self._sock = sock
         self._fd = sock.fileno()
         self._stamps = stamps
+        self._counters = home.counters
         self._rest: memoryview | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._fd, self._readable)
@@ -53,30 +53,26 @@ class KernelConnection(Connection):
             self.lost(e, time.monotonic_ns())
             return
         now_ns = time.monotonic_ns()
-        counters = self._home.counters
-        counters.reads += 1
+        self._counters.reads += 1
         stamp = self._stamps.monotonic_ns(ancillary[0][2], now_ns) if ancillary else 0
-        flight = self.flight
-        if flight is not None and stamp <= flight.reader.stamp:
-            stamp = self._doubtful(flight, stamp, now_ns)
-        if n:
-            self.received(_view[:n], stamp)
-        else:
-            self.lost(None, stamp or now_ns)
+        if stamp <= self.http.reader.stamp:
+            stamp = self._doubtful(self.http.reader, stamp, now_ns)
+        if not n:
+            self.lost(None, stamp)
+        elif self.http.feed(_view[:n], stamp):
+            self.look(stamp)
 
-    def _doubtful(self, flight: Flight, stamp: int, now_ns: int) -> int:
+    def _doubtful(self, reader: ReplyReader, stamp: int, now_ns: int) -> int:
         """A stamp that is missing, or that lies before what happened last."""
-        if stamp and flight.reader.reply.headers_ns is not None:
+        last_ns = reader.stamp
+        if stamp and reader.reply.headers_ns is not None:
             # The last one was late (taken here), or both reads were of one packet.
-            if flight.reader.stamp - stamp > FUTURE_NS:
-                self._count_user_stamp(flight)
-            return flight.reader.stamp
-        self._count_user_stamp(flight)
+            if last_ns - stamp <= FUTURE_NS:
+                return last_ns
+            now_ns = last_ns
+        reader.reply.user_stamps += 1
+        self._counters.user_stamps += 1
         return now_ns
-
-    def _count_user_stamp(self, flight: Flight) -> None:
-        flight.reader.reply.user_stamps += 1
-        self._home.counters.user_stamps += 1
 
     def write(self, data: bytes) -> None:
         """Send what fits; the rest follows as the socket takes it."""

@@ -90,18 +90,20 @@ class Connection(ABC):
 
     def received(self, data: memoryview, stamp: int) -> None:
         """Bytes came."""
+        if self.http.feed(data, stamp):
+            self.look(stamp)
+
+    def look(self, stamp: int) -> None:
+        """See how far the response is, after bytes were understood."""
         flight = self.flight
         if flight is None:
             # Nobody asked: a time-out notice of the server or rubbish. Not to be used again.
             self.abort()
             return
-        http, reader = self.http, flight.reader
-        if http.in_head:
-            flight.answered(stamp)
-        reader.stamp = stamp
-        http.feed(data, stamp)
-        if http.ended or reader.broken:
+        if self.http.ended or flight.reader.broken:
             self._over(flight, Outcome.OK, "", stamp)
+        elif not flight.heard:
+            flight.answered(stamp)
 
     def lost(self, error: OSError | None, stamp: int) -> None:
         """The connection has ended: by the server's close (no error), or broken."""
@@ -124,6 +126,7 @@ class Connection(ABC):
 
     def _over(self, flight: Flight, outcome: Outcome, error: str, stamp: int) -> None:
         self.flight = None
+        self.http.stop()
         if self.http.ended and self.http.reusable and not self.unsent() and not self.closed:
             self._home.free.append(self)
         else:
