@@ -42,7 +42,7 @@ _KEY_WORDS: Final = {
     "gpu_driver": "GPU driver",
     "cpu_governor": "CPU governor",
     "operating_system": "operating system",
-    "era": "meaning of numbers",
+    "era": "version boundary",
     "seed": "seed of the prompts",
 }
 
