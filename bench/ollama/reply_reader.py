@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -67,8 +68,8 @@ class _Line(msgspec.Struct, gc=False):
         return bool(self.done or self.error or of.thinking or of.tool_calls)
 
 
-class _DoneLine(msgspec.Struct, gc=False):
-    """What only the last line has."""
+class _DoneLine(_Line, gc=False):
+    """The last line, or all of a reply that is not streamed."""
 
     done_reason: str | None = None
     total_duration: int | None = None
@@ -283,11 +284,8 @@ class ReplyReader:
         line = self._decode(data)
         if line is None:
             return
-        message = line.message
-        if message is None:
-            content, thinking, tools = line.response, line.thinking, line.tool_calls
-        else:
-            content, thinking, tools = message.content, message.thinking, message.tool_calls
+        of = line if line.message is None else line.message
+        content, thinking, tools = line.content(), of.thinking, of.tool_calls
         if thinking or content:
             reply.text_chunks += 1
             reply.last_text_ns = stamp
@@ -305,11 +303,11 @@ class ReplyReader:
         if line.done:
             self._done_line(data)
 
-    def _decode(self, data: bytes) -> _Line | None:
+    def _decode(self, data: bytes, decode: Callable[[bytes], _Line] = _decode_line) -> _Line | None:
         """The line, or None if it is an error or not Ollama's; then the verdict is set."""
         reply = self.reply
         try:
-            line = _decode_line(data)
+            line = decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
             self.refuse(f"not what Ollama sends: {e}: {_excerpt(data)}")
             return None
@@ -345,15 +343,17 @@ class ReplyReader:
     def _done_line(self, data: bytes) -> None:
         """The line with `done: true`."""
         self._done = True
-        reply = self.reply
         try:
-            done = _decode_done(data)
+            self._take_done(_decode_done(data))
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
             self.refuse(f"the done line is not what Ollama sends: {e}: {_excerpt(data)}")
-            return
-        reply.done_reason = done.done_reason
-        reply.remote_model = done.remote_model or ""
-        reply.server = done.timings()
+
+    def _take_done(self, line: _DoneLine) -> None:
+        self._done = True
+        reply = self.reply
+        reply.done_reason = line.done_reason
+        reply.remote_model = line.remote_model or ""
+        reply.server = line.timings()
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -378,16 +378,17 @@ class ReplyReader:
     def _whole_body(self) -> None:
         """A reply that is not streamed: one JSON object."""
         data = bytes(self._body)
-        line = self._decode(data)
+        line = self._decode(data, _decode_done)
         if line is None:
             return
-        message = line.message or _Message(line.response, line.thinking, line.tool_calls)
-        thinking, answer = split_think_tags(message.content or "")
-        self._thinking += ((message.thinking or "") + thinking).encode()
+        assert isinstance(line, _DoneLine)
+        of = line if line.message is None else line.message
+        thinking, answer = split_think_tags(line.content())
+        self._thinking += ((of.thinking or "") + thinking).encode()
         self._answer += answer.encode()
-        self.reply.tool_calls = len(message.tool_calls or ())
+        self.reply.tool_calls = len(of.tool_calls or ())
         if line.done:
-            self._done_line(data)
+            self._take_done(line)
 
     def finish(self, outcome: Outcome, error: str, end_ns: int) -> Reply:
         """Close the reply.

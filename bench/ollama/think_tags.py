@@ -87,6 +87,8 @@ class ThinkTags:
 
 def split_think_tags(text: str) -> tuple[str, str]:
     """The thinking and the answer of a whole content."""
+    if OPEN not in text:
+        return "", text
     tags = ThinkTags()
     thinking, answer = tags.feed(text)
     more_thinking, more_answer = tags.end()

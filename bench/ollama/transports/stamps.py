@@ -2,8 +2,9 @@
 
 A stamp taken when the packet arrives is free of everything that happens in this process and in the
 scheduler afterwards. It comes as CLOCK_REALTIME with each `recvmsg`; the offset between the two
-clocks is constant but for steps (NTP slews both alike), so it is sampled often and a stamp that
-looks odd makes it be sampled anew.
+clocks is constant but for steps (NTP slews both alike). It is sampled each second, and at once for
+a stamp that lies in the future or more than 5 ms back; so only a step back by less than that can
+go unnoticed, for a second at most.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ _unpack = _TIMESPEC.unpack
 
 # A stamp can lie this far in the future only if the offset is wrong (its sampling error is below).
 FUTURE_NS = 50_000
-# A stamp this old is possible (a stalled loop), but seldom enough to sample the offset for it.
+# A stamp this old is possible (a stalled loop), or the clock was set: sample the offset, unless it
+# is younger than that.
 _OLD_NS = 5_000_000
 _STEP_NS = 100_000
+# Half of this is the largest error of an offset read without interruption.
+_GOOD_SAMPLE_NS = 5_000
 _RESAMPLE_NS = NS
 
 
@@ -43,7 +47,8 @@ class KernelStamps:
         self._keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._keeper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._offset_ns = sample_offset_ns()
-        self._due_ns = time.monotonic_ns() + _RESAMPLE_NS
+        self._fresh_ns = time.monotonic_ns() + _OLD_NS
+        self._due_ns = self._fresh_ns + _RESAMPLE_NS
 
     def close(self) -> None:
         """Let go of the keeper."""
@@ -54,7 +59,11 @@ class KernelStamps:
         seconds, nanoseconds = _unpack(timespec)
         real_ns: int = seconds * NS + nanoseconds
         stamp = real_ns - self._offset_ns
-        if now_ns < self._due_ns and -FUTURE_NS <= now_ns - stamp < _OLD_NS:
+        age_ns = now_ns - stamp
+        if now_ns < self._fresh_ns:
+            if age_ns >= -FUTURE_NS:
+                return stamp
+        elif now_ns < self._due_ns and -FUTURE_NS <= age_ns < _OLD_NS:
             return stamp
         self.resample(now_ns)
         stamp = real_ns - self._offset_ns
@@ -66,13 +75,16 @@ class KernelStamps:
         if abs(offset_ns - self._offset_ns) > _STEP_NS:
             self._counters.clock_steps += 1
         self._offset_ns = offset_ns
+        self._fresh_ns = now_ns + _OLD_NS
         self._due_ns = now_ns + _RESAMPLE_NS
 
 
 def sample_offset_ns() -> int:
     """CLOCK_REALTIME minus CLOCK_MONOTONIC; of several readings, the one least interrupted."""
     best_ns, offset_ns = NS, 0
-    for _ in range(5):
+    for i in range(100):
+        if i >= 4 and best_ns < _GOOD_SAMPLE_NS:
+            break
         before = time.monotonic_ns()
         real = time.clock_gettime_ns(time.CLOCK_REALTIME)
         after = time.monotonic_ns()

@@ -53,11 +53,41 @@ def test_clock_that_is_set_is_noticed_at_the_next_stamp(
     step_ns = round(step_s * NS)
     offset_ns = sample_offset_ns() + step_ns
     monkeypatch.setattr(stamps_module, "sample_offset_ns", lambda: offset_ns)
-    now_ns = time.monotonic_ns()
+    now_ns = time.monotonic_ns() + 10_000_000
     arrived_ns = now_ns - 30_000
     stamp = stamps.monotonic_ns(timespec(arrived_ns + offset_ns), now_ns)
     assert stamp == arrived_ns
     assert counters.clock_steps == 1
+
+
+def test_a_stalled_loop_does_not_sample_for_every_stamp(
+    stamps: KernelStamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = 0
+
+    def sample() -> int:
+        nonlocal samples
+        samples += 1
+        return offset_ns
+
+    offset_ns = sample_offset_ns()
+    monkeypatch.setattr(stamps_module, "sample_offset_ns", sample)
+    start_ns = time.monotonic_ns() + 10_000_000
+    for i in range(1000):
+        now_ns = start_ns + i * 10_000
+        stamp = stamps.monotonic_ns(timespec(now_ns - 20_000_000 + offset_ns), now_ns)
+        assert abs(stamp - (now_ns - 20_000_000)) < 50_000
+    # In ten milliseconds at most each five.
+    assert 1 <= samples <= 3
+
+
+def test_offset_is_sampled_anew_each_second(
+    stamps: KernelStamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offset_ns = sample_offset_ns() + 2_000_000
+    monkeypatch.setattr(stamps_module, "sample_offset_ns", lambda: offset_ns)
+    now_ns = time.monotonic_ns() + 2 * NS
+    assert stamps.monotonic_ns(timespec(now_ns + offset_ns), now_ns) == now_ns
 
 
 def test_late_read_is_no_step(stamps: KernelStamps, counters: WireCounters) -> None:
