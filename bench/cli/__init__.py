@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 
 import click
@@ -63,6 +64,8 @@ def main() -> None:
     """Entry point: turns every `BenchError` into one message on stderr and its exit code."""
     # Imports make many objects, none garbage: looking among them costs a tenth of the start.
     gc.set_threshold(50_000, 20, 100)
+    # pydantic would look through all that is installed for plug-ins of its own.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         sys.exit(cli(standalone_mode=False) or ExitCode.OK)
     except BenchError as error:

@@ -10,7 +10,6 @@ from bench.load.closed import ThinkTime
 from bench.load.measure import Maker
 from bench.load.requests import RequestMaker
 from bench.load.target import OpenTarget
-from bench.scenario.arrivals import arrival_offsets_ns
 from bench.scenario.calibration import TokenRates
 from bench.scenario.draws import think_time_s
 from bench.scenario.plan import Block, Case, Plan
@@ -53,7 +52,11 @@ def workload(
         def think(user: int, answers: int) -> float:
             return think_time_s(load, block.seed, user, answers)
 
-    arrivals = arrival_offsets_ns(load, block.seed).tolist() if load.loop == "open" else ()
+    arrivals: Sequence[int] = ()
+    if load.loop == "open":
+        from bench.scenario.arrivals import arrival_offsets_ns  # numpy: only where it is needed
+
+        arrivals = arrival_offsets_ns(load, block.seed).tolist()
     source = prompt_source(case, plan, rates)
     return Workload(RequestMaker(case, block, source, keep_text), think, arrivals)
 

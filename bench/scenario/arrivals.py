@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.clock import NS
-from bench.scenario.draws import Stream, generator
+from bench.scenario.draws import Stream
 from bench.scenario.plan import Arrivals, Load
 
 
@@ -50,7 +50,7 @@ def _drawn(load: Load, arrivals: Arrivals, seed: int) -> npt.NDArray[np.float64]
         if load.duration_s is not None:
             count = min(count, math.ceil(load.duration_s * rate))
         return np.arange(int(count)) / rate
-    rng = generator(seed, Stream.ARRIVALS)
+    rng = np.random.default_rng([seed, int(Stream.ARRIVALS)])
     shape = 1.0 / arrivals.burstiness if arrivals.kind == "gamma" else 1.0
     if load.duration_s is None:
         assert load.requests is not None

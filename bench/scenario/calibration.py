@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 DEFAULT_OVERHEAD = {"chat": 35.0, "generate": 35.0, "raw": 12.0}
 """Tokens of template and nonce when nothing was measured."""
 
@@ -53,10 +51,18 @@ def fit_calibration(
     Raises:
         ValueError: fewer than two different lengths, or counts that do not grow with them.
     """
-    x, y = np.asarray(lengths, float), np.asarray(counts, float)
-    if len(x) != len(y) or len(x) < 2 or np.ptp(x) == 0:
+    if len(lengths) != len(counts) or len(set(lengths)) < 2:
         raise ValueError("calibration needs prompts of at least two different lengths")
-    slope, intercept = np.polyfit(x, y, 1, w=1 / np.sqrt(1 + x))
+    weights = [1 / (1 + length) for length in lengths]
+    mean_length, mean_count = _mean(lengths, weights), _mean(counts, weights)
+    beside = [length - mean_length for length in lengths]
+    slope = _mean([b * (c - mean_count) for b, c in zip(beside, counts, strict=True)], weights)
+    slope /= _mean([b * b for b in beside], weights)
     if slope <= 0:
         raise ValueError("the server's prompt_eval_count does not grow with the prompt")
-    return TokenRates(model, language, float(slope), float(intercept), measured=True)
+    overhead = mean_count - slope * mean_length
+    return TokenRates(model, language, slope, overhead, measured=True)
+
+
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)

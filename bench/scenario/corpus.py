@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from bench.resources import resource_dir
 
@@ -52,14 +52,14 @@ class Corpus:
 
     language: str
     text: str
-    ends: npt.NDArray[np.int64]
-    units: npt.NDArray[np.float64]
-    starts: npt.NDArray[np.int64]
+    ends: Sequence[int]
+    units: Sequence[float]
+    starts: Sequence[int]
 
     @property
     def length(self) -> float:
         """Units of the whole text."""
-        return float(self.units[-1])
+        return self.units[-1]
 
     def passage(self, start: int, units: float) -> tuple[str, float]:
         """A stretch of text from the start of a sentence on, of about so many units.
@@ -76,7 +76,7 @@ class Corpus:
         """
         if units <= 0:
             return "", 0.0
-        first = int(self.starts[start % len(self.starts)])
+        first = self.starts[start % len(self.starts)]
         before, offset = self._until(first - 1)
         rounds, rest = divmod(before + units, self.length)
         reached, until = self._until(self._nearest(rest))
@@ -87,13 +87,13 @@ class Corpus:
 
     def _until(self, piece: int) -> tuple[float, int]:
         """Units and characters up to and including a piece; nothing before the first."""
-        return (float(self.units[piece]), int(self.ends[piece])) if piece >= 0 else (0.0, 0)
+        return (self.units[piece], self.ends[piece]) if piece >= 0 else (0.0, 0)
 
     def _nearest(self, units: float) -> int:
         """The piece whose end is nearest to so many units; -1 for the start of the text."""
-        last = min(int(np.searchsorted(self.units, units)), len(self.units) - 1)
+        last = min(bisect_left(self.units, units), len(self.units) - 1)
         before = self._until(last - 1)[0]
-        return last - 1 if units - before < float(self.units[last]) - units else last
+        return last - 1 if units - before < self.units[last] - units else last
 
 
 def units_of(text: str, language: str) -> float:
@@ -117,25 +117,26 @@ def load_corpus(language: str) -> Corpus:
     path = corpus_text(language)
     text = path.read_text(encoding="utf-8").strip() + "\n\n"
     units = decode_units(text, path.with_suffix(".units").read_text(encoding="ascii"))
-    ends = np.array([match.end() for match in PIECE.finditer(text)])
+    ends = [match.end() for match in PIECE.finditer(text)]
     breaks = r"\n+" if language == "code" else r"[.!?]\s+|[。！？]|\n+"
-    begins = np.array([0, *(match.end() for match in re.finditer(breaks, text))])
-    starts = np.unique(np.searchsorted(ends, begins[begins < len(text)], side="right"))
-    return Corpus(language, text, ends, np.cumsum(units), starts)
+    begins = [0, *(match.end() for match in re.finditer(breaks, text))]
+    starts = sorted({bisect_right(ends, begin) for begin in begins if begin < len(text)})
+    return Corpus(language, text, ends, list(accumulate(units)), starts)
 
 
-def encode_units(text: str, units: npt.NDArray[np.float64]) -> str:
+def encode_units(text: str, units: Sequence[float]) -> str:
     """The content of a `.units` file: a hash of the text, then one digit a piece.
 
     What rounding a piece leaves over is carried to the next, so sums stay right.
     """
-    steps = np.diff(np.rint(np.cumsum(units) * _STEPS).astype(int), prepend=0)
-    digits = "".join(_DIGITS[step] for step in steps.clip(0, len(_DIGITS) - 1))
+    sums = [0, *(round(total * _STEPS) for total in accumulate(units))]
+    steps = (min(max(0, after - before), len(_DIGITS) - 1) for before, after in pairwise(sums))
+    digits = "".join(_DIGITS[step] for step in steps)
     lines = [digits[i : i + 100] for i in range(0, len(digits), 100)]
     return "\n".join([_hash(text), *lines]) + "\n"
 
 
-def decode_units(text: str, content: str) -> npt.NDArray[np.float64]:
+def decode_units(text: str, content: str) -> list[float]:
     """The units of each piece of a text, from the content of its `.units` file.
 
     Raises:
@@ -144,7 +145,8 @@ def decode_units(text: str, content: str) -> npt.NDArray[np.float64]:
     counted, *lines = content.split()
     if counted != _hash(text):
         raise ValueError("the text was changed after its units were counted")
-    return np.array([_DIGITS.index(digit) for digit in "".join(lines)]) / _STEPS
+    worth = {digit: number / _STEPS for number, digit in enumerate(_DIGITS)}
+    return [worth[digit] for digit in "".join(lines)]
 
 
 def _hash(text: str) -> str:

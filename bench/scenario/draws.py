@@ -1,11 +1,14 @@
-"""Drawing numbers: every draw is a pure function of a seed and of what it is for."""
+"""Drawing numbers: every draw is a pure function of a seed and of what it is for.
+
+Python's own generator, not numpy's: its seeds mean the same numbers in every version and on every
+machine, and a run need not wait for numpy before its first request.
+"""
 
 from __future__ import annotations
 
 import math
+import random
 from enum import IntEnum
-
-import numpy as np
 
 from bench.scenario.plan import Distribution, Load
 
@@ -24,27 +27,26 @@ class Stream(IntEnum):
     CALIBRATION = 6
 
 
-def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:
+def generator(seed: int, stream: Stream, *position: int) -> random.Random:
     """The generator of one purpose, and of one request, user, ... of it."""
-    return np.random.default_rng([seed, int(stream), *position])
+    return random.Random(" ".join(map(str, (seed, int(stream), *position))))
 
 
-def draw(distribution: Distribution, rng: np.random.Generator) -> float:
+def draw(distribution: Distribution, rng: random.Random) -> float:
     """One number. A lognormal is given by its median and its 95 % quantile."""
     p = distribution.params
     match distribution.kind:
         case "fixed":
             return float(p["value"])
         case "uniform":
-            return float(rng.uniform(p["low"], p["high"]))
+            return rng.uniform(p["low"], p["high"])
         case "normal":
-            return float(rng.normal(p["mean"], p["sd"]))
+            return rng.normalvariate(p["mean"], p["sd"])
         case "lognormal":
             sigma = math.log(p["p95"] / p["median"]) / Z95
-            return float(rng.lognormal(math.log(p["median"]), sigma))
+            return rng.lognormvariate(math.log(p["median"]), sigma)
         case "choice":
-            weights = np.asarray(p["weights"], float)
-            return float(rng.choice(np.asarray(p["values"], float), p=weights / weights.sum()))
+            return float(rng.choices(p["values"], p["weights"])[0])
 
 
 def mean(distribution: Distribution) -> float:
@@ -61,7 +63,8 @@ def mean(distribution: Distribution) -> float:
             sigma = math.log(p["p95"] / p["median"]) / Z95
             return float(p["median"]) * math.exp(sigma**2 / 2)
         case "choice":
-            return float(np.average(p["values"], weights=p["weights"]))
+            pairs = zip(p["values"], p["weights"], strict=True)
+            return float(sum(v * w for v, w in pairs) / sum(p["weights"]))
 
 
 def think_time_s(load: Load, seed: int, user: int, request: int) -> float:

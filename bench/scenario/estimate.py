@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.scenario.arrivals import arrival_offsets_ns
 from bench.scenario.corpus import units_of
 from bench.scenario.draws import mean
 from bench.scenario.order import loaded_state
@@ -94,6 +93,8 @@ def _block(case: Case, block: Block, speeds: Speeds) -> tuple[Range, Range]:
     one = _request_s(case, speeds)
     warmup = Range(case.warmup * one.low, case.warmup * one.high)
     if case.load.loop == "open":
+        from bench.scenario.arrivals import arrival_offsets_ns  # numpy: only where it is needed
+
         offsets = arrival_offsets_ns(case.load, block.seed)
         count = len(offsets)
         last_s = float(offsets[-1]) / 1e9 if count else 0.0

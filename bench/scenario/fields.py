@@ -12,11 +12,13 @@ from bench.scenario.durations import duration_s
 
 
 class Model(BaseModel):
-    """Base of all parts of a scenario: unknown keys are refused, values are not converted."""
+    """Base of all parts of a scenario: unknown keys are refused, values are not converted.
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
-    )
+    The text below a field is its description in the JSON Schema (`bench.scenario.jsonschema`).
+    """
+
+    # Building late saves building every part once for itself: a run must start quickly.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 def refuse(message: str) -> PydanticCustomError:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
 import json
+import textwrap
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from bench.scenario.document import Path_
+from bench.scenario.fields import Model
 from bench.scenario.matrix import AXES
 from bench.scenario.schema import Scenario
 
@@ -14,6 +20,7 @@ from bench.scenario.schema import Scenario
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) that every valid scenario file fulfils."""
     schema = Scenario.model_json_schema(mode="validation")
+    _describe(schema)
     schema = _tidied(schema)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     schema["title"] = "ollama-bench scenario"
@@ -24,6 +31,48 @@ def json_schema() -> dict[str, Any]:
 def json_schema_text() -> str:
     """The JSON Schema as it ships in `scenarios/schema.json`."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _describe(schema: dict[str, Any]) -> None:
+    """Puts the text below each field into its description.
+
+    pydantic can do it too (`use_attribute_docstrings`), but only by reading the sources whenever
+    the models are imported, which every run would have to wait for.
+    """
+    for model in _parts(Model):
+        node = schema if model is Scenario else schema["$defs"].get(model.__name__)
+        if node is None:
+            continue
+        for name, text in _texts(model).items():
+            node["properties"][model.model_fields[name].alias or name]["description"] = text
+
+
+def _parts(model: type[Model]) -> Iterator[type[Model]]:
+    """All parts that a scenario file is made of."""
+    for part in model.__subclasses__():
+        yield part
+        yield from _parts(part)
+
+
+def _texts(model: type[Model]) -> dict[str, str]:
+    """The texts below the fields of a model, inherited ones included."""
+    bases = [base for base in reversed(model.__mro__) if issubclass(base, Model)]
+    return {name: text for base in bases for name, text in _texts_below(base)}
+
+
+def _texts_below(model: type[Model]) -> Iterator[tuple[str, str]]:
+    """The fields of a class that have a text below them in its source, and that text."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(body, ast.ClassDef)
+    for field, below in pairwise(body.body):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+            and isinstance(below.value.value, str)
+        ):
+            yield field.target.id, inspect.cleandoc(below.value.value)
 
 
 def _tidied(node: Any) -> Any:

@@ -100,7 +100,7 @@ class OpenLoad(Limits):
 
     rate: Annotated[Rates, Field(min_length=1)] | None = None
     """Arrivals per second; a list makes one case each. Not given with a trace."""
-    arrivals: ArrivalsField = ArrivalsSpec(poisson=True)
+    arrivals: ArrivalsField = ArrivalsSpec.model_construct(poisson=True)
     """How the arrivals are spread."""
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Arrivals above so many open requests are dropped and counted."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-
-import numpy as np
+import random
+from collections.abc import Sequence
+from typing import TypeVar
 
 from bench.scenario.options import LOAD_TIME
 from bench.scenario.plan import Block, Case
+
+T = TypeVar("T")
 
 
 def block_seed(seed: int, repetition: int) -> int:
@@ -28,7 +31,7 @@ def interleaved(cases: tuple[Case, ...], repetitions: int, seed: int) -> tuple[B
     Cases that the server can serve without loading a model again stay together within a
     repetition: drawn are the order of these groups, and the order within each.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = random.Random(f"order {seed}")
     order = [
         (case.id, repetition) for repetition in range(repetitions) for case in _shuffled(cases, rng)
     ]
@@ -38,27 +41,30 @@ def interleaved(cases: tuple[Case, ...], repetitions: int, seed: int) -> tuple[B
     )
 
 
-def _shuffled(cases: tuple[Case, ...], rng: np.random.Generator) -> list[Case]:
+def _shuffled(cases: tuple[Case, ...], rng: random.Random) -> list[Case]:
     groups: dict[str, list[Case]] = {}
     for case in cases:
         groups.setdefault(loaded_state(case), []).append(case)
-    members = list(groups.values())
     return [
-        members[g][i]
-        for g in rng.permutation(len(members))
-        for i in rng.permutation(len(members[g]))
+        case
+        for group in _in_any_order(list(groups.values()), rng)
+        for case in _in_any_order(group, rng)
     ]
+
+
+def _in_any_order(things: Sequence[T], rng: random.Random) -> list[T]:
+    return rng.sample(things, len(things))
 
 
 def paired(sides: list[tuple[Case, Case]], pairs: int, seed: int) -> tuple[Block, ...]:
     """Pairs of blocks; which side is first alternates from pair to pair of a case."""
-    rng = np.random.default_rng([seed, 2])
-    first_is_a = rng.integers(0, 2, len(sides)).astype(bool)
+    rng = random.Random(f"pairs {seed}")
+    first_is_a = [rng.random() < 0.5 for _ in sides]
     blocks: list[Block] = []
     for repetition in range(pairs):
-        for which in rng.permutation(len(sides)):
+        for which in _in_any_order(range(len(sides)), rng):
             a, b = sides[which]
-            a_first = bool(first_is_a[which]) == (repetition % 2 == 0)
+            a_first = first_is_a[which] == (repetition % 2 == 0)
             members = [(a, "a"), (b, "b")] if a_first else [(b, "b"), (a, "a")]
             number = len(blocks) // 2
             for position, (case, side) in enumerate(members):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -97,8 +98,13 @@ def turn(count: int, block: Block, index: int, warmup: bool) -> int:
     Requests that are not measured go through the same order from its end.
     """
     cycle, position = divmod(index, count)
-    order = generator(block.seed, Stream.PROMPT_ORDER, cycle).permutation(count)
-    return int(order[-1 - position] if warmup else order[position])
+    order = _order(count, block.seed, cycle)
+    return order[-1 - position] if warmup else order[position]
+
+
+@functools.lru_cache(maxsize=4)
+def _order(count: int, seed: int, cycle: int) -> list[int]:
+    return generator(seed, Stream.PROMPT_ORDER, cycle).sample(range(count), count)
 
 
 def prompt_source(case: Case, plan: Plan, rates: TokenRates | None = None) -> PromptSource:
@@ -145,7 +151,7 @@ def calibration_prompts(case: Case, plan: Plan, block: Block) -> tuple[Prompt, .
     corpus = load_corpus(made.language)
     low, high = _CALIBRATION_TOKENS
     longest = min(max(low, mean(made.input_tokens)), high, 0.8 * int(case.options["num_ctx"]))
-    first = int(generator(block.seed, Stream.CALIBRATION).integers(len(corpus.starts)))
+    first = generator(block.seed, Stream.CALIBRATION).randrange(len(corpus.starts))
     prompts = []
     for number, share in enumerate((0.0, 0.5, 1.0)):
         start = first + number * len(corpus.starts) // 3
