@@ -19,8 +19,10 @@ def write_report(run_dir: Path) -> Path:
     """
     from bench.analysis.summarise import summarise
     from bench.report.formats import render
+    from bench.report.write import no_garbage_collection
     from bench.results.directory import REPORT_FILE, RunDirectory, read_run
 
-    run = read_run(run_dir)
-    page = render([run], [summarise(run.info, run.records)], "html")
+    with no_garbage_collection():
+        run = read_run(run_dir)
+        page = render([run], [summarise(run.info, run.records)], "html")
     return RunDirectory(run_dir, run.info.id).write_file(REPORT_FILE, page.encode())

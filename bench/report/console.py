@@ -45,6 +45,8 @@ def print_page(page: Page, console: Console) -> None:
     for table in page.brief:
         console.print()
         console.print(_fitting(table, console))
+        if table.note:
+            console.print(Text(table.note, style="dim"))
 
 
 def console_text(page: Page) -> str:

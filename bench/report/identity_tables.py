@@ -128,11 +128,8 @@ def server_table(view: RunView, number: int) -> Table:
     columns = [
         text_column("Target", [t.name for t in targets]),
         text_column("Address", [t.url for t in targets]),
-        text_column(
-            "Engine", [t.engine + (" (simulated)" if t.simulated else "") for t in targets]
-        ),
+        text_column("Engine", [t.engine for t in targets]),
         text_column("Version", [t.version for t in targets]),
-        text_column("Era", [t.era for t in targets]),
         text_column("Same host as client", [_yes_no(t.same_host) for t in targets]),
         text_column("Known settings", [_settings(t.settings) for t in targets]),
     ]

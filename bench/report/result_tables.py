@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bench.analysis.metrics import METRICS
@@ -22,6 +22,7 @@ from bench.report.tables import (
     text_cell,
     text_column,
 )
+from bench.report.units import plural, supported
 from bench.results.record import Phase
 
 STATISTICS: Final = ("value", "mean", "p5", "p50", "p90", "p95", "p99", "min", "max")
@@ -77,9 +78,21 @@ def comparison_table(report: Report) -> Table:
         columns,
         models=[c.model for c in cases],
         keys=[c.key for c in cases],
-        note="95 % intervals. A percentile without enough requests behind it is not shown.",
+        note=" ".join(("95 % intervals.", *_tail_needs(cases))),
         filterable=len(cases) > 6,
     )
+
+
+def _tail_needs(cases: Sequence[CaseView]) -> Iterator[str]:
+    """Says which percentile how many cases are too short for."""
+    for stat in ("p50", "p95"):
+        tails = [e for c in cases if (e := c.estimate("ttft_s", stat))]
+        short = [e.needs for e in tails if e.needs and not supported(e, stat)]
+        if short:
+            yield (
+                f"The {stat} of the first text needs {max(short):,} requests: "
+                f"{plural(len(short), 'case')} had fewer."
+            )
 
 
 def _worth_showing(cases: Sequence[CaseView], metric_id: str) -> bool:

@@ -183,15 +183,6 @@ def unsteady(case: CaseView) -> Sentence | None:
     return (f"The numbers were not steady{why}.",)
 
 
-def tail_needs(case: CaseView) -> Sentence | None:
-    """Speaks when the tail cannot be told: which percentile would need how many requests."""
-    tail = case.estimate("ttft_s", "p95")
-    if tail is None or not tail.needs or supported(tail, "p95"):
-        return None
-    n = plural(case.summary.requests.ok, "request")
-    return (f"{n} cannot tell the p95 of the first word: that needs {count(tail.needs)}.",)
-
-
 def _tone(case: CaseView) -> Tone:
     if case.summary.requests.ok == 0:
         return "bad"
@@ -210,5 +201,4 @@ _QUALIFIERS: Final[tuple[Rule, ...]] = (
     spilled,
     slots_differ,
     unsteady,
-    tail_needs,
 )

@@ -186,10 +186,10 @@ def _needs(estimate: Estimate) -> str:
 def decimals_for(value: float, low: float | None, high: float | None) -> int:
     """How many decimals a value deserves, given the ends of its interval."""
     if low is not None and high is not None and math.isfinite(high - low) and high > low:
-        decimals = _decimals_of((high - low) / 2)
-        shorter = min(value - low, high - value)
-        # A lopsided interval shows one more place, where else the value would seem to be its end.
-        return _clip(min(decimals + 1, _decimals_of(shorter)) if shorter > 0 else decimals)
+        decimals = _clip(_decimals_of((high - low) / 2))
+        shown = number(value, decimals)
+        # One more place where the value would else seem to be an end of its interval.
+        return _clip(decimals + (shown in (number(low, decimals), number(high, decimals))))
     if value == 0 or not math.isfinite(value):
         return 0
     if value == round(value) and abs(value) < 1e6 and low == high and low is not None:

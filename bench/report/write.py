@@ -45,7 +45,7 @@ def write_reports(
         ResultsError: not a run directory; a file cannot be written.
         UsageError: unknown format; no template in the folder.
     """
-    with _no_garbage_collection():
+    with no_garbage_collection():
         return _write_reports(run_dirs, format_name, output, template, charts)
 
 
@@ -73,7 +73,7 @@ def _write_reports(
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Large runs are millions of objects that all live to the end.
 
     Looking for garbage among them, over and over, would take a third of the time.

@@ -147,13 +147,3 @@ def test_unsteady_passes_on_what_changed() -> None:
     )
     for steady in (Steadiness(True), Steadiness(None)):
         assert sentences.unsteady(case(steadiness=steady)) is None
-
-
-def test_what_the_tail_would_need() -> None:
-    few = time("ttft_s", 0.2, p95=Estimate(None, needs=72), p99=Estimate(None, needs=368))
-    assert (
-        said(sentences.tail_needs(case(few)))
-        == "40 requests cannot tell the p95 of the first word: that needs 72."
-    )
-    many = time("ttft_s", 0.2, p95=Estimate(0.3, 0.29, 0.33), p90=Estimate(0.28, 0.27, 0.3))
-    assert sentences.tail_needs(case(many)) is None

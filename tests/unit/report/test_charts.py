@@ -1,0 +1,163 @@
+"""What charts draw is what was measured, thinned but not bent."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from runs import CHAT, CONCURRENCY, DEPTH, HARD, Workload, build
+
+from bench.ollama.exchange import Outcome, ServerTimings
+from bench.report.charts import run_charts
+from bench.report.charts.drift import drift_chart
+from bench.report.charts.latency_split import mean_parts
+from bench.report.charts.parts import shortened, text_width
+from bench.report.charts.scales import plain
+from bench.report.charts.timeline import MOST_REQUESTS, bar_of
+from bench.report.charts.utilisation import averaged
+from bench.report.model import build_report
+from bench.report.samples import CURVE_POINTS, curve, samples_of
+from bench.results.record import Phase, RequestRecord
+
+S = 1_000_000_000
+
+
+def ids(workload: Workload) -> list[str]:
+    run, summary = build(workload)
+    return [c.id for c in run_charts(build_report([run], [summary]))]
+
+
+def test_charts_are_there_where_there_is_something_to_draw() -> None:
+    always = ["speed", "first-text", "per-token", "split", "timeline", "drift"]
+    assert ids(CHAT) == always
+    assert ids(CONCURRENCY) == [
+        *("speed", "throughput", "latency-load", "first-text", "per-token"),
+        *("split", "timeline", "drift", "utilisation"),
+    ]
+    assert ids(DEPTH) == [*always[:4], "depth", *always[4:]]
+    assert ids(replace(CHAT, stream=False)) == ["speed", "split", "timeline", "drift"]
+    assert ids(replace(CHAT, failures=1.0)) == ["timeline"]
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=2000))
+def test_a_thinned_distribution_keeps_its_ends_and_its_shape(values: list[float]) -> None:
+    ordered = np.sort(np.array(values))
+    x, share = curve(ordered)
+    assert len(x) <= max(CURVE_POINTS, 1)
+    assert (x[0], x[-1]) == (ordered[0], ordered[-1])
+    assert share[-1] == 1.0
+    assert (np.diff(x) >= 0).all()
+    for value, part in zip(x, share, strict=True):
+        assert np.searchsorted(ordered, value, "left") < part * len(ordered) + 0.5
+        assert part <= (ordered <= value).mean() + 1e-12
+
+
+def test_mean_parts_add_up_to_the_mean_time_of_a_request() -> None:
+    run, summary = build(CONCURRENCY)
+    for sample in samples_of(build_report([run], [summary])).cases:
+        found = mean_parts(sample)
+        assert found is not None
+        parts, n = found
+        assert n == sample.case.summary.requests.ok
+        mean = sample.case.summary.metrics["e2e_s"].stats["mean"].value
+        assert sum(parts.values()) == pytest.approx(mean, rel=1e-6)
+
+
+def record(**changes: object) -> RequestRecord:
+    base = RequestRecord(
+        case="c",
+        block=0,
+        index=0,
+        phase=Phase.MEASURE,
+        outcome=Outcome.OK,
+        model="m",
+        stream=True,
+        sent_ns=10 * S,
+        end_ns=20 * S,
+        server=ServerTimings(
+            total_duration=9 * S,
+            load_duration=1 * S,
+            prompt_eval_count=5,
+            prompt_eval_duration=2 * S,
+            eval_count=5,
+            eval_duration=3 * S,
+        ),
+    )
+    return replace(base, **changes)
+
+
+def test_bar_of_a_request_lays_the_servers_durations_end_to_end() -> None:
+    bar = bar_of(record(), origin_ns=5 * S)
+    assert bar is not None
+    assert (bar.start, bar.end) == (5.0, 15.0)
+    assert bar.parts == (
+        ("load", 5.0, 6.0),
+        ("queue", 6.0, 9.0),
+        ("prefill", 9.0, 11.0),
+        ("decode", 11.0, 14.0),
+        ("overhead", 14.0, 15.0),
+    )
+
+
+def test_bar_never_leaves_the_time_of_its_request() -> None:
+    bar = bar_of(record(end_ns=12 * S), origin_ns=0)
+    assert bar is not None
+    assert bar.parts[-1][2] <= 12.0
+    assert bar_of(record(end_ns=None), 0) is None
+    assert bar_of(record(sent_ns=None), 0) is None
+
+
+def test_bar_of_a_failed_request_has_no_parts() -> None:
+    failed = record(outcome=Outcome.TIMEOUT, server=ServerTimings())
+    bar = bar_of(failed, 0)
+    assert bar is not None
+    assert bar.parts == ()
+
+
+def test_bar_of_an_open_loop_begins_when_it_was_due() -> None:
+    bar = bar_of(record(planned_ns=9 * S), 0)
+    assert bar is not None
+    assert bar.start == 9.0
+    assert bar.parts[0][1] == 10.0
+
+
+def test_timeline_draws_at_most_so_many_and_says_so() -> None:
+    run, summary = build(replace(CHAT, requests=200))
+    chart = next(c for c in run_charts(build_report([run], [summary])) if c.id == "timeline")
+    assert chart.caption.startswith(f"The first {MOST_REQUESTS} of 203 requests of block")
+    assert chart.table is not None
+    assert len(chart.table.rows) == MOST_REQUESTS
+
+
+def test_drift_is_relative_to_each_case() -> None:
+    run, summary = build(replace(HARD, failures=0.0))
+    chart = drift_chart(build_report([run], [summary]))
+    assert chart is not None
+    assert chart.table is not None
+    deviations = [row.cells[-1].raw or 0.0 for row in chart.table.rows]
+    assert sum(deviations) == pytest.approx(0.0, abs=1e-9)
+    assert max(deviations) == pytest.approx(6.0, abs=1.0)
+    assert "Not steady" in chart.message
+
+
+def test_averaging_for_drawing_keeps_the_mean() -> None:
+    times, values = np.arange(1000.0), np.random.default_rng(1).random(1000)
+    x, y = averaged(times, values, 100)
+    assert len(x) == 100
+    assert y.mean() == pytest.approx(values.mean())
+    assert averaged(times, values, 2000)[1] is values
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.285, "0.285"), (0.3, "0.3"), (1.25, "1.25"), (8000.0, "8,000"), (-0.5, "−0.5")],
+)
+def test_ticks_are_exact(value: float, text: str) -> None:
+    assert plain(value) == text
+
+
+@given(st.text(min_size=1, max_size=80), st.floats(60, 400))
+def test_shortened_names_fit(text: str, room: float) -> None:
+    short = shortened(text, room, 12)
+    assert short == text or text_width(short, 12) <= room or len(short) <= 5
