@@ -44,11 +44,10 @@ def server(tmp_path: Path) -> list[str]:
 
 def alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    # A zombie that init has not reaped yet is not alive.
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return state != "Z"  # a zombie that init has not reaped yet is not alive
 
 
 def gone(*pids: int, within_s: float = 15.0) -> bool:
