@@ -11,6 +11,7 @@ from bench.server.engine import LoadOptions, Memory, ModelCard
 from bench.server.simulated_runner import SimulatedRunner
 from bench.simulation.profile import ModelProfile, Profile
 from bench.simulation.service import ServiceParameters
+from bench.simulation.text import prepare
 
 _OVERHEAD_BYTES = 200_000_000
 """Memory a runner takes beside weights and KV cache."""
@@ -44,6 +45,8 @@ class SimulatedEngine:
         self._loads = 0
         self._models = {simulated_card(model).digest: model for model in profile.models}
         self._cards = tuple(simulated_card(model) for model in profile.models)
+        for model in profile.models:
+            prepare(model)
         self._runners: set[SimulatedRunner] = set()
         self._seen: set[str] = set()
 
