@@ -74,8 +74,9 @@ class Notice:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The messages with their places, as text."""
-        return tuple(f"{m} ({', '.join(where)})" if where else m for m, where in self.messages)
+        """The messages with their places, as text without a full stop."""
+        said = [(m.removesuffix("."), where) for m, where in self.messages]
+        return tuple(f"{m} ({', '.join(where)})" if where else m for m, where in said)
 
 
 @dataclass(frozen=True, slots=True)
