@@ -48,7 +48,7 @@ EXAMPLES = {
     ),
     "concurrency": Example(
         serve=("--profile", "gpu-80gb", "--num-parallel", "4"),
-        run=("concurrency", "-m", "llama3.1:8b", "-m", "qwen3:8b"),
+        run=("concurrency", "-m", "llama3.1:8b", "-m", "qwen3:32b"),
     ),
     "real-tokens": Example(serve=(), run=("--engine", "llama.cpp")),
 }

@@ -47,13 +47,12 @@ def text_width(text: str, fontsize: float) -> float:
 
 def shortened(text: str, pixels: float, fontsize: float) -> str:
     """A text cut in the middle to fit, with an ellipsis."""
-    if text_width(text, fontsize) <= pixels:
-        return text
-    kept = len(text)
-    while kept > 4 and text_width(text[:kept], fontsize) > pixels - fontsize:
+    short, kept = text, len(text)
+    while text_width(short, fontsize) > pixels and kept > 2:
         kept -= 1
-    front = (kept + 1) // 2
-    return f"{text[:front]}…{text[len(text) - (kept - front) :]}"
+        front = (kept + 1) // 2
+        short = f"{text[:front]}…{text[len(text) - (kept - front) :]}"
+    return short
 
 
 def series_legend(

@@ -1,0 +1,94 @@
+"""Tables of results."""
+
+from dataclasses import replace
+
+from runs import CHAT, CONCURRENCY, HARD, Workload, build
+
+from bench.report.model import Report, build_report
+from bench.report.result_tables import (
+    block_table,
+    comparison_table,
+    error_table,
+    metric_table,
+    outcome_table,
+    shown_metrics,
+    threshold_table,
+)
+from bench.report.tables import Table
+
+
+def report_of(workload: Workload) -> Report:
+    run, summary = build(workload)
+    return build_report([run], [summary])
+
+
+def texts(table: Table | None, title: str) -> list[str]:
+    assert table is not None
+    place = [c.title for c in table.columns].index(title)
+    return [row.cells[place].text for row in table.rows]
+
+
+def test_comparison_has_a_row_a_case_and_says_what_it_lacks() -> None:
+    table = comparison_table(report_of(CONCURRENCY))
+    assert len(table.rows) == 8
+    assert table.filterable
+    assert table.note == "95 % intervals."
+    short = comparison_table(report_of(replace(CHAT, requests=13)))
+    assert (
+        short.note
+        == "95 % intervals. The p95 of the first text needs 72 requests: 3 cases had fewer."
+    )
+
+
+def test_failures_stand_beside_the_requests() -> None:
+    assert any("failed" in t for t in texts(comparison_table(report_of(HARD)), "Requests"))
+    assert not any("failed" in t for t in texts(comparison_table(report_of(CHAT)), "Requests"))
+
+
+def test_answer_column_only_where_a_model_thinks() -> None:
+    def titles(workload: Workload) -> list[str]:
+        return [c.title for c in comparison_table(report_of(workload)).columns]
+
+    assert "First answer text, p50" in titles(HARD)
+    assert "First answer text, p50" not in titles(CHAT)
+
+
+def test_thresholds_say_when_the_interval_leaves_them_open() -> None:
+    limits = ("decode_tok_per_s >= 40", "decode_tok_per_s >= 49.5", "ttft_s.p99 <= 2")
+    table = threshold_table(report_of(Workload(thresholds=limits)))
+    assert texts(table, "Result") == ["✓ met", "✗ not met, but open", "✓ met, but open"]
+    assert texts(table, "Measured")[0].endswith("tok/s ± 0.3")
+    assert "368" in texts(table, "Remark")[2]
+    assert threshold_table(report_of(Workload())) is None
+
+
+def test_errors_are_counted_by_what_was_said() -> None:
+    table = error_table(report_of(Workload(failures=0.5, error_text="out of memory")))
+    assert texts(table, "Said") == ["out of memory"]
+    assert texts(table, "Outcome") == ["http error"]
+    assert error_table(report_of(Workload())) is None
+
+
+def test_outcomes_and_reasons() -> None:
+    table = outcome_table(report_of(Workload()))
+    assert texts(table, "ok") == ["120"]
+    assert texts(table, "stopped: length") == ["120"]
+
+
+def test_every_metric_of_the_summary_has_a_table() -> None:
+    report = report_of(HARD)
+    present = {m for c in report.cases for m in c.summary.metrics}
+    assert set(shown_metrics(report)) == present
+    for metric_id in present:
+        table = metric_table(report, metric_id)
+        assert table is not None
+        assert len(table.rows) == 3
+    assert metric_table(report, "no_such_metric") is None
+
+
+def test_blocks_in_order_of_time() -> None:
+    table = block_table(report_of(CONCURRENCY))
+    assert table is not None
+    starts = [row.cells[1].raw or 0.0 for row in table.rows]
+    assert len(starts) == 24
+    assert starts == sorted(starts)
