@@ -157,14 +157,50 @@ async def memory(args: argparse.Namespace) -> dict[str, Any]:
     return {"bytes_per_stream": (after - before) / args.streams, "chunks_per_stream": chunks}
 
 
+async def leak(args: argparse.Namespace) -> dict[str, Any]:
+    """What grows between the first fifth of many requests and the last, streamed and not."""
+    before = descriptors()
+    transport = connect(args)
+    await transport.open(args.streams)
+    grown_from = 0
+
+    async def user(requests: int) -> None:
+        for i in range(requests):
+            reply = await transport.send(SHORT if i % 2 else CALL)
+            assert reply.outcome is Outcome.OK, reply.error
+
+    for part in range(5):
+        await asyncio.gather(
+            *(user(args.requests // 5 // args.streams) for _ in range(args.streams))
+        )
+        if part == 0:
+            grown_from = rss_bytes()
+    grown = rss_bytes() - grown_from
+    await transport.aclose()
+    return {"grown_bytes": grown, "descriptors_left": descriptors() - before}
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def rss_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
+STAGES = {
+    "streams": streams,
+    "short": short,
+    "open_loop": open_loop,
+    "memory": memory,
+    "leak": leak,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("stage", choices=["streams", "short", "open_loop", "memory"])
+    parser.add_argument("stage", choices=list(STAGES))
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--transport", default=None)
     parser.add_argument("--streams", type=int, default=64)
@@ -181,8 +217,7 @@ def main() -> None:
         os.sched_setaffinity(0, {args.core})
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, args.streams + 200)), hard))
-    stage = {"streams": streams, "short": short, "open_loop": open_loop, "memory": memory}
-    print(json.dumps(asyncio.run(stage[args.stage](args))))
+    print(json.dumps(asyncio.run(STAGES[args.stage](args))))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ from bench.ollama.transports.stamps import (
     why_no_kernel_stamps,
 )
 
+NEXT_ADDRESS_S = 2.0
+"""How long one address of a host with several is given."""
+
 # Reads are parsed before the next one, so all connections share one buffer.
 _buffer = bytearray(READ_BYTES)
 _view = memoryview(_buffer)
@@ -146,26 +149,20 @@ class KernelTransport(SocketTransport):
             self._peers = await loop.getaddrinfo(
                 self.address.host, self.address.port, type=socket.SOCK_STREAM
             )
+        peers, self._peers = self._peers, []
         error: OSError | None = None
-        for peer in list(self._peers):
-            family, kind, protocol, _, sockaddr = peer
-            sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+        for peer in peers:
             try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-                await loop.sock_connect(sock, sockaddr)
+                # An address where nothing answers at all must not use up the whole time.
+                async with asyncio.timeout(None if peer is peers[-1] else NEXT_ADDRESS_S):
+                    sock = await _connected(loop, peer)
             except OSError as e:
-                sock.close()
                 error = error or e
                 continue
-            except BaseException:
-                sock.close()
-                raise
-            # The one that answers is tried first, and alone, from now on.
+            # The one that answers is the only one tried from now on, until it fails.
             self._peers = [peer]
             return KernelConnection(self, sock, self.stamps)
-        assert error is not None
-        raise error
+        raise error or OSError("the host has no address")
 
     async def aclose(self) -> None:
         """Close every connection at once."""
@@ -173,6 +170,20 @@ class KernelTransport(SocketTransport):
         if self.stamps is not None:
             self.stamps.close()
             self.stamps = None
+
+
+async def _connected(loop: asyncio.AbstractEventLoop, peer: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol, _, sockaddr = peer
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        await loop.sock_connect(sock, sockaddr)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 _ADVICE = "leave --transport out: a fitting one is chosen"

@@ -190,23 +190,30 @@ class SocketTransport(ABC):
         Raises:
             ServerUnreachable: nothing answers.
         """
-        missing = connections - len(self.connections)
-        try:
-            while missing > 0:
-                batch = min(missing, _OPEN_AT_ONCE)
-                missing -= batch
-                async with asyncio.timeout(OPEN_TIMEOUT_S):
-                    opened = await asyncio.gather(*(self._connect() for _ in range(batch)))
-                self.free.extend(opened)
-        except OSError as e:
-            text = connect_error_text(e, OPEN_TIMEOUT_S)
-            raise ServerUnreachable(
-                f"{self.address.url}: {text}", "is Ollama running there? try: ollama serve"
-            ) from e
+        while (missing := connections - len(self.connections)) > 0:
+            opened = await asyncio.gather(
+                *(self._open_one() for _ in range(min(missing, _OPEN_AT_ONCE))),
+                return_exceptions=True,
+            )
+            self.free += [c for c in opened if isinstance(c, Connection)]
+            for error in opened:
+                if isinstance(error, OSError):
+                    text = connect_error_text(error, OPEN_TIMEOUT_S)
+                    advice = "is Ollama running there? try: ollama serve"
+                    raise ServerUnreachable(f"{self.address.url}: {text}", advice) from error
+                if isinstance(error, BaseException):
+                    raise error
+
+    async def _open_one(self) -> Connection:
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            return await self._connect()
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; see `Transport.send`."""
         flight = self._book.open(call)
+        if self._closed:
+            flight.end(Outcome.CONNECT_ERROR, "the transport is closed", time.monotonic_ns())
+            return flight.future
         data = self._encode(call)
         free = self.free
         while free:

@@ -149,3 +149,12 @@ async def test_closing_the_transport_ends_calls_and_connections(wire: str, make:
         await transport.aclose()
         assert future.result().outcome is Outcome.CANCELLED
         await asyncio.wait_for(held.left.wait(), 5)
+
+
+async def test_sending_on_a_closed_transport_is_an_outcome(sockets: str, make: Make) -> None:
+    async with WireServer(Held(GOOD)) as server:
+        transport = make(sockets, server.port)
+        await transport.open(1)
+        await transport.aclose()
+        reply = await transport.send(CALL)
+    assert reply.outcome is Outcome.CONNECT_ERROR and "closed" in reply.error

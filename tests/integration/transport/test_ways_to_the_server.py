@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from wire_replies import CALL, GOOD
 from bench.errors import ServerUnreachable, UsageError
 from bench.ollama.address import Address
 from bench.ollama.exchange import Outcome
-from bench.ollama.transports import choose_transport
+from bench.ollama.transports import choose_transport, kernel
 from bench.ollama.transports.sockets import SocketTransport
 
 
@@ -60,6 +61,31 @@ async def test_name_with_several_addresses(wire: str, make: Make) -> None:
     async with WireServer(good) as server:
         transport = make(wire, f"http://localhost:{server.port}")
         await transport.open(2)
+        assert (await transport.send(CALL)).outcome is Outcome.OK
+        await transport.aclose()
+
+
+async def test_address_that_never_answers_does_not_hold_up_the_next(
+    sockets: str, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    lookup, connect = loop.getaddrinfo, loop.sock_connect
+
+    async def two_addresses(host: object, port: object, **more: object) -> list[tuple[object, ...]]:
+        (found,) = await lookup("127.0.0.1", port, type=socket.SOCK_STREAM)
+        return [(*found[:4], ("127.0.0.9", port)), found]
+
+    async def connect_or_hang(sock: socket.socket, where: tuple[str, int]) -> None:
+        if where[0] == "127.0.0.9":
+            await asyncio.Event().wait()
+        await connect(sock, where)
+
+    monkeypatch.setattr(loop, "getaddrinfo", two_addresses)
+    monkeypatch.setattr(loop, "sock_connect", connect_or_hang)
+    monkeypatch.setattr(kernel, "NEXT_ADDRESS_S", 0.05)
+    async with WireServer(good) as server:
+        transport = make(sockets, f"http://two-addresses:{server.port}")
+        await transport.open(3)
         assert (await transport.send(CALL)).outcome is Outcome.OK
         await transport.aclose()
 

@@ -4,7 +4,7 @@
  *
  * Every POST is answered by N token lines, one write each, the k-th due first + k * gap after the
  * request had been read, then the done line and, in a write of its own, the end of the response. A
- * body with `"stream":false` in it gets one object at once. Right before each write of a line the
+ * GET, or a body with `"stream":false` in it, gets one object at once. Right before each write of a line the
  * server notes CLOCK_MONOTONIC; at SIGTERM the notes go to FILE as records {u32 stream, u32 line,
  * i64 ns}. The stream's number stands in `created_at`, so that a client can find its lines in there.
  *
@@ -179,10 +179,10 @@ static void readable(struct connection *c)
     c->request[c->have] = 0;
     char *end = strstr(c->request, "\r\n\r\n");
     char *length = strcasestr(c->request, "content-length:");
-    if (!end || !length) return;
-    if (c->have < end + 4 - c->request + atoi(length + 15)) return;
+    if (!end) return;
+    if (c->have < end + 4 - c->request + (length ? atoi(length + 15) : 0)) return;
     c->have = 0;
-    if (strstr(end, "\"stream\":false")) { answer_at_once(c); return; }
+    if (!length || strstr(end, "\"stream\":false")) { answer_at_once(c); return; }
     c->stream = ++streams;
     c->line = 0;
     c->due = now() + first_ns;
