@@ -179,7 +179,7 @@ def fastest(group: Sequence[CaseView]) -> Sentence | None:
     if not _clearly_above(top, next_best):
         return (
             f"{best.who} and {second.who} write about equally fast: their intervals overlap. "
-            "An interleaved comparison (ollama-bench ab) can tell them apart.",
+            "An interleaved comparison (`ollama-bench ab`) can tell them apart.",
         )
     load = f" with {plural(best.users or 1, 'user')}" if (best.users or 1) > 1 else ""
     return (

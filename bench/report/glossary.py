@@ -39,7 +39,7 @@ _TERMS: Final = (
     Term(
         "ollama_tok_per_s",
         "Decode speed, Ollama's convention",
-        "The same by the formula of “ollama run --verbose”, for comparison with it.",
+        "The same by the formula of `ollama run --verbose`, for comparison with it.",
         "Σ eval_count / Σ eval_duration",
         "Too high by a factor N/(N − 1) for answers of N tokens.",
     ),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from bench.report import glossary
 from bench.report.page import Answer, Chart, Definitions, Listing, Page, Prose
@@ -19,6 +20,7 @@ from bench.resources import resource_dir
 TEMPLATE = "report.html.j2"
 STYLE = "report.css"
 SCRIPT = "report.js"
+_CODE = re.compile(r"`([^`]+)`")
 OWN_FILES = (TEMPLATE, "macros.html.j2", STYLE, SCRIPT)
 """What users may bring in a folder of their own, any of them."""
 
@@ -53,6 +55,11 @@ def html(page: Page, template_dir: Path | None = None) -> str:
 def csp_hash(text: str) -> str:
     """The source expression that allows exactly this inline text: "sha256-..."."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def words(text: str) -> Markup:
+    """Text of ours in which `commands` stand between backticks, as HTML; everything is escaped."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def exact(value: float) -> str:
@@ -95,6 +102,7 @@ def _environment(folders: Sequence[Path]) -> Environment:
     environment.tests["definitions"] = lambda x: isinstance(x, Definitions)
     environment.tests["listing"] = lambda x: isinstance(x, Listing)
     environment.tests["shown"] = lambda x: isinstance(x, Shown)
+    environment.filters["words"] = words
     environment.globals["term"] = glossary.term
     environment.globals["exact"] = exact
     return environment

@@ -32,6 +32,22 @@ def escape(text: str) -> str:
     return _MENTION.sub("@\u200b", _SPECIAL.sub(r"\\\1", flat))
 
 
+def words(text: str) -> str:
+    """Text of ours in which `commands` stand between backticks; everything else is escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return "".join(f"`{p}`" if i % 2 else _escape_inside(p) for i, p in enumerate(parts))
+
+
+def _escape_inside(text: str) -> str:
+    """The same as `escape`, with the blanks at both ends kept."""
+    kept = escape(text)
+    before = " " if text[:1].isspace() else ""
+    after = " " if text[-1:].isspace() and kept else ""
+    return f"{before}{kept}{after}"
+
+
 def table_markdown(table: Table) -> str:
     """A table with its caption above and its note below."""
     lines = [f"**{escape(table.caption)}**", ""]
@@ -39,7 +55,7 @@ def table_markdown(table: Table) -> str:
     lines.append("|" + "|".join(_rule(c) for c in table.columns) + "|")
     lines += [_line(c.text for c in row.cells) for row in table.rows]
     if table.note:
-        lines += ["", escape(table.note)]
+        lines += ["", words(table.note)]
     return "\n".join(lines)
 
 
@@ -65,7 +81,7 @@ def _answers(page: Page) -> str:
 
 
 def _answer(answer: Answer) -> str:
-    first, *more = (escape(s) for s in answer.texts)
+    first, *more = (words(s) for s in answer.texts)
     return " ".join((f"- **{first}**", *more))
 
 
@@ -74,5 +90,5 @@ def _notices(notices: tuple[Notice, ...]) -> str:
     for n in notices:
         word = "invalid" if n.invalidates else "warning"
         said = ". ".join((*n.texts, n.advice)).rstrip(". ") + "."
-        lines.append(f"> **{word}** ({escape(n.code)}): {escape(said)}")
+        lines.append(f"> **{word}** ({escape(n.code)}): {words(said)}")
     return "\n>\n".join(lines)

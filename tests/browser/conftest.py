@@ -41,14 +41,25 @@ WORKLOADS = {
 }
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser_path() -> str:
+    """Where the browser is; ends the test if there is none."""
     path = next((p for name in NAMES if (p := shutil.which(name))), None)
-    if path is None:
-        message = "no Chromium on the PATH: apt install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    if path is not None:
+        return path
+    message = "no Chromium on the PATH: apt install chromium"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def find_browser() -> Callable[[], str]:
+    return browser_path
+
+
+@pytest.fixture(scope="session")
+def browser(find_browser: Callable[[], str]) -> Iterator[Browser]:
+    path = find_browser()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         yield browser

@@ -297,3 +297,18 @@ def test_policy_stops_what_does_not_belong(
     assert blocked.startswith("script-src")
     assert page.evaluate("window.broken") is None
     page.close()
+
+
+@pytest.mark.parametrize(
+    ("ci", "ending"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)]
+)
+def test_missing_browser_fails_in_ci(
+    find_browser: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    ci: str,
+    ending: type[BaseException],
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ending, match="apt install chromium"):
+        find_browser()

@@ -14,7 +14,8 @@ from bench.errors import UsageError
 from bench.report.console import print_summary
 from bench.report.csv import HEAD
 from bench.report.formats import RENDERERS, register, render
-from bench.report.markdown import escape
+from bench.report.html import words as html_words
+from bench.report.markdown import escape, words
 
 
 def test_markdown_holds_answer_comparison_and_evidence() -> None:
@@ -41,6 +42,12 @@ def test_markdown_shows_hostile_text_as_it_is() -> None:
     assert "<script>" not in re.sub(r"\\<script\\>", "", text)
     assert "<img" not in text.replace("\\<img", "")
     assert escape("@everyone # | *x*\n`y`") == "@\u200beveryone \\# \\| \\*x\\* \\`y\\`"
+
+
+def test_commands_in_our_texts_are_code_and_all_else_is_text() -> None:
+    assert words("See `a|b_c` for <b>") == "See `a|b_c` for \\<b\\>"
+    assert words("an odd ` is text_") == "an odd \\` is text\\_"
+    assert html_words("Run `x < y` & <b>") == "Run <code>x &lt; y</code> &amp; &lt;b&gt;"
 
 
 def test_csv_is_the_whole_summary_in_full_precision() -> None:
