@@ -30,8 +30,8 @@ def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
         Note(
             "separate_runs",
             "The runs were made one after the other, so drift and differences between sessions "
-            f"are in the change. To allow for that takes {MIN_SESSIONS} earlier sessions of the same "
-            f"identity, and {fewest} can be found: the verdict is only indicative.",
+            f"are in the change. To allow for that takes {MIN_SESSIONS} earlier sessions of the "
+            f"same identity, and {fewest} can be found: the verdict is only indicative.",
             "For a verdict, measure both sides in turn with `ollama-bench ab`.",
         )
     ]

@@ -112,7 +112,7 @@ def load_corpus(language: str) -> Corpus:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: its units were counted for another text; see `tools/corpus_units.py`.
+        ValueError: its units were counted for another text; see `scenarios/corpus/count_units.py`.
     """
     path = corpus_text(language)
     text = path.read_text(encoding="utf-8").strip() + "\n\n"

@@ -24,8 +24,8 @@ METHOD = (
     "promised percentile gets one-sided 95 % bounds from ten consecutive batches (Woodruff), a "
     "failed or unsent request counts as infinitely late, and a probe that proves neither is run "
     "again, twice as long. The stated range is the wider of two: the highest load that was kept "
-    "to the lowest that broke, and the 95 % interval of a fit through all probes near the limit. In "
-    "an open loop, times count from when a request was due, so waiting is never hidden."
+    "to the lowest that broke, and the 95 % interval of a fit through all probes near the limit. "
+    "In an open loop, times count from when a request was due, so waiting is never hidden."
 )
 
 

