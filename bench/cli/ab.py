@@ -95,8 +95,6 @@ def command(
     (on stderr for formats other than console). Exit codes: 0 no change or better, 1 worse,
     3 inconclusive, 4 not comparable, 5 invalid, 6 a server is unreachable, 130 interrupted.
     """
-    from rich.console import Console
-
     from bench.cli.live import view_on
     from bench.cli.planned import plan_text
     from bench.comparing import ab, benchstat_lines, distribution_charts
@@ -117,8 +115,7 @@ def command(
         one_at_a_time=one_at_a_time,
         history=history.path if history else None,
     )
-    console = Console(stderr=True, quiet=quiet)
-    observer, view = view_on(console)
+    observer, view = view_on(quiet)
     with view:
         run, comparison = ab(
             plan, judging=rules, settings=settings, observer=observer, report=not no_report

@@ -118,7 +118,7 @@ def search(
         raise UsageError(f"--budget {budget} is no duration: write e.g. 30m or 2h") from None
     settings = Settings(output=output, workers=worker_count(workers))
     console = Console(stderr=True, quiet=quiet)
-    observer, view = view_on(console)
+    observer, view = view_on(quiet)
     console.print(f"Allowed time: {budget}. Promise: {', '.join(promises)}.")
     with view:
         found = find_capacity(

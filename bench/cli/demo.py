@@ -42,22 +42,18 @@ def command(
     With the llama.cpp engine the tokens are real: SmolLM2-135M, fetched once (98 MB). Without it
     the server is simulated and its numbers are invented. Takes less than two minutes.
     """
-    from rich.console import Console
-
     from bench.cli.run import run_and_tell
     from bench.demo import choose_engine, demo_plan, demo_server
     from bench.load.session import Settings
 
-    console = Console(stderr=True, quiet=quiet)
-
     def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        click.echo(line, err=True)
 
     chosen = choose_engine(engine)
     settings = Settings(output=output)
     with demo_server(chosen, None if quiet else say) as server:
         plan = demo_plan(chosen, server, settings)
-        run = run_and_tell(plan, console, settings, as_json=as_json)
+        run = run_and_tell(plan, settings, quiet=quiet, as_json=as_json)
     if open_report and run.report is not None:
         webbrowser.open(run.report.resolve().as_uri())
     context.exit(int(run.exit_code))

@@ -128,10 +128,17 @@ def judging_of(
 
 def history_of(history_path: Path | None, no_history: bool) -> History | None:
     """The history, from the options; None = off."""
-    from bench.results.history import History, default_history
+    from bench.results.history import History
 
-    path = None if no_history else history_path or default_history()
+    path = history_path_of(history_path, no_history)
     return None if path is None else History(path)
+
+
+def history_path_of(history_path: Path | None, no_history: bool) -> Path | None:
+    """Where the history is, from the options; None = off."""
+    from bench.results.history_path import default_history
+
+    return None if no_history else history_path or default_history()
 
 
 def _size(option: str, text: str) -> tuple[str, float]:

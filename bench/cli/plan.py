@@ -77,14 +77,12 @@ def command(
 
 def _pilot(scenario: str, settings: Settings, quiet: bool, **chosen: Any) -> Path:
     """Run a pilot of a scenario, and give its run directory."""
-    from rich.console import Console
-
     from bench.api import make_plan, run_plan
     from bench.cli.live import view_on
 
     overrides = [*chosen.pop("overrides"), f"blocks={PILOT_BLOCKS}"]
     plan = make_plan(scenario, overrides=overrides, settings=settings, **chosen)
-    observer, view = view_on(Console(stderr=True, quiet=quiet))
+    observer, view = view_on(quiet)
     with view:
         run = run_plan(plan, settings=settings, observer=observer, report=False)
     click.echo(f"pilot: {run.path}", err=True)

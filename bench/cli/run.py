@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.judging import history_of, history_options
+from bench.cli.judging import history_options, history_path_of
 from bench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from bench.api import FinishedRun
-    from bench.load.observer import Observer
     from bench.load.session import Settings
     from bench.scenario.plan import Plan
 
@@ -78,13 +74,9 @@ def command(
     A server behind a password or token takes it from the environment variable
     OLLAMA_BENCH_TOKEN or from the netrc file.
     """
-    from rich.console import Console
-
     from bench.api import make_plan
     from bench.load.session import Settings
 
-    console = Console(stderr=True, quiet=quiet)
-    history = history_of(history_path, no_history)
     settings = Settings(
         output=output,
         transport=transport,
@@ -92,7 +84,7 @@ def command(
         keep_text=keep_text,
         insecure=insecure,
         ca_file=ca_file,
-        history=history.path if history else None,
+        history=history_path_of(history_path, no_history),
     )
     plans = [
         make_plan(
@@ -109,7 +101,7 @@ def command(
     codes = []
     for plan in plans:
         run = run_and_tell(
-            plan, console, settings, pull=pull, as_json=as_json, report=not no_report
+            plan, settings, quiet=quiet, pull=pull, as_json=as_json, report=not no_report
         )
         codes.append(run.exit_code)
         if run.exit_code is ExitCode.INTERRUPTED:
@@ -119,9 +111,9 @@ def command(
 
 def run_and_tell(
     plan: Plan,
-    console: Console,
     settings: Settings,
     *,
+    quiet: bool = False,
     pull: bool = False,
     as_json: bool = False,
     report: bool = True,
@@ -130,8 +122,8 @@ def run_and_tell(
 
     Args:
         plan: what to run.
-        console: gets all but the result; a quiet one also keeps the result to its path.
         settings: where results go, and how to send.
+        quiet: show nothing, and put only the path on stdout.
         pull: pull missing models first.
         as_json: put the summary on stdout instead.
         report: write report.html.
@@ -140,11 +132,14 @@ def run_and_tell(
         BenchError: it could not be run.
     """
     from bench.api import run_plan
+    from bench.cli.live import view_on
 
-    observer, view, chosen = _view(console, settings, pull)
+    if pull:
+        settings = _pulling(settings, quiet)
+    observer, view = view_on(quiet)
     with view:
-        run = run_plan(plan, settings=chosen, observer=observer, report=report)
-    _tell(run, console, as_json, console.quiet)
+        run = run_plan(plan, settings=settings, observer=observer, report=report)
+    _tell(run, as_json, quiet)
     return run
 
 
@@ -157,35 +152,32 @@ def worker_count(text: str) -> int:
     raise UsageError(f"--workers {text}: give a number of processes, or auto")
 
 
-def _view(
-    console: Console, settings: Settings, pull: bool
-) -> tuple[Observer, AbstractContextManager[None], Settings]:
-    """What shows the run, its context, and the settings that show a pull as well."""
+def _pulling(settings: Settings, quiet: bool) -> Settings:
+    """The settings that pull missing models and show how far that is."""
     from dataclasses import replace
 
-    from bench.cli.live import view_on
+    from rich.console import Console
 
-    if pull:
-        from bench.cli.pulling import PullBar
+    from bench.cli.pulling import PullBar
 
-        settings = replace(settings, pull=PullBar(console))
-    return *view_on(console), settings
+    return replace(settings, pull=PullBar(Console(stderr=True, quiet=quiet)))
 
 
-def _tell(run: FinishedRun, console: Console, as_json: bool, quiet: bool) -> None:
+def _tell(run: FinishedRun, as_json: bool, quiet: bool) -> None:
     """The result on stdout, the path as its last line."""
     from bench.results.directory import SUMMARY_FILE
 
     if as_json:
         click.echo((run.path / SUMMARY_FILE).read_text(encoding="utf-8"), nl=False)
-        console.print(str(run.path), highlight=False, markup=False, soft_wrap=True)
+        if not quiet:
+            click.echo(str(run.path), err=True)
         return
     if not quiet:
-        from rich.console import Console as RichConsole
+        from rich.console import Console
 
         from bench.report.console import print_summary
 
-        print_summary(run.summary, RichConsole(file=sys.stdout))
+        print_summary(run.summary, Console(file=sys.stdout))
     click.echo(str(run.path))
 
 

@@ -7,30 +7,31 @@ import tempfile
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import bench
 from bench.clock import Clock, RealClock
 from bench.errors import BenchError
 from bench.load.block import Sending, send_here
 from bench.load.descriptors import descriptors_for, ensure_descriptors
-from bench.load.messages import Init
 from bench.load.observer import Observer
 from bench.load.preflight import PullObserver, check_models, describe_target
 from bench.load.runner import Grow, Preparation, Runner
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
 from bench.load.utilisation import Utilisation
-from bench.load.workers import WorkerPool, workers_for
+from bench.load.worker_count import workers_for
 from bench.load.workload import Workloads
 from bench.ollama.address import Address
 from bench.ollama.control import Control
-from bench.ollama.managed import kept_log, managed_server
 from bench.ollama.transports import choose_transport
 from bench.results.directory import RunDirectory
-from bench.results.environment import collect_environment
-from bench.results.history import default_history
+from bench.results.history_path import default_history
 from bench.results.run import ModelInfo, RunInfo, RunWarning, TransportInfo
 from bench.scenario.plan import Plan, Target
+
+_FIRST_REQUEST_S = 0.1
+"""A warm server has its first request after this; what can wait does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ async def measure(
         utilisation = Utilisation(clock)
         await utilisation.start()
         stack.push_async_callback(utilisation.aclose)
-        environment = asyncio.ensure_future(asyncio.to_thread(collect_environment))
+        environment = asyncio.ensure_future(_environment())
         runner = Runner(
             plan,
             ready.targets,
@@ -149,10 +150,25 @@ async def measure(
         return Ended(directory, info, runner.error)
 
 
+async def _environment() -> dict[str, Any]:
+    """What the machine is like: looked at in a thread, once the first request is on its way."""
+    await asyncio.sleep(_FIRST_REQUEST_S)
+
+    def collect() -> dict[str, Any]:
+        from bench.results.environment import collect_environment
+
+        return collect_environment()
+
+    return await asyncio.to_thread(collect)
+
+
 def _shared_out(
     plan: Plan, settings: Settings, ready: Ready, workloads: Workloads, stack: AsyncExitStack
 ) -> Sending:
     """The sending part in several processes, which end with the stack."""
+    from bench.load.messages import Init  # late: most runs need one process only
+    from bench.load.workers import WorkerPool
+
     pool = WorkerPool(
         Init(
             plan=plan,
@@ -198,6 +214,8 @@ async def _started(
     """The URL of a target, and what is known of its settings; starts it if it is a command."""
     if not target.command:
         return target.url, None
+    from bench.ollama.managed import managed_server
+
     server = await stack.enter_async_context(
         managed_server(target.name, target.command, target.env, log)
     )
@@ -207,5 +225,7 @@ async def _started(
 def _keep_logs(logs: Path, directory: RunDirectory) -> None:
     """Begin and end of the log of every server that was started; numbered as the targets are."""
     for log in logs.glob("*.log"):
+        from bench.ollama.managed import kept_log
+
         with suppress(BenchError):
             directory.write_file(log.name, kept_log(log))

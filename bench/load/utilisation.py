@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import shutil
 from asyncio.subprocess import DEVNULL, PIPE, Process
-
-import psutil
 
 from bench.clock import Clock
 
@@ -19,6 +18,7 @@ Samples = dict[str, list[tuple[int, float]]]
 """Name -> (time in ns, value). Names that end in `_share` are 0 to 1; others carry their unit."""
 
 _EVERY_S = 1
+_FIRST_REQUEST_S = 0.1
 _GPU_FIELDS = {
     "utilization.gpu": ("share", 0.01),
     "memory.used": ("memory_bytes", 2.0**20),
@@ -39,7 +39,6 @@ class Utilisation:
 
     async def start(self) -> None:
         """Begin to sample; what cannot be asked is left out."""
-        psutil.cpu_percent()
         self._tasks.append(asyncio.ensure_future(self._watch_cpu()))
         if program := shutil.which("nvidia-smi"):
             with contextlib.suppress(OSError):
@@ -78,6 +77,9 @@ class Utilisation:
         return {name: values for name, values in found.items() if values}
 
     async def _watch_cpu(self) -> None:
+        await asyncio.sleep(_FIRST_REQUEST_S)
+        psutil = await asyncio.to_thread(importlib.import_module, "psutil")
+        psutil.cpu_percent()
         while True:
             await asyncio.sleep(_EVERY_S)
             self._add("cpu_share", psutil.cpu_percent() / 100)

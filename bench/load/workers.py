@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterable, Sequence
@@ -38,23 +37,11 @@ from bench.ollama.exchange import Outcome
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import ClientHealth, RunWarning
 from bench.scenario.calibration import TokenRates
-from bench.scenario.plan import Block, Case, Plan
-
-USERS_PER_WORKER = 500
-RATE_PER_WORKER = 1000.0
-"""`auto`: a load within these needs one process only."""
+from bench.scenario.plan import Block, Case
 
 _LONGEST_LINE = 2**26
 _HEAD_START_S = 0.1
 """Between the order to measure and its start: all workers have read the order by then."""
-
-
-def workers_for(plan: Plan, cores: int | None = None) -> int:
-    """How many processes a plan's largest load needs, at most as many as there are cores."""
-    users = max((c.load.users or 0 for c in plan.cases), default=0)
-    rate = max((c.load.rate_per_s or 0.0 for c in plan.cases), default=0.0)
-    wanted = max(1, -(-users // USERS_PER_WORKER), -(-int(rate) // int(RATE_PER_WORKER)))
-    return min(wanted, cores or os.cpu_count() or 1)
 
 
 class WorkerDied(Exception):

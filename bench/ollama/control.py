@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import httpx
 import msgspec
 
 from bench.errors import ModelError, NotOllama, ServerError
 from bench.ollama.address import Address
 from bench.ollama.control_errors import MAX_ERROR, error_text, explain, model_error, not_ollama
+from bench.ollama.http_client import httpx
 from bench.ollama.names import same_model
 from bench.ollama.replies import (
     InstalledModel,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-import httpx
 import msgspec
 
 from bench.errors import BenchError, ModelError, NotOllama, ServerUnreachable
+from bench.ollama.http_client import httpx
 
 MAX_ERROR = 300
 """Characters kept of what a server says is wrong."""

@@ -7,20 +7,18 @@ tags are the exception. Several programs may write to it at once.
 from __future__ import annotations
 
 import difflib
-import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from platformdirs import user_data_path
 
 from bench.errors import ResultsError
 
-HISTORY_VARIABLE = "OLLAMA_BENCH_HISTORY"
-"""Environment variable with the path of the history, or "off"."""
+if TYPE_CHECKING:
+    import sqlite3
 
 SCHEMA = 1
 """Version of the database. History: 1 = first."""
@@ -101,14 +99,6 @@ class Session:
     run: str
     created_at: str
     case: IndexedCase
-
-
-def default_history() -> Path | None:
-    """Where the history is: OLLAMA_BENCH_HISTORY, else the platform's data folder; None = off."""
-    chosen = os.environ.get(HISTORY_VARIABLE, "")
-    if chosen.lower() == "off":
-        return None
-    return Path(chosen) if chosen else user_data_path("ollama-bench") / "history.sqlite"
 
 
 class History:
@@ -289,6 +279,8 @@ class History:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
+        import sqlite3  # late: every run knows its history, and few need it before their end
+
         try:
             with closing(sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)) as db:
                 db.execute("PRAGMA foreign_keys = ON")

@@ -2,11 +2,11 @@
 
 python tests/performance/run_startup.py [--repeat N] [--json]
 
-A server of canned replies in this process sees the first request to a model arrive and looks at once
-how much CPU time the other process has used until then: CPU time says what the program does, whatever
-else this machine is busy with; the wall time is what a user waits. Each run is a new process with
-Python's compiled files in place. The first request of smoke is a calibration request; the first
-measured one comes after a warm-up.
+A server of canned replies in this process sees the first request to a model arrive and looks at
+once how much CPU time the other process has used until then: CPU time says what the program does,
+whatever else this machine is busy with; the wall time is what a user waits. Each run is a new
+process with Python's compiled files in place. The first request of smoke is a calibration request;
+the first measured one comes after a warm-up.
 """
 
 from __future__ import annotations
@@ -103,9 +103,10 @@ def run_once(server: Server, runs: str) -> dict[str, float]:
     """Start to first request, and to the first warm-up and measured ones, in seconds."""
     server.first, server.pid = None, None
     start_ns = time.monotonic_ns()
+    url = f"http://127.0.0.1:{server.server_port}"
+    chosen = ["smoke", "-m", MODEL, "--host", url, "-o", runs, "--no-report", "--no-history"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench", "run", "smoke", "-m", MODEL, "-o", runs, "--no-report"]
-        + ["--host", f"http://127.0.0.1:{server.server_port}", "--no-history"],
+        [sys.executable, "-m", "bench", "run", *chosen],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "NO_PROXY": "*"},

@@ -10,7 +10,7 @@ import pytest
 
 import bench
 from bench.load.observer import Silent
-from bench.load.workers import workers_for
+from bench.load.worker_count import workers_for
 from bench.results.directory import read_run
 from bench.results.record import Phase
 from bench.results.run import RunStatus

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench.errors import ResultsError
-from bench.results.history import History, IndexedCase, IndexedRun, Value, default_history
+from bench.results.history import History, IndexedCase, IndexedRun, Value
+from bench.results.history_path import default_history
 
 
 def run(run_id: str, *, decode: float = 50.0, day: int = 1, **more) -> IndexedRun:

@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from bench.cli.live import LiveView, PlainView, duration, seconds
+from bench.cli.live import LiveView
+from bench.cli.progress import PlainView, duration, seconds
 from bench.results.record import Phase
 
 
@@ -14,12 +15,13 @@ def console(terminal):
 
 
 def test_plain_lines_for_logs_and_pipes(play, kit):
-    out = console(terminal=False)
-    play(kit.plan(kit.case(kit.closed(2, requests=10)), blocks=2), observer=PlainView(out))
-    text = out.file.getvalue()
+    lines: list[str] = []
+    play(kit.plan(kit.case(kit.closed(2, requests=10)), blocks=2), observer=PlainView(lines.append))
+    text = "\n".join(lines)
     assert "1 case, 2 blocks, 20 requests" in text
     assert "block 2/2: m:1b" in text
-    assert "20 ok, 0 failed, 8.0 tok/s, TTFT p50/p95 500 ms / 500 ms" in text
+    assert "20 ok, 0 failed, 8.0 tok/s each, " in text
+    assert "TTFT p50/p95 500 ms / 500 ms" in text
     assert "\x1b" not in text
 
 
@@ -43,7 +45,7 @@ def test_the_phase_is_that_of_the_last_request_sent(play, kit):
             super().request_sent(phase)
             self.phases.append(self.phase)
 
-    view = Noting(console(terminal=False))
+    view = Noting(str)
     play(kit.plan(kit.case(kit.closed(3, requests=9, ramp_up_s=5.0))), observer=view)
     order = list(dict.fromkeys(view.phases))
     assert order == ["warm-up", "ramp-up", "measure"]
@@ -58,7 +60,7 @@ def test_shares_and_time_left_grow_with_what_is_done(play, kit):
             if record.phase is Phase.MEASURE:
                 shares.append(self.share(record.case))
 
-    play(kit.plan(kit.case(kit.closed(1, requests=10))), observer=Noting(console(False)))
+    play(kit.plan(kit.case(kit.closed(1, requests=10))), observer=Noting(str))
     assert shares == pytest.approx([n / 10 for n in range(1, 11)])
 
 

@@ -1,0 +1,87 @@
+"""What a start does not wait for: modules, not milliseconds, so no machine is too slow for this."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HEAVY = {
+    "numpy",
+    "scipy",
+    "matplotlib",
+    "jinja2",
+    "rich",
+    "pygments",
+    "sqlite3",
+    "psutil",
+    "bench.analysis",
+    "bench.report",
+    "bench.server",
+    "bench.simulation",
+    "bench.load.workers",
+    "bench.ollama.managed",
+}
+"""None of these is needed before the first request."""
+
+HTTP = {"httpx", "pydantic", "ruamel.yaml", "asyncio", "ssl"}
+
+FIRST_REQUEST = """
+import os, sys
+import bench.api  # first, as the command does it
+from bench.ollama.transports.sockets import SocketTransport
+
+def first(self, call):
+    os.write(2, "\\n".join(sys.modules).encode())
+    os._exit(77)
+
+SocketTransport.send = first
+from bench.cli import main
+main()
+"""
+
+
+def modules(code: str, *arguments: str, cwd: Path | None = None) -> set[str]:
+    """What is imported by the end of some code, which writes it to stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "OLLAMA_BENCH_HISTORY": "off"},
+    )
+    return set(done.stderr.split())
+
+
+def test_import_bench_waits_for_nothing():
+    found = modules("import bench, sys; print(*sys.modules, file=sys.stderr)")
+    assert "bench" in found
+    assert not found & (HEAVY | HTTP | {"click"})
+
+
+def test_help_waits_for_nothing():
+    code = "import bench.cli, sys, atexit\natexit.register(lambda: print(*sys.modules, "
+    code += "file=sys.stderr))\nbench.cli.main()"
+    found = modules(code, "--help")
+    assert "click" in found
+    assert not found & (HEAVY | HTTP)
+
+
+def test_the_first_request_waits_for_neither_numbers_nor_drawings(simulated, tmp_path):
+    arguments = ("run", "smoke", "-m", "sim-small", "--host", simulated.url)
+    found = modules(FIRST_REQUEST, *arguments, cwd=tmp_path)
+    assert {"httpx", "bench.load.sender"} <= found
+    assert found & HEAVY == set()
+
+
+def test_httpx_is_whole_but_for_its_command():
+    code = """
+import sys
+from bench.ollama.http_client import httpx
+assert httpx.AsyncClient and "httpx._main" not in sys.modules
+print("done", file=sys.stderr)
+"""
+    assert modules(code) == {"done"}
