@@ -174,6 +174,8 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> None:
         """Body bytes, without transfer coding, of the read at `stamp`."""
+        if self.broken:
+            return
         if self._inflate is not None:
             self._feed_compressed(data)
         elif not self._body and data.find(b"\n") == len(data) - 1 and self.streams:
@@ -237,8 +239,6 @@ class ReplyReader:
             self._feed_plain(plain)
 
     def _feed_plain(self, data: bytes) -> None:
-        if self.broken or not data:
-            return
         reply, body = self.reply, self._body
         if not self._count_bytes(len(data)):
             return

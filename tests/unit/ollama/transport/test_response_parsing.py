@@ -172,6 +172,19 @@ def test_line_that_is_not_ollamas_is_malformed(line: bytes) -> None:
     assert "Ollama" in reply.error
 
 
+@settings(max_examples=60)
+@given(data=st.data())
+def test_nothing_counts_after_a_malformed_line(data: st.DataObject) -> None:
+    bad = data.draw(st.integers(0, 30))
+    lines = [token(f"t{i}") for i in range(30)]
+    wire = stream(*lines[:bad], b'{"message":', *lines[bad:], DONE)
+    ends = [i + 4 for i in range(len(wire)) if wire.startswith(b"\n\r\n", i)][:-1]
+    cuts = sorted(data.draw(st.sets(st.sampled_from(ends))))
+    reply = read(wire, [c - 1 for c in cuts])
+    assert (reply.outcome, len(reply.chunk_ns)) == (Outcome.MALFORMED, bad + 1)
+    assert reply.answer == "".join(f"t{i}" for i in range(bad))
+
+
 def test_line_after_done_is_malformed() -> None:
     assert read(stream(DONE, token("a")), []).outcome is Outcome.MALFORMED
 
