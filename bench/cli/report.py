@@ -21,7 +21,8 @@ FORMATS = ("html", "markdown", "json", "csv", "console")
     "output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where to; - is stdout. Default: report.html in the run directory for html, else stdout.",
+    help="Where to; - is stdout. For html, the default is report.html "
+    "in the run directory (several: in this folder); for the others, stdout.",
 )
 @click.option(
     "--template",

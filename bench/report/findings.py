@@ -15,6 +15,8 @@ from bench.report.units import count, plural, show
 
 # Adding users beyond the slots must gain less than this in throughput to be called saturated.
 _FLAT: Final = 1.10
+# "No more" needs intervals that rule out a gain of this factor.
+_GAIN_WORTH_IT: Final = 1.25
 # Prompts whose mean lengths differ by this factor make a sweep over context depth.
 _DEPTHS_DIFFER: Final = 1.5
 # Queueing below this is bookkeeping of the server, not waiting for a slot.
@@ -137,7 +139,7 @@ def _no_gain(group: Sequence[CaseView]) -> Sentence | None:
     """Speaks when throughput stays flat though nobody is seen to wait for a slot."""
     first, last = group[0], group[-1]
     before, after = (c.estimate("output_tok_per_s") for c in (first, last))
-    if not _about_equal(before, after):
+    if not _about_equal(before, after) or not _surely_below(after, before, _GAIN_WORTH_IT):
         return None
     return (
         f"{first.who} writes no more in all with {last.users} users (",
@@ -207,6 +209,13 @@ def _about_equal(before: Estimate | None, after: Estimate | None) -> bool:
     if before is None or after is None or not before.value or not after.value:
         return False
     return after.value / before.value <= _FLAT
+
+
+def _surely_below(one: Estimate | None, other: Estimate | None, factor: float) -> bool:
+    """Whether even the widest reading of the intervals keeps one below `factor` times the other."""
+    if one is None or other is None or one.high is None or not other.low:
+        return False
+    return one.high / other.low <= factor
 
 
 def _clearly_above(one: Estimate | None, other: Estimate | None) -> bool:

@@ -9,6 +9,7 @@ from bench.report.page import Answer, Notice, Page
 from bench.report.tables import Column, Table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
+_CODE = re.compile(r"`([^`]+)`")
 _MENTION = re.compile(r"@(?=\w)")
 
 
@@ -28,24 +29,21 @@ def markdown(page: Page) -> str:
 
 def escape(text: str) -> str:
     """Text so that markdown shows it as it is: no markup, no mention, no line break."""
-    flat = " ".join(text.split())
-    return _MENTION.sub("@\u200b", _SPECIAL.sub(r"\\\1", flat))
+    return _escaped(_flat(text))
 
 
 def words(text: str) -> str:
     """Text of ours in which `commands` stand between backticks; everything else is escaped."""
-    parts = text.split("`")
-    if len(parts) % 2 == 0:
-        return escape(text)
-    return "".join(f"`{p}`" if i % 2 else _escape_inside(p) for i, p in enumerate(parts))
+    parts = _CODE.split(_flat(text))
+    return "".join(f"`{part}`" if i % 2 else _escaped(part) for i, part in enumerate(parts))
 
 
-def _escape_inside(text: str) -> str:
-    """The same as `escape`, with the blanks at both ends kept."""
-    kept = escape(text)
-    before = " " if text[:1].isspace() else ""
-    after = " " if text[-1:].isspace() and kept else ""
-    return f"{before}{kept}{after}"
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _escaped(text: str) -> str:
+    return _MENTION.sub("@\u200b", _SPECIAL.sub(r"\\\1", text))
 
 
 def table_markdown(table: Table) -> str:
@@ -68,7 +66,7 @@ def _rule(column: Column) -> str:
 
 
 def _head(page: Page) -> str:
-    badges = " ".join(f"`{b.text}`" for b in page.badges)
+    badges = " ".join(f"**[{escape(b.text)}]**" for b in page.badges)
     lines = [f"### {escape(page.title)} {badges}".rstrip()]
     if page.subtitle:
         lines += ["", escape(page.subtitle)]

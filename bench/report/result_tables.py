@@ -1,30 +1,24 @@
-"""Tables of what was measured: the comparison, every metric, outcomes, blocks, thresholds."""
+"""Tables of what was measured: the comparison, every metric, every block."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bench.analysis.metrics import METRICS
-from bench.analysis.summary import Estimate, Metric, ThresholdResult
-from bench.ollama.exchange import Outcome
+from bench.analysis.summary import Estimate, Metric
 from bench.report.glossary import TERMS, term
 from bench.report.model import CaseView, Report
 from bench.report.tables import (
     Cell,
     Column,
-    Row,
     Table,
     estimate_column,
     from_columns,
     number_column,
-    text_cell,
     text_column,
 )
-from bench.report.units import NO_VALUE, plural, show, supported
-from bench.results.record import Phase
-from bench.scenario.thresholds import parse_threshold
+from bench.report.units import plural, supported
 
 STATISTICS: Final = ("value", "mean", "p5", "p50", "p90", "p95", "p99", "min", "max")
 """Statistics in the order in which tables show them."""
@@ -40,9 +34,6 @@ _LATENCIES: Final = (
     ("e2e_s", "Whole answer", ("p50",)),
     ("queue_s", "Queue", ("p50",)),
 )
-
-_MOST_ERRORS: Final = 20
-"""At most so many kinds of failures are listed."""
 
 _BLOCK_VALUES: Final = (
     "decode_tok_per_s",
@@ -62,7 +53,7 @@ _BLOCK_VALUES: Final = (
 def comparison_table(report: Report) -> Table:
     """One row a case: speed, latency, failures."""
     cases = report.cases
-    columns = [_case_column(cases), _request_column(cases)]
+    columns = [case_column(cases), request_column(cases)]
     if any(c.rate_per_s for c in cases):
         columns.append(_metric_column(cases, "request_per_s", "value", "Requests served"))
     for metric_id, title, bars in _RATES:
@@ -104,11 +95,13 @@ def _worth_showing(cases: Sequence[CaseView], metric_id: str) -> bool:
     return any(a and b and a.value != b.value for a, b in pairs)
 
 
-def _case_column(cases: Sequence[CaseView], title: str = "Case") -> tuple[Column, list[Cell]]:
+def case_column(cases: Sequence[CaseView], title: str = "Case") -> tuple[Column, list[Cell]]:
+    """The first column of a table with a row a case."""
     return text_column(title, [c.label for c in cases])
 
 
-def _request_column(cases: Sequence[CaseView]) -> tuple[Column, list[Cell]]:
+def request_column(cases: Sequence[CaseView]) -> tuple[Column, list[Cell]]:
+    """How many requests ended well, and how many did not."""
     cells = []
     for case in cases:
         counts = case.summary.requests
@@ -145,7 +138,7 @@ def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | No
         return None
     metrics = [m for c in cases if (m := c.metric(metric_id))]
     stats = [s for s in STATISTICS if any(s in m.stats for m in metrics)]
-    columns = [_case_column(cases), text_column("n", [m.n for m in metrics])]
+    columns = [case_column(cases), text_column("n", [m.n for m in metrics])]
     columns += _one_scale(metrics, stats)
     columns.append(text_column("Note", [m.note for m in metrics]))
     methods = "; ".join(dict.fromkeys(x for m in metrics for x in _methods(m)))
@@ -178,7 +171,7 @@ def metrics_by_case(
         cases: a row each.
         wanted: (metric id, statistic) of each column.
     """
-    columns = [_case_column(cases), _request_column(cases)]
+    columns = [case_column(cases), request_column(cases)]
     for metric_id, stat in wanted:
         title = term(metric_id).label if stat == "value" else f"{term(metric_id).label}, {stat}"
         columns.append(_metric_column(cases, metric_id, stat, title))
@@ -200,106 +193,6 @@ def _one_scale(metrics: Sequence[Metric], stats: Sequence[str]) -> list[tuple[Co
 
 def _methods(metric: Metric) -> list[str]:
     return list(dict.fromkeys(e.method for e in metric.stats.values() if e.method))
-
-
-def outcome_table(report: Report) -> Table:
-    """How requests ended and why answers stopped, a row a case."""
-    cases = report.cases
-    counts = [c.summary.requests for c in cases]
-    outcomes = dict.fromkeys(k for r in counts for k in r.by_outcome)
-    reasons = dict.fromkeys(k for r in counts for k in r.by_done_reason)
-    columns = [_case_column(cases)]
-    columns += [
-        text_column(k.replace("_", " "), [r.by_outcome.get(k, 0) for r in counts]) for k in outcomes
-    ]
-    columns += [
-        text_column(f"stopped: {k or 'not said'}", [r.by_done_reason.get(k, 0) for r in counts])
-        for k in reasons
-    ]
-    if any(r.dropped for r in counts):
-        columns.append(text_column("dropped", [r.dropped for r in counts]))
-    return from_columns(
-        "outcomes",
-        "How the requests ended",
-        columns,
-        models=[c.model for c in cases],
-        keys=[c.key for c in cases],
-        folded=True,
-    )
-
-
-def error_table(report: Report) -> Table | None:
-    """What servers and connections said of failed requests, most frequent first."""
-    found = Counter(
-        (index, r.case, r.outcome.replace("_", " "), r.status or 0, r.error)
-        for index, view in enumerate(report.runs)
-        for r in view.run.records
-        if r.phase is Phase.MEASURE and r.outcome is not Outcome.OK
-    ).most_common(_MOST_ERRORS)
-    if not found:
-        return None
-    models = {(c.run, c.summary.id): c.model for c in report.cases}
-    columns = [
-        text_column("Case", [report.case_label(run, case) for (run, case, *_), _ in found]),
-        text_column("Outcome", [outcome for (_, _, outcome, _, _), _ in found]),
-        text_column("Status", [status or "" for (*_, status, _), _ in found]),
-        text_column("Requests", [n for _, n in found]),
-        text_column("Said", [error for (*_, error), _ in found]),
-    ]
-    return from_columns(
-        "errors",
-        "Why requests failed",
-        columns,
-        models=[models.get((run, case), "") for (run, case, *_), _ in found],
-    )
-
-
-def threshold_table(report: Report) -> Table | None:
-    """The thresholds of the scenario and whether each case met them; None without thresholds."""
-    told = [(i, t) for i, view in enumerate(report.runs) for t in view.summary.thresholds]
-    if not told:
-        return None
-    cases = {(c.run, c.summary.id): c for c in report.cases}
-    rows = []
-    for run, result in told:
-        case = cases.get((run, result.case))
-        estimate, uncertain = _judged(case, result)
-        cells = (
-            text_cell(report.case_label(run, result.case)),
-            text_cell(result.expression),
-            text_cell(_verdict(result.passed, uncertain)),
-            text_cell(estimate),
-            text_cell("" if estimate else result.message),
-        )
-        rows.append(Row(cells, case.model if case else ""))
-    columns = tuple(Column(t) for t in ("Case", "Threshold", "Result", "Measured", "Remark"))
-    kept = [k for k in range(5) if k < 4 or any(r.cells[k].text != NO_VALUE for r in rows)]
-    return Table(
-        "thresholds",
-        "Thresholds of the scenario",
-        tuple(columns[k] for k in kept),
-        tuple(Row(tuple(r.cells[k] for k in kept), r.model) for r in rows),
-        note="The point estimate decides. Open: the interval reaches beyond the threshold.",
-    )
-
-
-def _judged(case: CaseView | None, result: ThresholdResult) -> tuple[str, bool]:
-    """What was measured, and whether its interval reaches to both sides of the threshold."""
-    threshold = parse_threshold(result.expression)
-    stat = threshold.statistic or "value"
-    estimate = case.estimate(threshold.metric, stat) if case else None
-    metric = case.metric(threshold.metric) if case else None
-    if estimate is None or metric is None or estimate.value is None:
-        return "", result.value is not None
-    told = show(estimate, stored_unit(metric), stat=stat).full
-    if estimate.low is None or estimate.high is None:
-        return told, True
-    return told, threshold.holds(estimate.low) != threshold.holds(estimate.high)
-
-
-def _verdict(passed: bool, uncertain: bool) -> str:
-    words = "✓ met" if passed else "✗ not met"
-    return f"{words}, but open" if uncertain else words
 
 
 def block_table(report: Report) -> Table | None:

@@ -8,6 +8,7 @@ import msgspec
 
 from bench.analysis.summary import Summary
 from bench.analysis.summary_json import to_json
+from bench.report.failure_tables import error_table, outcome_table
 from bench.report.findings import findings
 from bench.report.identity_tables import (
     block_record_table,
@@ -30,17 +31,10 @@ from bench.report.page import (
     Section,
     Tone,
 )
-from bench.report.result_tables import (
-    block_table,
-    comparison_table,
-    error_table,
-    metric_table,
-    outcome_table,
-    shown_metrics,
-    threshold_table,
-)
+from bench.report.result_tables import block_table, comparison_table, metric_table, shown_metrics
 from bench.report.sentences import answer
 from bench.report.tables import Table
+from bench.report.threshold_table import threshold_table
 from bench.report.units import count, duration, plural
 from bench.results.directory import Run
 from bench.results.record import Phase

@@ -96,9 +96,8 @@ def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
 
     def draw(figure: Figure, size: Size) -> Marks:
         ax, marks = _axes(figure, size, kept, n)
-        values = [
-            e.value or 0.0 for s in kept for p in ("p50", "p95") for e in _line(s, _LATENCY, p)[1]
-        ]
+        drawn = [e for s in kept for p in ("p50", "p95") for e in _line(s, _LATENCY, p)[1]]
+        values = [x for e in drawn for x in (e.value, e.low, e.high) if x is not None]
         scale = scale_for("s", *values)
         for sweep in kept:
             _draw_line(ax, sweep, _LATENCY, "p50", scale.factor, marks)

@@ -50,6 +50,11 @@ def test_no_saturation_without_waiting() -> None:
     assert told.startswith("llama3.2:3b writes no more in all with 8 users")
 
 
+def test_flat_points_with_wide_intervals_say_nothing() -> None:
+    wide = [case(throughput(100.0, 30.0), users=u, identity=Identity()) for u in (1, 2, 4)]
+    assert saturation(wide) is None
+
+
 def test_noise_makes_the_sweep_silent() -> None:
     wide = [
         case(throughput(x, 60.0), users=u, identity=Identity())

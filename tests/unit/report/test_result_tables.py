@@ -4,17 +4,11 @@ from dataclasses import replace
 
 from runs import CHAT, CONCURRENCY, HARD, Workload, build
 
+from bench.report.failure_tables import error_table, outcome_table
 from bench.report.model import Report, build_report
-from bench.report.result_tables import (
-    block_table,
-    comparison_table,
-    error_table,
-    metric_table,
-    outcome_table,
-    shown_metrics,
-    threshold_table,
-)
+from bench.report.result_tables import block_table, comparison_table, metric_table, shown_metrics
 from bench.report.tables import Table
+from bench.report.threshold_table import threshold_table
 
 
 def report_of(workload: Workload) -> Report:

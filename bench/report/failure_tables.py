@@ -1,0 +1,67 @@
+"""Tables of how requests ended, and why some failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from bench.ollama.exchange import Outcome
+from bench.report.model import Report
+from bench.report.result_tables import case_column
+from bench.report.tables import Table, from_columns, text_column
+from bench.results.record import Phase
+
+_MOST_ERRORS: Final = 20
+"""At most so many kinds of failures are listed."""
+
+
+def outcome_table(report: Report) -> Table:
+    """How requests ended and why answers stopped, a row a case."""
+    cases = report.cases
+    counts = [c.summary.requests for c in cases]
+    outcomes = dict.fromkeys(k for r in counts for k in r.by_outcome)
+    reasons = dict.fromkeys(k for r in counts for k in r.by_done_reason)
+    columns = [case_column(cases)]
+    columns += [
+        text_column(k.replace("_", " "), [r.by_outcome.get(k, 0) for r in counts]) for k in outcomes
+    ]
+    columns += [
+        text_column(f"stopped: {k or 'not said'}", [r.by_done_reason.get(k, 0) for r in counts])
+        for k in reasons
+    ]
+    if any(r.dropped for r in counts):
+        columns.append(text_column("dropped", [r.dropped for r in counts]))
+    return from_columns(
+        "outcomes",
+        "How the requests ended",
+        columns,
+        models=[c.model for c in cases],
+        keys=[c.key for c in cases],
+        folded=True,
+    )
+
+
+def error_table(report: Report) -> Table | None:
+    """What servers and connections said of failed requests, most frequent first."""
+    found = Counter(
+        (index, r.case, r.outcome.replace("_", " "), r.status or 0, r.error)
+        for index, view in enumerate(report.runs)
+        for r in view.run.records
+        if r.phase is Phase.MEASURE and r.outcome is not Outcome.OK
+    ).most_common(_MOST_ERRORS)
+    if not found:
+        return None
+    models = {(c.run, c.summary.id): c.model for c in report.cases}
+    columns = [
+        text_column("Case", [report.case_label(run, case) for (run, case, *_), _ in found]),
+        text_column("Outcome", [outcome for (_, _, outcome, _, _), _ in found]),
+        text_column("Status", [status or "" for (*_, status, _), _ in found]),
+        text_column("Requests", [n for _, n in found]),
+        text_column("Said", [error for (*_, error), _ in found]),
+    ]
+    return from_columns(
+        "errors",
+        "Why requests failed",
+        columns,
+        models=[models.get((run, case), "") for (run, case, *_), _ in found],
+    )
