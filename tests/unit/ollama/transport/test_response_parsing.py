@@ -172,6 +172,44 @@ def test_line_that_is_not_ollamas_is_malformed(line: bytes) -> None:
     assert "Ollama" in reply.error
 
 
+KINDS = st.sampled_from(
+    [
+        token("a"),
+        token("b "),
+        token(""),
+        token("é\n"),
+        token("", thinking="hm"),
+        token("<think>"),
+        token("</think>"),
+        {"response": "gen", "done": False},
+        {"message": {"content": "", "tool_calls": [{}]}, "done": False},
+        {"error": "boom"},
+        b"",
+        b"{}",
+        b"nonsense",
+        b'{"message":{"content":"two"}}\n{"message":{"content":"lines"}}',
+        DONE,
+    ]
+)
+
+
+@settings(max_examples=300)
+@given(kinds=st.lists(KINDS, max_size=40), data=st.data())
+def test_any_lines_read_alike_in_any_cutting(
+    kinds: list[dict[str, object] | bytes], data: st.DataObject
+) -> None:
+    wire = stream(*[token("first")] * data.draw(st.integers(0, 1)), *kinds)
+    # Cuts at the ends of chunks are the common case, and where reads are put aside.
+    ends = [i + 3 for i in range(len(wire)) if wire.startswith(b"\n\r\n", i)]
+    cuts = data.draw(st.sets(st.integers(1, len(wire) - 1), max_size=6))
+    if ends:
+        cuts |= data.draw(st.sets(st.sampled_from(ends)))
+    one, many = read(wire, []), read(wire, sorted(cuts))
+    assert held(many) == held(one)
+    assert (many.text_chunks, many.tool_calls) == (one.text_chunks, one.tool_calls)
+    assert many.coalesced == len(many.chunk_ns) - len(set(many.chunk_ns))
+
+
 @settings(max_examples=60)
 @given(data=st.data())
 def test_nothing_counts_after_a_malformed_line(data: st.DataObject) -> None:
