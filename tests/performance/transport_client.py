@@ -23,7 +23,7 @@ from bench.clock import NS, RealClock
 from bench.load.quiet import quiet
 from bench.ollama.address import Address
 from bench.ollama.exchange import Call, Outcome, Reply, Transport
-from bench.ollama.transports import choose_transport
+from bench.ollama.transports import choose_transport, run_measuring
 
 CALL = Call("/api/chat", b'{"model":"null:1b","stream":true}')
 SHORT = Call("/api/chat", b'{"model":"null:1b","stream":false}', stream=False)
@@ -217,7 +217,7 @@ def main() -> None:
         os.sched_setaffinity(0, {args.core})
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, args.streams + 200)), hard))
-    print(json.dumps(asyncio.run(STAGES[args.stage](args))))
+    print(json.dumps(run_measuring(STAGES[args.stage](args))))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,11 @@ Unix sockets and other systems. `httpx` where a proxy stands between. `fake` for
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
 from bench.errors import UsageError
 from bench.ollama.address import Address
 from bench.ollama.exchange import Transport
@@ -28,9 +33,12 @@ __all__ = [
     "ScriptedReply",
     "UserTransport",
     "choose_transport",
+    "run_measuring",
     "scripted_chat",
     "scripted_error",
 ]
+
+T = TypeVar("T")
 
 TRANSPORTS = ("kernel", "user", "httpx")
 """Names that a user may force."""
@@ -57,6 +65,20 @@ def choose_transport(address: Address, forced: str | None = None) -> tuple[Trans
     if why := why_no_kernel_stamps():
         return UserTransport(address), why
     return KernelTransport(address), "plain http on Linux: the kernel stamps what arrives"
+
+
+def run_measuring(main: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, on the event loop that costs the transports least.
+
+    They work on any loop; on this one a chunk costs some tenth less.
+    """
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if sys.platform == "linux":
+        from bench.ollama.transports.direct_loop import DirectLoop
+
+        factory = DirectLoop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
 
 
 def _named(name: str, address: Address) -> Transport:

@@ -35,7 +35,7 @@ _buffers = [_buffer]
 class KernelConnection(Connection):
     """A non-blocking TCP socket, read when the loop says so."""
 
-    __slots__ = ("_counters", "_fd", "_loop", "_rest", "_sock", "_stamps")
+    __slots__ = ("_counters", "_direct", "_fd", "_loop", "_rest", "_sock", "_stamps")
 
     def __init__(self, home: KernelTransport, sock: socket.socket, stamps: KernelStamps) -> None:
         super().__init__(home)
@@ -44,8 +44,21 @@ class KernelConnection(Connection):
         self._stamps = stamps
         self._counters = home.counters
         self._rest: memoryview | None = None
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._readable)
+        self._loop: Any = asyncio.get_running_loop()
+        self._direct = hasattr(self._loop, "add_direct")
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._direct:
+            self._loop.add_direct(self._fd, self._readable)
+        else:
+            self._loop.add_reader(self._fd, self._readable)
+
+    def _unwatch(self) -> None:
+        if self._direct:
+            self._loop.remove_direct(self._fd)
+        else:
+            self._loop.remove_reader(self._fd)
 
     def _readable(self) -> None:
         try:
@@ -86,6 +99,10 @@ class KernelConnection(Connection):
         self.sent_bytes += n
         if n < len(data):
             self._rest = memoryview(data)[n:]
+            # The direct way is for reading only.
+            self._unwatch()
+            self._direct = False
+            self._watch()
             self._loop.add_writer(self._fd, self._writable)
 
     def _writable(self) -> None:
@@ -108,7 +125,7 @@ class KernelConnection(Connection):
 
     def shut(self) -> None:
         """Close the socket at once."""
-        self._loop.remove_reader(self._fd)
+        self._unwatch()
         if self._rest is not None:
             self._rest = None
             self._loop.remove_writer(self._fd)
