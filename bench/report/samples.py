@@ -14,8 +14,6 @@ from bench.report.model import CaseView, Report
 
 CURVE_POINTS: Final = 240
 """At most so many points are drawn of a distribution."""
-SCATTER_POINTS: Final = 400
-"""At most so many single requests are drawn as points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +68,6 @@ def curve(ordered: Floats, points: int = CURVE_POINTS) -> tuple[Floats, Floats]:
     n = len(ordered)
     ranks = np.arange(n) if n <= points else np.linspace(0, n - 1, points).round().astype(int)
     return ordered[ranks], (ranks + 1) / n
-
-
-def thinned(count: int, limit: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Positions of at most `limit` of `count` rows, evenly spread."""
-    if count <= limit:
-        return np.arange(count)
-    return np.linspace(0, count - 1, limit).round().astype(np.int64)
 
 
 def sample_size(samples: Sequence[CaseSample], metric_id: str) -> int:

@@ -73,7 +73,7 @@ def bench(*arguments: str) -> Path:
     print(" ".join(command[1:]), file=sys.stderr)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     # A threshold that is not met is exit code 1: the example shows it.
-    if done.returncode not in (0, 1):
+    if done.returncode not in (0, 1) or not done.stdout.strip():
         sys.exit(f"{' '.join(command)} ended with {done.returncode}")
     return Path(done.stdout.strip().splitlines()[-1])
 
