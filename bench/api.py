@@ -21,6 +21,7 @@ from bench.load.observer import Observer, Silent
 from bench.load.runner import Grow
 from bench.load.session import Ended, Settings, measure
 from bench.load.stop import Stop
+from bench.ollama.transports import run_measuring
 from bench.results.directory import RunDirectory
 from bench.results.run import RunInfo, RunStatus
 from bench.scenario.plan import Plan
@@ -159,7 +160,7 @@ def run_plan(
         BenchError: it could not be run; see `bench.errors`.
     """
     settings, observer = settings or Settings(), observer or Silent()
-    ended = asyncio.run(_measure_until_interrupted(plan, settings, observer, grow))
+    ended = run_measuring(_measure_until_interrupted(plan, settings, observer, grow))
     if ended.error is None:
         finished = conclude(ended.directory, report)
         _index(finished, settings.history, observer)

@@ -38,7 +38,7 @@ from bench.load.stop import Stop
 from bench.load.workload import Workload, workload
 from bench.ollama.address import Address
 from bench.ollama.exchange import Transport
-from bench.ollama.transports import choose_transport
+from bench.ollama.transports import choose_transport, run_measuring
 from bench.results.record import Phase
 
 
@@ -179,4 +179,4 @@ async def _main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(_main()))
+    sys.exit(run_measuring(_main()))
