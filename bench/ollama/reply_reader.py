@@ -198,7 +198,9 @@ class ReplyReader:
         False, and nothing done, if there is anything else among them.
         """
         reply = self.reply
-        if reply.first_answer_ns is None or self._body or self._inflate is not None or self._done:
+        if self._body or self._inflate is not None or self._done:
+            return False
+        if reply.first_answer_ns is None or not reply.created_at_first:
             return False
         block = b"".join(pieces)
         if block.count(b"\n") != len(pieces) or not all(p.endswith(b"\n") for p in pieces):
@@ -217,7 +219,8 @@ class ReplyReader:
         self._answer += "".join(texts).encode()
         reply.coalesced += len(stamps) - len(set(stamps)) + (reply.chunk_ns[-1] == stamps[0])
         reply.chunk_ns.extend(stamps)
-        reply.created_at_last = lines[-1].created_at or reply.created_at_last
+        dated = (line.created_at for line in reversed(lines) if line.created_at)
+        reply.created_at_last = next(dated, reply.created_at_last)
         self._count_bytes(len(block))
         return True
 
