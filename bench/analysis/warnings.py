@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from bench.analysis.case_data import CaseData
+from bench.analysis.client_checks import client_warnings
 from bench.analysis.columns import seconds
 from bench.analysis.prompt_checks import prompt_warnings
 from bench.analysis.slots import Slots
@@ -22,9 +23,6 @@ from bench.ollama.eras import boundaries_between, era_of
 from bench.results.run import RunInfo, RunStatus, RunWarning
 
 MIN_FOR_LITTLES_LAW = 20
-MAX_LAG_SHARE = 0.05
-MIN_LAG_MS = 2.0
-"""An idle event loop's ticks are late by up to a millisecond or two."""
 MAX_EARLY_STOP_SHARE = 0.2
 MAX_FAILED_SHARE = 0.05
 CHUNKS_PER_TOKEN = (0.85, 1.15)
@@ -47,7 +45,7 @@ def case_warnings(
         slots: of its model on its target.
     """
     return [
-        *_client(info, data, summary),
+        *client_warnings(info, data, summary),
         *_steadiness(summary),
         *_littles_law(data, summary),
         *_survivors(summary),
@@ -120,24 +118,6 @@ def _transport(info: RunInfo) -> Iterator[RunWarning]:
             f"the requests went through the general HTTP client{why}: arrivals are stamped some "
             "milliseconds late under load",
             "Trust the server's own durations; take TTFT and gaps with care.",
-        )
-
-
-def _client(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
-    """A lag of the event loop delays stamps, unless the kernel takes them."""
-    ttft = summary.metrics["ttft_s"].stats.get("p50", Estimate(None)).value
-    if ttft is None or (info.transport is not None and info.transport.name == "kernel"):
-        return
-    lags = [i.health.loop_lag_p99_ms or 0.0 for i in data.infos.values()]
-    worst = max(lags, default=0.0)
-    if worst > max(MIN_LAG_MS, MAX_LAG_SHARE * ttft * 1e3):
-        yield RunWarning(
-            "client_bent",
-            f"this program was up to {worst:.1f} ms late in reading (p99), which is "
-            f"{worst / (ttft * 1e3):.0%} of the median TTFT of {ttft * 1e3:.0f} ms",
-            "Stop other work on this machine, or measure from another one.",
-            data.case.id,
-            invalidates=True,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bench.clock import Clock
@@ -21,6 +21,7 @@ from bench.load.observer import Observer
 from bench.load.quiet import quiet
 from bench.load.sender import Sender
 from bench.load.stop import Stop
+from bench.load.tally import Tally
 from bench.load.target import OpenTarget, residency
 from bench.load.workload import Workload
 from bench.ollama.exchange import Outcome
@@ -73,13 +74,13 @@ class Sent:
 
     Attributes:
         measured: None if it never came to measuring.
-        records: of the measured phase.
+        tally: of the measured requests.
         note: why it did not, or "".
         warnings: what else came up.
     """
 
     measured: Measured | None
-    records: Sequence[RequestRecord] = ()
+    tally: Tally = field(default_factory=Tally)
     note: str = ""
     warnings: Sequence[RunWarning] = ()
 
@@ -157,7 +158,7 @@ def _close(
         health=measured.health,
         complete=measured.complete,
     )
-    found = block_findings(case, info, sent.records, around.own_models)
+    found = block_findings(case, info, sent.tally, around.own_models)
     warnings = [*sent.warnings, *found]
     if sent.note and not around.stop.requested:
         message = f"block {block.index} of {case.id} was not measured: {sent.note}"

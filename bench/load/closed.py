@@ -12,7 +12,7 @@ from bench.load.supply import Supply
 from bench.ollama.exchange import Outcome
 from bench.results.record import Phase, RequestRecord
 
-_PAUSE_AFTER_FAILURE_S = 0.2
+_PAUSE_AFTER_FAILURE_NS = 200_000_000
 """A server that refuses at once would otherwise be flooded with thousands of requests a second."""
 
 ThinkTime = Callable[[int, int], float]
@@ -71,27 +71,41 @@ class ClosedSchedule:
     async def _use(self, user: int, ramp_up: Supply, measure: Supply) -> None:
         spread_ns = self.measure_from_ns - self._start_ns
         await self._clock.sleep_until(self._start_ns + spread_ns * user // self._loop.users)
+        due_ns = None
         answers = 0
         while self._wanted():
-            record = await self._send(user, ramp_up, measure)
-            if record.outcome is not Outcome.OK:
-                await self._pause(_PAUSE_AFTER_FAILURE_S)
-            elif self._loop.think_time is not None:
-                await self._pause(self._loop.think_time(user, answers))
+            record = await self._send(user, ramp_up, measure, due_ns)
+            due_ns = await self._think(user, answers, record)
             answers += 1
 
-    def _send(self, user: int, ramp_up: Supply, measure: Supply) -> asyncio.Future[RequestRecord]:
+    def _send(
+        self, user: int, ramp_up: Supply, measure: Supply, due_ns: int | None
+    ) -> asyncio.Future[RequestRecord]:
         if self._clock.now_ns() < self.measure_from_ns:
-            return self._sender.send(ramp_up, Phase.RAMP_UP, user)
+            return self._sender.send(ramp_up, Phase.RAMP_UP, user, due_ns=due_ns)
         self._measured += 1
-        return self._sender.send(measure, Phase.MEASURE, user)
+        return self._sender.send(measure, Phase.MEASURE, user, due_ns=due_ns)
 
-    async def _pause(self, seconds: float) -> None:
-        """Pause to an absolute time, but not beyond the end of measuring."""
-        until = self._clock.now_ns() + round(seconds * NS)
+    async def _think(self, user: int, answers: int, record: RequestRecord) -> int | None:
+        """Pause after an answer, to an absolute time; when the user is ready to ask again.
+
+        The pause counts from the end of the answer as it was stamped, not from when this program
+        came to look at it.
+        """
+        if record.end_ns is None or record.outcome is not Outcome.OK:
+            await self._sleep_until(self._clock.now_ns() + _PAUSE_AFTER_FAILURE_NS)
+            return None
+        ready_ns = self._sender.origin_ns + record.end_ns
+        if self._loop.think_time is not None:
+            ready_ns += round(self._loop.think_time(user, answers) * NS)
+            await self._sleep_until(ready_ns)
+        return ready_ns
+
+    async def _sleep_until(self, deadline_ns: int) -> None:
+        """Sleep, but not beyond the end of measuring."""
         if self.measure_until_ns is not None:
-            until = min(until, self.measure_until_ns)
-        await self._clock.sleep_until(until)
+            deadline_ns = min(deadline_ns, self.measure_until_ns)
+        await self._clock.sleep_until(deadline_ns)
 
     def _wanted(self) -> bool:
         limit = self._loop.requests

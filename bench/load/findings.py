@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 
 from bench.clock import NS
-from bench.ollama.exchange import Outcome
+from bench.load.client_findings import client_findings
+from bench.load.tally import Tally
 from bench.ollama.names import same_model
-from bench.results.record import RequestRecord
-from bench.results.run import BlockInfo, ClientHealth, Residency, RunWarning
+from bench.results.run import BlockInfo, Residency, RunWarning
 from bench.scenario.plan import Case
 
 RELOAD_S = 1.0
@@ -18,18 +17,12 @@ recorded versions."""
 
 _RELOAD_FACTOR = 5.0
 _DROPPED_SHARE = 0.01
-_LAG_P99_MS = 20.0
-_LATE_P99_MS = 5.0
-_LATE_INVALID_MS = 100.0
-_CPU_SHARE = 0.9
-_COALESCED_SHARE = 0.05
-_USER_STAMPS_SHARE = 0.01
 
 
 def block_findings(
     case: Case,
     info: BlockInfo,
-    records: Sequence[RequestRecord],
+    measured: Tally,
     own_models: frozenset[str] = frozenset(),
 ) -> list[RunWarning]:
     """All that a reader must know of one block.
@@ -37,13 +30,17 @@ def block_findings(
     Args:
         case: of the block.
         info: the block, without its notes.
-        records: of its measured phase.
+        measured: its measured requests.
         own_models: those of the plan; each may stay in memory while another is measured.
     """
-    found = [*_placement(case, info, own_models), *_changes(case, info), *_errors(case, records)]
-    if not case.cold:
-        found += _reloads(case, records)
-    return [*found, *_arrivals(case, info), *_client(case, info.health, len(records))]
+    return [
+        *_placement(case, info, own_models),
+        *_changes(case, info),
+        *_errors(case, info, measured),
+        *([] if case.cold else _reloads(case, info, measured)),
+        *_arrivals(case, info),
+        *client_findings(case, info.health, measured.requests),
+    ]
 
 
 def _placement(case: Case, info: BlockInfo, own_models: frozenset[str]) -> list[RunWarning]:
@@ -117,23 +114,21 @@ def _change(before: Residency, after: Residency) -> str:
     return ""
 
 
-def _reloads(case: Case, records: Sequence[RequestRecord]) -> list[RunWarning]:
+def _reloads(case: Case, info: BlockInfo, measured: Tally) -> list[RunWarning]:
     """Requests whose load_duration says that the model was loaded for them."""
-    loads = [
-        (r, r.server.load_duration / NS) for r in records if r.server.load_duration is not None
-    ]
+    loads = [(index, ns / NS) for index, ns in measured.loads]
     if not loads:
         return []
     usual = statistics.median(seconds for _, seconds in loads)
-    jumped = [(r, s) for r, s in loads if s > max(RELOAD_S, _RELOAD_FACTOR * usual)]
+    jumped = [(i, s) for i, s in loads if s > max(RELOAD_S, _RELOAD_FACTOR * usual)]
     if not jumped:
         return []
     first, seconds = jumped[0]
     return [
         RunWarning(
             "reloaded",
-            f"block {first.block}: {case.model} was loaded again while it was measured "
-            f"({len(jumped)} requests waited; first at request {first.index}, {seconds:.1f} s)",
+            f"block {info.index}: {case.model} was loaded again while it was measured "
+            f"({len(jumped)} requests waited; first at request {first}, {seconds:.1f} s)",
             "Another client with other options, or an eviction: stop it and measure again.",
             case.id,
             invalidates=True,
@@ -141,23 +136,21 @@ def _reloads(case: Case, records: Sequence[RequestRecord]) -> list[RunWarning]:
     ]
 
 
-def _errors(case: Case, records: Sequence[RequestRecord]) -> list[RunWarning]:
+def _errors(case: Case, info: BlockInfo, measured: Tally) -> list[RunWarning]:
     """Failed requests, with the first one's words; and cloud models found out by their chunks."""
     found = []
-    failed = [r for r in records if r.outcome not in (Outcome.OK, Outcome.CANCELLED)]
-    if failed:
-        said = failed[0].error or failed[0].outcome.value
+    if measured.failed:
         found.append(
             RunWarning(
                 "failed_requests",
-                f"block {failed[0].block}: {len(failed)} of {len(records)} requests failed, "
-                f"first: {said}",
+                f"block {info.index}: {measured.failed} of {measured.requests} requests failed, "
+                f"first: {measured.first_failure}",
                 "Failed requests are in no latency; look at error_rate and at the server's log.",
                 case.id,
-                invalidates=len(failed) == len(records),
+                invalidates=measured.failed == measured.requests,
             )
         )
-    if any(r.remote_model for r in records):
+    if measured.remote:
         found.append(
             RunWarning(
                 "cloud_model",
@@ -185,61 +178,3 @@ def _arrivals(case: Case, info: BlockInfo) -> list[RunWarning]:
             invalidates=share > _DROPPED_SHARE,
         )
     ]
-
-
-def _client(case: Case, health: ClientHealth, requests: int) -> list[RunWarning]:
-    """Whether this process may have bent a number."""
-    found = []
-    late = health.send_late_p99_ms
-    if late is not None and late > _LATE_P99_MS:
-        found.append(
-            RunWarning(
-                "late_sends",
-                f"requests were sent up to {late:.1f} ms late (p99)",
-                "This machine is too busy: stop other work, or use --workers auto.",
-                case.id,
-                invalidates=late > _LATE_INVALID_MS,
-            )
-        )
-    lag = health.loop_lag_p99_ms
-    if lag is not None and lag > _LAG_P99_MS:
-        found.append(
-            RunWarning(
-                "client_lag",
-                f"this program was up to {lag:.0f} ms late in its own work (p99)",
-                "Other work on this machine slows it: stop that, or measure from another machine.",
-                case.id,
-            )
-        )
-    if health.cpu_share is not None and health.cpu_share > _CPU_SHARE:
-        found.append(
-            RunWarning(
-                "client_cpu",
-                f"this program used {health.cpu_share:.0%} of a core: it may be the bottleneck",
-                "Use --workers auto.",
-                case.id,
-            )
-        )
-    lines = health.reads + health.coalesced_lines
-    # The done line mostly comes right behind the last token, and bends nothing.
-    shared = health.coalesced_lines - requests
-    if lines and shared > _COALESCED_SHARE * lines:
-        found.append(
-            RunWarning(
-                "coalesced",
-                f"{shared / lines:.0%} of the chunks shared a read with another, "
-                "so their gaps are not exact",
-                "The server sends in bursts or this machine is too busy; TTFT and totals stand.",
-                case.id,
-            )
-        )
-    if lines and health.user_stamps > _USER_STAMPS_SHARE * lines:
-        found.append(
-            RunWarning(
-                "user_stamps",
-                f"{health.user_stamps / lines:.0%} of the reads have no kernel time stamp",
-                "Their times hold this program's own delays (see loop lag).",
-                case.id,
-            )
-        )
-    return found

@@ -205,13 +205,12 @@ def _window(sender: Sender, from_ns: int, until_ns: int | None) -> tuple[int, in
     the duration if that is earlier.
 
     Args:
-        sender: has the measured records.
+        sender: knows what was measured.
         from_ns: when measuring was to begin, absolute; counts when nothing was measured.
         until_ns: when it was to end, absolute, or None.
     """
     origin_ns = sender.origin_ns
-    begun = [r.planned_ns if r.planned_ns is not None else r.sent_ns for r in sender.measured]
-    ended = [r.end_ns for r in sender.measured if r.end_ns is not None]
-    start = min((ns for ns in begun if ns is not None), default=from_ns - origin_ns)
-    end = max(ended, default=start)
+    measured = sender.measured
+    start = from_ns - origin_ns if measured.begun_ns is None else measured.begun_ns
+    end = start if measured.ended_ns is None else measured.ended_ns
     return start, end if until_ns is None else min(end, until_ns - origin_ns)

@@ -14,12 +14,18 @@ from bench.scenario.plan import Block, Case
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """When and why a request was sent."""
+    """When and why a request was sent.
+
+    Attributes:
+        planned_ns: open loop: when it was due, on the clock.
+        due_ns: closed loop: when its user was ready to send it, on the clock.
+    """
 
     index: int
     phase: Phase
     user: int | None = None
     planned_ns: int | None = None
+    due_ns: int | None = None
 
 
 def make_record(

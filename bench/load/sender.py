@@ -13,6 +13,7 @@ from bench.load.observer import Observer
 from bench.load.recording import Sending, make_record
 from bench.load.stop import Stop
 from bench.load.supply import Prepared, Supply
+from bench.load.tally import Tally
 from bench.ollama.exchange import Outcome, Reply, Transport
 from bench.results.record import Phase, RequestRecord
 from bench.scenario.plan import Block, Case
@@ -45,7 +46,8 @@ class Sender:
         watched: watch this process during measured phases; no use in virtual time.
 
     Attributes:
-        measured, warmed_up: the records of these phases, in the order they ended.
+        measured: what is remembered of measured requests.
+        warmed_up: the records of the warm-up, in the order they ended.
         errors: failed requests since the warm-up.
         dropped: arrivals that were not sent.
         failure: the error that ended the block: a record could not be kept.
@@ -70,7 +72,7 @@ class Sender:
         self.share = share
         self.stop = stop
         self.observer = observer
-        self.measured: list[RequestRecord] = []
+        self.measured = Tally()
         self.warmed_up: list[RequestRecord] = []
         self.dropped = 0
         self.errors = 0
@@ -107,10 +109,18 @@ class Sender:
         phase: Phase,
         user: int | None = None,
         planned_ns: int | None = None,
+        due_ns: int | None = None,
     ) -> asyncio.Future[RequestRecord]:
         """Send the next request now; the future resolves with its record, whatever its outcome.
 
         Cancelling the future does not touch the request.
+
+        Args:
+            supply: has the requests of this phase.
+            phase: it is sent in.
+            user: who sends it, in a closed loop.
+            planned_ns: when it was due in an open loop.
+            due_ns: when its user was ready to send it, in a closed loop.
         """
         prepared = supply.take()
         reply = self._transport.send(prepared.call)
@@ -120,6 +130,7 @@ class Sender:
             phase=phase,
             user=user,
             planned_ns=planned_ns,
+            due_ns=due_ns,
         )
         self._sent += 1
         self._in_flight.add(reply)
@@ -151,7 +162,7 @@ class Sender:
                 self.share.worker,
             )
             self._keep(record)
-            self._count(record)
+            self._count(record, sending)
             self.observer.request_ended(record)
         except Exception as error:
             # A callback has no caller to raise to: the block ends, and `run` raises it.
@@ -162,7 +173,7 @@ class Sender:
         if not ended.done():
             ended.set_result(record)
 
-    def _count(self, record: RequestRecord) -> None:
+    def _count(self, record: RequestRecord, sending: Sending) -> None:
         if record.phase is Phase.WARMUP:
             self.warmed_up.append(record)
             return
@@ -171,7 +182,8 @@ class Sender:
             if self.too_many_errors:
                 self._halt.set()
         if record.phase is Phase.MEASURE:
-            self.measured.append(record)
+            due_ns = sending.due_ns if sending.planned_ns is None else sending.planned_ns
+            self.measured.count(record, None if due_ns is None else due_ns - self.origin_ns)
 
     async def run(self, schedule: Coroutine[Any, Any, None]) -> bool:
         """Run a schedule to its end, or until it has to stop; what is in flight goes on.

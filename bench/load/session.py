@@ -203,9 +203,24 @@ async def _open_targets(plan: Plan, settings: Settings, stack: AsyncExitStack, l
         stack.push_async_callback(transport.aclose)
         used[transport.name] = reason
         targets[target.name] = OpenTarget(info, control, transport)
+    warnings += _more_workers(plan, settings)
     names, reasons = ", ".join(used), "; ".join(dict.fromkeys(used.values()))
     transport_info = TransportInfo(names, reasons, settings.workers or workers_for(plan))
     return Ready(targets, tuple(models), tuple(warnings), transport_info)
+
+
+def _more_workers(plan: Plan, settings: Settings) -> list[RunWarning]:
+    """Whether one process is too few for the load, as far as the plan tells."""
+    wanted = workers_for(plan)
+    if settings.workers != 1 or wanted == 1:
+        return []
+    return [
+        RunWarning(
+            "more_workers",
+            f"this load is more than one process of this program should send: {wanted} would do",
+            "Use --workers auto, and watch the lag of the event loop in the report.",
+        )
+    ]
 
 
 async def _started(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import math
 import time
@@ -10,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 from bench.clock import Clock
-from bench.results.record import RequestRecord
+from bench.load.tally import Tally
 from bench.results.run import ClientHealth
 
 TICK_NS = 10_000_000
@@ -31,32 +32,47 @@ class Watch:
         self._start_ns = 0
         self._cpu_ns = 0
         self._collections = 0
+        self._pause_since_ns = 0
+        self._pause_max_ns = 0
 
     def start(self) -> None:
         """Begin to watch."""
         self._start_ns = self._clock.now_ns()
         self._cpu_ns = time.process_time_ns()
         self._collections = _collections()
+        gc.callbacks.append(self._on_collection)
         self._ticker = asyncio.ensure_future(self._tick())
 
-    def stop(self, records: Sequence[RequestRecord]) -> ClientHealth:
-        """End the watch over the phase in which these records were made."""
+    def stop(self, measured: Tally) -> ClientHealth:
+        """End the watch over the phase in which these requests were measured."""
         if self._ticker is not None:
             self._ticker.cancel()
+        with contextlib.suppress(ValueError):
+            gc.callbacks.remove(self._on_collection)
         wall_ns = self._clock.now_ns() - self._start_ns
         cpu_ns = time.process_time_ns() - self._cpu_ns
-        late = [r.sent_ns - r.planned_ns for r in records if r.planned_ns and r.sent_ns]
         return ClientHealth(
             loop_lag_p99_ms=_p99_ms(self._lags_ns),
             loop_lag_max_ms=max(self._lags_ns) / 1e6 if self._lags_ns else None,
-            send_late_p99_ms=_p99_ms(late),
+            loop_lag_mean_ms=_mean_ms(self._lags_ns),
+            send_late_p99_ms=_p99_ms(measured.late_ns),
+            send_late_mean_ms=_mean_ms(measured.late_ns),
             cpu_share=cpu_ns / wall_ns if wall_ns > 0 else None,
             gc_collections=_collections() - self._collections,
-            reads=sum(r.chunks - r.coalesced for r in records),
-            coalesced_lines=sum(r.coalesced for r in records),
-            user_stamps=sum(r.user_stamps for r in records),
+            gc_pause_max_ms=self._pause_max_ns / 1e6 if self._pause_max_ns else None,
+            reads=measured.reads,
+            coalesced_lines=measured.coalesced,
+            user_stamps=measured.user_stamps,
             rss_bytes=_rss_bytes(),
         )
+
+    def _on_collection(self, step: str, _: object) -> None:
+        """See how long the garbage collector stops everything."""
+        now_ns = time.monotonic_ns()
+        if step == "start":
+            self._pause_since_ns = now_ns
+        elif self._pause_since_ns:
+            self._pause_max_ns = max(self._pause_max_ns, now_ns - self._pause_since_ns)
 
     async def _tick(self) -> None:
         due = self._clock.now_ns() + TICK_NS
@@ -71,6 +87,10 @@ class Watch:
 
 def _collections() -> int:
     return sum(generation["collections"] for generation in gc.get_stats())
+
+
+def _mean_ms(values_ns: Sequence[int]) -> float | None:
+    return sum(values_ns) / len(values_ns) / 1e6 if values_ns else None
 
 
 def _p99_ms(values_ns: Iterable[int]) -> float | None:

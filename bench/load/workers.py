@@ -31,6 +31,7 @@ from bench.load.messages import (
     encode,
 )
 from bench.load.stop import Stop
+from bench.load.tally import Tally
 from bench.load.target import OpenTarget
 from bench.load.workload import Workloads
 from bench.ollama.exchange import Outcome
@@ -109,7 +110,7 @@ class _Hearing:
         self._errors = 0
         self._pending: dict[_Worker, type[Any]] = {}
         self.warmed_up: list[RequestRecord] = []
-        self.measured: list[RequestRecord] = []
+        self.measured = Tally()
         self.gave_up = False
 
     async def all(self, order: Order, answer: type[_Answer]) -> list[_Answer]:
@@ -163,7 +164,7 @@ class _Hearing:
             self.warmed_up.append(record)
             return
         if record.phase is Phase.MEASURE:
-            self.measured.append(record)
+            self.measured.count(record)
         self._errors += record.outcome is not Outcome.OK
         if self._limit is not None and self._errors >= self._limit and not self.gave_up:
             self.gave_up = True
@@ -219,7 +220,7 @@ class WorkerPool:
             stops.cancel()
         if hearing.gave_up:  # workers that were told to stop stay stopped
             await self.aclose()
-        return Sent(sent.measured, sent.records, sent.note, warnings)
+        return Sent(sent.measured, sent.tally, sent.note, warnings)
 
 
 async def _send(
@@ -266,9 +267,12 @@ def together(parts: Sequence[Measured]) -> Measured:
         health=ClientHealth(
             loop_lag_p99_ms=_worst(h.loop_lag_p99_ms for h in healths),
             loop_lag_max_ms=_worst(h.loop_lag_max_ms for h in healths),
+            loop_lag_mean_ms=_worst(h.loop_lag_mean_ms for h in healths),
             send_late_p99_ms=_worst(h.send_late_p99_ms for h in healths),
+            send_late_mean_ms=_worst(h.send_late_mean_ms for h in healths),
             cpu_share=_worst(h.cpu_share for h in healths),
             gc_collections=sum(h.gc_collections for h in healths),
+            gc_pause_max_ms=_worst(h.gc_pause_max_ms for h in healths),
             reads=sum(h.reads for h in healths),
             coalesced_lines=sum(h.coalesced_lines for h in healths),
             user_stamps=sum(h.user_stamps for h in healths),

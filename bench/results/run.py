@@ -117,10 +117,15 @@ class ClientHealth:
 
     loop_lag_p99_ms: float | None = None
     loop_lag_max_ms: float | None = None
+    loop_lag_mean_ms: float | None = None
     send_late_p99_ms: float | None = None
+    """How late requests were sent: after their planned time, or after their user was ready."""
+    send_late_mean_ms: float | None = None
     cpu_share: float | None = None
     """CPU time of this process / wall time, 1.0 = one core full."""
     gc_collections: int = 0
+    gc_pause_max_ms: float | None = None
+    """The longest stop for collecting garbage; None = there was none."""
     reads: int = 0
     coalesced_lines: int = 0
     user_stamps: int = 0

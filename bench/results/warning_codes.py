@@ -40,9 +40,11 @@ WARNING_CODES: dict[str, str] = {
     "prompt_size": "prompts are not as long as was asked for",
     "cache_suspected": "prompts may have come from the server's cache",
     # Of the client.
-    "client_bent": "the client's lag is a visible part of TTFT",
+    "client_bent": "the client moved a number by more than its interval",
     "client_lag": "the client was late in its own work",
-    "client_cpu": "the client used a core almost whole",
+    "client_cpu": "one process of the client used a core almost whole",
+    "gc_pause": "the client stopped to collect garbage",
+    "more_workers": "the load is more than one process of the client should send",
     "late_sends": "requests were sent late",
     "coalesced": "chunks shared a read, so their gaps are not exact",
     "user_stamps": "reads without a kernel time stamp",

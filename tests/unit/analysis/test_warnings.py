@@ -14,7 +14,6 @@ import bench
 from bench.ollama.exchange import Outcome, ServerTimings
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import (
-    ClientHealth,
     Residency,
     RunStatus,
     RunWarning,
@@ -110,23 +109,6 @@ def test_the_general_http_client_is_not_exact(
 ) -> None:
     run = run_of(quiet, blocks=3, run={"transport": TransportInfo(name, "TLS")})
     assert ("transport_not_exact" in codes(run)) == expected
-
-
-@pytest.mark.parametrize(
-    ("lag_ms", "transport", "bent"),
-    [(26.0, "user", True), (24.0, "user", False), (26.0, "kernel", False)],
-)
-def test_a_lag_of_five_percent_of_ttft_invalidates_unless_the_kernel_stamps(
-    run_of: RunOf, quiet: list[RequestRecord], lag_ms: float, transport: str, bent: bool
-) -> None:
-    run = run_of(
-        quiet,  # TTFT 500 ms
-        blocks=3,
-        block_info={"health": ClientHealth(loop_lag_p99_ms=lag_ms)},
-        run={"transport": TransportInfo(transport)},
-    )
-    assert ("client_bent" in codes(run)) == bent
-    assert run.summary().valid == (not bent)
 
 
 def test_littles_law_is_broken_by_failed_requests_that_hold_slots(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 from array import array
 
@@ -13,9 +14,10 @@ from bench.load.findings import block_findings
 from bench.load.quiet import quiet
 from bench.load.recording import Sending, make_record
 from bench.load.supply import Prepared, Supply
+from bench.load.tally import Tally
 from bench.load.watch import TICK_NS, Watch
 from bench.ollama.exchange import Call, Outcome, Reply, ServerTimings
-from bench.results.record import Phase
+from bench.results.record import Phase, RequestRecord
 from bench.results.run import BlockInfo, ClientHealth, Residency
 from bench.scenario.plan import Block, Case, Load, PromptSpec
 
@@ -25,7 +27,7 @@ def watched(disturb):
         watch = Watch(VirtualClock())
         watch.start()
         await disturb()
-        return watch.stop([])
+        return watch.stop(Tally())
 
     return run_virtual(main())
 
@@ -46,6 +48,48 @@ def test_a_stall_weighs_as_much_as_it_lasted():
     health = watched(stall)
     assert health.loop_lag_max_ms == pytest.approx(100, abs=TICK_NS / 1e6)
     assert health.loop_lag_p99_ms >= 80
+
+
+def test_a_stop_for_garbage_is_seen_and_nothing_listens_afterwards():
+    before = list(gc.callbacks)
+
+    async def collect():
+        await asyncio.sleep(0.1)
+        gc.collect()
+
+    health = watched(collect)
+    assert health.gc_pause_max_ms > 0
+    assert health.gc_collections >= 1
+    assert gc.callbacks == before
+    assert watched(lambda: asyncio.sleep(0.1)).gc_pause_max_ms is None
+
+
+def test_the_tally_remembers_what_the_findings_need(kit):
+    tally = Tally()
+    done = ServerTimings(load_duration=7)
+    make = functools.partial(
+        RequestRecord, case="c", block=0, phase=Phase.MEASURE, model="m", stream=True
+    )
+    ok = make(
+        index=0,
+        outcome=Outcome.OK,
+        sent_ns=120,
+        connect_ns=15,
+        end_ns=400,
+        chunks=5,
+        coalesced=2,
+        user_stamps=1,
+        server=done,
+    )
+    tally.count(ok, due_ns=100)
+    tally.count(make(index=1, outcome=Outcome.TIMEOUT, error="too slow", sent_ns=50, end_ns=300))
+    tally.count(make(index=2, outcome=Outcome.CANCELLED, remote_model="x"))
+    assert (tally.requests, tally.failed, tally.first_failure) == (3, 1, "too slow")
+    assert (tally.begun_ns, tally.ended_ns) == (50, 400)
+    assert (tally.reads, tally.coalesced, tally.user_stamps) == (3, 2, 1)
+    assert list(tally.late_ns) == [5]
+    assert tally.loads == [(0, 7)]
+    assert tally.remote
 
 
 def test_the_collector_is_off_only_inside():
@@ -132,7 +176,7 @@ def findings(kit, health=None, **block):
         **block,
     )
     case = kit.case(kit.open_loop(1.0, requests=1))
-    return {w.code: w for w in block_findings(case, info, [])}
+    return {w.code: w for w in block_findings(case, info, Tally())}
 
 
 def test_a_client_that_may_have_bent_numbers_says_so(kit):
@@ -141,6 +185,12 @@ def test_a_client_that_may_have_bent_numbers_says_so(kit):
     assert not any(w.invalidates for w in found.values())
     assert findings(kit, ClientHealth(send_late_p99_ms=500))["late_sends"].invalidates
     assert findings(kit, ClientHealth(loop_lag_p99_ms=1, send_late_p99_ms=0.1, cpu_share=0.2)) == {}
+
+
+def test_the_limit_of_one_process_is_told_with_what_to_do(kit):
+    found = findings(kit, ClientHealth(cpu_share=0.85, gc_pause_max_ms=30.0))
+    assert set(found) == {"client_cpu", "gc_pause"}
+    assert "--workers" in found["client_cpu"].advice
 
 
 def test_poor_stamps_are_told(kit):

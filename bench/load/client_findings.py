@@ -1,0 +1,86 @@
+"""What this program saw of itself in a block: each thing with its threshold and what to do.
+
+Whether it bent a reported number by more than the number's interval is known only when there are
+intervals: `bench.analysis.client_checks` then calls the run invalid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.results.run import ClientHealth, RunWarning
+from bench.scenario.plan import Case
+
+LAG_P99_MS = 20.0
+LATE_P99_MS = 5.0
+LATE_INVALID_MS = 100.0
+"""Open loop, 99th percentile: the arrivals were no longer those asked for, whatever the numbers."""
+CPU_SHARE = 0.8
+"""Of one core: from here on queues build up inside this program."""
+COALESCED_SHARE = 0.05
+USER_STAMPS_SHARE = 0.01
+GC_PAUSE_MS = 10.0
+
+
+def client_findings(case: Case, health: ClientHealth, requests: int) -> Iterator[RunWarning]:
+    """Whether this program may have bent a number.
+
+    Args:
+        case: of the block.
+        health: what the watch saw while it was measured.
+        requests: how many were measured.
+    """
+    late = health.send_late_p99_ms
+    if late is not None and late > LATE_P99_MS:
+        yield RunWarning(
+            "late_sends",
+            f"requests were sent up to {late:.1f} ms after they were due (p99)",
+            "This machine is too busy: stop other work, or use --workers auto.",
+            case.id,
+            invalidates=case.load.loop == "open" and late > LATE_INVALID_MS,
+        )
+    lag = health.loop_lag_p99_ms
+    if lag is not None and lag > LAG_P99_MS:
+        yield RunWarning(
+            "client_lag",
+            f"this program was up to {lag:.0f} ms late in its own work (p99)",
+            "Other work on this machine slows it: stop that, or measure from another machine.",
+            case.id,
+        )
+    if health.cpu_share is not None and health.cpu_share > CPU_SHARE:
+        yield RunWarning(
+            "client_cpu",
+            f"one process of this program used {health.cpu_share:.0%} of a core: it is the limit",
+            "Use --workers auto, or one more than now.",
+            case.id,
+        )
+    if health.gc_pause_max_ms is not None and health.gc_pause_max_ms > GC_PAUSE_MS:
+        yield RunWarning(
+            "gc_pause",
+            f"this program stopped for up to {health.gc_pause_max_ms:.0f} ms to collect garbage",
+            "Only the general HTTP client needs that: reach the server without a proxy.",
+            case.id,
+        )
+    yield from _stamps(case, health, requests)
+
+
+def _stamps(case: Case, health: ClientHealth, requests: int) -> Iterator[RunWarning]:
+    """How good the time stamps of what arrived are."""
+    lines = health.reads + health.coalesced_lines
+    # The done line mostly comes right behind the last token, and bends nothing.
+    shared = health.coalesced_lines - requests
+    if lines and shared > COALESCED_SHARE * lines:
+        yield RunWarning(
+            "coalesced",
+            f"{shared / lines:.0%} of the chunks shared a read with another, "
+            "so their gaps are not exact",
+            "The server sends in bursts or this machine is too busy; TTFT and totals stand.",
+            case.id,
+        )
+    if lines and health.user_stamps > USER_STAMPS_SHARE * lines:
+        yield RunWarning(
+            "user_stamps",
+            f"{health.user_stamps / lines:.0%} of the reads have no kernel time stamp",
+            "Their times hold this program's own delays (see loop lag).",
+            case.id,
+        )
