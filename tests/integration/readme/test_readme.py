@@ -1,0 +1,281 @@
+"""Every command of the README, run in its order in one folder, as a reader would.
+
+In the README, a block marked `sh` is run line by line, one marked `python` as a program; a line
+that ends in `# exit code N` must exit so, others with 0. A block marked `text` after it is what the
+commands print: numbers, lines with an ellipsis and run names aside, each of its words must be
+printed here, too. A `yaml` block that begins with a comment that is a file name is that file.
+
+The server is the embedded one with the models the README names, sped up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from configparser import ConfigParser
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from ruamel.yaml import YAML
+
+from bench.errors import ExitCode
+from bench.server.embedded import start_server
+
+README = Path(__file__).parents[3] / "README.md"
+MACHINE = Path(__file__).with_name("desktop.yaml")
+SPEED_UP = 3.0
+TRIES = 3
+INSTALLS = "python3 -m venv"
+"""How the two commands begin that are run by `.ci/run` on a fresh clone instead."""
+
+# `ollama serve` as far as a managed server is concerned.
+BINARY = """#!{python}
+import os, time
+from bench.server.embedded import start_server
+port = int(os.environ["OLLAMA_HOST"].rsplit(":", 1)[1])
+with start_server(profile={profile!r}, port=port):
+    time.sleep(600)
+"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of the README: its mark, its text, and the number of its first line."""
+
+    mark: str
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A block to act on, and the text that it is said to print."""
+
+    block: Block
+    printed: str
+
+
+@dataclass(frozen=True)
+class Place:
+    folder: Path
+    env: dict[str, str]
+
+
+def read_blocks() -> list[Block]:
+    tokens = MarkdownIt().parse(README.read_text(encoding="utf-8"))
+    return [
+        Block(token.info.strip(), token.content, token.map[0] + 1)
+        for token in tokens
+        if token.type == "fence" and token.map
+    ]
+
+
+def file_name(block: Block) -> str:
+    """The file that the block's first line names; "" if it names none."""
+    first = block.text.splitlines()[0]
+    return first.removeprefix("# ") if re.fullmatch(r"# [\w./-]+\.\w+", first) else ""
+
+
+def steps() -> list[Step]:
+    blocks = read_blocks()
+    followers = [*blocks[1:], Block("", "", 0)]
+    return [
+        Step(block, follower.text if follower.mark == "text" else "")
+        for block, follower in zip(blocks, followers, strict=True)
+        if block.mark in {"sh", "python"} or (block.mark == "yaml" and file_name(block))
+        if not block.text.startswith(INSTALLS)
+    ]
+
+
+def commands(block: Block) -> list[tuple[str, int]]:
+    """Its commands, each with the exit code that it should have."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    found = [line for line in lines if line.strip() and not line.startswith("#")]
+    codes = [re.search(r"# exit code (\d+)", line) for line in found]
+    return [(line, int(c[1]) if c else 0) for line, c in zip(found, codes, strict=True)]
+
+
+def words(text: str) -> set[str]:
+    """Words of three letters or more; those with digits in them are numbers and names."""
+    lines = [line for line in text.splitlines() if "…" not in line]
+    return {
+        w for w in re.findall(r"[\w:./-]+", "\n".join(lines)) if re.fullmatch(r"[A-Za-z]{3,}", w)
+    }
+
+
+def write_profile(path: Path, speed: float) -> Path:
+    """The README's machine, so many times faster and with shorter answers."""
+    yaml = YAML(typ="safe")
+    profile = yaml.load(MACHINE)
+    for model in profile["models"]:
+        for key in model:
+            if key.startswith(("step_ms", "sample_ms", "cold_load", "warm_load")):
+                model[key] /= speed
+        model["prefill_tok_per_s"] *= speed
+        model["output_tokens"] = {"median": 22, "p95": 36}
+    with path.open("w") as file:
+        yaml.dump(profile, file)
+    return path
+
+
+def write_binary(path: Path, profile: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(BINARY.format(python=sys.executable, profile=str(profile)))
+    path.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("reader")
+    machines = tmp_path_factory.mktemp("machines")
+    fast = write_profile(machines / "fast.yaml", SPEED_UP)
+    slow = write_profile(machines / "slow.yaml", SPEED_UP * 0.8)
+    write_binary(folder / "old/bin/ollama", fast)
+    write_binary(folder / "new/bin/ollama", slow)
+    with start_server(profile=fast) as server:
+        env = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "OLLAMA_HOST": server.url,
+            "OLLAMA_BENCH_HISTORY": str(folder / "history.db"),
+            "COLUMNS": "100",
+        }
+        yield Place(folder, env)
+
+
+def serve(command: str, place: Place) -> tuple[str, int]:
+    """What a server prints until it listens, and how it ends on Ctrl-C."""
+    process = subprocess.Popen(
+        shlex.split(command, comments=True),
+        cwd=place.folder,
+        env=place.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            process.send_signal(signal.SIGINT)
+    return "".join(lines), process.wait(30)
+
+
+def run(command: str, place: Place) -> tuple[str, int]:
+    if command.startswith("ollama-bench serve"):
+        return serve(command, place)
+    return run_quietly(["bash", "-c", command], place)
+
+
+def run_valid(command: str, place: Place) -> tuple[str, int]:
+    """Runs a command; again, as a reader would, where a busy machine spoilt the measurement."""
+    for _ in range(TRIES):
+        printed, code = run(command, place)
+        if code != ExitCode.INVALID:
+            break
+    return printed, code
+
+
+def run_quietly(arguments: list[str], place: Place) -> tuple[str, int]:
+    done = subprocess.run(
+        arguments,
+        cwd=place.folder,
+        env=place.env,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    return done.stdout + done.stderr, done.returncode
+
+
+def act(step: Step, place: Place) -> str:
+    """Do what a block says; what was printed."""
+    block = step.block
+    if block.mark == "yaml":
+        path = place.folder / file_name(block)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text)
+        return ""
+    if block.mark == "python":
+        printed, code = run_quietly([sys.executable, "-c", block.text], place)
+        assert code == 0, printed
+        return printed
+    all_printed = ""
+    for command, expected in commands(block):
+        printed, code = run_valid(command, place)
+        assert code == expected, f"{command}\nexit code {code}, not {expected}\n{printed}"
+        all_printed += printed
+    return all_printed
+
+
+def name_of(step: Step) -> str:
+    first = file_name(step.block) or step.block.text.splitlines()[0]
+    return f"{step.block.line}-{first[:50].strip()}"
+
+
+@pytest.mark.parametrize("step", steps(), ids=name_of)
+def test_what_the_readme_says_happens(step: Step, place: Place) -> None:
+    printed = act(step, place)
+    missing = words(step.printed) - words(printed)
+    assert not missing, f"the README shows {sorted(missing)}, not printed:\n{printed}"
+
+
+def tested_commands() -> set[str]:
+    return {
+        shlex.join(shlex.split(command, comments=True))
+        for step in steps()
+        if step.block.mark == "sh"
+        for command, _ in commands(step.block)
+    }
+
+
+def test_the_workflow_runs_tested_commands() -> None:
+    workflows = [b for b in read_blocks() if b.text.startswith("# .github/")]
+    assert workflows
+    for block in workflows:
+        workflow = YAML(typ="safe").load(block.text)
+        assert {"name", "jobs"} <= workflow.keys()
+        steps_of_jobs = [s for job in workflow["jobs"].values() for s in job["steps"]]
+        lines = [line for s in steps_of_jobs for line in s.get("run", "").splitlines()]
+        ours = [shlex.join(shlex.split(line)) for line in lines if "ollama-bench" in line]
+        assert ours
+        assert set(ours) <= tested_commands()
+
+
+def test_the_timer_runs_a_tested_command() -> None:
+    units = [b for b in read_blocks() if b.mark == "ini"]
+    assert len(units) == 2
+    parsed = []
+    for block in units:
+        unit = ConfigParser(interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment,method-assign]
+        unit.read_string(block.text)
+        parsed.append(unit)
+    service, timer = parsed
+    program, *arguments = shlex.split(service["Service"]["ExecStart"])
+    assert Path(program).name == "ollama-bench"
+    assert shlex.join(["ollama-bench", *arguments]) in tested_commands()
+    assert timer["Timer"]["OnCalendar"]
+
+
+def test_links_within_the_readme_lead_somewhere() -> None:
+    text = README.read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("#")
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        elif not target.startswith("http"):
+            assert (README.parent / target).exists(), target
