@@ -10,15 +10,25 @@ import zlib
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import msgspec
 
-from bench.ollama.exchange import Call, Outcome, Reply, ServerTimings
-from bench.ollama.think_tags import ThinkTags, split_think_tags
+from bench.ollama.exchange import Call, Outcome, Reply
+from bench.ollama.output_text import OutputText
+from bench.ollama.reply_lines import (
+    MAX_ERROR_CHARS,
+    DoneLine,
+    Line,
+    body_error,
+    decode_done,
+    decode_line,
+    decode_lines,
+    error_text,
+    excerpt,
+    redirect_text,
+)
 
-MAX_ERROR_CHARS = 1000
 _MAX_ERROR_BYTES = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -41,64 +51,6 @@ class Limits:
 LIMITS = Limits()
 
 
-class _Message(msgspec.Struct, gc=False):
-    content: str | None = None
-    thinking: str | None = None
-    tool_calls: list[msgspec.Raw] | None = None
-
-
-class _Line(msgspec.Struct, gc=False):
-    """What is looked at in every line, of both endpoints."""
-
-    created_at: str = ""
-    message: _Message | None = None
-    response: str | None = None
-    thinking: str | None = None
-    tool_calls: list[msgspec.Raw] | None = None
-    done: bool = False
-    error: Any = None
-
-    def content(self) -> str:
-        """The bit of the answer."""
-        return (self.response if self.message is None else self.message.content) or ""
-
-    def special(self) -> bool:
-        """Whether there is more to it than a bit of the answer."""
-        of = self if self.message is None else self.message
-        return bool(self.done or self.error or of.thinking or of.tool_calls)
-
-
-class _DoneLine(_Line, gc=False):
-    """The last line, or all of a reply that is not streamed."""
-
-    done_reason: str | None = None
-    total_duration: int | None = None
-    load_duration: int | None = None
-    prompt_eval_count: int | None = None
-    prompt_eval_cached_count: int | None = None
-    prompt_eval_duration: int | None = None
-    eval_count: int | None = None
-    eval_duration: int | None = None
-    remote_model: str | None = None
-
-    def timings(self) -> ServerTimings:
-        return ServerTimings(
-            self.total_duration,
-            self.load_duration,
-            self.prompt_eval_count,
-            self.prompt_eval_cached_count,
-            self.prompt_eval_duration,
-            self.eval_count,
-            self.eval_duration,
-        )
-
-
-_decode_line = msgspec.json.Decoder(_Line).decode
-_decode_lines = msgspec.json.Decoder(_Line).decode_lines
-_decode_done = msgspec.json.Decoder(_DoneLine).decode
-_decode_any = msgspec.json.Decoder().decode
-
-
 class ReplyReader:
     """Fills one `Reply` from the body bytes that `feed` gets.
 
@@ -111,16 +63,13 @@ class ReplyReader:
     """
 
     __slots__ = (
-        "_answer",
         "_body",
         "_body_bytes",
         "_call",
         "_done",
-        "_held_ns",
         "_inflate",
         "_limits",
-        "_tags",
-        "_thinking",
+        "_output",
         "broken",
         "reply",
         "stamp",
@@ -139,10 +88,7 @@ class ReplyReader:
         self._body_bytes = 0
         self._inflate: Any = None
         self._done = False
-        self._tags: ThinkTags | None = None
-        self._held_ns: int | None = None
-        self._answer = bytearray()
-        self._thinking = bytearray()
+        self._output = OutputText(self.reply)
 
     @property
     def streams(self) -> bool:
@@ -163,7 +109,7 @@ class ReplyReader:
         if status != 200:
             self.verdict = Outcome.HTTP_ERROR
             if status in _REDIRECTS:
-                reply.error = _redirect_text(status, location)
+                reply.error = redirect_text(status, location)
         coding = encoding.strip().lower()
         if coding in ("gzip", "x-gzip", "deflate"):
             self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
@@ -206,7 +152,7 @@ class ReplyReader:
         if block.count(b"\n") != len(pieces) or not all(p.endswith(b"\n") for p in pieces):
             return False
         try:
-            lines = _decode_lines(block)
+            lines = decode_lines(block)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         if len(lines) != len(pieces) or any(line.special() for line in lines):
@@ -216,7 +162,7 @@ class ReplyReader:
             if text:
                 reply.text_chunks += 1
                 reply.last_text_ns = stamp
-        self._answer += "".join(texts).encode()
+        self._output.add_answer("".join(texts))
         reply.coalesced += len(stamps) - len(set(stamps)) + (reply.chunk_ns[-1] == stamps[0])
         reply.chunk_ns.extend(stamps)
         dated = (line.created_at for line in reversed(lines) if line.created_at)
@@ -283,42 +229,29 @@ class ReplyReader:
 
     def _line(self, data: bytes, stamp: int) -> None:
         """One line of a stream."""
-        reply = self.reply
         line = self._decode(data)
         if line is None:
             return
         of = line if line.message is None else line.message
-        content, thinking, tools = line.content(), of.thinking, of.tool_calls
-        if thinking or content:
-            reply.text_chunks += 1
-            reply.last_text_ns = stamp
-            if thinking:
-                if reply.first_thinking_ns is None:
-                    reply.first_thinking_ns = stamp
-                self._thinking += thinking.encode()
-            if content:
-                if reply.first_answer_ns is not None:
-                    self._answer += content.encode()
-                else:
-                    self._before_answer(content, stamp)
-        if tools:
-            reply.tool_calls += len(tools)
+        self._output.add(of.thinking, line.content(), stamp)
+        if of.tool_calls:
+            self.reply.tool_calls += len(of.tool_calls)
         if line.done:
             self._done_line(data)
 
-    def _decode(self, data: bytes, decode: Callable[[bytes], _Line] = _decode_line) -> _Line | None:
+    def _decode(self, data: bytes, decode: Callable[[bytes], Line] = decode_line) -> Line | None:
         """The line, or None if it is an error or not Ollama's; then the verdict is set."""
         reply = self.reply
         try:
             line = decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
-            self.refuse(f"not what Ollama sends: {e}: {_excerpt(data)}")
+            self.refuse(f"not what Ollama sends: {e}: {excerpt(data)}")
             return None
         if line.error:
-            self._fail(Outcome.STREAM_ERROR, _error_text(line.error))
+            self._fail(Outcome.STREAM_ERROR, error_text(line.error))
             return None
         if self._done:
-            self.refuse(f"a line came after the one with done: true: {_excerpt(data)}")
+            self.refuse(f"a line came after the one with done: true: {excerpt(data)}")
             return None
         if line.created_at:
             if not reply.created_at_first:
@@ -326,32 +259,15 @@ class ReplyReader:
             reply.created_at_last = line.created_at
         return line
 
-    def _before_answer(self, content: str, stamp: int) -> None:
-        """Content as long as it may be, or is, thinking within literal tags."""
-        reply = self.reply
-        if self._tags is None:
-            self._tags = ThinkTags()
-            self._held_ns = stamp
-        tags = self._tags
-        thinking, answer = tags.feed(content)
-        # Text that was held back arrived when it arrived, not when it was understood. The tag
-        # itself is the first thing the user sees of the thinking.
-        if tags.tagged and reply.first_thinking_ns is None:
-            reply.first_thinking_ns = self._held_ns
-        if answer:
-            reply.first_answer_ns = stamp if tags.tagged else self._held_ns
-        self._thinking += thinking.encode()
-        self._answer += answer.encode()
-
     def _done_line(self, data: bytes) -> None:
         """The line with `done: true`."""
         self._done = True
         try:
-            self._take_done(_decode_done(data))
+            self._take_done(decode_done(data))
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
-            self.refuse(f"the done line is not what Ollama sends: {e}: {_excerpt(data)}")
+            self.refuse(f"the done line is not what Ollama sends: {e}: {excerpt(data)}")
 
-    def _take_done(self, line: _DoneLine) -> None:
+    def _take_done(self, line: DoneLine) -> None:
         self._done = True
         reply = self.reply
         reply.done_reason = line.done_reason
@@ -381,14 +297,12 @@ class ReplyReader:
     def _whole_body(self) -> None:
         """A reply that is not streamed: one JSON object."""
         data = bytes(self._body)
-        line = self._decode(data, _decode_done)
+        line = self._decode(data, decode_done)
         if line is None:
             return
-        assert isinstance(line, _DoneLine)
+        assert isinstance(line, DoneLine)
         of = line if line.message is None else line.message
-        thinking, answer = split_think_tags(line.content())
-        self._thinking += ((of.thinking or "") + thinking).encode()
-        self._answer += answer.encode()
+        self._output.add_whole(of.thinking or "", line.content())
         self.reply.tool_calls = len(of.tool_calls or ())
         if line.done:
             self._take_done(line)
@@ -404,29 +318,13 @@ class ReplyReader:
         """
         reply = self.reply
         if reply.status is not None and reply.status != 200 and not reply.error:
-            reply.error = _body_error(bytes(self._body))
+            reply.error = body_error(bytes(self._body))
         reply.outcome = self.verdict or outcome
         if not reply.error and reply.outcome is not Outcome.OK:
             reply.error = error[:MAX_ERROR_CHARS]
         reply.end_ns = end_ns
-        self._text()
+        self._output.close(keep=self._call.keep_text and reply.status == 200)
         return reply
-
-    def _text(self) -> None:
-        reply = self.reply
-        if self._tags is not None and reply.first_answer_ns is None:
-            thinking, answer = self._tags.end()
-            self._thinking += thinking.encode()
-            self._answer += answer.encode()
-            if answer:
-                reply.first_answer_ns = self._held_ns
-        if self._thinking or self._answer:
-            output = self._thinking + b"\0" + self._answer
-            reply.output_sha256 = sha256(output).hexdigest()[:16]
-            reply.thinking_chars = len(self._thinking.decode())
-            reply.answer_chars = len(self._answer.decode())
-        if self._call.keep_text and reply.status == 200:
-            reply.thinking, reply.answer = self._thinking.decode(), self._answer.decode()
 
     # --- failures -------------------------------------------------------------------------------
 
@@ -439,30 +337,3 @@ class ReplyReader:
         """Not what Ollama sends: give up on this response."""
         self._fail(Outcome.MALFORMED, error)
         self.broken = True
-
-
-def _redirect_text(status: int, location: str) -> str:
-    text = f"HTTP {status}: redirected to {location[:300] or 'nowhere'}"
-    return f"{text}; redirects are not followed: use the final URL as the target"
-
-
-def _error_text(error: Any) -> str:
-    """The text of an error value: a string, or the object of the compatible endpoints."""
-    if isinstance(error, dict):
-        error = error.get("message", error)
-    return error if isinstance(error, str) else msgspec.json.encode(error).decode()
-
-
-def _body_error(body: bytes) -> str:
-    """The text of an error body, bounded; whatever came if it is not JSON."""
-    try:
-        value = _decode_any(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        value = None
-    if isinstance(value, dict) and value.get("error"):
-        return _error_text(value["error"])[:MAX_ERROR_CHARS]
-    return body[: MAX_ERROR_CHARS * 4].decode(errors="replace").strip()[:MAX_ERROR_CHARS]
-
-
-def _excerpt(data: bytes) -> str:
-    return repr(data[:120].decode(errors="replace"))
