@@ -82,9 +82,13 @@ class ClosedSchedule:
         self, user: int, ramp_up: Supply, measure: Supply, due_ns: int | None
     ) -> asyncio.Future[RequestRecord]:
         if self._clock.now_ns() < self.measure_from_ns:
-            return self._sender.send(ramp_up, Phase.RAMP_UP, user, due_ns=due_ns)
-        self._measured += 1
-        return self._sender.send(measure, Phase.MEASURE, user, due_ns=due_ns)
+            supply, phase = ramp_up, Phase.RAMP_UP
+        else:
+            supply, phase = measure, Phase.MEASURE
+            self._measured += 1
+        ended = self._sender.send(supply, phase, user, due_ns=due_ns)
+        supply.refill()
+        return ended
 
     async def _think(self, user: int, answers: int, record: RequestRecord) -> int | None:
         """Pause after an answer, to an absolute time; when the user is ready to ask again.

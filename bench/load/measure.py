@@ -61,7 +61,9 @@ async def warm_up(sender: Sender, make: Maker, count: int) -> bool:
         nonlocal left
         while left > 0:
             left -= 1
-            await sender.send(supply, Phase.WARMUP)
+            ended = sender.send(supply, Phase.WARMUP)
+            supply.refill()
+            await ended
 
     async def all_users() -> None:
         async with asyncio.TaskGroup() as group:
@@ -166,6 +168,7 @@ async def measure_cold(
                 return
             await unload()
             await sender.send(measure, Phase.MEASURE, user=0)
+            measure.refill()
             sent += 1
 
     sender.observer.phase_started(sender.block, Phase.MEASURE)

@@ -137,7 +137,6 @@ class Sender:
         self._idle.clear()
         self.observer.request_sent(phase)
         reply.add_done_callback(partial(self._ended, prepared, sending, ended))
-        supply.refill()
         return ended
 
     def _ended(

@@ -45,6 +45,7 @@ class Supply:
         self._next = start
         self._step = step
         self._ready: deque[Prepared] = deque()
+        self._longest_ns = 0
 
     def take(self) -> Prepared:
         """The next call; made on the spot only if none is ready."""
@@ -54,6 +55,17 @@ class Supply:
         """Make calls ready again; to be called when there is time."""
         while len(self._ready) < self._ahead:
             self._ready.append(self._make_next())
+
+    def refill_by(self, deadline_ns: int, now_ns: Callable[[], int]) -> None:
+        """Make calls ready again for as long as there is time until a deadline."""
+        while len(self._ready) < self._ahead:
+            begun_ns = now_ns()
+            if begun_ns + self._longest_ns >= deadline_ns:
+                # What took long once may have been held up by others: it need not again.
+                self._longest_ns = self._longest_ns * 7 // 8
+                return
+            self._ready.append(self._make_next())
+            self._longest_ns = max(self._longest_ns, now_ns() - begun_ns)
 
     def _make_next(self) -> Prepared:
         prepared = self._make(self._next)

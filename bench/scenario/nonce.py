@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 
@@ -36,6 +37,7 @@ def nonce(seed: int, salt: int, block: int, index: int, *, warmup: bool = False)
     return " ".join(digits[i : i + 3] for i in range(0, 12, 3))
 
 
+@functools.lru_cache(maxsize=16)
 def _permutation(seed: int, salt: int) -> tuple[int, int]:
     digest = hashlib.sha256(f"nonce {seed} {salt}".encode()).digest()
     # Between a tenth and nine tenths of the space, so that neighbours differ in their first digits.

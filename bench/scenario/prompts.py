@@ -97,6 +97,8 @@ def turn(count: int, block: Block, index: int, warmup: bool) -> int:
 
     Requests that are not measured go through the same order from its end.
     """
+    if count == 1:
+        return 0
     cycle, position = divmod(index, count)
     order = _order(count, block.seed, cycle)
     return order[-1 - position] if warmup else order[position]

@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         replies: dict[str, Any] = {
             "/api/version": {"version": "0.32.15"},
             "/api/tags": {"models": [_ENTRY]},
-            "/api/ps": {"models": [{**_ENTRY, "context_length": 1024}]},
+            "/api/ps": {"models": [_ENTRY]},
         }
         self._answer([replies[self.path]])
 

@@ -138,11 +138,17 @@ def test_ctrl_c_reaches_the_workers(run):
     assert {r.outcome for r in records} == {"ok"}
 
 
+def smoke_with(*overrides):
+    return bench.make_plan("smoke", models=["m"], overrides=overrides)
+
+
 def test_auto_takes_one_process_for_small_loads(simulated):
     small = bench.make_plan("smoke", models=["m"])
     assert workers_for(small, cores=8) == 1
-    large = bench.make_plan(
-        "smoke", models=["m"], overrides=["load.closed.users=1600", "load.closed.requests=1600"]
-    )
-    assert workers_for(large, cores=8) == 4
-    assert workers_for(large, cores=2) == 2
+    many_users = "load={closed: {users: 3200, requests: 3200}}"
+    assert workers_for(smoke_with(many_users), cores=8) == 4
+    assert workers_for(smoke_with(many_users), cores=2) == 2
+    assert workers_for(smoke_with("load={open: {rate: 5000, requests: 9}}"), cores=8) == 3
+    long_answers = ("load={open: {rate: 100, requests: 9}}", "options.num_predict=900")
+    assert workers_for(smoke_with(*long_answers), cores=8) == 3
+    assert workers_for(smoke_with(*long_answers, "stream=false"), cores=8) == 1
