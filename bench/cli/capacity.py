@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("console", "markdown", "json", "html", "csv")
 PAGE_FILE = "capacity.html"
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
 _slo = click.option(
     "--slo",
@@ -67,6 +68,20 @@ def command() -> None:
 @click.option("--seed", type=int, help="Seed of everything that is drawn.")
 @click.option("--workers", default="1", show_default=True, metavar="N|auto", help="Processes.")
 @click.option(
+    "--num-parallel",
+    "slots_asked",
+    type=click.IntRange(1),
+    help="What the server was set to, to compare with what is seen.",
+)
+@click.option(
+    "--gpu-memory",
+    metavar="SIZE",
+    help="Memory of the server's GPUs, e.g. 12GB: what context fits?",
+)
+@click.option(
+    "--kv-cache", type=click.Choice(sorted(CACHE_TYPES)), help="OLLAMA_KV_CACHE_TYPE of the server."
+)
+@click.option(
     "--requests-per-hour", type=float, help="Translate the answer into people who ask so often."
 )
 @click.option("--peak", type=float, default=1.0, show_default=True, help="Peak factor of these.")
@@ -87,6 +102,9 @@ def search(
     output: Path,
     seed: int | None,
     workers: str,
+    slots_asked: int | None,
+    gpu_memory: str | None,
+    kv_cache: str | None,
     requests_per_hour: float | None,
     peak: float,
     think: float | None,
@@ -116,6 +134,7 @@ def search(
         budget_s = duration_s(budget)
     except ValueError:
         raise UsageError(f"--budget {budget} is no duration: write e.g. 30m or 2h") from None
+    gpu_bytes = None if gpu_memory is None else _bytes(gpu_memory)
     settings = Settings(output=output, workers=worker_count(workers))
     console = Console(stderr=True, quiet=quiet)
     observer, view = view_on(quiet)
@@ -127,6 +146,9 @@ def search(
             by=by,
             budget_s=budget_s,
             ceiling=most,
+            slots_asked=slots_asked,
+            gpu_bytes=gpu_bytes,
+            cache_type=kv_cache,
             models=models,
             hosts=hosts,
             overrides=overrides,
@@ -268,6 +290,16 @@ def what_if(
     context.exit(0 if found.needed is not None else 1)
 
 
+def _bytes(size: str) -> int:
+    """A size in bytes: "12GB", "12GiB"."""
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(size))
+    except ValidationError:
+        raise UsageError(f"--gpu-memory {size} is no size: write e.g. 12GB or 12GiB") from None
+
+
 def _write_page(page: Page, path: Path) -> None:
     from bench.report.html import html
 
@@ -308,7 +340,8 @@ def _text(page: Page, format_name: str) -> str:
         case "json":
             return page.data.decode()
         case "csv":
-            return "\n".join(table_csv(table) for table in page.brief)
+            tables = (*page.brief, *page.provenance)
+            return "\n".join(f"{t.caption}\n{table_csv(t)}" for t in tables)
         case "html":
             return html(page)
         case _:

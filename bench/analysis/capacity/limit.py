@@ -1,15 +1,21 @@
 """Where exactly the promise breaks: the limit with its interval, from all probes together.
 
-Each probe says which share of its requests kept the promised time. That share falls as the load
-rises; near the limit its logit is close to a straight line in the logarithm of the load. The limit
-is where the line crosses the promised share, and its interval is Fieller's (J. R. Stat. Soc. B
-1954), so that it is honest about a flat line too. The errors of the shares come from consecutive
-batches of each probe and are widened by the probes' own scatter around the line.
+Each probe says how many of its requests kept the promised time. That share falls as the load rises;
+near the limit its logit is close to a straight line in the logarithm of the load. The line is
+fitted by logistic regression (quasi-binomial: McCullagh and Nelder, Generalized Linear Models,
+1989, 4.5), probes counting less the further they are from the limit, since the line is only
+straight nearby. The limit is where it crosses the promised share; its interval is Fieller's (J. R.
+Stat. Soc. B 1954), so that it is honest about a flat line too.
+
+Requests of a probe are not independent (a queue has a memory), so the variance is larger than the
+binomial one: by the scatter of consecutive batches within the probes, or by that of the probes
+around the line, whichever is more.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +25,17 @@ from bench.analysis.capacity.judge import BATCHES, MIN_PER_BATCH
 from bench.analysis.capacity.search import Answer
 from bench.analysis.student_t import t_quantile
 
-NEAR = 1.6
-"""Probes within this factor of the bracket's middle take part: the line is only straight nearby."""
+Floats = NDArray[np.float64]
+
+NEARNESS = 0.35
+"""Width of the kernel, in the logarithm of the load: a probe at 1.4 times the limit counts 0.6."""
+MIN_COUNT = 0.01
+"""A probe that counts less than this is left out."""
+REACH = 3 * NEARNESS
+MIN_LOADS = 3
+MOST_MOVES = 8
+FLATTEST = -0.5
+"""A share that falls less than this with the logarithm of the load crosses nothing in reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +43,30 @@ class ProbeShare:
     """How many of a probe's requests kept the promised time.
 
     Attributes:
-        share: kept / all; failed requests did not keep it.
-        error: standard error of the logit of the share, batches as clusters.
+        kept: of the settled requests; failed ones did not keep it.
+        requests: settled ones.
+        excess: how many times the variance of the share is that of independent requests, judged by
+            consecutive batches.
     """
 
     load: float
-    logit: float
-    error: float
+    kept: int
+    requests: int
+    excess: float
 
     @classmethod
-    def of(cls, load: float, values: NDArray[np.float64], limit: float) -> ProbeShare:
+    def of(cls, load: float, values: Floats, limit: float) -> ProbeShare:
         """From a probe's latencies in order of arrival; failed requests are infinite."""
         n = len(values)
         kept = values <= limit
-        # Half a request on either side keeps the logit finite (Haldane-Anscombe).
-        share = (float(kept.sum()) + 0.5) / (n + 1)
-        variance = share * (1 - share) / n
+        total = int(kept.sum())
         batches = min(BATCHES, n // MIN_PER_BATCH)
-        if batches >= 2:
+        excess = 1.0
+        if batches >= 2 and 0 < total < n:
             means = [float(np.mean(batch)) for batch in np.array_split(kept, batches)]
-            variance = max(variance, float(np.var(means, ddof=1)) / batches)
-        slope = share * (1 - share)
-        return cls(load, math.log(share / (1 - share)), math.sqrt(variance) / slope)
+            share = total / n
+            excess = float(np.var(means, ddof=1)) / batches / (share * (1 - share) / n)
+        return cls(load, total, n, excess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,7 @@ class Limit:
     probes: int
 
 
-def fit_limit(shares: list[ProbeShare], p: float, around: float) -> Limit | None:
+def fit_limit(shares: Sequence[ProbeShare], p: float, around: float) -> Limit | None:
     """The load where the share of kept requests crosses `p`.
 
     Args:
@@ -71,31 +88,80 @@ def fit_limit(shares: list[ProbeShare], p: float, around: float) -> Limit | None
         around: a load near the limit (the middle of the search's bracket).
 
     Returns:
-        None when fewer than three probes lie near, or the share does not fall with the load.
+        None when fewer than three loads lie near, or the share does not fall with the load.
     """
-    near = [s for s in shares if around / NEAR <= s.load <= around * NEAR]
-    if len({s.load for s in near}) < 3:
+    centre = around
+    for _ in range(MOST_MOVES):
+        line = _fit_line(shares, centre)
+        if line is None or line.slope > FLATTEST:
+            return None
+        step = -(line.level - math.log(p / (1 - p))) / line.slope
+        if abs(step) < NEARNESS / 8:
+            break
+        # The line is only good nearby: it is fitted again where it crosses, step by step.
+        centre *= math.exp(float(np.clip(step, -NEARNESS, NEARNESS)))
+    else:
         return None
-    x = np.log([s.load for s in near]) - math.log(around)
-    y = np.array([s.logit for s in near]) - math.log(p / (1 - p))
-    weight = np.array([s.error for s in near]) ** -2.0
+    return line.crossing(p, centre)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """logit(share) = level + slope x log(load / centre)."""
+
+    level: float
+    slope: float
+    covariance: Floats
+    freedom: int
+    probes: int
+
+    def crossing(self, p: float, centre: float) -> Limit:
+        level = self.level - math.log(p / (1 - p))
+        t = t_quantile(0.975, self.freedom)
+        low, high = (
+            # Further out there was nothing to fit: the data set no such end.
+            None if x is None or abs(x) > REACH else centre * math.exp(x)
+            for x in _fieller(level, self.slope, self.covariance, t)
+        )
+        return Limit(centre * math.exp(-level / self.slope), low, high, self.probes)
+
+
+def _fit_line(shares: Sequence[ProbeShare], centre: float) -> _Line | None:
+    """Logistic regression by Newton's method, weighted by nearness to the centre."""
+    x = np.log([s.load / centre for s in shares])
+    count = np.exp(-0.5 * (x / NEARNESS) ** 2)
+    near = count > MIN_COUNT
+    x, count = x[near], count[near]
+    if len(np.unique(x)) < MIN_LOADS:
+        return None
+    n = np.array([s.requests for s in shares], dtype=np.float64)[near]
+    kept = np.array([s.kept for s in shares], dtype=np.float64)[near]
     design = np.column_stack([np.ones_like(x), x])
-    information = design.T @ (weight[:, None] * design)
-    covariance = np.linalg.inv(information).astype(np.float64)
-    a, b = covariance @ (design.T @ (weight * y))
-    if b >= 0:
-        return None
-    freedom = len(near) - 2
-    scatter = float(np.sum(weight * (y - a - b * x) ** 2)) / freedom
-    low, high = _fieller(
-        a, b, covariance * np.float64(max(1.0, scatter)), t_quantile(0.975, freedom)
-    )
-    return Limit(
-        load=around * math.exp(-a / b),
-        low=None if low is None else around * math.exp(low),
-        high=None if high is None else around * math.exp(high),
-        probes=len(near),
-    )
+    share = float((count @ kept + 0.5) / (count @ n + 1))
+    beta = np.array([math.log(share / (1 - share)), -1.0])
+    for _ in range(50):
+        fitted = _logistic(design @ beta)
+        information = design.T @ ((count * n * fitted * (1 - fitted))[:, None] * design)
+        score = design.T @ (count * (kept - n * fitted))
+        step = np.linalg.lstsq(information, score, rcond=None)[0]
+        beta = beta + np.clip(step, -2.0, 2.0)
+        if np.all(np.abs(step) < 1e-9):
+            break
+    fitted = _logistic(design @ beta)
+    variance = n * fitted * (1 - fitted)
+    excess = np.array([s.excess for s in shares])[near]
+    within = float(count @ (excess * variance) / (count @ variance))
+    freedom = len(x) - 2
+    between = float(count @ ((kept - n * fitted) ** 2 / variance) / count.sum())
+    between *= len(x) / freedom
+    bread = np.linalg.pinv(design.T @ ((count * variance)[:, None] * design))
+    meat = design.T @ ((count**2 * variance)[:, None] * design)
+    covariance = (bread @ meat @ bread * max(1.0, within, between)).astype(np.float64)
+    return _Line(float(beta[0]), float(beta[1]), covariance, freedom, len(x))
+
+
+def _logistic(z: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(z, -30, 30))), dtype=np.float64)
 
 
 def stated_range(fit: Limit | None, answer: Answer) -> tuple[float | None, float | None]:

@@ -19,7 +19,7 @@ def broken_promise(outcome: ProbeOutcome) -> str:
     broken = [k for k in outcome.kept if k.verdict is Verdict.FAIL]
     if not broken:
         return ""
-    return min(broken, key=lambda k: k.share.logit if k.share else -np.inf).promise
+    return min(broken, key=lambda k: k.share.kept / k.share.requests if k.share else 0.0).promise
 
 
 def limiting(measured: Columns, outcome: ProbeOutcome, gpu_share: float | None) -> Limit:
@@ -35,13 +35,10 @@ def limiting(measured: Columns, outcome: ProbeOutcome, gpu_share: float | None) 
         return Limit.ERRORS
     if gpu_share is not None and 0 < gpu_share < 1:
         return Limit.SPILL
-    times = latencies(measured.select(measured.ok))
-    parts = {
-        Limit.SLOTS: float(np.nanmean(times["queue_s"])),
-        Limit.PREFILL: float(np.nanmean(times["prompt_eval_s"])),
-    }
-    if promise.startswith("tpot_s") or promise.startswith("eval_s"):
+    if promise.startswith(("tpot_s", "eval_s")):
         return Limit.DECODE
+    times = latencies(measured.select(measured.ok))
+    parts = {Limit.SLOTS: "queue_s", Limit.PREFILL: "prompt_eval_s"}
     if promise.startswith(("e2e_s", "total_s")):
-        parts[Limit.DECODE] = float(np.nanmean(times["eval_s"]))
-    return max(parts, key=lambda part: parts[part])
+        parts[Limit.DECODE] = "eval_s"
+    return max(parts, key=lambda part: float(np.nansum(times[parts[part]])))

@@ -56,7 +56,8 @@ class Kept:
     Attributes:
         promise: as written.
         bound: the percentile (or share) with its one-sided 95 % bounds.
-        share: share of requests in time, for the fit of the limit; None for the error rate.
+        share: share of the last try's requests in time, for the fit of the limit; None for the
+            error rate.
     """
 
     promise: str
@@ -66,48 +67,83 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeSample:
+    """What one try of a probe says, before it is judged.
+
+    Attributes:
+        values: for each promise the latencies of the settled part, in order of arrival, infinite
+            where there was no answer; for the error rate 1 for each failure and 0 for the others.
+        found: how many open requests each arrival of the settled part found.
+    """
+
+    values: tuple[Floats, ...]
+    found: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeOutcome:
     """All promises at one probe.
 
     Attributes:
         growing: the backlog grew through the probe, so that it would fail if it lasted.
+        verdict: what is proven.
+        leans: what the percentiles themselves say, without their bounds.
     """
 
     kept: tuple[Kept, ...]
     growing: bool
     verdict: Verdict
+    leans: Verdict
 
 
-def judge_probe(
-    load: float, measured: Columns, promises: Sequence[Threshold], dropped: int = 0
-) -> ProbeOutcome:
-    """Judge a probe.
+def sample_probe(measured: Columns, promises: Sequence[Threshold], dropped: int = 0) -> ProbeSample:
+    """What one try of a probe says of the promises.
 
     Args:
-        load: of the probe.
         measured: its measured requests, failed ones among them.
         promises: that `check_promise` accepts.
         dropped: arrivals that were not even sent; each breaks every promise.
     """
-    order = np.argsort(measured.start_ns, kind="stable")
-    columns = measured.select(order)
+    columns = measured.select(np.argsort(measured.start_ns, kind="stable"))
     failed = ~columns.ok
     times = latencies(columns)
+    values = [
+        np.concatenate([failed.astype(np.float64), np.ones(dropped)])
+        if promise.metric == ERROR_RATE
+        else _with_failures(times[promise.metric], failed, dropped)
+        for promise in promises
+    ]
+    return ProbeSample(tuple(values), settled(_found_in_system(columns)))
+
+
+def judge_probe(
+    load: float, tries: Sequence[ProbeSample], promises: Sequence[Threshold]
+) -> ProbeOutcome:
+    """Judge a load by all that was tried at it.
+
+    Args:
+        load: of the probe.
+        tries: the probe, and before it those that it extends.
+        promises: of the samples, in their order.
+    """
     kept = []
-    for promise in promises:
+    for i, promise in enumerate(promises):
+        pooled = np.concatenate([sample.values[i] for sample in tries])
         if promise.metric == ERROR_RATE:
-            bound = share_bound(int(failed.sum()) + dropped, len(columns) + dropped)
+            bound = share_bound(int(pooled.sum()), len(pooled))
             kept.append(Kept(promise.text, bound, bound.against(promise.value)))
             continue
-        values = _with_failures(times[promise.metric], failed, dropped)
-        bound = percentile_bound(values, percentile_of(promise))
-        share = ProbeShare.of(load, values, promise.value)
+        bound = percentile_bound(pooled, percentile_of(promise))
+        share = ProbeShare.of(load, tries[-1].values[i], promise.value)
         kept.append(Kept(promise.text, bound, bound.against(promise.value), share))
-    growing = backlog_grows(settled(_found_in_system(columns)))
+    growing = backlog_grows(tries[-1].found)
     verdict = together([k.verdict for k in kept])
     if growing and verdict is Verdict.PASS:
         verdict = Verdict.UNDECIDED
-    return ProbeOutcome(tuple(kept), growing, verdict)
+    keeps = not growing and all(
+        k.bound.value <= p.value for k, p in zip(kept, promises, strict=True)
+    )
+    return ProbeOutcome(tuple(kept), growing, verdict, Verdict.PASS if keeps else Verdict.FAIL)
 
 
 def percentile_of(promise: Threshold) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bench.analysis.capacity.kv_memory import KvShape
+from bench.analysis.capacity.memory import Memory
 from bench.analysis.capacity.promises import Kept
 from bench.analysis.capacity.search import Ending
-from bench.analysis.capacity.usl import UslFit
+from bench.analysis.capacity.sweep import Sweep
 
 
 class Limit(StrEnum):
@@ -31,52 +32,71 @@ class Limit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PromiseResult:
+    """One promise at one probe.
+
+    Attributes:
+        value: the promised percentile, or the error rate; None if so many requests failed that it
+            has none.
+        low, high: its one-sided 95 % bounds; None = the data set no such bound.
+        kept_share: of the settled requests in time; None for the error rate.
+    """
+
+    promise: str
+    verdict: str
+    value: float | None
+    low: float | None
+    high: float | None
+    kept_share: float | None
+
+    @classmethod
+    def of(cls, kept: Kept) -> PromiseResult:
+        """From a judgement, whose numbers may be infinite."""
+        value, low, high = (
+            x if math.isfinite(x) else None
+            for x in (kept.bound.value, kept.bound.lower, kept.bound.upper)
+        )
+        share = kept.share.kept / kept.share.requests if kept.share else None
+        return cls(kept.promise, str(kept.verdict), value, low, high, share)
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeResult:
     """One probe of the search.
 
     Attributes:
         block: index of its block in the run.
         case: id of its case.
+        extension: 0 for a first try; else it was judged together with the tries before it.
         requests: measured.
+        tok_per_s: output tokens per second of the window.
         goodput_per_s: requests that kept every promised time, per second of the window.
+        ttft_p50_s, ttft_p95_s: of those that ended well; None without any.
         queue_mean_s: mean wait for a slot, as the server's durations say.
         service_mean_s, service_cv2: mean and squared coefficient of variation of the time in a
             slot. All three are None if no request ended well.
         modelled_wait_s: mean wait that the M/G/k queue of these slots and this service would have;
-            None in a closed loop, or where the slots are unknown.
+            None in a closed loop, where the slots are unknown, or where it would grow for ever.
     """
 
     block: int
     case: str
     load: float
     purpose: str
+    extension: int
     verdict: str
     growing: bool
     requests: int
     duration_s: float
+    tok_per_s: float
     goodput_per_s: float
-    kept: tuple[Kept, ...]
+    kept: tuple[PromiseResult, ...]
+    ttft_p50_s: float | None = None
+    ttft_p95_s: float | None = None
     queue_mean_s: float | None = None
     service_mean_s: float | None = None
     service_cv2: float | None = None
     modelled_wait_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Bound of the KV cache, if the model tells its shape.
-
-    Attributes:
-        shape: of the cache.
-        bytes_per_token: at 16-bit keys and values.
-        used_bytes: that `/api/ps` says the model takes.
-        gpu_share: of the model that is in the GPU.
-    """
-
-    shape: KvShape
-    bytes_per_token: float
-    used_bytes: int | None
-    gpu_share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +111,12 @@ class CapacityResult:
         breaks: the promise that breaks first; "" if none did.
         limited_by: what stands in the way of more.
         slots_observed: requests worked on at once; None = not seen.
+        slots_exact: True if requests waited meanwhile; False: there are so many at least.
+        slots_asked: what the server was set to, if that is known.
         mean_response_s: of requests at `load`.
         budget_s: time allowed for the search; `spent_s` was used.
-        usl: throughput against users up to the slots, as a model; None with too few levels.
+        sweep: what a few users got, before the search.
+        memory: bound of the context's memory; None if the model does not tell its shape.
     """
 
     run_id: str
@@ -109,10 +132,12 @@ class CapacityResult:
     limited_by: Limit
     probes: tuple[ProbeResult, ...]
     slots_observed: int | None
+    slots_exact: bool
+    slots_asked: int | None
     mean_response_s: float | None
     budget_s: float
     spent_s: float
     simulated: bool
+    sweep: Sweep = field(default_factory=lambda: Sweep(()))
     memory: Memory | None = None
-    usl: UslFit | None = None
     schema: int = 1

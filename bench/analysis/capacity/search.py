@@ -1,8 +1,10 @@
 """The search for the highest load that keeps a promise, as a pure state machine.
 
-Double until a probe fails, bisect on the logarithm of the load until the bracket is narrow, then
-confirm: a longer probe at the answer must pass, and one 10 % above it must fail. Once there is a
-bracket, an undecided probe is extended; one still undecided then widens the answer into a range.
+1. *Locate*: double (or halve) the load until the promise is broken at one load and kept at another,
+   then bisect on the logarithm of the load. A probe that proves neither counts as what its
+   percentile says: near the limit, proof is dear, and another load tells more than a longer look.
+2. *Prove*: a longer run a little under the limit must pass, and one at 10 % more must fail. A run
+   that proves neither is extended; what stays undecided makes the answer a range.
 
 The machine asks for probes and is told their verdicts; who runs them (a real server or a simulated
 one) is not its business:
@@ -15,10 +17,9 @@ one) is not its business:
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bench.analysis.capacity.judge import Verdict
@@ -35,8 +36,8 @@ class Ending(StrEnum):
     """The promise was kept at every load up to the ceiling."""
     NEVER_PASSED = "never_passed"
     """The promise was broken at the lowest load already."""
-    OUT_OF_BUDGET = "out_of_budget"
-    """The time budget ended before a bracket was found."""
+    UNDECIDED = "undecided"
+    """No load was proven to keep the promise, or none to break it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,14 @@ class SearchSettings:
 
     Attributes:
         start: first load tried (requests/s, or users).
-        floor, ceiling: never probe below or above.
+        floor, ceiling: never probe below or above. A load that fails at a 64th of `start` ends
+            the search too.
         whole: loads are whole numbers (users).
-        precision: stop bisecting when the bracket's ends differ by this factor or less.
-        probe_requests: aim of a plain probe; extensions double it.
-        extensions: how often an undecided probe is extended.
-        confirm_factor: a confirming probe is this much longer.
-        margin: the load that must fail is this factor above the answer.
+        precision: locating ends when the bracket's ends differ by this factor or less.
+        probe_requests: of a probe that locates.
+        confirm_factor: a proving probe is this much longer.
+        extensions: how often an undecided proving probe is extended, each time to the double.
+        margin: the load that must fail is this factor above the one that must pass.
         max_probes: give up searching after so many probes.
     """
 
@@ -59,10 +61,10 @@ class SearchSettings:
     floor: float = 0.0
     ceiling: float = math.inf
     whole: bool = False
-    precision: float = 1.08
-    probe_requests: int = 200
-    extensions: int = 3
+    precision: float = 1.2
+    probe_requests: int = 150
     confirm_factor: int = 4
+    extensions: int = 2
     margin: float = 1.1
     max_probes: int = 60
 
@@ -75,13 +77,17 @@ class Purpose(StrEnum):
     CONFIRM_FAIL = "confirm_fail"
 
 
+_WANTED = {Purpose.CONFIRM_PASS: Verdict.PASS, Purpose.CONFIRM_FAIL: Verdict.FAIL}
+"""A proving probe that leans the other way is in the wrong place: it is not worth extending."""
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """One stretch of load to run.
 
     Attributes:
-        extension: 0 for a first try; the same load is run again, longer, when undecided.
         requests: how many requests it should have.
+        extension: 0 for a first try; else it is judged together with the tries before it.
     """
 
     load: float
@@ -96,7 +102,7 @@ class Answer:
 
     Attributes:
         load: the highest load that is known to keep the promise; None if there is none.
-        low, high: the limit lies between these; `high` is None if no load failed.
+        low, high: the limit lies between these tests; `high` is None if no load failed.
     """
 
     ending: Ending
@@ -105,19 +111,32 @@ class Answer:
     high: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """What all tries at one load say together."""
+
+    load: float
+    verdict: Verdict
+    leans: Verdict
+    requests: int
+    purpose: Purpose
+
+
 @dataclass(slots=True)
 class Search:
-    """Asks for probes until the answer is known."""
+    """Asks for probes until the answer is known.
+
+    Attributes:
+        limit: best estimate of the limit from all probes so far, if the caller can make one.
+    """
 
     settings: SearchSettings
     history: list[tuple[Probe, Verdict]] = field(default_factory=list)
-    _passed: float | None = None
-    _failed: float | None = None
-    _undecided: set[float] = field(default_factory=set)
-    _confirmed_pass: bool = False
-    _confirmed_fail: bool = False
+    limit: float | None = None
+    _tests: list[_Test] = field(default_factory=list)
     _current: Probe | None = None
     _stopped: bool = False
+    _pair: float | None = None
 
     def next_probe(self) -> Probe | None:
         """The probe to run now; None when the search is over."""
@@ -131,102 +150,151 @@ class Search:
         """The time budget has ended: no more probes."""
         self._stopped = True
 
-    def record(self, probe: Probe, verdict: Verdict) -> None:
-        """Tell the verdict of the probe that `next_probe` asked for."""
+    def record(self, probe: Probe, verdict: Verdict, leans: Verdict | None = None) -> None:
+        """Tell the verdict of the probe that `next_probe` asked for.
+
+        Args:
+            probe: as asked for, or with fewer requests.
+            verdict: of all tries at this load.
+            leans: what the percentile itself says, without its bounds; only looked at if the
+                verdict is undecided. None: no telling, so that the probe is extended.
+        """
         self.history.append((probe, verdict))
         self._current = None
-        extends = probe.purpose is not Purpose.SEARCH or self._bracketed
-        if verdict is Verdict.UNDECIDED and extends and probe.extension < self.settings.extensions:
-            self._current = Probe(
-                probe.load, probe.requests * 2, probe.purpose, probe.extension + 1
-            )
+        undecided = verdict is Verdict.UNDECIDED
+        worth_it = leans is None or leans is _WANTED.get(probe.purpose)
+        if undecided and worth_it and probe.extension < self.settings.extensions:
+            # As many requests again as all tries before had together.
+            more = probe.requests * (1 if probe.extension == 0 else 2)
+            self._current = replace(probe, requests=more, extension=probe.extension + 1)
             return
-        {
-            Purpose.SEARCH: self._record_search,
-            Purpose.CONFIRM_PASS: self._record_confirm_pass,
-            Purpose.CONFIRM_FAIL: self._record_confirm_fail,
-        }[probe.purpose](probe.load, verdict)
-
-    @property
-    def _bracketed(self) -> bool:
-        """A load that passed and one that failed are known: from here on, time is well spent."""
-        return self._passed is not None and self._failed is not None
+        total = probe.requests * (1 if probe.extension == 0 else 2)
+        said = verdict if not undecided else leans or Verdict.UNDECIDED
+        self._tests.append(_Test(probe.load, verdict, said, total, probe.purpose))
 
     def answer(self) -> Answer:
         """What is known now."""
         low, high = self._bracket()
-        if self._confirmed_pass and self._confirmed_fail:
-            return Answer(Ending.CONFIRMED, self._passed, low, high)
-        if self._passed is not None and self._failed is not None:
-            return Answer(Ending.RANGE, self._passed, low, high)
-        if self._passed is not None:
-            at_ceiling = self._passed >= self.settings.ceiling
-            ending = Ending.NEVER_SATURATED if at_ceiling else Ending.OUT_OF_BUDGET
-            return Answer(ending, self._passed, low, None)
-        if self._failed is not None and self._lower_of(self._failed) is None:
+        if low is not None and high is not None:
+            confirmed = self._confirmed(high)
+            if confirmed is not None:
+                return Answer(Ending.CONFIRMED, confirmed, low, high)
+            return Answer(Ending.RANGE, low, low, high)
+        if low is not None and low >= self.settings.ceiling:
+            return Answer(Ending.NEVER_SATURATED, low, low, None)
+        if high is not None and self._lower_of(high) is None:
             return Answer(Ending.NEVER_PASSED, None, None, high)
-        return Answer(Ending.OUT_OF_BUDGET, None, None, high)
+        return Answer(Ending.UNDECIDED, low, low, high)
 
-    def _record_search(self, load: float, verdict: Verdict) -> None:
-        if verdict is Verdict.PASS:
-            self._passed = max(load, self._passed or load)
-        elif verdict is Verdict.FAIL:
-            self._failed = min(load, self._failed or load)
-        else:
-            self._undecided.add(load)
+    def leaning_bracket(self) -> tuple[float | None, float | None]:
+        """The limit is probably between these loads; nothing is proven by it."""
+        return self._bracket(leaning=True)
 
-    def _record_confirm_pass(self, load: float, verdict: Verdict) -> None:
-        self._confirmed_pass = verdict is Verdict.PASS
-        if verdict is Verdict.FAIL:
-            # The long run overrules the short one: search again below.
-            self._failed = load
-            below = [x for x in self._loads(Verdict.PASS) if x < load]
-            self._passed = max(below, default=None)
-        elif verdict is Verdict.UNDECIDED:
-            self._stopped = True
+    def _confirmed(self, high: float) -> float | None:
+        """The highest load that passed a long run, if one at most 10 % above it failed one."""
+        proven = {t.load: t.verdict for t in self._tests if t.purpose is not Purpose.SEARCH}
+        passed = [x for x, v in proven.items() if v is Verdict.PASS and x < high]
+        top = max(passed, default=None)
+        failed = [x for x, v in proven.items() if v is Verdict.FAIL and x > (top or 0.0)]
+        if top is None or not failed:
+            return None
+        return top if min(failed) <= self._above(top) else None
 
-    def _record_confirm_fail(self, load: float, verdict: Verdict) -> None:
-        self._confirmed_fail = verdict is Verdict.FAIL
-        if verdict is Verdict.PASS:
-            self._passed = max(load, self._passed or load)
-            above = [x for x in self._loads(Verdict.FAIL) if x > load]
-            self._failed = min(above, default=None)
-            self._confirmed_pass = False
-        elif verdict is Verdict.UNDECIDED:
-            self._stopped = True
-
-    def _loads(self, verdict: Verdict) -> list[float]:
-        return [probe.load for probe, v in self.history if v is verdict]
+    def _bracket(self, *, leaning: bool = False) -> tuple[float | None, float | None]:
+        """The highest load kept and the lowest broken; longer tests overrule shorter ones."""
+        tests = sorted(self._tests, key=lambda t: (t.verdict is not Verdict.UNDECIDED, t.requests))
+        low: float | None = None
+        high: float | None = None
+        for test in reversed(tests):
+            verdict = test.leans if leaning else test.verdict
+            inside = (low is None or test.load > low) and (high is None or test.load < high)
+            if inside and verdict is Verdict.PASS:
+                low = test.load
+            elif inside and verdict is Verdict.FAIL:
+                high = test.load
+        return low, high
 
     def _choose(self) -> Probe | None:
         s = self.settings
-        tried = [probe.load for probe, _ in self.history]
-        if not tried:
-            load: float | None = self._whole(s.start)
-        elif self._passed is None:
-            load = self._lower_of(min(tried))
-        elif self._failed is None:
-            load = self._higher_of(max(tried))
+        if not self._tests:
+            return Probe(self._whole(s.start), s.probe_requests)
+        low, high = self.leaning_bracket()
+        if low is None:
+            load = self._lower_of(min(t.load for t in self._tests))
+            if load is None and self._bracket()[1] is None:
+                return self._unproven(high, Purpose.CONFIRM_FAIL)
+        elif high is None:
+            load = self._higher_of(max(t.load for t in self._tests))
+            if load is None and self._bracket()[0] != low:
+                return self._unproven(low, Purpose.CONFIRM_PASS)
         else:
-            load = self._between(self._passed, self._failed)
+            load = self._between(low, high)
             if load is None:
-                return self._confirmation()
-        if load is None:
-            return None
-        return Probe(load, s.probe_requests)
+                return self._next_proof(low, high)
+        return None if load is None else Probe(load, s.probe_requests)
 
-    def _confirmation(self) -> Probe | None:
-        assert self._passed is not None
-        requests = self.settings.probe_requests * self.settings.confirm_factor
-        if not self._confirmed_pass:
-            return Probe(self._passed, requests, Purpose.CONFIRM_PASS)
-        if not self._confirmed_fail:
-            return Probe(self._above(self._passed), requests, Purpose.CONFIRM_FAIL)
+    def _next_proof(self, low: float, high: float) -> Probe | None:
+        """The load that must pass, then the one that must fail, placed around the limit.
+
+        If one turns out the other way, both move; if one stays undecided, others further out give
+        the range its ends.
+        """
+        proofs = {t.load: t for t in self._tests if t.purpose is not Purpose.SEARCH}
+        if self._pair is None or self._refuted(self._pair):
+            self._pair = self._just_under(low, high)
+        pair = (
+            (self._pair, Purpose.CONFIRM_PASS, self._below),
+            (self._above(self._pair), Purpose.CONFIRM_FAIL, self._above),
+        )
+        for load, purpose, outwards in pair:
+            while self._open(load, proofs):
+                if load not in proofs:
+                    return self._proof(load, purpose)
+                load = outwards(load)
         return None
+
+    def _open(self, load: float, proofs: Mapping[float, _Test]) -> bool:
+        """Whether no long run, here or on the way to here, has proven that this load holds or not.
+
+        A short probe's verdict is not enough to end the search on.
+        """
+        held = [t.load for t in proofs.values() if t.verdict is Verdict.PASS]
+        broke = [t.load for t in proofs.values() if t.verdict is Verdict.FAIL]
+        inside = max(held, default=0.0) < load < min(broke, default=math.inf)
+        return inside and self._lower_of(load) is not None
+
+    def _refuted(self, pair: float) -> bool:
+        """Whether the pair must move: its lower load failed, or its upper one passed.
+
+        Leaning that way is enough, as long as there is another place for the pair.
+        """
+        low, high = self._bracket()
+        return (high is not None and pair >= high) or (low is not None and self._above(pair) <= low)
+
+    def _just_under(self, low: float, high: float) -> float:
+        """A load so that the limit lies midway between it and the one that must fail."""
+        if self.settings.whole:
+            return low
+        limit = self.limit if self.limit and low <= self.limit <= high else math.sqrt(low * high)
+        proven = self._bracket()[0] or 0.0
+        return max(limit / math.sqrt(self.settings.margin), proven)
+
+    def _unproven(self, load: float | None, purpose: Purpose) -> Probe | None:
+        """A proof of the last load there is to try, unless it was tried."""
+        tried = any(t.load == load and t.purpose is purpose for t in self._tests)
+        return None if load is None or tried else self._proof(load, purpose)
+
+    def _proof(self, load: float, purpose: Purpose) -> Probe:
+        s = self.settings
+        return Probe(load, s.probe_requests * s.confirm_factor, purpose)
 
     def _above(self, load: float) -> float:
         raised = load * self.settings.margin
-        return max(load + 1, math.ceil(raised)) if self.settings.whole else raised
+        return max(load + 1, math.ceil(raised - 1e-9)) if self.settings.whole else raised
+
+    def _below(self, load: float) -> float:
+        lowered = load / self.settings.margin
+        return max(1.0, math.floor(lowered)) if self.settings.whole else lowered
 
     def _lower_of(self, load: float) -> float | None:
         lower = self._whole(load / 2)
@@ -241,21 +309,17 @@ class Search:
         return min(self._whole(load * 2), self.settings.ceiling)
 
     def _between(self, low: float, high: float) -> float | None:
-        """The next load inside the bracket; None when the bracket is as narrow as it gets."""
-        gaps = sorted({low, high, *(x for x in self._undecided if low < x < high)})
-        widest = max(itertools.pairwise(gaps), key=lambda g: g[1] / g[0])
+        """The next load inside the bracket; None when the bracket is narrow enough."""
         if self.settings.whole:
-            middle = float(round(math.sqrt(widest[0] * widest[1])))
-            return middle if widest[0] < middle < widest[1] else None
-        if widest[1] / widest[0] <= self.settings.precision or len(gaps) > 4:
-            return None
-        return math.sqrt(widest[0] * widest[1])
+            middle = float(round(math.sqrt(low * high)))
+            wide = high / low > 1.1 and low < middle < high
+        else:
+            middle = math.sqrt(low * high)
+            wide = high / low > self.settings.precision
+        return middle if wide else None
 
     def _whole(self, load: float) -> float:
         return max(1.0, float(math.floor(load))) if self.settings.whole else load
-
-    def _bracket(self) -> tuple[float | None, float | None]:
-        return self._passed, self._failed
 
 
 def run_search(settings: SearchSettings, judge: Callable[[Probe], Verdict]) -> Search:

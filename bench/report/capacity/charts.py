@@ -1,20 +1,27 @@
-"""Charts of a search: the promised time against load, goodput, and the queue's growth."""
+"""Charts of the search: the promised time against load, goodput, and the queue's growth."""
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.capacity.result import CapacityResult
-from bench.report.capacity.tables import probe_table, wait_table
-from bench.report.charts.palette import BAD, GRID, INK, SERIES, SOFT
+from bench.analysis.capacity.result import CapacityResult, ProbeResult
+from bench.analysis.summary import Estimate
+from bench.report.capacity.sweep_charts import sweep_charts
+from bench.report.capacity.tables import (
+    VERDICTS,
+    goodput_table,
+    promise_table,
+    wait_table,
+)
+from bench.report.capacity.wording import load_text, probe_cells
+from bench.report.charts.palette import BAD, GRID, SERIES, SOFT
 from bench.report.charts.parts import axes_in, sample_note, series_legend
 from bench.report.charts.scales import plain
 from bench.report.page import Chart, Marks, Size
-from bench.report.units import plural
+from bench.report.units import plural, scale_for, show
 from bench.scenario.thresholds import parse_threshold
 
 _LOOKS: Final[dict[str, dict[str, Any]]] = {
@@ -24,55 +31,51 @@ _LOOKS: Final[dict[str, dict[str, Any]]] = {
 }
 _MEASURED: Final[dict[str, Any]] = {"color": SERIES[0], "marker": "o", "linestyle": "none"}
 _MODELLED: Final[dict[str, Any]] = {"color": SERIES[1], "marker": "", "linestyle": (0, (5, 2))}
-_WORDS: Final = {"pass": "kept", "fail": "broken", "undecided": "undecided"}
+_DASHED: Final = (0, (5, 2))
+_LOG_FROM: Final = 12
+"""A promised time that goes beyond its limit by this factor is drawn on a logarithmic axis."""
 
 
 def capacity_charts(result: CapacityResult) -> list[Chart]:
     """Every chart of a search; empty without probes."""
-    if not result.probes:
-        return []
-    charts = [_promise_chart(result, i) for i in range(len(result.promises))]
-    charts.append(_goodput_chart(result))
-    if any(p.modelled_wait_s is not None for p in result.probes):
-        charts.append(_wait_chart(result))
-    return charts
+    charts: list[Chart] = []
+    if result.probes:
+        charts += [_promise_chart(result, i) for i in range(len(result.promises))]
+        charts.append(_goodput_chart(result))
+        if any(p.modelled_wait_s is not None for p in result.probes):
+            charts.append(_wait_chart(result))
+    return [*charts, *sweep_charts(result)]
 
 
 def _promise_chart(result: CapacityResult, i: int) -> Chart:
     promise = parse_threshold(result.promises[i])
-    share = promise.metric == "error_rate"
-    factor, unit = (100.0, "%") if share else (1.0, "s")
-    finite = [p for p in result.probes if math.isfinite(p.kept[i].bound.value)]
+    finite = [p for p in result.probes if p.kept[i].value is not None]
+    cells = [(p, probe_cells(p)[i]) for p in finite]
+    unit = "share" if promise.metric == "error_rate" else "s"
+    scale = scale_for(unit, promise.value, *(e.value for _, e in cells))
 
     def draw(figure: Figure, size: Size) -> Marks:
-        legend = [(f"promise {_WORDS[v]}", look) for v, look in _LOOKS.items()]
-        top = 8 + series_legend(figure, size, legend, 22)
-        ax = axes_in(figure, size, 62, 14, top + 22, 52)
+        legend = [(f"promise {VERDICTS[v]}", look) for v, look in _LOOKS.items()]
+        ax = _axes(figure, size, result, series_legend(figure, size, legend, 24))
+        marks = Marks()
         for verdict, look in _LOOKS.items():
-            shown = [p for p in finite if p.kept[i].verdict == verdict]
-            bounds = [p.kept[i].bound for p in shown]
-            ax.errorbar(
-                [p.load for p in shown],
-                [b.value * factor for b in bounds],
-                yerr=[
-                    [max(0.0, b.value - max(b.lower, 0.0)) * factor for b in bounds],
-                    [(b.upper - b.value) * factor if b.upper < math.inf else 0.0 for b in bounds],
-                ],
-                elinewidth=1.2,
-                capsize=3,
-                **look,
-            )
-        ax.axhline(promise.value * factor, color=BAD, linewidth=1.4, linestyle=(0, (5, 2)))
+            shown = [(p, e) for p, e in cells if p.kept[i].verdict == verdict]
+            gid = f"promise-{i}-{verdict}"
+            _points(ax, shown, scale.factor, look, gid)
+            marks.tips[gid] = [
+                f"{load_text(result, p.load)}\n{show(e, unit, scale).full}" for p, e in shown
+            ]
+        ax.axhline(promise.value * scale.factor, color=BAD, linewidth=1.4, linestyle=_DASHED)
         if result.low is not None and result.high is not None:
             ax.axvspan(result.low, result.high, color=GRID, zorder=0)
-        highest = max((p.kept[i].bound.value for p in finite), default=0.0)
-        if promise.value > 0 and highest > 12 * promise.value:
+        highest = max((e.value or 0.0 for _, e in cells), default=0.0)
+        if promise.value > 0 and highest > _LOG_FROM * promise.value:
             ax.set_yscale("log")
         else:
             ax.set_ylim(0)
-        _finish(ax, result, f"{promise.metric}.{promise.statistic}".rstrip(".") + f" ({unit})")
-        sample_note(figure, size, f"n = {plural(_n(result), 'request')}")
-        return Marks()
+        named = f"{promise.metric}.{promise.statistic}".rstrip(".")
+        _finish(ax, result, f"{named} ({scale.unit})")
+        return marks
 
     return Chart(
         id=f"promise-{i}",
@@ -82,11 +85,36 @@ def _promise_chart(result: CapacityResult, i: int) -> Chart:
             "Each point is one probe, with one-sided 95 % bounds; dashed: the promise; grey band: "
             f"where the limit lies. n = {plural(_n(result), 'request')}."
         ),
-        table=probe_table(result, f"promise-{i}-table"),
+        table=promise_table(result, i),
         draw=draw,
         height=(350, 340),
         simulated=result.simulated,
     )
+
+
+def _points(
+    ax: Axes,
+    shown: list[tuple[ProbeResult, Estimate]],
+    factor: float,
+    look: dict[str, Any],
+    gid: str,
+) -> None:
+    """Probes with their bounds."""
+    if not shown:
+        return
+    x = [p.load for p, _ in shown]
+    y = [(e.value or 0.0) * factor for _, e in shown]
+    lower = [
+        max(0.0, v - max(e.low or 0.0, 0.0) * factor) for v, (_, e) in zip(y, shown, strict=True)
+    ]
+    upper = [
+        e.high * factor - v if e.high is not None else 0.0
+        for v, (_, e) in zip(y, shown, strict=True)
+    ]
+    ax.errorbar(
+        x, y, yerr=[lower, upper], fmt="none", ecolor=look["color"], elinewidth=1.2, capsize=3
+    )
+    ax.plot(x, y, gid=gid, **look)
 
 
 def _goodput_chart(result: CapacityResult) -> Chart:
@@ -94,31 +122,31 @@ def _goodput_chart(result: CapacityResult) -> Chart:
     best = max(probes, key=lambda p: p.goodput_per_s)
 
     def draw(figure: Figure, size: Size) -> Marks:
-        ax = axes_in(figure, size, 62, 14, 30, 52)
+        legend = [("in time", _MEASURED)]
+        if result.by == "rate":
+            legend.append(("all that arrive", {"color": SOFT, "linestyle": (0, (1.5, 1.5))}))
+        ax = _axes(figure, size, result, series_legend(figure, size, legend, 24))
         ax.plot(
-            [p.load for p in probes],
-            [p.goodput_per_s for p in probes],
-            color=SERIES[0],
-            marker="o",
-            linestyle="none",
+            [p.load for p in probes], [p.goodput_per_s for p in probes], gid="goodput", **_MEASURED
         )
         if result.by == "rate":
             top = max(p.load for p in probes)
-            ax.plot([0, top], [0, top], color=SOFT, linewidth=1, linestyle=(0, (1.5, 1.5)))
+            ax.plot([0, top], [0, top], linewidth=1, **legend[1][1])
         ax.set_ylim(0)
         _finish(ax, result, "requests in time, per second")
-        sample_note(figure, size, f"n = {plural(_n(result), 'request')}")
-        return Marks()
+        tips = [f"{load_text(result, p.load)}\n{p.goodput_per_s:.3g} in time/s" for p in probes]
+        return Marks({"goodput": tips})
 
+    most = f"{best.goodput_per_s:.3g} requests/s in time"
     return Chart(
         id="goodput",
         title="Goodput against load",
-        message=f"Goodput is highest at {best.load:.3g}: {best.goodput_per_s:.3g} requests/s.",
+        message=f"Goodput is highest at {load_text(result, best.load)}: {most}.",
         caption=(
-            "Requests that kept every promised time, per second of the probe. Dotted: all that "
-            f"arrive. n = {plural(_n(result), 'request')}."
+            "Requests that kept every promised time, per second of the probe. "
+            f"n = {plural(_n(result), 'request')}."
         ),
-        table=probe_table(result, "goodput-table"),
+        table=goodput_table(result),
         draw=draw,
         simulated=result.simulated,
     )
@@ -126,20 +154,22 @@ def _goodput_chart(result: CapacityResult) -> Chart:
 
 def _wait_chart(result: CapacityResult) -> Chart:
     probes = sorted((p for p in result.probes if p.queue_mean_s is not None), key=lambda p: p.load)
-    modelled = [p for p in probes if _finite(p.modelled_wait_s)]
+    modelled = [(p.load, w) for p in probes if (w := p.modelled_wait_s) is not None]
+    scale = scale_for("s", *(p.queue_mean_s for p in probes))
 
     def draw(figure: Figure, size: Size) -> Marks:
         legend = [("measured", _MEASURED), ("M/G/k model", _MODELLED)]
-        top = 8 + series_legend(figure, size, legend, 22)
-        ax = axes_in(figure, size, 62, 14, top + 22, 52)
-        ax.plot([p.load for p in probes], [p.queue_mean_s or 0.0 for p in probes], **_MEASURED)
-        ax.plot(
-            [p.load for p in modelled], [p.modelled_wait_s or 0.0 for p in modelled], **_MODELLED
-        )
-        ax.set_ylim(0)
-        _finish(ax, result, "mean wait for a slot (s)")
-        sample_note(figure, size, f"n = {plural(_n(result), 'request')}")
-        return Marks()
+        ax = _axes(figure, size, result, series_legend(figure, size, legend, 24))
+        waits = [(p.queue_mean_s or 0.0) * scale.factor for p in probes]
+        ax.plot([p.load for p in probes], waits, gid="waits", **_MEASURED)
+        ax.plot([x for x, _ in modelled], [w * scale.factor for _, w in modelled], **_MODELLED)
+        ax.set_ylim(0, 1.1 * max(waits) or 1.0)
+        _finish(ax, result, f"mean wait for a slot ({scale.unit})")
+        tips = [
+            f"{load_text(result, p.load)}\n{show(Estimate(p.queue_mean_s), 's', scale).number}"
+            for p in probes
+        ]
+        return Marks({"waits": tips})
 
     return Chart(
         id="queue-growth",
@@ -156,17 +186,17 @@ def _wait_chart(result: CapacityResult) -> Chart:
     )
 
 
+def _axes(figure: Figure, size: Size, result: CapacityResult, legend_height: float) -> Axes:
+    sample_note(figure, size, f"n = {plural(_n(result), 'request')}")
+    return axes_in(figure, size, 62, 14, 32 + legend_height, 52)
+
+
 def _finish(ax: Axes, result: CapacityResult, label: str) -> None:
     ax.set_xlim(0)
     ax.set_xlabel("users at once" if result.by == "users" else "arrivals (requests per second)")
     ax.set_ylabel(label)
     ax.xaxis.set_major_formatter(plain)
     ax.yaxis.set_major_formatter(plain)
-    ax.tick_params(colors=INK)
-
-
-def _finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _n(result: CapacityResult) -> int:

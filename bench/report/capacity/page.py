@@ -8,10 +8,18 @@ import bench
 from bench.analysis.capacity.result import CapacityResult
 from bench.analysis.capacity.users import UserModel
 from bench.report.capacity.charts import capacity_charts
-from bench.report.capacity.tables import memory_table, model_table, present, probe_table
+from bench.report.capacity.tables import (
+    law_table,
+    memory_table,
+    probe_table,
+    sweep_table,
+    wait_table,
+)
 from bench.report.capacity.wording import (
     capacity_answer,
+    knee_sentence,
     loop_sentence,
+    memory_sentence,
     notices,
     people_sentence,
     promises_text,
@@ -20,13 +28,16 @@ from bench.report.page import Answer, Badge, Page, Prose, Section
 from bench.report.units import duration, plural
 
 METHOD = (
-    "Loads are doubled until a promise breaks and then bisected. Each probe is a test: the "
-    "promised percentile gets one-sided 95 % bounds from ten consecutive batches (Woodruff), a "
-    "failed or unsent request counts as infinitely late, and a probe that proves neither is run "
-    "again, twice as long. The stated range is the wider of two: the highest load that was kept "
-    "to the lowest that broke, and the 95 % interval of a fit through all probes near the limit. "
-    "In an open loop, times count from when a request was due, so waiting is never hidden."
+    "First a few users at once show the slots. Then loads are doubled until a promise breaks, and "
+    "bisected. Each probe is a test: the promised percentile gets one-sided 95 % bounds from "
+    "consecutive batches (Woodruff); a failed or unsent request counts as infinitely late. At the "
+    "end a longer probe just under the limit must hold and one 10 % above it must break; one that "
+    "proves neither is extended. The limit is fitted through all probes by logistic regression; "
+    "the stated range is the wider of its 95 % interval and the tests' own. In an open loop, times "
+    "count from when a request was due, so waiting is never hidden."
 )
+
+MODELS = "Models help to think about what was not measured. They are no measurement."
 
 
 def capacity_page(
@@ -48,6 +59,7 @@ def capacity_page(
     extra = [people_sentence(result, people)] if people else []
     if think_s is not None:
         extra.append(loop_sentence(result, think_s))
+    extra += [knee_sentence(result), memory_sentence(result)]
     answer = Answer(
         answer.subject,
         (*answer.sentences, *((text,) for text in extra if text)),
@@ -55,7 +67,9 @@ def capacity_page(
         tone=answer.tone,
     )
     badge = Badge("simulated", "caution", "The simulated engine made these numbers up by a model.")
-    evidence = [probe_table(result)]
+    swept, waits = sweep_table(result), wait_table(result)
+    brief = tuple(t for t in (probe_table(result), swept) if t and t.rows)
+    models = tuple(t for t in (law_table(result), memory_table(result)) if t)
     return Page(
         title=f"Capacity of {result.model}",
         subtitle=f"The highest load within {promises_text(result)}.",
@@ -71,18 +85,18 @@ def capacity_page(
         findings=(answer,),
         answers=(),
         warnings=notices(result),
-        sections=(
-            Section("evidence", "Evidence", tuple(capacity_charts(result)) if charts else ()),
-            Section("probes-section", "Probes", tuple(evidence)),
-            Section(
-                "models-section",
-                "Models and memory",
-                tuple(present([model_table(result), memory_table(result)])),
-                lead="Models help to think about what was not measured. They are no measurement.",
-            ),
-            Section("method", "How it was measured", (Prose(METHOD),)),
+        sections=tuple(
+            section
+            for section in (
+                Section("evidence", "Evidence", tuple(capacity_charts(result)) if charts else ()),
+                Section("numbers", "All numbers", brief),
+                Section("models", "Models and memory", models, lead=MODELS),
+                Section("method", "How it was measured", (Prose(METHOD),)),
+            )
+            if section.items
         ),
-        brief=tuple(evidence),
+        brief=brief,
+        provenance=tuple(t for t in (waits if waits.rows else None, *models) if t),
         simulated=result.simulated,
         data=msgspec.json.encode(result),
         data_name="capacity.json",

@@ -1,14 +1,13 @@
-"""Tables of a search and of a what-if."""
+"""Tables of a search for capacity."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
-from bench.analysis.capacity.result import CapacityResult
+from bench.analysis.capacity.result import CapacityResult, ProbeResult
 from bench.analysis.summary import Estimate
 from bench.report.capacity.wording import load_text, probe_cells
 from bench.report.tables import (
+    Cell,
+    Column,
     Table,
     estimate_column,
     from_columns,
@@ -18,43 +17,109 @@ from bench.report.tables import (
 )
 from bench.report.units import percent
 
-_VERDICTS = {"pass": "kept", "fail": "broken", "undecided": "undecided"}
+VERDICTS = {"pass": "kept", "fail": "broken", "undecided": "undecided"}
 _PURPOSES = {
-    "search": "search",
-    "confirm_pass": "must hold",
-    "confirm_fail": "must break",
+    "search": "",
+    "confirm_pass": "must hold: ",
+    "confirm_fail": "must break: ",
 }
+_SLOTS_TOLD = (1, 2, 4, 8, 16)
 
 
-def probe_table(result: CapacityResult, table_id: str = "probes") -> Table:
+def probe_table(result: CapacityResult) -> Table:
     """Every probe in the order it was run."""
     probes = result.probes
-    promised = [
-        estimate_column(
-            promise,
-            "share" if promise.startswith("error_rate") else "s",
-            [probe_cells(p)[i] for p in probes],
-        )
-        for i, promise in enumerate(result.promises)
-    ]
     return from_columns(
-        table_id,
+        "probes",
         "Probes, in the order they were run",
         [
-            text_column("Load", [load_text(result, p.load) for p in probes]),
-            text_column("Purpose", [_PURPOSES[p.purpose] for p in probes]),
-            text_column("Promise", [_VERDICTS[p.verdict] for p in probes]),
-            *promised,
+            _load_column(result, probes),
+            text_column("Promise", [_said(p) for p in probes]),
+            *_promised(result, probes),
             text_column("Requests", [p.requests for p in probes]),
-            number_column("Time", "s", [p.duration_s for p in probes]),
+            number_column("Took", "s", [p.duration_s for p in probes]),
             number_column("Goodput", "requests/s", [p.goodput_per_s for p in probes]),
-            text_column("Backlog", ["grows" if p.growing else "steady" for p in probes]),
+            text_column("Backlog", ["grows" if p.growing else "" for p in probes]),
         ],
         note=(
             "Each probe starts from an empty queue; its first fifth is left out of the promise. "
             "Intervals are one-sided 95 % bounds: a promise is kept when the upper one is within "
-            "it, and broken when the lower one is beyond it."
+            "it, and broken when the lower one is beyond it. 'Again' is judged together with the "
+            "probes before it at that load."
         ),
+    )
+
+
+def sweep_table(result: CapacityResult) -> Table | None:
+    """What each number of users got; None without a sweep."""
+    levels = result.sweep.levels
+    if not levels:
+        return None
+    return from_columns(
+        "sweep",
+        "A few users at once, each asking again as soon as it is answered",
+        [
+            text_column("Users", [x.users for x in levels]),
+            estimate_column("All together", "tok/s", [x.tok_per_s for x in levels]),
+            estimate_column("Each user", "tok/s", [x.user_tok_per_s for x in levels]),
+            number_column("Efficiency", "share", [x.efficiency for x in levels]),
+            estimate_column("First text, p50", "s", [x.ttft_p50_s for x in levels], "p50"),
+            estimate_column("First text, p95", "s", [x.ttft_p95_s for x in levels], "p95"),
+            estimate_column("Queue, p50", "s", [x.queue_p50_s for x in levels], "p50"),
+            estimate_column("Whole answer, mean", "s", [x.e2e_s for x in levels], "mean"),
+            text_column("Requests", [x.requests for x in levels]),
+            number_column("On the GPU", "share", [x.gpu_share for x in levels]),
+            number_column("VRAM", "B", [_maybe(x.vram_bytes) for x in levels]),
+        ],
+        note=(
+            "Efficiency: tokens of all together over as many times those of one user. "
+            "95 % intervals."
+        ),
+    )
+
+
+def promise_table(result: CapacityResult, i: int) -> Table:
+    """One promise at every probe, by load: the numbers of its chart."""
+    probes = sorted(result.probes, key=lambda p: p.load)
+    column = _promised(result, probes)[i]
+    said = [VERDICTS[p.kept[i].verdict] for p in probes]
+    return from_columns(
+        f"promise-{i}-table",
+        f"{result.promises[i]}, by load",
+        [_load_column(result, probes), column, text_column("Promise", said)],
+    )
+
+
+def goodput_table(result: CapacityResult) -> Table:
+    """Goodput by load."""
+    probes = sorted(result.probes, key=lambda p: p.load)
+    return from_columns(
+        "goodput-table",
+        "Requests in time, by load",
+        [
+            _load_column(result, probes),
+            number_column("Goodput", "requests/s", [p.goodput_per_s for p in probes]),
+        ],
+    )
+
+
+def frontier_table(result: CapacityResult) -> Table:
+    """Throughput and latency of every level and probe: the numbers of the frontier."""
+    levels, probes = result.sweep.levels, result.probes
+    speeds = [x.tok_per_s for x in levels] + [Estimate(p.tok_per_s) for p in probes]
+    first = [x.ttft_p50_s for x in levels]
+    first += [Estimate(p.ttft_p50_s) if p.ttft_p50_s is not None else None for p in probes]
+    loads = [f"{x.users} users" if x.users > 1 else "1 user" for x in levels]
+    return from_columns(
+        "frontier-table",
+        "Throughput and waiting",
+        [
+            text_column("Load", loads + [load_text(result, p.load) for p in probes]),
+            text_column("From", ["sweep"] * len(levels) + ["probe"] * len(probes)),
+            estimate_column("All together", "tok/s", speeds),
+            estimate_column("First text, p50", "s", first, "p50"),
+        ],
+        folded=True,
     )
 
 
@@ -65,22 +130,22 @@ def wait_table(result: CapacityResult) -> Table:
         "waits",
         "Mean wait for a slot",
         [
-            text_column("Load", [load_text(result, p.load) for p in probes]),
+            _load_column(result, probes),
             number_column("Measured", "s", [p.queue_mean_s for p in probes]),
-            number_column("M/G/k model", "s", [_known(p.modelled_wait_s) for p in probes]),
+            number_column("M/G/k model", "s", [p.modelled_wait_s for p in probes]),
             number_column("Time in a slot", "s", [p.service_mean_s for p in probes]),
         ],
         note="No model value: the model's queue would grow for ever at this load.",
     )
 
 
-def model_table(result: CapacityResult) -> Table | None:
+def law_table(result: CapacityResult) -> Table | None:
     """The scalability law's coefficients."""
-    fit = result.usl
+    fit = result.sweep.usl
     if fit is None:
         return None
     rows = {
-        "throughput of one user (requests/s)": fit.rate_of_one,
+        "throughput of one user (tok/s)": fit.rate_of_one,
         "contention σ": fit.sigma,
         "coherency κ": fit.kappa,
     }
@@ -98,39 +163,74 @@ def model_table(result: CapacityResult) -> Table | None:
 
 
 def memory_table(result: CapacityResult) -> Table | None:
-    """What the keys and values of the context take."""
+    """What the keys and values of the context take, and how many fit."""
     memory = result.memory
     if memory is None:
         return None
-    per_token = memory.bytes_per_token
-    used = memory.used_bytes
+    known = "" if memory.cache_known else ", assumed"
+    fixed_from = {
+        "loaded": "weights and buffers, from /api/ps",
+        "file": "weights, from the file's size; buffers come on top",
+    }.get(memory.fixed_from, "")
+    unknown = "unknown: give it with --gpu-memory"
+    gpu = f"{_gb(memory.gpu_bytes)} (by {memory.gpu_from})" if memory.gpu_bytes else unknown
+    pairs: list[tuple[str, object]] = [
+        ("Layers", memory.shape.layers),
+        ("KV heads", max(memory.shape.kv_heads)),
+        (f"One token ({memory.cache_type} cache{known})", _kib(memory.bytes_per_token)),
+        ("The model takes now", _gb(memory.used_bytes)),
+        ("Of it on the GPU", percent(memory.gpu_share) if memory.gpu_share is not None else ""),
+        ("Without context", f"{_gb(memory.fixed_bytes)} ({fixed_from})" if fixed_from else ""),
+        ("Memory of the GPU", gpu),
+        ("Other models in memory", ", ".join(memory.others)),
+        ("Largest num_ctx x slots that stays on the GPU", memory.tokens),
+    ]
+    if memory.tokens is not None:
+        pairs += [(f"num_ctx with {k} slots", memory.tokens // k) for k in _SLOTS_TOLD[1:]]
     return from_pairs(
         "kv-memory",
         "Memory of the context",
-        [
-            ("Layers", memory.shape.layers),
-            ("KV heads", max(memory.shape.kv_heads)),
-            ("One token, 16-bit cache", f"{per_token / 1024:.0f} KiB"),
-            ("One token, q8_0 cache", f"{per_token * 34 / 64 / 1024:.0f} KiB"),
-            ("1,000 tokens more, in all slots together", f"{per_token * 1000 / 1e6:.0f} MB"),
-            ("The model takes now", f"{used / 1e9:.2f} GB" if used else ""),
-            ("Of it on the GPU", percent(memory.gpu_share) if memory.gpu_share is not None else ""),
-            (
-                "Tokens (num_ctx x slots) that fit beside it per GB of free GPU memory",
-                int(1e9 / per_token),
-            ),
-        ],
+        pairs,
         note=(
             "Bytes per token = sum over layers of KV heads x (key + value length) x bytes; Ollama "
-            "reserves num_ctx x slots tokens when it loads a model. Compute buffers are left out."
+            "reserves num_ctx x slots tokens when it loads a model."
         ),
     )
 
 
-def _known(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _said(probe: ProbeResult) -> str:
+    again = ", again" if probe.extension else ""
+    return f"{_PURPOSES[probe.purpose]}{VERDICTS[probe.verdict]}{again}"
 
 
-def present(tables: Sequence[Table | None]) -> list[Table]:
-    """The tables that there are."""
-    return [t for t in tables if t is not None]
+def _load_column(
+    result: CapacityResult, probes: list[ProbeResult] | tuple[ProbeResult, ...]
+) -> tuple[Column, list[Cell]]:
+    if result.by == "users":
+        return text_column("Users", [int(p.load) for p in probes])
+    return number_column("Load", "requests/s", [p.load for p in probes])
+
+
+def _promised(
+    result: CapacityResult, probes: list[ProbeResult] | tuple[ProbeResult, ...]
+) -> list[tuple[Column, list[Cell]]]:
+    return [
+        estimate_column(
+            promise,
+            "share" if promise.startswith("error_rate") else "s",
+            [probe_cells(p)[i] for p in probes],
+        )
+        for i, promise in enumerate(result.promises)
+    ]
+
+
+def _maybe(value: int | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _gb(size: int | None) -> str:
+    return f"{size / 1e9:.2f} GB" if size else ""
+
+
+def _kib(size: float) -> str:
+    return f"{size / 1024:.3g} KiB"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from bench.analysis.capacity.result import CapacityResult, Limit, ProbeResult
 from bench.analysis.capacity.search import Ending
 from bench.analysis.capacity.users import UserModel, concurrent_users
 from bench.analysis.summary import Estimate
 from bench.report.page import Answer, Notice, Sentence, Tone
-from bench.report.units import duration, plural, show
+from bench.report.units import duration, plural
 
 LIMITS = {
     Limit.SLOTS: "requests wait for a free slot",
@@ -25,6 +27,8 @@ ADVICE = {
     Limit.ERRORS: "Look at the failed requests in the run's report.",
     Limit.CLIENT: "Run it on another machine than the server's, or with --workers.",
 }
+REQUESTS_OF_A_SEARCH = 7000
+"""What a search to its end took in simulations of six machines, on average."""
 
 
 def load_text(result: CapacityResult, load: float) -> str:
@@ -40,18 +44,9 @@ def promises_text(result: CapacityResult) -> str:
 def capacity_answer(result: CapacityResult) -> Answer:
     """The answer, and what qualifies it."""
     first, tone = _first(result)
-    more: list[Sentence] = []
-    if result.low is not None and result.high is not None:
-        unit = "users" if result.by == "users" else "requests/s"
-        best = f", most likely at {result.best:.3g}" if result.best is not None else ""
-        more.append(
-            (f"The limit lies between {result.low:.3g} and {result.high:.3g} {unit}{best}.",)
-        )
-    if result.breaks and result.limited_by in LIMITS:
-        more.append((f"{result.breaks} breaks first: {LIMITS[result.limited_by]}.",))
-    if result.slots_observed is not None:
-        more.append((f"The server works on {plural(result.slots_observed, 'request')} at once.",))
-    return Answer(result.model, (first, *more), model=result.model, tone=tone)
+    more = [_range(result), _reason(result), _slots(result)]
+    first = (f"{result.model} ", *first)
+    return Answer("", (first, *(m for m in more if m)), model=result.model, tone=tone)
 
 
 def _first(result: CapacityResult) -> tuple[Sentence, Tone]:
@@ -66,14 +61,52 @@ def _first(result: CapacityResult) -> tuple[Sentence, Tone]:
         at = load_text(result, result.load)
         return (f"keeps {promise} up to {at}, the highest load tried.",), "good"
     if result.load is None:
-        found = "keep" if result.high is not None else "keep or break"
-        return (f"needs more time: no load was found to {found} {promise}.",), "caution"
+        found = "keep" if result.high is not None or result.best is not None else "keep or break"
+        return (f"needs a longer search: no load is proven to {found} {promise}.",), "caution"
     kept = f"serves {load_text(result, result.load)} within {promise}"
     if result.ending is Ending.CONFIRMED:
         return (f"{kept}; a longer run confirmed it, and 10 % more failed.",), "good"
     if result.ending is Ending.RANGE:
         return (f"{kept}; the limit is known only as a range.",), "neutral"
-    return (f"{kept}, at least: the time ran out before a load failed.",), "caution"
+    return (f"{kept}, at least: no load is proven to break it.",), "caution"
+
+
+def _range(result: CapacityResult) -> Sentence:
+    """Where the limit is."""
+    if result.limited_by is Limit.CLIENT:
+        return ()
+    unit = "users" if result.by == "users" else "requests/s"
+    best = f"{result.best:.3g}" if result.best is not None else ""
+    low, high = result.low, result.high
+    if low is not None and high is not None:
+        most_likely = f", most likely at {best}" if best else ""
+        return (f"The limit lies between {low:.3g} and {high:.3g} {unit}{most_likely}.",)
+    if not best:
+        return ()
+    known = f"at {low:.3g} or above" if low is not None else ""
+    known = f"at {high:.3g} or below" if high is not None else known
+    return (f"The limit is most likely at {best} {unit}{', and ' + known if known else ''}.",)
+
+
+def _reason(result: CapacityResult) -> Sentence:
+    """Which promise breaks first, and why."""
+    if result.limited_by not in LIMITS or result.limited_by is Limit.CLIENT:
+        return ()
+    return (f"{result.breaks or 'the promise'} breaks first: {LIMITS[result.limited_by]}.",)
+
+
+def _slots(result: CapacityResult) -> Sentence:
+    """How many requests are worked on at once, and whether that is what was asked for."""
+    seen, asked = result.slots_observed, result.slots_asked
+    if seen is None:
+        return ()
+    least = "" if result.slots_exact else "at least "
+    said = f"The server works on {least}{plural(seen, 'request')} at once"
+    if asked is None or asked == seen:
+        return (f"{said}{', as it was set to' if asked else ''}.",)
+    if not result.slots_exact and seen < asked:
+        return (f"{said}; it was set to {asked}.",)
+    return (f"{said}, though it was set to {asked}.",)
 
 
 def people_sentence(result: CapacityResult, people: UserModel) -> str:
@@ -81,15 +114,33 @@ def people_sentence(result: CapacityResult, people: UserModel) -> str:
     if result.by != "rate" or result.load is None:
         return ""
     asked = f"{people.requests_per_hour:g} questions an hour, peak factor {people.peak_factor:g}"
-    return f"That is {people.users_at(result.load):,.0f} people, each with {asked}."
+    return f"That is {math.floor(people.users_at(result.load)):,} people, each with {asked}."
 
 
 def loop_sentence(result: CapacityResult, think_s: float) -> str:
     """How many users of a closed loop make the found rate."""
     if result.by != "rate" or result.load is None or result.mean_response_s is None:
         return ""
-    users = concurrent_users(result.load, result.mean_response_s, think_s)
-    return f"That is {users:.0f} users who pause {think_s:g} s between answers (N = X (R + Z))."
+    users = math.floor(concurrent_users(result.load, result.mean_response_s, think_s))
+    pause = f"pause {think_s:g} s between answers"
+    return f"That is {plural(users, 'user')} who {pause} (N = X (R + Z))."
+
+
+def knee_sentence(result: CapacityResult) -> str:
+    """What the sweep shows, in words."""
+    levels = [x for x in result.sweep.levels if x.speed]
+    if len(levels) < 2:
+        return ""
+    best = max(levels, key=lambda x: x.speed)
+    speed = f"{best.speed:.3g} tok/s"
+    said = f"Throughput was highest with {plural(best.users, 'user')}: {speed}"
+    if best.efficiency is not None and best.users > 1:
+        said += f", {best.efficiency:.0%} of as many single users"
+    said += "."
+    if result.sweep.knee_users is not None:
+        knee = plural(result.sweep.knee_users, "user")
+        said += f" The knee, most throughput for its latency, is at {knee}."
+    return said
 
 
 def notices(result: CapacityResult) -> tuple[Notice, ...]:
@@ -101,29 +152,49 @@ def notices(result: CapacityResult) -> tuple[Notice, ...]:
         told.append(Notice("limited_by", message, ADVICE[result.limited_by], invalidates=invalid))
     if result.limited_by is Limit.CLIENT:
         return tuple(told)
-    if result.ending is Ending.OUT_OF_BUDGET or (
-        result.ending is Ending.RANGE and result.spent_s > 0.8 * result.budget_s
-    ):
+    if result.slots_asked and result.slots_exact and result.slots_observed != result.slots_asked:
+        message = f"the server was set to {plural(result.slots_asked, 'slot')}, and works with "
+        message += str(result.slots_observed)
+        advice = "Ollama lowers it where memory is short, and for some models; see its log."
+        told.append(Notice("fewer_slots", message, advice))
+    if _cut_short(result):
         message = (
             f"the search used {duration(result.spent_s)} of the {duration(result.budget_s)} "
             "allowed, and the next probe would not have fitted"
         )
-        told.append(Notice("out_of_budget", message, "Give it more time with --budget."))
+        told.append(Notice("out_of_budget", message, _more_time(result)))
     return tuple(told)
+
+
+def _cut_short(result: CapacityResult) -> bool:
+    if result.ending is Ending.UNDECIDED:
+        return True
+    return result.ending is Ending.RANGE and result.spent_s > 0.7 * result.budget_s
+
+
+def _more_time(result: CapacityResult) -> str:
+    """How much time a whole search would take, where that can be said."""
+    advice = "Give it more time with --budget"
+    rate = result.best or result.load
+    if result.by == "users" or not rate:
+        return f"{advice}."
+    whole = duration(REQUESTS_OF_A_SEARCH / rate)
+    return f"{advice}; a search to its end takes about {whole} here."
 
 
 def probe_cells(probe: ProbeResult) -> list[Estimate]:
     """The promised percentiles of a probe with their one-sided bounds."""
-    return [
-        Estimate(
-            k.bound.value,
-            k.bound.lower if k.bound.lower > float("-inf") else None,
-            k.bound.upper if k.bound.upper < float("inf") else None,
-        )
-        for k in probe.kept
-    ]
+    return [Estimate(k.value, k.low, k.high) for k in probe.kept]
 
 
-def value_text(estimate: Estimate, unit: str) -> str:
-    """A promised percentile for display."""
-    return show(estimate, unit).full
+def memory_sentence(result: CapacityResult) -> str:
+    """What context fits on the GPU."""
+    memory = result.memory
+    if memory is None or memory.tokens is None:
+        return ""
+    slots = result.slots_observed or 1
+    each = memory.tokens // slots
+    return (
+        f"At most {memory.tokens:,} tokens of context (num_ctx x slots) stay on the GPU: "
+        f"{each:,} for each of {plural(slots, 'slot')}."
+    )

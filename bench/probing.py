@@ -1,0 +1,368 @@
+"""Runs a search for capacity: adds a block to the run whenever the last one has been judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from bench.analysis.capacity.judge import Verdict, least_requests
+from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
+from bench.analysis.capacity.limiting import broken_promise, limiting
+from bench.analysis.capacity.memory import memory_bound
+from bench.analysis.capacity.promises import (
+    ERROR_RATE,
+    ProbeOutcome,
+    percentile_of,
+    sample_probe,
+)
+from bench.analysis.capacity.queueing import mean_wait_s
+from bench.analysis.capacity.result import CapacityResult, Limit, ProbeResult, PromiseResult
+from bench.analysis.capacity.search import Probe, SearchSettings
+from bench.analysis.capacity.sweep import LADDER, slots_of, sweep_of
+from bench.analysis.columns import Columns, columns_of
+from bench.analysis.latency import latencies
+from bench.analysis.slots import Slots
+from bench.analysis.summary import Summary
+from bench.clock import NS
+from bench.results.record import Phase, RequestRecord
+from bench.results.run import BlockInfo, RunInfo
+from bench.scenario.plan import Arrivals, Block, Case, Load, Plan
+from bench.scenario.thresholds import Threshold
+
+By = Literal["rate", "users"]
+
+MOST_DISTURBED = 2
+"""So many times in a row a probe that this program bent is run again."""
+SWEEP_SHARE = 0.25
+"""No level of the sweep is begun after this share of the time allowed."""
+BEYOND_SLOTS = 2
+"""The sweep ends at so many times the slots."""
+LEAST_PROBE = 80
+CEILING = 20
+"""Without another wish, rates end at so many times the best of the sweep."""
+MOST_USERS = 512
+
+_CLIENT_CODES = frozenset({"client_bent", "late_sends", "worker_died"})
+_Z = 1.645
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFor:
+    """What to search for, and how hard.
+
+    Attributes:
+        promises: as `check_promise` accepts.
+        by: search over arrivals per second, or over users.
+        budget_s: no probe is begun that would not end within it.
+        ceiling: highest load to try; None = 512 users, or 20 times the best rate of the sweep.
+        slots_asked: what the server was set to; None = as the run knows.
+        gpu_bytes: memory of the server's GPUs; None = as nvidia-smi says, if it runs here.
+        cache_type: of keys and values; None = as the run knows, else 16 bits.
+    """
+
+    promises: tuple[Threshold, ...]
+    by: By = "rate"
+    budget_s: float = 1800.0
+    ceiling: float | None = None
+    slots_asked: int | None = None
+    gpu_bytes: int | None = None
+    cache_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A probe that has been run."""
+
+    probe: Probe
+    outcome: ProbeOutcome
+    measured: Columns
+    block: BlockInfo
+
+
+@dataclass(slots=True)
+class Prober:
+    """First a sweep over a few users, then the search; the `Grow` of its run.
+
+    Args:
+        plan: of the run, as `capacity_plan` made it.
+        wanted: what to search for.
+    """
+
+    plan: Plan
+    wanted: SearchFor
+    _hunt: JudgedSearch | None = None
+    _waiting: Probe | None = None
+    _judged: list[_Judged] = field(default_factory=list)
+    _swept: list[Columns] = field(default_factory=list)
+    _disturbed: int = 0
+    _warnings_seen: int = 0
+    _response_s: float = 1.0
+    _best_rate: float = 0.0
+
+    def __call__(
+        self, info: RunInfo, records: Sequence[RequestRecord]
+    ) -> tuple[Case, Block] | None:
+        """The next block: a further level of the sweep, or a probe."""
+        if self._hunt is None:
+            self._take_level(info, records)
+            users = self._next_level(info)
+            if users is not None:
+                return self._block(info, sweep_case(self.plan.cases[0], users))
+            self._hunt = JudgedSearch(self._search_settings(), self.wanted.promises)
+        elif self._waiting is not None and not self._was_disturbed(info):
+            self._judge(info, records, self._hunt, self._waiting)
+        self._warnings_seen = len(info.warnings)
+        if self._disturbed > MOST_DISTURBED:
+            return None
+        probe = self._hunt.next_probe()
+        probe = self._affordable(probe, info) if probe is not None else None
+        self._waiting = probe
+        if probe is None:
+            self._hunt.search.stop()
+            return None
+        return self._block(info, self._case(probe))
+
+    def result(self, info: RunInfo, summary: Summary) -> CapacityResult:
+        """What was found, once the run has ended."""
+        hunt = self._hunt or JudgedSearch(SearchSettings(start=1.0), self.wanted.promises)
+        found = hunt.found()
+        slots = self._slots()
+        breaks, limit = self._reason(found)
+        if self._disturbed > MOST_DISTURBED:
+            limit = Limit.CLIENT
+        case = self.plan.cases[0]
+        swept = [c for c in summary.cases if c.axes.get("part") == "sweep"]
+        observed = slots.observed if slots else None
+        return CapacityResult(
+            run_id=info.id,
+            model=case.model,
+            by=self.wanted.by,
+            promises=tuple(p.text for p in self.wanted.promises),
+            ending=found.answer.ending,
+            load=found.answer.load,
+            best=found.best,
+            low=found.low,
+            high=found.high,
+            breaks=breaks,
+            limited_by=limit,
+            probes=self._results(observed),
+            slots_observed=observed,
+            slots_exact=bool(slots and slots.exact),
+            slots_asked=self.wanted.slots_asked or _slots_asked(info, case.target),
+            mean_response_s=self._response_at(found.answer.load),
+            budget_s=self.wanted.budget_s,
+            spent_s=_spent_s(info),
+            simulated=info.simulated,
+            sweep=sweep_of(swept, info.blocks, observed),
+            memory=memory_bound(
+                info,
+                observed,
+                gpu_bytes=self.wanted.gpu_bytes,
+                cache_type=self.wanted.cache_type,
+            ),
+        )
+
+    def _take_level(self, info: RunInfo, records: Sequence[RequestRecord]) -> None:
+        """Look at the level of the sweep that has just ended."""
+        columns = _measured(info, records)
+        ok = columns.select(columns.ok)
+        self._swept.append(ok)
+        if not len(ok):
+            return
+        self._best_rate = max(self._best_rate, len(ok) / _window_s(info.blocks[-1]))
+        if len(self._swept) == 1:
+            self._response_s = float(latencies(ok)["e2e_s"].mean())
+
+    def _next_level(self, info: RunInfo) -> int | None:
+        """Users of the next level of the sweep; None if it has shown enough."""
+        slots, level = slots_of(self._swept), len(self._swept)
+        if slots is None or level >= len(LADDER):
+            return None
+        if _spent_s(info) > SWEEP_SHARE * self.wanted.budget_s:
+            return None
+        beyond = LADDER[level - 1] >= BEYOND_SLOTS * slots.observed
+        return None if slots.exact and beyond else LADDER[level]
+
+    def _search_settings(self) -> SearchSettings:
+        requests = max(LEAST_PROBE, *(_requests_for(p) for p in self.wanted.promises))
+        slots = self._slots()
+        if self.wanted.by == "users":
+            return SearchSettings(
+                start=slots.observed if slots else 1,
+                ceiling=self.wanted.ceiling or MOST_USERS,
+                whole=True,
+                probe_requests=requests,
+            )
+        best = self._best_rate or 1.0
+        ceiling = self.wanted.ceiling or CEILING * best
+        start = min(_round(best / 2), ceiling)
+        return SearchSettings(start=start, ceiling=ceiling, probe_requests=requests)
+
+    def _affordable(self, probe: Probe, info: RunInfo) -> Probe | None:
+        """The probe, shortened if need be to what the time left allows; None if that is nothing."""
+        rate = probe.load if self.wanted.by == "rate" else probe.load / self._response_s
+        if self._best_rate:
+            # Beyond what the server can do, the queue must be worked off as well.
+            rate = min(rate, self._best_rate)
+        left_s = self.wanted.budget_s - _spent_s(info) - 2 * self._response_s
+        requests = min(probe.requests, int(left_s * rate))
+        assert self._hunt is not None
+        if requests < min(probe.requests, self._hunt.settings.probe_requests):
+            return None
+        return replace(probe, requests=requests)
+
+    def _case(self, probe: Probe) -> Case:
+        base = self.plan.cases[0]
+        if self.wanted.by == "users":
+            users = int(probe.load)
+            # Settling in is cut off by share, so every user needs several requests.
+            requests = max(probe.requests, 5 * users)
+            load = Load("closed", users=users, requests=requests, ramp_up_s=self._response_s)
+            return _case_at(base, load, {"part": "search", "users": f"{users}"})
+        rate = _round(probe.load)
+        load = Load("open", rate_per_s=rate, arrivals=Arrivals("poisson"), requests=probe.requests)
+        return _case_at(base, load, {"part": "search", "rate": f"{rate:g}"})
+
+    def _block(self, info: RunInfo, case: Case) -> tuple[Case, Block]:
+        index = len(info.plan.blocks)
+        repetition = sum(b.case == case.id for b in info.plan.blocks)
+        return case, Block(index, case.id, repetition, block_seed(self.plan, index))
+
+    def _was_disturbed(self, info: RunInfo) -> bool:
+        """Whether this program bent the last probe, which is then run again and not judged."""
+        new = info.warnings[self._warnings_seen :]
+        bent = any(w.code in _CLIENT_CODES and w.invalidates for w in new)
+        self._disturbed = self._disturbed + 1 if bent else 0
+        return bent
+
+    def _judge(
+        self, info: RunInfo, records: Sequence[RequestRecord], hunt: JudgedSearch, probe: Probe
+    ) -> None:
+        block = info.blocks[-1]
+        measured = _measured(info, records)
+        sample = sample_probe(measured, self.wanted.promises, block.dropped)
+        outcome = hunt.record(probe, sample)
+        self._judged.append(_Judged(probe, outcome, measured, block))
+
+    def _slots(self) -> Slots | None:
+        return slots_of([*self._swept, *(j.measured.select(j.measured.ok) for j in self._judged)])
+
+    def _results(self, slots: int | None) -> tuple[ProbeResult, ...]:
+        k = slots if self.wanted.by == "rate" else None
+        return tuple(_probe_result(j, self.wanted.promises, k) for j in self._judged)
+
+    def _reason(self, found: FoundLimit) -> tuple[str, Limit]:
+        """Which promise breaks first, and why: at the lowest load that failed."""
+        for j in reversed(self._judged):
+            if j.probe.load == found.answer.high and j.outcome.verdict is Verdict.FAIL:
+                share = j.block.after.gpu_share if j.block.after else None
+                breaks = broken_promise(j.outcome) or found.breaks
+                return breaks, limiting(j.measured, j.outcome, share)
+        return "", Limit.NONE
+
+    def _response_at(self, load: float | None) -> float | None:
+        for j in reversed(self._judged):
+            if j.probe.load == load and j.measured.ok.any():
+                return float(latencies(j.measured.select(j.measured.ok))["e2e_s"].mean())
+        return None
+
+
+def sweep_case(base: Case, users: int) -> Case:
+    """One level of the sweep."""
+    load = Load("closed", users=users, requests=max(12, 4 * users))
+    return _case_at(base, load, {"part": "sweep", "users": f"{users}"})
+
+
+def block_seed(plan: Plan, index: int) -> int:
+    """Seed of a block that a capacity run adds."""
+    return (plan.seed * 1_000_003 + index) % 2**63
+
+
+def _case_at(base: Case, load: Load, axes: dict[str, str]) -> Case:
+    kept = {k: v for k, v in base.axes.items() if k not in ("users", "rate", "part")} | axes
+    what = ", ".join(v if k == "part" else f"{k}={v}" for k, v in axes.items())
+    return replace(base, id=f"{base.model}, {what}", axes=kept, load=load)
+
+
+def _measured(info: RunInfo, records: Sequence[RequestRecord]) -> Columns:
+    ids = [case.id for case in info.plan.cases]
+    return columns_of([r for r in records if r.phase is Phase.MEASURE], ids)
+
+
+def _requests_for(promise: Threshold) -> int:
+    """So many requests can prove a promise kept, if all goes well."""
+    if promise.metric == ERROR_RATE:
+        share = max(promise.value, 1e-3)
+        return math.ceil(_Z**2 * (1 - share) / share / 10) * 10
+    return least_requests(percentile_of(promise))
+
+
+def _probe_result(j: _Judged, promises: Sequence[Threshold], slots: int | None) -> ProbeResult:
+    served = j.measured.select(j.measured.ok)
+    times = latencies(served)
+    window_s = _window_s(j.block)
+    service = times["prompt_eval_s"] + times["eval_s"]
+    service = service[~np.isnan(service)]
+    ttft = times["ttft_s"][~np.isnan(times["ttft_s"])]
+    waits = times["queue_s"][~np.isnan(times["queue_s"])]
+    mean = float(service.mean()) if len(service) else None
+    cv2 = float(service.var() / service.mean() ** 2) if len(service) else None
+    modelled = None
+    if slots is not None and mean is not None and cv2 is not None:
+        wait_s = mean_wait_s(slots, j.probe.load, mean, cv2_service=cv2)
+        modelled = wait_s if math.isfinite(wait_s) else None
+    return ProbeResult(
+        block=j.block.index,
+        case=j.block.case,
+        load=j.probe.load,
+        purpose=str(j.probe.purpose),
+        extension=j.probe.extension,
+        verdict=str(j.outcome.verdict),
+        growing=j.outcome.growing,
+        requests=len(j.measured),
+        duration_s=window_s,
+        tok_per_s=float(np.nansum(served.output_tokens)) / window_s,
+        goodput_per_s=_in_time(served, promises) / window_s,
+        kept=tuple(PromiseResult.of(k) for k in j.outcome.kept),
+        ttft_p50_s=float(np.quantile(ttft, 0.5)) if len(ttft) else None,
+        ttft_p95_s=float(np.quantile(ttft, 0.95)) if len(ttft) else None,
+        queue_mean_s=float(waits.mean()) if len(waits) else None,
+        service_mean_s=mean,
+        service_cv2=cv2,
+        modelled_wait_s=modelled,
+    )
+
+
+def _in_time(served: Columns, promises: Sequence[Threshold]) -> int:
+    """How many requests kept every promised time."""
+    times = latencies(served)
+    good = np.ones(len(served), dtype=np.bool_)
+    for promise in promises:
+        if promise.metric in times:
+            good &= times[promise.metric] <= promise.value
+    return int(good.sum())
+
+
+def _slots_asked(info: RunInfo, target: str) -> int | None:
+    for found in info.targets:
+        asked = found.settings.get("OLLAMA_NUM_PARALLEL", "")
+        if found.name == target and asked.isdigit():
+            return int(asked)
+    return None
+
+
+def _window_s(block: BlockInfo) -> float:
+    return max((block.window_end_ns - block.window_start_ns) / NS, 1e-9)
+
+
+def _spent_s(info: RunInfo) -> float:
+    return info.blocks[-1].end_ns / NS if info.blocks else 0.0
+
+
+def _round(load: float) -> float:
+    """Four significant digits: enough to search, and readable in a case's id."""
+    return float(f"{load:.4g}")

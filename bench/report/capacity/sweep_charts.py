@@ -1,0 +1,145 @@
+"""Charts of the sweep: throughput against users, and what it costs in waiting."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analysis.capacity.result import CapacityResult
+from bench.analysis.capacity.sweep import Level
+from bench.report.capacity.tables import frontier_table, sweep_table
+from bench.report.capacity.wording import knee_sentence, load_text
+from bench.report.charts.palette import SERIES, SOFT
+from bench.report.charts.parts import axes_in, ends, sample_note, series_legend
+from bench.report.charts.scales import level_axis, plain, time_axis
+from bench.report.page import Chart, Marks, Size
+from bench.report.units import plural, scale_for, show
+
+_ALL: Final[dict[str, Any]] = {"color": SERIES[0], "marker": "o", "linestyle": "-"}
+_EACH: Final[dict[str, Any]] = {"color": SERIES[1], "marker": "s", "linestyle": "-"}
+_LAW: Final[dict[str, Any]] = {"color": SOFT, "marker": "", "linestyle": (0, (5, 2))}
+_SLOTS: Final[dict[str, Any]] = {"color": SOFT, "marker": "", "linestyle": (0, (1.5, 2))}
+_PROBES: Final[dict[str, Any]] = {"color": SERIES[2], "marker": "D", "linestyle": "none"}
+
+
+def sweep_charts(result: CapacityResult) -> list[Chart]:
+    """Throughput against users and the frontier; empty with fewer than two levels."""
+    levels = [x for x in result.sweep.levels if x.speed]
+    if len(levels) < 2:
+        return []
+    return [_throughput(result, levels), _frontier(result, levels)]
+
+
+def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
+    slots, law = result.slots_observed, result.sweep.usl
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        legend = [("all together", _ALL), ("each user", _EACH)]
+        legend += [("slots observed", _SLOTS)] if slots else []
+        legend += [("scalability law (model)", _LAW)] if law else []
+        height = series_legend(figure, size, legend, 24)
+        sample_note(figure, size, f"n = {plural(_n(levels), 'request')}")
+        ax = axes_in(figure, size, 62, 14, 32 + height, 52)
+        _line(ax, levels, "tok_per_s", _ALL)
+        _line(ax, levels, "user_tok_per_s", _EACH)
+        level_axis(ax, [x.users for x in levels], "users at once")
+        if slots and slots <= levels[-1].users:
+            ax.axvline(slots, linewidth=1.2, color=SOFT, linestyle=_SLOTS["linestyle"])
+        if law and slots:
+            n = np.linspace(1, slots, 60)
+            ax.plot(n, law.throughput(n), **_LAW)
+        ax.set_ylim(0)
+        ax.set_ylabel("tokens per second")
+        ax.yaxis.set_major_formatter(plain)
+        said = [f"{plural(x.users, 'user')}\n{show(x.tok_per_s, 'tok/s').full}" for x in levels]
+        each = [
+            f"{plural(x.users, 'user')}\n{show(x.user_tok_per_s, 'tok/s').full} each"
+            for x in levels
+            if x.user_tok_per_s and x.user_tok_per_s.value is not None
+        ]
+        return Marks({"tok_per_s": said, "user_tok_per_s": each})
+
+    return Chart(
+        id="sweep-throughput",
+        title="Throughput against users",
+        message=knee_sentence(result),
+        caption=(
+            "Output tokens of all users together, and the speed at which each sees its answer "
+            f"written, with 95 % intervals. n = {plural(_n(levels), 'request')}."
+        ),
+        table=sweep_table(result),
+        draw=draw,
+        simulated=result.simulated,
+    )
+
+
+def _frontier(result: CapacityResult, levels: list[Level]) -> Chart:
+    shown = [x for x in levels if x.ttft_p50_s and x.ttft_p50_s.value is not None]
+    probes = [p for p in result.probes if p.ttft_p50_s is not None and p.ttft_p50_s > 0]
+    n = _n(levels) + sum(p.requests for p in probes)
+    times = [x.ttft_p50_s.value or 0.0 for x in shown if x.ttft_p50_s]
+    times += [p.ttft_p50_s or 0.0 for p in probes]
+    scale = scale_for("s", *times)
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        legend = [("sweep over users", _ALL), ("probes", _PROBES)]
+        height = series_legend(figure, size, legend if probes else legend[:1], 24)
+        sample_note(figure, size, f"n = {plural(n, 'request')}")
+        ax = axes_in(figure, size, 62, 14, 32 + height, 52)
+        speeds = [x.speed for x in shown]
+        waits = [t * scale.factor for t in times]
+        _joined(ax, speeds, waits[: len(shown)], _ALL, "frontier-sweep")
+        ax.plot(
+            [p.tok_per_s for p in probes], waits[len(shown) :], gid="frontier-probes", **_PROBES
+        )
+        for level, speed, wait in zip(shown, speeds, waits, strict=False):
+            ax.annotate(
+                str(level.users), (speed, wait), (6, 4), textcoords="offset points", fontsize=11
+            )
+        time_axis(ax.yaxis, [np.array(waits)], scale.unit, "time to first text, p50")
+        ax.set_xlim(0)
+        ax.set_xlabel("tokens per second, all together")
+        ax.xaxis.set_major_formatter(plain)
+        return Marks(
+            {
+                "frontier-sweep": [plural(x.users, "user") for x in shown],
+                "frontier-probes": [load_text(result, p.load) for p in probes],
+            }
+        )
+
+    return Chart(
+        id="frontier",
+        title="Throughput and waiting",
+        message="What more throughput costs in waiting: right is more, down is sooner.",
+        caption=(
+            "Each point is one level of the sweep, with its users beside it, or one probe of the "
+            f"search. n = {plural(n, 'request')}."
+        ),
+        table=frontier_table(result),
+        draw=draw,
+        simulated=result.simulated,
+    )
+
+
+def _line(ax: Axes, levels: list[Level], name: str, look: dict[str, Any]) -> None:
+    known = [(x.users, e) for x in levels if (e := getattr(x, name)) and e.value is not None]
+    if not known:
+        return
+    xs, estimates = [u for u, _ in known], [e for _, e in known]
+    ys = [e.value for e in estimates]
+    below, above = ends(estimates)
+    ax.errorbar(xs, ys, yerr=[below, above], fmt="none", ecolor=look["color"], capsize=4)
+    _joined(ax, xs, ys, look, name)
+
+
+def _joined(ax: Axes, xs: list[Any], ys: list[Any], look: dict[str, Any], gid: str) -> None:
+    """A line, and markers of its own that can be asked."""
+    ax.plot(xs, ys, **(look | {"marker": ""}))
+    ax.plot(xs, ys, gid=gid, **(look | {"linestyle": "none"}))
+
+
+def _n(levels: list[Level]) -> int:
+    return sum(x.requests for x in levels)
