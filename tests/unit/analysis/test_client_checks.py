@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.analysis.client_checks import spread_evenly
+from bench.analysis.columns import Gaps
 from bench.results.record import RequestRecord
 from bench.results.run import ClientHealth, RunWarning, TransportInfo
 from bench.scenario.plan import Arrivals, Load
@@ -129,10 +131,15 @@ def test_users_that_idle_bend_the_rates(
 
 
 @pytest.mark.parametrize(("lag_ms", "expected"), [(5.0, False), (120.0, True)])
+@pytest.mark.parametrize("thresholds", [(), ("itl_s.p50 <= 1",)])
 def test_shared_reads_bend_the_gaps_only_if_the_client_was_late(
-    run_of: RunOf, a_request: Request, lag_ms: float, expected: bool
+    run_of: RunOf,
+    a_request: Request,
+    lag_ms: float,
+    expected: bool,
+    thresholds: tuple[str, ...],
 ) -> None:
-    """Gaps of 50 ms and of 0, as when every other chunk waited for the one before it."""
+    """Gaps of 100 ms and of 0, as when every chunk waited for the one behind it."""
     records = []
     for i in range(30):
         whole = a_request(3.0 * i, ttft=0.5, decode=1.0, tokens=21, index=i, block=i % 3)
@@ -144,10 +151,18 @@ def test_shared_reads_bend_the_gaps_only_if_the_client_was_late(
         blocks=3,
         block_info={"health": health},
         run={"transport": TransportInfo("kernel")},
+        thresholds=thresholds,
     )
-    found = bent(run)
+    found = next((w for w in run.summary().warnings if w.code == "client_bent"), None)
     assert bool(found) == expected
-    assert found is None or found.message.startswith("itl_s.")
+    if found is not None:
+        assert found.message.startswith("itl_s.")
+        assert found.invalidates == bool(thresholds)
+
+
+def test_chunks_of_one_read_are_spread_over_the_gap_before_them() -> None:
+    gaps = Gaps(np.array([4.0, 0.0, 2.0, 0.0, 3.0, 0.0, 0.0]), np.array([0, 0, 0, 1, 1, 1, 1]))
+    assert spread_evenly(gaps).tolist() == [2.0, 2.0, 2.0, 0.0, 1.0, 1.0, 1.0]
 
 
 def fields_of(record: RequestRecord) -> dict[str, Any]:
