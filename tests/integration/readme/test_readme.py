@@ -2,8 +2,9 @@
 
 In the README, a block marked `sh` is run line by line, one marked `python` as a program; a line
 that ends in `# exit code N` must exit so, others with 0. A block marked `text` after it is what the
-commands print: numbers, lines with an ellipsis and run names aside, each of its words must be
-printed here, too. A `yaml` block that begins with a comment that is a file name is that file.
+commands print: numbers, run names and lines with an ellipsis aside, its words must be printed here,
+too, but for a few that depend on the numbers. A `yaml` block that begins with a comment that is a
+file name is that file.
 
 The server is the embedded one with the models the README names, sped up.
 """
@@ -32,6 +33,9 @@ README = Path(__file__).parents[3] / "README.md"
 MACHINE = Path(__file__).with_name("desktop.yaml")
 SPEED_UP = 3.0
 TRIES = 3
+LONGEST_S = 300
+MAY_DIFFER = 0.1
+"""Share of the words shown that other numbers may leave out, as "not steady" or "needs"."""
 INSTALLS = "python3 -m venv"
 """How the two commands begin that are run by `.ci/run` on a fresh clone instead."""
 
@@ -152,21 +156,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 def serve(command: str, place: Place) -> tuple[str, int]:
     """What a server prints until it listens, and how it ends on Ctrl-C."""
-    process = subprocess.Popen(
+    lines = []
+    with subprocess.Popen(
         shlex.split(command, comments=True),
         cwd=place.folder,
         env=place.env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if "Ctrl-C" in line:
-            process.send_signal(signal.SIGINT)
-    return "".join(lines), process.wait(30)
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C" in line:
+                process.send_signal(signal.SIGINT)
+        return "".join(lines), process.wait(30)
 
 
 def run(command: str, place: Place) -> tuple[str, int]:
@@ -191,7 +195,7 @@ def run_quietly(arguments: list[str], place: Place) -> tuple[str, int]:
         env=place.env,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=LONGEST_S,
         check=False,
     )
     return done.stdout + done.stderr, done.returncode
@@ -225,46 +229,46 @@ def name_of(step: Step) -> str:
 @pytest.mark.parametrize("step", steps(), ids=name_of)
 def test_what_the_readme_says_happens(step: Step, place: Place) -> None:
     printed = act(step, place)
-    missing = words(step.printed) - words(printed)
-    assert not missing, f"the README shows {sorted(missing)}, not printed:\n{printed}"
+    shown = words(step.printed)
+    missing = shown - words(printed)
+    share = len(missing) / max(1, len(shown))
+    assert share <= MAY_DIFFER, f"the README shows {sorted(missing)}, not printed:\n{printed}"
 
 
-def tested_commands() -> set[str]:
-    return {
-        shlex.join(shlex.split(command, comments=True))
-        for step in steps()
-        if step.block.mark == "sh"
-        for command, _ in commands(step.block)
-    }
+def would_run(command: str, place: Place) -> None:
+    """Without measuring: everything it says is understood, and there is what it needs."""
+    (place.folder / "support.yaml").write_text(file_of("support.yaml"))
+    words = shlex.split(command)
+    assert Path(words[0]).name == "ollama-bench"
+    printed, code = run_quietly(["ollama-bench", *words[1:], "--dry-run"], place)
+    assert code == 0, printed
 
 
-def test_the_workflow_runs_tested_commands() -> None:
-    workflows = [b for b in read_blocks() if b.text.startswith("# .github/")]
-    assert workflows
-    for block in workflows:
-        workflow = YAML(typ="safe").load(block.text)
-        assert {"name", "jobs"} <= workflow.keys()
-        steps_of_jobs = [s for job in workflow["jobs"].values() for s in job["steps"]]
-        lines = [line for s in steps_of_jobs for line in s.get("run", "").splitlines()]
-        ours = [shlex.join(shlex.split(line)) for line in lines if "ollama-bench" in line]
-        assert ours
-        assert set(ours) <= tested_commands()
+def file_of(name: str) -> str:
+    """What the README says a file should be."""
+    return next(block.text for block in read_blocks() if file_name(block) == name)
 
 
-def test_the_timer_runs_a_tested_command() -> None:
-    units = [b for b in read_blocks() if b.mark == "ini"]
-    assert len(units) == 2
-    parsed = []
-    for block in units:
-        unit = ConfigParser(interpolation=None)
-        unit.optionxform = str  # type: ignore[assignment,method-assign]
-        unit.read_string(block.text)
-        parsed.append(unit)
-    service, timer = parsed
-    program, *arguments = shlex.split(service["Service"]["ExecStart"])
-    assert Path(program).name == "ollama-bench"
-    assert shlex.join(["ollama-bench", *arguments]) in tested_commands()
+def test_the_workflow_would_run(place: Place) -> None:
+    workflow = YAML(typ="safe").load(file_of(".github/workflows/ollama-bench.yml"))
+    assert {"name", "jobs"} <= workflow.keys()
+    steps_of_jobs = [s for job in workflow["jobs"].values() for s in job["steps"]]
+    lines = [line for s in steps_of_jobs for line in s.get("run", "").splitlines()]
+    assert lines
+    for line in lines:
+        would_run(line, place)
+
+
+def test_the_timer_would_run(place: Place) -> None:
+    service, timer = (as_unit(block.text) for block in read_blocks() if block.mark == "ini")
+    would_run(service["Service"]["ExecStart"], place)
     assert timer["Timer"]["OnCalendar"]
+
+
+def as_unit(text: str) -> ConfigParser:
+    unit = ConfigParser(interpolation=None)
+    unit.read_string(text)
+    return unit
 
 
 def test_links_within_the_readme_lead_somewhere() -> None:
