@@ -78,7 +78,7 @@ def command(
     no_history: bool,
     **judging: Any,
 ) -> None:
-    r"""Compare two sides, measured in turn: A B, B A, A B, ... so that drift cancels.
+    """Compare two sides, measured in turn: A B, B A, A B, ... so that drift cancels.
 
     \b
     Anything can differ:
@@ -94,7 +94,7 @@ def command(
     The run directory gets comparison.html and comparison.json; its path is the last line on stdout
     (on stderr for formats other than console). Exit codes: 0 no change or better, 1 worse,
     3 inconclusive, 4 not comparable, 5 invalid, 6 a server is unreachable, 130 interrupted.
-    """
+    """  # noqa: D301 - click wants a real backspace before what it must not wrap
     from bench.cli.live import view_on
     from bench.cli.planned import plan_text
     from bench.comparing import ab, benchstat_lines, distribution_charts

@@ -53,7 +53,8 @@ def collect_gpus() -> list[dict[str, Any]]:
 
 def _is_setting(name: str) -> bool:
     secret = ("KEY", "TOKEN", "AUTH", "PASSWORD", "HOST", "ORIGINS")
-    return name.startswith("OLLAMA_") and not any(word in name for word in secret)
+    ours = name.startswith("OLLAMA_BENCH_")  # says nothing of the server
+    return name.startswith("OLLAMA_") and not ours and not any(word in name for word in secret)
 
 
 def _cpu() -> dict[str, Any]:
