@@ -14,7 +14,9 @@ from bench.server.embedded import start_server
 @pytest.fixture(scope="module")
 def client() -> Iterator[ollama.Client]:
     with start_server() as server:
-        yield ollama.Client(server.url)
+        client = ollama.Client(server.url)
+        yield client
+        client._client.close()
 
 
 def test_library(client: ollama.Client) -> None:

@@ -109,4 +109,5 @@ async def test_stamps_follow_what_the_server_noted(sockets: str, make: Make) -> 
         assert min(lags) > -100_000
         if sockets == "kernel":
             assert reply.user_stamps == 0
-            assert sorted(lags)[len(lags) // 2] < 5_000_000
+            # Slack: between its note and its write the server's process may be stopped, too.
+            assert sorted(lags)[len(lags) // 2] < 100_000_000
