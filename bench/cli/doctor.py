@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.load.checkup import Finding
+    from bench.load.self_test import SelfTest
 
 _MARKS = {
     "fine": ("ok", "green"),
@@ -20,10 +28,23 @@ _MARKS = {
 @click.option("--host", help="Server to check; default: OLLAMA_HOST, else this machine.")
 @click.option("--insecure", is_flag=True, help="Accept any certificate.")
 @click.option("--ca-file", default="", metavar="FILE", help="Certificate authority to trust.")
+@click.option(
+    "--self-test",
+    is_flag=True,
+    help="Measure what this program can be trusted to here, against a server of its own (15 s). "
+    "No other server is asked.",
+)
+@click.option("--transport", metavar="NAME", help="For --self-test: force kernel, user or httpx.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
-    context: click.Context, host: str | None, insecure: bool, ca_file: str, as_json: bool
+    context: click.Context,
+    host: str | None,
+    insecure: bool,
+    ca_file: str,
+    self_test: bool,
+    transport: str | None,
+    as_json: bool,
 ) -> None:
     """Check this machine and its server for what bends numbers. Changes nothing.
 
@@ -31,24 +52,78 @@ def command(
     """
     import msgspec
     from rich.console import Console
-    from rich.text import Text
 
     from bench.load.checkup import Status, check_machine, check_server
     from bench.load.session import Settings
     from bench.scenario.hosts import default_host
 
-    address = Settings(insecure=insecure, ca_file=ca_file).address(host or default_host())
-    findings = [*asyncio.run(check_server(address)), *check_machine()]
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(findings), indent=2).decode())
+    test = None
+    if self_test:
+        test, findings = _tested(transport)
     else:
-        console = Console()
-        for finding in findings:
-            mark, style = _MARKS[finding.status]
-            line = Text(f"{mark:>2} ", style=style)
-            line.append(f"{finding.what}: ", style="bold").append(finding.said, style="default")
-            console.print(line)
-            if finding.advice:
-                console.print(Text(f"   {finding.advice}", style="dim"))
+        address = Settings(insecure=insecure, ca_file=ca_file).address(host or default_host())
+        findings = [*asyncio.run(check_server(address)), *check_machine()]
+    if as_json:
+        found = {"findings": findings, "self_test": test}
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        _print(findings, test, Console())
     if any(f.status is Status.BAD for f in findings):
         context.exit(int(ExitCode.UNREACHABLE))
+
+
+def _tested(transport: str | None) -> tuple[SelfTest, list[Finding]]:
+    """The self-test, and what it means beside what this machine is doing meanwhile."""
+    from bench.load.ceiling import ceiling_findings
+    from bench.load.checkup import check_machine
+    from bench.load.self_test import run_self_test
+
+    machine = check_machine()
+    click.echo("measuring against a server of its own ...", err=True)
+    test = asyncio.run(run_self_test(transport))
+    return test, [*machine, *ceiling_findings(test)]
+
+
+def _print(findings: Sequence[Finding], test: SelfTest | None, console: Console) -> None:
+    from rich.text import Text
+
+    for finding in findings:
+        mark, style = _MARKS[finding.status]
+        line = Text(f"{mark:>2} ", style=style)
+        line.append(f"{finding.what}: ", style="bold").append(finding.said, style="default")
+        console.print(line)
+        if finding.advice:
+            console.print(Text(f"   {finding.advice}", style="dim"))
+    if test is not None:
+        console.print()
+        _print_steps(test, console)
+
+
+def _print_steps(test: SelfTest, console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("Chunks/s", "came", "stamp p50", "p99", "gap p99", "shared", "CPU", "late"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for step in test.steps:
+        table.add_row(
+            f"{step.offered_per_s:,}",
+            f"{step.reached_per_s:,.0f}",
+            _ms(step.error_p50_ms),
+            _ms(step.error_p99_ms),
+            _ms(step.gap_error_p99_ms),
+            f"{step.coalesced_share:.0%}",
+            f"{step.cpu_share:.0%}",
+            _ms(step.server_late_p99_ms),
+        )
+    console.print(table)
+    console.print(
+        "Errors of this program's stamps and gaps against the server's own notes; chunks that "
+        "shared a read; CPU of this program; how late the test's server itself was (p99).",
+        style="dim",
+    )
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import math
 import time
 from array import array
 from collections.abc import Iterable, Sequence
 
 from bench.clock import Clock
+from bench.load.ranks import nearest_rank
 from bench.load.tally import Tally
 from bench.results.run import ClientHealth
 
@@ -94,11 +94,8 @@ def _mean_ms(values_ns: Sequence[int]) -> float | None:
 
 
 def _p99_ms(values_ns: Iterable[int]) -> float | None:
-    """The 99th percentile by nearest rank, in milliseconds; None without values."""
-    ordered = sorted(values_ns)
-    if not ordered:
-        return None
-    return ordered[math.ceil(0.99 * len(ordered)) - 1] / 1e6
+    found = nearest_rank(values_ns, 0.99)
+    return None if found is None else found / 1e6
 
 
 def _rss_bytes() -> int | None:

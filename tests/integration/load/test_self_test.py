@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import doctor
+from bench.load import self_test
+from bench.load.self_test import run_self_test
+
+
+@pytest.mark.parametrize("transport", [None, "user", "httpx"])
+def test_every_chunk_is_compared_with_the_servers_own_note(transport):
+    told = []
+    test = asyncio.run(run_self_test(transport, loads=(400,), seconds=0.5, told=told.append))
+    assert told == list(test.steps)
+    [step] = test.steps
+    assert test.transport == (transport or test.transport)
+    assert step.reached_per_s > 0
+    # An answer cannot arrive before it was sent; on any machine the p50 is far below a second.
+    assert 0 <= step.error_p50_ms <= step.error_p99_ms
+    assert step.error_p50_ms < 1000
+    assert test.requests_per_s > 0
+
+
+def test_higher_loads_are_not_tried_when_one_was_not_reached(monkeypatch):
+    monkeypatch.setattr(self_test, "REACHED_SHARE", 100.0)
+    test = asyncio.run(run_self_test(loads=(400, 800), seconds=0.2))
+    assert [s.offered_per_s for s in test.steps] == [400]
+    assert not test.steps[0].reached
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A self-test of a moment."""
+    short = functools.partial(run_self_test, loads=(400,), seconds=0.2)
+    monkeypatch.setattr(self_test, "run_self_test", short)
+
+
+def test_doctor_tells_the_self_test(quick):
+    done = CliRunner().invoke(doctor.command, ["--self-test"])
+    assert done.exit_code == 0, done.output
+    assert "chunks per second" in done.stdout
+    assert "400" in done.stdout
+
+
+def test_doctor_gives_the_self_test_as_json(quick):
+    done = CliRunner().invoke(doctor.command, ["--self-test", "--json"])
+    assert done.stderr == "measuring against a server of its own ...\n"
+    found = json.loads(done.stdout)
+    assert [s["offered_per_s"] for s in found["self_test"]["steps"]] == [400]
+    assert {"transport", "stamp error", "trusted up to"} <= {f["what"] for f in found["findings"]}
