@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.capacity.promises import check_promise, percentile_of
+from bench.analysis.capacity.sweep import by_block, slots_of
 from bench.analysis.capacity.users import UserModel
 from bench.analysis.columns import Columns, columns_of
 from bench.analysis.latency import latencies
-from bench.analysis.slots import observe_slots
 from bench.errors import EngineError, ResultsError, UsageError
 from bench.report.capacity.what_if import Option, Study
 from bench.results.directory import Run, read_run
@@ -26,13 +26,21 @@ from bench.simulation.fit import Served, ServiceFit, fit_service
 from bench.simulation.fitted import fitted_document
 from bench.simulation.fleet import Routing, Workload
 from bench.simulation.profile import ModelProfile, Profile, load_profile
-from bench.simulation.what_if import METRICS, Machine, Promise, poisson_workload, servers_needed
+from bench.simulation.what_if import (
+    METRICS,
+    Load,
+    Machine,
+    Promise,
+    WhatIf,
+    poisson_load,
+    servers_needed,
+)
 from bench.simulation.what_if import what_if as predict
 
 MOST_LENGTHS = 300
-MIN_ARRIVALS = 3000
-"""Simulated arrivals: enough for a p95 that differs little from draw to draw by chance."""
 DEFAULT_CTX = 4096
+SURE = 0.95
+"""A promise counts as kept if it holds in this share of the draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -
     run = read_run(path)
     name = _model_of(run, model)
     columns = _columns(run, name)
-    seen = observe_slots(columns)
+    seen = slots_of(by_block(columns))
     caution = ""
     if slots is None:
         slots = seen.observed if seen else 1
@@ -81,7 +89,11 @@ def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -
     step = max(1, len(known) // MOST_LENGTHS)
     lengths = [(int(p), int(o)) for p, o in known[::step]]
     document = fitted_document(
-        fit, run=run.info.id, lengths=lengths, model=_model_document(run, name, known[:, 1])
+        fit,
+        run=run.info.id,
+        simulated=run.info.simulated,
+        lengths=lengths,
+        model=_model_document(run, name, known[:, 1]),
     )
     return FittedProfile(fit, document, caution)
 
@@ -154,18 +166,27 @@ def study(
     if not limits:
         raise UsageError("no promise is given", "Say what must hold, e.g. --slo 'ttft_s.p95<=2'.")
     machine = _machine(profile, chosen, slots, prefill_factor)
-    rng = np.random.default_rng(seed)
-    lengths = _lengths(profile, chosen, rng)
-    workload, load = _workload(people, rate_per_s, trace, time_scale, window_s, lengths, rng)
+    lengths = _lengths(profile, chosen, np.random.default_rng(seed))
+    load, words = _load(people, rate_per_s, trace, time_scale, window_s, lengths, machine)
 
-    def evaluate(n: int) -> Any:
-        return predict(machine, workload, limits, servers=n, routing=routing)
+    def evaluate(n: int) -> WhatIf:
+        return predict(machine, load, limits, servers=n, routing=routing, seed=seed)
+
+    def glance(n: int) -> WhatIf:
+        plain = replace(machine, draws=())
+        return predict(plain, load, limits, servers=n, routing=routing, seed=seed)
 
     if servers:
         found = [evaluate(n) for n in sorted(set(servers))]
-        needed = next((w.servers for w in found if w.holds >= 0.95), None)
+        needed = next((w.servers for w in found if w.holds >= SURE), None)
     else:
-        needed, found = servers_needed(evaluate, most=most)
+        needed, found = servers_needed(
+            evaluate,
+            glance,
+            sure=SURE,
+            least=int(load.erlangs / machine.parameters.slots),
+            most=most,
+        )
     fitted = profile.fitted
     caution = ""
     if fitted is not None and machine.parameters.slots > fitted.most_together + 0.5:
@@ -176,15 +197,16 @@ def study(
     return Study(
         profile=profile.name,
         model=chosen.name,
-        load=load,
+        load=words,
         promises=tuple(promises),
         slots=machine.parameters.slots,
         routing=routing,
         needed=needed,
         options=tuple(msgspec.convert(msgspec.to_builtins(w), Option) for w in found),
-        requests=len(workload),
+        requests=len(load.make(seed)),
         fitted_to=fitted.run if fitted else "",
         invented=profile.invented,
+        simulated=bool(fitted and fitted.simulated),
         caution=caution,
     )
 
@@ -279,15 +301,15 @@ def _lengths(profile: Profile, model: ModelProfile, rng: np.random.Generator) ->
     return np.maximum(np.column_stack([prompts, outputs]), 1).astype(np.int64)
 
 
-def _workload(
+def _load(
     people: UserModel | None,
     rate_per_s: float | None,
     trace: Path | None,
     time_scale: float,
     window_s: tuple[float, float] | None,
     lengths: NDArray[np.int64],
-    rng: np.random.Generator,
-) -> tuple[Workload, str]:
+    machine: Machine,
+) -> tuple[Load, str]:
     """The load, and what it is in words."""
     if sum(x is not None for x in (people, rate_per_s, trace)) != 1:
         raise UsageError("say the load once", "Give --users, --rate or --trace.")
@@ -301,7 +323,7 @@ def _workload(
         replayed = replayed.scaled(time_scale)
         if len(replayed) < 2:
             raise UsageError(f"{trace} has fewer than two arrivals in that window")
-        return _replay(replayed, lengths, rng), f"the {len(replayed):,} arrivals of {trace.name}"
+        return _replay(replayed, lengths), f"the {len(replayed):,} arrivals of {trace.name}"
     if people is not None:
         rate = people.rate_per_s
         words = (
@@ -313,11 +335,17 @@ def _workload(
         rate, words = rate_per_s, f"{rate_per_s:.3g} requests/s"
     if rate <= 0:
         raise UsageError("the load must be above 0")
-    return poisson_workload(rate, MIN_ARRIVALS, lengths, rng), words
+    return poisson_load(rate, lengths, machine), words
 
 
-def _replay(trace: Trace, lengths: NDArray[np.int64], rng: np.random.Generator) -> Workload:
-    drawn = lengths[rng.integers(0, len(lengths), len(trace))]
-    prompts = drawn[:, 0] if trace.prompt_tokens is None else trace.prompt_tokens
-    outputs = drawn[:, 1] if trace.output_tokens is None else trace.output_tokens
-    return Workload((trace.at_s * 1e9).astype(np.int64), prompts, outputs)
+def _replay(trace: Trace, lengths: NDArray[np.int64]) -> Load:
+    """A trace as it stands; lengths that it does not say are drawn, anew for each seed."""
+    at_ns = (trace.at_s * 1e9).astype(np.int64)
+
+    def make(seed: int) -> Workload:
+        drawn = lengths[np.random.default_rng(seed).integers(0, len(lengths), len(trace))]
+        prompts = drawn[:, 0] if trace.prompt_tokens is None else trace.prompt_tokens
+        outputs = drawn[:, 1] if trace.output_tokens is None else trace.output_tokens
+        return Workload(at_ns, np.maximum(prompts, 1), np.maximum(outputs, 1))
+
+    return Load(make)

@@ -41,6 +41,7 @@ class Fitted:
         overhead_ms: time of a request outside queue and engine.
         lengths: [prompt tokens, output tokens] of measured requests.
         draws: other fits that the data allow, each as likely.
+        simulated: the run was made on the simulated engine, so this is a model of a model.
     """
 
     run: str
@@ -51,6 +52,7 @@ class Fitted:
     overhead_ms: float
     lengths: tuple[tuple[int, int], ...]
     draws: tuple[Draw, ...]
+    simulated: bool = False
 
 
 def draw_of(p: ServiceParameters) -> Draw:
@@ -64,7 +66,12 @@ def draw_of(p: ServiceParameters) -> Draw:
 
 
 def fitted_document(
-    fit: ServiceFit, *, run: str, lengths: list[tuple[int, int]], model: dict[str, object]
+    fit: ServiceFit,
+    *,
+    run: str,
+    lengths: list[tuple[int, int]],
+    model: dict[str, object],
+    simulated: bool = False,
 ) -> dict[str, object]:
     """A profile document, ready to be written as YAML, that `serve --profile` can load.
 
@@ -73,6 +80,7 @@ def fitted_document(
         run: id of the run.
         lengths: [prompt tokens, output tokens] of measured requests.
         model: what is known of the model, by the names of `ModelProfile`.
+        simulated: the run was made on the simulated engine.
     """
     fitted = Fitted(
         run=run,
@@ -83,13 +91,15 @@ def fitted_document(
         overhead_ms=fit.overhead_ns / 1e6,
         lengths=tuple(lengths),
         draws=tuple(draw_of(d) for d in fit.draws),
+        simulated=simulated,
     )
     document = asdict(fitted)
+    of = " of the simulated engine" if simulated else ""
     document["lengths"] = [list(pair) for pair in lengths]
     document["draws"] = [asdict(d) for d in fitted.draws]
     return {
         "name": f"fitted-{run}",
-        "description": f"Fitted to run {run}: {fit.requests} requests",
+        "description": f"Fitted to run {run}: {fit.requests} requests{of}",
         "invented": False,
         "num_parallel": fit.parameters.slots,
         "device": {"description": "as measured", "vram_gb": 0, "spill_slowdown": 1},

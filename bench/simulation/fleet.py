@@ -140,8 +140,13 @@ class _Run:
     ) -> None:
         self._slots = parameters.slots
         self._workload = workload
+        # Lists: single numbers are read out of them much faster than out of arrays.
         self._prompt = workload.prompt_n.tolist()
         self._output = workload.output_n.tolist()
+        talks = workload.conversation
+        self._conversation = None if talks is None else talks.tolist()
+        shared = workload.shared_n
+        self._shared = None if talks is None or shared is None else shared.tolist()
         self._models = [
             ServiceModel(parameters, seed=seed * 1_000_003 + k, per_token=False)
             for k in range(servers)
@@ -152,28 +157,26 @@ class _Run:
         self._by_load = [(0, k) for k in range(servers)]  # a heap, entries may be stale
         self._caches: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(servers)]
         self._home: dict[int, int] = {}
-        n = len(workload)
-        self._server = np.zeros(n, dtype=np.int64)
-        self._times = np.zeros((3, n), dtype=np.int64)
+        self._server: list[int] = []
         self._ended: list[tuple[int, int, int, int]] = []
 
     def advance(self, until_ns: int | None) -> None:
         """Let everything happen that is due by then; None = to the end."""
-        due = self._due
+        due, due_of, models, ended = self._due, self._due_of, self._models, self._ended
         while due and (until_ns is None or due[0][0] <= until_ns):
             at, k = heapq.heappop(due)
-            if self._due_of[k] != at:
+            if due_of[k] != at:
                 continue  # superseded
-            model = self._models[k]
+            model = models[k]
             while (event := model.pop(at)) is not None:
-                self._ended.append((event.id, event.started_ns, event.first_ns, event.at_ns))
+                ended.append((event.id, event.started_ns, event.first_ns, event.at_ns))
                 self._change_load(k, -1)
             self._schedule(k)
 
     def submit(self, i: int, at_ns: int, k: int) -> None:
-        cached = self._cached(i, k)
+        cached = 0 if self._shared is None else self._cached(i, k)
         prompt = self._prompt[i]
-        self._server[i] = k
+        self._server.append(k)
         self._models[k].submit(at_ns, Work(i, max(prompt - cached, 1), self._output[i], cached))
         self._change_load(k, 1)
         self._schedule(k)
@@ -188,7 +191,7 @@ class _Run:
         return heap[0][1]
 
     def prefix_affine(self, i: int) -> int:
-        conversation = self._conversation(i)
+        conversation = self._conversation[i] if self._conversation else _NO_CONVERSATION
         if conversation == _NO_CONVERSATION:
             return self.least_loaded(i)
         home = self._home.setdefault(conversation, conversation % len(self._models))
@@ -197,11 +200,13 @@ class _Run:
         return home
 
     def result(self) -> FleetResult:
-        for i, *times in self._ended:
-            self._times[:, i] = times
         w = self._workload
-        started, first, end = self._times
-        return FleetResult(w.at_ns, self._server, started, first, end, w.output_n)
+        times = np.zeros((len(w), 3), dtype=np.int64)
+        if self._ended:
+            ended = np.array(self._ended, dtype=np.int64)
+            times[ended[:, 0]] = ended[:, 1:]
+        server = np.array(self._server, dtype=np.int64)
+        return FleetResult(w.at_ns, server, times[:, 0], times[:, 1], times[:, 2], w.output_n)
 
     def _schedule(self, k: int) -> None:
         at = self._models[k].next_event_ns()
@@ -214,14 +219,12 @@ class _Run:
         self._open[k] += by
         heapq.heappush(self._by_load, (self._open[k], k))
 
-    def _conversation(self, i: int) -> int:
-        conversation = self._workload.conversation
-        return _NO_CONVERSATION if conversation is None else int(conversation[i])
-
     def _cached(self, i: int, k: int) -> int:
         """Prompt tokens in the server's cache: one conversation a slot, the oldest forgotten."""
-        conversation = self._conversation(i)
-        if conversation == _NO_CONVERSATION or self._workload.shared_n is None:
+        assert self._conversation is not None
+        assert self._shared is not None
+        conversation = self._conversation[i]
+        if conversation == _NO_CONVERSATION:
             return 0
         cache = self._caches[k]
         known = conversation in cache
@@ -229,4 +232,4 @@ class _Run:
         cache.move_to_end(conversation)
         if len(cache) > self._slots:
             cache.popitem(last=False)
-        return int(self._workload.shared_n[i]) if known else 0
+        return self._shared[i] if known else 0

@@ -324,5 +324,5 @@ class ServiceModel:
             return
         steps = stretch.steps_until(now)
         if steps < stretch.steps:
-            stretch.steps = steps
+            stretch.shorten(steps)
             self._events.clear()  # they belonged to the last step, which is now another one

@@ -8,7 +8,7 @@ jitter.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -17,10 +17,11 @@ class Stretch:
 
     Attributes:
         start: when the first step begins.
-        steps: how many; may be lowered while they run.
+        steps: how many; `shorten` lowers it while they run.
         first: duration of the first step, without jitter.
         growth: how much longer each step takes than the one before.
         factor: on all durations.
+        end: when the last step ends.
     """
 
     start: float
@@ -28,12 +29,16 @@ class Stretch:
     first: float
     growth: float
     factor: float
+    end: float = field(init=False)
 
-    @property
-    def end(self) -> float:
-        """When the last step ends."""
-        k = self.steps
-        return self.start + self.factor * (k * self.first + self.growth * k * (k - 1) / 2)
+    def __post_init__(self) -> None:
+        self.shorten(self.steps)
+
+    def shorten(self, steps: int) -> None:
+        """End with this step."""
+        self.steps = k = steps
+        # Kept, not computed anew: it is read several times in each of millions of stretches.
+        self.end = self.start + self.factor * (k * self.first + self.growth * k * (k - 1) / 2)
 
     def steps_until(self, now: float) -> int:
         """The step under way at `now`, from 1: the least k whose steps end at or after it."""

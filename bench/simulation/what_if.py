@@ -1,7 +1,7 @@
 """What if: another number of servers, other slots, another load - answered in virtual time.
 
-Every answer carries the uncertainty of the fit: the workload is served by each of the fit's draws,
-and the answer's interval is where 95 % of the draws fall. It does not cover what the service model
+Every answer carries the uncertainty of the fit: the load is served by each of some draws of the
+fit, and the answer's interval is where 95 % of them fall. It does not cover what the service model
 leaves out; measure before you buy.
 """
 
@@ -16,8 +16,17 @@ from numpy.typing import NDArray
 from bench.simulation.fleet import FleetResult, Routing, Workload, simulate_fleet
 from bench.simulation.service import ServiceParameters
 
-SETTLE_SHARE = 0.1
-"""Share of a simulated workload that is left out while queues fill."""
+SETTLE_SHARE = 0.5
+"""First part of a steady load that is left out: queues fill, and an overload comes to light."""
+DRAWS = 20
+"""Alternatives of the fit that are simulated for one answer, if the time for them is short."""
+MOST_SIMULATED = 1_000_000
+"""Requests simulated for one answer: above this, fewer alternatives are."""
+LEAST_DRAWS = 8
+LEAST_ARRIVALS = 3000
+"""Simulated arrivals: enough for a p95 that differs little from draw to draw by chance."""
+FILLS = 60
+"""A workload lasts at least so many service times, however many servers share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,22 @@ class Promise:
     limit: float
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What arrives.
+
+    Attributes:
+        make: a workload for each seed; always the same one if it is replayed.
+        settle_share: first part that is left out of what is told.
+        erlangs: requests in service at once, if each were alone; 0 = not known. Fewer slots than
+            these cannot do.
+    """
+
+    make: Callable[[int], Workload]
+    settle_share: float = 0.0
+    erlangs: float = 0.0
+
+
 METRICS: dict[str, Callable[[FleetResult], NDArray[np.float64]]] = {
     "ttft_s": lambda r: r.ttft_s,
     "tpot_s": lambda r: r.tpot_s,
@@ -82,47 +107,65 @@ METRICS: dict[str, Callable[[FleetResult], NDArray[np.float64]]] = {
 """What can be promised of a simulated fleet."""
 
 
-def poisson_workload(
-    rate_per_s: float, n: int, lengths: NDArray[np.int64], rng: np.random.Generator
-) -> Workload:
-    """Poisson arrivals whose lengths are drawn from measured ones.
+def poisson_load(rate_per_s: float, lengths: NDArray[np.int64], machine: Machine) -> Load:
+    """Poisson arrivals whose lengths are drawn from measured ones; another draw for each seed.
 
     Args:
         rate_per_s: arrivals per second.
-        n: how many.
         lengths: shape (k, 2): prompt tokens, output tokens.
-        rng: draws.
+        machine: that will serve them; tells how long it takes until queues have filled.
     """
-    at = np.cumsum(rng.exponential(1e9 / rate_per_s, n)).astype(np.int64)
-    pairs = lengths[rng.integers(0, len(lengths), n)]
-    return Workload(at, np.maximum(pairs[:, 0], 1), np.maximum(pairs[:, 1], 1))
+    sample = lengths[:: max(1, len(lengths) // 50)]
+    alone = Workload(np.arange(len(sample)) * 10**14, sample[:, 0], sample[:, 1])
+    service_s = float(simulate_fleet(machine.parameters, alone).e2e_s.mean())
+    n = max(LEAST_ARRIVALS, round(FILLS * rate_per_s * service_s))
+
+    def make(seed: int) -> Workload:
+        rng = np.random.default_rng(seed)
+        at = np.cumsum(rng.exponential(1e9 / rate_per_s, n)).astype(np.int64)
+        pairs = lengths[rng.integers(0, len(lengths), n)]
+        return Workload(at, np.maximum(pairs[:, 0], 1), np.maximum(pairs[:, 1], 1))
+
+    return Load(make, SETTLE_SHARE, rate_per_s * service_s)
 
 
 def what_if(
     machine: Machine,
-    workload: Workload,
+    load: Load,
     promises: Sequence[Promise],
     *,
     servers: int,
     routing: Routing = "least-loaded",
+    seed: int = 0,
 ) -> WhatIf:
-    """Serve a workload with so many servers, once for each draw of the fit."""
-    told = [
-        _told(p, workload, promises, machine.overhead_ns, servers, routing, seed)
-        for seed, p in enumerate(machine.draws or (machine.parameters,))
-    ]
-    best = told[0]
-    if machine.draws:
-        best = _told(
-            machine.parameters, workload, promises, machine.overhead_ns, servers, routing, 1000
+    """Serve a load with so many servers, once by the fit and once by each draw of it.
+
+    Every draw gets arrivals of its own, so that the intervals hold their chance as well.
+    """
+
+    def told(parameters: ServiceParameters, number: int) -> list[float]:
+        return _told(
+            parameters,
+            load.make(seed + number),
+            promises,
+            settle_share=load.settle_share,
+            overhead_ns=machine.overhead_ns,
+            servers=servers,
+            routing=routing,
+            seed=seed + number,
         )
-    columns = np.array(told)
+
+    best = told(machine.parameters, 0)
+    size = len(load.make(seed))
+    many = min(len(machine.draws), max(LEAST_DRAWS, min(DRAWS, MOST_SIMULATED // size)))
+    alternatives = [told(p, k) for k, p in enumerate(machine.draws[:many], start=1)]
+    columns = np.array(alternatives or [best])
     predicted = [
         Predicted(float(value), float(np.quantile(c, 0.025)), float(np.quantile(c, 0.975)))
         for value, c in zip(best, columns.T, strict=True)
     ]
-    limits = np.array([p.limit for p in promises])
-    holds = np.mean(np.all(columns[:, -len(limits) :] <= limits, axis=1))
+    kept = np.array([p.limit for p in promises])
+    holds = np.mean(np.all(columns[:, -len(kept) :] <= kept, axis=1))
     ttft_p50, ttft_p95, tpot, queue, speed, busy, *promised = predicted
     return WhatIf(
         servers=servers,
@@ -138,17 +181,25 @@ def what_if(
 
 
 def servers_needed(
-    evaluate: Callable[[int], WhatIf], *, sure: float = 0.95, most: int = 1000
+    evaluate: Callable[[int], WhatIf],
+    glance: Callable[[int], WhatIf],
+    *,
+    sure: float = 0.95,
+    least: int = 1,
+    most: int = 1000,
 ) -> tuple[int | None, list[WhatIf]]:
     """The fewest servers with which the promises hold in a share of the draws.
 
     Args:
-        evaluate: what so many servers do.
+        evaluate: what so many servers do, by all draws.
+        glance: the same by the fit alone: tells where to look.
         sure: share of the draws in which they must hold.
+        least: fewer cannot do.
         most: give up beyond so many.
 
     Returns:
-        The number, or None if `most` do not suffice; and everything evaluated, by servers.
+        The number (from 200 on, to half a percent), or None if `most` do not suffice; and
+        everything evaluated, by servers.
     """
     seen: dict[int, WhatIf] = {}
 
@@ -157,22 +208,36 @@ def servers_needed(
             seen[servers] = evaluate(servers)
         return seen[servers].holds >= sure
 
-    high = 1
-    while not holds(high) and high < most:
-        high = min(high * 2, most)
+    least = min(max(least, 1), most)
+    near = _fewest(lambda n: glance(n).holds >= sure, least, most)
+    step = max(1, near // 200)
+    high = near
+    while high < most and not holds(high):
+        high = min(high + step, most)
     if not holds(high):
         return None, sorted(seen.values(), key=lambda w: w.servers)
-    low = high // 2
-    while high - low > 1:
+    while high - step >= 1 and holds(high - step):
+        high -= step
+    return high, sorted(seen.values(), key=lambda w: w.servers)
+
+
+def _fewest(holds: Callable[[int], bool], least: int, most: int) -> int:
+    """The fewest for which it holds, by doubling and bisection; `most` if it never does."""
+    low, high = least - 1, least
+    while high < most and not holds(high):
+        low, high = high, min(high * 2, most)
+    while high - low > max(1, high // 200):
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
-    return high, sorted(seen.values(), key=lambda w: w.servers)
+    return high
 
 
 def _told(
     parameters: ServiceParameters,
     workload: Workload,
     promises: Sequence[Promise],
+    *,
+    settle_share: float,
     overhead_ns: int,
     servers: int,
     routing: Routing,
@@ -187,16 +252,28 @@ def _told(
         overhead_ns=overhead_ns,
         seed=seed,
     )
-    begin = int(len(workload) * SETTLE_SHARE)
-    span_s = (int(result.end_ns.max()) - int(result.at_ns[0])) / 1e9
-    held_s = float(np.sum(result.end_ns - result.started_ns)) / 1e9
+    begin = int(len(workload) * settle_share)
+    # While requests still arrive: afterwards, the fleet only runs empty.
+    window = (int(result.at_ns[begin]), int(result.at_ns[-1]) + 1)
+    span_s = (window[1] - window[0]) / 1e9
+    busy_s = float(_within(result.started_ns, result.end_ns, window).sum()) / 1e9
+    decoding = _within(result.first_ns, result.end_ns, window)
+    share = decoding / np.maximum(result.end_ns - result.first_ns, 1)
     values = {name: metric(result)[begin:] for name, metric in METRICS.items()}
     return [
         float(np.nanquantile(values["ttft_s"], 0.5)),
         float(np.nanquantile(values["ttft_s"], 0.95)),
         float(np.nanquantile(values["tpot_s"], 0.5)),
         float(np.nanquantile(values["queue_s"], 0.95)),
-        float(np.sum(result.output_n)) / span_s,
-        held_s / (span_s * servers * parameters.slots),
+        float(share @ result.output_n) / span_s,
+        busy_s / (span_s * servers * parameters.slots),
         *(float(np.nanquantile(values[p.metric], p.p)) for p in promises),
     ]
+
+
+def _within(
+    start: NDArray[np.int64], end: NDArray[np.int64], window: tuple[int, int]
+) -> NDArray[np.int64]:
+    """How much of each span lies in a window."""
+    inside = np.minimum(end, window[1]) - np.maximum(start, window[0])
+    return np.asarray(np.maximum(inside, 0), dtype=np.int64)

@@ -78,6 +78,7 @@ class Study:
         needed: fewest servers that suffice; None = none of those tried.
         fitted_to: id of the run the profile was fitted to; "" if it was not fitted.
         invented: the profile's numbers are made up.
+        simulated: it was fitted to a run of the simulated engine.
         caution: what else limits the answer; "" if nothing.
     """
 
@@ -92,6 +93,7 @@ class Study:
     requests: int
     fitted_to: str
     invented: bool
+    simulated: bool = False
     caution: str = ""
 
 
@@ -101,6 +103,8 @@ def what_if_page(study: Study, *, charts: bool = True) -> Page:
     badges = [Badge("prediction", "caution", "A model's answer; nothing of this was measured.")]
     if study.invented:
         badges.append(Badge("invented profile", "caution", "The machine's numbers are made up."))
+    if study.simulated:
+        badges.append(Badge("simulated", "caution", "Fitted to a run of the simulated engine."))
     evidence = (_promise_chart(study, table),) if charts and study.promises else ()
     return Page(
         title=f"What if: {study.model}",
@@ -186,6 +190,9 @@ def _notices(study: Study) -> tuple[Notice, ...]:
     if study.invented:
         advice = "Fit one to your own machine with `ollama-bench capacity fit`."
         told.append(Notice("invented", "the profile's machine is invented", advice))
+    if study.simulated:
+        message = "the profile was fitted to a run of the simulated engine, not of a real server"
+        told.append(Notice("simulated", message, "Fit one to a run of your own server."))
     if study.caution:
         told.append(
             Notice("extrapolated", study.caution, "Measure a run with more users, and fit.")
