@@ -24,6 +24,8 @@ GRACE_S = 30.0
 
 _READY_AHEAD = 256
 _LONGEST_RAMP_S = 30.0
+_GUESSED_RAMP_S = 0.1
+"""Per user, where no warm-up tells how long a request takes."""
 
 Maker = Callable[[Phase, int], Prepared]
 """The prepared call with this number in this phase."""
@@ -81,7 +83,7 @@ def ramp_up_s(case: Case, warmed_up: Sequence[RequestRecord]) -> float:
 
     Users that all start at once stay in step and queue up behind each other: a burst that says
     nothing about the load asked for. Unless the scenario says otherwise, their starts are spread
-    over the time one request took in the warm-up.
+    over the time one request took in the warm-up, or over a guess where there was none.
     """
     load = case.load
     if load.ramp_up_s > 0 or (load.users or 1) == 1:
@@ -91,7 +93,9 @@ def ramp_up_s(case: Case, warmed_up: Sequence[RequestRecord]) -> float:
         for r in warmed_up
         if r.outcome is Outcome.OK and r.end_ns is not None and r.sent_ns is not None
     ]
-    return min(statistics.median(took) / NS, _LONGEST_RAMP_S) if took else 0.0
+    if not took:
+        return min((load.users or 1) * _GUESSED_RAMP_S, _LONGEST_RAMP_S)
+    return min(statistics.median(took) / NS, _LONGEST_RAMP_S)
 
 
 async def measure_closed(

@@ -50,7 +50,7 @@ class PlanEstimate:
 
     Attributes:
         requests: measured requests.
-        unmeasured: warm-up and calibration requests.
+        unmeasured: warm-up, ramp-up and calibration requests, at least.
         seconds: of the whole run.
     """
 
@@ -82,7 +82,7 @@ def estimate(plan: Plan, speeds: Speeds | None = None) -> PlanEstimate:
         sent, took = _block(case, block, speeds)
         requests += sent
         seconds += took
-        unmeasured += case.warmup
+        unmeasured += case.warmup + _ramp_up_requests(case)
     calibrated = {(c.target, c.model) for c in plan.cases if c.prompts.synthetic is not None}
     unmeasured += _CALIBRATION_REQUESTS * len(calibrated)
     return PlanEstimate(len(plan.cases), len(plan.blocks), requests, unmeasured, seconds)
@@ -105,7 +105,28 @@ def _block(case: Case, block: Block, speeds: Speeds) -> tuple[Range, Range]:
     return sent, warmup + took
 
 
+def _ramp_up_requests(case: Case) -> int:
+    """Requests that are sent before measuring begins: at least one of each user, if they ramp up.
+
+    Several users always do: unless the scenario says over which time, over that of one request.
+    """
+    users = case.load.users or 1
+    ramps_up = case.load.loop == "closed" and (users > 1 or case.load.ramp_up_s > 0)
+    return users if ramps_up else 0
+
+
 def _closed(load: Load, one: Range) -> tuple[Range, Range]:
+    sent, took = _closed_measured(load, one)
+    users = load.users or 1
+    if load.ramp_up_s > 0:
+        return sent, took + Range(load.ramp_up_s, load.ramp_up_s)
+    if users == 1:
+        return sent, took
+    # Their first requests: all at once, or one after another.
+    return sent, took + Range(one.low, users * one.high)
+
+
+def _closed_measured(load: Load, one: Range) -> tuple[Range, Range]:
     users = load.users or 1
     pause = mean(load.think_time_s) if load.think_time_s else 0.0
     # Per request of all users together: in parallel, or one after another.
@@ -114,14 +135,14 @@ def _closed(load: Load, one: Range) -> tuple[Range, Range]:
     if load.duration_s is None:
         count = load.requests or 0
         rounds = -(-count // users)
-        took = Range(load.ramp_up_s + rounds * (one.low + pause), load.ramp_up_s + count * slow)
+        took = Range(rounds * (one.low + pause), count * slow)
         return Range(count, count), took
     most = load.duration_s / fast + users
     least = max(1.0, load.duration_s / slow)
     if load.requests is not None:
         most, least = min(most, load.requests), min(least, load.requests)
     shortest = min(load.duration_s, most * fast) if load.requests is not None else load.duration_s
-    took = Range(load.ramp_up_s + shortest, load.ramp_up_s + load.duration_s + one.high * users)
+    took = Range(shortest, load.duration_s + one.high * users)
     return Range(round(least), round(most)), took
 
 

@@ -57,6 +57,13 @@ def test_without_a_ramp_up_the_users_still_do_not_start_in_step(play, kit):
     assert [b - a for a, b in itertools.pairwise(sends)] == pytest.approx([took / 5] * 4, rel=0.01)
 
 
+def test_without_a_warm_up_the_users_do_not_start_in_step_either(play, kit):
+    done = play(kit.plan(kit.case(kit.closed(5, requests=20), warmup=0)))
+    sends = sorted(r.sent_ns for r in done.run.records)[:5]
+    assert [b - a for a, b in itertools.pairwise(sends)] == pytest.approx([NS // 10] * 4, rel=0.01)
+    assert len(done.records()) == 20
+
+
 def test_one_user_needs_no_ramp_up(play, kit):
     done = play(kit.plan(kit.case(kit.closed(1, requests=5))))
     assert done.records(Phase.RAMP_UP) == []

@@ -44,8 +44,8 @@ def test_answers_that_do_not_end_are_given_up_after_the_grace(play, kit):
 def test_a_second_ctrl_c_ends_everything_now_and_keeps_it(play, kit):
     script = kit.answers(first_s=100.0)
     done = play(kit.plan(kit.case(kit.closed(4, **LOAD), warmup=0)), script, when=stop_at(10, 12))
-    assert [r.outcome for r in done.records()] == [Outcome.CANCELLED] * 4
-    assert all(r.end_ns == pytest.approx(12 * NS, rel=0.01) for r in done.records())
+    assert [r.outcome for r in done.run.records] == [Outcome.CANCELLED] * 4
+    assert all(r.end_ns == pytest.approx(12 * NS, rel=0.01) for r in done.run.records)
     assert done.info.status is RunStatus.INTERRUPTED
 
 
