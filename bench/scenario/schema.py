@@ -257,6 +257,10 @@ def inconsistencies(scenario: Scenario) -> list[tuple[str, str]]:
     closed = scenario.load.closed
     if scenario.cold and (closed is None or closed.users != [1]):
         found.append(("cold", "unloads before every request: it needs load: {closed: {users: 1}}"))
+    if scenario.cold and closed is not None:
+        for key, given in (("think_time", closed.think_time), ("ramp_up", closed.ramp_up)):
+            if given:
+                found.append((f"load.closed.{key}", "has no meaning with cold: remove it"))
     if closed is not None and closed.requests is not None:
         most = max(closed.users)
         if closed.requests < most and "users" not in scenario.matrix:

@@ -137,6 +137,12 @@ def _wrong(data: dict[str, Any]) -> str:
     ("data", "why"),
     [
         ({"raw": True}, "raw: needs endpoint: generate"),
+        ({"cold": True, "load": {"open": {"rate": 1, "requests": 3}}}, "cold: unloads before"),
+        ({"cold": True, "load": {"closed": {"users": [1, 2]}}}, "cold: unloads before"),
+        (
+            {"cold": True, "load": {"closed": {"users": 1, "think_time": 2}}},
+            "load.closed.think_time: has no meaning with cold",
+        ),
         ({"raw": True, "endpoint": "generate", "system": "x"}, "raw: cannot go with system"),
         ({"cold": True, "load": {"closed": {"users": 2}}}, "cold: unloads before every request"),
         ({"load": {"closed": {"users": 8, "requests": 4}}}, "fewer than the 8 users"),
