@@ -96,7 +96,7 @@ def test_hiding_and_showing_a_model(opened: Opened) -> None:
     page = opened("concurrency")
     button = page.get_by_role("group", name="Show models").get_by_role("button", name="qwen2.5:7b")
     rows = page.locator(f"{COMPARISON} tbody tr:visible")
-    bars = page.locator("#speed .plot-wide [data-model='qwen2.5:7b']:visible")
+    bars = page.locator("#speed .plot-wide [data-model='qwen2.5:7b'] .pt:visible")
     shown = bars.count()
     assert shown == 4
     button.click()

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.report.charts.palette import PAPER, PHASE_HATCHES, PHASES
-from bench.report.charts.parts import bar_legend, only_first, sample_note
+from bench.report.charts.palette import PHASE_HATCHES, PHASES
+from bench.report.charts.parts import bar_legend, boxes, only_first, sample_note
 from bench.report.charts.rows import MOST_ROWS, chart_height, lay_out, number_beside, row_axes
+from bench.report.model import CaseView
 from bench.report.page import Chart, Marks, Size
 from bench.report.samples import CaseSample, Samples
 from bench.report.tables import Table, from_columns, number_column, text_column
@@ -107,28 +108,26 @@ def _draw(figure: Figure, size: Size, drawn: Sequence[tuple[CaseSample, Means]])
     by_key = {s.case.key: m for s, (m, _) in drawn}
     scale = scale_for("s", *(sum(m.values()) for m in by_key.values()))
     marks = Marks()
-    for case, _, y in rows.places:
-        parts, start = by_key[case.key], 0.0
-        total = sum(parts.values())
+    for model in dict.fromkeys(c.model for c, _, _ in rows.places):
+        own = [(c, y) for c, _, y in rows.places if c.model == model]
+        starts = dict.fromkeys((c.key for c, _ in own), 0.0)
         for part in shown:
-            length = parts[part] * scale.factor
-            gid = f"split-{case.key}-{part}"
-            bar = ax.barh(
-                y,
-                length,
-                left=start,
-                height=rows.bar,
-                color=PHASES[part],
-                edgecolor=PAPER,
-                linewidth=0.8,
-                hatch=PHASE_HATCHES[part],
-            )
-            bar[0].set_gid(gid)
-            said = f"{part}: {show_value(parts[part], 's').number} ({percent(parts[part] / total)})"
-            marks.tips[gid] = [f"{case.label}\n{said}"]
-            marks.models[gid] = case.model
-            start += length
-        number_beside(ax, y, show_value(total, "s", scale).number)
+            gid = f"split-{own[0][0].key}-{part}"
+            drawn_boxes = []
+            for case, y in own:
+                start = starts[case.key]
+                starts[case.key] = stop = start + by_key[case.key][part] * scale.factor
+                drawn_boxes.append((start, stop, y - rows.bar / 2, y + rows.bar / 2))
+            boxes(ax, drawn_boxes, PHASES[part], PHASE_HATCHES[part], gid)
+            marks.tips[gid] = [_tip(c, by_key[c.key], part) for c, _ in own]
+            marks.models[gid] = model
+    for case, _, y in rows.places:
+        number_beside(ax, y, show_value(sum(by_key[case.key].values()), "s", scale).number)
     ax.set_xlim(0, max(sum(m.values()) for m in by_key.values()) * scale.factor * 1.02)
     ax.set_xlabel(f"mean time of a request ({scale.unit})")
     return marks
+
+
+def _tip(case: CaseView, parts: dict[str, float], part: str) -> str:
+    share = percent(parts[part] / sum(parts.values()))
+    return f"{case.label}\n{part}: {show_value(parts[part], 's').number} ({share})"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -145,6 +146,26 @@ def some_drawn(drawn: int, present: int) -> str:
     if drawn >= present:
         return ""
     return f" Drawn are {drawn} of {present} cases; the table has all."
+
+
+Box = tuple[float, float, float, float]
+"""Left, right, lower, upper: in the units of the axes."""
+
+
+def boxes(ax: Axes, drawn: Sequence[Box], colour: str, hatch: str = "", gid: str = "") -> None:
+    """Bars of one colour as one artist, which is several times faster than one artist a bar."""
+    corners = [((a, lo), (b, lo), (b, up), (a, up)) for a, b, lo, up in drawn]
+    ax.add_collection(
+        PolyCollection(
+            corners,
+            facecolors=colour,
+            edgecolors=PAPER if colour != "none" else "none",
+            linewidths=0.6,
+            hatch=hatch,
+            gid=gid,
+        ),
+        autolim=False,
+    )
 
 
 def interval_line(

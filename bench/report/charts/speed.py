@@ -7,8 +7,8 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from bench.report.charts.palette import INK, PAPER, SERIES_HATCHES, series_colour
-from bench.report.charts.parts import ends, only_first, sample_note
+from bench.report.charts.palette import INK, SERIES_HATCHES, series_colour
+from bench.report.charts.parts import boxes, ends, only_first, sample_note
 from bench.report.charts.rows import MOST_ROWS, chart_height, lay_out, number_beside, row_axes
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
@@ -69,35 +69,29 @@ def _draw(figure: Figure, size: Size, cases: Sequence[CaseView]) -> Marks:
     rows = lay_out(cases, size.narrow)
     ax = row_axes(figure, size, rows, right=90)
     marks = Marks()
-    for case, _, y in rows.places:
-        estimate = case.estimate(METRIC)
-        assert estimate is not None
-        shown = show(estimate, "tok/s")
-        gid = f"speed-{case.key}"
-        bar = ax.barh(
-            y,
-            _value(case),
-            height=rows.bar,
-            color=series_colour(case.series),
-            edgecolor=PAPER,
-            linewidth=0,
-            hatch=SERIES_HATCHES[case.series % len(SERIES_HATCHES)],
+    for model in dict.fromkeys(c.model for c in cases):
+        own = [(c, y) for c, _, y in rows.places if c.model == model]
+        gid = f"speed-{own[0][0].key}"
+        half = rows.bar / 2
+        boxes(
+            ax,
+            [(0.0, _value(c), y - half, y + half) for c, y in own],
+            series_colour(own[0][0].series),
+            SERIES_HATCHES[own[0][0].series % len(SERIES_HATCHES)],
+            gid,
         )
-        bar[0].set_gid(gid)
-        marks.tips[gid] = [f"{case.label}\n{shown.full}\nn = {_n(case)}"]
-        marks.models[gid] = case.model
-        below, above = ends([estimate])
-        ax.errorbar(
-            [_value(case)],
-            [y],
-            xerr=(below, above),
-            fmt="none",
-            ecolor=INK,
-            elinewidth=2,
-            capsize=4,
-        )
-        number_beside(ax, y, shown.cell)
-    highest = (max(_value(c) + ends([e])[1][0] for c in cases if (e := c.estimate(METRIC))),)
-    ax.set_xlim(0, max(highest) * 1.02)
+        told = [(c, show(c.estimate(METRIC), "tok/s")) for c, _ in own]
+        marks.tips[gid] = [f"{c.label}\n{shown.full}\nn = {_n(c)}" for c, shown in told]
+        marks.models[gid] = model
+    estimates = [e for c, _, _ in rows.places if (e := c.estimate(METRIC))]
+    values = [e.value or 0.0 for e in estimates]
+    below, above = ends(estimates)
+    places = [y for _, _, y in rows.places]
+    ax.errorbar(
+        values, places, xerr=(below, above), fmt="none", ecolor=INK, elinewidth=2, capsize=4
+    )
+    for estimate, y in zip(estimates, places, strict=True):
+        number_beside(ax, y, show(estimate, "tok/s").cell)
+    ax.set_xlim(0, max(v + a for v, a in zip(values, above, strict=True)) * 1.02)
     ax.set_xlabel("tokens per second")
     return marks

@@ -8,13 +8,12 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from bench.analysis.columns import Floats
 from bench.ollama.exchange import Outcome
-from bench.report.charts.palette import BAD, GRID, PAPER, PHASE_HATCHES, PHASES, SOFT
-from bench.report.charts.parts import axes_in, bar_legend, sample_note
+from bench.report.charts.palette import BAD, GRID, PHASE_HATCHES, PHASES, SOFT
+from bench.report.charts.parts import Box, axes_in, bar_legend, boxes, sample_note
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
 from bench.report.samples import CaseSample, Samples
@@ -184,30 +183,17 @@ def _draw(figure: Figure, size: Size, bars: Sequence[Bar], block: BlockInfo) -> 
     end = max(b.end for b in bars)
     _bands(ax, block, end)
     for part in present:
-        polygons = [
+        drawn = [
             _box(i, start, stop)
             for i, b in enumerate(bars)
             for name, start, stop in b.parts
             if name == part
         ]
-        ax.add_collection(
-            PolyCollection(
-                polygons,
-                facecolors=PHASES[part],
-                edgecolors=PAPER,
-                linewidths=0.4,
-                hatch=PHASE_HATCHES[part],
-            )
-        )
+        boxes(ax, drawn, PHASES[part], PHASE_HATCHES[part])
     _failures(ax, bars)
     marks = Marks()
-    overlay = PolyCollection(
-        [_box(i, b.start, b.end, 0.5) for i, b in enumerate(bars)],
-        facecolors="none",
-        edgecolors="none",
-        gid="timeline-bars",
-    )
-    ax.add_collection(overlay)
+    whole = [_box(i, b.start, b.end, 0.5) for i, b in enumerate(bars)]
+    boxes(ax, whole, "none", gid="timeline-bars")
     marks.tips["timeline-bars"] = [_tip(b) for b in bars]
     ax.set_ylim(len(bars), -0.6)
     ax.set_xlim(0, end * 1.01)
@@ -218,8 +204,8 @@ def _draw(figure: Figure, size: Size, bars: Sequence[Bar], block: BlockInfo) -> 
     return marks
 
 
-def _box(row: int, start: float, stop: float, half: float = 0.38) -> list[tuple[float, float]]:
-    return [(start, row - half), (stop, row - half), (stop, row + half), (start, row + half)]
+def _box(row: int, start: float, stop: float, half: float = 0.38) -> Box:
+    return start, stop, row - half, row + half
 
 
 def _bands(ax: Axes, block: BlockInfo, end: float) -> None:
