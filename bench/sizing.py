@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.analysis.capacity.promises import check_promise
+from bench.analysis.capacity.promises import parse_promises
 from bench.analysis.capacity.result import CapacityResult, Limit
 from bench.analysis.capacity.search import Ending
 from bench.api import FinishedRun, make_plan, run_plan
@@ -23,7 +23,6 @@ from bench.load.session import Settings
 from bench.probing import By, Prober, SearchFor, block_seed, sweep_case
 from bench.results.directory import RunDirectory
 from bench.scenario.plan import Block, Plan
-from bench.scenario.thresholds import Threshold, parse_threshold
 
 CAPACITY_FILE = "capacity.json"
 
@@ -57,30 +56,6 @@ class FoundCapacity:
         if self.result.limited_by is Limit.CLIENT:
             return ExitCode.INVALID
         return _ENDING_CODES[self.result.ending]
-
-
-def parse_promises(expressions: Sequence[str]) -> tuple[Threshold, ...]:
-    """Read promises, telling all that is wrong at once.
-
-    Raises:
-        UsageError: one is no promise.
-    """
-    found, wrong = [], []
-    for text in expressions:
-        try:
-            promise = parse_threshold(text)
-        except ValueError as error:
-            wrong.append(f"{text}: {error}")
-            continue
-        problem = check_promise(promise)
-        if problem:
-            wrong.append(problem)
-        found.append(promise)
-    if not expressions:
-        wrong.append("no promise is given: say what must hold, e.g. --slo 'ttft_s.p95<=2'")
-    if wrong:
-        raise UsageError("\n".join(wrong))
-    return tuple(found)
 
 
 def find_capacity(

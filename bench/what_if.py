@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.capacity.promises import check_promise, percentile_of
+from bench.analysis.capacity.promises import parse_promises, percentile_of
 from bench.analysis.capacity.sweep import by_block, slots_of
 from bench.analysis.capacity.users import UserModel
 from bench.analysis.columns import Columns, columns_of
@@ -20,7 +20,7 @@ from bench.errors import EngineError, ResultsError, UsageError
 from bench.report.capacity.what_if import Option, Study
 from bench.results.directory import Run, read_run
 from bench.results.record import Phase
-from bench.scenario.thresholds import Threshold, parse_threshold
+from bench.scenario.thresholds import Threshold
 from bench.scenario.traces import Trace, load_trace
 from bench.simulation.fit import Served, ServiceFit, fit_service
 from bench.simulation.fitted import fitted_document
@@ -162,9 +162,7 @@ def study(
     """
     profile = load_profile(profile_name)
     chosen = _chosen(profile, model)
-    limits = tuple(_promise(p) for p in promises)
-    if not limits:
-        raise UsageError("no promise is given", "Say what must hold, e.g. --slo 'ttft_s.p95<=2'.")
+    limits = tuple(_promise(p) for p in parse_promises(promises))
     machine = _machine(profile, chosen, slots, prefill_factor)
     lengths = _lengths(profile, chosen, np.random.default_rng(seed))
     load, words = _load(people, rate_per_s, trace, time_scale, window_s, lengths, machine)
@@ -253,16 +251,9 @@ def _model_document(run: Run, name: str, outputs: NDArray[np.int64]) -> dict[str
     }
 
 
-def _promise(text: str) -> Promise:
-    try:
-        promise: Threshold = parse_threshold(text)
-    except ValueError as error:
-        raise UsageError(f"{text}: {error}") from None
-    problem = check_promise(promise)
-    if problem:
-        raise UsageError(problem)
+def _promise(promise: Threshold) -> Promise:
     if promise.metric not in METRICS:
-        raise UsageError(f"{text}: a prediction is about one of {', '.join(METRICS)}")
+        raise UsageError(f"{promise.text}: a prediction is about one of {', '.join(METRICS)}")
     return Promise(promise.metric, percentile_of(promise), promise.value)
 
 
@@ -315,15 +306,14 @@ def _load(
         raise UsageError("say the load once", "Give --users, --rate or --trace.")
     if trace is not None:
         try:
-            replayed = load_trace(trace)
+            replayed = load_trace(trace, window_s)
         except ValueError as error:
             raise UsageError(str(error)) from None
-        if window_s is not None:
-            replayed = replayed.window(*window_s)
-        replayed = replayed.scaled(time_scale)
         if len(replayed) < 2:
             raise UsageError(f"{trace} has fewer than two arrivals in that window")
-        return _replay(replayed, lengths), f"the {len(replayed):,} arrivals of {trace.name}"
+        return _replay(
+            replayed, time_scale, lengths
+        ), f"the {len(replayed):,} arrivals of {trace.name}"
     if people is not None:
         rate = people.rate_per_s
         words = (
@@ -338,14 +328,23 @@ def _load(
     return poisson_load(rate, lengths, machine), words
 
 
-def _replay(trace: Trace, lengths: NDArray[np.int64]) -> Load:
+def _trace_words(
+    path: Path, trace: Trace, time_scale: float, window_s: tuple[float, float] | None
+) -> str:
+    how = [] if window_s is None else [f"{window_s[0]:g} to {window_s[1]:g} s"]
+    how += [] if time_scale == 1 else [f"times x {time_scale:g}"]
+    told = f" ({', '.join(how)})" if how else ""
+    return f"the {len(trace):,} arrivals of {path.name}{told}"
+
+
+def _replay(trace: Trace, time_scale: float, lengths: NDArray[np.int64]) -> Load:
     """A trace as it stands; lengths that it does not say are drawn, anew for each seed."""
-    at_ns = (trace.at_s * 1e9).astype(np.int64)
+    at_ns = np.rint(np.array(trace.at_s) * (time_scale * 1e9)).astype(np.int64)
+    known = [np.array(t, dtype=np.int64) for t in (trace.prompt_tokens, trace.output_tokens)]
 
     def make(seed: int) -> Workload:
         drawn = lengths[np.random.default_rng(seed).integers(0, len(lengths), len(trace))]
-        prompts = drawn[:, 0] if trace.prompt_tokens is None else trace.prompt_tokens
-        outputs = drawn[:, 1] if trace.output_tokens is None else trace.output_tokens
+        prompts, outputs = (t if len(t) else drawn[:, i] for i, t in enumerate(known))
         return Workload(at_ns, np.maximum(prompts, 1), np.maximum(outputs, 1))
 
     return Load(make)

@@ -24,8 +24,8 @@ from bench.scenario.plan import (
     Think,
     Timeouts,
 )
-from bench.scenario.promptfile import read_trace
 from bench.scenario.schema import Prompts, Scenario
+from bench.scenario.traces import load_trace
 
 DEFAULT_WARMUP = 3
 """Requests before each block that are not measured."""
@@ -215,12 +215,14 @@ def _arrivals(spec: ArrivalsSpec, scenario: Scenario) -> Arrivals:
     if spec.gamma is not None:
         return Arrivals("gamma", burstiness=spec.gamma.burstiness)
     if spec.trace is not None:
-        times = read_trace(scenario.directory / spec.trace.file)
+        trace = load_trace(scenario.directory / spec.trace.file, spec.trace.window)
         return Arrivals(
             "trace",
             trace_file=spec.trace.file,
             time_scale=spec.trace.time_scale,
-            times_s=times,
+            times_s=trace.at_s,
+            prompt_tokens=trace.prompt_tokens,
+            output_tokens=trace.output_tokens,
         )
     return Arrivals("constant" if spec.constant else "poisson")
 

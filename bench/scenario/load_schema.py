@@ -58,9 +58,19 @@ class TraceArrivals(Model):
     """Arrivals at recorded times."""
 
     file: str
-    """Text file with one time in seconds a line, relative to the scenario file."""
+    """CSV or JSONL with a column of times and, if known, of prompt and output tokens (the names of
+    the Azure and BurstGPT traces work), or text with one time in seconds a line; relative to the
+    scenario file. Synthetic prompts get the trace's tokens."""
     time_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Times are multiplied by this: 0.5 plays the trace twice as fast."""
+    window: Annotated[list[Seconds], Field(min_length=2, max_length=2)] | None = None
+    """Only the arrivals from the first to the second time, before scaling: [1h, 2h]."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.window is not None and self.window[0] >= self.window[1]:
+            raise refuse("window must begin before it ends")
+        return self
 
 
 class ArrivalsSpec(Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from bench.scenario.document import Document, Path_, parse_value, read_document
 from bench.scenario.library import scenario_path
 from bench.scenario.matrix import combined_problems, matrix_problems
 from bench.scenario.messages import exclusive_problems, path_text, problems_of, show_value
-from bench.scenario.promptfile import read_prompt_file, read_trace
+from bench.scenario.promptfile import read_prompt_file
 from bench.scenario.schema import Scenario, inconsistencies
+from bench.scenario.traces import load_trace
 
 
 def load_scenario(
@@ -190,7 +192,13 @@ def _file_problems(scenario: Scenario, document: Document) -> list[Problem]:
         files.append((("prompts", "file"), scenario.prompts.file, read_prompt_file))
     trace = scenario.load.open.arrivals.trace if scenario.load.open else None
     if trace is not None:
-        files.append((("load", "open", "arrivals", "trace", "file"), trace.file, read_trace))
+        files.append(
+            (
+                ("load", "open", "arrivals", "trace", "file"),
+                trace.file,
+                partial(load_trace, window=trace.window),
+            )
+        )
     problems = []
     for path, name, read in files:
         try:

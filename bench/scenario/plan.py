@@ -40,6 +40,8 @@ class Arrivals:
         burstiness: for `gamma` only: 1 is Poisson, above is burstier, below is smoother.
         times_s: for `trace` only: the arrivals as they stand in the file, in seconds.
         time_scale: for `trace` only: the times are multiplied by this.
+        prompt_tokens, output_tokens: for `trace` only: of each arrival, if the file says; synthetic
+            prompts are made to them.
     """
 
     kind: Literal["constant", "poisson", "gamma", "trace"] = "poisson"
@@ -47,6 +49,8 @@ class Arrivals:
     trace_file: str = ""
     time_scale: float = 1.0
     times_s: tuple[float, ...] = ()
+    prompt_tokens: tuple[int, ...] = ()
+    output_tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Prompts and arrival times from files.
+"""Prompts from files.
 
 - `.txt`: one prompt per paragraph, paragraphs parted by blank lines. A file without any blank line
   holds one prompt per line.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,29 +37,6 @@ def read_prompt_file(path: Path) -> tuple[dict[str, Any], ...]:
     if not records:
         raise ValueError(f"{path.name} holds no prompt")
     return records
-
-
-def read_trace(path: Path) -> tuple[float, ...]:
-    """Reads arrival times in seconds, one a line, from a text file; they are put in order.
-
-    Raises:
-        ValueError: the file or a line of it is wrong; the message names file and line.
-    """
-    times = []
-    for number, line in enumerate(_read(path).split("\n"), start=1):
-        text = line.partition("#")[0].strip()
-        if not text:
-            continue
-        try:
-            time_s = float(text)
-        except ValueError:
-            raise ValueError(f"{path.name}:{number}: {text!r} is not a time in seconds") from None
-        if not math.isfinite(time_s) or time_s < 0:
-            raise ValueError(f"{path.name}:{number}: {text} is not a time from 0 on")
-        times.append(time_s)
-    if not times:
-        raise ValueError(f"{path.name} holds no arrival time")
-    return tuple(sorted(times))
 
 
 def _read(path: Path) -> str:

@@ -78,18 +78,31 @@ class PromptSource:
     def _synthetic(
         self, made: SyntheticPrompts, block: Block, index: int, warmup: bool, number: str
     ) -> Prompt:
-        where = (int(warmup), index)
         corpus = load_corpus(made.language)
-        target = round(draw(made.input_tokens, generator(block.seed, Stream.INPUT_TOKENS, *where)))
-        num_predict = None
-        if made.output_tokens is not None:
-            rng = generator(block.seed, Stream.OUTPUT_TOKENS, *where)
-            num_predict = max(1, round(draw(made.output_tokens, rng)))
+        target, num_predict = self._lengths(made, block, index, warmup)
         target = max(1, min(target, prompt_room(self.case, num_predict)))
         warm = self.case.prompts.cache == "warm"
         start = 0 if warm else turn(len(corpus.starts), block, index, warmup)
         text, units = passage_text(corpus, start, self.rates.units(target))
         return finish(text, self.case.system, number, target, num_predict, units)
+
+    def _lengths(
+        self, made: SyntheticPrompts, block: Block, index: int, warmup: bool
+    ) -> tuple[int, int | None]:
+        """Prompt tokens, and output tokens if they are asked for: the trace's, else drawn."""
+        where = (int(warmup), index)
+        arrivals = None if warmup else self.case.load.arrivals
+        if arrivals is not None and index < len(arrivals.prompt_tokens):
+            target = arrivals.prompt_tokens[index]
+        else:
+            rng = generator(block.seed, Stream.INPUT_TOKENS, *where)
+            target = round(draw(made.input_tokens, rng))
+        if arrivals is not None and index < len(arrivals.output_tokens):
+            return target, arrivals.output_tokens[index]
+        if made.output_tokens is None:
+            return target, None
+        rng = generator(block.seed, Stream.OUTPUT_TOKENS, *where)
+        return target, max(1, round(draw(made.output_tokens, rng)))
 
 
 def turn(count: int, block: Block, index: int, warmup: bool) -> int:

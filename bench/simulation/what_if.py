@@ -218,6 +218,8 @@ def servers_needed(
         return None, sorted(seen.values(), key=lambda w: w.servers)
     while high - step >= 1 and holds(high - step):
         high -= step
+    if high + step <= most:
+        holds(high + step)  # what one more would buy
     return high, sorted(seen.values(), key=lambda w: w.servers)
 
 

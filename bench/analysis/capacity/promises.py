@@ -20,7 +20,8 @@ from bench.analysis.capacity.judge import (
 from bench.analysis.capacity.limit import ProbeShare
 from bench.analysis.columns import Columns, Floats
 from bench.analysis.latency import latencies
-from bench.scenario.thresholds import Threshold
+from bench.errors import UsageError
+from bench.scenario.thresholds import Threshold, parse_threshold
 
 ERROR_RATE = "error_rate"
 
@@ -47,6 +48,30 @@ def check_promise(threshold: Threshold) -> str:
     if threshold.metric == "itl_s":
         return f"{threshold.text}: say tpot_s, the time per token of a request"
     return ""
+
+
+def parse_promises(expressions: Sequence[str]) -> tuple[Threshold, ...]:
+    """Read promises, telling all that is wrong at once.
+
+    Raises:
+        UsageError: one is no promise.
+    """
+    found, wrong = [], []
+    for text in expressions:
+        try:
+            promise = parse_threshold(text)
+        except ValueError as error:
+            wrong.append(f"{text}: {error}")
+            continue
+        problem = check_promise(promise)
+        if problem:
+            wrong.append(problem)
+        found.append(promise)
+    if not expressions:
+        wrong.append("no promise is given: say what must hold, e.g. --slo 'ttft_s.p95<=2'")
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

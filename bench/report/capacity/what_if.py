@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 import bench
 from bench.analysis.summary import Estimate
-from bench.report.charts.palette import BAD, SERIES
-from bench.report.charts.parts import axes_in
+from bench.report.charts.palette import BAD, MARKERS, SERIES
+from bench.report.charts.parts import axes_in, series_legend
 from bench.report.charts.scales import plain
 from bench.report.page import (
     Answer,
@@ -25,9 +27,12 @@ from bench.report.page import (
     Sentence,
     Size,
 )
-from bench.report.tables import Table, estimate_column, from_columns, text_column
+from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
 from bench.report.units import percent, plural
 from bench.scenario.thresholds import parse_threshold
+
+_LOG_FROM = 12
+"""A percentile that goes beyond its promise by this factor is drawn on a logarithmic axis."""
 
 METHOD = (
     "The service model (slots, FIFO queue, prefill, continuous batching) replays the load in "
@@ -105,18 +110,12 @@ def what_if_page(study: Study, *, charts: bool = True) -> Page:
         badges.append(Badge("invented profile", "caution", "The machine's numbers are made up."))
     if study.simulated:
         badges.append(Badge("simulated", "caution", "Fitted to a run of the simulated engine."))
-    evidence = (_promise_chart(study, table),) if charts and study.promises else ()
+    evidence = (_promise_chart(study),) if charts and study.promises else ()
     return Page(
         title=f"What if: {study.model}",
         subtitle=study.load,
         badges=tuple(badges),
-        facts=(
-            ("Profile", study.profile),
-            ("Fitted to", study.fitted_to),
-            ("Slots of a server", str(study.slots)),
-            ("Routing", study.routing),
-            ("Simulated requests", f"{study.requests:,}"),
-        ),
+        facts=_facts(study),
         findings=(_answer(study),),
         answers=(),
         warnings=_notices(study),
@@ -132,6 +131,17 @@ def what_if_page(study: Study, *, charts: bool = True) -> Page:
     )
 
 
+def _facts(study: Study) -> tuple[tuple[str, str], ...]:
+    facts = (
+        ("Profile", study.profile),
+        ("Fitted to", study.fitted_to),
+        ("Slots of a server", str(study.slots)),
+        ("Routing", study.routing),
+        ("Simulated requests", f"{study.requests:,} for each draw"),
+    )
+    return tuple((name, value) for name, value in facts if value)
+
+
 def option_table(study: Study) -> Table:
     """One row for each number of servers."""
     rows = study.options
@@ -143,15 +153,15 @@ def option_table(study: Study) -> Table:
         "options",
         "Predicted, by number of servers",
         [
-            text_column("Servers", [plural(o.servers, "server") for o in rows]),
+            text_column("Servers", [o.servers for o in rows]),
             *promised,
-            text_column("Promise holds in", [percent(o.holds) for o in rows]),
+            number_column("Holds in", "share", [o.holds for o in rows]),
             estimate_column("First text, p50", "s", [_estimate(o.ttft_p50_s) for o in rows]),
             estimate_column("First text, p95", "s", [_estimate(o.ttft_p95_s) for o in rows]),
             estimate_column("Time per token, p50", "s", [_estimate(o.tpot_p50_s) for o in rows]),
             estimate_column("Queue, p95", "s", [_estimate(o.queue_p95_s) for o in rows]),
             estimate_column("Throughput", "tok/s", [_estimate(o.tok_per_s) for o in rows]),
-            text_column("Slots busy", [percent(min(o.busy.value, 1.0)) for o in rows]),
+            number_column("Slots busy", "share", [min(o.busy.value, 1.0) for o in rows]),
         ],
         note="'Holds in' is the share of the refits in which every promise holds.",
     )
@@ -162,21 +172,19 @@ def _estimate(value: Value) -> Estimate:
 
 
 def _answer(study: Study) -> Answer:
-    sentences: list[Sentence] = []
     promise = " and ".join(study.promises)
-    if study.needed is not None:
-        servers = plural(study.needed, "server")
-        sentences.append((f"{servers} would serve {study.load} within {promise}.",))
-        fewer = [o for o in study.options if o.servers < study.needed]
-        if fewer:
-            last = fewer[-1]
-            held = f"in {percent(last.holds)} of the fits"
-            sentences.append((f"With {plural(last.servers, 'server')} it would hold {held}.",))
-    else:
+    if study.needed is None:
         most = max(o.servers for o in study.options)
         tried = f"{plural(most, 'server')} would not serve {study.load} within {promise}."
-        sentences.append((tried,))
-    return Answer("", tuple(sentences), tone="good" if study.needed else "bad")
+        return Answer("", ((tried,),), tone="bad")
+    servers = plural(study.needed, "server")
+    sentences: list[Sentence] = [(f"{servers} would serve {study.load} within {promise}.",)]
+    fewer = [o for o in study.options if o.servers < study.needed]
+    if fewer:
+        last = fewer[-1]
+        held = f"hold in {percent(last.holds)} of the fits" if 0 < last.holds < 1 else "not hold"
+        sentences.append((f"With {plural(last.servers, 'server')} it would {held}.",))
+    return Answer("", tuple(sentences), tone="good")
 
 
 def _notices(study: Study) -> tuple[Notice, ...]:
@@ -200,31 +208,34 @@ def _notices(study: Study) -> tuple[Notice, ...]:
     return tuple(told)
 
 
-def _promise_chart(study: Study, table: Table) -> Chart:
-    limits = [parse_threshold(p).value for p in study.promises]
+def _promise_chart(study: Study) -> Chart:
+    limits = [parse_threshold(p).value or 1.0 for p in study.promises]
+    servers = [o.servers for o in study.options]
+    looks: list[dict[str, Any]] = [
+        {"color": SERIES[i % len(SERIES)], "marker": MARKERS[i % len(MARKERS)], "linestyle": "-"}
+        for i in range(len(limits))
+    ]
 
     def draw(figure: Figure, size: Size) -> Marks:
-        ax = axes_in(figure, size, 62, 14, 30, 52)
-        for i, limit in enumerate(limits):
+        height = series_legend(figure, size, list(zip(study.promises, looks, strict=True)), 4)
+        ax = axes_in(figure, size, 62, 14, 12 + height, 52)
+        for i, (limit, look) in enumerate(zip(limits, looks, strict=True)):
             shown: Sequence[Value] = [o.promised[i] for o in study.options]
-            ax.errorbar(
-                [o.servers for o in study.options],
-                [v.value / limit for v in shown],
-                yerr=[
-                    [max(0.0, (v.value - v.low) / limit) for v in shown],
-                    [max(0.0, (v.high - v.value) / limit) for v in shown],
-                ],
-                color=SERIES[i],
-                marker="o",
-                capsize=3,
-            )
+            values = [v.value / limit for v in shown]
+            below = [max(0.0, (v.value - v.low) / limit) for v in shown]
+            above = [max(0.0, (v.high - v.value) / limit) for v in shown]
+            ax.errorbar(servers, values, yerr=[below, above], capsize=3, **look)
         ax.axhline(1.0, color=BAD, linewidth=1.4, linestyle=(0, (5, 2)))
-        if max(v.value / limits[0] for o in study.options for v in o.promised[:1]) > 12:
+        ratios = [
+            v.value / x for o in study.options for v, x in zip(o.promised, limits, strict=True)
+        ]
+        if max(ratios) > _LOG_FROM:
             ax.set_yscale("log")
         else:
             ax.set_ylim(0)
         ax.set_xlabel("servers")
         ax.set_ylabel("promised percentile / promise")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         ax.xaxis.set_major_formatter(plain)
         ax.yaxis.set_major_formatter(plain)
         return Marks()
@@ -232,9 +243,9 @@ def _promise_chart(study: Study, table: Table) -> Chart:
     return Chart(
         id="what-if-promise",
         title="The promise against servers",
-        message=f"Predicted {' and '.join(study.promises)} for {len(study.options)} fleets.",
+        message=f"Predicted for {plural(len(servers), 'number')} of servers.",
         caption="Below the dashed line the promise holds. Intervals hold 95 % of the refits.",
-        table=table,
+        table=None,  # it stands below the chart
         draw=draw,
         simulated=True,
     )

@@ -18,7 +18,8 @@ from bench.scenario.library import scenario_names, scenario_path
 from bench.scenario.loading import load_scenario, resolve
 from bench.scenario.matrix import AXES
 from bench.scenario.options import LOAD_TIME, OPTION_NAMES, REMOVED
-from bench.scenario.promptfile import read_prompt_file, read_trace
+from bench.scenario.promptfile import read_prompt_file
+from bench.scenario.traces import load_trace
 
 ASKED_FOR = {
     "quickstart",
@@ -298,7 +299,7 @@ def test_what_is_wrong_in_a_file_beside_is_found_when_loading(tmp_path: Path) ->
 @pytest.mark.parametrize("text", ["", "1\nx\n", "-1\n", "inf\n"])
 def test_a_wrong_trace_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError, match=r"t.txt(:\d+: .* is not a time| holds no arrival)"):
-        read_trace(_prompt_file(tmp_path, "t.txt", text))
+        load_trace(_prompt_file(tmp_path, "t.txt", text))
 
 
 # --- the library
