@@ -190,7 +190,12 @@ async def _measure_until_interrupted(
 ) -> Ended:
     stop = Stop()
     loop = asyncio.get_running_loop()
-    with _on_interrupt(lambda: loop.call_soon_threadsafe(stop.request)):
+
+    def ask() -> None:
+        stop.request()
+        observer.stopping(stop.at_once)
+
+    with _on_interrupt(lambda: loop.call_soon_threadsafe(ask)):
         return await measure(plan, settings, observer, stop, grow=grow)
 
 

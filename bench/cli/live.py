@@ -44,7 +44,7 @@ class LiveView(Progress):
         """Show the table, soon."""
         super().run_started(info)
         if self._screen is not None:
-            self._screen.say(plan_text(info.plan))
+            self._screen.say(plan_text(info.plan, cases=False))
             return
         self._forget()
         self._waiting = asyncio.get_running_loop().call_later(_SHOWN_AFTER_S, self._show)
@@ -65,6 +65,11 @@ class LiveView(Progress):
     def warned(self, warning: RunWarning) -> None:
         """Say it above the table."""
         self._show().say(f"warning: {warning.message}", style="yellow")
+
+    def stopping(self, at_once: bool) -> None:
+        """Show it at once."""
+        super().stopping(at_once)
+        self._show().refresh()
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -89,7 +94,7 @@ class LiveView(Progress):
             sys.setswitchinterval(_SWITCH_S)
             self._screen = Screen(self, self._console)
             if self.plan is not None:
-                self._screen.say(plan_text(self.plan))
+                self._screen.say(plan_text(self.plan, cases=False))
             self._screen.start()
         return self._screen
 

@@ -8,12 +8,17 @@ from bench.scenario.plan import Plan
 _CASES_SHOWN = 20
 
 
-def plan_text(plan: Plan) -> str:
-    """What will be run: cases, blocks, requests, and an honest estimate of the time."""
+def plan_text(plan: Plan, cases: bool = True) -> str:
+    """What will be run: cases, blocks, requests, and an honest estimate of the time.
+
+    Args:
+        plan: what will be run.
+        cases: name them.
+    """
     cost = estimate(plan)
     low, high = round(cost.requests.low), round(cost.requests.high)
     requests = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    names = [c.id for c in plan.cases]
+    names = [c.id for c in plan.cases] if cases else []
     shown = [f"  {name}" for name in names[:_CASES_SHOWN]]
     if len(names) > _CASES_SHOWN:
         shown.append(f"  ... and {len(names) - _CASES_SHOWN} more")

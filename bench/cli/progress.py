@@ -16,7 +16,7 @@ from bench.results.run import BlockInfo, RunInfo, RunWarning
 from bench.scenario.plan import Block, Case, Plan
 
 _LAST = 500
-_LOADING = "load"
+_LOADING = "loading the model"
 _PHASES = {Phase.WARMUP: "warm-up", Phase.RAMP_UP: "ramp-up", Phase.MEASURE: "measure"}
 _ENOUGH_DONE = 0.02
 """Share of a run from which on the time left can be told from the time taken."""
@@ -29,8 +29,8 @@ class CaseProgress:
     `ttft_s` holds the last few hundred values; the report has them all.
 
     Attributes:
-        tokens: tokens of all answers so far.
-        measured_s: length of the measured windows of blocks that have ended.
+        tokens, spent_s: tokens of all answers so far, and how long those took together.
+        measured_s, busy_s: how long was measured, and the same times how many were in flight.
         decoded, decode_ns: tokens after the first, and the time the server took for them.
     """
 
@@ -40,7 +40,9 @@ class CaseProgress:
     failed: int = 0
     in_block: int = 0
     tokens: int = 0
+    spent_s: float = 0.0
     measured_s: float = 0.0
+    busy_s: float = 0.0
     decoded: int = 0
     decode_ns: int = 0
     ttft_s: deque[float] = field(default_factory=lambda: deque(maxlen=_LAST))
@@ -53,8 +55,9 @@ class CaseProgress:
             return
         self.ok += 1
         server = record.server
-        if server.eval_count:
+        if server.eval_count and record.sent_ns is not None and record.end_ns is not None:
             self.tokens += server.eval_count
+            self.spent_s += (record.end_ns - record.sent_ns) / 1e9
             if server.eval_duration and server.eval_count > 1:
                 self.decoded += server.eval_count - 1
                 self.decode_ns += server.eval_duration
@@ -71,6 +74,16 @@ class CaseProgress:
         p50, p95 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.95))
         return f"{seconds(p50)} / {seconds(p95)}"
 
+    def throughput_so_far(self) -> str:
+        """Tokens per second of all answers together, while it was measured.
+
+        Speed of an answer times how many were in flight: answers that are not complete need not be
+        known, so this is right from the first answer on.
+        """
+        if not self.tokens or not self.spent_s or not self.measured_s:
+            return "-"
+        return rate(self.tokens / self.spent_s * self.busy_s / self.measured_s)
+
     def speed_so_far(self) -> str:
         """Decode speed of one answer in tokens per second, over all requests so far."""
         return rate(self.decoded * 1e9 / self.decode_ns) if self.decode_ns else "-"
@@ -86,10 +99,13 @@ class Progress:
         self.block: Block | None = None
         self.blocks_done = 0
         self.plan: Plan | None = None
+        self.last_error = ""
+        self.stop = ""
         self.started_s = 0.0
         self._case: Case | None = None
         self._phase: Phase | None = None
         self._measuring_since = 0.0
+        self._seen_s = 0.0
 
     def run_started(self, info: RunInfo) -> None:
         """Note what is to come."""
@@ -112,19 +128,32 @@ class Progress:
 
     def request_sent(self, phase: Phase) -> None:
         """One more in flight; the first measured one ends the ramp-up."""
+        self._pass_time()
         self.in_flight += 1
         if self._phase is not phase:
             self._enter(phase)
 
     def _enter(self, phase: Phase) -> None:
         self._phase, self.phase = phase, _PHASES[phase]
-        self._measuring_since = time.monotonic()
+        self._measuring_since = self._seen_s = time.monotonic()
+
+    def _pass_time(self) -> None:
+        """Count the time since the last change of what is in flight, if it is measured."""
+        now_s = time.monotonic()
+        if self._phase is Phase.MEASURE and self._case is not None:
+            case = self.cases[self._case.id]
+            case.measured_s += now_s - self._seen_s
+            case.busy_s += self.in_flight * (now_s - self._seen_s)
+        self._seen_s = now_s
 
     def request_ended(self, record: RequestRecord) -> None:
         """One less in flight."""
+        self._pass_time()
         self.in_flight -= 1
         if record.phase is Phase.MEASURE:
             self.cases[record.case].count(record)
+        if record.outcome not in (Outcome.OK, Outcome.CANCELLED):
+            self.last_error = record.error or record.outcome.value
 
     def block_ended(self, info: BlockInfo) -> None:
         """A block is over."""
@@ -132,11 +161,15 @@ class Progress:
         case = self.cases[info.case]
         case.blocks_done += 1
         case.in_block = 0
-        case.measured_s += (info.window_end_ns - info.window_start_ns) / 1e9
         self.phase, self._phase = "", None
 
     def warned(self, warning: RunWarning) -> None:
         """Nothing to count."""
+
+    def stopping(self, at_once: bool) -> None:
+        """Say what happens now."""
+        waiting = "waiting for the answers under way; Ctrl-C again ends them now"
+        self.stop = f"stopping: {'ending what is under way' if at_once else waiting}"
 
     @property
     def total(self) -> int:
@@ -168,13 +201,6 @@ class Progress:
     def share_of_all(self) -> float:
         """How much of the run is done, 0 to 1."""
         return min(1.0, (self.blocks_done + self.block_share()) / max(1, self.total))
-
-    def throughput(self, case_id: str) -> str:
-        """Tokens per second of all answers of a case together, while it was measured."""
-        case = self.cases[case_id]
-        measuring = self.is_current(case_id) and self._phase is Phase.MEASURE
-        spent_s = case.measured_s + (self._measuring_s() if measuring else 0.0)
-        return rate(case.tokens / spent_s) if case.tokens and spent_s > 0 else "-"
 
     def left_s(self) -> float | None:
         """Seconds left, if the rest goes as what is done; None while too little is."""
@@ -216,12 +242,17 @@ class PlainView(Progress):
         rest = f", {duration(left)} left" if left else ""
         self._say(
             f"  {case.ok} ok, {case.failed} failed, {case.speed_so_far()} tok/s each, "
-            f"{self.throughput(info.case)} tok/s in all, TTFT p50/p95 {case.ttft_so_far()}{rest}"
+            f"{case.throughput_so_far()} tok/s in all, TTFT p50/p95 {case.ttft_so_far()}{rest}"
         )
 
     def warned(self, warning: RunWarning) -> None:
         """Say it at once."""
         self._say(f"  warning: {warning.message}")
+
+    def stopping(self, at_once: bool) -> None:
+        """Say it at once."""
+        super().stopping(at_once)
+        self._say(self.stop)
 
 
 def requests_per_block(case: Case) -> float | None:

@@ -40,6 +40,10 @@ class Observer(Protocol):
         """Something the reader must know came up."""
         ...
 
+    def stopping(self, at_once: bool) -> None:
+        """The user wants to stop: nothing more is sent; `at_once`: what is in flight is ended."""
+        ...
+
 
 class Silent:
     """An observer that does nothing."""
@@ -63,4 +67,7 @@ class Silent:
         """Do nothing."""
 
     def warned(self, warning: RunWarning) -> None:
+        """Do nothing."""
+
+    def stopping(self, at_once: bool) -> None:
         """Do nothing."""

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import io
+import time
 
 import pytest
 from rich.console import Console
 
 from bench.cli.live import LiveView
-from bench.cli.progress import PlainView, duration, seconds
-from bench.results.record import Phase
+from bench.cli.progress import PlainView, Progress, duration, rate, seconds
+from bench.cli.screen import Screen, shortened
+from bench.ollama.exchange import Outcome, ServerTimings
+from bench.results.record import Phase, RequestRecord
 
 
 def console(terminal):
@@ -67,3 +71,88 @@ def test_shares_and_time_left_grow_with_what_is_done(play, kit):
 def test_times_as_people_read_them():
     assert [seconds(v) for v in (0.0123, 2.5)] == ["12 ms", "2.50 s"]
     assert [duration(v) for v in (0.2, 60, 600, 7200)] == ["1 s", "60 s", "10 min", "2.0 h"]
+    assert [rate(v) for v in (7.25, 99.94, 1234.5)] == ["7.2", "99.9", "1,234"]
+
+
+def drawn(progress, width, height):
+    out = Console(
+        file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None
+    )
+    out.print(Screen(progress, out).draw())
+    return out.file.getvalue().splitlines()
+
+
+def test_a_narrow_screen_has_room_for_every_number(play, kit):
+    progress = Progress()
+    long_name = "llama3.2:3b-instruct-q8_0-and-more, users=4"
+    play(kit.plan(kit.case(kit.closed(4, requests=20), id=long_name)), observer=progress)
+    progress.last_error = "the connection broke " * 9
+    progress.stopping(at_once=False)
+    lines = drawn(progress, 80, 24)
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["case", "ok", "failed", "tok/s", "TTFT", "p50", "/", "p95"]
+    assert lines[1].startswith("  llama3.2:3b-") and "…, users=4" in lines[1]
+    assert lines[1].endswith("500 ms / 500 ms")
+    text = "\n".join(lines)
+    assert "100%  block 1/1" in text and "0 in flight" in text
+    assert "stopping: waiting for the answers under way; Ctrl-C again" in text
+    assert "last failure: the connection broke" in text
+    assert "tok/s each" in drawn(progress, 120, 24)[0]
+
+
+def test_only_the_cases_around_the_current_one_are_shown_where_not_all_fit(play, kit):
+    progress = Progress()
+    cases = [kit.case(kit.closed(1, requests=2), id=f"m, users={n}") for n in range(40)]
+    play(kit.plan(*cases), observer=progress)
+    progress.block_started(progress.block, cases[30])
+    progress.block = dataclasses.replace(progress.block, case=cases[30].id)
+    lines = drawn(progress, 80, 24)
+    assert len(lines) < 24
+    assert any(line.startswith("> m, users=30") for line in lines)
+    assert any("... and 23 more cases" in line for line in lines)
+
+
+def test_the_end_of_a_name_is_kept():
+    assert shortened("m, users=4", 20) == "m, users=4"
+    assert shortened("a-very-long-model:3b, users=4", 20) == "a-very-lon…, users=4"
+    assert len(shortened("a-very-long-model:3b, users=4", 20)) == 20
+    assert shortened("no-comma-in-this-name", 10) == "no-comma-…"
+
+
+def test_throughput_is_right_before_all_answers_are_there(kit, monkeypatch):
+    """Four users, answers of 20 tokens that take 2 s: 40 tokens a second, from the first one on."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    case = kit.case(kit.closed(4, requests=8))
+    plan = kit.plan(case)
+    progress = Progress()
+    progress.block_started(plan.blocks[0], case)
+    for _ in range(4):
+        progress.request_sent(Phase.MEASURE)
+    now[0] += 2.0
+    for _ in range(2):  # the other two are a moment later
+        progress.request_ended(answer(tokens=20, seconds=2.0))
+    assert progress.cases[case.id].throughput_so_far() == "40.0"
+
+
+def answer(tokens, seconds):
+    return RequestRecord(
+        case="m:1b",
+        block=0,
+        index=0,
+        phase=Phase.MEASURE,
+        outcome=Outcome.OK,
+        model="m:1b",
+        stream=True,
+        sent_ns=0,
+        end_ns=round(seconds * 1e9),
+        server=ServerTimings(eval_count=tokens),
+    )
+
+
+def test_plain_lines_say_what_ctrl_c_does():
+    lines: list[str] = []
+    view = PlainView(lines.append)
+    view.stopping(at_once=False)
+    view.stopping(at_once=True)
+    assert "Ctrl-C again" in lines[0] and "ending" in lines[1]
