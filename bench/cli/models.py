@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from bench.load.inventory import ListedModel
 
+_WIDE = 90
+
 
 @click.command("models")
 @click.option("--host", help="Server to ask; default: OLLAMA_HOST, else this machine.")
@@ -57,33 +59,36 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
     from rich.filesize import decimal
     from rich.table import Table
 
+    console = Console()
+    wide = console.width >= _WIDE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Model", no_wrap=True)
-    for title in ("Params", "Quant"):
+    for title in ("Params", "Quant") if wide else ("Quant",):
         table.add_column(title, no_wrap=True)
     for title in ("Size", "Context"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("In memory", no_wrap=True)
     table.add_column("Can do")
     for row in rows:
         table.add_row(
             row["model"],
-            row["parameters"],
+            *([row["parameters"]] if wide else []),
             row["quantization"],
             "-" if row["size_bytes"] is None else decimal(row["size_bytes"]),
             "-" if row["context_limit"] is None else f"{row['context_limit']:,}",
-            _in_memory(row),
             "answered by a cloud service" if row["cloud"] else ", ".join(row["capabilities"]),
         )
-    Console().print(table)
+    console.print(table)
+    loaded = [row for row in rows if row["loaded"]]
+    for row in loaded:
+        console.print(f"in memory: {row['model']}{_placed(row)}", highlight=False, markup=False)
+    if not loaded:
+        console.print("in memory: no model")
 
 
-def _in_memory(row: dict[str, Any]) -> str:
-    if not row["loaded"]:
-        return ""
-    parts = ["yes"]
+def _placed(row: dict[str, Any]) -> str:
+    parts = []
     if row["served_context"]:
         parts.append(f"context {row['served_context']:,}")
     if row["gpu_share"] is not None:
-        parts.append(f"{row['gpu_share']:.0%} on GPU")
-    return ", ".join(parts)
+        parts.append(f"{row['gpu_share']:.0%} on the GPU")
+    return f" ({', '.join(parts)})" if parts else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import msgspec
 
@@ -11,6 +12,8 @@ from bench.ollama.http_client import httpx
 
 MAX_ERROR = 300
 """Characters kept of what a server says is wrong."""
+
+_BROKEN = re.compile("peer closed connection|server disconnected", re.IGNORECASE)
 
 
 def explain(url: str, error: Exception) -> BenchError:
@@ -26,9 +29,15 @@ def explain(url: str, error: Exception) -> BenchError:
             "Is Ollama running there? Start it with: ollama serve. "
             "Name another address with --host or OLLAMA_HOST.",
         )
+    reason = _reason(error)
+    if isinstance(error, httpx.RemoteProtocolError) and _BROKEN.search(reason):
+        return ServerUnreachable(
+            f"{url} broke the connection in mid-reply ({reason})",
+            "Did the server crash or was it stopped? Its log says.",
+        )
     if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
-        return not_ollama(url, f"it does not speak HTTP as Ollama does: {_reason(error)}")
-    return ServerUnreachable(f"the connection to {url} failed: {_reason(error)}")
+        return not_ollama(url, f"it does not speak HTTP as Ollama does: {reason}")
+    return ServerUnreachable(f"the connection to {url} failed: {reason}")
 
 
 def not_ollama(url: str, why: str) -> NotOllama:

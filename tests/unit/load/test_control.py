@@ -127,6 +127,24 @@ async def test_network_errors_have_one_clear_message(error, kind, said):
         await control(answer).version()
 
 
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("peer closed connection without sending complete message body", ServerUnreachable, "log"),
+        ("Server disconnected without sending a response.", ServerUnreachable, "log"),
+        ("illegal status line", NotOllama, "address and port"),
+    ],
+)
+async def test_a_broken_connection_is_not_something_else_than_ollama(said, kind, words):
+    def answer(request):
+        raise httpx.RemoteProtocolError(said)
+
+    with pytest.raises(kind) as caught:
+        await control(answer).ps()
+    assert type(caught.value) is kind
+    assert words in caught.value.advice
+
+
 async def test_redirects_and_refusals_are_explained():
     moved = httpx.Response(301, headers={"location": "https://other/api/version"})
     with pytest.raises(ServerError, match="redirects to https://other"):
