@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.analysis.capacity.judge import Verdict, least_requests
 from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
-from bench.analysis.capacity.limiting import broken_promise, limiting
+from bench.analysis.capacity.limiting import Alone, alone, broken_promise, limiting
 from bench.analysis.capacity.memory import memory_bound
 from bench.analysis.capacity.promises import (
     ERROR_RATE,
@@ -21,7 +21,7 @@ from bench.analysis.capacity.promises import (
 )
 from bench.analysis.capacity.queueing import mean_wait_s
 from bench.analysis.capacity.result import CapacityResult, Limit, ProbeResult, PromiseResult
-from bench.analysis.capacity.search import Probe, SearchSettings
+from bench.analysis.capacity.search import Ending, Probe, SearchSettings
 from bench.analysis.capacity.sweep import LADDER, slots_of, sweep_of
 from bench.analysis.columns import Columns, columns_of
 from bench.analysis.latency import latencies
@@ -35,8 +35,8 @@ from bench.scenario.thresholds import Threshold
 
 By = Literal["rate", "users"]
 
-MOST_DISTURBED = 2
-"""So many times in a row a probe that this program bent is run again."""
+MOST_SPOILED = 2
+"""So many times in a row a block is run again that this program bent, or that was not measured."""
 SWEEP_SHARE = 0.25
 """No level of the sweep is begun after this share of the time allowed."""
 BEYOND_SLOTS = 2
@@ -98,7 +98,9 @@ class Prober:
     _waiting: Probe | None = None
     _judged: list[_Judged] = field(default_factory=list)
     _swept: list[Columns] = field(default_factory=list)
-    _disturbed: int = 0
+    _alone: Alone | None = None
+    _bent: int = 0
+    _lost: int = 0
     _warnings_seen: int = 0
     _response_s: float = 1.0
     _best_rate: float = 0.0
@@ -107,22 +109,36 @@ class Prober:
         self, info: RunInfo, records: Sequence[RequestRecord]
     ) -> tuple[Case, Block] | None:
         """The next block: a further level of the sweep, or a probe."""
-        if self._hunt is None:
-            self._take_level(info, records)
-            users = self._next_level(info)
-            if users is not None:
-                return self._block(info, sweep_case(self.plan.cases[0], users))
-            self._hunt = JudgedSearch(self._search_settings(), self.wanted.promises)
-        elif self._waiting is not None and not self._was_disturbed(info):
-            self._judge(info, records, self._hunt, self._waiting)
-        self._warnings_seen = len(info.warnings)
-        if self._disturbed > MOST_DISTURBED:
+        spoiled = self._spoiled(info, records)
+        if max(self._bent, self._lost) > MOST_SPOILED:
             return None
-        probe = self._hunt.next_probe()
+        if spoiled:
+            return self._block(info, info.plan.case(info.blocks[-1].case))
+        if self._hunt is None:
+            return self._after_level(info, records)
+        if self._waiting is not None:
+            self._judge(info, records, self._hunt, self._waiting)
+        return self._next_probe(info, self._hunt)
+
+    def _after_level(
+        self, info: RunInfo, records: Sequence[RequestRecord]
+    ) -> tuple[Case, Block] | None:
+        """A further level of the sweep, or the first probe."""
+        self._take_level(info, records)
+        if self._alone is not None and self._alone.breaks:
+            return None
+        users = self._next_level(info)
+        if users is not None:
+            return self._block(info, sweep_case(self.plan.cases[0], users))
+        self._hunt = JudgedSearch(self._search_settings(), self.wanted.promises)
+        return self._next_probe(info, self._hunt)
+
+    def _next_probe(self, info: RunInfo, hunt: JudgedSearch) -> tuple[Case, Block] | None:
+        probe = hunt.next_probe()
         probe = self._affordable(probe, info) if probe is not None else None
         self._waiting = probe
         if probe is None:
-            self._hunt.search.stop()
+            hunt.search.stop()
             return None
         return self._block(info, self._case(probe))
 
@@ -130,10 +146,16 @@ class Prober:
         """What was found, once the run has ended."""
         hunt = self._hunt or JudgedSearch(SearchSettings(start=1.0), self.wanted.promises)
         found = hunt.found()
+        ending = found.answer.ending
         slots = self._slots()
         breaks, limit = self._reason(found)
-        if self._disturbed > MOST_DISTURBED:
+        if self._alone is not None and self._alone.breaks:
+            ending, breaks, limit = Ending.NEVER_PASSED, self._alone.breaks, self._alone.limit
+        if self._bent > MOST_SPOILED:
             limit = Limit.CLIENT
+        elif self._lost > MOST_SPOILED:
+            limit = Limit.ERRORS
+            ending = ending if self._judged else Ending.NEVER_PASSED
         case = self.plan.cases[0]
         swept = [c for c in summary.cases if c.axes.get("part") == "sweep"]
         observed = slots.observed if slots else None
@@ -142,7 +164,7 @@ class Prober:
             model=case.model,
             by=self.wanted.by,
             promises=tuple(p.text for p in self.wanted.promises),
-            ending=found.answer.ending,
+            ending=ending,
             load=found.answer.load,
             best=found.best,
             low=found.low,
@@ -171,6 +193,9 @@ class Prober:
         columns = _measured(info, records)
         ok = columns.select(columns.ok)
         self._swept.append(ok)
+        if self._alone is None:
+            share = info.blocks[-1].after.gpu_share if info.blocks[-1].after else None
+            self._alone = alone(columns, self.wanted.promises, share)
         if not len(ok):
             return
         self._best_rate = max(self._best_rate, len(ok) / _window_s(info.blocks[-1]))
@@ -191,9 +216,10 @@ class Prober:
         requests = max(LEAST_PROBE, *(_requests_for(p) for p in self.wanted.promises))
         slots = self._slots()
         if self.wanted.by == "users":
+            most = math.floor(self.wanted.ceiling or MOST_USERS)
             return SearchSettings(
-                start=slots.observed if slots else 1,
-                ceiling=self.wanted.ceiling or MOST_USERS,
+                start=min(slots.observed if slots else 1, most),
+                ceiling=most,
                 whole=True,
                 probe_requests=requests,
             )
@@ -232,12 +258,16 @@ class Prober:
         repetition = sum(b.case == case.id for b in info.plan.blocks)
         return case, Block(index, case.id, repetition, block_seed(self.plan, index))
 
-    def _was_disturbed(self, info: RunInfo) -> bool:
-        """Whether this program bent the last probe, which is then run again and not judged."""
+    def _spoiled(self, info: RunInfo, records: Sequence[RequestRecord]) -> bool:
+        """Whether the last block says nothing, and is run again."""
         new = info.warnings[self._warnings_seen :]
-        bent = any(w.code in _CLIENT_CODES and w.invalidates for w in new)
-        self._disturbed = self._disturbed + 1 if bent else 0
-        return bent
+        self._warnings_seen = len(info.warnings)
+        searching = self._hunt is not None
+        bent = searching and any(w.code in _CLIENT_CODES and w.invalidates for w in new)
+        lost = all(r.phase is not Phase.MEASURE for r in records)
+        self._bent = self._bent + 1 if bent else 0
+        self._lost = self._lost + 1 if lost else 0
+        return bent or lost
 
     def _judge(
         self, info: RunInfo, records: Sequence[RequestRecord], hunt: JudgedSearch, probe: Probe

@@ -15,6 +15,7 @@ from wire_conformance import parse
 from bench.clock import VirtualClock
 from bench.server.app import App
 from bench.server.eras import era_of
+from bench.server.faults import FaultPlan
 from bench.server.settings import Settings
 from bench.server.simulated import SimulatedEngine
 from bench.server.truth import TruthLog
@@ -43,7 +44,12 @@ def model(name: str = "m:latest", **changes: Any) -> ModelProfile:
     return ModelProfile(**(values | changes))
 
 
-def virtual_app(*models: ModelProfile, version: str = "0.32.15", **settings: Any) -> App:
+def virtual_app(
+    *models: ModelProfile,
+    version: str = "0.32.15",
+    faults: FaultPlan | None = None,
+    **settings: Any,
+) -> App:
     """A server with these models (or one); call inside `run_virtual`."""
     profile = Profile(
         name="virtual",
@@ -54,7 +60,8 @@ def virtual_app(*models: ModelProfile, version: str = "0.32.15", **settings: Any
     )
     clock, era = VirtualClock(), era_of(version)
     engine = SimulatedEngine(profile, clock, llama_server=era.llama_server)
-    return App(engine, era, Settings(**settings), clock=clock, truth=TruthLog(keep=True))
+    truth = TruthLog(keep=True)
+    return App(engine, era, Settings(**settings), clock=clock, truth=truth, faults=faults)
 
 
 class Client(asyncio.Transport):

@@ -53,6 +53,8 @@ def _first(result: CapacityResult) -> tuple[Sentence, Tone]:
     promise = promises_text(result)
     if result.limited_by is Limit.CLIENT:
         return ("was not measured to its limit: this program could not keep up.",), "caution"
+    if result.ending is Ending.NEVER_PASSED and not result.probes:
+        return (f"does not keep {promise} at any load: a single user is too much already.",), "bad"
     if result.ending is Ending.NEVER_PASSED:
         lowest = min((p.load for p in result.probes), default=0.0)
         at = load_text(result, lowest)
@@ -92,7 +94,8 @@ def _reason(result: CapacityResult) -> Sentence:
     """Which promise breaks first, and why."""
     if result.limited_by not in LIMITS or result.limited_by is Limit.CLIENT:
         return ()
-    return (f"{result.breaks or 'the promise'} breaks first: {LIMITS[result.limited_by]}.",)
+    first = " first" if len(result.promises) > 1 else ""
+    return (f"{result.breaks or 'The promise'} breaks{first}: {LIMITS[result.limited_by]}.",)
 
 
 def _slots(result: CapacityResult) -> Sentence:

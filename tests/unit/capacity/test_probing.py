@@ -1,0 +1,188 @@
+"""Whole searches against the simulated server, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from virtual_runs import MODEL, closed, plan_of, run_virtually
+from virtual_server import model
+
+from bench.analysis.capacity.promises import parse_promises
+from bench.analysis.capacity.result import CapacityResult, Limit
+from bench.analysis.capacity.search import Ending
+from bench.analysis.columns import columns_of
+from bench.analysis.latency import latencies
+from bench.analysis.summarise import summarise
+from bench.api import FinishedRun
+from bench.errors import ExitCode, UsageError
+from bench.probing import Prober, SearchFor
+from bench.results.record import RequestRecord
+from bench.results.run import RunInfo, RunWarning
+from bench.scenario.plan import Arrivals, Block, Case, Load
+from bench.server.faults import Fault, FaultPlan, Kind
+from bench.simulation.profile import Length
+from bench.sizing import FoundCapacity, capacity_plan
+
+SERVER = model(
+    step_ms=10,
+    step_ms_per_sequence=2,
+    prefill_tok_per_s=2000,
+    output_tokens=Length(median=12, p95=24),
+)
+Bend = Callable[[RunInfo], RunInfo]
+
+
+def found_on(
+    folder: Path,
+    *promises: str,
+    by: str = "rate",
+    bend: Bend | None = None,
+    faults: Sequence[Fault] = (),
+    parallel: int = 4,
+    **wanted: object,
+) -> FoundCapacity:
+    plan = capacity_plan(plan_of(closed(1, 20)))
+    wanted = {"budget_s": 36_000.0, **wanted}
+    prober = Prober(plan, SearchFor(parse_promises(promises), by, **wanted))  # type: ignore[arg-type]
+
+    def grow(info: RunInfo, records: Sequence[RequestRecord]) -> tuple[Case, Block] | None:
+        return prober(bend(info) if bend else info, records)
+
+    run = run_virtually(
+        plan, SERVER, folder, grow=grow, faults=FaultPlan(faults), num_parallel=parallel
+    )
+    summary = summarise(run.info, run.records)
+    result = prober.result(run.info, summary)
+    assert msgspec.json.decode(msgspec.json.encode(result), type=CapacityResult) == result
+    return FoundCapacity(run.path, result, FinishedRun(run.path, run.info, summary))
+
+
+def p95_at(folder: Path, load: Load) -> float:
+    run = run_virtually(plan_of(load, seed=99), SERVER, folder, num_parallel=4)
+    columns = columns_of(run.records, [c.id for c in run.info.plan.cases])
+    times = latencies(columns.select(columns.measured & columns.ok))["ttft_s"]
+    return float(np.quantile(times[len(times) // 5 :], 0.95))
+
+
+def test_a_rate_is_found_that_holds_and_above_it_breaks(tmp_path: Path) -> None:
+    found = found_on(tmp_path, "ttft_s.p95 <= 0.5")
+    result = found.result
+    assert result.ending in (Ending.RANGE, Ending.CONFIRMED)
+    assert found.exit_code is ExitCode.OK
+    assert result.best is not None
+    assert result.low is not None
+    assert result.high is not None
+    assert result.low <= result.best <= result.high
+    assert result.high / result.low < 1.6
+
+    def at(rate: float) -> Load:
+        return Load("open", rate_per_s=rate, arrivals=Arrivals("poisson"), requests=1500)
+
+    assert p95_at(tmp_path, at(result.low)) < 0.5
+    assert p95_at(tmp_path, at(result.high)) > 0.5
+    assert result.breaks == "ttft_s.p95 <= 0.5"
+    assert result.limited_by in (Limit.PREFILL, Limit.SLOTS)
+    assert (result.slots_observed, result.slots_exact) == (4, True)
+    assert [x.users for x in result.sweep.levels] == [1, 2, 3, 4, 6, 8]
+    assert result.simulated
+
+
+def test_users_are_found_that_hold_and_above_them_break(tmp_path: Path) -> None:
+    result = found_on(tmp_path, "ttft_s.p95 <= 0.8", by="users").result
+    assert result.load is not None
+    assert result.high is not None
+    assert result.load == int(result.load)
+    assert p95_at(tmp_path, closed(int(result.load), 800)) < 0.8
+    assert p95_at(tmp_path, closed(int(result.high), 800)) > 0.8
+
+
+def test_the_sweep_ends_beyond_the_slots_and_the_budget_is_kept(tmp_path: Path) -> None:
+    result = found_on(tmp_path, "ttft_s.p95 <= 0.5", parallel=1, budget_s=120.0).result
+    assert [x.users for x in result.sweep.levels] == [1, 2]
+    assert result.slots_observed == 1
+    assert result.spent_s <= 120
+    assert result.probes
+    one = result.sweep.levels[0]
+    assert one.efficiency == pytest.approx(1)
+    assert one.tok_per_s is not None
+
+
+def test_a_server_that_fails_at_every_load_is_told_at_once(tmp_path: Path) -> None:
+    always = [Fault(kind=Kind.STATUS, rate=1.0)]
+    found = found_on(tmp_path, "ttft_s.p95 <= 2", faults=always)
+    assert found.result.ending is Ending.NEVER_PASSED
+    assert found.result.limited_by is Limit.ERRORS
+    assert found.exit_code is ExitCode.WORSE
+    assert len(found.run.info.blocks) == 3
+    assert found.result.probes == ()
+
+
+def test_a_server_that_fails_now_and_then_breaks_every_promise(tmp_path: Path) -> None:
+    sometimes = [Fault(kind=Kind.STATUS, rate=0.25)]
+    found = found_on(tmp_path, "ttft_s.p95 <= 2", "error_rate <= 1%", faults=sometimes)
+    assert found.result.ending is Ending.NEVER_PASSED
+    assert found.result.limited_by is Limit.ERRORS
+    assert found.exit_code is ExitCode.WORSE
+
+
+def test_a_promise_that_fails_at_one_user_is_told_at_once(tmp_path: Path) -> None:
+    found = found_on(tmp_path, "e2e_s.p95 <= 1", "tpot_s.p95 <= 0.001")
+    assert found.result.ending is Ending.NEVER_PASSED
+    assert found.result.breaks == "tpot_s.p95 <= 0.001"
+    assert found.result.limited_by is Limit.DECODE
+    assert found.exit_code is ExitCode.WORSE
+
+
+def test_a_server_that_never_saturates_inside_the_limits(tmp_path: Path) -> None:
+    found = found_on(tmp_path, "ttft_s.p95 <= 5", ceiling=4.0)
+    assert found.result.ending is Ending.NEVER_SATURATED
+    assert found.result.load == 4.0
+    assert found.result.limited_by is Limit.NONE
+    assert found.exit_code is ExitCode.OK
+    users = found_on(tmp_path, "ttft_s.p95 <= 5", by="users", ceiling=2.0)
+    assert users.result.ending is Ending.NEVER_SATURATED
+    assert users.result.load == 2
+
+
+def test_a_client_that_is_the_bottleneck_is_told(tmp_path: Path) -> None:
+    def each(info: RunInfo) -> RunInfo:
+        told = (f"late in block {b.index}" for b in info.blocks)
+        return replace(
+            info, warnings=tuple(RunWarning("client_bent", t, invalidates=True) for t in told)
+        )
+
+    found = found_on(tmp_path, "ttft_s.p95 <= 0.5", bend=each)
+    assert found.result.limited_by is Limit.CLIENT
+    assert found.result.probes == ()
+    assert found.exit_code is ExitCode.INVALID
+
+
+def test_a_probe_that_was_bent_once_is_run_again(tmp_path: Path) -> None:
+    def once(info: RunInfo) -> RunInfo:
+        late = RunWarning("late_sends", "late", invalidates=True)
+        return replace(info, warnings=(late,)) if len(info.blocks) > 7 else info
+
+    result = found_on(tmp_path, "ttft_s.p95 <= 0.5", bend=once, budget_s=400.0).result
+    assert result.limited_by is not Limit.CLIENT
+    assert result.probes
+    # Block 6 was the first probe, block 7 was bent and is missing, block 8 took its place.
+    assert 7 not in {p.block for p in result.probes}
+
+
+def test_what_was_asked_is_kept_beside_what_was_seen(tmp_path: Path) -> None:
+    result = found_on(tmp_path, "ttft_s.p95 <= 0.5", budget_s=60.0, slots_asked=8).result
+    assert (result.slots_asked, result.slots_observed) == (8, 4)
+
+
+def test_a_search_is_about_one_case() -> None:
+    two = plan_of(closed(1, 5), closed(2, 5))
+    assert len(capacity_plan(two).cases) == 1
+    other = replace(two.cases[1], axes={**two.cases[1].axes, "model": "other"}, model="other")
+    with pytest.raises(UsageError, match="2 cases besides its load levels"):
+        capacity_plan(replace(two, cases=(two.cases[0], other)))
+    assert MODEL in two.cases[0].id
