@@ -8,6 +8,7 @@ is compared on purpose, what may explain a change, and what makes the two no com
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -96,6 +97,9 @@ def _asked(a: CaseSide, b: CaseSide, intended: bool) -> Iterator[Difference]:
     """Differences in what was asked of the two, from the plans."""
     if a.summary.model != b.summary.model:
         yield _difference("model", a.summary.model, b.summary.model, Role.COMPARED)
+    servers = _server(a), _server(b)
+    if intended and all(servers) and servers[0] != servers[1]:
+        yield _difference("server", *servers, Role.COMPARED)
     role = Role.COMPARED if intended else Role.BLOCKS
     settings = [_settings(side) for side in (a, b)]
     for key, (first, second) in _unequal(*settings).items():
@@ -255,6 +259,13 @@ def _unequal(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any,
 def _settings(side: CaseSide) -> Mapping[str, str]:
     """What is known of the server's environment; nothing is known of a server by URL."""
     return side.target.settings if side.target else {}
+
+
+def _server(side: CaseSide) -> str:
+    """The URL by which a server is reached, or the command by which it was started."""
+    targets = side.info.plan.targets
+    target = next((t for t in targets if t.name == side.summary.target), None)
+    return "" if target is None else shlex.join(target.command) or target.url
 
 
 def _engine(side: CaseSide) -> str:

@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import bench
+from bench.analysis.difference import Role
 from bench.analysis.verdict import Verdict
 from bench.comparing import Judging, ab, compare
 from bench.errors import ExitCode, NotComparable
@@ -78,7 +79,7 @@ def test_a_ten_percent_decode_slowdown(serve, scenario_file, tmp_path):
     assert decode.verdict is Verdict.WORSE
     assert not decode.indicative
     assert result.exit_code is ExitCode.WORSE
-    assert {d.key: d.role for d in result.cases[0].differences} == {}
+    assert {d.key: d.role for d in result.cases[0].differences} == {"server": Role.COMPARED}
 
 
 def test_no_change_is_called_no_change(serve, scenario_file, tmp_path):

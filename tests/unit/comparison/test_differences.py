@@ -1,5 +1,7 @@
 """What two results differ in is named before their numbers are."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.analysis.compare import compare_runs, compare_sides
@@ -8,6 +10,7 @@ from bench.analysis.differences import differences
 from bench.analysis.judging import Rules
 from bench.analysis.verdict import Verdict
 from bench.errors import ExitCode, NotComparable
+from bench.scenario.plan import Target
 
 PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
 FLAT = {"decode_tok_per_s": [50.0, 50.1, 49.9] * 2, "ttft_s.p50": [0.20, 0.201, 0.199] * 2}
@@ -216,3 +219,20 @@ class TestPairs:
             "settings.OLLAMA_NUM_PARALLEL": Role.COMPARED,
             "slots_observed": Role.COMPARED,
         }
+
+
+def test_the_servers_as_the_thing_compared(case_of, run_of):
+    def side(target):
+        run = run_of("r", case_of(FLAT))
+        plan = replace(run.info.plan, targets=(target,))
+        return replace(run, info=replace(run.info, plan=plan))
+
+    old = side(Target("here", command=("old/ollama", "serve")))
+    new = side(Target("here", command=("new/ollama", "serve")))
+    told = found(old, new, intended=True)["server"]
+    assert (told.baseline, told.candidate) == ("old/ollama serve", "new/ollama serve")
+    assert told.role is Role.COMPARED
+    assert "server" not in found(old, new)  # of separate runs, the place says nothing
+    assert "server" not in found(old, old, intended=True)
+    here, there = side(Target("here", "http://a:1")), side(Target("here", "http://a:2"))
+    assert found(here, there, intended=True)["server"].candidate == "http://a:2"
