@@ -77,10 +77,11 @@ def _tested(transport: str | None) -> tuple[SelfTest, list[Finding]]:
     from bench.load.ceiling import ceiling_findings
     from bench.load.checkup import check_machine
     from bench.load.self_test import run_self_test
+    from bench.ollama.transports import run_measuring
 
     machine = check_machine()
     click.echo("measuring against a server of its own ...", err=True)
-    test = asyncio.run(run_self_test(transport))
+    test = run_measuring(run_self_test(transport))
     return test, [*machine, *ceiling_findings(test)]
 
 

@@ -8,9 +8,12 @@ from bench.load.sender import Sender
 from bench.load.supply import Supply
 from bench.results.record import Phase
 
-_AT_ONCE = 32
-"""Arrivals that are due are sent without a turn of the loop between them, which would hold them up
-by what else there is to do; but only so many, then answers are read as well."""
+_WITHOUT_A_TURN_NS = 1_000_000
+"""For so long arrivals are sent without a turn of the loop between them, which would hold them up
+by what else there is to do; then answers are read as well."""
+_SHORT_WAIT_NS = 150_000
+"""Before an arrival that is due so soon the loop gets no turn either: reading one answer takes half
+of that. Only where the kernel stamps, so that answers may wait."""
 
 
 class OpenSchedule:
@@ -36,14 +39,18 @@ class OpenSchedule:
     async def run(self, measure: Supply) -> None:
         """Send every arrival; answers may still be under way when this returns."""
         clock = self._sender.clock
-        at_once = 0
+        short_ns = _SHORT_WAIT_NS if self._sender.kernel_stamped else 0
+        turn_ns = clock.now_ns()
         for offset in self._offsets_ns:
             due = self._start_ns + int(offset)
             measure.refill_by(due, clock.now_ns)
-            at_once += 1
-            if due > clock.now_ns() or at_once > _AT_ONCE:
+            now = clock.now_ns()
+            if due - now > short_ns or now - turn_ns > _WITHOUT_A_TURN_NS:
                 await clock.sleep_until(due)
-                at_once = 0
+                turn_ns = clock.now_ns()
+            else:
+                while clock.now_ns() < due:
+                    pass
             self.arrived += 1
             if self._sender.in_flight >= self._max_in_flight:
                 self._sender.dropped += 1

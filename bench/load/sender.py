@@ -88,6 +88,11 @@ class Sender:
         self._idle.set()
 
     @property
+    def kernel_stamped(self) -> bool:
+        """Whether the kernel stamps what arrives: reading it a moment later bends nothing."""
+        return self._transport.name == "kernel"
+
+    @property
     def in_flight(self) -> int:
         """Requests without an end so far."""
         return len(self._in_flight)

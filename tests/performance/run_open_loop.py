@@ -17,7 +17,6 @@ Needs Linux, gcc and scipy. The machine's load average is printed.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import subprocess
@@ -39,7 +38,7 @@ from bench.load.requests import RequestMaker
 from bench.load.sender import Sender
 from bench.load.stop import Stop
 from bench.ollama.address import Address
-from bench.ollama.transports import choose_transport
+from bench.ollama.transports import choose_transport, run_measuring
 from bench.results.record import RequestRecord
 from bench.scenario.arrivals import arrival_offsets_ns
 from bench.scenario.plan import Arrivals, Block, Case, Load, Plan, PromptSpec, Target
@@ -144,7 +143,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, help="send to this server, print JSON and end")
     args = parser.parse_args()
     if args.port:
-        print(json.dumps(asyncio.run(send_all(args))))
+        print(json.dumps(run_measuring(send_all(args))))
         return
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name), quick=False)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import pytest
 
 from bench.clock import NS
+from bench.load.open import OpenSchedule
+from bench.load.supply import Supply
 from bench.ollama.transports.fake import scripted_chat
 
 
@@ -15,8 +18,6 @@ def one_slot(service_s):
 
     def script(call, number):
         nonlocal free_at
-        import asyncio
-
         now = asyncio.get_running_loop().time()
         sent.append(now)
         start = max(now, free_at)
@@ -76,3 +77,55 @@ def test_poisson_arrivals_are_those_of_the_plan(play, kit):
     start = done.records()[0].planned_ns - int(offsets[0])
     planned = sorted(r.planned_ns - start for r in done.records())
     assert planned == offsets.tolist()
+
+
+class SteppingClock:
+    """Every look at it takes 5 us."""
+
+    def __init__(self):
+        self.ns = 0
+        self.slept_until = []
+
+    def now_ns(self):
+        self.ns += 5_000
+        return self.ns
+
+    async def sleep_until(self, deadline_ns):
+        self.slept_until.append(deadline_ns)
+        self.ns = max(self.ns, deadline_ns)
+
+
+class NotingSender:
+    def __init__(self, kernel_stamped):
+        self.clock = SteppingClock()
+        self.kernel_stamped = kernel_stamped
+        self.in_flight = self.dropped = 0
+        self.sent = []
+
+    def send(self, supply, phase, planned_ns):
+        self.sent.append((planned_ns, self.clock.ns))
+
+
+def sent_by(kernel_stamped, offsets):
+    sender = NotingSender(kernel_stamped)
+    supply = Supply(lambda number: None, ahead=0)
+    asyncio.run(OpenSchedule(offsets, 1000, sender, 1_000_000).run(supply))
+    assert [planned for planned, _ in sender.sent] == [1_000_000 + o for o in offsets]
+    assert all(at >= planned for planned, at in sender.sent)
+    return sender
+
+
+def test_arrivals_close_together_go_out_without_a_turn_between_them_if_the_kernel_stamps():
+    close = [n * 50_000 for n in range(10)]
+    assert len(sent_by(True, close).clock.slept_until) == 1
+    assert len(sent_by(False, close).clock.slept_until) == 10
+
+
+def test_answers_are_read_now_and_then_however_close_the_arrivals():
+    sender = sent_by(True, [n * 20_000 for n in range(1000)])  # 20 ms
+    assert len(sender.clock.slept_until) >= 10
+
+
+def test_arrears_are_sent_one_after_the_other():
+    sender = sent_by(False, [0] * 20)
+    assert len(sender.clock.slept_until) <= 2
