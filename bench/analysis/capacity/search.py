@@ -266,10 +266,14 @@ class Search:
     def _refuted(self, pair: float) -> bool:
         """Whether the pair must move: its lower load failed, or its upper one passed.
 
-        Leaning that way is enough, as long as there is another place for the pair.
+        Leaning that way is enough: then the limit is more likely elsewhere.
         """
         low, high = self._bracket()
-        return (high is not None and pair >= high) or (low is not None and self._above(pair) <= low)
+        over = self._above(pair)
+        if (high is not None and pair >= high) or (low is not None and over <= low):
+            return True
+        leans = {t.load: t.leans for t in self._tests if t.purpose is not Purpose.SEARCH}
+        return leans.get(pair) is Verdict.FAIL or leans.get(over) is Verdict.PASS
 
     def _just_under(self, low: float, high: float) -> float:
         """A load so that the limit lies midway between it and the one that must fail."""

@@ -27,7 +27,7 @@ ADVICE = {
     Limit.ERRORS: "Look at the failed requests in the run's report.",
     Limit.CLIENT: "Run it on another machine than the server's, or with --workers.",
 }
-REQUESTS_OF_A_SEARCH = 7000
+REQUESTS_OF_A_SEARCH = 10_000
 """What a search to its end took in simulations of six machines, on average."""
 
 
