@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 
 import msgspec
 
@@ -13,7 +12,8 @@ from bench.ollama.http_client import httpx
 MAX_ERROR = 300
 """Characters kept of what a server says is wrong."""
 
-_BROKEN = re.compile("peer closed connection|server disconnected", re.IGNORECASE)
+_BROKEN = "peer closed connection"
+"""What httpx says when a reply ends in its middle."""
 
 
 def explain(url: str, error: Exception) -> BenchError:
@@ -30,7 +30,7 @@ def explain(url: str, error: Exception) -> BenchError:
             "Name another address with --host or OLLAMA_HOST.",
         )
     reason = _reason(error)
-    if isinstance(error, httpx.RemoteProtocolError) and _BROKEN.search(reason):
+    if isinstance(error, httpx.RemoteProtocolError) and reason.startswith(_BROKEN):
         return ServerUnreachable(
             f"{url} broke the connection in mid-reply ({reason})",
             "Did the server crash or was it stopped? Its log says.",

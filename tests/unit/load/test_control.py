@@ -131,7 +131,7 @@ async def test_network_errors_have_one_clear_message(error, kind, said):
     ("said", "kind", "words"),
     [
         ("peer closed connection without sending complete message body", ServerUnreachable, "log"),
-        ("Server disconnected without sending a response.", ServerUnreachable, "log"),
+        ("Server disconnected without sending a response.", NotOllama, "address and port"),
         ("illegal status line", NotOllama, "address and port"),
     ],
 )
