@@ -2,11 +2,12 @@
 
 From each request's own server durations and from who else was in the server at that time:
 
-* prefill: duration = tokens x `prefill_ns_per_token`, over the requests whose prefill overlapped no
-  other prefill (two prefills at once share the engine's steps);
-* decode: (duration - others' prefill inside it) / steps = `base` + `per_sequence` x n
-  + `per_token` x K, with n the time-average of decoding sequences and K their context tokens. A
-  prefill beside a decode replaces the step's `base`: its time is taken out, and its steps with it.
+* prefill: duration = tokens x `prefill_ns_per_token` + wait, where the wait is for the step under
+  way when the request got its slot, and for the decodes that share the prefill's steps: it is
+  fitted as [others decode] + number of those, and left out, since the simulation has it by itself;
+* decode: duration - others' prefill inside it = plain steps x `base` + all steps x
+  (`per_sequence` x n + `per_token` x K), with n the average of decoding sequences and K of their
+  context tokens. A prefill beside a decode takes the place of the step's `base`, or hides behind it.
 
 Both are least squares with coefficients not below zero. The uncertainty is from refitting resampled
 requests (bootstrap); the draws are kept, so that whatever is predicted can carry it on.
@@ -14,6 +15,7 @@ requests (bootstrap); the draws are kept, so that whatever is predicted can carr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +28,9 @@ Floats = NDArray[np.float64]
 MIN_REQUESTS = 20
 MIN_CLEAN_SHARE = 0.2
 """A decode that spent more than the rest beside prefills says too little about plain steps."""
+LONG_PREFILL = 1.5
+"""Prefills of so many steps tell their time per token."""
+PASSES = 3
 DRAWS = 40
 MAX_JITTER = 0.3
 
@@ -97,74 +102,126 @@ def fit_service(
             f"a fit needs at least {MIN_REQUESTS} requests with more than one output token and "
             f"server durations; there are {int(usable.sum())}"
         )
-    company = _company(served, batch_tokens)
     rows = np.flatnonzero(usable)
-    template = ServiceParameters(
-        slots=slots, prefill_ns_per_token=0, base_ns=0, batch_tokens=batch_tokens
+    beside = _beside(served)
+    parameters = ServiceParameters(
+        slots=slots,
+        prefill_ns_per_token=_prefill_ns(served, beside, rows, 0.0),
+        base_ns=0.0,
+        batch_tokens=batch_tokens,
     )
-    parameters = _fit_rows(served, company, rows, template)
+    # How long a prefill is depends on how long a step is, and the other way round.
+    for _ in range(PASSES):
+        company = _company(served, parameters)
+        parameters = _fit_rows(served, beside, company, rows, parameters)
     rng = np.random.default_rng(seed)
     draws = tuple(
-        _fit_rows(served, company, rng.choice(rows, len(rows)), template) for _ in range(DRAWS)
+        _fit_rows(served, beside, company, rng.choice(rows, len(rows)), parameters)
+        for _ in range(DRAWS)
     )
-    predicted = _step_ns(parameters, company)
-    off = np.abs(predicted / _clean_step_ns(served, company) - 1)[rows]
+    decode = (served.end - served.first - company.prefill_ns)[rows]
+    off = np.abs(_decode_ns(parameters, served, company)[rows] / decode - 1)
     return ServiceFit(
         parameters=parameters,
         overhead_ns=int(max(0.0, float(np.median(served.overhead[rows])))),
         draws=draws,
         requests=len(rows),
         most_together=float(company.decoding[rows].max()),
-        decode_error=float(np.nanmedian(off)),
+        decode_error=float(np.median(off[company.clean[rows]])),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Company:
-    """Who else was in the server during each request.
+class _Beside:
+    """Who else was in the server while each request was in prefill.
 
     Attributes:
-        decoding: time-average of decoding sequences during its decode, itself included.
-        context: time-average of their context tokens.
+        decoding: time-average of decoding sequences during its prefill.
+        alone: its prefill overlapped no other prefill.
+    """
+
+    decoding: Floats
+    alone: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Company:
+    """Who else was in the server while each request decoded.
+
+    Attributes:
+        decoding: average of decoding sequences over the plain steps, itself included.
+        context: average of their context tokens.
         prefill_ns: others' prefill that fell into its decode.
         prefill_steps: engine steps which that prefill took, each with a token for this request.
-        alone: its prefill overlapped no other prefill.
+        clean: most of its decode was not beside prefills.
     """
 
     decoding: Floats
     context: Floats
     prefill_ns: Floats
     prefill_steps: Floats
-    alone: NDArray[np.bool_]
+    clean: NDArray[np.bool_]
 
 
-def _company(s: Served, batch_tokens: int) -> _Company:
-    n = len(s)
-    decoding, context = np.ones(n), np.empty(n)
-    prefill_ns, prefill_steps = np.zeros(n), np.zeros(n)
-    alone = np.ones(n, dtype=bool)
+def _neighbours(s: Served) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """For each request those that may have been in the server with it, but not itself."""
     order = np.argsort(s.started, kind="stable")
     longest = float(np.max(s.end - s.started))
     starts = s.started[order]
-    for i in range(n):
-        low = np.searchsorted(starts, s.started[i] - longest)
-        high = np.searchsorted(starts, s.end[i], side="right")
-        others = order[low:high]
-        others = others[others != i]
-        span = s.end[i] - s.first[i]
-        own = s.context_n[i] + s.output_n[i] / 2
-        context[i] = own
+    low = np.searchsorted(starts, s.started - longest)
+    high = np.searchsorted(starts, s.end, side="right")
+    for i in range(len(s)):
+        others = order[low[i] : high[i]]
+        yield i, others[others != i]
+
+
+def _beside(s: Served) -> _Beside:
+    n = len(s)
+    decoding, alone = np.zeros(n), np.ones(n, dtype=np.bool_)
+    for i, others in _neighbours(s):
+        span = s.first[i] - s.started[i]
         if span > 0 and len(others):
-            shared = _overlap(s.first[i], s.end[i], s.first[others], s.end[others]) / span
+            shared = _overlap(s.started[i], s.first[i], s.first[others], s.end[others])
+            decoding[i] = float(shared.sum()) / span
+            prefills = _overlap(s.started[i], s.first[i], s.started[others], s.first[others])
+            alone[i] = not bool(np.any(prefills > 0))
+    return _Beside(decoding, alone)
+
+
+def _company(s: Served, p: ServiceParameters) -> _Company:
+    n = len(s)
+    decoding, context = np.ones(n), s.context_n + s.output_n / 2
+    prefill_ns, prefill_steps = np.zeros(n), np.zeros(n)
+    batches = np.ceil(s.prompt_n / p.batch_tokens)
+    whole = np.maximum(s.prompt_n * p.prefill_ns_per_token, batches * p.base_ns)
+    whole = np.maximum(whole, 1.0)
+    # A prefill is one step however long it is, so averages are over the time without any.
+    first, end = _without(s.first - whole, s.first, s.first, s.end)
+    for i, others in _neighbours(s):
+        if s.end[i] <= s.first[i] or not len(others):
+            continue
+        if end[i] > first[i]:
+            shared = _overlap(first[i], end[i], first[others], end[others]) / (end[i] - first[i])
             decoding[i] += float(shared.sum())
             context[i] += float(shared @ (s.context_n[others] + s.output_n[others] / 2))
-            inside = _overlap(s.first[i], s.end[i], s.started[others], s.first[others])
-            whole = np.maximum(s.first[others] - s.started[others], 1)
-            prefill_ns[i] = float(inside.sum())
-            prefill_steps[i] = float(inside / whole @ np.ceil(s.prompt_n[others] / batch_tokens))
-        beside = _overlap(s.started[i], s.first[i], s.started[others], s.first[others])
-        alone[i] = not bool(np.any(beside > 0))
-    return _Company(decoding, context, prefill_ns, prefill_steps, alone)
+        # A prefill is worked on right before its first token; what came before was waiting.
+        begun = s.first[others] - whole[others]
+        inside = _overlap(s.first[i], s.end[i], begun, s.first[others])
+        prefill_ns[i] = float(inside.sum())
+        prefill_steps[i] = float(inside / whole[others] @ batches[others])
+    span = s.end - s.first
+    clean = (span - prefill_ns >= MIN_CLEAN_SHARE * span) & (s.output_n - 1 - prefill_steps >= 1)
+    return _Company(decoding, context, prefill_ns, prefill_steps, clean)
+
+
+def _without(begun: Floats, over: Floats, *times: Floats) -> tuple[Floats, ...]:
+    """Times on a clock that stands still during any of some intervals."""
+    edges = np.concatenate((begun, over))
+    change = np.repeat([1.0, -1.0], len(begun))
+    order = np.argsort(edges, kind="stable")
+    edges, open_now = edges[order], np.cumsum(change[order])
+    still = np.concatenate(([0.0], np.cumsum(np.diff(edges) * (open_now[:-1] > 0))))
+    return tuple(t - np.interp(t, edges, still) for t in times)
 
 
 def _overlap(start: float, end: float, starts: Floats, ends: Floats) -> Floats:
@@ -173,29 +230,17 @@ def _overlap(start: float, end: float, starts: Floats, ends: Floats) -> Floats:
     return np.maximum(shared, 0.0, dtype=np.float64)
 
 
-def _clean_step_ns(s: Served, c: _Company) -> Floats:
-    """Mean duration of a request's decode steps without a prefill beside them; NaN if too few."""
-    span = s.end - s.first - c.prefill_ns
-    steps = s.output_n - 1 - c.prefill_steps
-    enough = (span >= MIN_CLEAN_SHARE * (s.end - s.first)) & (steps >= 1)
-    return np.asarray(np.where(enough, span / np.maximum(steps, 1), np.nan), dtype=np.float64)
-
-
-def _step_ns(p: ServiceParameters, c: _Company) -> Floats:
-    return np.asarray(p.base_ns + p.per_sequence_ns * c.decoding + p.per_token_ns * c.context)
-
-
 def _fit_rows(
-    s: Served, c: _Company, rows: NDArray[np.int64], template: ServiceParameters
+    s: Served,
+    beside: _Beside,
+    c: _Company,
+    rows: NDArray[np.int64],
+    like: ServiceParameters,
 ) -> ServiceParameters:
-    alone = rows[c.alone[rows]]
-    prefills = alone if len(alone) >= MIN_REQUESTS // 2 else rows
-    tokens, duration = s.prompt_n[prefills], (s.first - s.started)[prefills]
-    per_token = float(tokens @ duration / (tokens @ tokens))
     base, per_sequence, per_context, jitter = _fit_decode(s, c, rows)
     return replace(
-        template,
-        prefill_ns_per_token=per_token,
+        like,
+        prefill_ns_per_token=_prefill_ns(s, beside, rows, base),
         base_ns=base,
         per_sequence_ns=per_sequence,
         per_token_ns=per_context,
@@ -203,18 +248,49 @@ def _fit_rows(
     )
 
 
+def _prefill_ns(s: Served, beside: _Beside, rows: NDArray[np.int64], base_ns: float) -> float:
+    """Time per prompt token.
+
+    A prefill shorter than a step takes a whole step, so short ones are left out if enough remain.
+    """
+    alone = rows[beside.alone[rows]]
+    used = alone if len(alone) >= MIN_REQUESTS // 2 else rows
+    per_token = _per_token(s, beside, used)
+    long = used[s.prompt_n[used] * per_token > LONG_PREFILL * base_ns]
+    return _per_token(s, beside, long) if len(long) >= MIN_REQUESTS // 2 else per_token
+
+
+def _per_token(s: Served, beside: _Beside, rows: NDArray[np.int64]) -> float:
+    tokens, duration = s.prompt_n[rows], (s.first - s.started)[rows]
+    decoding = beside.decoding[rows]
+    design = np.column_stack([tokens, decoding > 0, decoding])
+    # Errors count relative to the duration.
+    found = _non_negative(design / duration[:, None], np.ones(len(rows)))[0]
+    if found > 0:
+        return found
+    return float(tokens @ duration / (tokens @ tokens))  # lengths all alike: no slope to be seen
+
+
+def _decode_ns(p: ServiceParameters, s: Served, c: _Company) -> Floats:
+    """What the decodes take by the model, others' prefill left out."""
+    steps = s.output_n - 1
+    shared = p.per_sequence_ns * c.decoding + p.per_token_ns * c.context
+    return np.asarray(p.base_ns * (steps - c.prefill_steps) + shared * steps)
+
+
 def _fit_decode(
     s: Served, c: _Company, rows: NDArray[np.int64]
 ) -> tuple[float, float, float, float]:
     """Base, per sequence and per context token, in ns; and the jitter of one step."""
-    measured = _clean_step_ns(s, c)
-    rows = rows[np.isfinite(measured[rows])]
+    rows = rows[c.clean[rows]]
     if not len(rows):
         raise ValueError("no request decoded without other requests' prefill beside it")
-    measured = measured[rows]
-    steps = np.maximum(s.output_n[rows] - 1 - c.prefill_steps[rows], 1)
-    design = np.column_stack([np.ones(len(rows)), c.decoding[rows], c.context[rows]])
-    # Errors count relative to the step, and more where more steps were averaged.
+    steps = (s.output_n - 1)[rows]
+    measured = (s.end - s.first - c.prefill_ns)[rows]
+    design = np.column_stack(
+        [steps - c.prefill_steps[rows], steps * c.decoding[rows], steps * c.context[rows]]
+    )
+    # Errors count relative to the duration, and more where more steps were averaged.
     weight = np.sqrt(steps)
     found = _non_negative(design * (weight / measured)[:, None], weight)
     residual = design @ np.array(found) / measured - 1
