@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.analysis.capacity.users import UserModel
-    from bench.api import FinishedRun, make_plan, run, run_plan
-    from bench.comparing import Judging, ab, compare, plan_pairs
+    from bench.commands.comparing import Judging, ab, compare, plan_pairs
+    from bench.commands.run import FinishedRun, make_plan, run, run_plan
+    from bench.commands.sides import ab_plan
+    from bench.commands.sizing import FoundCapacity, find_capacity
+    from bench.commands.what_if import fit_run, study
     from bench.load.session import Settings
     from bench.results.history import History
-    from bench.sides import ab_plan
-    from bench.sizing import FoundCapacity, find_capacity
-    from bench.what_if import fit_run, study
 
 __version__ = "0.1.0"
 
@@ -37,22 +37,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FinishedRun": "bench.api",
-    "FoundCapacity": "bench.sizing",
+    "FinishedRun": "bench.commands.run",
+    "FoundCapacity": "bench.commands.sizing",
     "History": "bench.results.history",
-    "Judging": "bench.comparing",
+    "Judging": "bench.commands.comparing",
     "Settings": "bench.load.session",
     "UserModel": "bench.analysis.capacity.users",
-    "ab": "bench.comparing",
-    "ab_plan": "bench.sides",
-    "compare": "bench.comparing",
-    "find_capacity": "bench.sizing",
-    "fit_run": "bench.what_if",
-    "make_plan": "bench.api",
-    "plan_pairs": "bench.comparing",
-    "run": "bench.api",
-    "run_plan": "bench.api",
-    "study": "bench.what_if",
+    "ab": "bench.commands.comparing",
+    "ab_plan": "bench.commands.sides",
+    "compare": "bench.commands.comparing",
+    "find_capacity": "bench.commands.sizing",
+    "fit_run": "bench.commands.what_if",
+    "make_plan": "bench.commands.run",
+    "plan_pairs": "bench.commands.comparing",
+    "run": "bench.commands.run",
+    "run_plan": "bench.commands.run",
+    "study": "bench.commands.what_if",
 }
 
 

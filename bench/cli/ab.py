@@ -97,10 +97,10 @@ def command(
     """  # noqa: D301 - click wants a real backspace before what it must not wrap
     from bench.cli.live import view_on
     from bench.cli.planned import plan_text
-    from bench.comparing import ab, benchstat_lines, distribution_charts
+    from bench.commands.comparing import ab, benchstat_lines, distribution_charts
+    from bench.commands.sides import ab_plan
     from bench.load.session import Settings
     from bench.report.comparison.json_form import worst
-    from bench.sides import ab_plan
 
     rules = judging_of(**judging)
     plan = ab_plan(

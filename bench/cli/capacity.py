@@ -125,10 +125,10 @@ def search(
     from bench.analysis.capacity.users import UserModel
     from bench.cli.live import view_on
     from bench.cli.run import worker_count
+    from bench.commands.sizing import find_capacity
     from bench.load.session import Settings
     from bench.report.capacity.page import capacity_page
     from bench.scenario.durations import duration_s
-    from bench.sizing import find_capacity
 
     try:
         budget_s = duration_s(budget)
@@ -187,7 +187,7 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
     """
     from ruamel.yaml import YAML
 
-    from bench.what_if import fit_run
+    from bench.commands.what_if import fit_run
 
     fitted = fit_run(run, slots=slots, model=model)
     path = output or run / "profile.yaml"
@@ -266,8 +266,8 @@ def what_if(
     Exit codes: 0 an answer, 1 no number of servers suffices.
     """
     from bench.analysis.capacity.users import UserModel
+    from bench.commands.what_if import study
     from bench.report.capacity.what_if import what_if_page
-    from bench.what_if import study
 
     people = UserModel(users, requests_per_hour, peak) if users is not None else None
     found = study(

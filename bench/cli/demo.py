@@ -43,7 +43,7 @@ def command(
     the server is simulated and its numbers are invented. Takes less than two minutes.
     """
     from bench.cli.run import run_and_tell
-    from bench.demo import choose_engine, demo_plan, demo_server
+    from bench.commands.demo import choose_engine, demo_plan, demo_server
     from bench.load.session import Settings
 
     def say(line: str) -> None:

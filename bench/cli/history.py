@@ -131,8 +131,8 @@ def remove_runs(runs: tuple[str, ...], history_path: Path | None, no_history: bo
 @history_options
 def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bool) -> None:
     """Index all run directories of some folders again (default: ./runs and all known ones)."""
+    from bench.commands.stored_runs import index_run
     from bench.results.directory import find_runs
-    from bench.stored_runs import index_run
 
     history = _open(history_path, no_history)
     parents = folders or (Path("runs"), *dict.fromkeys(r.path.parent for r in history.runs()))

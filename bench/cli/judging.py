@@ -13,7 +13,7 @@ from bench.errors import ResultsError, UsageError
 
 if TYPE_CHECKING:
     from bench.analysis.comparison import Comparison
-    from bench.comparing import Judging
+    from bench.commands.comparing import Judging
     from bench.report.page import Chart
     from bench.results.history import History
 
@@ -110,7 +110,7 @@ def judging_of(
     Raises:
         UsageError: a metric or a size is none.
     """
-    from bench.comparing import Judging
+    from bench.commands.comparing import Judging
 
     for metric in primary:
         _check_metric(metric, "--primary")

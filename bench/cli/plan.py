@@ -60,10 +60,10 @@ def command(
     RUN is a run directory or a name in the history; for a SCENARIO a pilot of six blocks for each
     case is run first.
     """
-    from bench.comparing import plan_pairs
+    from bench.commands.comparing import plan_pairs
+    from bench.commands.stored_runs import is_run
     from bench.load.session import Settings
     from bench.report.comparison.plan_page import render_plan
-    from bench.stored_runs import is_run
 
     judging = judging_of((), catch, (), primary, strict=False, gate=False)
     history = history_of(history_path, no_history)
@@ -77,8 +77,8 @@ def command(
 
 def _pilot(scenario: str, settings: Settings, quiet: bool, **chosen: Any) -> Path:
     """Run a pilot of a scenario, and give its run directory."""
-    from bench.api import make_plan, run_plan
     from bench.cli.live import view_on
+    from bench.commands.run import make_plan, run_plan
 
     overrides = [*chosen.pop("overrides"), f"blocks={PILOT_BLOCKS}"]
     plan = make_plan(scenario, overrides=overrides, settings=settings, **chosen)

@@ -12,7 +12,7 @@ from bench.cli.judging import history_options, history_path_of
 from bench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from bench.api import FinishedRun
+    from bench.commands.run import FinishedRun
     from bench.load.session import Settings
     from bench.scenario.plan import Plan
 
@@ -74,7 +74,7 @@ def command(
     A server behind a password or token takes it from the environment variable
     OLLAMA_BENCH_TOKEN or from the netrc file.
     """
-    from bench.api import make_plan
+    from bench.commands.run import make_plan
     from bench.load.session import Settings
 
     settings = Settings(
@@ -131,8 +131,8 @@ def run_and_tell(
     Raises:
         BenchError: it could not be run.
     """
-    from bench.api import run_plan
     from bench.cli.live import view_on
+    from bench.commands.run import run_plan
 
     if pull:
         settings = _pulling(settings, quiet)

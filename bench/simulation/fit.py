@@ -7,7 +7,7 @@ From each request's own server durations and from who else was in the server at 
   fitted as [others decode] + number of those, and left out, since the simulation has it by itself;
 * decode: duration - others' prefill inside it = plain steps x `base` + all steps x
   (`per_sequence` x n + `per_token` x K), with n the average of decoding sequences and K of their
-  context tokens. A prefill beside a decode takes the place of the step's `base`, or hides behind it.
+  context tokens. A prefill beside a decode takes the place of the step's `base`, or hides in it.
 
 Both are least squares with coefficients not below zero. The uncertainty is from refitting resampled
 requests (bootstrap); the draws are kept, so that whatever is predicted can carry it on.

@@ -20,7 +20,7 @@ from pathlib import Path
 from analysis_summarise import run
 
 import bench
-from bench.api import conclude
+from bench.commands.run import conclude
 from bench.results.directory import SUMMARY_FILE, RunDirectory
 
 LIMIT_S, LIMIT_MB = 5.0, 1000.0

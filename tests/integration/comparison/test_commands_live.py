@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import cli
-from bench.comparing import plan_pairs
+from bench.commands.comparing import plan_pairs
 from bench.results.history import History
 from bench.server.embedded import start_server
 

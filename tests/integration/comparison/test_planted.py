@@ -12,11 +12,11 @@ from ruamel.yaml import YAML
 import bench
 from bench.analysis.difference import Role
 from bench.analysis.verdict import Verdict
-from bench.comparing import Judging, ab, compare
+from bench.commands.comparing import Judging, ab, compare
+from bench.commands.sides import ab_plan
 from bench.errors import ExitCode, NotComparable
 from bench.load.session import Settings
 from bench.server.embedded import start_server
-from bench.sides import ab_plan
 
 DECODE = ("decode_tok_per_s",)
 WAITING = ("ttft_s.p50",)

@@ -7,10 +7,10 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-import bench.demo
-from bench.api import run_plan
+import bench.commands.demo
 from bench.cli import cli
-from bench.demo import choose_engine, demo_plan, demo_server
+from bench.commands.demo import choose_engine, demo_plan, demo_server
+from bench.commands.run import run_plan
 from bench.errors import EngineError
 from bench.load.session import Settings
 from bench.server.llamacpp import engine as llamacpp_engine
@@ -34,8 +34,8 @@ def not_installed(monkeypatch):
 @pytest.fixture
 def fast_profile(monkeypatch):
     """The simulated engine with the profile made for tests: milliseconds per token."""
-    monkeypatch.setattr(bench.demo, "_PROFILE", "test")
-    monkeypatch.setattr(bench.demo, "_SIMULATED_MODEL", "sim-small")
+    monkeypatch.setattr(bench.commands.demo, "_PROFILE", "test")
+    monkeypatch.setattr(bench.commands.demo, "_SIMULATED_MODEL", "sim-small")
 
 
 def short_demo(engine, folder):

@@ -29,7 +29,7 @@ HTTP = {"httpx", "pydantic", "ruamel.yaml", "asyncio", "ssl"}
 
 FIRST_REQUEST = """
 import os, sys
-import bench.api  # first, as the command does it
+import bench.commands.run  # first, as the command does it
 from bench.ollama.transports.sockets import SocketTransport
 
 def first(self, call):

@@ -18,15 +18,15 @@ from bench.analysis.capacity.search import Ending
 from bench.analysis.columns import columns_of
 from bench.analysis.latency import latencies
 from bench.analysis.summarise import summarise
-from bench.api import FinishedRun
+from bench.commands.probing import Prober, SearchFor
+from bench.commands.run import FinishedRun
+from bench.commands.sizing import FoundCapacity, capacity_plan
 from bench.errors import ExitCode, UsageError
-from bench.probing import Prober, SearchFor
 from bench.results.record import RequestRecord
 from bench.results.run import RunInfo, RunWarning
 from bench.scenario.plan import Arrivals, Block, Case, Load
 from bench.server.faults import Fault, FaultPlan, Kind
 from bench.simulation.profile import Length
-from bench.sizing import FoundCapacity, capacity_plan
 
 SERVER = model(
     step_ms=10,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.commands.sides import ab_plan, parse_side
 from bench.errors import ScenarioError, UsageError
-from bench.sides import ab_plan, parse_side
 
 
 @pytest.fixture

@@ -20,15 +20,15 @@ from bench.analysis.judging import Rules, Sessions, no_sessions
 from bench.analysis.planning import ComparisonPlan, plan_comparison
 from bench.analysis.summarise import summarise
 from bench.analysis.summary import CaseSummary, Summary
+from bench.commands.stored_runs import read_subject, read_summary, resolve
 from bench.errors import BenchError
 from bench.results.directory import Run, RunDirectory, read_info, read_run
 from bench.results.history import History
 from bench.results.journal import REQUESTS_FILE, read_records
 from bench.results.run import RunInfo
-from bench.stored_runs import read_subject, read_summary, resolve
 
 if TYPE_CHECKING:
-    from bench.api import FinishedRun
+    from bench.commands.run import FinishedRun
     from bench.load.observer import Observer
     from bench.load.session import Settings
     from bench.report.page import Chart
@@ -111,7 +111,7 @@ def ab(
     """Measure two sides in interleaved pairs, and compare them: the function behind `ab`.
 
     Args:
-        plan: with pairs of blocks; `bench.sides.ab_plan` makes one.
+        plan: with pairs of blocks; `bench.commands.sides.ab_plan` makes one.
         judging: how to judge.
         settings: where results go, and how to send.
         observer: is told how the run goes.
@@ -123,7 +123,7 @@ def ab(
     Raises:
         BenchError: it could not be run or compared; see `bench.errors`.
     """
-    from bench.api import run_plan
+    from bench.commands.run import run_plan
     from bench.results.run import RunStatus
 
     run = run_plan(plan, settings=settings, observer=observer, report=report)

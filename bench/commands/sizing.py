@@ -16,11 +16,11 @@ import msgspec
 from bench.analysis.capacity.promises import parse_promises
 from bench.analysis.capacity.result import CapacityResult, Limit
 from bench.analysis.capacity.search import Ending
-from bench.api import FinishedRun, make_plan, run_plan
+from bench.commands.probing import By, Prober, SearchFor, block_seed, sweep_case
+from bench.commands.run import FinishedRun, make_plan, run_plan
 from bench.errors import ExitCode, UsageError
 from bench.load.observer import Observer
 from bench.load.session import Settings
-from bench.probing import By, Prober, SearchFor, block_seed, sweep_case
 from bench.results.directory import RunDirectory
 from bench.scenario.plan import Block, Plan
 

@@ -101,7 +101,7 @@ def demo_plan(
         settings: where results go, and how to send.
         overrides: `path=value` each, applied to the scenario.
     """
-    from bench.api import make_plan
+    from bench.commands.run import make_plan
     from bench.scenario.loading import load_scenario
 
     description = f"{engine.notice} {load_scenario(SCENARIO).description.strip()}"
