@@ -60,14 +60,15 @@ class KernelConnection(Connection):
         else:
             self._loop.remove_reader(self._fd)
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Read once; whether that could have waited, since the bytes were only put aside."""
         try:
             n, ancillary, _, _ = self._sock.recvmsg_into(_buffers, ANCILLARY_BYTES)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError as e:
             self.lost(e, time.monotonic_ns())
-            return
+            return False
         now_ns = time.monotonic_ns()
         self._counters.reads += 1
         stamp = self._stamps.monotonic_ns(ancillary[0][2], now_ns) if ancillary else 0
@@ -75,8 +76,11 @@ class KernelConnection(Connection):
             stamp = self._doubtful(self.http.reader, stamp, now_ns)
         if not n:
             self.lost(None, stamp)
-        elif self.http.feed(_view[:n], stamp):
+            return False
+        if self.http.feed(_view[:n], stamp):
             self.look(stamp)
+            return False
+        return True
 
     def _doubtful(self, reader: ReplyReader, stamp: int, now_ns: int) -> int:
         """A stamp that is missing, or that lies before what happened last."""
