@@ -6,7 +6,9 @@ A compiled server (`nullserver/`) writes token lines on an absolute schedule and
 CLOCK_MONOTONIC before each write; it runs on the first core, the client in a process of its own on
 the second. Stamp error = client's stamp minus the server's note, so it holds the server's write and
 the kernel's way as well. Every figure is the median of the repeats, with the least and the largest.
-Needs Linux, two cores, gcc, numpy and scipy. Other load on the machine shows in every figure.
+Open loops are measured by `run_open_loop.py`, whole runs by `run_end_to_end.py`.
+Needs Linux, two cores, gcc and numpy. Other load on the machine shows in every figure; `chrt -f 50`
+before the command (as root) keeps most of it out.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import kstest
 
 HERE = Path(__file__).parent
 SERVER_CORE, CLIENT_CORE = 0, 1
@@ -253,35 +254,6 @@ def held(bench: Bench) -> list[Figure]:
     ]
 
 
-def open_loop(bench: Bench) -> list[Figure]:
-    """2,000 Poisson arrivals a second: sent when due, and still Poisson as sent."""
-    with bench.server(tokens=1, gap_us=1) as port:
-        bench.client(
-            "open_loop",
-            port,
-            rate=2_000,
-            seconds=3 if bench.quick else 20,
-            stamps=bench.folder / "stamps.npz",
-            transport="kernel",
-        )
-    with np.load(bench.folder / "stamps.npz") as found:
-        sent, planned = found["sent"], found["planned"]
-    delay_ms = np.percentile(sent - planned, [50, 99]) / 1e6
-    gaps_s = np.diff(sent) / 1e9
-    # A window of 1,000: two sends take 20 us at least, which a KS test sees in some thousands.
-    windows = np.split(gaps_s, range(1000, len(gaps_s), 1000))[:-1]
-    laws = [kstest(w, "expon", args=(0, 1 / 2_000)).pvalue for w in windows]
-    law = kstest(np.diff(planned) / 1e9, "expon", args=(0, 1 / 2_000)).pvalue
-    return [
-        Figure("open loop 2,000/s: send delay p99", delay_ms[1], "ms", 1.0),
-        Figure("open loop 2,000/s: send delay p50", delay_ms[0], "ms"),
-        Figure("open loop: KS p-value, all as planned", float(law), "", 0.01, at_least=True),
-        Figure(
-            "open loop: KS p-value, 1,000 as sent", float(np.median(laws)), "", 0.01, at_least=True
-        ),
-    ]
-
-
 def leak(bench: Bench) -> list[Figure]:
     """What the process has grown by between 20,000 and 100,000 requests."""
     requests = 30_000 if bench.quick else 100_000
@@ -301,7 +273,6 @@ MEASURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "short": short,
     "memory": memory,
     "held": held,
-    "open_loop": open_loop,
     "leak": leak,
 }
 

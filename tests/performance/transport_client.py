@@ -2,7 +2,6 @@
 
 python transport_client.py streams   --port P --streams N --rounds R --spread-s S --stamps FILE
 python transport_client.py short     --port P --streams N --requests R
-python transport_client.py open_loop --port P --rate R --seconds S
 python transport_client.py memory    --port P --streams N
 """
 
@@ -12,7 +11,6 @@ import argparse
 import asyncio
 import json
 import os
-import random
 import resource
 import time
 from collections import Counter
@@ -113,34 +111,6 @@ async def short(args: argparse.Namespace) -> dict[str, Any]:
     return {**used, **found, "requests": len(replies)}
 
 
-async def open_loop(args: argparse.Namespace) -> dict[str, Any]:
-    """Poisson arrivals on absolute deadlines; send delay = sent - planned."""
-    transport = connect(args)
-    await transport.open(64)
-    clock = RealClock()
-    rng = random.Random(args.seed)
-    pending: list[tuple[int, asyncio.Future[Reply]]] = []
-    due_ns = clock.now_ns() + NS // 10
-    end_ns = due_ns + round(args.seconds * NS)
-    with quiet():
-        meter = Meter()
-        while due_ns < end_ns:
-            await clock.sleep_until(due_ns)
-            pending.append((due_ns, transport.send(SHORT)))
-            due_ns += round(rng.expovariate(args.rate) * NS)
-        replies = await asyncio.gather(*(future for _, future in pending))
-        used = meter.read()
-    found = tally(transport, list(replies))
-    await transport.aclose()
-    if args.stamps:
-        import numpy as np
-
-        sent = np.array([r.sent_ns for r in replies if r.outcome is Outcome.OK])
-        planned = np.array([p for p, _ in pending])
-        np.savez(args.stamps, sent=sent, planned=planned)
-    return {**used, **found, "requests": len(replies)}
-
-
 async def memory(args: argparse.Namespace) -> dict[str, Any]:
     """Resident memory that each open stream adds, once every stream is under way."""
     transport = connect(args)
@@ -192,7 +162,6 @@ def rss_bytes() -> int:
 STAGES = {
     "streams": streams,
     "short": short,
-    "open_loop": open_loop,
     "memory": memory,
     "leak": leak,
 }
@@ -207,9 +176,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--spread-s", type=float, default=1.0)
-    parser.add_argument("--rate", type=float, default=2000.0)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--core", type=int, default=None)
     parser.add_argument("--stamps", default="")
     args = parser.parse_args()
