@@ -113,7 +113,7 @@ def memory_notes(matches: Sequence[Match]) -> list[Note]:
         m.label
         for m in matches
         if (m.baseline.target, m.baseline.model) != (m.candidate.target, m.candidate.model)
-        and any((c.identity.gpu_share or 1.0) < _WHOLLY_ON_GPU for c in (m.baseline, m.candidate))
+        and _partly_on_cpu(m.baseline.identity.gpu_share, m.candidate.identity.gpu_share)
     ]
     if not spilled:
         return []
@@ -125,3 +125,9 @@ def memory_notes(matches: Sequence[Match]) -> list[Note]:
             "Measure again with --one-at-a-time.",
         )
     ]
+
+
+def _partly_on_cpu(*gpu_shares: float | None) -> bool:
+    """Whether a side was not wholly on the GPU, on a machine that has one."""
+    known = [share for share in gpu_shares if share is not None]
+    return any(share < _WHOLLY_ON_GPU for share in known) and any(known)

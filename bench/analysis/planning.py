@@ -11,6 +11,7 @@ from bench.analysis import rates
 from bench.analysis.columns import Columns, Floats, columns_of
 from bench.analysis.judging import Rules
 from bench.analysis.latency import latencies
+from bench.analysis.metrics import QUANTILES
 from bench.analysis.paired import MIN_PAIRS
 from bench.analysis.power import Noise, detectable_change, noise_of, pairs_needed, planned_pairs
 from bench.analysis.summary import BlockSummary, CaseSummary, Summary
@@ -102,13 +103,13 @@ def _metric_plan(
     values = _per_request(info, columns, case, metric)
     try:
         if values is not None:
-            noise = noise_of(_by_block(values, columns))
+            noise = noise_of(_by_block(values, columns), QUANTILES.get(metric.partition(".")[2]))
             within: float | None = noise.within_block
         else:
             noise, within = _noise_of_blocks(case.blocks, metric), None
     except ValueError as error:
         return MetricPlan(case.id, metric, catch, note=str(error))
-    sd = noise.pair_sd(noise.requests_per_block)
+    sd = noise.pair_sd
     needed = pairs_needed(sd, plan.catch, metrics=tests) if sd > 0 else 2
     return MetricPlan(
         case=case.id,

@@ -236,3 +236,9 @@ def test_the_servers_as_the_thing_compared(case_of, run_of):
     assert "server" not in found(old, old, intended=True)
     here, there = side(Target("here", "http://a:1")), side(Target("here", "http://a:2"))
     assert found(here, there, intended=True)["server"].candidate == "http://a:2"
+
+
+@pytest.mark.parametrize(("shares", "noted"), [((1.0, 0.0), True), ((0.0, 0.0), False)])
+def test_a_side_wholly_on_the_cpu_has_spilled_only_if_there_is_a_gpu(case_of, ab_of, shares, noted):
+    a, b = (case_of(FLAT, model=f"m{i}", identity={"gpu_share": s}) for i, s in enumerate(shares))
+    assert bool(compare_sides(ab_of(a, b), rules()).notes) is noted

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.analysis.paired import paired_effect
 from bench.analysis.power import (
     Noise,
     detectable_change,
@@ -32,13 +33,13 @@ TABLE = [
 
 @pytest.mark.parametrize(("sb", "sw", "n", "change", "one", "four"), TABLE)
 def test_pairs_for_known_noise(sb, sw, n, change, one, four):
-    sd = Noise(sb, sw, 6, n).pair_sd(n)
+    sd = Noise(sb, sw, 6, n).pair_sd
     assert pairs_needed(sd, change) == one
     assert pairs_needed(sd, change, metrics=4) == four
 
 
 def test_six_pairs_at_typical_noise_show_2_3_percent():
-    assert detectable_change(Noise(0.01, 0.02, 6, 15).pair_sd(15), 6) == pytest.approx(
+    assert detectable_change(Noise(0.01, 0.02, 6, 15).pair_sd, 6) == pytest.approx(
         0.023, abs=0.0005
     )
 
@@ -88,3 +89,27 @@ def test_no_spread_between_blocks_is_zero_not_negative():
 def test_too_little_for_a_noise(blocks):
     with pytest.raises(ValueError, match="at least 2"):
         noise_of(blocks)
+
+
+@pytest.mark.parametrize(
+    ("sb", "sw", "n", "quantile", "change"),
+    [(0.0, 0.58, 24, 0.5, 0.10), (0.05, 0.30, 50, 0.5, 0.10), (0.05, 0.6, 100, 0.95, 0.20)],
+)
+def test_the_pairs_planned_for_a_quantile_have_the_power_promised(sb, sw, n, quantile, change):
+    rng = np.random.default_rng(3)
+
+    def blocks(count, factor=1.0):
+        between = rng.normal(0, sb, (*count, 1))
+        return factor * np.exp(between + rng.normal(0, sw, (*count, n)))
+
+    planned = pairs_needed(noise_of(list(blocks((200,))), quantile).pair_sd, change)
+    assert planned is not None
+    a, b = (np.quantile(blocks((600, planned), f), quantile, axis=2) for f in (1, 1 + change))
+    seen = [paired_effect(d).p_value <= 0.05 for d in np.log(b / a)]
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_median_scatters_more_than_a_mean():
+    blocks = list(np.exp(np.random.default_rng(1).normal(0, 0.2, (40, 101))))
+    median, mean = noise_of(blocks, 0.5).of_value, noise_of(blocks).within_block / 101**0.5
+    assert median / mean == pytest.approx((np.pi / 2) ** 0.5, rel=0.08)
