@@ -6,18 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from bench.clock import Clock, RealClock
 from bench.server import library, openai
-from bench.server.bodies import (
-    BadRequest,
-    CompletionBody,
-    field_of,
-    read_completion,
-    read_object,
-)
+from bench.server.bodies import BadRequest, CompletionBody, read_completion, read_object
 from bench.server.completion import Completion
 from bench.server.embedding import embed, find_for_embedding, normalised, read_embed
 from bench.server.engine import Engine, EngineFailure
@@ -41,6 +35,8 @@ _V1 = "/v1/"
 _FAULTY_PATHS = ("/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions")
 _V1_MODEL = "/v1/models/"
 
+Body = TypeVar("Body")
+Extra = TypeVar("Extra")
 Route = Callable[["App", Request, Wire], Coroutine[Any, Any, None]]
 
 
@@ -113,7 +109,7 @@ class App:
             if reply.started:
                 reply.cut(reset=True)
             else:
-                wire.whole(500, library.JSON, error_body("internal error of the embedded server"))
+                _refuse(request, wire, EngineFailure("internal error of the embedded server"))
         finally:
             record.end_ns = self.house.clocks.now_ns()
             record.status = reply.status
@@ -137,7 +133,10 @@ def _refuse(request: Request, wire: Wire, failure: EngineFailure) -> None:
     """Answer with an error, in the words of the path."""
     if request.path.startswith(_V1):
         body = openai.error_body(failure.status, failure.message)
-        wire.whole(failure.status, JSON_V1, body)
+        if failure.before_v1:
+            wire.whole(failure.status, library.JSON, body.rstrip())
+        else:
+            wire.whole(failure.status, JSON_V1, body)
     elif failure.in_stream:
         wire.reply.begin(failure.status, "application/json")
         wire.reply.write(error_body(failure.message))
@@ -147,14 +146,13 @@ def _refuse(request: Request, wire: Wire, failure: EngineFailure) -> None:
 
 
 def _route(request: Request) -> Route:
-    method = "GET" if request.method == "HEAD" else request.method
-    if method == "GET" and request.path.startswith(_V1_MODEL):
-        return _v1_model
-    route = _ROUTES.get((method, request.path))
-    if route is None:
-        known = any(path == request.path for _, path in _ROUTES)
-        return _no_such_method if known else _no_such_page
-    return route
+    path = _V1_MODEL if request.path.startswith(_V1_MODEL) else request.path
+    if request.method == "HEAD" and path in _WITH_HEAD:
+        return _ROUTES["GET", path]
+    allowed = [method for method, known in _ROUTES if known == path]
+    if not allowed:
+        return _no_such_page
+    return _ROUTES.get((request.method, path), _no_such_method)
 
 
 async def _no_such_page(app: App, request: Request, wire: Wire) -> None:
@@ -162,7 +160,10 @@ async def _no_such_page(app: App, request: Request, wire: Wire) -> None:
 
 
 async def _no_such_method(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(405, "text/plain", b"405 method not allowed")
+    path = _V1_MODEL if request.path.startswith(_V1_MODEL) else request.path
+    methods = ["HEAD"] if path in _WITH_HEAD else []
+    methods += [method for method, known in _ROUTES if known == path]
+    wire.reply.send(405, "text/plain", b"405 method not allowed", allow=", ".join(methods))
 
 
 async def _root(app: App, request: Request, wire: Wire) -> None:
@@ -209,9 +210,13 @@ async def _delete(app: App, request: Request, wire: Wire) -> None:
 
 async def _chat(app: App, request: Request, wire: Wire) -> None:
     body = read_completion(request.body, chat=True)
+    _demand_model(body)
+    await _complete(app, request, body, wire)
+
+
+def _demand_model(body: CompletionBody) -> None:
     if not body.model:
         raise BadRequest("model is required")
-    await _complete(app, request, body, wire)
 
 
 async def _generate(app: App, request: Request, wire: Wire) -> None:
@@ -229,10 +234,10 @@ async def _create(app: App, request: Request, wire: Wire) -> None:
 
 async def _embed(app: App, request: Request, wire: Wire) -> None:
     value, inputs = read_embed(request.body)
-    name = field_of(value, "model", str, "")
-    card = find_for_embedding(app.house, name)
+    name = value.of("model", str, "")
+    dimensions = value.of("dimensions", int, 0)
+    card = find_for_embedding(app.house, value)
     done = await embed(app.house, request, card, value, inputs)
-    dimensions = field_of(value, "dimensions", int, 0)
     vectors = [normalised(vector, dimensions) for vector in done.vectors]
     metrics = {
         "total_duration": done.total_ns,
@@ -244,12 +249,25 @@ async def _embed(app: App, request: Request, wire: Wire) -> None:
 
 
 async def _embeddings(app: App, request: Request, wire: Wire) -> None:
-    value = read_object(request.body)
-    card = find_for_embedding(app.house, field_of(value, "model", str, ""))
-    text = field_of(value, "prompt", str, "")
+    value = read_object(request.body, "api.EmbeddingRequest")
+    text = value.of("prompt", str, "")
+    if not value.of("model", str, ""):
+        raise BadRequest("model is required")
+    card = find_for_embedding(app.house, value)
     done = await embed(app.house, request, card, value, [text] if text else [], refusal=500)
     vectors: list[Any] = [vector.astype(float) for vector in done.vectors]
     wire.whole(200, library.JSON, dumps({"embedding": vectors[0] if vectors else []}).encode())
+
+
+def _read_v1(read: Callable[[bytes], tuple[Body, Extra]], request: Request) -> tuple[Body, Extra]:
+    """A body of /v1, which is turned into one of Ollama's before its handler sees it."""
+    try:
+        if not request.body.strip():
+            raise BadRequest("EOF")
+        return read(request.body)
+    except BadRequest as failure:
+        failure.before_v1 = True
+        raise
 
 
 async def _v1_models(app: App, request: Request, wire: Wire) -> None:
@@ -262,22 +280,23 @@ async def _v1_model(app: App, request: Request, wire: Wire) -> None:
 
 
 async def _v1_chat(app: App, request: Request, wire: Wire) -> None:
-    body, usage = openai.read_chat(request.body)
+    body, usage = _read_v1(openai.read_chat, request)
+    _demand_model(body)
     form = ChatEvents(body.model, usage, new=app.house.era.new_v1)
     await Completion(app.house, request, body, form, wire).run()
 
 
 async def _v1_text(app: App, request: Request, wire: Wire) -> None:
-    body, usage = openai.read_text(request.body)
+    body, usage = _read_v1(openai.read_text, request)
     form = TextEvents(body.model, usage)
     await Completion(app.house, request, body, form, wire).run()
 
 
 async def _v1_embeddings(app: App, request: Request, wire: Wire) -> None:
-    value, inputs = read_embed(request.body)
-    name = field_of(value, "model", str, "")
-    card = find_for_embedding(app.house, name)
+    value, inputs = _read_v1(openai.read_embeddings, request)
+    card = find_for_embedding(app.house, value)
     done = await embed(app.house, request, card, value, inputs)
+    name = value.of("model", str, "")
     wire.whole(200, JSON_V1, openai.embedding_list(name, done, value))
 
 
@@ -296,7 +315,10 @@ _ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/api/embed"): _embed,
     ("POST", "/api/embeddings"): _embeddings,
     ("GET", "/v1/models"): _v1_models,
+    ("GET", _V1_MODEL): _v1_model,
     ("POST", "/v1/chat/completions"): _v1_chat,
     ("POST", "/v1/completions"): _v1_text,
     ("POST", "/v1/embeddings"): _v1_embeddings,
 }
+_WITH_HEAD = ("/", "/api/tags", "/api/version")
+"""Paths that also answer HEAD."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from bench.server.engine import EngineFailure, Message
 from bench.server.go import dumps, parse_keep_alive
 
-_THINK_LEVELS = ("low", "medium", "high", "max")
+T = TypeVar("T")
+D = TypeVar("D")
+_THINK_LEVELS = ("high", "medium", "low", "max")
 _GO_NAMES: dict[type, str] = {
     str: "string",
     bool: "bool",
@@ -18,7 +22,23 @@ _GO_NAMES: dict[type, str] = {
     float: "number",
     list: "array",
     dict: "object",
-    type(None): "null",
+}
+_GO_TYPES: dict[type, str] = {
+    str: "string",
+    bool: "bool",
+    int: "int",
+    float: "float64",
+    dict: "map[string]interface {}",
+}
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_WANTED = {
+    "Expecting property name enclosed in double quotes": (
+        "looking for beginning of object key string"
+    ),
+    "Illegal trailing comma before end of object": "looking for beginning of object key string",
+    "Expecting ':' delimiter": "after object key",
+    "Invalid control character at": "in string literal",
+    "Invalid \\escape": "in string escape code",
 }
 
 
@@ -29,59 +49,160 @@ class BadRequest(EngineFailure):
         super().__init__(message, 400)
 
 
-def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body.
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A JSON object as Go decodes it into a struct: names in any case, null as if absent.
+
+    Attributes:
+        values: by name in lower case.
+        struct: Go's name of the type, for its error texts.
+    """
+
+    values: Mapping[str, Any]
+    struct: str
+
+    def get(self, name: str) -> Any:
+        """A field of any type; None if absent."""
+        return self.values.get(name)
+
+    def of(self, name: str, kind: type[T], default: D, go_type: str = "") -> T | D:
+        """A field of one type.
+
+        Args:
+            name: in lower case.
+            kind: what its value must be.
+            default: if it is absent or null.
+            go_type: how Go calls the type; "" for a plain one.
+
+        Raises:
+            BadRequest: its type is wrong.
+        """
+        value = self.values.get(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) is (kind is bool) and (
+            isinstance(value, kind) or (kind is float and isinstance(value, int))
+        ):
+            return cast(T, value)
+        raise self.wrong(value, name, go_type or _GO_TYPES[kind])
+
+    def list_of(self, name: str, kind: type, go_type: str) -> list[Any]:
+        """A list of values of one type; empty if absent.
+
+        Raises:
+            BadRequest: it is not a list, or one of its values has another type.
+        """
+        values: list[Any] = self.of(name, list, [], f"[]{go_type}")
+        for value in values:
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise self.wrong(value, name, go_type)
+        return values
+
+    def wrong(self, value: Any, name: str, go_type: str) -> BadRequest:
+        """A field whose type is wrong, in the words of Go's decoder."""
+        given = _GO_NAMES.get(type(value), "null")
+        field = f"{self.struct.rsplit('.', 1)[-1]}.{name}"
+        return BadRequest(
+            f"json: cannot unmarshal {given} into Go struct field {field} of type {go_type}"
+        )
+
+
+def fields_of(value: Mapping[str, Any], struct: str) -> Fields:
+    """An object within a body."""
+    return Fields({name.lower(): item for name, item in value.items()}, struct)
+
+
+def read_object(body: bytes, struct: str) -> Fields:
+    """The JSON object at the start of a body; Ollama does not look at what follows it.
+
+    Args:
+        body: of the request.
+        struct: Go's name of what it is decoded into, such as "api.ChatRequest".
 
     Raises:
         BadRequest: worded as Go's decoder words it.
     """
-    if not body.strip():
+    text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
+    if not text:
         raise BadRequest("missing request body")
     try:
-        value = json.loads(body)
-    except UnicodeDecodeError:
-        raise BadRequest("invalid character '\\ufffd' looking for beginning of value") from None
+        value, _ = _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
-        rest = error.doc[error.pos :].strip()
-        if not rest:
-            raise BadRequest("unexpected EOF") from None
-        wanted = {
-            "Expecting property name enclosed in double quotes": (
-                "looking for beginning of object key string"
-            ),
-            "Expecting ':' delimiter": "after object key",
-            "Expecting ',' delimiter": "after object key:value pair",
-            "Extra data": "after top-level value",
-        }.get(error.msg, "looking for beginning of value")
-        raise BadRequest(f"invalid character {_quoted(rest[0])} {wanted}") from None
+        raise BadRequest(_syntax_error(error)) from None
+    except RecursionError:
+        raise BadRequest("exceeded max depth") from None
+    except ValueError:  # Python reads no whole numbers of thousands of digits
+        raise BadRequest("json: cannot unmarshal number") from None
+    if value is None:
+        return Fields({}, struct)
     if not isinstance(value, dict):
         name = _GO_NAMES[type(value)]
-        raise BadRequest(f"json: cannot unmarshal {name} into Go value of type api.Request")
-    return value
+        raise BadRequest(f"json: cannot unmarshal {name} into Go value of type {struct}")
+    if _SURROGATE.search(body):
+        value = _without_lone_surrogates(value)
+    return fields_of(value, struct)
+
+
+def _constant(name: str) -> None:
+    """Python reads NaN and Infinity, JSON does not have them."""
+    if name.startswith("-"):
+        raise BadRequest("invalid character 'I' in numeric literal")
+    raise BadRequest(f"invalid character '{name[0]}' looking for beginning of value")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_constant)
+
+
+def _syntax_error(error: json.JSONDecodeError) -> str:
+    """What Go says about it."""
+    rest = error.doc[error.pos :].lstrip(" \t\r\n" if "control" not in error.msg else "")
+    if error.msg.startswith("Illegal trailing comma"):  # Python 3.13 and later
+        rest = rest[1:].lstrip()
+    if error.msg.startswith("Invalid \\"):
+        rest = rest[1:]
+    if not rest or error.msg.startswith("Unterminated"):
+        return "unexpected EOF"
+    if error.msg == "Expecting ',' delimiter":
+        opened = _opened(error.doc[: error.pos])
+        wanted = "after array element" if opened == "[" else "after object key:value pair"
+        return f"invalid character {_quoted(rest[0])} {wanted}"
+    for literal in ("true", "false", "null"):
+        if error.msg == "Expecting value" and rest[0] == literal[0]:
+            at = next((i for i, c in enumerate(literal) if rest[i : i + 1] != c), 0)
+            if at >= len(rest):
+                return "unexpected EOF"
+            expected = f"in literal {literal} (expecting {_quoted(literal[at])})"
+            return f"invalid character {_quoted(rest[at])} {expected}"
+    wanted = _WANTED.get(error.msg, "looking for beginning of value")
+    return f"invalid character {_quoted(rest[0])} {wanted}"
+
+
+def _opened(text: str) -> str:
+    """The bracket that is still open at the end of correct JSON."""
+    stack = [""]
+    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+        if token in "[{":
+            stack.append(token)
+        elif token in "]}":
+            stack.pop()
+    return stack[-1]
 
 
 def _quoted(character: str) -> str:
-    return "'\\''" if character == "'" else f"'{character}'"
+    if character in "'\"":
+        return "'\\''" if character == "'" else "'\"'"
+    return f"'{json.dumps(character)[1:-1]}'"
 
 
-def field_of(body: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
-    """One field; absent and null give the default.
-
-    Raises:
-        BadRequest: its type is wrong.
-    """
-    value = body.get(name)
-    if value is None:
-        return default
-    number_for_int = kind is float and isinstance(value, int)
-    if isinstance(value, bool) and kind is not bool:
-        number_for_int = False
-    elif isinstance(value, kind) or number_for_int:
-        return value
-    raise BadRequest(
-        f"json: cannot unmarshal {_GO_NAMES[type(value)]} into Go struct field "
-        f".{name} of type {_GO_NAMES[kind].replace('number', 'int').replace('object', 'struct')}"
-    )
+def _without_lone_surrogates(value: Any) -> Any:
+    """Halves of surrogate pairs become U+FFFD, as in Go."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_lone_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_lone_surrogates(k): _without_lone_surrogates(v) for k, v in value.items()}
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,80 +249,93 @@ def read_completion(body: bytes, *, chat: bool) -> CompletionBody:
     Raises:
         BadRequest: as Ollama answers.
     """
-    value = read_object(body)
+    value = read_object(body, "api.ChatRequest" if chat else "api.GenerateRequest")
     common: dict[str, Any] = {
-        "model": field_of(value, "model", str, ""),
-        "stream": field_of(value, "stream", bool, True),
+        "model": value.of("model", str, ""),
+        "stream": value.of("stream", bool, True),
         "form": value.get("format"),
-        "keep_alive_ns": _keep_alive(value),
-        "options": field_of(value, "options", dict, {}),
+        "keep_alive_ns": keep_alive_of(value),
+        "options": value.of("options", dict, {}),
         "think": _think(value),
-        "truncate": field_of(value, "truncate", bool, True),
-        "shift": field_of(value, "shift", bool, True),
-        "logprobs": field_of(value, "logprobs", bool, False),
-        "top_logprobs": field_of(value, "top_logprobs", int, 0),
+        "truncate": value.of("truncate", bool, True),
+        "shift": value.of("shift", bool, True),
+        "logprobs": value.of("logprobs", bool, False),
+        "top_logprobs": value.of("top_logprobs", int, 0),
     }
     if not 0 <= common["top_logprobs"] <= 20:
         raise BadRequest("top_logprobs must be between 0 and 20")
     if chat:
-        messages = tuple(read_message(m) for m in field_of(value, "messages", list, []))
-        tools = tuple(field_of(value, "tools", list, []))
-        return CompletionBody(messages=messages, tools=tools, **common)
+        messages = value.list_of("messages", dict, "api.Message")
+        tools = value.of("tools", list, [], "api.Tools")
+        if not all(isinstance(tool, dict) for tool in tools):
+            raise value.wrong(tools[0], "tools", "api.Tool")
+        return CompletionBody(
+            messages=tuple(map(read_message, messages)), tools=tuple(tools), **common
+        )
     return CompletionBody(
-        prompt=field_of(value, "prompt", str, ""),
-        suffix=field_of(value, "suffix", str, ""),
-        system=field_of(value, "system", str, ""),
-        template=field_of(value, "template", str, ""),
-        raw=field_of(value, "raw", bool, False),
-        context=tuple(field_of(value, "context", list, [])),
-        images=tuple(field_of(value, "images", list, [])),
+        prompt=value.of("prompt", str, ""),
+        suffix=value.of("suffix", str, ""),
+        system=value.of("system", str, ""),
+        template=value.of("template", str, ""),
+        raw=value.of("raw", bool, False),
+        context=tuple(value.list_of("context", int, "int")),
+        images=_images(value),
         **common,
     )
 
 
-def read_message(value: Any) -> Message:
+def read_message(item: Mapping[str, Any]) -> Message:
     """One message of a chat.
 
     Raises:
-        BadRequest: it is not one.
+        BadRequest: one of its fields has a wrong type.
     """
-    if not isinstance(value, dict):
-        raise BadRequest(
-            f"json: cannot unmarshal {_GO_NAMES[type(value)]} into Go struct field "
-            "ChatRequest.messages of type api.Message"
-        )
+    value = fields_of(item, "api.Alias")  # what Ollama's decoder calls a message
     return Message(
-        role=field_of(value, "role", str, ""),
-        content=field_of(value, "content", str, ""),
-        thinking=field_of(value, "thinking", str, ""),
-        images=tuple(field_of(value, "images", list, [])),
-        tool_calls=tuple(field_of(value, "tool_calls", list, [])),
-        tool_name=field_of(value, "tool_name", str, ""),
-        tool_call_id=field_of(value, "tool_call_id", str, ""),
+        role=value.of("role", str, ""),
+        content=value.of("content", str, ""),
+        thinking=value.of("thinking", str, ""),
+        images=_images(value),
+        tool_calls=tuple(value.list_of("tool_calls", dict, "api.ToolCall")),
+        tool_name=value.of("tool_name", str, ""),
+        tool_call_id=value.of("tool_call_id", str, ""),
     )
 
 
-def _keep_alive(value: Mapping[str, Any]) -> int | None:
-    if value.get("keep_alive") is None:
-        return None
-    try:
-        return parse_keep_alive(value["keep_alive"])
-    except ValueError as error:
-        raise BadRequest(str(error)) from None
+def _images(value: Fields) -> tuple[str, ...]:
+    images = value.list_of("images", str, "api.ImageData")
+    for image in images:
+        try:
+            base64.b64decode(image.encode(), validate=True)
+        except ValueError:
+            at = re.match(r"[A-Za-z0-9+/]*", image)
+            assert at is not None
+            byte = at.end() if at.end() < len(image) else len(image) // 4 * 4
+            raise BadRequest(f"illegal base64 data at input byte {byte}") from None
+    return tuple(images)
 
 
-def _think(value: Mapping[str, Any]) -> bool | str | None:
-    think = value.get("think")
-    if think is None or isinstance(think, bool) or think in _THINK_LEVELS:
-        return think
-    levels = '"low", "medium", "high", "max"'
-    raise BadRequest(f"invalid think value: {dumps(think)} (must be true, false, {levels})")
-
-
-def keep_alive_of(body: Mapping[str, Any]) -> int | None:
+def keep_alive_of(value: Fields) -> int | None:
     """`keep_alive` of any body, in nanoseconds; None if not given.
 
     Raises:
         BadRequest: as Ollama answers.
     """
-    return _keep_alive(body)
+    if value.get("keep_alive") is None:
+        return None
+    try:
+        return parse_keep_alive(value.get("keep_alive"))
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
+def _think(value: Fields) -> bool | str | None:
+    think: Any = value.get("think")
+    if think is None or isinstance(think, bool):
+        return think
+    if isinstance(think, str) and think in _THINK_LEVELS:
+        return think
+    levels = ", ".join(f'"{level}"' for level in _THINK_LEVELS)
+    if isinstance(think, str):
+        raise BadRequest(f"invalid think value: {dumps(think)} (must be {levels}, true, or false)")
+    raise BadRequest(f"think must be a boolean or string ({levels}, true, or false)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from bench.server.scheduler import Loaded
 from bench.server.settings import House
 from bench.server.stream import Output, Rules, Wire
 
+_log = logging.getLogger(__name__)
 _MICROSECOND = 1000
 _LONGER_THAN_CONTEXT = (
     "the prompt is longer than the context length currently available to the model; shorten the "
@@ -113,12 +115,14 @@ class Completion:
 
     async def _complete(self, model: Loaded, options: dict[str, Any]) -> None:
         body = self._body
-        prompt = await self._fit(model, self._prompt(model.card), options)
+        prompt = self._prompt(model.card)
+        self._check_images(prompt, model.card)
+        rendered = await self._fit(model, prompt, options)
         _check_format(body.form)
         ids = self._wire.truth.id
         job = Job(
             id=ids,
-            prompt=prompt,
+            prompt=rendered,
             options=sampling(options),
             stop=tuple(options.get("stop", ())),
             format=body.form or None,
@@ -136,7 +140,7 @@ class Completion:
                 stream=body.stream,
                 abort_repeats=not native,
                 late_tool_calls=native,
-                context=prompt.tokens if keeps_context else None,
+                context=rendered.tokens if keeps_context else None,
             ),
             metrics=self._metrics,
             release=model.slots.release,
@@ -150,7 +154,11 @@ class Completion:
 
         def start() -> None:
             truth.slot_ns = self._house.clocks.now_ns()
-            model.runner.start(job, output)
+            try:
+                model.runner.start(job, output)
+            except Exception:  # a defect of ours, which must not keep the slot
+                _log.exception("job %s", job.id)
+                output.failed(EngineFailure("internal error of the embedded server"))
 
         truth.queued_ns = self._house.clocks.now_ns()
         model.slots.enter(start)
@@ -161,6 +169,18 @@ class Completion:
                 model.runner.cancel(job.id)
                 model.slots.release()
             raise
+
+    def _check_images(self, prompt: Prompt, card: ModelCard) -> None:
+        """llama-server refuses them if the model cannot see.
+
+        Raises:
+            EngineFailure: it cannot.
+        """
+        images = any(message.images for message in prompt.messages)
+        if images and self._house.era.llama_server and "vision" not in card.capabilities:
+            message = "Multimodal data provided, but model does not support multimodal requests."
+            error = {"code": 400, "message": message, "type": "invalid_request_error"}
+            raise BadRequest(dumps({"error": error}))
 
     def _prompt(self, card: ModelCard) -> Prompt:
         body = self._body

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.server.bodies import BadRequest, field_of, keep_alive_of, read_object
+from bench.server.bodies import BadRequest, Fields, keep_alive_of, read_object
 from bench.server.engine import Embedding, EngineFailure, ModelCard, Prompt
 from bench.server.http import Request
 from bench.server.options import load_options, merged
 from bench.server.scheduler import Loaded
-from bench.server.settings import House
+from bench.server.settings import House, check_name
 
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 
@@ -30,13 +29,14 @@ class Embedded:
     load_ns: int
 
 
-def read_embed(body: bytes) -> tuple[Mapping[str, Any], list[str]]:
+def read_embed(body: bytes, struct: str = "api.EmbedRequest") -> tuple[Fields, list[str]]:
     """A body of /api/embed and its inputs.
 
     Raises:
         BadRequest: as Ollama answers.
     """
-    value = read_object(body)
+    value = read_object(body, struct)
+    value.of("model", str, "")
     given = value.get("input")
     if given is None or given == "":
         return value, []
@@ -46,12 +46,16 @@ def read_embed(body: bytes) -> tuple[Mapping[str, Any], list[str]]:
     return value, inputs
 
 
-def find_for_embedding(house: House, name: str) -> ModelCard:
-    """The model of a name.
+def find_for_embedding(house: House, value: Fields) -> ModelCard:
+    """The model a body names.
 
     Raises:
-        EngineFailure: 404, as embed words it.
+        EngineFailure: 404, or 400 for what is no name, as embed words it.
     """
+    name = value.of("model", str, "")
+    if not name:
+        raise EngineFailure("model '' not found", 404)
+    check_name(name)
     card = house.find(name)
     if card is None:
         raise EngineFailure(f'model "{name}" not found, try pulling it first', 404)
@@ -62,7 +66,7 @@ async def embed(
     house: House,
     request: Request,
     card: ModelCard,
-    value: Mapping[str, Any],
+    value: Fields,
     inputs: Sequence[str],
     *,
     refusal: int = 501,
@@ -80,8 +84,9 @@ async def embed(
     Raises:
         EngineFailure: as Ollama answers.
     """
-    options = merged(card, value.get("options"), house.era)
+    options = merged(card, value.of("options", dict, {}), house.era)
     keep_alive = keep_alive_of(value)
+    truncate = value.of("truncate", bool, True)
     if house.engine.simulated:
         await house.clock.sleep_until(request.received_ns + house.era.metadata_ns)
     model = await house.scheduler.acquire(
@@ -97,12 +102,13 @@ async def embed(
     )
     try:
         loaded = house.clocks.now_ns()
-        if house.era.llama_server and "embedding" not in card.capabilities:
+        if inputs and house.era.llama_server and "embedding" not in card.capabilities:
             raise EngineFailure(_NO_EMBEDDINGS, refusal)
-        truncate = field_of(value, "truncate", bool, True)
         embeddings = [await _one(model, text, truncate) for text in inputs]
     finally:
         house.scheduler.release(model)
+    if not inputs:  # only loads the model; no metrics
+        return Embedded([], 0, 0, 0)
     return Embedded(
         [np.asarray(e.vector, np.float32) for e in embeddings],
         sum(e.prompt_n for e in embeddings),

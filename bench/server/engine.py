@@ -26,6 +26,7 @@ class EngineFailure(Exception):
 
     Attributes:
         in_stream: the front had begun to stream when it happened; Ollama then answers in chunks.
+        before_v1: what turns a body of /v1 into one of Ollama's refused it, in other headers.
     """
 
     def __init__(self, message: str, status: int = 500) -> None:
@@ -33,6 +34,7 @@ class EngineFailure(Exception):
         self.message = message
         self.status = status
         self.in_stream = False
+        self.before_v1 = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,7 @@ _UNITS = {
     "m": 60 * NS,
     "h": 3600 * NS,
 }
-_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
-_TERM = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_TERM = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]*)", re.ASCII)
 
 
 def dumps(value: Any) -> str:
@@ -86,12 +85,21 @@ def parse_duration(text: str) -> int:
     Raises:
         ValueError: worded as time.ParseDuration words it.
     """
-    if not _DURATION.fullmatch(text):
-        if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", text):
+    rest = text[1:] if text[:1] in ("+", "-") else text
+    if rest == "0":
+        return 0
+    total = 0
+    while term := _TERM.match(rest):
+        number, unit = term.groups()
+        if not unit:
             raise ValueError(f"time: missing unit in duration {dumps(text)}")
-        raise ValueError(f"time: invalid duration {dumps(text)}")
-    total = sum(int(float(n) * _UNITS[unit]) for n, unit in _TERM.findall(text))
-    return -total if text.startswith("-") else total
+        if unit not in _UNITS:
+            raise ValueError(f"time: unknown unit {dumps(unit)} in duration {dumps(text)}")
+        total += int(float(number) * _UNITS[unit])
+        rest = rest[term.end() :]
+        if not rest and total <= FOREVER_NS:
+            return -total if text.startswith("-") else total
+    raise ValueError(f"time: invalid duration {dumps(text)}")
 
 
 def parse_keep_alive(value: Any) -> int:
@@ -101,6 +109,8 @@ def parse_keep_alive(value: Any) -> int:
         ValueError: worded as Ollama words it.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"Unsupported type: '{type(value).__name__}'")
+        composite = "[]interface {}" if isinstance(value, list) else "map[string]interface {}"
+        name = "bool" if isinstance(value, bool) else composite
+        raise ValueError(f"Unsupported type: '{name}'")
     ns = parse_duration(value) if isinstance(value, str) else int(value * NS)
     return FOREVER_NS if ns < 0 else min(ns, FOREVER_NS)

@@ -60,8 +60,15 @@ class Reply:
         self.gone = False
         self.on_gone: Callable[[], object] | None = None
 
-    def send(self, status: int, content_type: str, body: bytes) -> None:
-        """The whole reply: with its length if it is short, in chunks otherwise, as Go does."""
+    def send(self, status: int, content_type: str, body: bytes, *, allow: str = "") -> None:
+        """The whole reply: with its length if it is short, in chunks otherwise, as Go does.
+
+        Args:
+            status: of HTTP.
+            content_type: "" for none.
+            body: all of it.
+            allow: the methods that would be right, if this one is wrong.
+        """
         if len(body) > _GO_BUFFER and not self._head_only:
             self.begin(status, content_type)
             self.write(body)
@@ -69,7 +76,7 @@ class Reply:
             return
         self.status = status
         length = [("Content-Length", str(len(body)))]
-        head = self._connection.head(status, content_type, length, self._keep)
+        head = self._connection.head(status, content_type, length, self._keep, allow)
         self._put(head if self._head_only else head + body)
         self._finish()
 
@@ -247,12 +254,18 @@ class Connection(asyncio.Protocol):
     # -- the reply's side
 
     def head(
-        self, status: int, content_type: str, framing: list[tuple[str, str]], keep: bool
+        self,
+        status: int,
+        content_type: str,
+        framing: list[tuple[str, str]],
+        keep: bool,
+        allow: str = "",
     ) -> bytes:
         """Status line and headers, in Go's order."""
         reason = HTTPStatus(status).phrase if status != 499 else "status code 499"
         date = formatdate(self._listener.date() if self._listener.date else None, usegmt=True)
-        headers = [("Content-Type", content_type)] if content_type else []
+        headers = [("Allow", allow)] if allow else []
+        headers += [("Content-Type", content_type)] if content_type else []
         headers += self._listener.extra_headers
         headers.append(("Date", date))
         if framing[0][0] == "Content-Length":

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bench.server.bodies import BadRequest, field_of, read_object
+from bench.server.bodies import BadRequest, Fields, read_object
 from bench.server.engine import EngineFailure, ModelCard
 from bench.server.go import dumps, rfc3339
 from bench.server.lines import error_body
-from bench.server.settings import House, full_name
+from bench.server.settings import House, check_name, full_name, is_name
 
 JSON = "application/json; charset=utf-8"
 _NO_MANIFEST = "pull model manifest: file does not exist"
@@ -50,8 +50,9 @@ def shown(house: House, name: str) -> ModelCard:
     """The model of a name.
 
     Raises:
-        EngineFailure: 404, as show words it.
+        EngineFailure: 404, or 400 for what is no name, as show words it.
     """
+    check_name(name)
     card = house.find(name)
     if card is None:
         wanted = full_name(name) if house.era.show_full_name else name
@@ -65,8 +66,9 @@ def show(house: House, body: bytes) -> bytes:
     Raises:
         EngineFailure: as Ollama answers.
     """
-    value = read_object(body)
-    name = field_of(value, "model", str, "") or field_of(value, "name", str, "")
+    value = read_object(body, "api.ShowRequest")
+    value.of("options", dict, {})
+    name = _named(value)
     if not name:
         raise BadRequest("model is required")
     card = shown(house, name)
@@ -113,10 +115,10 @@ def pull(house: House, body: bytes) -> list[bytes]:
     Raises:
         EngineFailure: no model is named, or one that is not there without a stream.
     """
-    value = read_object(body)
-    name = field_of(value, "model", str, "") or field_of(value, "name", str, "")
-    stream = field_of(value, "stream", bool, True)
-    if not name:
+    value = read_object(body, "api.PullRequest")
+    name = _named(value)
+    stream = value.of("stream", bool, True)
+    if not is_name(name):
         raise BadRequest("invalid model name")
     lines: list[Any] = [{"status": "pulling manifest"}]
     card = house.find(name)
@@ -147,11 +149,12 @@ def copy(house: House, body: bytes) -> None:
     Raises:
         EngineFailure: as Ollama answers.
     """
-    value = read_object(body)
-    source = field_of(value, "source", str, "")
-    destination = field_of(value, "destination", str, "")
-    if not destination:
-        raise BadRequest(f"destination {dumps(destination)} is invalid")
+    value = read_object(body, "api.CopyRequest")
+    source = value.of("source", str, "")
+    destination = value.of("destination", str, "")
+    for what, given in (("source", source), ("destination", destination)):
+        if not is_name(given):
+            raise BadRequest(f"{what} {dumps(given)} is invalid")
     card = house.find(source)
     if card is None:
         raise EngineFailure(f"model {dumps(source)} not found", 404)
@@ -165,11 +168,20 @@ def delete(house: House, body: bytes) -> ModelCard:
     Raises:
         EngineFailure: as Ollama answers.
     """
-    value = read_object(body)
-    name = field_of(value, "model", str, "") or field_of(value, "name", str, "")
+    value = read_object(body, "api.DeleteRequest")
+    name = _named(value)
+    if not name:
+        raise BadRequest("model is required")
+    if not is_name(name):
+        raise BadRequest(f"name {dumps(name)} is invalid")
     card = house.find(name)
     if card is None:
         raise EngineFailure(f"model '{name}' not found", 404)
     if house.copies.pop(card.name, None) is None:
         house.deleted.add(card.name)
     return card
+
+
+def _named(value: Fields) -> str:
+    """The model a body is about; "name" is the older field."""
+    return value.of("model", str, "") or value.of("name", str, "")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bench.server.bodies import (
-    BadRequest,
-    CompletionBody,
-    field_of,
-    read_message,
-    read_object,
-)
-from bench.server.embedding import Embedded, normalised
+from bench.server.bodies import BadRequest, CompletionBody, Fields, fields_of, read_object
+from bench.server.embedding import Embedded, normalised, read_embed
 from bench.server.engine import Message, ModelCard
 from bench.server.go import dumps
 
@@ -28,7 +25,15 @@ _EFFORTS: dict[str, bool | str] = {
     "ultra": "max",
     "max": "max",
 }
-_OPTIONS = ("seed", "frequency_penalty", "presence_penalty", "temperature", "top_p")
+_OPTIONS: dict[str, type[Any]] = {
+    "max_tokens": int,
+    "seed": int,
+    "frequency_penalty": float,
+    "presence_penalty": float,
+    "temperature": float,
+    "top_p": float,
+}
+_IMAGE = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp))?;base64,")
 
 
 def error_body(status: int, message: str) -> bytes:
@@ -59,9 +64,9 @@ def _model(card: ModelCard, name: str) -> dict[str, Any]:
     }
 
 
-def embedding_list(model: str, embedded: Embedded, value: Mapping[str, Any]) -> bytes:
+def embedding_list(model: str, embedded: Embedded, value: Fields) -> bytes:
     """The reply of /v1/embeddings."""
-    dimensions = field_of(value, "dimensions", int, 0)
+    dimensions = value.of("dimensions", int, 0)
     data = []
     for index, vector in enumerate(embedded.vectors):
         unit = normalised(vector, dimensions)
@@ -72,32 +77,59 @@ def embedding_list(model: str, embedded: Embedded, value: Mapping[str, Any]) -> 
     return f"{dumps({'object': 'list', 'data': data, 'model': model, 'usage': usage})}\n".encode()
 
 
+def read_embeddings(body: bytes) -> tuple[Fields, list[str]]:
+    """A body of /v1/embeddings and its inputs.
+
+    Raises:
+        BadRequest: as Ollama answers.
+    """
+    value, inputs = read_embed(body, "openai.EmbedRequest")
+    encoding = value.of("encoding_format", str, "")
+    if encoding.lower() not in ("", "float", "base64"):
+        raise BadRequest(
+            f"Invalid value for 'encoding_format' = {encoding}. "
+            "Supported values: ['float', 'base64']."
+        )
+    value.of("dimensions", int, 0)
+    if not inputs and value.get("input") != "":
+        raise BadRequest("invalid input")
+    return value, inputs or [""]
+
+
 def read_chat(body: bytes) -> tuple[CompletionBody, bool]:
     """A body of /v1/chat/completions, and whether it wants a usage event.
 
     Raises:
         BadRequest: as Ollama answers.
     """
-    value = read_object(body)
-    if not field_of(value, "messages", list, []):
+    value = read_object(body, "openai.ChatCompletionRequest")
+    messages = value.list_of("messages", dict, "openai.Message")
+    options = _options(value)
+    form = value.of("response_format", dict, {}, "openai.ResponseFormat")
+    reasoning = value.of("reasoning", dict, None, "openai.Reasoning")
+    effort = value.of("reasoning_effort", str, "")
+    if reasoning is not None:
+        effort = fields_of(reasoning, "openai.Reasoning").of("effort", str, "")
+    tools = value.list_of("tools", dict, "api.Tool")
+    usage = _include_usage(value)
+    if not messages:
         raise BadRequest("[] is too short - 'messages'")
-    form = value.get("response_format") or {}
-    if form.get("type") == "json_object":
-        wanted: Any = "json"
-    else:
-        wanted = (form.get("json_schema") or {}).get("schema")
-    effort = value.get("reasoning_effort") or (value.get("reasoning") or {}).get("effort")
-    if effort is not None and effort not in _EFFORTS:
-        raise BadRequest(f"invalid reasoning value: {dumps(effort)}")
+    if effort and effort not in _EFFORTS:
+        raise BadRequest(
+            f"invalid reasoning value: {dumps(effort)} (must be "
+            '"minimal", "low", "medium", "high", "xhigh", "ultra", "max", or "none")'
+        )
     return CompletionBody(
-        model=field_of(value, "model", str, ""),
-        messages=tuple(m for item in value["messages"] for m in _messages(item)),
-        stream=field_of(value, "stream", bool, False),
-        form=wanted,
-        options=_options(value),
-        tools=tuple(field_of(value, "tools", list, [])),
-        think=None if effort is None else _EFFORTS[effort],
-    ), _include_usage(value)
+        model=value.of("model", str, ""),
+        messages=tuple(m for item in messages for m in _messages(item)),
+        stream=value.of("stream", bool, False),
+        form=_format(fields_of(form, "openai.ResponseFormat")),
+        options=options,
+        tools=tuple(tools),
+        think=_EFFORTS[effort] if effort else None,
+        logprobs=value.of("logprobs", bool, False),
+        top_logprobs=value.of("top_logprobs", int, 0),
+    ), usage
 
 
 def read_text(body: bytes) -> tuple[CompletionBody, bool]:
@@ -106,37 +138,111 @@ def read_text(body: bytes) -> tuple[CompletionBody, bool]:
     Raises:
         BadRequest: as Ollama answers.
     """
-    value = read_object(body)
+    value = read_object(body, "openai.CompletionRequest")
     return CompletionBody(
-        model=field_of(value, "model", str, ""),
-        prompt=field_of(value, "prompt", str, ""),
-        suffix=field_of(value, "suffix", str, ""),
-        stream=field_of(value, "stream", bool, False),
+        model=value.of("model", str, ""),
+        prompt=value.of("prompt", str, ""),
+        suffix=value.of("suffix", str, ""),
+        stream=value.of("stream", bool, False),
         options=_options(value),
     ), _include_usage(value)
 
 
-def _include_usage(value: Mapping[str, Any]) -> bool:
-    return bool(field_of(value, "stream_options", dict, {}).get("include_usage"))
+def _include_usage(value: Fields) -> bool:
+    options = value.of("stream_options", dict, {}, "openai.StreamOptions")
+    return fields_of(options, "openai.StreamOptions").of("include_usage", bool, False)
 
 
-def _options(value: Mapping[str, Any]) -> dict[str, Any]:
+def _format(form: Fields) -> Any:
+    """Ollama's `format` for a response format."""
+    kind = form.of("type", str, "").strip().lower()
+    if kind == "json_object":
+        return "json"
+    if kind != "json_schema":
+        return None
+    return form.of("json_schema", dict, {}, "openai.JsonSchema").get("schema")
+
+
+def _options(value: Fields) -> dict[str, Any]:
     """Ollama's options; temperature and top_p are 1 here unless given."""
     options: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0}
-    options |= {name: value[name] for name in _OPTIONS if value.get(name) is not None}
-    if value.get("max_tokens") is not None:
-        options["num_predict"] = value["max_tokens"]
-    if value.get("stop"):
-        stop = value["stop"]
-        options["stop"] = [stop] if isinstance(stop, str) else stop
+    for name, kind in _OPTIONS.items():
+        given = value.of(name, kind, None)
+        if given is not None:
+            options["num_predict" if name == "max_tokens" else name] = given
+    stop = value.get("stop")
+    if isinstance(stop, str):
+        options["stop"] = [stop]
+    elif isinstance(stop, list):
+        options["stop"] = [text for text in stop if isinstance(text, str)]
     return options
 
 
-def _messages(item: Any) -> list[Message]:
+def _messages(item: Mapping[str, Any]) -> list[Message]:
     """One message of the client's; parts of its content become messages of their own."""
-    content = item.get("content") if isinstance(item, dict) else None
-    if not isinstance(content, list):
-        return [read_message(item)]
-    role = str(item.get("role", ""))
-    texts = [part for part in content if part.get("type") == "text"]
-    return [Message(role=role, content=str(part.get("text", ""))) for part in texts]
+    value = fields_of(item, "openai.Message")
+    role = value.of("role", str, "")
+    content = value.get("content")
+    calls = tuple(map(_call, value.list_of("tool_calls", dict, "openai.ToolCall")))
+    if isinstance(content, list):
+        parts = [_part(role, part) for part in content]
+        if parts and calls:
+            parts[-1] = replace(parts[-1], tool_calls=calls)
+        return parts
+    if not isinstance(content, str) and not (content is None and calls):
+        kind = _GO_VALUES.get(type(content), "<nil>")
+        raise BadRequest(f"invalid message content type: {kind}")
+    return [
+        Message(
+            role=role,
+            content=content or "",
+            thinking=value.of("reasoning", str, ""),
+            tool_calls=calls,
+            tool_name=value.of("name", str, ""),
+            tool_call_id=value.of("tool_call_id", str, ""),
+        )
+    ]
+
+
+_GO_VALUES = {int: "float64", float: "float64", bool: "bool", dict: "map[string]interface {}"}
+
+
+def _part(role: str, part: Any) -> Message:
+    """One part of a message's content."""
+    wrong = BadRequest("invalid message format")
+    if not isinstance(part, dict):
+        raise wrong
+    if part.get("type") == "text" and isinstance(part.get("text"), str):
+        return Message(role=role, content=part["text"])
+    if part.get("type") != "image_url":
+        raise wrong
+    url = part.get("image_url")
+    url = url.get("url") if isinstance(url, dict) else url
+    if not isinstance(url, str):
+        raise wrong
+    if url.startswith(("http://", "https://")):
+        raise BadRequest(
+            "image URLs are not currently supported, please use base64 encoded data instead"
+        )
+    head = _IMAGE.match(url)
+    try:
+        base64.b64decode(url[head.end() if head else 0 :].encode(), validate=True)
+    except ValueError:
+        head = None
+    if head is None:
+        raise BadRequest("invalid image input")
+    return Message(role=role, images=(url[head.end() :],))
+
+
+def _call(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool call of an earlier turn: here its arguments are JSON in a string."""
+    function = item.get("function")
+    function = function if isinstance(function, dict) else {}
+    try:
+        arguments = json.loads(function.get("arguments", ""))
+    except (TypeError, ValueError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise BadRequest("invalid tool call arguments")
+    call = {"name": function.get("name", ""), "arguments": arguments}
+    return {"id": item.get("id", ""), "function": call}

@@ -69,9 +69,9 @@ class ChatEvents(_Events):
 
     def piece(self, piece: Piece, wall_ns: int) -> bytes | None:
         """One event."""
-        if not (piece.text or piece.thinking or piece.tool_calls):
+        if not (piece.text or piece.thinking or piece.tool_calls or piece.logprobs):
             return None
-        return _event(self._chunk(self._delta(piece), None, wall_ns)).encode()
+        return _event(self._chunk(self._delta(piece), None, wall_ns, piece)).encode()
 
     def done(self, ending: Ending, wall_ns: int) -> bytes:
         """The last events, in one write."""
@@ -97,7 +97,7 @@ class ChatEvents(_Events):
             "index": 0,
             "message": {"role": "assistant", **_said(piece)},
             "finish_reason": "tool_calls" if piece.tool_calls else reason,
-        }
+        } | _logprobs(piece)
         value = self._base("chat.completion", wall_ns) | {
             "choices": [choice],
             "usage": _usage(ending or Ending("", {})),
@@ -113,8 +113,11 @@ class ChatEvents(_Events):
             "system_fingerprint": "fp_ollama",
         }
 
-    def _chunk(self, delta: Any, reason: str | None, wall_ns: int) -> dict[str, Any]:
+    def _chunk(
+        self, delta: Any, reason: str | None, wall_ns: int, piece: Piece | None = None
+    ) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        choice |= _logprobs(piece) if piece else {}
         return self._base("chat.completion.chunk", wall_ns) | {"choices": [choice]}
 
     def _delta(self, piece: Piece) -> dict[str, Any]:
@@ -122,6 +125,10 @@ class ChatEvents(_Events):
         self._first = False
         self._called = self._called or bool(piece.tool_calls)
         return role | _said(piece)
+
+
+def _logprobs(piece: Piece) -> dict[str, Any]:
+    return {"logprobs": {"content": piece.logprobs}} if piece.logprobs else {}
 
 
 def _said(piece: Piece) -> dict[str, Any]:

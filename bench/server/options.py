@@ -103,4 +103,6 @@ def _checked(name: str, value: Any) -> Any:
         return value
     if kind == _STRINGS and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
-    raise EngineFailure(f'option "{name}" must be of type {kind}')
+    strings = kind == _STRINGS and isinstance(value, list)
+    wanted = "an array of strings" if strings else f"type {kind}"
+    raise EngineFailure(f'option "{name}" must be of {wanted}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -60,19 +61,42 @@ class House:
         return cards | self.copies
 
     def find(self, name: str) -> ModelCard | None:
-        """The model of a name; without a tag "latest" is meant."""
-        return self.cards().get(full_name(name))
+        """The model of a name, in upper or lower case; without a tag "latest" is meant."""
+        wanted = full_name(name).lower()
+        return next((c for n, c in self.cards().items() if n.lower() == wanted), None)
 
     def card(self, name: str) -> ModelCard:
         """The model of a name.
 
         Raises:
-            EngineFailure: 404, as chat and generate answer.
+            EngineFailure: 404, or 400 for what is no name, as chat and generate answer.
         """
+        check_name(name)
         card = self.find(name)
         if card is None:
             raise EngineFailure(f"model '{name}' not found", 404)
         return card
+
+
+_NAME = re.compile(
+    r"(?:(?:\w[\w.:-]{0,349}/)?\w[\w-]{0,79}/)?\w[\w.-]{0,79}(?::\w[\w.-]{0,79})?", re.ASCII
+)
+"""[[HOST/]NAMESPACE/]MODEL[:TAG], as `model.Name` of Ollama takes it."""
+
+
+def is_name(name: str) -> bool:
+    """Whether a model can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def check_name(name: str) -> None:
+    """Refuse what no model can be called; an empty name is for the caller to refuse.
+
+    Raises:
+        EngineFailure: 400.
+    """
+    if name and not is_name(name):
+        raise EngineFailure("invalid model name", 400)
 
 
 def full_name(name: str) -> str:

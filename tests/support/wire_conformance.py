@@ -28,6 +28,14 @@ KNOWN: dict[str, str] = {
     "comes in chunks; another text, another length",
     "model_info": "an invented model has no tokenizer and general metadata of its own",
     "parent_model": "invented models descend from none",
+    # Seen beside a real 0.32.15, in requests of no recording:
+    "paths": "no /v1/responses, /v1/messages, /api/blobs, cloud models or redirects of odd paths: "
+    "nothing here needs them; /api/create refuses, for models are given at the start",
+    "browsers": "no CORS headers, and any Host is served: it is a tool for tests",
+    "_debug_render_only": "ignored: there is no template to show",
+    "schemas": "a `format` that is no JSON schema is not refused by the simulated engine, nor are "
+    "odd token ids in `context`",
+    "Go's decoder": "its words for errors within lists and messages depend on Go's version",
 }
 
 # Replies whose length depends on the model's text or metadata.

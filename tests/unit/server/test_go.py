@@ -71,7 +71,11 @@ def test_durations(text: str, ns: int) -> None:
     ("text", "words"),
     [
         ("300", 'time: missing unit in duration "300"'),
-        ("5 m", 'time: invalid duration "5 m"'),
+        ("5 m", 'time: unknown unit " m" in duration "5 m"'),
+        ("5M", 'time: unknown unit "M" in duration "5M"'),
+        ("m", 'time: invalid duration "m"'),
+        ("5m0", 'time: missing unit in duration "5m0"'),
+        ("9999999h", 'time: invalid duration "9999999h"'),
         ("", 'time: invalid duration ""'),
     ],
 )
