@@ -10,7 +10,8 @@ BenchError
  │    └── NotOllama        6   something answers, but it is not Ollama
  ├── ModelError            2   the model is missing or cannot do what is asked
  ├── NotComparable         4   two runs differ in what they are
- └── MeasurementInvalid    5   the numbers cannot be trusted
+ ├── MeasurementInvalid    5   the numbers cannot be trusted
+ └── Interrupted         130   stopped by the user
 """
 
 from __future__ import annotations
@@ -132,3 +133,9 @@ class MeasurementInvalid(BenchError):
     """The numbers cannot be trusted."""
 
     exit_code = ExitCode.INVALID
+
+
+class Interrupted(BenchError):
+    """The user stopped the program; what was measured is kept."""
+
+    exit_code = ExitCode.INTERRUPTED

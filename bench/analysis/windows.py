@@ -1,10 +1,11 @@
 """Throughput and concurrency over the measured window of each block.
 
-The window goes from the first measured request's (planned) send to the end of the last one, or to
-the end of the duration. Requests that straddle an edge are credited by time: their tokens are
-spread evenly from first text to last text (a reply that was not streamed: from send to end), and
-the part inside the window counts. Ramp-up requests count with their part too: they used the
-server; warm-up requests have ended before. Failed requests give no tokens, but they are in flight.
+A duration that was used up is the window, whole. Else it goes from the first measured request's
+(planned) send to the end of the last one. Requests that straddle an edge are credited by time:
+their tokens are spread evenly from first text to last text (a reply that was not streamed: from
+send to end), and the part inside the window counts. Ramp-up requests count with their part too:
+they used the server; warm-up requests have ended before. Failed requests give no tokens, but they
+are in flight.
 """
 
 from __future__ import annotations

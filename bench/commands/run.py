@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, ExitCode, ResultsError
+from bench.errors import BenchError, ExitCode, Interrupted, ResultsError
 from bench.load.observer import Observer, Silent
 from bench.load.runner import Grow
 from bench.load.session import Ended, Settings, measure
@@ -162,7 +162,14 @@ def run_plan(
     settings, observer = settings or Settings(), observer or Silent()
     ended = run_measuring(_measure_until_interrupted(plan, settings, observer, grow))
     if ended.error is None:
-        finished = conclude(ended.directory, report)
+        try:
+            finished = conclude(ended.directory, report)
+        except KeyboardInterrupt:
+            path = ended.directory.path
+            raise Interrupted(
+                f"stopped before the report was written; what was measured is kept in {path}",
+                f"Write the report with: ollama-bench report {path}",
+            ) from None
         _index(finished, settings.history, observer)
         return finished
     with suppress(BenchError):

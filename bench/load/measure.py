@@ -129,7 +129,7 @@ async def measure_closed(
     measure = _supply(sender, make, Phase.MEASURE, load.requests)
     sender.observer.phase_started(sender.block, Phase.RAMP_UP if ramp_s else Phase.MEASURE)
     finished, health = await _run(sender, schedule.run(ramp_up, measure))
-    start, end = _window(sender, schedule.measure_from_ns, schedule.measure_until_ns)
+    start, end = _window(sender, schedule.measure_from_ns, schedule.measure_until_ns, finished)
     return Measured(start, end, complete=finished, health=health)
 
 
@@ -152,7 +152,7 @@ async def measure_open(
     sender.observer.phase_started(sender.block, Phase.MEASURE)
     finished, health = await _run(sender, schedule.run(measure))
     until = None if load.duration_s is None else start_ns + round(load.duration_s * NS)
-    start, end = _window(sender, start_ns, until)
+    start, end = _window(sender, start_ns, until, finished)
     return Measured(start, end, schedule.arrived, sender.dropped, finished, health)
 
 
@@ -177,7 +177,7 @@ async def measure_cold(
 
     sender.observer.phase_started(sender.block, Phase.MEASURE)
     finished, health = await _run(sender, one_after_another())
-    start, end = _window(sender, started_ns, until)
+    start, end = _window(sender, started_ns, until, finished)
     return Measured(start, end, complete=finished, health=health)
 
 
@@ -205,19 +205,29 @@ async def _run(sender: Sender, schedule: Coroutine[Any, Any, None]) -> tuple[boo
     return finished and not sender.stop.requested and not sender.too_many_errors, health
 
 
-def _window(sender: Sender, from_ns: int, until_ns: int | None) -> tuple[int, int]:
+def _window(sender: Sender, from_ns: int, until_ns: int | None, finished: bool) -> tuple[int, int]:
     """The measured window of a block, counted from the start of the run.
 
-    From the first measured request's (planned) send to the end of the last one, or to the end of
-    the duration if that is earlier.
+    A duration that was used up is the window, whole: cut to the requests that happened to fall into
+    it, n arrivals would be divided by little more than n - 1 gaps. Else the window goes from the
+    first measured request's (planned) send to the end of the last one.
 
     Args:
         sender: knows what was measured.
-        from_ns: when measuring was to begin, absolute; counts when nothing was measured.
-        until_ns: when it was to end, absolute, or None.
+        from_ns: when measuring was to begin, absolute.
+        until_ns: when it was to end by its duration, absolute; None without one.
+        finished: False if it was stopped, or gave up after too many errors.
     """
-    origin_ns = sender.origin_ns
-    measured = sender.measured
-    start = from_ns - origin_ns if measured.begun_ns is None else measured.begun_ns
+    origin_ns, load, measured = sender.origin_ns, sender.case.load, sender.measured
+    planned_start = from_ns - origin_ns
+    planned_end = None if until_ns is None else until_ns - origin_ns
+    # A number of requests or the end of a trace may come before the duration's.
+    all_sent = load.requests is not None and (
+        measured.requests + sender.dropped >= sender.share.count(load.requests)
+    )
+    is_trace = load.arrivals is not None and load.arrivals.kind == "trace"
+    if planned_end is not None and finished and not all_sent and not is_trace:
+        return planned_start, planned_end
+    start = planned_start if measured.begun_ns is None else measured.begun_ns
     end = start if measured.ended_ns is None else measured.ended_ns
-    return start, end if until_ns is None else min(end, until_ns - origin_ns)
+    return start, end if planned_end is None else min(end, planned_end)

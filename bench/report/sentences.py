@@ -19,6 +19,8 @@ _THINKING_WAIT_S: Final = 0.2
 _WHOLLY_ON_GPU: Final = 0.995
 # Queueing below this is bookkeeping of the server, not waiting for a slot.
 _QUEUE_FLOOR_S: Final = 0.05
+# One user waits for others' requests only: less is its own long prompt being tokenised.
+_ALONE_FLOOR_S: Final = 0.5
 
 _OUTCOMES: Final[dict[str, tuple[str, str]]] = {
     Outcome.HTTP_ERROR: ("HTTP error", "HTTP errors"),
@@ -152,7 +154,8 @@ def loading(case: CaseView) -> Sentence | None:
 def waiting(case: CaseView) -> Sentence | None:
     """Speaks when half of the requests waited for a slot for a noticeable time."""
     queue = case.estimate("queue_s", "p50")
-    if queue is None or queue.value is None or queue.low is None or queue.low < _QUEUE_FLOOR_S:
+    floor = _ALONE_FLOOR_S if case.users == 1 else _QUEUE_FLOOR_S
+    if queue is None or queue.value is None or queue.low is None or queue.low < floor:
         return None
     return ("Half of the requests wait ", show(queue, "s", stat="p50"), " or longer in the queue.")
 

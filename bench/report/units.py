@@ -248,7 +248,9 @@ def _interval(value: float, low: float | None, high: float | None, decimals: int
     if low is None or high is None or not high > low:
         return ""
     below, above = value - low, high - value
-    if min(below, above) > 0 and max(below, above) <= _LOPSIDED * min(below, above):
+    even = min(below, above) > 0 and max(below, above) <= _LOPSIDED * min(below, above)
+    # "14 ± 19" would say that a speed may be negative, which its interval does not.
+    if even and not low >= 0 > value - max(below, above):
         return f"{PLUS_MINUS} {number(max(below, above), decimals)}"
     return f"{number(low, decimals)}{RANGE}{number(high, decimals)}"
 

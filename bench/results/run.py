@@ -139,8 +139,8 @@ class BlockInfo:
     Attributes:
         index: of the block in the plan.
         start_ns, end_ns: of the whole block, load and warm-up included.
-        window_start_ns, window_end_ns: the measured window: from the first measured request's
-            (planned) send to the end of the last one, or the end of the duration.
+        window_start_ns, window_end_ns: the measured window: a duration that was used up, whole;
+            else from the first measured request's (planned) send to the end of the last one.
         load_ns: how long getting the model ready took, on the client's clock; None if it was
             resident.
         dropped: open loop: arrivals not sent because the in-flight ceiling was reached.

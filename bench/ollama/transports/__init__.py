@@ -72,13 +72,16 @@ def run_measuring(main: Coroutine[Any, Any, T]) -> T:
 
     They work on any loop; on this one a chunk costs some tenth less.
     """
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    if sys.platform == "linux":
-        from bench.ollama.transports.direct_loop import DirectLoop
+    try:
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+        if sys.platform == "linux":
+            from bench.ollama.transports.direct_loop import DirectLoop
 
-        factory = DirectLoop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main)
+            factory = DirectLoop
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(main)
+    finally:
+        main.close()  # Ctrl-C may come before it was begun
 
 
 def _named(name: str, address: Address) -> Transport:

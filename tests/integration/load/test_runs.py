@@ -208,3 +208,23 @@ def test_ctrl_c_while_a_server_does_not_answer(tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in stderr
     assert stdout == "" and list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_the_report_is_written_says_where_the_run_is(simulated, tmp_path, monkeypatch):
+    from bench.commands import run as command_run
+    from bench.errors import ExitCode, Interrupted
+    from bench.load.session import Settings
+
+    def interrupted(directory, report):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_run, "conclude", interrupted)
+    settings = Settings(output=tmp_path, history=None)
+    with pytest.raises(Interrupted) as caught:
+        command_run.run(
+            "smoke", models=["sim-small:latest"], hosts=[simulated.url], settings=settings
+        )
+    [kept] = tmp_path.iterdir()
+    assert str(kept) in caught.value.message and str(kept) in caught.value.advice
+    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert (kept / "requests.jsonl").read_text().count("\n") >= 5

@@ -67,6 +67,23 @@ def test_the_window_of_a_duration_ends_with_it(play, kit):
     assert max(r.end_ns for r in done.records()) > block.window_end_ns
 
 
+@pytest.mark.parametrize("requests", [None, 25])
+def test_the_rate_of_a_short_duration_is_that_of_its_arrivals(play, kit, requests):
+    """Cut to its requests, the window of 4 arrivals at 0.2/s would be some 15.5 s: 0.26/s."""
+    load = kit.open_loop(0.2, requests=requests, duration_s=20.0)
+    done = play(kit.plan(kit.case(load)), kit.answers(first_s=0.1))
+    block = done.info.blocks[0]
+    assert len(done.records()) == 4
+    assert max(r.end_ns for r in done.records()) < block.window_end_ns
+    assert block.window_end_ns - block.window_start_ns == 20 * NS
+
+
+def test_a_number_of_requests_that_comes_first_ends_the_window_of_a_duration(play, kit):
+    done = play(kit.plan(kit.case(kit.open_loop(1.0, requests=5, duration_s=60.0))))
+    block = done.info.blocks[0]
+    assert block.window_end_ns == max(r.end_ns for r in done.records())
+
+
 def test_poisson_arrivals_are_those_of_the_plan(play, kit):
     from bench.scenario.arrivals import arrival_offsets_ns
 

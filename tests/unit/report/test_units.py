@@ -121,3 +121,8 @@ def test_words_for_counts_shares_and_spans() -> None:
     assert duration(0.85) == "0.850 s"
     assert duration(200) == "3 min 20 s"
     assert duration(7500) == "2 h 5 min"
+
+
+def test_a_speed_is_not_shown_as_if_it_might_be_negative() -> None:
+    assert show(Estimate(14.0, 0.0, 33.0), "tok/s").cell == "14 (0\u201333)"
+    assert show(Estimate(14.0, 2.0, 27.0), "tok/s").cell == "14 \u00b1 13"
