@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.analysis.capacity.users import UserModel
     from bench.commands.comparing import Judging, ab, compare, plan_pairs
+    from bench.commands.fitting import fit_run
     from bench.commands.run import FinishedRun, make_plan, run, run_plan
     from bench.commands.sides import ab_plan
     from bench.commands.sizing import FoundCapacity, find_capacity
-    from bench.commands.what_if import fit_run, study
+    from bench.commands.what_if import study
     from bench.load.session import Settings
     from bench.results.history import History
 
@@ -47,7 +48,7 @@ _HOMES = {
     "ab_plan": "bench.commands.sides",
     "compare": "bench.commands.comparing",
     "find_capacity": "bench.commands.sizing",
-    "fit_run": "bench.commands.what_if",
+    "fit_run": "bench.commands.fitting",
     "make_plan": "bench.commands.run",
     "plan_pairs": "bench.commands.comparing",
     "run": "bench.commands.run",

@@ -187,7 +187,7 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
     """
     from ruamel.yaml import YAML
 
-    from bench.commands.what_if import fit_run
+    from bench.commands.fitting import fit_run
 
     fitted = fit_run(run, slots=slots, model=model)
     path = output or run / "profile.yaml"

@@ -1,9 +1,10 @@
-"""Fitting a profile to a run, and asking what other machines would do: `capacity fit|what-if`."""
+"""Asking a profile what other machines, or another load, would do: `capacity what-if`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.capacity.promises import parse_promises, percentile_of
-from bench.analysis.capacity.sweep import by_block, slots_of
 from bench.analysis.capacity.users import UserModel
-from bench.analysis.columns import Columns, columns_of
-from bench.analysis.latency import latencies
-from bench.errors import EngineError, ResultsError, UsageError
+from bench.errors import EngineError, UsageError
 from bench.report.capacity.what_if import Option, Study
-from bench.results.directory import Run, read_run
-from bench.results.record import Phase
 from bench.scenario.thresholds import Threshold
 from bench.scenario.traces import Trace, load_trace
-from bench.simulation.fit import Served, ServiceFit, fit_service
-from bench.simulation.fitted import fitted_document
 from bench.simulation.fleet import Routing, Workload
 from bench.simulation.profile import ModelProfile, Profile, load_profile
 from bench.simulation.what_if import (
@@ -37,88 +31,8 @@ from bench.simulation.what_if import (
 )
 from bench.simulation.what_if import what_if as predict
 
-MOST_LENGTHS = 300
-DEFAULT_CTX = 4096
 SURE = 0.95
 """A promise counts as kept if it holds in this share of the draws."""
-
-
-@dataclass(frozen=True, slots=True)
-class FittedProfile:
-    """A fit and the profile document that holds it."""
-
-    fit: ServiceFit
-    document: dict[str, Any]
-    caution: str = ""
-
-
-def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -> FittedProfile:
-    """Fit a profile to a run directory.
-
-    Args:
-        path: of the run.
-        slots: of the server; None = as observed in the run.
-        model: which model of the run, if there are several.
-
-    Raises:
-        ResultsError: the run does not say enough.
-        UsageError: the model has to be named.
-    """
-    run = read_run(path)
-    name = _model_of(run, model)
-    columns = _columns(run, name)
-    seen = slots_of(by_block(columns))
-    caution = ""
-    if slots is None:
-        slots = seen.observed if seen else 1
-        if seen is not None and not seen.exact:
-            caution = (
-                f"no request had to wait, so {slots} is the least number of slots that the server "
-                "has; give the true one with --slots"
-            )
-    case = next(c for c in run.info.plan.cases if c.model == name)
-    batch = case.options.get("num_batch", 512)
-    try:
-        fit = fit_service(served_of(columns), slots=slots, batch_tokens=int(batch))
-    except ValueError as error:
-        raise ResultsError(
-            f"{path}: {error}", "Measure more, e.g. with the scenario concurrency."
-        ) from None
-    pairs = np.column_stack([columns.prompt_tokens, columns.output_tokens])
-    known = pairs[~np.isnan(pairs).any(axis=1)].astype(np.int64)
-    step = max(1, len(known) // MOST_LENGTHS)
-    lengths = [(int(p), int(o)) for p, o in known[::step]]
-    document = fitted_document(
-        fit,
-        run=run.info.id,
-        simulated=run.info.simulated,
-        lengths=lengths,
-        model=_model_document(run, name, known[:, 1]),
-    )
-    return FittedProfile(fit, document, caution)
-
-
-def served_of(columns: Columns) -> Served:
-    """What a fit needs, from the records of requests that ended well.
-
-    When a request was worked on is placed by the client's stamps of its first and last text, since
-    the server tells durations but no times; without a stream, back from the end.
-    """
-    streamed = ~np.isnan(columns.first_text_ns)
-    decode = np.nan_to_num(columns.eval_ns)
-    first = np.where(streamed, columns.first_text_ns, columns.end_ns - decode)
-    times = latencies(columns)
-    cached = np.nan_to_num(columns.cached_tokens)
-    overhead = (first - columns.sent_ns) / 1e9 - times["queue_s"] - times["prompt_eval_s"]
-    return Served(
-        started=first - columns.prompt_eval_ns,
-        first=first,
-        end=first + decode,
-        prompt_n=np.maximum(columns.prompt_tokens - cached, 1),
-        context_n=columns.prompt_tokens,
-        output_n=columns.output_tokens,
-        overhead=overhead * 1e9,
-    )
 
 
 def study(
@@ -160,6 +74,9 @@ def study(
         UsageError: the question is not complete, or asks for what cannot be promised.
         EngineError: there is no such profile.
     """
+    for what, factor in (("prefill", prefill_factor), ("time scale", time_scale)):
+        if not 0 < factor < math.inf:
+            raise UsageError(f"{what} {factor:g} must be a number above 0")
     profile = load_profile(profile_name)
     chosen = _chosen(profile, model)
     limits = tuple(_promise(p) for p in parse_promises(promises))
@@ -207,48 +124,6 @@ def study(
         simulated=bool(fitted and fitted.simulated),
         caution=caution,
     )
-
-
-def _model_of(run: Run, model: str | None) -> str:
-    names = list(dict.fromkeys(c.model for c in run.info.plan.cases))
-    if model is None and len(names) == 1:
-        return names[0]
-    if model in names:
-        assert model is not None
-        return model
-    what = f"holds no model {model!r}" if model else f"holds {len(names)} models"
-    raise UsageError(f"{run.path} {what}", f"Choose with --model: {', '.join(names)}")
-
-
-def _columns(run: Run, model: str) -> Columns:
-    """The requests of a model that ended well, warm-up left out."""
-    kept = [r for r in run.records if r.model == model and r.phase is not Phase.WARMUP]
-    columns = columns_of(kept, [c.id for c in run.info.plan.cases])
-    return columns.select(columns.ok)
-
-
-def _model_document(run: Run, name: str, outputs: NDArray[np.int64]) -> dict[str, object]:
-    """What is known of the model, by the names of `ModelProfile`."""
-    info = next((m for m in run.info.models if m.name == name), None)
-    about = info.model_info if info else {}
-    architecture = str(about.get("general.architecture", "llama"))
-    loads = [b.load_ns / 1e9 for b in run.info.blocks if b.load_ns]
-    return {
-        "name": name,
-        "family": (info.family if info else "") or architecture,
-        "parameters": float(about.get("general.parameter_count") or 0),
-        "quantization": (info.quantization if info else "") or "unknown",
-        "size_gb": ((info.size_bytes if info else 0) or 0) / 1e9,
-        "layers": int(about.get(f"{architecture}.block_count") or 0),
-        "embedding_length": int(about.get(f"{architecture}.embedding_length") or 0),
-        "context_length": (info.context_limit if info else None) or DEFAULT_CTX,
-        "cold_load_s": max(loads, default=0.0),
-        "warm_load_s": min(loads, default=0.0),
-        "output_tokens": {
-            "median": float(np.median(outputs)),
-            "p95": float(np.quantile(outputs, 0.95)),
-        },
-    }
 
 
 def _promise(promise: Threshold) -> Promise:
@@ -304,6 +179,10 @@ def _load(
     """The load, and what it is in words."""
     if sum(x is not None for x in (people, rate_per_s, trace)) != 1:
         raise UsageError("say the load once", "Give --users, --rate or --trace.")
+    if trace is None and (window_s is not None or time_scale != 1):
+        raise UsageError("time scale and window are about a trace", "Give --trace, or leave them.")
+    if window_s is not None and not window_s[0] < window_s[1]:
+        raise UsageError(f"window {window_s[0]:g} {window_s[1]:g} must begin before it ends")
     if trace is not None:
         try:
             replayed = load_trace(trace, window_s)
@@ -311,9 +190,8 @@ def _load(
             raise UsageError(str(error)) from None
         if len(replayed) < 2:
             raise UsageError(f"{trace} has fewer than two arrivals in that window")
-        return _replay(
-            replayed, time_scale, lengths
-        ), f"the {len(replayed):,} arrivals of {trace.name}"
+        words = _trace_words(trace, replayed, time_scale, window_s)
+        return _replay(replayed, time_scale, lengths), words
     if people is not None:
         rate = people.rate_per_s
         words = (
@@ -323,8 +201,8 @@ def _load(
     else:
         assert rate_per_s is not None
         rate, words = rate_per_s, f"{rate_per_s:.3g} requests/s"
-    if rate <= 0:
-        raise UsageError("the load must be above 0")
+    if not 0 < rate < math.inf:
+        raise UsageError(f"the load must be a number above 0; it is {rate:g} requests/s")
     return poisson_load(rate, lengths, machine), words
 
 

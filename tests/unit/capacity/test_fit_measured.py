@@ -9,7 +9,7 @@ from fit_check import compare
 from virtual_runs import closed, plan_of, run_virtually
 from virtual_server import model
 
-from bench.commands.what_if import FittedProfile, fit_run
+from bench.commands.fitting import FittedProfile, fit_run
 from bench.scenario.plan import Arrivals, Load
 from bench.simulation.profile import Length
 
