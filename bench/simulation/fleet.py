@@ -7,6 +7,7 @@ without an event per token. A workload is arrays of arrivals; the result is arra
 from __future__ import annotations
 
 import heapq
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -163,15 +164,21 @@ class _Run:
     def advance(self, until_ns: int | None) -> None:
         """Let everything happen that is due by then; None = to the end."""
         due, due_of, models, ended = self._due, self._due_of, self._models, self._ended
-        while due and (until_ns is None or due[0][0] <= until_ns):
-            at, k = heapq.heappop(due)
+        until = math.inf if until_ns is None else until_ns
+        while due and due[0][0] <= until:
+            at, k = due[0]
             if due_of[k] != at:
-                continue  # superseded
+                heapq.heappop(due)  # superseded
+                continue
             model = models[k]
             while (event := model.pop(at)) is not None:
                 ended.append((event.id, event.started_ns, event.first_ns, event.at_ns))
                 self._change_load(k, -1)
-            self._schedule(k)
+            due_of[k] = then = model.next_event_ns()
+            if then is None:
+                heapq.heappop(due)
+            else:
+                heapq.heapreplace(due, (then, k))
 
     def submit(self, i: int, at_ns: int, k: int) -> None:
         cached = 0 if self._shared is None else self._cached(i, k)

@@ -18,7 +18,6 @@ with jitter the coarse mode draws one factor per stretch with the same mean and 
 
 from __future__ import annotations
 
-import heapq
 import math
 import random
 from collections import deque
@@ -109,9 +108,6 @@ class _Sequence:
         self.finish_step = 0
         self.gone = False
 
-    def __lt__(self, other: _Sequence) -> bool:
-        return self.finish_step < other.finish_step
-
 
 class ServiceModel:
     """One model under load: `submit`, then `pop` events as time passes.
@@ -122,6 +118,25 @@ class ServiceModel:
         per_token: report every token, or only each request's last.
     """
 
+    # Slots, and lists for what stays short: a thousand models should stay in the processor's cache.
+    __slots__ = (
+        "_active",
+        "_at",
+        "_by_id",
+        "_completing",
+        "_context",
+        "_decoding",
+        "_events",
+        "_joining",
+        "_per_token",
+        "_prefill",
+        "_queue",
+        "_random",
+        "_step",
+        "_stretch",
+        "parameters",
+    )
+
     def __init__(
         self, parameters: ServiceParameters, *, seed: int = 0, per_token: bool = True
     ) -> None:
@@ -129,22 +144,22 @@ class ServiceModel:
         self._per_token = per_token
         self._random = random.Random(seed)
         self._queue: deque[_Sequence] = deque()
-        self._joining: deque[_Sequence] = deque()
+        self._joining: list[_Sequence] = []
         self._prefill: list[_Sequence] = []
         self._decoding: list[_Sequence] = []
-        self._finishing: list[_Sequence] = []  # a heap over `_decoding`
         self._by_id: dict[int, _Sequence] = {}
+        self._active = 0
         self._context = 0  # K
         self._step = 0  # steps taken so far
         self._at = 0.0  # end of the last stretch
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []
         self._stretch: Stretch | None = None
         self._completing: list[_Sequence] = []  # end their prefill with the stretch
 
     @property
     def active(self) -> int:
         """Requests that hold a slot."""
-        return len(self._joining) + len(self._prefill) + len(self._decoding)
+        return self._active
 
     @property
     def waiting(self) -> int:
@@ -155,7 +170,7 @@ class ServiceModel:
         """A request arrives. Time must not run backwards between calls."""
         sequence = _Sequence(work, now_ns)
         self._by_id[work.id] = sequence
-        if self.active < self.parameters.slots:
+        if self._active < self.parameters.slots:
             self._take_slot(sequence, now_ns)
             self._shorten(now_ns)
         else:
@@ -170,7 +185,7 @@ class ServiceModel:
             self._queue.remove(sequence)
             return
         self._shorten(now_ns)
-        self._events = deque(e for e in self._events if e.id != work_id)
+        self._events = [e for e in self._events if e.id != work_id]
         sequence.gone = True
         self._leave(sequence, now_ns)
 
@@ -179,8 +194,8 @@ class ServiceModel:
         if self._events:
             return self._events[0].at_ns
         if self._stretch is not None:
-            return math.ceil(self._stretch.end)
-        return math.ceil(self._at) if self.active else None
+            return self._stretch.end_ns
+        return math.ceil(self._at) if self._active else None
 
     def pop(self, now_ns: int) -> Event | None:
         """The next event up to now, or None. Call until None; submitting in between is fine."""
@@ -188,21 +203,22 @@ class ServiceModel:
             if self._events:
                 if self._events[0].at_ns > now_ns:
                     return None
-                event = self._events.popleft()
+                event = self._events.pop(0)
                 if event.done:
                     self._finished(event)
                 return event
             if self._stretch is not None:
-                if math.ceil(self._stretch.end) > now_ns:
+                if self._stretch.end_ns > now_ns:
                     return None
                 self._end_stretch()
-            if not self.active or math.ceil(self._at) > now_ns:
+            if not self._active or math.ceil(self._at) > now_ns:
                 return None
             self._begin_stretch()
 
     def _take_slot(self, sequence: _Sequence, now: float) -> None:
         sequence.started = now
         self._joining.append(sequence)
+        self._active += 1
         if self._stretch is None:
             self._at = max(self._at, now)
 
@@ -210,12 +226,10 @@ class ServiceModel:
         self._leave(self._by_id.pop(event.id), event.at_ns)
 
     def _leave(self, sequence: _Sequence, now: float) -> None:
+        self._active -= 1
         if sequence in self._decoding:
             self._decoding.remove(sequence)
             self._context -= self._depth(sequence)
-            if sequence.gone:
-                self._finishing.remove(sequence)
-                heapq.heapify(self._finishing)
         elif sequence in self._prefill:
             self._prefill.remove(sequence)
         else:
@@ -230,10 +244,12 @@ class ServiceModel:
         return work.cached_n + work.prompt_n + sampled
 
     def _begin_stretch(self) -> None:
-        if not self._prefill and not self._decoding:
-            self._at = max(self._at, self._joining[0].started)
-        while self._joining and self._joining[0].started <= math.ceil(self._at):
-            self._prefill.append(self._joining.popleft())
+        if self._joining:
+            if not self._prefill and not self._decoding:
+                self._at = max(self._at, self._joining[0].started)
+            reached = math.ceil(self._at)
+            while self._joining and self._joining[0].started <= reached:
+                self._prefill.append(self._joining.pop(0))
         p = self.parameters
         n = len(self._decoding)
         budget = max(p.batch_tokens - n, 1)
@@ -249,7 +265,7 @@ class ServiceModel:
                 break
         steps = 1
         if not self._prefill and not self._per_token:
-            steps = self._finishing[0].finish_step - self._step
+            steps = min([s.finish_step for s in self._decoding]) - self._step
         compute = max(p.base_ns, tokens * p.prefill_ns_per_token)
         compute += p.per_sequence_ns * n + p.per_token_ns * self._context
         first = compute + p.sample_ns * (n + len(completing))
@@ -266,19 +282,17 @@ class ServiceModel:
 
     def _announce(self, stretch: Stretch) -> None:
         """Put the events of a stretch in line: those of its last step."""
-        p = self.parameters
-        sample = p.sample_ns * stretch.factor
+        sample = self.parameters.sample_ns * stretch.factor
         sampled = len(self._decoding) + len(self._completing)
         at = stretch.end - sample * sampled
         last_step = self._step + stretch.steps
         batch = sampled + len(self._prefill) - len(self._completing)
-        if self._per_token or self._finishing:
-            for sequence in self._decoding:
-                at += sample
-                done = sequence.finish_step == last_step
-                if done or self._per_token:
-                    index = sequence.work.output_n - 1 - (sequence.finish_step - last_step)
-                    self._events.append(self._event(sequence, at, index, batch, done))
+        for sequence in self._decoding:
+            at += sample
+            done = sequence.finish_step == last_step
+            if done or self._per_token:
+                index = sequence.work.output_n - 1 - (sequence.finish_step - last_step)
+                self._events.append(self._event(sequence, at, index, batch, done))
         for place, sequence in enumerate(self._completing):
             at = stretch.end - sample * (len(self._completing) - 1 - place)
             sequence.first_ns = math.ceil(at)
@@ -306,15 +320,12 @@ class ServiceModel:
         self._at = stretch.end
         self._step += stretch.steps
         self._context += len(self._decoding) * stretch.steps
-        while self._finishing and self._finishing[0].finish_step <= self._step:
-            heapq.heappop(self._finishing)
         for sequence in self._completing:
             if sequence.gone or sequence.work.output_n == 1:
                 continue
             self._prefill.remove(sequence)
             sequence.finish_step = self._step + sequence.work.output_n - 1
             self._decoding.append(sequence)
-            heapq.heappush(self._finishing, sequence)
             self._context += sequence.work.cached_n + sequence.work.prompt_n + 1
 
     def _shorten(self, now: float) -> None:

@@ -22,6 +22,7 @@ class Stretch:
         growth: how much longer each step takes than the one before.
         factor: on all durations.
         end: when the last step ends.
+        end_ns: the first whole nanosecond at which it has ended.
     """
 
     start: float
@@ -30,6 +31,7 @@ class Stretch:
     growth: float
     factor: float
     end: float = field(init=False)
+    end_ns: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.shorten(self.steps)
@@ -37,8 +39,9 @@ class Stretch:
     def shorten(self, steps: int) -> None:
         """End with this step."""
         self.steps = k = steps
-        # Kept, not computed anew: it is read several times in each of millions of stretches.
+        # Kept, not computed anew: they are read several times in each of millions of stretches.
         self.end = self.start + self.factor * (k * self.first + self.growth * k * (k - 1) / 2)
+        self.end_ns = math.ceil(self.end)
 
     def steps_until(self, now: float) -> int:
         """The step under way at `now`, from 1: the least k whose steps end at or after it."""
