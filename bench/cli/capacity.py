@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,24 @@ _format = click.option(
 )
 
 
+class _AboveZero(click.FloatRange):
+    """A number above 0; neither infinite nor "nan", which a `FloatRange` lets through."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number above 0.", param, ctx)
+        return number
+
+
+_ABOVE_ZERO = _AboveZero()
+
+
 class _SearchByDefault(click.Group):
     """`capacity SCENARIO ...` is `capacity search SCENARIO ...`."""
 
@@ -53,7 +72,7 @@ def command() -> None:
 @_slo
 @click.option("--by", type=click.Choice(["rate", "users"]), default="rate", show_default=True)
 @click.option("--budget", default="30m", show_default=True, help="Time allowed, e.g. 2h.")
-@click.option("--most", type=float, help="Highest load to try.")
+@click.option("--most", type=_ABOVE_ZERO, help="Highest load to try.")
 @click.option("-m", "--model", "models", multiple=True, help="Model to measure.")
 @click.option("--host", "hosts", multiple=True, help="Server to measure.")
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a key.")
@@ -82,10 +101,16 @@ def command() -> None:
     "--kv-cache", type=click.Choice(sorted(CACHE_TYPES)), help="OLLAMA_KV_CACHE_TYPE of the server."
 )
 @click.option(
-    "--requests-per-hour", type=float, help="Translate the answer into people who ask so often."
+    "--requests-per-hour",
+    type=_ABOVE_ZERO,
+    help="Translate the answer into people who ask so often.",
 )
-@click.option("--peak", type=float, default=1.0, show_default=True, help="Peak factor of these.")
-@click.option("--think", type=float, help="Translate it into users who pause so many seconds.")
+@click.option(
+    "--peak", type=_ABOVE_ZERO, default=1.0, show_default=True, help="Peak factor of these."
+)
+@click.option(
+    "--think", type=click.FloatRange(0), help="Translate it into users who pause so many seconds."
+)
 @_format
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
 @click.pass_context
@@ -212,20 +237,20 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
 @command.command("what-if", short_help="Ask a profile about other loads and servers.")
 @click.argument("profile")
 @_slo
-@click.option("--users", type=click.FloatRange(0, min_open=True), help="People to serve.")
-@click.option("--requests-per-hour", type=float, default=6.0, show_default=True)
-@click.option("--peak", type=float, default=1.0, show_default=True, help="Peak factor.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Arrivals per second.")
+@click.option("--users", type=_ABOVE_ZERO, help="People to serve.")
+@click.option("--requests-per-hour", type=_ABOVE_ZERO, default=6.0, show_default=True)
+@click.option("--peak", type=_ABOVE_ZERO, default=1.0, show_default=True, help="Peak factor.")
+@click.option("--rate", type=_ABOVE_ZERO, help="Arrivals per second.")
 @click.option(
     "--trace",
     type=click.Path(path_type=Path),
     help="File of arrivals: CSV, JSONL or text; Azure's and BurstGPT's columns are known.",
 )
-@click.option("--time-scale", type=float, default=1.0, help="Multiplies the trace's times.")
+@click.option("--time-scale", type=_ABOVE_ZERO, default=1.0, help="Multiplies the trace's times.")
 @click.option("--window", type=(float, float), help="Seconds of the trace to replay: FROM TO.")
 @click.option("--model", help="Model of the profile. Default: its first.")
 @click.option("--slots", type=click.IntRange(1), help="Of each server. Default: the profile's.")
-@click.option("--prefill", type=float, default=1.0, help="2 = reads prompts twice as fast.")
+@click.option("--prefill", type=_ABOVE_ZERO, default=1.0, help="2 = reads prompts twice as fast.")
 @click.option(
     "--servers",
     multiple=True,

@@ -7,6 +7,7 @@ print(found.result.load, found.path)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +83,7 @@ def find_capacity(
         promises: e.g. "ttft_s.p95 <= 2".
         by: search over "rate" or over "users".
         budget_s: no probe is begun that would not end within it.
-        ceiling: highest load to try.
+        ceiling: highest load to try, above 0; at least 1 user.
         slots_asked: what the server was set to, to be compared with what is observed.
         gpu_bytes: memory of the server's GPUs, for the bound of the context's memory.
         cache_type: of keys and values in the server, e.g. "q8_0".
@@ -96,6 +97,9 @@ def find_capacity(
     Raises:
         BenchError: it could not be run; see `bench.errors`.
     """
+    if ceiling is not None and not (0 < ceiling < math.inf and (by == "rate" or ceiling >= 1)):
+        what = "at least 1 user" if by == "users" else "a rate above 0"
+        raise UsageError(f"the highest load to try must be {what}; it is {ceiling:g}")
     wanted = SearchFor(
         parse_promises(promises), by, budget_s, ceiling, slots_asked, gpu_bytes, cache_type
     )
