@@ -23,14 +23,15 @@ ROUTINGS: tuple[Routing, ...] = ("least-loaded", "round-robin", "prefix-affine")
 
 
 def workload(n: int, servers: int) -> Workload:
-    """Conversations of five turns that come to 0.7 requests a second and server."""
+    """Conversations of five turns on average that come to 0.7 requests a second and server."""
     rng = np.random.default_rng(0)
     prompts = rng.integers(50, 600, n)
     return Workload(
         at_ns=np.cumsum(rng.exponential(1e9 / (0.7 * servers), n)).astype(np.int64),
         prompt_n=prompts,
         output_n=rng.integers(50, 250, n),
-        conversation=np.arange(n, dtype=np.int64) % max(1, n // 5),
+        # Drawn: numbers in turn would make prefix-affine routing the same as round-robin.
+        conversation=rng.integers(0, max(1, n // 5), n),
         shared_n=np.minimum(prompts - 1, 100),
     )
 
