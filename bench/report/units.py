@@ -2,7 +2,9 @@
 
 Rounding rule: half the width of the interval is given two significant digits if it begins with 1,
 else one, and the value is rounded to the same place (after ISO 80000-1, annex B, and the Particle
-Data Group's habit). A number without an interval gets three significant digits.
+Data Group's habit). The second digit is given only while the value has no more than three, and no
+value gets more than four: an interval that is narrower than that is said to be ("± <0.1"). A number
+without an interval gets three significant digits.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ NO_INTERVAL: Final = "no interval"
 NO_VALUE: Final = "\u2014"
 _MINUS: Final = "\u2212"
 _MAX_DECIMALS: Final = 6
+_MOST_DIGITS: Final = 4
+_ENOUGH_DIGITS: Final = 3
 # Above this ratio of the longer to the shorter side, an interval is written out, not as a ±.
 _LOPSIDED: Final = 1.5
 
@@ -30,6 +34,11 @@ class Scale:
     unit: str
     factor: float = 1.0
 
+
+# A column of times of both sizes is in milliseconds: "12.3 ms" beside "5,210 ms" is easier to read
+# than "0.0123 s" beside "5.21 s".
+_SHORT_S: Final = 0.1
+_STILL_MS_S: Final = 10.0
 
 _SECONDS: Final = (
     (120.0, Scale("min", 1 / 60)),
@@ -59,7 +68,8 @@ _FIXED: Final = {
 def scale_for(unit: str, *values: float | None) -> Scale:
     """The display unit for stored values of `unit` ("s", "tok/s", "ratio", "B", ...).
 
-    One scale serves a whole column: the one that fits its largest value.
+    One scale serves a whole column: the one that fits its largest value, or milliseconds if the
+    smallest needs them and the largest bears them.
     """
     sizes = sorted(abs(v) for v in values if v is not None and math.isfinite(v) and v != 0)
     steps = {"s": _SECONDS, "B": _BYTES, "bytes": _BYTES}.get(unit)
@@ -67,6 +77,8 @@ def scale_for(unit: str, *values: float | None) -> Scale:
         return _FIXED.get(unit, Scale(unit))
     if not sizes:
         return Scale("s") if unit == "s" else Scale("B")
+    if unit == "s" and sizes[0] < _SHORT_S <= sizes[-1] < _STILL_MS_S:
+        return Scale("ms", 1e3)
     return _step(steps, sizes[-1])
 
 
@@ -185,22 +197,34 @@ def _needs(estimate: Estimate) -> str:
 
 def decimals_for(value: float, low: float | None, high: float | None) -> int:
     """How many decimals a value deserves, given the ends of its interval."""
+    if value == 0 or not math.isfinite(value):
+        leading = None
+    else:
+        leading = math.floor(math.log10(abs(value)))
     if low is not None and high is not None and math.isfinite(high - low) and high > low:
-        decimals = _clip(_decimals_of((high - low) / 2))
+        half = (high - low) / 2
+        decimals = _clip(_decimals_of(half, leading))
         shown = number(value, decimals)
         # One more place where the value would else seem to be an end of its interval.
-        return _clip(decimals + (shown in (number(low, decimals), number(high, decimals))))
-    if value == 0 or not math.isfinite(value):
+        seems_an_end = shown in (number(low, decimals), number(high, decimals))
+        decimals += seems_an_end and low < value < high
+        return _clip(decimals if leading is None else min(decimals, _MOST_DIGITS - 1 - leading))
+    if leading is None:
         return 0
-    if value == round(value) and abs(value) < 1e6 and low == high and low is not None:
-        return 0
-    return _clip(2 - math.floor(math.log10(abs(value))))
+    if low == high and low is not None:
+        whole = value == round(value) and abs(value) < 1e6
+        return 0 if whole else _clip(_MOST_DIGITS - 1 - leading)
+    return _clip(_ENOUGH_DIGITS - 1 - leading)
 
 
-def _decimals_of(half: float) -> int:
+def _decimals_of(half: float, leading: int | None) -> int:
+    """Decimals of half an interval, for a value that begins at the place `leading`."""
     exponent = math.floor(math.log10(half))
-    leading = half / 10.0**exponent
-    return 1 - exponent if round(leading, 1) < 2 else -exponent
+    first = half / 10.0**exponent
+    if round(first, 1) >= 2:
+        return -exponent
+    enough = leading is not None and leading - exponent + 2 > _ENOUGH_DIGITS
+    return -exponent if enough else 1 - exponent
 
 
 def _clip(decimals: int) -> int:
@@ -245,8 +269,10 @@ def duration(seconds: float) -> str:
 
 
 def _interval(value: float, low: float | None, high: float | None, decimals: int) -> str:
-    if low is None or high is None or not high > low:
+    if low is None or high is None or high < low or (low == high and decimals == 0):
         return ""
+    if (high - low) / 2 < 0.5 * 10.0**-decimals:
+        return f"{PLUS_MINUS} <{number(10.0**-decimals, decimals)}"
     below, above = value - low, high - value
     even = min(below, above) > 0 and max(below, above) <= _LOPSIDED * min(below, above)
     # "14 ± 19" would say that a speed may be negative, which its interval does not.

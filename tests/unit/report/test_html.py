@@ -81,7 +81,10 @@ def test_golden_every_number_in_a_table_is_that_of_the_summary(name: str) -> Non
             assert_rounds(high, estimate.high or 0.0, factor)
         elif small:
             half = max(estimate.high - estimate.value, estimate.value - estimate.low) * factor  # type: ignore[operator]
-            assert_rounds(small[0].text, half / factor, factor)
+            if "<" in small[0].text:
+                assert half < float(small[0].text.partition("<")[2].replace(",", ""))
+            else:
+                assert_rounds(small[0].text, half / factor, factor)
         checked += 1
     assert checked > 100
 

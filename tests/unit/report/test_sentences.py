@@ -74,8 +74,8 @@ def test_nothing_measured() -> None:
 
 
 def test_together_speaks_only_of_several_users() -> None:
-    four = case(throughput(149.6), users=4)
-    assert said(sentences.together(four)) == "All 4 users together get 149.6 tok/s ± 1.0."
+    four = case(throughput(149.6, 5.0), users=4)
+    assert said(sentences.together(four)) == "All 4 users together get 150 tok/s ± 5."
     assert sentences.together(case(throughput(50.0), users=1)) is None
     assert sentences.together(case(users=4)) is None
 

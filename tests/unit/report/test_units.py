@@ -24,7 +24,14 @@ from bench.report.units import (
     ("estimate", "unit", "full"),
     [
         (Estimate(48.123, 47.52, 48.72), "tok/s", "48.1 tok/s ± 0.6"),
-        (Estimate(49.468, 49.3, 49.63), "tok/s", "49.47 tok/s ± 0.17"),
+        (Estimate(49.468, 49.3, 49.63), "tok/s", "49.5 tok/s ± 0.2"),
+        (Estimate(4.946, 4.93, 4.963), "tok/s", "4.95 tok/s ± 0.02"),
+        (Estimate(48.0, 46.5, 49.5), "tok/s", "48.0 tok/s ± 1.5"),
+        (Estimate(0.5608, 0.5596, 0.562), "s", "0.561 s ± 0.001"),
+        (Estimate(444.4444, 444.44439, 444.44441), "tok/s", "444.4 tok/s ± <0.1"),
+        (Estimate(444.4444, 444.4444, 444.4444), "tok/s", "444.4 tok/s ± <0.1"),
+        (Estimate(1234.5, 1234.2, 1234.8), "tok/s", "1,234 tok/s ± <1"),
+        (Estimate(0.0, 0.0, 0.05), "share", "0 % (0–5)"),
         (Estimate(0.2134, 0.19, 0.24), "s", "0.21 s ± 0.03"),
         (Estimate(0.147, 0.1420, 0.1498), "s", "0.147 s (0.142–0.150)"),
         (Estimate(0.302, 0.29, 1.052), "s", "0.30 s (0.29–1.05)"),
@@ -78,7 +85,9 @@ def test_not_a_number_is_not_shown() -> None:
     ("unit", "values", "shown"),
     [
         ("s", [0.0123, 0.09], "ms"),
-        ("s", [0.002, 3.4], "s"),
+        ("s", [0.002, 3.4], "ms"),
+        ("s", [0.002, 34.0], "s"),
+        ("s", [0.2, 3.4], "s"),
         ("s", [0.00002], "µs"),
         ("s", [600.0, 1.0], "min"),
         ("s", [None, 0.0], "s"),
@@ -92,18 +101,28 @@ def test_one_unit_serves_a_whole_column(unit: str, values: list[float | None], s
     assert scale_for(unit, *values).unit == shown
 
 
-@given(
-    st.floats(1e-6, 1e6),
-    st.floats(1e-6, 0.5),
-)
-def test_rounding_is_finer_than_the_interval(value: float, relative: float) -> None:
+@given(st.floats(1e-6, 1e6), st.floats(1e-6, 0.5))
+def test_what_is_shown_holds_the_value_and_half_its_interval(value: float, relative: float) -> None:
     half = value * relative
     decimals = decimals_for(value, value - half, value + half)
     shown = float(number(value, decimals).replace(",", ""))
-    assert abs(shown - value) <= 0.5 * 10.0**-decimals * (1 + 1e-9)
-    # The rounding error stays below the interval unless six decimals cannot carry it.
-    if decimals < 6:
-        assert abs(shown - value) <= half
+    step = 10.0**-decimals
+    assert abs(shown - value) <= 0.5 * step * (1 + 1e-9)
+    # Rounding moves the value by less than the interval that is stated beside it.
+    told = show(Estimate(value, value - half, value + half), "").interval.removeprefix("± ")
+    stated = float(told.removeprefix("<").replace(",", ""))
+    assert stated > 0
+    assert half <= stated + 0.5 * step * (1 + 1e-9)
+    assert abs(shown - value) <= stated
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1e-9, 0.5))
+def test_no_number_has_more_than_four_digits(value: float, relative: float) -> None:
+    decimals = decimals_for(value, value * (1 - relative), value * (1 + relative))
+    digits = number(value, decimals).replace(",", "").replace(".", "").lstrip("0")
+    # One more where rounding carries: 9.9996 is 10.000.
+    assert len(digits) <= 5
+    assert len(digits) <= 4 or digits.strip("0") == "1"
 
 
 @given(st.floats(-1e9, 1e9, allow_nan=False))
