@@ -24,19 +24,27 @@ _QUEUE_FLOOR_S: Final = 0.05
 
 
 def findings(report: Report) -> tuple[Answer, ...]:
-    """Everything that only several cases together can say."""
+    """Everything that only several cases together can say; of invalid ones nothing is said."""
     found = [
         Answer("", (said,), group[0].model)
         for group in sweeps(report, "users")
-        if (said := saturation(group))
+        if _valid(group) and (said := saturation(group))
     ]
-    found += [Answer("", (said,)) for group in same_load(report) if (said := fastest(group))]
+    found += [
+        Answer("", (said,))
+        for group in same_load(report)
+        if _valid(group) and (said := fastest(group))
+    ]
     found += [
         Answer("", (said,), group[0].model)
         for group in depth_groups(report)
-        if (said := depth(group))
+        if _valid(group) and (said := depth(group))
     ]
     return tuple(found)
+
+
+def _valid(group: Sequence[CaseView]) -> bool:
+    return not any(case.invalid for case in group)
 
 
 def sweeps(report: Report, axis: str) -> Iterator[list[CaseView]]:

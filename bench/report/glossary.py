@@ -154,6 +154,32 @@ _TERMS: Final = (
         "prompt_eval_count",
     ),
     Term(
+        "cached_tokens",
+        "Cached prompt tokens",
+        "Tokens of the prompt that the server had read before and did not read again.",
+        "prompt_eval_cached_count",
+        "Only from servers that say so.",
+    ),
+    Term(
+        "thinking_char_share",
+        "Share of thinking",
+        "How much of the text was thinking, not answer.",
+        "characters of thinking / characters of all text",
+    ),
+    Term(
+        "early_stop_share",
+        "Ended early",
+        "Share of answers that ended before num_predict tokens.",
+        "answers with fewer tokens than asked for / answers",
+        "Answers of different lengths take different times.",
+    ),
+    Term(
+        "goodput_share",
+        "Share of goodput",
+        "Share of requests that kept every promise of the scenario.",
+        "requests that met all per-request thresholds / all",
+    ),
+    Term(
         "slots_observed",
         "Slots observed",
         "The largest concurrency at which requests did not wait for a slot.",

@@ -38,7 +38,7 @@ def identity_table(report: Report) -> Table:
         "Identity: results are comparable only where these agree",
         columns,
         models=[c.model for c in cases],
-        note="Slots are observed, not read from a setting. Prompts: hash of all that was sent.",
+        note="Prompts: hash of all that was sent.",
     )
 
 

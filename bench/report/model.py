@@ -28,6 +28,8 @@ class CaseView:
         axes: the axes that vary in the report besides the model, as displayed.
         series: position of its model in `Report.models`: its colour and marker.
         slots_asked: OLLAMA_NUM_PARALLEL of its server, as far as known.
+        cold: the model was unloaded before every request.
+        invalid: a warning says that its numbers must not be trusted.
     """
 
     run: int
@@ -39,6 +41,8 @@ class CaseView:
     series: int
     summary: CaseSummary
     slots_asked: int | None = None
+    cold: bool = False
+    invalid: bool = False
 
     @property
     def model(self) -> str:
@@ -141,6 +145,8 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
             series=models.index(c.model),
             summary=c,
             slots_asked=_slots_asked(runs[i].info.targets, c.target),
+            cold=_cold(summaries[i], c),
+            invalid=any(w.invalidates and w.case in ("", c.id) for w in summaries[i].warnings),
         )
         for n, (i, c) in enumerate(cases)
     ]
@@ -219,6 +225,13 @@ def _name(run: Run) -> str:
 
 def _minute(run: Run) -> str:
     return run.info.created_at[:16].replace("T", " ")
+
+
+def _cold(summary: Summary, case: CaseSummary) -> bool:
+    """Whether the scenario, or the case's place in its matrix, asks for cold starts."""
+    if "cold" in case.axes:
+        return case.axes["cold"].lower() == "true"
+    return summary.scenario.get("cold") is True
 
 
 def _slots_asked(targets: Sequence[TargetInfo], name: str) -> int | None:

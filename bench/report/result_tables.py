@@ -9,6 +9,7 @@ from bench.analysis.metrics import METRICS
 from bench.analysis.summary import Estimate, Metric
 from bench.report.glossary import TERMS, term
 from bench.report.model import CaseView, Report
+from bench.report.sentences import Rule, loading, reading
 from bench.report.tables import (
     Cell,
     Column,
@@ -26,6 +27,7 @@ STATISTICS: Final = ("value", "mean", "p5", "p50", "p90", "p95", "p99", "min", "
 _RATES: Final = (
     ("decode_tok_per_s", "Decode speed", True),
     ("output_tok_per_s", "Throughput", True),
+    ("prefill_tok_per_s", "Prefill speed", False),
 )
 _LATENCIES: Final = (
     ("ttft_s", "First text", ("p50", "p95")),
@@ -33,7 +35,11 @@ _LATENCIES: Final = (
     ("tpot_s", "Per token", ("p50",)),
     ("e2e_s", "Whole answer", ("p50",)),
     ("queue_s", "Queue", ("p50",)),
+    ("load_s", "Load", ("p50",)),
 )
+
+# Columns that say something only where the answers speak of it.
+_ONLY_IF_TOLD: Final[dict[str, Rule]] = {"prefill_tok_per_s": reading, "load_s": loading}
 
 _BLOCK_VALUES: Final = (
     "decode_tok_per_s",
@@ -56,8 +62,11 @@ def comparison_table(report: Report) -> Table:
     columns = [case_column(cases), request_column(cases)]
     if any(c.rate_per_s for c in cases):
         columns.append(_metric_column(cases, "request_per_s", "value", "Requests served"))
-    for metric_id, title, bars in _RATES:
-        columns.append(_metric_column(cases, metric_id, "value", title, bars=bars))
+    columns += [
+        _metric_column(cases, metric_id, "value", title, bars=bars)
+        for metric_id, title, bars in _RATES
+        if _worth_showing(cases, metric_id)
+    ]
     for metric_id, title, stats in _LATENCIES:
         columns += [
             _metric_column(cases, metric_id, s, f"{title}, {s}")
@@ -88,7 +97,9 @@ def _tail_needs(cases: Sequence[CaseView]) -> Iterator[str]:
 
 
 def _worth_showing(cases: Sequence[CaseView], metric_id: str) -> bool:
-    """Answers start with the first text unless a model thinks: then that column says nothing."""
+    """Whether a column says something: of thinking, of long prompts, of cold starts."""
+    if metric_id in _ONLY_IF_TOLD:
+        return any(_ONLY_IF_TOLD[metric_id](c) for c in cases)
     if metric_id != "answer_ttft_s":
         return True
     pairs = [(c.estimate("ttft_s", "p50"), c.estimate(metric_id, "p50")) for c in cases]

@@ -18,7 +18,7 @@ from bench.report.identity_tables import (
     options_table,
     server_table,
 )
-from bench.report.model import Report, build_report
+from bench.report.model import SEPARATOR, Report, build_report
 from bench.report.page import (
     Badge,
     Chart,
@@ -152,26 +152,48 @@ def _machine(environment: dict[str, object]) -> str:
 
 def _notices(report: Report) -> tuple[Notice, ...]:
     """All warnings by kind, invalidating ones first; the same of several cases is said once."""
-    kinds: dict[tuple[bool, str, str], dict[str, list[str]]] = {}
+    kinds: dict[tuple[bool, str, str], dict[str, list[tuple[int, str]]]] = {}
     for index, view in enumerate(report.runs):
         for w in view.summary.warnings:
-            where = report.case_label(index, w.case) if w.case else view.label
             kind = kinds.setdefault((not w.invalidates, w.code, w.advice), {})
-            kind.setdefault(_sentence_case(w.message), []).append(where)
+            kind.setdefault(_sentence_case(w.message, report.models), []).append((index, w.case))
     ordered = sorted(kinds.items(), key=lambda kind: kind[0][0])
     return tuple(
-        _notice(code, advice, not harmless, messages)
+        _notice(
+            code, advice, not harmless, [(m, _places(report, at)) for m, at in messages.items()]
+        )
         for (harmless, code, advice), messages in ordered
     )
 
 
-def _notice(code: str, advice: str, invalidates: bool, messages: dict[str, list[str]]) -> Notice:
-    (first, where), *more = ((m, tuple(x for x in at if x)) for m, at in messages.items())
+Said = tuple[str, tuple[str, ...]]
+"""A message and its places."""
+
+
+def _notice(code: str, advice: str, invalidates: bool, said: Sequence[Said]) -> Notice:
+    (first, where), *more = said
     return Notice(code, first, advice, where, invalidates, tuple(more))
 
 
-def _sentence_case(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _places(report: Report, at: Sequence[tuple[int, str]]) -> tuple[str, ...]:
+    """Where a warning holds: runs, then cases by model, in the order of the report."""
+    labels = dict.fromkeys(report.runs[i].label for i, case in at if not case)
+    cases = [c for c in report.cases if (c.run, c.summary.id) in at]
+    if len(cases) == len(report.cases) > 1:
+        return (f"all {plural(len(cases), 'case')}",)
+    told = []
+    for model in dict.fromkeys(c.model for c in cases):
+        axes = [SEPARATOR.join(c.axes) for c in cases if c.model == model and c.axes]
+        told.append(SEPARATOR.join((model, ", ".join(axes))) if axes else model)
+    known = {(c.run, c.summary.id) for c in cases}
+    unknown = [case for run, case in at if case and (run, case) not in known]
+    return (*(x for x in labels if x), *told, *unknown)
+
+
+def _sentence_case(text: str, names: Sequence[str]) -> str:
+    """A capital at the beginning, unless the first word is a name: a model's, a metric's."""
+    word = text.partition(" ")[0].rstrip(",:;.")
+    return text[:1].upper() + text[1:] if word.isalpha() and word not in names else text
 
 
 def _sections(report: Report, results: tuple[Table, ...]) -> tuple[Section, ...]:

@@ -11,7 +11,7 @@ from typing import Final
 from bench.ollama.exchange import Outcome
 from bench.report.model import SEPARATOR, CaseView
 from bench.report.page import Answer, Sentence, Tone
-from bench.report.units import count, percent, plural, show, show_value, supported
+from bench.report.units import count, percent, plural, show, supported
 
 # Answer text this much later than the first text is worth a sentence: below, nobody waits.
 _THINKING_WAIT_S: Final = 0.2
@@ -21,6 +21,10 @@ _WHOLLY_ON_GPU: Final = 0.995
 _QUEUE_FLOOR_S: Final = 0.05
 # One user waits for others' requests only: less is its own long prompt being tokenised.
 _ALONE_FLOOR_S: Final = 0.5
+# Loading that takes so long is a cold start, whether or not the scenario asked for one.
+_LOADING_S: Final = 1.0
+# Prompts from this length on take a time to be read that is worth a sentence.
+_LONG_PROMPT: Final = 500
 
 _OUTCOMES: Final[dict[str, tuple[str, str]]] = {
     Outcome.HTTP_ERROR: ("HTTP error", "HTTP errors"),
@@ -45,6 +49,8 @@ def answer(case: CaseView) -> Answer:
 
 def headline(case: CaseView) -> Sentence:
     """Speed and first word; what is missing is said to be missing."""
+    if case.summary.requests.ok + case.summary.requests.failed == 0:
+        return ("was not measured.",)
     told = (*(_speed(case) or ()), *_joined(_speed(case) is not None, _first_word(case)))
     if not told:
         return ("gave no number that its requests can support.",)
@@ -109,10 +115,9 @@ def outcome_count(outcome: str, n: int) -> str:
     return f"{count(n)} {one if n == 1 else several}"
 
 
-def nothing_measured(case: CaseView) -> Sentence | None:
-    """Speaks when no request of the case ended at all."""
-    counts = case.summary.requests
-    return ("No request was measured.",) if counts.ok + counts.failed == 0 else None
+def invalid(case: CaseView) -> Sentence | None:
+    """Speaks when a warning says that the numbers must not be trusted."""
+    return ("These numbers are invalid: see the warnings.",) if case.invalid else None
 
 
 def together(case: CaseView) -> Sentence | None:
@@ -120,16 +125,16 @@ def together(case: CaseView) -> Sentence | None:
     shown = show(case.estimate("output_tok_per_s"), "tok/s")
     if (case.users or 1) < 2 or shown.raw is None:
         return None
-    return (f"All {case.users} users together get ", shown, ".")
+    who = "Both" if case.users == 2 else f"All {case.users}"
+    return (f"{who} users together get ", shown, ".")
 
 
 def kept_up(case: CaseView) -> Sentence | None:
     """Speaks of an open loop: what was asked and what was served."""
-    rate, served = case.rate_per_s, show(case.estimate("request_per_s"), "1/s")
+    rate, served = case.rate_per_s, show(case.estimate("request_per_s"), "req/s")
     if rate is None or served.raw is None:
         return None
-    asked = show_value(rate, "1/s")
-    return ("Of ", f"{asked.text} requests/s asked, ", f"{served.cell}/s were served.")
+    return (f"{rate:g} requests/s were asked for, ", served, " were served.")
 
 
 def thinking_first(case: CaseView) -> Sentence | None:
@@ -144,11 +149,22 @@ def thinking_first(case: CaseView) -> Sentence | None:
 
 
 def loading(case: CaseView) -> Sentence | None:
-    """Speaks of cold starts: when loading is a noticeable part of the wait."""
+    """Speaks of cold starts: those asked for, and those that nobody asked for."""
     load = case.estimate("load_s", "p50")
-    if load is None or load.value is None or load.value < 1 or not supported(load, "p50"):
+    if load is None or load.value is None or not supported(load, "p50"):
+        return None
+    if load.value < _LOADING_S and not case.cold:
         return None
     return ("Loading the model takes ", show(load, "s", stat="p50"), " of each request.")
+
+
+def reading(case: CaseView) -> Sentence | None:
+    """Speaks of long prompts: how fast they are read."""
+    speed, length = case.estimate("prefill_tok_per_s"), case.estimate("prompt_tokens", "mean")
+    if speed is None or length is None or (length.value or 0) < _LONG_PROMPT:
+        return None
+    shown = show(speed, "tok/s")
+    return None if shown.raw is None else ("It reads the prompts at ", shown, ".")
 
 
 def waiting(case: CaseView) -> Sentence | None:
@@ -187,20 +203,21 @@ def unsteady(case: CaseView) -> Sentence | None:
 
 
 def _tone(case: CaseView) -> Tone:
-    if case.summary.requests.ok == 0:
+    if case.summary.requests.ok == 0 or case.invalid:
         return "bad"
     doubtful = (some_failed, spilled, slots_differ, unsteady)
     return "caution" if any(rule(case) for rule in doubtful) else "neutral"
 
 
 _QUALIFIERS: Final[tuple[Rule, ...]] = (
-    nothing_measured,
+    invalid,
     some_failed,
     together,
     kept_up,
     thinking_first,
     waiting,
     loading,
+    reading,
     spilled,
     slots_differ,
     unsteady,

@@ -126,7 +126,7 @@ def estimate_column(
     scale = scale_for(unit, *(e.value for e in kept))
     top = max((e.high if e.high is not None else e.value or 0.0 for e in kept), default=0.0)
     cells = [_estimate_cell(e, unit, scale, stat, top if bars else 0.0) for e in estimates]
-    column = Column(title, scale.unit, True, help_text, key, scale.factor)
+    column = Column(title, scale.unit if kept else "", True, help_text, key, scale.factor)
     return column, cells
 
 

@@ -197,10 +197,7 @@ def _needs(estimate: Estimate) -> str:
 
 def decimals_for(value: float, low: float | None, high: float | None) -> int:
     """How many decimals a value deserves, given the ends of its interval."""
-    if value == 0 or not math.isfinite(value):
-        leading = None
-    else:
-        leading = math.floor(math.log10(abs(value)))
+    leading = math.floor(math.log10(abs(value))) if value and math.isfinite(value) else None
     if low is not None and high is not None and math.isfinite(high - low) and high > low:
         half = (high - low) / 2
         decimals = _clip(_decimals_of(half, leading))

@@ -206,6 +206,7 @@
       });
       const swatch = make("span", { className: `swatch b-s${series % 8}` });
       b.append(swatch, make("span", {}, model));
+      b.title = model;
       b.setAttribute("aria-pressed", "true");
       models.append(b);
     }

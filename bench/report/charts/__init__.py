@@ -20,10 +20,10 @@ def run_charts(report: Report) -> list[Chart]:
     samples = samples_of(report)
     charts = [
         speed_chart(report),
+        split_chart(samples),
         *concurrency_charts(report),
         distribution_chart(samples, "ttft_s", "first-text"),
         distribution_chart(samples, "tpot_s", "per-token"),
-        split_chart(samples),
         depth_chart(report),
         timeline_chart(samples),
         drift_chart(report),

@@ -197,10 +197,10 @@ def _best(sweep: _Sweep) -> str:
 def _wait(sweep: _Sweep) -> str:
     _, estimates, cases = _line(sweep, _LATENCY, "p50")
     said = [
-        f"{show(e, 's', stat='p50').number} ({_level(c)})"
+        f"{show(e, 's', stat='p50').full} with {_level(c)}"
         for e, c in zip(estimates, cases, strict=True)
     ]
-    return f"{sweep.name}: {' to '.join(dict.fromkeys((said[0], said[-1])))} in the median."
+    return f"{sweep.name}: half wait {', '.join(dict.fromkeys((said[0], said[-1])))}."
 
 
 def _level(case: CaseView) -> str:

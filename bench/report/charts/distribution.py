@@ -88,11 +88,11 @@ def _message(cases: Sequence[CaseView], metric_id: str) -> str:
         return "There are too few requests for a median with an interval."
     if len(told) == 1:
         return f"Half of the requests take up to {show(told[0][1], 's', stat='p50').full}."
-    return f"Medians from {_said(*told[0])} to {_said(*told[-1])}."
+    return f"Half of the requests take up to {_said(*told[0])}; up to {_said(*told[-1])}."
 
 
 def _said(case: CaseView, median: Estimate) -> str:
-    return f"{show(median, 's', stat='p50').full} ({case.label})"
+    return f"{show(median, 's', stat='p50').full} with {case.label}"
 
 
 def _draw(figure: Figure, size: Size, drawn: Sequence[CaseSample], metric_id: str) -> Marks:

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from bench.report.charts.palette import PAPER, SOFT, series_colour, series_marker
 from bench.report.charts.parts import axes_in, look_of, sample_note, series_legend
+from bench.report.charts.scales import elapsed
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
 from bench.report.tables import from_columns, number_column, text_column
-from bench.report.units import number, plural
+from bench.report.units import duration, number, plural
 
 _METRICS: Final = {"decode_tok_per_s": "decode speed", "e2e_s.p50": "median time of a request"}
 _LEAST_RANGE: Final = 2.0
@@ -23,7 +24,7 @@ _LEAST_RANGE: Final = 2.0
 @dataclass(frozen=True, slots=True)
 class _Point:
     case: CaseView
-    minute: float
+    start_s: float
     percent: float
     value: float
     requests: int
@@ -58,7 +59,7 @@ def _chart(report: Report, points: Sequence[_Point], name: str) -> Chart:
             f"Deviation of each block's {name}",
             [
                 text_column("Case", [p.case.label for p in points]),
-                number_column("Start", "s", [p.minute * 60 for p in points]),
+                number_column("Start", "s", [p.start_s for p in points]),
                 number_column("Value", "", [p.value for p in points]),
                 number_column("Deviation", "%", [p.percent for p in points]),
             ],
@@ -78,17 +79,17 @@ def _points(report: Report, metric: str) -> list[_Point]:
             continue
         mean = sum(b.values[metric] for b in blocks) / len(blocks)
         points += [
-            _Point(
-                case, b.start_s / 60, (b.values[metric] / mean - 1) * 100, b.values[metric], b.n_ok
-            )
+            _Point(case, b.start_s, (b.values[metric] / mean - 1) * 100, b.values[metric], b.n_ok)
             for b in blocks
         ]
-    return sorted(points, key=lambda p: (p.case.run, p.minute))
+    return sorted(points, key=lambda p: (p.case.run, p.start_s))
 
 
 def _message(points: Sequence[_Point], name: str) -> str:
     low, high = min(p.percent for p in points), max(p.percent for p in points)
-    said = f"Blocks lie between {_signed(low)} and {_signed(high)} of their case's {name}."
+    said = f"The {name} of every block is within {_signed(low)} and {_signed(high)} of its case's."
+    if not (_rounded(low) or _rounded(high)):
+        said = f"The {name} of every block is its case's, to a tenth of a percent."
     unsteady = dict.fromkeys(
         p.case.label for p in points if p.case.summary.steadiness.steady is False
     )
@@ -96,7 +97,11 @@ def _message(points: Sequence[_Point], name: str) -> str:
 
 
 def _signed(percent: float) -> str:
-    return f"{'+' if percent > 0 else ''}{number(percent, 1)}\u202f%"
+    return f"{'+' if _rounded(percent) > 0 else ''}{number(percent, 1)}\u202f%"
+
+
+def _rounded(percent: float) -> float:
+    return round(percent, 1)
 
 
 def _draw(figure: Figure, size: Size, points: Sequence[_Point]) -> Marks:
@@ -108,12 +113,14 @@ def _draw(figure: Figure, size: Size, points: Sequence[_Point]) -> Marks:
     ]
     top = 20 + series_legend(figure, size, looks, 20) + 8
     ax = axes_in(figure, size, 58, 12, top, 42)
+    last = max(p.start_s for p in points)
+    scale = elapsed(last)
     ax.axhline(0, color=SOFT, linewidth=1.2)
     for model, first in firsts.items():
         own = [p for p in points if p.case.model == model]
         gid = f"drift-{first.key}"
         ax.plot(
-            [p.minute for p in own],
+            [p.start_s * scale.factor for p in own],
             [p.percent for p in own],
             linestyle="none",
             marker=series_marker(first.series),
@@ -122,13 +129,13 @@ def _draw(figure: Figure, size: Size, points: Sequence[_Point]) -> Marks:
             gid=gid,
         )
         marks.tips[gid] = [
-            f"{p.case.label}\n{_signed(p.percent)}\nat {number(p.minute, 1)} min, n = {p.requests}"
+            f"{p.case.label}\n{_signed(p.percent)}\nat {duration(p.start_s)}, n = {p.requests}"
             for p in own
         ]
         marks.models[gid] = model
     reach = max(_LEAST_RANGE, *(abs(p.percent) for p in points)) * 1.15
     ax.set_ylim(-reach, reach)
-    ax.set_xlim(left=-0.02 * max(p.minute for p in points))
-    ax.set_xlabel("minutes since the start of the run")
+    ax.set_xlim(left=-0.02 * scale.factor * last)
+    ax.set_xlabel(f"{scale.unit} since the start of the run")
     ax.set_ylabel("deviation from the case (%)")
     return marks

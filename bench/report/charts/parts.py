@@ -115,8 +115,8 @@ def only_first(drawn: int, present: int, noun: str) -> str:
 
 def bar_legend(
     figure: Figure, size: Size, entries: Sequence[tuple[str, str, str]], top: float
-) -> None:
-    """A legend of filled boxes in one row: label, colour, hatch."""
+) -> float:
+    """A legend of filled boxes in one row: label, colour, hatch; returns where it ends, pixels."""
     x = 2.0
     for label, colour, hatch in entries:
         figure.add_artist(
@@ -139,6 +139,7 @@ def bar_legend(
             va="center",
         )
         x += 18 + text_width(label, 11.5) + (6 if size.narrow else 14)
+    return x
 
 
 def some_drawn(drawn: int, present: int) -> str:

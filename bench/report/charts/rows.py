@@ -16,6 +16,7 @@ from bench.report.page import Size
 
 MOST_ROWS: Final = 24
 """At most so many cases are drawn."""
+NUMBER_FONT: Final = 11.5
 _FONT: Final = 12
 _HEADING: Final = 30
 _FEW: Final = 4
@@ -113,7 +114,7 @@ def number_beside(ax: Axes, y: float, text: str) -> None:
         textcoords="offset points",
         va="center",
         color=SOFT,
-        fontsize=11.5,
+        fontsize=NUMBER_FONT,
         annotation_clip=False,
     )
 

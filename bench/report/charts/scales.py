@@ -11,10 +11,11 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bench.analysis.columns import Floats
-from bench.report.units import number
+from bench.report.units import Scale, number
 
 _LOG_FROM: Final = 12.0
 """An axis whose largest value exceeds its smallest by this factor is logarithmic."""
+_MINUTES_FROM_S: Final = 180.0
 
 
 def plain(value: float, _: object = None) -> str:
@@ -45,9 +46,14 @@ def value_axis(axis: Axis, values: Sequence[Floats]) -> bool:
     else:
         margin = (high - low) * 0.04 or high * 0.1 or 1.0
         set_limits(max(0.0, low - margin), high + margin)
-        axis.set_major_locator(MaxNLocator(nbins=6))
+        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(plain))
     return logarithmic
+
+
+def elapsed(seconds: float) -> Scale:
+    """The unit for an axis of time since the start of a run that lasted so long."""
+    return Scale("seconds") if seconds < _MINUTES_FROM_S else Scale("minutes", 1 / 60)
 
 
 def level_axis(ax: Axes, levels: Sequence[float], label: str) -> None:

@@ -8,8 +8,15 @@ from typing import Final
 from matplotlib.figure import Figure
 
 from bench.report.charts.palette import INK, SERIES_HATCHES, series_colour
-from bench.report.charts.parts import boxes, ends, only_first, sample_note
-from bench.report.charts.rows import MOST_ROWS, chart_height, lay_out, number_beside, row_axes
+from bench.report.charts.parts import boxes, ends, only_first, sample_note, text_width
+from bench.report.charts.rows import (
+    MOST_ROWS,
+    NUMBER_FONT,
+    chart_height,
+    lay_out,
+    number_beside,
+    row_axes,
+)
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
 from bench.report.result_tables import metric_table
@@ -36,7 +43,7 @@ def speed_chart(report: Report) -> Chart | None:
         message=_message(cases),
         caption=(
             "Bars: tokens per second of one answer while it is being written, on the server's "
-            "clock. Lines: 95 % intervals. "
+            f"clock. Lines: 95 % intervals. {_without(cases, n)}"
             f"n = {plural(n, 'request')}.{only_first(len(drawn), len(cases), 'case')}"
         ),
         table=metric_table(report, METRIC, "chart-"),
@@ -52,7 +59,17 @@ def _message(cases: Sequence[CaseView]) -> str:
     if len(cases) == 1:
         return f"{cases[0].subject} writes {best}."
     worst = show(ordered[-1].estimate(METRIC), "tok/s").full
-    return f"From {best} ({ordered[0].label}) down to {worst} ({ordered[-1].label})."
+    return f"From {best} for {ordered[0].label} down to {worst} for {ordered[-1].label}."
+
+
+def _without(cases: Sequence[CaseView], n: int) -> str:
+    """How many answers have no speed, and why, as the metric says it."""
+    left_out = sum(c.summary.requests.ok for c in cases) - n
+    metrics = [m for c in cases if (m := c.metric(METRIC))]
+    reasons = dict.fromkeys(m.note.rpartition(": ")[2] for m in metrics if m.note)
+    if left_out < 1 or not reasons:
+        return ""
+    return f"{plural(left_out, 'request')} left out: {'; '.join(reasons)}. "
 
 
 def _value(case: CaseView) -> float:
@@ -67,7 +84,8 @@ def _n(case: CaseView) -> int:
 
 def _draw(figure: Figure, size: Size, cases: Sequence[CaseView]) -> Marks:
     rows = lay_out(cases, size.narrow)
-    ax = row_axes(figure, size, rows, right=90)
+    beside = [show(c.estimate(METRIC), "tok/s").cell for c, _, _ in rows.places]
+    ax = row_axes(figure, size, rows, right=20 + max(text_width(t, NUMBER_FONT) for t in beside))
     marks = Marks()
     for model in dict.fromkeys(c.model for c in cases):
         own = [(c, y) for c, _, y in rows.places if c.model == model]
@@ -90,8 +108,8 @@ def _draw(figure: Figure, size: Size, cases: Sequence[CaseView]) -> Marks:
     ax.errorbar(
         values, places, xerr=(below, above), fmt="none", ecolor=INK, elinewidth=2, capsize=4
     )
-    for estimate, y in zip(estimates, places, strict=True):
-        number_beside(ax, y, show(estimate, "tok/s").cell)
+    for text, y in zip(beside, places, strict=True):
+        number_beside(ax, y, text)
     ax.set_xlim(0, max(v + a for v, a in zip(values, above, strict=True)) * 1.02)
     ax.set_xlabel("tokens per second")
     return marks

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bench.analysis.columns import Floats
 from bench.ollama.exchange import Outcome
-from bench.report.charts.palette import BAD, GRID, PHASE_HATCHES, PHASES, SOFT
+from bench.report.charts.palette import BAD, GRID, INK, PHASE_HATCHES, PHASES, SOFT
 from bench.report.charts.parts import Box, axes_in, bar_legend, boxes, sample_note
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
@@ -29,6 +30,13 @@ _ROW: Final = 7.5
 _FRAME: Final = 104
 _NS: Final = 1e9
 _NOTICEABLE_S: Final = 0.05
+_CROSS: Final[dict[str, Any]] = {
+    "linestyle": "none",
+    "marker": "x",
+    "markersize": 6,
+    "color": BAD,
+    "markeredgewidth": 2,
+}
 _ORDER: Final = ("load", "queue", "prefill", "decode", "overhead")
 
 
@@ -69,8 +77,8 @@ def timeline_chart(samples: Samples) -> Chart | None:
         caption=(
             f"{some} requests of block {block.index + 1} ({case.label}){reason}, "
             "in the order they were sent; a row each. Phases have the server's durations, "
-            "laid one after another from the moment of sending; what is left is overhead. Phones "
-            f"show the first {_NARROW_MOST}. n = {plural(len(bars), 'request')}."
+            "laid one after another from the moment of sending; what is left is overhead. "
+            f"{_on_phones(len(bars))}n = {plural(len(bars), 'request')}."
         ),
         table=_table(bars, case),
         draw=draw,
@@ -78,6 +86,10 @@ def timeline_chart(samples: Samples) -> Chart | None:
         simulated=samples.report.simulated,
         full_width=True,
     )
+
+
+def _on_phones(drawn: int) -> str:
+    return f"Phones show the first {_NARROW_MOST}. " if drawn > _NARROW_MOST else ""
 
 
 def bar_of(record: RequestRecord, origin_ns: int) -> Bar | None:
@@ -178,7 +190,7 @@ def _table(bars: Sequence[Bar], case: CaseView) -> Table:
 
 def _draw(figure: Figure, size: Size, bars: Sequence[Bar], block: BlockInfo) -> Marks:
     present = [p for p in _ORDER if any(_length(b, p) > 0 for b in bars)]
-    bar_legend(figure, size, [(p, PHASES[p], PHASE_HATCHES[p]) for p in present], 20)
+    right = bar_legend(figure, size, [(p, PHASES[p], PHASE_HATCHES[p]) for p in present], 20)
     ax = axes_in(figure, size, 12, 12, 62, 40)
     end = max(b.end for b in bars)
     _bands(ax, block, end)
@@ -190,7 +202,9 @@ def _draw(figure: Figure, size: Size, bars: Sequence[Bar], block: BlockInfo) -> 
             if name == part
         ]
         boxes(ax, drawn, PHASES[part], PHASE_HATCHES[part])
-    _failures(ax, bars)
+    if any(b.record.outcome is not Outcome.OK for b in bars):
+        _failures(ax, bars)
+        _failure_legend(figure, size, right)
     marks = Marks()
     whole = [_box(i, b.start, b.end, 0.5) for i, b in enumerate(bars)]
     boxes(ax, whole, "none", gid="timeline-bars")
@@ -241,16 +255,13 @@ def _failures(ax: Axes, bars: Sequence[Bar]) -> None:
     failed = [(i, b) for i, b in enumerate(bars) if b.record.outcome is not Outcome.OK]
     for i, bar in failed:
         ax.plot([bar.start, bar.end], [i, i], color=BAD, linewidth=1.5)
-    if failed:
-        ax.plot(
-            [b.end for _, b in failed],
-            [i for i, _ in failed],
-            linestyle="none",
-            marker="x",
-            markersize=6,
-            color=BAD,
-            markeredgewidth=2,
-        )
+    ax.plot([b.end for _, b in failed], [i for i, _ in failed], **_CROSS)
+
+
+def _failure_legend(figure: Figure, size: Size, x: float) -> None:
+    middle = 1 - 27 / size.height
+    figure.add_artist(Line2D([(x + 7) / size.width], [middle], **_CROSS))
+    figure.text((x + 18) / size.width, middle, "failed", fontsize=11, color=INK, va="center")
 
 
 def _tip(bar: Bar) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from bench.analysis.columns import Floats
 from bench.report.charts.palette import DASHES, GRID, series_colour
 from bench.report.charts.parts import axes_in, sample_note, series_legend
+from bench.report.charts.scales import elapsed
 from bench.report.model import Report
 from bench.report.page import Chart, Marks, Size
 from bench.report.tables import from_columns, number_column, text_column
@@ -18,10 +19,10 @@ from bench.report.units import number, percent, plural
 
 _POINTS: Final = 300
 _MOST_LINES: Final = 6
-_NS_PER_MINUTE: Final = 60e9
+_NS: Final = 1e9
 
 Series = tuple[Floats, Floats]
-"""Minutes since the start of the run, and values."""
+"""Seconds since the start of the run, and values."""
 
 
 def utilisation_chart(report: Report) -> Chart | None:
@@ -29,10 +30,7 @@ def utilisation_chart(report: Report) -> Chart | None:
     for view in report.runs:
         lines = _collected([b.utilisation for b in view.run.info.blocks])
         if lines:
-            bounds = [
-                (b.start_ns / _NS_PER_MINUTE, b.end_ns / _NS_PER_MINUTE)
-                for b in view.run.info.blocks
-            ]
+            bounds = [(b.start_ns / _NS, b.end_ns / _NS) for b in view.run.info.blocks]
             return _chart(report, lines, bounds)
     return None
 
@@ -46,7 +44,7 @@ def _collected(blocks: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> d
             continue
         table = np.array(samples, dtype=np.float64)
         if table[:, 1].max() <= 1.0 and table[:, 1].min() >= 0.0:
-            lines[name] = (table[:, 0] / _NS_PER_MINUTE, table[:, 1])
+            lines[name] = (table[:, 0] / _NS, table[:, 1])
     return dict(list(lines.items())[:_MOST_LINES])
 
 
@@ -65,8 +63,7 @@ def _chart(
         title="How busy the machine was",
         message=" ".join(f"{_words(k)}: {percent(v)} on average." for k, v in means.items()),
         caption=(
-            f"Samples taken during the blocks (shaded), averaged to at most {_POINTS} points a "
-            f"line for drawing. n = {plural(n, 'sample')}."
+            f"Samples taken during the blocks (shaded).{_thinned(lines)} n = {plural(n, 'sample')}."
         ),
         table=from_columns(
             "utilisation-table",
@@ -84,6 +81,12 @@ def _chart(
     )
 
 
+def _thinned(lines: dict[str, Series]) -> str:
+    if max(len(seconds) for seconds, _ in lines.values()) <= _POINTS:
+        return ""
+    return f" Averaged to {_POINTS} points a line for drawing."
+
+
 def _words(name: str) -> str:
     words = name.removesuffix("_share").replace("_", " ")
     return words.replace("gpu", "GPU").replace("cpu", "CPU")
@@ -98,16 +101,17 @@ def _draw(
     }
     top = 20 + series_legend(figure, size, [(_words(k), v) for k, v in looks.items()], 20) + 8
     ax = axes_in(figure, size, 50, 12, top, 42)
+    scale = elapsed(max(stop for _, stop in bounds))
     for start, stop in bounds:
-        ax.axvspan(start, stop, color=GRID, alpha=0.45, linewidth=0)
-    for name, (minutes, values) in lines.items():
-        x, y = averaged(minutes, values, _POINTS)
-        ax.plot(x, y * 100, **looks[name])
+        ax.axvspan(start * scale.factor, stop * scale.factor, color=GRID, alpha=0.45, linewidth=0)
+    for name, (seconds, values) in lines.items():
+        x, y = averaged(seconds, values, _POINTS)
+        ax.plot(x * scale.factor, y * 100, **looks[name])
     ax.set_ylim(0, 103)
     ax.set_xlim(left=0)
     ax.yaxis.set_major_formatter(lambda v, _: f"{number(v, 0)}%")
     ax.set_ylabel("share in use")
-    ax.set_xlabel("minutes since the start of the run")
+    ax.set_xlabel(f"{scale.unit} since the start of the run")
     return Marks()
 
 

@@ -29,11 +29,11 @@ def ids(workload: Workload) -> list[str]:
 
 
 def test_charts_are_there_where_there_is_something_to_draw() -> None:
-    always = ["speed", "first-text", "per-token", "split", "timeline", "drift"]
+    always = ["speed", "split", "first-text", "per-token", "timeline", "drift"]
     assert ids(CHAT) == always
     assert ids(CONCURRENCY) == [
-        *("speed", "throughput", "latency-load", "first-text", "per-token"),
-        *("split", "timeline", "drift", "utilisation"),
+        *("speed", "split", "throughput", "latency-load", "first-text", "per-token"),
+        *("timeline", "drift", "utilisation"),
     ]
     assert ids(DEPTH) == [*always[:4], "depth", *always[4:]]
     assert ids(replace(CHAT, stream=False)) == ["speed", "split", "timeline", "drift"]

@@ -1,5 +1,7 @@
 """Each rule speaks where it must, and is silent where it must be."""
 
+from dataclasses import replace
+
 import pytest
 from cases import case, metric, speed, throughput, time
 
@@ -68,14 +70,23 @@ def test_some_failed() -> None:
 
 
 def test_nothing_measured() -> None:
-    empty = case(requests=RequestCounts(0, 0))
-    assert said(sentences.nothing_measured(empty)) == "No request was measured."
-    assert sentences.nothing_measured(case()) is None
+    told = answer(case(requests=RequestCounts(0, 0)))
+    assert told.texts == ("llama3.2:3b with 1 users was not measured.",)
+    assert told.tone == "bad"
+
+
+def test_invalid_numbers_are_called_so_before_anything_else() -> None:
+    told = answer(replace(case(speed(48.1), throughput(150.0), users=4), invalid=True))
+    assert told.texts[1] == "These numbers are invalid: see the warnings."
+    assert told.tone == "bad"
+    assert sentences.invalid(case(speed(48.1))) is None
 
 
 def test_together_speaks_only_of_several_users() -> None:
     four = case(throughput(149.6, 5.0), users=4)
     assert said(sentences.together(four)) == "All 4 users together get 150 tok/s ± 5."
+    two = case(throughput(99.0, 5.0), users=2)
+    assert said(sentences.together(two)) == "Both users together get 99 tok/s ± 5."
     assert sentences.together(case(throughput(50.0), users=1)) is None
     assert sentences.together(case(users=4)) is None
 
@@ -84,7 +95,7 @@ def test_kept_up_speaks_only_of_open_loops() -> None:
     served = metric("request_per_s", "req/s", value=Estimate(0.48, 0.46, 0.5))
     open_loop = case(served, users=None, load={"loop": "open", "rate_per_s": 0.5})
     assert said(sentences.kept_up(open_loop)) == (
-        "Of 0.500 requests/s asked, 0.48 ± 0.02/s were served."
+        "0.5 requests/s were asked for, 0.48 requests/s ± 0.02 were served."
     )
     assert sentences.kept_up(case(served)) is None
 
@@ -102,7 +113,27 @@ def test_loading_speaks_of_cold_starts_only() -> None:
     assert said(sentences.loading(case(time("load_s", 4.2, 0.1)))) == (
         "Loading the model takes 4.20 s ± 0.10 of each request."
     )
-    assert sentences.loading(case(time("load_s", 0.002, 0.0001))) is None
+    warm = case(time("load_s", 0.04, 0.001))
+    assert sentences.loading(warm) is None
+    assert said(sentences.loading(replace(warm, cold=True))) == (
+        "Loading the model takes 40.0 ms ± 1.0 of each request."
+    )
+
+
+def test_reading_speaks_of_long_prompts_only() -> None:
+    reads = metric("prefill_tok_per_s", "tok/s", value=Estimate(1510.0, 1480.0, 1540.0))
+
+    def of(tokens: float) -> Sentence | None:
+        return sentences.reading(
+            case(reads, metric("prompt_tokens", "tokens", mean=Estimate(tokens)))
+        )
+
+    assert said(of(2048.0)) == "It reads the prompts at 1,510 tok/s ± 30."
+    assert of(120.0) is None
+    assert sentences.reading(case(reads)) is None
+    unknown = metric("prefill_tok_per_s", "tok/s", 0)
+    long = metric("prompt_tokens", "tokens", mean=Estimate(2048.0))
+    assert sentences.reading(case(unknown, long)) is None
 
 
 def test_waiting_needs_more_than_bookkeeping() -> None:
