@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from bench.report.model import SEPARATOR, CaseView, Report, RunView
 from bench.report.tables import Table, from_columns, from_pairs, number_column, text_column
-from bench.report.units import percent, plural, show_value
+from bench.report.units import RANGE, number, percent, plural, show_value
 from bench.results.run import Residency
 
 _DIGEST_DIGITS = 12
@@ -30,7 +31,7 @@ def identity_table(report: Report) -> Table:
         text_column("Context served", [i.served_context for i in ids]),
         text_column("On the GPU", [_share(i.gpu_share) for i in ids]),
         text_column("Slots", [_slots(c) for c in cases]),
-        number_column("Output tokens, mean", "", [i.mean_output_tokens for i in ids]),
+        text_column("Output tokens, mean", [_mean_lengths(g) for g in groups]),
         text_column("Prompts", [i.prompts_sha256[:8] for i in ids]),
     ]
     return from_columns(
@@ -45,9 +46,18 @@ def identity_table(report: Report) -> Table:
 def _same_identity(cases: Sequence[CaseView]) -> list[list[CaseView]]:
     groups: dict[str, list[CaseView]] = {}
     for case in cases:
-        key = repr((case.run, case.slots_asked, case.summary.identity))
+        identity = replace(case.summary.identity, mean_output_tokens=None)
+        key = repr((case.run, case.model, case.slots_asked, identity))
         groups.setdefault(key, []).append(case)
     return list(groups.values())
+
+
+def _mean_lengths(group: Sequence[CaseView]) -> str:
+    """The mean length of answers; from the shortest to the longest where cases differ."""
+    means = [m for c in group if (m := c.summary.identity.mean_output_tokens) is not None]
+    if not means:
+        return ""
+    return RANGE.join(dict.fromkeys(number(m, 1) for m in (min(means), max(means))))
 
 
 def _covered(group: Sequence[CaseView], cases: Sequence[CaseView]) -> str:

@@ -200,7 +200,7 @@ def _wait(sweep: _Sweep) -> str:
         f"{show(e, 's', stat='p50').full} with {_level(c)}"
         for e, c in zip(estimates, cases, strict=True)
     ]
-    return f"{sweep.name}: half wait {', '.join(dict.fromkeys((said[0], said[-1])))}."
+    return f"{sweep.name}: median {', '.join(dict.fromkeys((said[0], said[-1])))}."
 
 
 def _level(case: CaseView) -> str:
