@@ -126,7 +126,7 @@ def _facts(report: Report) -> tuple[tuple[str, str], ...]:
         ("Server", ", ".join(servers)),
         ("Client", ", ".join(m for m in machines if m)),
         ("Time measured", duration(span) if span else ""),
-        ("Started", ", ".join(_minute(i.created_at) for i in infos)),
+        ("Started", ", ".join(dict.fromkeys(_minute(i.created_at) for i in infos))),
     ]
     return tuple((k, v) for k, v in facts if v)
 

@@ -74,7 +74,7 @@ def _throughput(report: Report, found: Sequence[_Sweep]) -> Chart | None:
         message=" ".join(_best(s) for s in kept),
         caption=(
             "Output tokens of all users together per second of the measured window, with 95 % "
-            f"intervals. Dotted line: slots observed. n = {plural(n, 'request')}."
+            f"intervals. {_of_slots(kept)}n = {plural(n, 'request')}."
         ),
         table=metrics_by_case(
             "throughput-table",
@@ -114,7 +114,7 @@ def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
         message=" ".join(_wait(s) for s in kept),
         caption=(
             "Time to first text: solid p50, dashed p95 where the requests support it, with 95 % "
-            f"intervals. Dotted line: slots observed. n = {plural(n, 'request')}."
+            f"intervals. {_of_slots(kept)}n = {plural(n, 'request')}."
         ),
         table=metrics_by_case(
             "latency-load-table",
@@ -165,15 +165,23 @@ def _draw_line(
     interval_line(ax, first, gid, xs, estimates, tips, marks, factor=factor, dash=dash)
 
 
-def _slots(ax: Axes, kept: Sequence[_Sweep]) -> None:
-    """A line at the observed slots, where all sweeps agree on them."""
+def _common_slots(kept: Sequence[_Sweep]) -> int | None:
+    """The observed slots, where all sweeps agree on them and reach them."""
     seen = {c.summary.identity.slots_observed for s in kept for c in s.cases} - {None}
     if kept[0].axis != "users" or len(seen) != 1:
-        return
+        return None
     slots = next(iter(seen))
-    assert slots is not None
-    low, high = ax.get_xlim()
-    if not low <= slots <= high:
+    levels = [x for s in kept for x in s.levels()]
+    return slots if slots is not None and min(levels) <= slots <= max(levels) else None
+
+
+def _of_slots(kept: Sequence[_Sweep]) -> str:
+    return "" if _common_slots(kept) is None else "Dotted line: slots observed. "
+
+
+def _slots(ax: Axes, kept: Sequence[_Sweep]) -> None:
+    slots = _common_slots(kept)
+    if slots is None:
         return
     ax.axvline(slots, color=SOFT, linewidth=1.2, linestyle=(0, (1.5, 2)))
     ax.annotate(

@@ -14,7 +14,7 @@ from bench.analysis.summary import Estimate
 from bench.report.charts.palette import DASHES, PAPER, SOFT, series_colour, series_marker
 from bench.report.charts.parts import axes_in, look_of, sample_note, series_legend, some_drawn
 from bench.report.charts.scales import time_axis
-from bench.report.glossary import term
+from bench.report.glossary import Term, term
 from bench.report.model import SEPARATOR, CaseView
 from bench.report.page import Chart, Marks, Size
 from bench.report.result_tables import metric_table
@@ -45,8 +45,8 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
         title=name.label,
         message=_message([s.case for s in have], metric_id),
         caption=(
-            f"{name.meaning} Share of requests at or below each time; marked: p50, p90, p95, p99 "
-            f"where the requests can support them. n = {plural(n, 'request')}."
+            f"{_meaning(name, drawn)} Share of requests at or below each time; marked: p50, p90, "
+            f"p95, p99 where the requests can support them. n = {plural(n, 'request')}."
             + _thinned(drawn, metric_id)
             + some_drawn(len(drawn), len(have))
         ),
@@ -55,6 +55,12 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
         height=(350, 350),
         simulated=samples.report.simulated,
     )
+
+
+def _meaning(name: Term, drawn: Sequence[CaseSample]) -> str:
+    """What the time is; in an open loop it counts from another moment, which the caution says."""
+    open_loop = any(s.case.rate_per_s is not None for s in drawn)
+    return f"{name.meaning} {name.caution}".rstrip() if open_loop else name.meaning
 
 
 def _chosen(have: Sequence[CaseSample]) -> list[CaseSample]:
