@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.errors import UsageError
+from bench.ollama.secret_names import HIDDEN, is_secret
 from bench.scenario.expand import build_ab_plan
 from bench.scenario.loading import load_scenario
 from bench.scenario.plan import Plan
@@ -161,5 +162,6 @@ def _targets(side: SideSettings, letter: str) -> list[str]:
 
 
 def _named(letter: str, binary: str, env: dict[str, str]) -> str:
-    variables = " ".join(f"{k}={v}" for k, v in env.items())
+    shown = {k: HIDDEN if is_secret(k) else v for k, v in env.items()}
+    variables = " ".join(f"{k}={v}" for k, v in shown.items())
     return f"{letter}: {' '.join(p for p in (variables, binary) if p)} serve"

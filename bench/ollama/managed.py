@@ -22,6 +22,7 @@ from pathlib import Path
 import httpx
 
 from bench.errors import ServerUnreachable, UsageError
+from bench.ollama.secret_names import is_secret
 
 READY_S = 120.0
 """How long a server may take until it answers: looking for GPUs takes Ollama tens of seconds."""
@@ -36,7 +37,6 @@ LOG_TAIL_BYTES = 192 * 1024
 _PORT_TRIES = 3
 _POLL_S = 0.05
 _TOLD_LINES = 8
-_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "AUTH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ async def managed_server(
                 if attempt < _PORT_TRIES and _port_was_taken(log):
                     continue
                 raise
-            settings = {k: v for k, v in env.items() if not _is_secret(k)}
+            settings = {k: v for k, v in env.items() if not is_secret(k)}
             yield ManagedServer(url, pid, log, settings)
             return
         finally:
@@ -203,7 +203,3 @@ def _end_of(log: Path) -> str:
 
 def _port_was_taken(log: Path) -> bool:
     return b"address already in use" in kept_log(log)[-4096:].lower()
-
-
-def _is_secret(variable: str) -> bool:
-    return any(word in variable.upper() for word in _SECRET_WORDS)

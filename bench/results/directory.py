@@ -17,10 +17,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from bench.errors import ResultsError
+from bench.ollama.secret_names import HIDDEN, is_secret
 from bench.results.journal import REQUESTS_FILE, Journal, read_records
 from bench.results.record import RequestRecord
 from bench.results.run import SCHEMA, RunInfo, RunStatus
@@ -68,7 +70,8 @@ class RunDirectory:
         Raises:
             ResultsError: the disk is full or not writable.
         """
-        text = msgspec.json.format(msgspec.json.encode(info), indent=2)
+        kept = _without_secrets(msgspec.to_builtins(info))
+        text = msgspec.json.format(msgspec.json.encode(kept), indent=2)
         self.write_file(RUN_FILE, text + b"\n")
 
     def write_file(self, name: str, content: bytes) -> Path:
@@ -174,3 +177,15 @@ def _cannot_write(path: Path, error: OSError) -> ResultsError:
         f"cannot write {path}: {error.strerror or error}",
         "Free some space, or name another folder with -o.",
     )
+
+
+def _without_secrets(value: Any) -> Any:
+    """The same, but for what secret variables are set to in any `env` of a server to start."""
+    if isinstance(value, list | tuple):
+        return [_without_secrets(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _without_secrets(item) for key, item in value.items()}
+    if isinstance(kept.get("env"), dict):
+        kept["env"] = {k: HIDDEN if is_secret(k) else v for k, v in kept["env"].items()}
+    return kept

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 import bench
+from bench.ollama.secret_names import is_secret
 
 _NVIDIA_FIELDS = {
     "name": "name",
@@ -52,9 +53,9 @@ def collect_gpus() -> list[dict[str, Any]]:
 
 
 def _is_setting(name: str) -> bool:
-    secret = ("KEY", "TOKEN", "AUTH", "PASSWORD", "HOST", "ORIGINS")
     ours = name.startswith("OLLAMA_BENCH_")  # says nothing of the server
-    return name.startswith("OLLAMA_") and not ours and not any(word in name for word in secret)
+    private = is_secret(name) or any(word in name for word in ("HOST", "ORIGINS"))
+    return name.startswith("OLLAMA_") and not ours and not private
 
 
 def _cpu() -> dict[str, Any]:

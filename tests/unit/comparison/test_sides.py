@@ -1,11 +1,14 @@
 """What may be set on the sides of `ab`, and the plan that follows."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from bench.commands.sides import ab_plan, parse_side
 from bench.errors import ScenarioError, UsageError
+from bench.results.directory import RunDirectory, read_info
+from bench.results.run import ClockInfo, RunInfo, RunStatus
 
 
 @pytest.fixture
@@ -75,3 +78,19 @@ def test_sides_that_do_not_differ(scenario):
 def test_a_wrong_key_is_named(scenario):
     with pytest.raises(ScenarioError, match=r"options\.num_ctxx"):
         ab_plan(scenario, ["options.num_ctxx=1"], ["options.num_ctx=2"], 6, hosts=[":1"])
+
+
+def test_a_secret_goes_to_its_server_and_into_no_file(scenario, tmp_path):
+    b = ["env.MY_API_KEY=hush", "env.OLLAMA_NUM_PARALLEL=4"]
+    plan = ab_plan(scenario, ["binary=/opt/ollama"], b, 6)
+    started = next(t for t in plan.targets if t.env)
+    assert started.env["MY_API_KEY"] == "hush"
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    directory = RunDirectory.create(tmp_path, plan.name, now)
+    clock = ClockInfo(0, now.isoformat())
+    directory.write_info(RunInfo("r", RunStatus.RUNNING, "1", now.isoformat(), clock, plan))
+    written = (directory.path / "run.json").read_text()
+    assert "hush" not in written
+    assert "OLLAMA_NUM_PARALLEL=4" in written
+    (kept,) = [t for t in read_info(directory.path).plan.targets if t.env]
+    assert kept.env == {"MY_API_KEY": "(hidden)", "OLLAMA_NUM_PARALLEL": "4"}
