@@ -7,20 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import numpy as np
-
 from bench.analysis.capacity.judge import Verdict, least_requests
 from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
 from bench.analysis.capacity.limiting import Alone, alone, broken_promise, limiting
 from bench.analysis.capacity.memory import memory_bound
+from bench.analysis.capacity.probed import JudgedProbe, probe_result, window_s
 from bench.analysis.capacity.promises import (
     ERROR_RATE,
-    ProbeOutcome,
     percentile_of,
     sample_probe,
 )
-from bench.analysis.capacity.queueing import mean_wait_s
-from bench.analysis.capacity.result import CapacityResult, Limit, ProbeResult, PromiseResult
+from bench.analysis.capacity.result import CapacityResult, Limit, ProbeResult
 from bench.analysis.capacity.search import Ending, Probe, SearchSettings
 from bench.analysis.capacity.sweep import LADDER, slots_of, sweep_of
 from bench.analysis.columns import Columns, columns_of
@@ -29,7 +26,7 @@ from bench.analysis.slots import Slots
 from bench.analysis.summary import Summary
 from bench.clock import NS
 from bench.results.record import Phase, RequestRecord
-from bench.results.run import BlockInfo, RunInfo
+from bench.results.run import RunInfo
 from bench.scenario.plan import Arrivals, Block, Case, Load, Plan
 from bench.scenario.thresholds import Threshold
 
@@ -73,16 +70,6 @@ class SearchFor:
     cache_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A probe that has been run."""
-
-    probe: Probe
-    outcome: ProbeOutcome
-    measured: Columns
-    block: BlockInfo
-
-
 @dataclass(slots=True)
 class Prober:
     """First a sweep over a few users, then the search; the `Grow` of its run.
@@ -96,7 +83,7 @@ class Prober:
     wanted: SearchFor
     _hunt: JudgedSearch | None = None
     _waiting: Probe | None = None
-    _judged: list[_Judged] = field(default_factory=list)
+    _judged: list[JudgedProbe] = field(default_factory=list)
     _swept: list[Columns] = field(default_factory=list)
     _alone: Alone | None = None
     _bent: int = 0
@@ -198,7 +185,7 @@ class Prober:
             self._alone = alone(columns, self.wanted.promises, share)
         if not len(ok):
             return
-        self._best_rate = max(self._best_rate, len(ok) / _window_s(info.blocks[-1]))
+        self._best_rate = max(self._best_rate, len(ok) / window_s(info.blocks[-1]))
         if len(self._swept) == 1:
             self._response_s = float(latencies(ok)["e2e_s"].mean())
 
@@ -276,14 +263,14 @@ class Prober:
         measured = _measured(info, records)
         sample = sample_probe(measured, self.wanted.promises, block.dropped)
         outcome = hunt.record(probe, sample)
-        self._judged.append(_Judged(probe, outcome, measured, block))
+        self._judged.append(JudgedProbe(probe, outcome, measured, block))
 
     def _slots(self) -> Slots | None:
         return slots_of([*self._swept, *(j.measured.select(j.measured.ok) for j in self._judged)])
 
     def _results(self, slots: int | None) -> tuple[ProbeResult, ...]:
         k = slots if self.wanted.by == "rate" else None
-        return tuple(_probe_result(j, self.wanted.promises, k) for j in self._judged)
+        return tuple(probe_result(j, self.wanted.promises, k) for j in self._judged)
 
     def _reason(self, found: FoundLimit) -> tuple[str, Limit]:
         """Which promise breaks first, and why: at the lowest load that failed."""
@@ -331,62 +318,12 @@ def _requests_for(promise: Threshold) -> int:
     return least_requests(percentile_of(promise))
 
 
-def _probe_result(j: _Judged, promises: Sequence[Threshold], slots: int | None) -> ProbeResult:
-    served = j.measured.select(j.measured.ok)
-    times = latencies(served)
-    window_s = _window_s(j.block)
-    service = times["prompt_eval_s"] + times["eval_s"]
-    service = service[~np.isnan(service)]
-    ttft = times["ttft_s"][~np.isnan(times["ttft_s"])]
-    waits = times["queue_s"][~np.isnan(times["queue_s"])]
-    mean = float(service.mean()) if len(service) else None
-    cv2 = float(service.var() / service.mean() ** 2) if len(service) else None
-    modelled = None
-    if slots is not None and mean is not None and cv2 is not None:
-        wait_s = mean_wait_s(slots, j.probe.load, mean, cv2_service=cv2)
-        modelled = wait_s if math.isfinite(wait_s) else None
-    return ProbeResult(
-        block=j.block.index,
-        case=j.block.case,
-        load=j.probe.load,
-        purpose=str(j.probe.purpose),
-        extension=j.probe.extension,
-        verdict=str(j.outcome.verdict),
-        growing=j.outcome.growing,
-        requests=len(j.measured),
-        duration_s=window_s,
-        tok_per_s=float(np.nansum(served.output_tokens)) / window_s,
-        goodput_per_s=_in_time(served, promises) / window_s,
-        kept=tuple(PromiseResult.of(k) for k in j.outcome.kept),
-        ttft_p50_s=float(np.quantile(ttft, 0.5)) if len(ttft) else None,
-        ttft_p95_s=float(np.quantile(ttft, 0.95)) if len(ttft) else None,
-        queue_mean_s=float(waits.mean()) if len(waits) else None,
-        service_mean_s=mean,
-        service_cv2=cv2,
-        modelled_wait_s=modelled,
-    )
-
-
-def _in_time(served: Columns, promises: Sequence[Threshold]) -> int:
-    """How many requests kept every promised time."""
-    times = latencies(served)
-    good = np.ones(len(served), dtype=np.bool_)
-    for promise in promises:
-        if promise.metric in times:
-            good &= times[promise.metric] <= promise.value
-    return int(good.sum())
-
-
 def _slots_asked(info: RunInfo, target: str) -> int | None:
     for found in info.targets:
         asked = found.settings.get("OLLAMA_NUM_PARALLEL", "")
         if found.name == target and asked.isdigit():
             return int(asked)
     return None
-
-
-def _window_s(block: BlockInfo) -> float:
-    return max((block.window_end_ns - block.window_start_ns) / NS, 1e-9)
 
 
 def _spent_s(info: RunInfo) -> float:

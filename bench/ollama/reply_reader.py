@@ -126,6 +126,7 @@ class ReplyReader:
             self._feed_compressed(data)
         elif not self._body and data.find(b"\n") == len(data) - 1 and self.streams:
             # The usual case: one whole line.
+            self._body_bytes += len(data)
             self._arrived(data)
         else:
             self._feed_plain(data)
@@ -224,7 +225,6 @@ class ReplyReader:
         elif chunk_ns[-1] == stamp:
             reply.coalesced += 1
         chunk_ns.append(stamp)
-        self._body_bytes += len(data)
         self._line(data, stamp)
 
     def _line(self, data: bytes, stamp: int) -> None:

@@ -368,6 +368,13 @@ def test_long_body_is_refused() -> None:
     assert reply.outcome is Outcome.MALFORMED and "1000 bytes" in reply.error
 
 
+@pytest.mark.parametrize("size", [40, 300, 10**9])
+def test_a_body_counts_once_however_it_is_read(size: int) -> None:
+    lines = stream(*[token("a" * 50)] * 20, DONE)
+    limits = Limits(body_bytes=len(lines))
+    assert read(lines, evenly(lines, size), limits=limits).outcome is Outcome.OK
+
+
 def test_compression_bomb_is_refused() -> None:
     packed = gzip.compress(b" " * 50_000_000)
     wire = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b"

@@ -1,0 +1,93 @@
+"""What one probe of a search for capacity has shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.analysis.capacity.promises import ProbeOutcome
+from bench.analysis.capacity.queueing import mean_wait_s
+from bench.analysis.capacity.result import ProbeResult, PromiseResult
+from bench.analysis.capacity.search import Probe
+from bench.analysis.columns import Columns
+from bench.analysis.latency import latencies
+from bench.results.run import BlockInfo
+from bench.scenario.thresholds import Threshold
+
+_NS = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedProbe:
+    """A probe that has been run.
+
+    Attributes:
+        measured: all requests of its measured phase, failed ones too.
+        block: of the run, as it was run.
+    """
+
+    probe: Probe
+    outcome: ProbeOutcome
+    measured: Columns
+    block: BlockInfo
+
+
+def probe_result(j: JudgedProbe, promises: Sequence[Threshold], slots: int | None) -> ProbeResult:
+    """The numbers of a probe.
+
+    Args:
+        j: what was run.
+        promises: that a request must keep to be goodput.
+        slots: to model the wait with (`mean_wait_s`); None = no model fits this load.
+    """
+    served = j.measured.select(j.measured.ok)
+    times = latencies(served)
+    seconds = window_s(j.block)
+    service = times["prompt_eval_s"] + times["eval_s"]
+    service = service[~np.isnan(service)]
+    ttft = times["ttft_s"][~np.isnan(times["ttft_s"])]
+    waits = times["queue_s"][~np.isnan(times["queue_s"])]
+    mean = float(service.mean()) if len(service) else None
+    cv2 = float(service.var() / service.mean() ** 2) if len(service) else None
+    modelled = None
+    if slots is not None and mean is not None and cv2 is not None:
+        wait_s = mean_wait_s(slots, j.probe.load, mean, cv2_service=cv2)
+        modelled = wait_s if math.isfinite(wait_s) else None
+    return ProbeResult(
+        block=j.block.index,
+        case=j.block.case,
+        load=j.probe.load,
+        purpose=str(j.probe.purpose),
+        extension=j.probe.extension,
+        verdict=str(j.outcome.verdict),
+        growing=j.outcome.growing,
+        requests=len(j.measured),
+        duration_s=seconds,
+        tok_per_s=float(np.nansum(served.output_tokens)) / seconds,
+        goodput_per_s=_in_time(served, promises) / seconds,
+        kept=tuple(PromiseResult.of(k) for k in j.outcome.kept),
+        ttft_p50_s=float(np.quantile(ttft, 0.5)) if len(ttft) else None,
+        ttft_p95_s=float(np.quantile(ttft, 0.95)) if len(ttft) else None,
+        queue_mean_s=float(waits.mean()) if len(waits) else None,
+        service_mean_s=mean,
+        service_cv2=cv2,
+        modelled_wait_s=modelled,
+    )
+
+
+def _in_time(served: Columns, promises: Sequence[Threshold]) -> int:
+    """How many requests kept every promised time."""
+    times = latencies(served)
+    good = np.ones(len(served), dtype=np.bool_)
+    for promise in promises:
+        if promise.metric in times:
+            good &= times[promise.metric] <= promise.value
+    return int(good.sum())
+
+
+def window_s(block: BlockInfo) -> float:
+    """Length of a block's measured window in seconds; above 0, to be divided by."""
+    return max((block.window_end_ns - block.window_start_ns) / _NS, 1e-9)
