@@ -229,8 +229,8 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
         f"tokens of context; median error of a step {fitted.fit.decode_error:.1%}.",
         err=True,
     )
-    if fitted.caution:
-        click.echo(f"caution: {fitted.caution}", err=True)
+    for caution in fitted.cautions:
+        click.echo(f"caution: {caution}", err=True)
     click.echo(path)
 
 

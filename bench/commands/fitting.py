@@ -19,16 +19,18 @@ from bench.simulation.fit import Served, ServiceFit, fit_service
 from bench.simulation.fitted import fitted_document
 
 MOST_LENGTHS = 300
+MOST_PACE = 0.05
+"""A server whose pace wanders more than that has longer tails than the model."""
 DEFAULT_CTX = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class FittedProfile:
-    """A fit and the profile document that holds it."""
+    """A fit, the profile document that holds it, and what limits its use."""
 
     fit: ServiceFit
     document: dict[str, Any]
-    caution: str = ""
+    cautions: tuple[str, ...] = ()
 
 
 def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -> FittedProfile:
@@ -47,11 +49,11 @@ def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -
     name = _model_of(run, model)
     columns = _columns(run, name)
     seen = slots_of(by_block(columns))
-    caution = ""
+    cautions = []
     if slots is None:
         slots = seen.observed if seen else 1
         if seen is not None and not seen.exact:
-            caution = (
+            cautions.append(
                 f"no request had to wait, so {slots} is the least number of slots that the server "
                 "has; give the true one with --slots"
             )
@@ -63,6 +65,12 @@ def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -
         raise ResultsError(
             f"{path}: {error}", "Measure more, e.g. with the scenario concurrency."
         ) from None
+    if fit.pace > MOST_PACE:
+        cautions.append(
+            f"the server's own pace wandered by {fit.pace:.0%} (standard deviation) during the "
+            "run. The model keeps one pace, so real tails are longer than it says; a machine with "
+            "nothing else to do, or a longer run, says more"
+        )
     pairs = np.column_stack([columns.prompt_tokens, columns.output_tokens])
     known = pairs[~np.isnan(pairs).any(axis=1)].astype(np.int64)
     step = max(1, len(known) // MOST_LENGTHS)
@@ -74,7 +82,7 @@ def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -
         lengths=lengths,
         model=_model_document(run, name, known[:, 1]),
     )
-    return FittedProfile(fit, document, caution)
+    return FittedProfile(fit, document, tuple(cautions))
 
 
 def served_of(columns: Columns) -> Served:

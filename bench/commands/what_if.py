@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.capacity.promises import parse_promises, percentile_of
 from bench.analysis.capacity.users import UserModel
+from bench.commands.fitting import MOST_PACE
 from bench.errors import EngineError, UsageError
 from bench.report.capacity.what_if import Option, Study
 from bench.scenario.thresholds import Threshold
@@ -103,9 +104,9 @@ def study(
             most=most,
         )
     fitted = profile.fitted
-    caution = ""
+    extrapolated = ""
     if fitted is not None and machine.parameters.slots > fitted.most_together + 0.5:
-        caution = (
+        extrapolated = (
             f"the run had at most {fitted.most_together:.1f} requests decoding together, so "
             f"{machine.parameters.slots} slots are extrapolated"
         )
@@ -122,7 +123,8 @@ def study(
         fitted_to=fitted.run if fitted else "",
         invented=profile.invented,
         simulated=bool(fitted and fitted.simulated),
-        caution=caution,
+        extrapolated=extrapolated,
+        pace=fitted.pace if fitted and fitted.pace > MOST_PACE else 0.0,
     )
 
 

@@ -10,7 +10,13 @@ From each request's own server durations and from who else was in the server at 
   context tokens. A prefill beside a decode takes the place of the step's `base`, or hides in it.
 
 Both are least squares with coefficients not below zero. The uncertainty is from refitting resampled
-requests (bootstrap); the draws are kept, so that whatever is predicted can carry it on.
+stretches of the run (moving-block bootstrap, Künsch 1989): requests that are near in time share the
+server's pace of that time, and resampling them one by one would claim more than they say. The draws
+are kept, so that whatever is predicted can carry it on.
+
+What the fit does not explain is parted in two: what neighbours in time share is the server's `pace`
+that wanders (clock speed, heat, other work on the machine), and the rest is `jitter` of the steps.
+The model has the jitter and no wandering pace.
 """
 
 from __future__ import annotations
@@ -72,6 +78,7 @@ class ServiceFit:
         most_together: largest average number of decoding sequences that was seen; predictions for
             more slots than that are extrapolated.
         decode_error: median absolute relative error of the fitted time per token.
+        pace: coefficient of variation of the server's pace over the run, a ratio.
     """
 
     parameters: ServiceParameters
@@ -80,6 +87,7 @@ class ServiceFit:
     requests: int
     most_together: float
     decode_error: float
+    pace: float = 0.0
 
 
 def fit_service(
@@ -114,20 +122,22 @@ def fit_service(
     for _ in range(PASSES):
         company = _company(served, parameters)
         parameters = _fit_rows(served, beside, company, rows, parameters)
+    jitter, pace = _unexplained(served, company, rows, parameters)
     rng = np.random.default_rng(seed)
+    in_time = rows[np.argsort(served.started[rows], kind="stable")]
     draws = tuple(
-        _fit_rows(served, beside, company, rng.choice(rows, len(rows)), parameters)
+        _fit_rows(served, beside, company, in_time[_stretches(len(rows), rng)], parameters)
         for _ in range(DRAWS)
     )
-    decode = (served.end - served.first - company.prefill_ns)[rows]
-    off = np.abs(_decode_ns(parameters, served, company)[rows] / decode - 1)
+    clean = rows[company.clean[rows]]
     return ServiceFit(
-        parameters=parameters,
+        parameters=replace(parameters, jitter=jitter),
         overhead_ns=int(max(0.0, float(np.median(served.overhead[rows])))),
         draws=draws,
         requests=len(rows),
         most_together=float(company.decoding[rows].max()),
-        decode_error=float(np.median(off[company.clean[rows]])),
+        decode_error=float(np.median(np.abs(_residual(served, company, clean, parameters)))),
+        pace=pace,
     )
 
 
@@ -237,15 +247,22 @@ def _fit_rows(
     rows: NDArray[np.int64],
     like: ServiceParameters,
 ) -> ServiceParameters:
-    base, per_sequence, per_context, jitter = _fit_decode(s, c, rows)
+    base, per_sequence, per_context = _fit_decode(s, c, rows)
     return replace(
         like,
         prefill_ns_per_token=_prefill_ns(s, beside, rows, base),
         base_ns=base,
         per_sequence_ns=per_sequence,
         per_token_ns=per_context,
-        jitter=jitter,
     )
+
+
+def _stretches(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices of n requests, as stretches of about sqrt(n) that begin anywhere (and go round)."""
+    length = max(1, round(np.sqrt(n)))
+    begins = rng.integers(0, n, -(-n // length))
+    taken: NDArray[np.int64] = (begins[:, None] + np.arange(length)).ravel()[:n] % n
+    return taken
 
 
 def _prefill_ns(s: Served, beside: _Beside, rows: NDArray[np.int64], base_ns: float) -> float:
@@ -271,17 +288,42 @@ def _per_token(s: Served, beside: _Beside, rows: NDArray[np.int64]) -> float:
     return float(tokens @ duration / (tokens @ tokens))  # lengths all alike: no slope to be seen
 
 
-def _decode_ns(p: ServiceParameters, s: Served, c: _Company) -> Floats:
-    """What the decodes take by the model, others' prefill left out."""
-    steps = s.output_n - 1
-    shared = p.per_sequence_ns * c.decoding + p.per_token_ns * c.context
-    return np.asarray(p.base_ns * (steps - c.prefill_steps) + shared * steps)
+def _residual(s: Served, c: _Company, rows: NDArray[np.int64], p: ServiceParameters) -> Floats:
+    """By how much decodes took longer than the model says, others' prefill left out: a ratio."""
+    steps = (s.output_n - 1)[rows]
+    shared = p.per_sequence_ns * c.decoding[rows] + p.per_token_ns * c.context[rows]
+    said = p.base_ns * (steps - c.prefill_steps[rows]) + shared * steps
+    return np.asarray((s.end - s.first - c.prefill_ns)[rows] / np.maximum(said, 1.0) - 1)
 
 
-def _fit_decode(
-    s: Served, c: _Company, rows: NDArray[np.int64]
-) -> tuple[float, float, float, float]:
-    """Base, per sequence and per context token, in ns; and the jitter of one step."""
+def _unexplained(
+    s: Served, c: _Company, rows: NDArray[np.int64], p: ServiceParameters
+) -> tuple[float, float]:
+    """Jitter of one step, and the server's pace over the run: coefficients of variation.
+
+    From pairs of requests, the second of which is the next that began to decode after the first had
+    ended: they share no step, but the pace. The difference of a pair has no pace in it (von Neumann
+    1941), and the product has nothing else.
+    """
+    rows = rows[c.clean[rows]]
+    rows = rows[np.argsort(s.first[rows], kind="stable")]
+    later = np.searchsorted(s.first[rows], s.end[rows])
+    paired = later < len(rows)
+    one, two = np.flatnonzero(paired), later[paired]
+    if not len(one):
+        return 0.0, 0.0
+    off = _residual(s, c, rows, p)
+    steps = (s.output_n - 1)[rows]
+    difference = (off[two] - off[one]) ** 2 / (1 / steps[one] + 1 / steps[two])
+    # The median of a squared normal is 0.455 of its variance; robust against a few odd requests.
+    jitter = float(np.sqrt(np.median(difference) / 0.455))
+    centred = off - off.mean()
+    pace = float(np.sqrt(max(0.0, float(np.mean(centred[one] * centred[two])))))
+    return min(jitter, MAX_JITTER), pace
+
+
+def _fit_decode(s: Served, c: _Company, rows: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Base, per sequence and per context token, in ns."""
     rows = rows[c.clean[rows]]
     if not len(rows):
         raise ValueError("no request decoded without other requests' prefill beside it")
@@ -292,11 +334,7 @@ def _fit_decode(
     )
     # Errors count relative to the duration, and more where more steps were averaged.
     weight = np.sqrt(steps)
-    found = _non_negative(design * (weight / measured)[:, None], weight)
-    residual = design @ np.array(found) / measured - 1
-    # The median of a squared normal is 0.455 of its variance; robust against a few odd requests.
-    jitter = float(np.sqrt(np.median(residual**2 * steps) / 0.455))
-    return (*found, min(jitter, MAX_JITTER))
+    return _non_negative(design * (weight / measured)[:, None], weight)
 
 
 def _non_negative(design: Floats, target: Floats) -> tuple[float, float, float]:

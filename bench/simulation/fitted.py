@@ -10,7 +10,7 @@ from bench.simulation.service import ServiceParameters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """The speed of the model, refitted to resampled requests. As in `ModelProfile`."""
+    """The speed of the model, refitted to a resampled run. As in `ModelProfile`."""
 
     prefill_tok_per_s: float
     step_ms: float
@@ -42,6 +42,7 @@ class Fitted:
         lengths: [prompt tokens, output tokens] of measured requests.
         draws: other fits that the data allow, each as likely.
         simulated: the run was made on the simulated engine, so this is a model of a model.
+        pace: how much the server's pace wandered in the run: coefficient of variation, a ratio.
     """
 
     run: str
@@ -53,6 +54,7 @@ class Fitted:
     lengths: tuple[tuple[int, int], ...]
     draws: tuple[Draw, ...]
     simulated: bool = False
+    pace: float = 0.0
 
 
 def draw_of(p: ServiceParameters) -> Draw:
@@ -92,6 +94,7 @@ def fitted_document(
         lengths=tuple(lengths),
         draws=tuple(draw_of(d) for d in fit.draws),
         simulated=simulated,
+        pace=round(fit.pace, 4),
     )
     document = asdict(fitted)
     of = " of the simulated engine" if simulated else ""

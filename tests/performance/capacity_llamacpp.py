@@ -95,7 +95,8 @@ def main() -> int:
             f"fitted to {fitted.fit.requests} requests: prefill {1e9 / p.prefill_ns_per_token:.0f} "
             f"tok/s, step {p.base_ns / 1e6:.1f} ms + {p.per_sequence_ns / 1e6:.1f} ms a sequence + "
             f"{p.per_token_ns / 1e3:.2f} ms per 1,000 tokens of context, jitter {p.jitter:.2f}, "
-            f"overhead {fitted.fit.overhead_ns / 1e6:.1f} ms; error {fitted.fit.decode_error:.1%}",
+            f"overhead {fitted.fit.overhead_ns / 1e6:.1f} ms; error {fitted.fit.decode_error:.1%}, "
+            f"pace wandered by {fitted.fit.pace:.0%}",
             flush=True,
         )
         failed = False

@@ -84,7 +84,9 @@ class Study:
         fitted_to: id of the run the profile was fitted to; "" if it was not fitted.
         invented: the profile's numbers are made up.
         simulated: it was fitted to a run of the simulated engine.
-        caution: what else limits the answer; "" if nothing.
+        extrapolated: what the profile's run did not show; "" if nothing.
+        pace: how much the server's pace wandered in that run, as a coefficient of variation; 0 if
+            too little to matter.
     """
 
     profile: str
@@ -99,7 +101,8 @@ class Study:
     fitted_to: str
     invented: bool
     simulated: bool = False
-    caution: str = ""
+    extrapolated: str = ""
+    pace: float = 0.0
 
 
 def what_if_page(study: Study, *, charts: bool = True) -> Page:
@@ -201,10 +204,15 @@ def _notices(study: Study) -> tuple[Notice, ...]:
     if study.simulated:
         message = "the profile was fitted to a run of the simulated engine, not of a real server"
         told.append(Notice("simulated", message, "Fit one to a run of your own server."))
-    if study.caution:
-        told.append(
-            Notice("extrapolated", study.caution, "Measure a run with more users, and fit.")
+    if study.extrapolated:
+        advice = "Measure a run with more users, and fit."
+        told.append(Notice("extrapolated", study.extrapolated, advice))
+    if study.pace:
+        message = (
+            f"the server's own pace wandered by {study.pace:.0%} (standard deviation) while it was "
+            "measured; the model keeps one pace, so real tails are longer than these"
         )
+        told.append(Notice("pace", message, "Leave room, or fit to a machine that is left alone."))
     return tuple(told)
 
 

@@ -32,7 +32,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> FittedProfile:
 
 def test_the_slots_are_seen_in_the_blocks_that_waited(fitted: FittedProfile) -> None:
     assert fitted.fit.parameters.slots == 4
-    assert fitted.caution == ""
+    assert fitted.cautions == ()
     assert fitted.document["fitted"]["simulated"] is True
 
 

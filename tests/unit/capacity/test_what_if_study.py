@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from bench.commands.what_if import study
 from bench.errors import UsageError
+from bench.report.capacity.what_if import what_if_page
+from bench.simulation.fit import ServiceFit
+from bench.simulation.fitted import fitted_document
+from bench.simulation.service import ServiceParameters
 
 PROMISES = ["ttft_s.p95<=2"]
 
@@ -55,3 +60,27 @@ def test_scale_and_window_need_a_trace() -> None:
     for options in ({"time_scale": 2.0}, {"window_s": (0.0, 1.0)}):
         with pytest.raises(UsageError, match="about a trace"):
             study("test", PROMISES, rate_per_s=1, servers=[1], **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("pace", "told"), [(0.04, False), (0.2, True)])
+def test_a_pace_that_wandered_is_told(tmp_path: Path, pace: float, told: bool) -> None:
+    parameters = ServiceParameters(slots=2, prefill_ns_per_token=1e6, base_ns=1e7)
+    fit = ServiceFit(parameters, 0, (parameters,), 100, 2.0, 0.01, pace)
+    model = {
+        "name": "m",
+        "family": "llama",
+        "parameters": 1e9,
+        "quantization": "Q4_0",
+        "size_gb": 1,
+        "layers": 1,
+        "embedding_length": 1,
+        "context_length": 4096,
+        "cold_load_s": 1,
+        "warm_load_s": 1,
+        "output_tokens": {"median": 10, "p95": 10},
+    }
+    profile = tmp_path / "profile.yaml"
+    YAML().dump(fitted_document(fit, run="r", lengths=[(10, 10)], model=model), profile)
+    asked = study(profile, PROMISES, rate_per_s=0.1, servers=[1])
+    messages = [notice.message for notice in what_if_page(asked, charts=False).warnings]
+    assert any("pace wandered by 20%" in message for message in messages) is told

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from bench.simulation.fit import Served, fit_service
+from bench.simulation.fit import Floats, Served, fit_service
 from bench.simulation.fleet import Workload, simulate_fleet
 from bench.simulation.profile import load_profile
 from bench.simulation.service import ServiceParameters
@@ -74,6 +75,45 @@ def test_one_user_at_a_time_needs_no_company() -> None:
     assert total == pytest.approx(2e7, rel=0.02)
     # A prefill shorter than a step takes a whole step: slightly more than tokens x time.
     assert fit.parameters.prefill_ns_per_token == pytest.approx(1e6, rel=0.03)
+
+
+def wandering(served: Served, pace: Callable[[Floats], Floats]) -> Served:
+    """The same requests, one after the other, on a server whose pace changes with time."""
+    order = np.argsort(served.started)
+    cut = Served(*(getattr(served, f.name)[order] for f in fields(Served)))
+    factor = pace(np.cumsum(cut.end - cut.started))
+    prefill, decode = (cut.first - cut.started) * factor, (cut.end - cut.first) * factor
+    end = np.cumsum(prefill + decode + 1e6)
+    return replace(cut, started=end - decode - prefill, first=end - decode, end=end)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.1])
+@pytest.mark.parametrize("swing", [0.0, 0.2])
+def test_wandering_pace_and_jitter_are_told_apart(swing: float, jitter: float) -> None:
+    true = ServiceParameters(slots=1, prefill_ns_per_token=1e6, base_ns=2e7, jitter=jitter)
+    steady = served_by(true, (0.001,), n=600)
+    period = float(np.sum(steady.end - steady.started)) / 2
+    fit = fit_service(
+        wandering(steady, lambda at: 1 + swing * np.sin(2 * np.pi * at / period)), slots=1
+    )
+    assert fit.pace == pytest.approx(swing / np.sqrt(2), abs=0.01)
+    assert fit.parameters.jitter == pytest.approx(jitter, abs=0.03)
+
+
+def test_the_draws_hold_the_pace_of_other_times() -> None:
+    """A run sees a few moods of the server only: the interval holds the mean of all of them."""
+    true = ServiceParameters(slots=1, prefill_ns_per_token=1e6, base_ns=2e7)
+    steady = served_by(true, (0.001,), n=100)
+    held = 0
+    for seed in range(40):
+        moods = 1 + 0.1 * np.random.default_rng(seed).standard_normal(10)
+        seen = wandering(steady, lambda at, m=moods: m[np.arange(len(at)) // 10])
+        steps = [
+            d.base_ns + d.per_sequence_ns + 300 * d.per_token_ns
+            for d in fit_service(seen, slots=1, seed=seed).draws
+        ]
+        held += bool(np.quantile(steps, 0.025) <= 2e7 <= np.quantile(steps, 0.975))
+    assert held >= 30  # requests resampled one by one: 17
 
 
 def test_too_little_says_how_much_it_takes() -> None:
