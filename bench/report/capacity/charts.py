@@ -16,7 +16,7 @@ from bench.report.capacity.tables import (
     promise_table,
     wait_table,
 )
-from bench.report.capacity.wording import load_text, probe_cells
+from bench.report.capacity.wording import load_text, probe_cells, promised_words
 from bench.report.charts.palette import BAD, GRID, SERIES, SOFT
 from bench.report.charts.parts import axes_in, sample_note, series_legend
 from bench.report.charts.scales import plain
@@ -73,8 +73,7 @@ def _promise_chart(result: CapacityResult, i: int) -> Chart:
             ax.set_yscale("log")
         else:
             ax.set_ylim(0)
-        named = f"{promise.metric}.{promise.statistic}".rstrip(".")
-        _finish(ax, result, f"{named} ({scale.unit})")
+        _finish(ax, result, f"{promised_words(promise)} ({scale.unit})")
         return marks
 
     return Chart(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.analysis.capacity.result import CapacityResult, ProbeResult
 from bench.analysis.summary import Estimate
-from bench.report.capacity.wording import load_text, probe_cells
+from bench.report.capacity.wording import load_text, probe_cells, promised_words
 from bench.report.tables import (
     Cell,
     Column,
@@ -16,6 +16,7 @@ from bench.report.tables import (
     text_column,
 )
 from bench.report.units import percent
+from bench.scenario.thresholds import parse_threshold
 
 VERDICTS = {"pass": "kept", "fail": "broken", "undecided": "undecided"}
 _PURPOSES = {
@@ -216,11 +217,11 @@ def _promised(
 ) -> list[tuple[Column, list[Cell]]]:
     return [
         estimate_column(
-            promise,
-            "share" if promise.startswith("error_rate") else "s",
+            promised_words(promise),
+            "share" if promise.metric == "error_rate" else "s",
             [probe_cells(p)[i] for p in probes],
         )
-        for i, promise in enumerate(result.promises)
+        for i, promise in enumerate(map(parse_threshold, result.promises))
     ]
 
 

@@ -8,8 +8,10 @@ from bench.analysis.capacity.result import CapacityResult, Limit, ProbeResult
 from bench.analysis.capacity.search import Ending
 from bench.analysis.capacity.users import UserModel, concurrent_users
 from bench.analysis.summary import Estimate
+from bench.report.glossary import term
 from bench.report.page import Answer, Notice, Sentence, Tone
 from bench.report.units import duration, plural
+from bench.scenario.thresholds import Threshold
 
 LIMITS = {
     Limit.SLOTS: "requests wait for a free slot",
@@ -34,6 +36,11 @@ REQUESTS_OF_A_SEARCH = 10_000
 def load_text(result: CapacityResult, load: float) -> str:
     """A load with its unit: "0.5 requests/s", "4 users"."""
     return plural(int(load), "user") if result.by == "users" else f"{load:.3g} requests/s"
+
+
+def promised_words(promise: Threshold) -> str:
+    """What a promise is about: "Time to first text, p95"."""
+    return ", ".join(filter(None, (term(promise.metric).label, promise.statistic)))
 
 
 def promises_text(result: CapacityResult) -> str:
