@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from bench.analysis.capacity.sweep import by_block, slots_of
 from bench.analysis.columns import Columns, columns_of
-from bench.analysis.latency import latencies
 from bench.errors import ResultsError, UsageError
 from bench.results.directory import Run, read_run
 from bench.results.record import Phase
@@ -94,9 +93,7 @@ def served_of(columns: Columns) -> Served:
     streamed = ~np.isnan(columns.first_text_ns)
     decode = np.nan_to_num(columns.eval_ns)
     first = np.where(streamed, columns.first_text_ns, columns.end_ns - decode)
-    times = latencies(columns)
     cached = np.nan_to_num(columns.cached_tokens)
-    overhead = (first - columns.sent_ns) / 1e9 - times["queue_s"] - times["prompt_eval_s"]
     return Served(
         started=first - columns.prompt_eval_ns,
         first=first,
@@ -104,7 +101,7 @@ def served_of(columns: Columns) -> Served:
         prompt_n=np.maximum(columns.prompt_tokens - cached, 1),
         context_n=columns.prompt_tokens,
         output_n=columns.output_tokens,
-        overhead=overhead * 1e9,
+        outside=first - columns.sent_ns - columns.prompt_eval_ns,
     )
 
 

@@ -39,6 +39,8 @@ LONG_PREFILL = 1.5
 PASSES = 3
 DRAWS = 40
 MAX_JITTER = 0.3
+NOT_WAITING = 0.1
+"""Quantile of the time outside the engine that holds no waiting for a slot, only the overhead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Served:
         prompt_n: prompt tokens evaluated, cached ones left out.
         context_n: all prompt tokens, cached ones included.
         output_n: tokens produced.
-        overhead: time to the first token that is neither queueing nor prefill.
+        outside: time from sending to the first token that is not prefill: the network, templates,
+            and any waiting for a slot.
     """
 
     started: Floats
@@ -61,7 +64,7 @@ class Served:
     prompt_n: Floats
     context_n: Floats
     output_n: Floats
-    overhead: Floats
+    outside: Floats
 
     def __len__(self) -> int:
         return len(self.started)
@@ -72,7 +75,7 @@ class ServiceFit:
     """A fitted service model.
 
     Attributes:
-        overhead_ns: median time of a request outside queue and engine.
+        overhead_ns: time of a request outside queue and engine.
         draws: the model refitted to resampled requests, each as likely as the fit itself.
         requests: how many it rests on.
         most_together: largest average number of decoding sequences that was seen; predictions for
@@ -132,7 +135,7 @@ def fit_service(
     clean = rows[company.clean[rows]]
     return ServiceFit(
         parameters=replace(parameters, jitter=jitter),
-        overhead_ns=int(max(0.0, float(np.median(served.overhead[rows])))),
+        overhead_ns=int(max(0.0, float(np.quantile(served.outside[rows], NOT_WAITING)))),
         draws=draws,
         requests=len(rows),
         most_together=float(company.decoding[rows].max()),

@@ -270,10 +270,14 @@ class ServiceModel:
         compute += p.per_sequence_ns * n + p.per_token_ns * self._context
         first = compute + p.sample_ns * (n + len(completing))
         self._completing = completing
-        self._stretch = Stretch(self._at, steps, first, p.per_token_ns * n, self._factor(steps))
+        # A step that reads a prompt lasts as long as many plain ones, whose jitter evens out.
+        plain = p.base_ns + p.per_sequence_ns
+        alike = max(1.0, first / plain) if self._prefill and plain else 1.0
+        factor = self._factor(steps * alike)
+        self._stretch = Stretch(self._at, steps, first, p.per_token_ns * n, factor)
         self._announce(self._stretch)
 
-    def _factor(self, steps: int) -> float:
+    def _factor(self, steps: float) -> float:
         """Jitter of the mean of some steps' durations: mean 1, never below a tenth."""
         cv = self.parameters.jitter
         if not cv:

@@ -116,6 +116,14 @@ def test_the_draws_hold_the_pace_of_other_times() -> None:
     assert held >= 30  # requests resampled one by one: 17
 
 
+def test_the_overhead_is_that_of_requests_that_did_not_wait() -> None:
+    true = ServiceParameters(slots=1, prefill_ns_per_token=1e6, base_ns=2e7)
+    served = served_by(true, (0.2,))
+    waits = np.random.default_rng(4).exponential(1e9, len(served))
+    waits[::5] = 0
+    assert fit_service(replace(served, outside=waits + 5e6), slots=1).overhead_ns == 5_000_000
+
+
 def test_too_little_says_how_much_it_takes() -> None:
     true = ServiceParameters(slots=1, prefill_ns_per_token=1e6, base_ns=2e7)
     with pytest.raises(ValueError, match=r"at least 20 requests .* there are 7"):

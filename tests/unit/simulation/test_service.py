@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.simulation.fleet import Workload, simulate_fleet
 from bench.simulation.service import Event, ServiceModel, ServiceParameters, Work
 
 MS = 1_000_000
@@ -201,3 +203,15 @@ def test_the_same_seed_gives_the_same_run() -> None:
     work = [(i * MS, Work(i, 50, 20)) for i in range(6)]
     assert run(p, work, seed=5) == run(p, work, seed=5)
     assert run(p, work, seed=5) != run(p, work, seed=6)
+
+
+def test_the_jitter_of_a_long_prefill_evens_out() -> None:
+    """A prompt that takes as long as 25 plain steps varies like their mean."""
+    parameters = ServiceParameters(
+        slots=1, prefill_ns_per_token=1e6, base_ns=2e7, jitter=0.2, batch_tokens=512
+    )
+    many = 2000
+    apart = np.arange(many, dtype=np.int64) * 10**9
+    work = Workload(apart, np.full(many, 500), np.ones(many, dtype=np.int64))
+    took = simulate_fleet(parameters, work, seed=8).ttft_s
+    assert took.std() / took.mean() == pytest.approx(0.2 / 5, rel=0.1)
