@@ -5,7 +5,7 @@ Keys are stable and documented here. Changes are relative: -0.05 is a loss of 5 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -188,7 +188,16 @@ def exit_code(verdict: Verdict, indicative: bool) -> ExitCode:
     return ExitCode.WORSE if verdict is Verdict.WORSE else ExitCode.OK
 
 
-_GRAVEST_FIRST = (
+_GRAVEST_CODES = (
+    ExitCode.WORSE,
+    ExitCode.NOT_COMPARABLE,
+    ExitCode.INVALID,
+    ExitCode.INCONCLUSIVE,
+    ExitCode.OK,
+)
+"""A loss that is certain comes first: nothing that could not be judged may hide it."""
+
+_GRAVEST_VERDICTS = (
     Verdict.NO_SAMPLES,
     Verdict.WORSE,
     Verdict.NOT_COMPARABLE,
@@ -198,14 +207,20 @@ _GRAVEST_FIRST = (
 )
 
 
-def overall(metrics: list[MetricComparison]) -> tuple[Verdict, bool]:
+def worst(comparisons: Sequence[Comparison]) -> ExitCode:
+    """The exit code of several comparisons: the gravest of theirs."""
+    return min((c.exit_code for c in comparisons), key=_GRAVEST_CODES.index, default=ExitCode.OK)
+
+
+def overall(metrics: Sequence[MetricComparison]) -> tuple[Verdict, bool]:
     """The gravest verdict of the primary metrics, and whether it is only indicative.
 
-    A firm verdict outweighs an indicative one of the same name.
+    They rank by what they would make of the exit code, so an indication outweighs neither a firm
+    loss nor a metric that cannot be compared.
     """
-    primary = [m for m in metrics if m.primary]
-    for verdict in _GRAVEST_FIRST:
-        same = [m for m in primary if m.verdict is verdict]
-        if same:
-            return verdict, all(m.indicative for m in same)
-    return Verdict.NO_SAMPLES, False
+    primary = [(m.verdict, m.indicative) for m in metrics if m.primary]
+    return min(primary, key=_gravity, default=(Verdict.NO_SAMPLES, False))
+
+
+def _gravity(judged: tuple[Verdict, bool]) -> tuple[int, int]:
+    return _GRAVEST_CODES.index(exit_code(*judged)), _GRAVEST_VERDICTS.index(judged[0])

@@ -52,8 +52,8 @@ def command(
     Exit codes: 0 no change or better, 1 worse (or a threshold failed, with --gate), 3 inconclusive
     or only indicative, 4 not comparable, 5 a run is invalid.
     """
+    from bench.analysis.comparison import worst
     from bench.commands.comparing import benchstat_lines, compare, distribution_charts
-    from bench.report.comparison.json_form import worst
 
     history = history_of(history_path, no_history)
     runs = [baseline, *candidates]

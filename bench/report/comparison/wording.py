@@ -111,7 +111,8 @@ def _verdict_sentence(
     comparison: Comparison, primary: Sequence[tuple[CaseComparison, MetricComparison]]
 ) -> Sentence:
     verdict = comparison.verdict
-    same = [(c, m) for c, m in primary if m.verdict is verdict]
+    said = (verdict, comparison.indicative)
+    same = [(c, m) for c, m in primary if (m.verdict, m.indicative) == said]
     many = len(comparison.cases) > 1
     named = [f"{metric_name(m.metric)} {_how(m)}{f' ({c.case})' if many else ''}" for c, m in same]
     if verdict is Verdict.NO_CHANGE:
