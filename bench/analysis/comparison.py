@@ -140,6 +140,19 @@ class FailedThreshold:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a candidate was not compared, and what to do about it.
+
+    Attributes:
+        exit_code: 4 not comparable, or 5 invalid.
+    """
+
+    message: str
+    advice: str
+    exit_code: ExitCode
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Everything that is said of one baseline and one candidate.
 
@@ -149,6 +162,8 @@ class Comparison:
         indicative: the verdict is a hint only.
         only_baseline, only_candidate: cases without a counterpart.
         failed_thresholds: filled by a gate.
+        refused: why there is nothing but this to say; then the verdict is "not comparable", and
+            there are no cases.
     """
 
     baseline: Side
@@ -161,13 +176,19 @@ class Comparison:
     only_candidate: tuple[str, ...] = ()
     failed_thresholds: tuple[FailedThreshold, ...] = ()
     scenario: str = ""
+    refused: Refusal | None = None
     schema: int = SCHEMA
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 no change or better, 1 worse or a threshold failed, 3 inconclusive, 4 withheld."""
+        """0 no change or better, 1 worse or a threshold failed, 3 inconclusive, 4 withheld.
+
+        Of a candidate that was refused: 4 or 5, as its refusal says.
+        """
         if self.failed_thresholds:
             return ExitCode.WORSE
+        if self.refused is not None:
+            return self.refused.exit_code
         return exit_code(self.verdict, self.indicative)
 
     def judged(self) -> Iterator[tuple[CaseComparison, MetricComparison]]:

@@ -129,7 +129,7 @@ def command(
         format_name,
         None,
         also,
-        benchstat=lambda: benchstat_lines([run.path], history),
+        benchstat=lambda: benchstat_lines([run.path], history, [comparison]),
         distributions=lambda: distribution_charts([run.path], history),
     )
     click.echo(str(run.path), err=format_name != "console")

@@ -7,13 +7,22 @@ print(result.verdict, result.exit_code)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis.compare import Subject, compare_runs, compare_sides, default_primary
-from bench.analysis.comparison import Comparison, FailedThreshold
+from bench.analysis.case_matching import match_sides
+from bench.analysis.compare import (
+    Subject,
+    check_usable,
+    compare_runs,
+    compare_sides,
+    default_primary,
+    refused,
+    side_of,
+)
+from bench.analysis.comparison import Comparison, FailedThreshold, Side
 from bench.analysis.difference import CaseSide
 from bench.analysis.history_entry import identity_key
 from bench.analysis.judging import Rules, Sessions, no_sessions
@@ -21,7 +30,7 @@ from bench.analysis.planning import ComparisonPlan, plan_comparison
 from bench.analysis.summarise import summarise
 from bench.analysis.summary import CaseSummary, Summary
 from bench.commands.stored_runs import read_subject, read_summary, resolve
-from bench.errors import BenchError
+from bench.errors import MeasurementInvalid, NotComparable
 from bench.results.directory import Run, RunDirectory, read_info, read_run
 from bench.results.history import History
 from bench.results.journal import REQUESTS_FILE, read_records
@@ -80,24 +89,82 @@ def compare(
         history: where names are looked up, and how much sessions differ.
 
     Returns:
-        One comparison for each candidate.
+        One comparison for each candidate. One that cannot be compared has its reason in `refused`:
+        it takes nothing from the others.
 
     Raises:
         ResultsError: a name means no run, or a directory is none.
-        NotComparable, MeasurementInvalid: see `bench.analysis.compare`.
+        NotComparable, MeasurementInvalid: the baseline can be compared with nothing.
     """
     judging = judging or Judging()
     first = read_subject(baseline, history)
     rules = judging.rules(first.info)
     if not candidates:
-        return [_gated(compare_sides(first, rules), first.summary, judging, side="b: ")]
-    results = []
-    for name in candidates:
-        other = read_subject(name, history)
-        sessions = _sessions(history, first.info, other.info)
-        comparison = compare_runs(first, other, rules, sessions)
-        results.append(_gated(comparison, other.summary, judging))
-    return results
+        return [_compared_sides(first, rules, judging)]
+    others = [read_subject(name, history) for name in candidates]
+    check_usable(first, rules)
+    return [
+        _compared(first, other, rules, judging, _sessions(history, first.info, other.info))
+        for other in others
+    ]
+
+
+def _compared(
+    first: Subject, other: Subject, rules: Rules, judging: Judging, sessions: Sessions
+) -> Comparison:
+    """The comparison with one candidate, or why there is none."""
+    return _or_refused(
+        lambda: compare_runs(first, other, rules, sessions),
+        (side_of(first), side_of(other)),
+        other,
+        rules,
+        judging,
+    )
+
+
+def _compared_sides(subject: Subject, rules: Rules, judging: Judging) -> Comparison:
+    """The comparison of the sides of a run, or why there is none.
+
+    Raises:
+        NotComparable: the run was not made in pairs.
+    """
+    match_sides(subject.summary.cases)
+    a, b = (replace(side_of(subject), label=f"side {letter}") for letter in "ab")
+    return _or_refused(
+        lambda: compare_sides(subject, rules), (a, b), subject, rules, judging, gated="b: "
+    )
+
+
+def _or_refused(
+    make: Callable[[], Comparison],
+    sides: tuple[Side, Side],
+    candidate: Subject,
+    rules: Rules,
+    judging: Judging,
+    gated: str = "",
+) -> Comparison:
+    """A comparison, or why there is none.
+
+    A candidate that is unlike the baseline must keep the scenario's thresholds all the same; of one
+    that is incomplete or invalid nothing is said.
+
+    Args:
+        make: makes the comparison.
+        sides: baseline and candidate, as reports call them.
+        candidate: what is judged.
+        rules: how to judge.
+        judging: whether thresholds gate.
+        gated: how the names of the cases begin whose thresholds do.
+    """
+    try:
+        check_usable(candidate, rules)
+    except (NotComparable, MeasurementInvalid) as error:
+        return refused(*sides, candidate.summary.name, error)
+    try:
+        comparison = make()
+    except NotComparable as error:
+        comparison = refused(*sides, candidate.summary.name, error)
+    return _gated(comparison, candidate.summary, judging, gated)
 
 
 def ab(
@@ -118,7 +185,8 @@ def ab(
         report: write report.html and comparison.html as well.
 
     Returns:
-        The run, and the comparison; None if the run was interrupted.
+        The run, and the comparison (with its reason in `refused` if the two sides cannot be
+        compared); None if the run was interrupted.
 
     Raises:
         BenchError: it could not be run or compared; see `bench.errors`.
@@ -132,11 +200,10 @@ def ab(
     judging = judging or Judging()
     subject = Subject(run.path.name, run.info, run.summary)
     try:
-        comparison = compare_sides(subject, judging.rules(run.info))
-    except BenchError as error:
+        comparison = _compared_sides(subject, judging.rules(run.info), judging)
+    except NotComparable as error:
         error.advice += f"\n  What was measured is kept in {run.path}"
         raise
-    comparison = _gated(comparison, run.summary, judging, side="b: ")
     _keep(comparison, run.path, run.info.id, report)
     return run, comparison
 
@@ -167,16 +234,26 @@ def plan_pairs(
     return plan_comparison(stored.info, stored.records, summary, rules)
 
 
-def benchstat_lines(runs: Sequence[str | Path], history: History | None = None) -> str:
+def benchstat_lines(
+    runs: Sequence[str | Path],
+    history: History | None = None,
+    comparisons: Sequence[Comparison] = (),
+) -> str:
     """Runs as lines that `benchstat -col side` compares.
+
+    Args:
+        runs: the baseline, then the candidates.
+        history: where names are looked up.
+        comparisons: of the candidates, or of the sides of the one run. What was refused is named in
+            a comment and left out: benchstat would compare it without a word.
 
     Raises:
         ResultsError: a name means no run.
     """
-    from bench.report.comparison.benchstat import benchstat
+    from bench.report.comparison.benchstat import benchstat, refusal_comment
 
-    parts = []
-    for number, name in enumerate(runs):
+    parts = [refusal_comment(c) for c in comparisons if c.refused]
+    for number, name in enumerate(comparable(runs, comparisons)):
         subject = read_subject(name, history)
         sides = {
             "a": "baseline",
@@ -188,6 +265,21 @@ def benchstat_lines(runs: Sequence[str | Path], history: History | None = None) 
             if cases:
                 parts.append(f"side: {label}\n{benchstat(cases)}")
     return "\n".join(parts)
+
+
+def comparable(
+    runs: Sequence[str | Path], comparisons: Sequence[Comparison]
+) -> Sequence[str | Path]:
+    """The baseline and the candidates that were not refused; nothing if that is the baseline alone.
+
+    Args:
+        runs: the baseline, then the candidates.
+        comparisons: one for each candidate; or of the sides of the one run.
+    """
+    if not any(c.refused for c in comparisons):
+        return runs
+    kept = [run for run, c in zip(runs[1:], comparisons, strict=False) if not c.refused]
+    return [runs[0], *kept] if kept else []
 
 
 def distribution_charts(

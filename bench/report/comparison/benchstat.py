@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from bench.analysis.comparison import Comparison
 from bench.analysis.summary import BlockSummary, CaseSummary
 
 _NS = 1e9
@@ -23,6 +24,13 @@ _TIMES = {"ttft": "ttft_s.p50", "load": "load_s.p50", "total": "total_s.p50"}
 def benchstat(cases: Sequence[CaseSummary]) -> str:
     """The lines of some cases, one block after the other."""
     return "".join(f"{line}\n" for case in cases for line in _lines(case))
+
+
+def refusal_comment(comparison: Comparison) -> str:
+    """Why there are no lines of a candidate, as comments."""
+    assert comparison.refused is not None
+    said = f"{comparison.candidate.label} left out: {comparison.refused.message}"
+    return "".join(f"# {' '.join(line.split())}\n" for line in said.splitlines())
 
 
 def _lines(case: CaseSummary) -> Iterator[str]:

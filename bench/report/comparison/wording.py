@@ -96,8 +96,12 @@ def levels_text(m: MetricComparison) -> str:
 def overall(comparison: Comparison) -> Answer:
     """The verdict in one sentence, and what qualifies it."""
     primary = [(c, m) for c, m in comparison.judged() if m.primary]
-    first = _verdict_sentence(comparison, primary)
     more: list[Sentence] = []
+    if comparison.refused is not None:
+        first: Sentence = (f"not comparable: {flat(comparison.refused.message)}",)
+        more += [(flat(comparison.refused.advice),)] if comparison.refused.advice else []
+    else:
+        first = _verdict_sentence(comparison, primary)
     if comparison.indicative and comparison.verdict is not Verdict.NOT_COMPARABLE:
         more.append(("This is an indication, not a verdict: see the warnings.",))
     if comparison.failed_thresholds:
@@ -105,6 +109,11 @@ def overall(comparison: Comparison) -> Answer:
         more.append((f"Thresholds failed: {failed}.",))
     tone: Tone = "bad" if comparison.failed_thresholds else TONES[comparison.verdict]
     return Answer("", (("Verdict: ", *first), *more), tone=tone)
+
+
+def flat(text: str) -> str:
+    """A message of several lines in one."""
+    return " ".join(text.split())
 
 
 def _verdict_sentence(
@@ -139,7 +148,9 @@ def difference_answers(comparison: Comparison) -> list[Answer]:
     for case in comparison.cases:
         for difference in case.differences:
             cases.setdefault(difference, []).append(case.case)
-    answers = []
+    answers: list[Answer] = []
+    if comparison.refused is not None:
+        return answers
     for role in (Role.COMPARED, Role.WITHHOLDS, Role.ALLOWED, Role.EXPLAINS):
         told = [_told(d, c, len(comparison.cases)) for d, c in cases.items() if d.role is role]
         if told:

@@ -81,6 +81,93 @@ def test_several_candidates(two_runs):
     assert [c["verdict"] for c in content["comparisons"]] == ["no change", "worse"]
 
 
+class TestCandidatesThatCannotBeCompared:
+    """They are named with their reason, and take nothing from the others."""
+
+    @pytest.fixture
+    def runs(self, stored, run_of, case_of):
+        steady = {k: [v[0] * f for f in (1.0, 1.001, 0.999)] for k, v in FAST.items()}
+        earlier = [stored(run_of(f"s{i}", case_of(steady))) for i in range(6)]
+        other = case_of(FAST, identity={"served_context": 2048})
+        torn = run_of("torn", case_of(FAST), status=RunStatus.RUNNING, done=2)
+        spoilt = run_of("spoilt", case_of(FAST), valid=False)
+        return {
+            "base": earlier[0],
+            "slow": stored(run_of("slow", case_of(SLOW))),
+            "other": stored(run_of("other", other)),
+            "torn": stored(torn),
+            "spoilt": stored(spoilt),
+        }
+
+    @pytest.fixture
+    def database(self, runs, tmp_path):
+        path = tmp_path / "history.sqlite"
+        call("history", "rebuild", tmp_path, "--history", path)
+        return path
+
+    @pytest.mark.parametrize(
+        ("names", "code"),
+        [
+            (("other",), 4),
+            (("spoilt",), 5),
+            (("other", "slow"), 1),
+            (("slow", "torn", "spoilt"), 1),
+            (("base", "other"), 4),
+            (("base", "spoilt", "torn"), 4),
+            (("base", "spoilt"), 5),
+        ],
+    )
+    def test_a_certain_loss_is_never_hidden(self, runs, database, names, code):
+        named = [runs[name] for name in names]
+        result = call("compare", runs["base"], *named, "--history", database)
+        assert result.exit_code == code
+
+    def test_all_formats_tell_all_candidates(self, runs, tmp_path):
+        candidates = [runs[name] for name in ("slow", "other", "torn")]
+        for name in ("console", "markdown", "json", "junit", "github", "html", "benchstat"):
+            out = tmp_path / f"out.{name}"
+            call("compare", runs["base"], *candidates, "--format", name, "-o", out)
+            text = " ".join(out.read_text().replace("\\", "").split())
+            assert "slow" in text, name
+            assert "served_context: 4096 -> 2048" in text.replace("&gt;", ">"), name
+            assert "torn is incomplete (running, 2 of 6 blocks)" in text, name
+            if name != "benchstat":
+                assert "--allow served_context" in text and "--allow incomplete" in text, name
+        assert "2048 |" not in (tmp_path / "out.benchstat").read_text()  # not even its lines
+
+    def test_json_has_the_reason(self, runs):
+        result = call("compare", runs["base"], runs["slow"], runs["other"], "--format", "json")
+        compared, refused = json.loads(result.stdout)["comparisons"]
+        assert compared["refused"] is None
+        assert refused["refused"]["message"].startswith("the two differ in:\n  served_context")
+        assert refused["refused"]["exit_code"] == refused["exit_code"] == 4
+        assert refused["verdict"] == "not comparable"
+
+    def test_junit_counts_it_as_an_error(self, runs):
+        result = call("compare", runs["base"], runs["slow"], runs["other"], "--format", "junit")
+        root = ElementTree.fromstring(result.stdout.encode())
+        assert (root.get("tests"), root.get("errors")) == ("3", "1")
+
+    def test_its_thresholds_gate_all_the_same(self, stored, run_of, case_of, runs):
+        missed = ThresholdResult("ttft_s.p95 <= 0.1", "x", passed=False, message="is 0.2")
+        odd = case_of(FAST, identity={"served_context": 2048})
+        run = stored(run_of("odd", odd, thresholds=(missed,)))
+        assert call("compare", runs["base"], run).exit_code == 4
+        assert call("compare", runs["base"], run, "--gate").exit_code == 1
+
+    def test_a_baseline_that_cannot_be_compared_ends_it(self, runs):
+        code, message = failure("compare", runs["torn"], runs["base"], runs["slow"])
+        assert code == 4 and "torn is incomplete" in message
+
+    def test_the_sides_of_one_run(self, stored, ab_of, case_of):
+        odd = case_of(FAST, identity={"served_context": 2048})
+        run = stored(ab_of(case_of(FAST), odd))
+        for name in ("console", "junit", "github", "benchstat"):
+            result = call("compare", run, "--format", name)
+            assert result.exit_code == 4
+            assert "served_context: 4096" in result.stdout
+
+
 def test_sizes_and_primary(pair_run):
     assert call("compare", pair_run, "--catch", "25%").exit_code == 0
     assert call("compare", pair_run, "--primary", "ttft_s.p50").exit_code == 0
@@ -120,14 +207,15 @@ class TestBadInput:
 
     def test_an_incomplete_run(self, stored, run_of, case_of, two_runs):
         torn = stored(run_of("torn", case_of(FAST), status=RunStatus.RUNNING, done=2))
-        code, message = failure("compare", two_runs[0], torn)
-        assert code == 4 and "torn is incomplete (running, 2 of 6 blocks)" in message
+        result = call("compare", two_runs[0], torn)
+        assert result.exit_code == 4
+        assert "torn is incomplete (running, 2 of 6 blocks)" in " ".join(result.stdout.split())
 
     def test_no_common_case(self, stored, run_of, case_of):
         one = stored(run_of("one", case_of(FAST, users=1), case_of(FAST, users=2)))
         other = stored(run_of("other", case_of(FAST, users=4), case_of(FAST, users=8)))
-        code, message = failure("compare", one, other)
-        assert code == 4 and "no case in common" in message
+        result = call("compare", one, other)
+        assert result.exit_code == 4 and "no case in common" in result.stdout
 
     def test_no_samples_fails(self, stored, run_of, case_of, two_runs):
         silent = {"decode_tok_per_s": FAST["decode_tok_per_s"]}
