@@ -122,7 +122,7 @@ def judging_of(
         strict=strict,
         gate=gate,
     )
-    _check_sizes(judging)
+    _check_sizes(judging, " ".join([*_said("--catch", catch), *_said("--ignore", ignore)]))
     return judging
 
 
@@ -166,14 +166,23 @@ def _check_metric(metric: str, option: str) -> None:
         raise UsageError(f"{option} {metric}: {error}") from None
 
 
-def _check_sizes(judging: Judging) -> None:
+def _said(option: str, values: Sequence[str]) -> list[str]:
+    """An option as it stood on the command line."""
+    return [f"{option} {value}" for value in values]
+
+
+def _check_sizes(judging: Judging, said: str) -> None:
     from bench.analysis.verdict import sizes_of
 
     for metric in {*judging.catch, *judging.ignore}:
         try:
             sizes_of(metric, judging.catch, judging.ignore)
         except ValueError as error:
-            raise UsageError(f"{metric}: {error}") from None
+            raise UsageError(
+                f"{said}: {error}",
+                "Set both, e.g. --catch 10% --ignore 8%; to be caught by default: 5% for speeds, "
+                "10% for times, 20% for their tails.",
+            ) from None
 
 
 def tell(

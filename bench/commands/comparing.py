@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.analysis.allowing import check_allowed
 from bench.analysis.case_matching import match_sides
 from bench.analysis.compare import (
     Subject,
@@ -58,6 +59,9 @@ class Judging:
         primary: metrics that gate, in place of the scenario's.
         strict: call a change only if its whole interval lies beyond what is ignored.
         gate: the candidate must keep the scenario's thresholds, too.
+
+    Raises:
+        UsageError: a key is allowed that names nothing that can differ.
     """
 
     allow: frozenset[str] = frozenset()
@@ -66,6 +70,9 @@ class Judging:
     primary: tuple[str, ...] = ()
     strict: bool = False
     gate: bool = False
+
+    def __post_init__(self) -> None:
+        check_allowed(self.allow)
 
     def rules(self, info: RunInfo) -> Rules:
         """The rules for runs of a scenario."""

@@ -236,6 +236,13 @@ class TestBadInput:
             (("--catch", "ttft_s.p50=much"), "'much' is no percentage"),
             (("--catch", "tftt_s.p50=5%"), "tftt_s"),
             (("--catch", "5%", "--ignore", "6%"), "must lie between 0 and the change to catch"),
+            (("--ignore", "8%"), "--ignore 8%: the change to ignore (8 %) must lie between 0 and"),
+            (
+                ("--catch", "ttft_s.p50=0"),
+                "--catch ttft_s.p50=0: the change to catch must be",
+            ),
+            (("--allow", "served_contxt"), "Did you mean served_context? There are: options,"),
+            (("--allow", "options.num_cxt"), "Did you mean options.num_ctx"),
             (("--primary", "speed"), "--primary speed"),
             (("--write", "pdf=x"), "write FORMAT=FILE"),
             (("--write", "junit=/no/such/folder/x.xml"), "cannot write /no/such/folder/x.xml"),
