@@ -23,7 +23,7 @@ def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
             Note(
                 "sessions",
                 "The runs were made separately. How much sessions differ was taken from "
-                f"{fewest} earlier runs of the same identity.",
+                f"{fewest} earlier runs of the same identity, besides these two.",
             )
         ]
     return [
@@ -31,7 +31,8 @@ def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
             "separate_runs",
             "The runs were made one after the other, so drift and differences between sessions "
             f"are in the change. To allow for that takes {MIN_SESSIONS} earlier sessions of the "
-            f"same identity, and {fewest} can be found: the verdict is only indicative.",
+            f"same identity besides these two, and {fewest} can be found: the verdict is only "
+            "indicative.",
             "For a verdict, measure both sides in turn with `ollama-bench ab`.",
         )
     ]

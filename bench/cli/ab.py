@@ -98,7 +98,8 @@ def command(
     from bench.analysis.comparison import worst
     from bench.cli.live import view_on
     from bench.cli.planned import plan_text
-    from bench.commands.comparing import ab, benchstat_lines, distribution_charts
+    from bench.commands.comparing import ab
+    from bench.commands.runs_behind import benchstat_lines, distribution_charts
     from bench.commands.sides import ab_plan
     from bench.load.session import Settings
 

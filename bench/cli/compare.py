@@ -54,12 +54,8 @@ def command(
     codes the first of 1, 4, 5, 3 counts, so one that cannot be compared never hides a loss.
     """
     from bench.analysis.comparison import worst
-    from bench.commands.comparing import (
-        benchstat_lines,
-        comparable,
-        compare,
-        distribution_charts,
-    )
+    from bench.commands.comparing import compare
+    from bench.commands.runs_behind import benchstat_lines, comparable, distribution_charts
 
     history = history_of(history_path, no_history)
     runs = [baseline, *candidates]

@@ -7,7 +7,7 @@ print(result.verdict, result.exit_code)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,23 +30,18 @@ from bench.analysis.judging import Rules, Sessions, no_sessions
 from bench.analysis.planning import ComparisonPlan, plan_comparison
 from bench.analysis.summarise import summarise
 from bench.analysis.summary import CaseSummary, Summary
-from bench.commands.stored_runs import read_subject, read_summary, resolve
+from bench.commands.runs_behind import distribution_charts
+from bench.commands.stored_runs import read_subject, resolve
 from bench.errors import MeasurementInvalid, NotComparable
-from bench.results.directory import Run, RunDirectory, read_info, read_run
+from bench.results.directory import RunDirectory, read_run
 from bench.results.history import History
-from bench.results.journal import REQUESTS_FILE, read_records
 from bench.results.run import RunInfo
 
 if TYPE_CHECKING:
     from bench.commands.run import FinishedRun
     from bench.load.observer import Observer
     from bench.load.session import Settings
-    from bench.report.page import Chart
     from bench.scenario.plan import Plan
-
-
-_MOST_DRAWN = 10_000
-"""Requests of a run that distributions are drawn from, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +105,9 @@ def compare(
         return [_compared_sides(first, rules, judging)]
     others = [read_subject(name, history) for name in candidates]
     check_usable(first, rules)
+    judged = {subject.info.id for subject in (first, *others)}
     return [
-        _compared(first, other, rules, judging, _sessions(history, first.info, other.info))
+        _compared(first, other, rules, judging, _sessions(history, first.info, other.info, judged))
         for other in others
     ]
 
@@ -241,91 +237,18 @@ def plan_pairs(
     return plan_comparison(stored.info, stored.records, summary, rules)
 
 
-def benchstat_lines(
-    runs: Sequence[str | Path],
-    history: History | None = None,
-    comparisons: Sequence[Comparison] = (),
-) -> str:
-    """Runs as lines that `benchstat -col side` compares.
+def _sessions(
+    history: History | None, baseline: RunInfo, candidate: RunInfo, judged: Collection[str]
+) -> Sessions:
+    """Earlier sessions of the baseline's cases, from which is known how much sessions differ.
 
-    Args:
-        runs: the baseline, then the candidates.
-        history: where names are looked up.
-        comparisons: of the candidates, or of the sides of the one run. What was refused is named in
-            a comment and left out: benchstat would compare it without a word.
-
-    Raises:
-        ResultsError: a name means no run.
+    The judged runs are none of them: Student's t needs a spread that is independent of the
+    difference, and with the baseline among them the test would not hold its level. Nor is any run
+    later than both, which may show what the candidate shows.
     """
-    from bench.report.comparison.benchstat import benchstat, refusal_comment
-
-    parts = [refusal_comment(c) for c in comparisons if c.refused]
-    for number, name in enumerate(comparable(runs, comparisons)):
-        subject = read_subject(name, history)
-        sides = {
-            "a": "baseline",
-            "b": "candidate",
-            "": "baseline" if number == 0 else subject.label,
-        }
-        for side, label in sides.items():
-            cases = [c for c in subject.summary.cases if c.axes.get("side", "") == side]
-            if cases:
-                parts.append(f"side: {label}\n{benchstat(cases)}")
-    return "\n".join(parts)
-
-
-def comparable(
-    runs: Sequence[str | Path], comparisons: Sequence[Comparison]
-) -> Sequence[str | Path]:
-    """The baseline and the candidates that were not refused; nothing if that is the baseline alone.
-
-    Args:
-        runs: the baseline, then the candidates.
-        comparisons: one for each candidate; or of the sides of the one run.
-    """
-    if not any(c.refused for c in comparisons):
-        return runs
-    kept = [run for run, c in zip(runs[1:], comparisons, strict=False) if not c.refused]
-    return [runs[0], *kept] if kept else []
-
-
-def distribution_charts(
-    runs: Sequence[str | Path], history: History | None = None
-) -> tuple[Chart, ...]:
-    """How the times of single requests are distributed, side by side.
-
-    Raises:
-        ResultsError: a name means no run.
-    """
-    from bench.report.charts.distribution import distribution_chart
-    from bench.report.model import build_report
-    from bench.report.samples import samples_of
-
-    read, summaries, sparse = [], [], False
-    for name in runs:
-        path = resolve(name, history)
-        info = read_info(path)
-        summary = read_summary(path, info)
-        total = sum(c.requests.ok + c.requests.failed for c in summary.cases)
-        every = total // _MOST_DRAWN + 1
-        sparse |= every > 1
-        read.append(Run(path, info, read_records(path / REQUESTS_FILE, every)[0]))
-        summaries.append(summary)
-    samples = samples_of(build_report(read, summaries))
-    charts = [
-        distribution_chart(samples, metric, f"distribution-{metric}")
-        for metric in ("ttft_s", "tpot_s", "e2e_s")
-    ]
-    note = f" Drawn from at most {_MOST_DRAWN:,} requests of each run, evenly spread."
-    return tuple(
-        replace(c, caption=c.caption + (note if sparse else "")) for c in charts if c is not None
-    )
-
-
-def _sessions(history: History | None, baseline: RunInfo, candidate: RunInfo) -> Sessions:
-    """Earlier sessions of the baseline's cases; the candidate is none of them."""
     if history is None:
         return no_sessions
+    latest = max(baseline.created_at, candidate.created_at)
 
     def sessions(case: CaseSummary, metric: str) -> Sequence[float]:
         key = identity_key(CaseSide(baseline, case))
@@ -334,7 +257,7 @@ def _sessions(history: History | None, baseline: RunInfo, candidate: RunInfo) ->
         by_run = {
             s.run: s.case.values[metric].value
             for s in found
-            if s.run != candidate.id and metric in s.case.values
+            if s.run not in judged and s.created_at <= latest and metric in s.case.values
         }
         return list(by_run.values())
 

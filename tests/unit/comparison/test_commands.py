@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -288,19 +289,43 @@ class TestHistory:
         assert result.exit_code == 3
         assert "old" in result.stdout and "new" in result.stdout
 
-    def test_five_earlier_sessions_make_a_verdict(self, tmp_path, stored, run_of, case_of):
-        factors = (0.999, 1.001, 1.0, 1.002, 0.998)
-        for i, factor in enumerate(factors):
-            values = {k: [x * factor for x in v] for k, v in FAST.items()}
-            stored(run_of(f"s{i}", case_of(values)))
-        slow = stored(run_of("slow", case_of(SLOW)))
+    @pytest.fixture
+    def sessions(self, tmp_path, stored, run_of, case_of):
+        """Six runs of one identity, one a day from the 1st on, and a slow one on the 10th."""
+
+        def on(day: int, label: str, values: dict) -> Path:
+            subject = run_of(label, case_of(values))
+            created_at = f"2026-01-{day:02}T10:00:00+00:00"
+            return stored(replace(subject, info=replace(subject.info, created_at=created_at)))
+
+        for i, factor in enumerate((0.999, 1.001, 1.0, 1.002, 0.998, 1.0), 1):
+            on(i, f"s{i}", {k: [x * factor for x in v] for k, v in FAST.items()})
+        on(10, "slow", SLOW)
+        return on
+
+    def compared(self, tmp_path: Path, *names: str) -> Result:
         database = tmp_path / "history.sqlite"
         call("history", "rebuild", tmp_path, "--history", database)
-        result = call("compare", tmp_path / "s0", slow, "--history", database)
+        return call("compare", *(tmp_path / name for name in names), "--history", database)
+
+    def test_five_earlier_sessions_make_a_verdict(self, tmp_path, sessions):
+        result = self.compared(tmp_path, "s1", "slow")
         assert result.exit_code == 1
         assert "taken from 5 earlier runs" in " ".join(result.stdout.split())
-        without = call("compare", tmp_path / "s0", slow, "--no-history")
+        without = call("compare", tmp_path / "s1", tmp_path / "slow", "--no-history")
         assert without.exit_code == 3
+
+    def test_the_judged_runs_are_no_sessions(self, tmp_path, sessions):
+        sessions(11, "slow too", SLOW)
+        result = self.compared(tmp_path, "s1", "slow", "slow too")
+        assert "taken from 5 earlier runs" in " ".join(result.stdout.split())
+
+    def test_later_runs_are_no_sessions(self, tmp_path, sessions):
+        for day in range(20, 26):
+            sessions(day, f"later {day}", {k: [x * day / 20 for x in v] for k, v in FAST.items()})
+        assert self.compared(tmp_path, "s1", "slow").exit_code == 1
+        result = self.compared(tmp_path, "s1", "s2")
+        assert "and 0 can be found" in " ".join(result.stdout.split())
 
     def test_an_unknown_name(self, database):
         code, message = failure("compare", "goood", "id-of-new", "--history", database)
