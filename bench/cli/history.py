@@ -135,6 +135,7 @@ def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bo
     from bench.results.directory import find_runs
 
     history = _open(history_path, no_history)
+    history.check()
     parents = folders or (Path("runs"), *dict.fromkeys(r.path.parent for r in history.runs()))
     done, failed = 0, 0
     for path in dict.fromkeys(p.absolute() for parent in parents for p in find_runs(parent)):

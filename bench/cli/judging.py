@@ -135,10 +135,19 @@ def history_of(history_path: Path | None, no_history: bool) -> History | None:
 
 
 def history_path_of(history_path: Path | None, no_history: bool) -> Path | None:
-    """Where the history is, from the options; None = off."""
+    """Where the history is, from the options; None = off.
+
+    Raises:
+        ResultsError: the file that was named is no history: better told now than after a long run.
+    """
+    from bench.results.history_file import check_file
     from bench.results.history_path import default_history
 
-    return None if no_history else history_path or default_history()
+    if no_history:
+        return None
+    if history_path is not None:
+        check_file(history_path)
+    return history_path or default_history()
 
 
 def _size(option: str, text: str) -> tuple[str, float]:

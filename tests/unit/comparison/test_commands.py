@@ -336,6 +336,21 @@ class TestHistory:
         code, message = failure("compare", "id-of-old", "id-of-new", "--history", database)
         assert code == 2 and "is gone" in message and "history rebuild" in message
 
+    @pytest.mark.parametrize("command", ["rebuild", "list", "run", "ab", "compare"])
+    def test_what_is_no_history_is_told_at_once_and_once(self, tmp_path, two_runs, command):
+        theirs = tmp_path / "theirs.sqlite"
+        theirs.write_text("something else")
+        more = {
+            "rebuild": ("history", "rebuild", tmp_path),
+            "list": ("history", "list"),
+            "run": ("run", "smoke", "-o", tmp_path / "runs"),
+            "ab": ("ab", "smoke", "--a", "model=a", "--b", "model=b", "-o", tmp_path / "runs"),
+            "compare": ("compare", *two_runs),
+        }
+        code, message = failure(*more[command], "--history", theirs)
+        assert code == 2 and "theirs.sqlite is not a database" in message
+        assert not (tmp_path / "runs").exists()
+
     def test_switched_off(self):
         code, message = failure("history", "list")
         assert code == 2 and "switched off" in message
