@@ -241,9 +241,11 @@ def _print(comparisons: Sequence[Comparison]) -> None:
     from rich.console import Console
 
     from bench.report.comparison.page import comparison_page
+    from bench.report.comparison.printable import printable
     from bench.report.console import print_page
 
-    print_page(comparison_page(comparisons, charts=False), Console(file=sys.stdout))
+    page = comparison_page([printable(c) for c in comparisons], charts=False)
+    print_page(page, Console(file=sys.stdout))
 
 
 def _format_and_file(text: str) -> tuple[str, Path]:

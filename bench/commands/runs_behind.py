@@ -37,6 +37,8 @@ def benchstat_lines(
         ResultsError: a name means no run.
     """
     from bench.report.comparison.benchstat import benchstat, refusal_comment
+    from bench.report.comparison.printable import printable_text
+    from bench.report.comparison.wording import flat
 
     parts = [refusal_comment(c) for c in comparisons if c.refused]
     for number, name in enumerate(comparable(runs, comparisons)):
@@ -49,7 +51,7 @@ def benchstat_lines(
         for side, label in sides.items():
             cases = [c for c in subject.summary.cases if c.axes.get("side", "") == side]
             if cases:
-                parts.append(f"side: {label}\n{benchstat(cases)}")
+                parts.append(f"side: {flat(printable_text(label))}\n{benchstat(cases)}")
     return "\n".join(parts)
 
 
