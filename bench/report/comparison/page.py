@@ -83,7 +83,9 @@ def _findings(comparisons: Sequence[Comparison]) -> tuple[Answer, ...]:
         of_one = [*difference_answers(comparison), overall(comparison)]
         of_one += [case_answer(case) for case in comparison.cases]
         if len(comparisons) > 1:
-            of_one[0] = replace(of_one[0], subject=f"{comparison.candidate.label}:")
+            first, *more = of_one[0].sentences
+            first = (f"{comparison.candidate.label}. ", *first)
+            of_one[0] = replace(of_one[0], sentences=(first, *more))
         told += of_one
     return tuple(told)
 

@@ -122,24 +122,25 @@ def _verdict_sentence(
     verdict = comparison.verdict
     said = (verdict, comparison.indicative)
     same = [(c, m) for c, m in primary if (m.verdict, m.indicative) == said]
-    many = len(comparison.cases) > 1
-    named = [f"{metric_name(m.metric)} {_how(m)}{f' ({c.case})' if many else ''}" for c, m in same]
     if verdict is Verdict.NO_CHANGE:
         bounds = dict.fromkeys(
             f"{metric_name(m.metric)} within ±{percent(m.catch)}" for _, m in same
         )
         return (f"no change: {'; '.join(bounds)}.",)
-    told = "; ".join(named) or "there is no metric to judge"
-    return (f"{verdict.value}: {told}.",)
+    if not same:
+        return (f"{verdict.value}: there is no metric to judge.",)
+    parts: list[str | Shown] = []
+    for case, m in same:
+        where = f" ({case.case})" if len(comparison.cases) > 1 else ""
+        parts += ["; " if parts else "", f"{metric_name(m.metric)} ", *_how(m), where]
+    return (f"{verdict.value}: ", *parts, ".")
 
 
-def _how(m: MetricComparison) -> str:
-    if m.verdict in (Verdict.NO_SAMPLES, Verdict.NOT_COMPARABLE):
-        return f"({m.note.rstrip('.')})"
-    if m.change is None:
-        return f"({m.note})"
+def _how(m: MetricComparison) -> Sentence:
+    if m.verdict in (Verdict.NO_SAMPLES, Verdict.NOT_COMPARABLE) or m.change is None:
+        return (f"({m.note.rstrip('.')})",)
     needed = f", {m.pairs_needed} pairs would tell" if m.pairs_needed else ""
-    return f"{change_shown(m).full}{needed}"
+    return (change_shown(m), needed)
 
 
 def difference_answers(comparison: Comparison) -> list[Answer]:

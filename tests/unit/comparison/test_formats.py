@@ -85,6 +85,16 @@ def test_json_has_stable_keys(worse):
     assert len(decode["baseline_blocks"]) == 6
 
 
+def test_html_tells_whose_an_answer_is(indicative):
+    first, second = (
+        replace(indicative, candidate=replace(indicative.candidate, label=label))
+        for label in ("one", "other")
+    )
+    page = render_comparisons([first, second], "html")
+    assert page.index("one. Compared:") < page.index("other. Compared:")
+    assert "one. Compared" not in render_comparisons([first], "html")
+
+
 def test_html_is_one_file_with_all_charts(worse):
     page = render_comparisons([worse], "html")
     assert page.count("<svg") >= 6  # effects and two block charts, each wide and narrow
