@@ -37,6 +37,7 @@ LOG_TAIL_BYTES = 192 * 1024
 _PORT_TRIES = 3
 _POLL_S = 0.05
 _SETTLED_S = 2.0
+_END_NOTICED_S = 0.3
 _TOLD_LINES = 8
 
 
@@ -45,16 +46,31 @@ class ManagedServer:
     """A server that was started here.
 
     Attributes:
+        name: of the target.
         url: where it listens.
         pid: of the server (not of its guard).
+        guard: ends as soon as the server has.
         log: its whole log.
         settings: the environment variables it was given.
     """
 
+    name: str
     url: str
     pid: int
+    guard: Process
     log: Path
     settings: dict[str, str]
+
+    async def why_ended(self) -> str:
+        """How it came to its end, with the end of its log; "" if it still runs."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.guard.wait()), _END_NOTICED_S)
+        if self.guard.returncode is None:
+            return ""
+        return (
+            f"target {self.name}: the server that was started ended during the run (exit code "
+            f"{self.guard.returncode}){_end_of(self.log)}"
+        )
 
 
 @asynccontextmanager
@@ -98,7 +114,7 @@ async def managed_server(
                     continue
                 raise
             settings = {k: v for k, v in env.items() if not is_secret(k)}
-            yield ManagedServer(starting.url, pid, log, settings)
+            yield ManagedServer(name, starting.url, pid, guard, log, settings)
             return
         finally:
             await _stop(guard)
