@@ -19,6 +19,7 @@ from bench.analysis.comparison import (
 from bench.analysis.comparison_notes import (
     memory_notes,
     order_notes,
+    same_run_notes,
     session_notes,
     unsteady_notes,
 )
@@ -77,7 +78,11 @@ def compare_runs(
         baseline.summary.cases, candidate.summary.cases
     )
     cases = _compare(matches, baseline, candidate, Design.SEPARATE, rules, sessions)
-    notes = [*session_notes(cases), *unsteady_notes(matches, Design.SEPARATE)]
+    notes = [
+        *same_run_notes(baseline.info.id, candidate.info.id),
+        *session_notes(cases),
+        *unsteady_notes(matches, Design.SEPARATE),
+    ]
     if any(n.code == "unsteady" for n in notes):
         cases = [_only_indicative(case) for case in cases]
     return _comparison(

@@ -14,6 +14,13 @@ from bench.errors import NotComparable
 _WHOLLY_ON_GPU = 0.995
 
 
+def same_run_notes(baseline: str, candidate: str) -> list[Note]:
+    """Whether a run was compared with itself, which finds no change whatever was measured."""
+    if baseline != candidate:
+        return []
+    return [Note("same_run", "Both sides are the same run.", "Name another candidate.")]
+
+
 def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
     """How much sessions differ: known from history, or not."""
     primary = [m for case in cases for m in case.metrics if m.primary and m.p_value is not None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,18 +233,19 @@ def tell(
     elif format_name == "console":
         _print(comparisons)
     else:
-        click.echo(rendered(format_name), nl=False)
+        from bench.cli.output import echo
+
+        echo(rendered(format_name))
 
 
 def _print(comparisons: Sequence[Comparison]) -> None:
-    from rich.console import Console
-
+    from bench.cli.output import Output
     from bench.report.comparison.page import comparison_page
     from bench.report.comparison.printable import printable
     from bench.report.console import print_page
 
     page = comparison_page([printable(c) for c in comparisons], charts=False)
-    print_page(page, Console(file=sys.stdout))
+    print_page(page, Output())
 
 
 def _format_and_file(text: str) -> tuple[str, Path]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -186,6 +189,16 @@ def test_the_gate_asks_the_scenarios_thresholds(stored, ab_of, case_of):
     assert gated.exit_code == 1
     (comparison,) = json.loads(gated.stdout)["comparisons"]
     assert [t["case"] for t in comparison["failed_thresholds"]] == [case]
+
+
+@pytest.mark.parametrize("name", ["console", "markdown", "benchstat"])
+def test_a_reader_that_stops_reading_changes_no_exit_code(two_runs, name):
+    command = [sys.executable, "-m", "bench", "compare", *two_runs, "--format", name]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (3, b"")
 
 
 class TestBadInput:
