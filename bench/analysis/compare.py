@@ -12,12 +12,14 @@ from bench.analysis.comparison import (
     Design,
     MetricComparison,
     Note,
+    Refusal,
     Side,
     overall,
 )
 from bench.analysis.comparison_notes import (
     memory_notes,
     order_notes,
+    same_run_notes,
     session_notes,
     unsteady_notes,
 )
@@ -34,7 +36,7 @@ from bench.analysis.judging import (
 )
 from bench.analysis.summary import CaseSummary, Summary
 from bench.analysis.verdict import Verdict
-from bench.errors import MeasurementInvalid, NotComparable
+from bench.errors import BenchError, MeasurementInvalid, NotComparable
 from bench.results.run import RunInfo, RunStatus
 
 _MOVED = (Verdict.WORSE, Verdict.BETTER)
@@ -71,16 +73,20 @@ def compare_runs(
         MeasurementInvalid: a run is invalid, and `rules.allow` does not name "invalid".
     """
     for subject in (baseline, candidate):
-        _check_usable(subject, rules)
+        check_usable(subject, rules)
     matches, only_baseline, only_candidate = match_cases(
         baseline.summary.cases, candidate.summary.cases
     )
     cases = _compare(matches, baseline, candidate, Design.SEPARATE, rules, sessions)
-    notes = [*session_notes(cases), *unsteady_notes(matches, Design.SEPARATE)]
+    notes = [
+        *same_run_notes(baseline.info.id, candidate.info.id),
+        *session_notes(cases),
+        *unsteady_notes(matches, Design.SEPARATE),
+    ]
     if any(n.code == "unsteady" for n in notes):
         cases = [_only_indicative(case) for case in cases]
     return _comparison(
-        (_side(baseline), _side(candidate)),
+        (side_of(baseline), side_of(candidate)),
         cases,
         notes,
         candidate.summary.name,
@@ -96,7 +102,7 @@ def compare_sides(subject: Subject, rules: Rules) -> Comparison:
         NotComparable, MeasurementInvalid: as for `compare_runs`; also if the blocks of a pair were
             not run back to back (key "order").
     """
-    _check_usable(subject, rules)
+    check_usable(subject, rules)
     matches = match_sides(subject.summary.cases)
     notes = order_notes(matches, "order" in rules.allow)
     cases = _compare(matches, subject, subject, Design.PAIRED, rules, no_sessions)
@@ -105,7 +111,7 @@ def compare_sides(subject: Subject, rules: Rules) -> Comparison:
     notes += [*unsteady_notes(matches, Design.PAIRED), *memory_notes(matches)]
     sides = [
         replace(
-            _side(subject, [getattr(m, name) for m in matches]),
+            side_of(subject, [getattr(m, name) for m in matches]),
             label=f"side {letter}",
         )
         for name, letter in (("baseline", "a"), ("candidate", "b"))
@@ -194,7 +200,21 @@ def _comparison(
     )
 
 
-def _side(subject: Subject, cases: Sequence[CaseSummary] | None = None) -> Side:
+def refused(baseline: Side, candidate: Side, scenario: str, error: BenchError) -> Comparison:
+    """What is said of a candidate that cannot be compared, so that others can be beside it."""
+    return Comparison(
+        baseline=baseline,
+        candidate=candidate,
+        verdict=Verdict.NOT_COMPARABLE,
+        indicative=False,
+        cases=(),
+        scenario=scenario,
+        refused=Refusal(error.message, error.advice, error.exit_code),
+    )
+
+
+def side_of(subject: Subject, cases: Sequence[CaseSummary] | None = None) -> Side:
+    """How a run, or some cases of it, are called in reports."""
     used = subject.summary.cases if cases is None else cases
     versions = dict.fromkeys(c.identity.server_version for c in used if c.identity.server_version)
     return Side(
@@ -207,7 +227,13 @@ def _side(subject: Subject, cases: Sequence[CaseSummary] | None = None) -> Side:
     )
 
 
-def _check_usable(subject: Subject, rules: Rules) -> None:
+def check_usable(subject: Subject, rules: Rules) -> None:
+    """Whether a run can be compared with anything.
+
+    Raises:
+        NotComparable: it is incomplete.
+        MeasurementInvalid: it is invalid.
+    """
     if subject.info.status is not RunStatus.COMPLETE and "incomplete" not in rules.allow:
         done = sum(block.complete for block in subject.info.blocks)
         raise NotComparable(
@@ -239,7 +265,7 @@ def _check_comparable(matches: Sequence[Match], found: Sequence[Sequence[Differe
         lines.append(f"  {d.key}:{values}{where}. {d.message}".rstrip())
     keys = " ".join(f"--allow {key}" for key in dict.fromkeys(d.key for d in blocking))
     raise NotComparable(
-        "the two are not comparable, they differ in:\n" + "\n".join(lines),
+        "the two differ in:\n" + "\n".join(lines),
         f"Make these equal and measure again; if they are what you want to compare: {keys}",
     )
 

@@ -5,7 +5,7 @@ Keys are stable and documented here. Changes are relative: -0.05 is a loss of 5 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -140,6 +140,19 @@ class FailedThreshold:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a candidate was not compared, and what to do about it.
+
+    Attributes:
+        exit_code: 4 not comparable, or 5 invalid.
+    """
+
+    message: str
+    advice: str
+    exit_code: ExitCode
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Everything that is said of one baseline and one candidate.
 
@@ -149,6 +162,8 @@ class Comparison:
         indicative: the verdict is a hint only.
         only_baseline, only_candidate: cases without a counterpart.
         failed_thresholds: filled by a gate.
+        refused: why there is nothing but this to say; then the verdict is "not comparable", and
+            there are no cases.
     """
 
     baseline: Side
@@ -161,13 +176,19 @@ class Comparison:
     only_candidate: tuple[str, ...] = ()
     failed_thresholds: tuple[FailedThreshold, ...] = ()
     scenario: str = ""
+    refused: Refusal | None = None
     schema: int = SCHEMA
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 no change or better, 1 worse or a threshold failed, 3 inconclusive, 4 withheld."""
+        """0 no change or better, 1 worse or a threshold failed, 3 inconclusive, 4 withheld.
+
+        Of a candidate that was refused: 4 or 5, as its refusal says.
+        """
         if self.failed_thresholds:
             return ExitCode.WORSE
+        if self.refused is not None:
+            return self.refused.exit_code
         return exit_code(self.verdict, self.indicative)
 
     def judged(self) -> Iterator[tuple[CaseComparison, MetricComparison]]:
@@ -188,7 +209,16 @@ def exit_code(verdict: Verdict, indicative: bool) -> ExitCode:
     return ExitCode.WORSE if verdict is Verdict.WORSE else ExitCode.OK
 
 
-_GRAVEST_FIRST = (
+_GRAVEST_CODES = (
+    ExitCode.WORSE,
+    ExitCode.NOT_COMPARABLE,
+    ExitCode.INVALID,
+    ExitCode.INCONCLUSIVE,
+    ExitCode.OK,
+)
+"""A loss that is certain comes first: nothing that could not be judged may hide it."""
+
+_GRAVEST_VERDICTS = (
     Verdict.NO_SAMPLES,
     Verdict.WORSE,
     Verdict.NOT_COMPARABLE,
@@ -198,14 +228,20 @@ _GRAVEST_FIRST = (
 )
 
 
-def overall(metrics: list[MetricComparison]) -> tuple[Verdict, bool]:
+def worst(comparisons: Sequence[Comparison]) -> ExitCode:
+    """The exit code of several comparisons: the gravest of theirs."""
+    return min((c.exit_code for c in comparisons), key=_GRAVEST_CODES.index, default=ExitCode.OK)
+
+
+def overall(metrics: Sequence[MetricComparison]) -> tuple[Verdict, bool]:
     """The gravest verdict of the primary metrics, and whether it is only indicative.
 
-    A firm verdict outweighs an indicative one of the same name.
+    They rank by what they would make of the exit code, so an indication outweighs neither a firm
+    loss nor a metric that cannot be compared.
     """
-    primary = [m for m in metrics if m.primary]
-    for verdict in _GRAVEST_FIRST:
-        same = [m for m in primary if m.verdict is verdict]
-        if same:
-            return verdict, all(m.indicative for m in same)
-    return Verdict.NO_SAMPLES, False
+    primary = [(m.verdict, m.indicative) for m in metrics if m.primary]
+    return min(primary, key=_gravity, default=(Verdict.NO_SAMPLES, False))
+
+
+def _gravity(judged: tuple[Verdict, bool]) -> tuple[int, int]:
+    return _GRAVEST_CODES.index(exit_code(*judged)), _GRAVEST_VERDICTS.index(judged[0])

@@ -14,6 +14,13 @@ from bench.errors import NotComparable
 _WHOLLY_ON_GPU = 0.995
 
 
+def same_run_notes(baseline: str, candidate: str) -> list[Note]:
+    """Whether a run was compared with itself, which finds no change whatever was measured."""
+    if baseline != candidate:
+        return []
+    return [Note("same_run", "Both sides are the same run.", "Name another candidate.")]
+
+
 def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
     """How much sessions differ: known from history, or not."""
     primary = [m for case in cases for m in case.metrics if m.primary and m.p_value is not None]
@@ -23,7 +30,7 @@ def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
             Note(
                 "sessions",
                 "The runs were made separately. How much sessions differ was taken from "
-                f"{fewest} earlier runs of the same identity.",
+                f"{fewest} earlier runs of the same identity, besides these two.",
             )
         ]
     return [
@@ -31,7 +38,8 @@ def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
             "separate_runs",
             "The runs were made one after the other, so drift and differences between sessions "
             f"are in the change. To allow for that takes {MIN_SESSIONS} earlier sessions of the "
-            f"same identity, and {fewest} can be found: the verdict is only indicative.",
+            f"same identity besides these two, and {fewest} can be found: the verdict is only "
+            "indicative.",
             "For a verdict, measure both sides in turn with `ollama-bench ab`.",
         )
     ]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.analysis.difference import CaseSide, Difference, Role
-from bench.analysis.era_differences import era_differences
+from bench.analysis.era_differences import UNKNOWN_VERSION, era_differences
 from bench.analysis.machine_differences import machine_differences
 from bench.analysis.summary import CaseSummary
 from bench.scenario.plan import Case, Load, Plan
@@ -129,10 +129,7 @@ def _asked(a: CaseSide, b: CaseSide, intended: bool) -> Iterator[Difference]:
 def _observed(a: CaseSide, b: CaseSide) -> Iterator[Difference]:
     """Differences in what was found, from the servers and the summaries."""
     first, second = a.summary.identity, b.summary.identity
-    if first.server_version != second.server_version:
-        yield _difference(
-            "server_version", first.server_version, second.server_version, Role.COMPARED
-        )
+    yield from _versions(first.server_version, second.server_version)
     if a.summary.simulated != b.summary.simulated or first.engine != second.engine:
         yield _difference("engine", _engine(a), _engine(b), Role.BLOCKS)
     for key in ("digest", "quantization", "served_context"):
@@ -147,6 +144,21 @@ def _observed(a: CaseSide, b: CaseSide) -> Iterator[Difference]:
     yield from _output_tokens(first.mean_output_tokens, second.mean_output_tokens)
     yield from _failures(a.summary, b.summary)
     yield from machine_differences(a.info.environment, b.info.environment)
+
+
+def _versions(first: str, second: str) -> Iterator[Difference]:
+    if first == second:
+        return
+    if first and second:
+        yield _difference("server_version", first, second, Role.COMPARED)
+        return
+    yield Difference(
+        "server_version",
+        first or UNKNOWN_VERSION,
+        second or UNKNOWN_VERSION,
+        Role.EXPLAINS,
+        "One side's version is not known: its numbers are read as those of the newest.",
+    )
 
 
 def _failures(a: CaseSummary, b: CaseSummary) -> Iterator[Difference]:

@@ -8,21 +8,26 @@ from bench.analysis.difference import CaseSide, Difference, Role
 from bench.ollama.eras import Boundary, boundaries_between
 from bench.scenario.plan import Case
 
+UNKNOWN_VERSION = "unknown"
+
 
 def era_differences(a: CaseSide, b: CaseSide, allow: Collection[str]) -> list[Difference]:
     """Versions between the two at which numbers changed their meaning, oldest first.
+
+    A version that is not known counts as the newest, as it did when its numbers were read.
 
     Args:
         a: one side.
         b: the other.
         allow: "era" in it lets metrics be compared though they mean something else.
     """
-    versions = (a.summary.identity.server_version, b.summary.identity.server_version)
-    if not all(versions):
+    first, second = (side.summary.identity.server_version for side in (a, b))
+    if first == second:
         return []
-    between = boundaries_between(*versions)
+    between = boundaries_between(first, second)
+    told = first or UNKNOWN_VERSION, second or UNKNOWN_VERSION
     return [
-        Difference("era", *versions, _era_role(x, allow), _era_message(x), x.metrics)
+        Difference("era", *told, _era_role(x, allow), _era_message(x), x.metrics)
         for x in between
         if not _remedied(x, a.case, b.case)
     ]

@@ -180,7 +180,7 @@ def _no_effect(
         )
         absent = b if counts[1] == 0 else a
         stored = absent.metrics.get(row.metric.partition(".")[0])
-        reason = f": {stored.note}" if stored and stored.note else ""
+        reason = f": {stored.note}" if stored and stored.note not in ("", "no samples") else ""
         note = f"no samples on {side}{reason}"
         return replace(row, verdict=Verdict.NO_SAMPLES, note=note)
     if min(counts) < 2:

@@ -53,12 +53,16 @@ class Sizes:
 
     def __post_init__(self) -> None:
         if self.catch <= 0:
-            raise ValueError(f"the change to catch must be above 0 %, not {self.catch:.3g}")
+            raise ValueError(f"the change to catch must be above 0 %, not {_percent(self.catch)}")
         if not 0 <= self.ignore <= self.catch:
             raise ValueError(
-                f"the change to ignore ({self.ignore:.3g}) must lie between 0 and the change to "
-                f"catch ({self.catch:.3g})"
+                f"the change to ignore ({_percent(self.ignore)}) must lie between 0 and the change "
+                f"to catch ({_percent(self.catch)})"
             )
+
+
+def _percent(size: float) -> str:
+    return f"{size * 100:.6g} %"
 
 
 RATE_SIZES = Sizes(0.05, 0.025)

@@ -19,7 +19,7 @@ from bench.analysis.prompt_checks import prompt_warnings
 from bench.analysis.slots import Slots
 from bench.analysis.summary import CaseSummary, Estimate
 from bench.analysis.windows import LITTLES_LAW_TOLERANCE, littles_law_gap
-from bench.ollama.eras import boundaries_between, era_of
+from bench.ollama.eras import boundaries_between, era_of, version_order
 from bench.results.run import RunInfo, RunStatus, RunWarning
 
 MIN_FOR_LITTLES_LAW = 20
@@ -84,10 +84,17 @@ def _one_block(info: RunInfo) -> Iterator[RunWarning]:
     if single:
         yield RunWarning(
             "one_block",
-            f"{single} of {len(counts)} cases have one block: throughput has no interval, and the "
+            f"{_which_cases(single, len(counts))} one block: throughput has no interval, and the "
             "intervals of the rest do not show what differs from one block to the next",
             "Set blocks: 3 or more.",
         )
+
+
+def _which_cases(some: int, of: int) -> str:
+    """The subject of a sentence, with its verb: "the only case has", "2 of 4 cases have"."""
+    if some == of:
+        return "the only case has" if of == 1 else f"each of the {of} cases has"
+    return f"{some} of {of} cases {'has' if some == 1 else 'have'}"
 
 
 def _versions(info: RunInfo) -> Iterator[RunWarning]:
@@ -99,7 +106,7 @@ def _versions(info: RunInfo) -> Iterator[RunWarning]:
                 "its numbers are read as those of the newest one",
                 "Take care with prefill speed and durations.",
             )
-    versions = sorted({t.version for t in info.targets if t.version})
+    versions = sorted({t.version for t in info.targets if t.version}, key=version_order)
     for first, second in pairwise(versions):
         reasons = [b.reason for b in boundaries_between(first, second)]
         if reasons:

@@ -95,12 +95,13 @@ def command(
     (on stderr for formats other than console). Exit codes: 0 no change or better, 1 worse,
     3 inconclusive, 4 not comparable, 5 invalid, 6 a server is unreachable, 130 interrupted.
     """  # noqa: D301 - click wants a real backspace before what it must not wrap
+    from bench.analysis.comparison import worst
     from bench.cli.live import view_on
     from bench.cli.planned import plan_text
-    from bench.commands.comparing import ab, benchstat_lines, distribution_charts
+    from bench.commands.comparing import ab
+    from bench.commands.runs_behind import benchstat_lines, distribution_charts
     from bench.commands.sides import ab_plan
     from bench.load.session import Settings
-    from bench.report.comparison.json_form import worst
 
     rules = judging_of(**judging)
     plan = ab_plan(
@@ -129,7 +130,7 @@ def command(
         format_name,
         None,
         also,
-        benchstat=lambda: benchstat_lines([run.path], history),
+        benchstat=lambda: benchstat_lines([run.path], history, [comparison]),
         distributions=lambda: distribution_charts([run.path], history),
     )
     click.echo(str(run.path), err=format_name != "console")

@@ -50,10 +50,12 @@ def command(
     run made by `ollama-bench ab` holds both sides, so it stands alone.
 
     Exit codes: 0 no change or better, 1 worse (or a threshold failed, with --gate), 3 inconclusive
-    or only indicative, 4 not comparable, 5 a run is invalid.
+    or only indicative, 4 not comparable, 5 a run is invalid. Every candidate is judged; of several
+    codes the first of 1, 4, 5, 3 counts, so one that cannot be compared never hides a loss.
     """
-    from bench.commands.comparing import benchstat_lines, compare, distribution_charts
-    from bench.report.comparison.json_form import worst
+    from bench.analysis.comparison import worst
+    from bench.commands.comparing import compare
+    from bench.commands.runs_behind import benchstat_lines, comparable, distribution_charts
 
     history = history_of(history_path, no_history)
     runs = [baseline, *candidates]
@@ -63,7 +65,7 @@ def command(
         format_name,
         output,
         also,
-        benchstat=lambda: benchstat_lines(runs, history),
-        distributions=lambda: distribution_charts(runs, history),
+        benchstat=lambda: benchstat_lines(runs, history, results),
+        distributions=lambda: distribution_charts(comparable(runs, results), history),
     )
     context.exit(int(worst(results)))

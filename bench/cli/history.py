@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,14 +57,15 @@ def list_runs(
     if not runs:
         click.echo(f"no runs in {history.path}", err=True)
         return
-    from rich.console import Console
     from rich.table import Column, Table
+
+    from bench.cli.output import Output
 
     whole = Column("Run", no_wrap=True)
     table = Table(whole, "Time", "Server", "Models", "Status", "Tags")
     for run in runs:
         table.add_row(*_row(run))
-    console = Console(file=sys.stdout)
+    console = Output()
     console.width = console.width if console.is_terminal else _FILE_WIDTH
     console.print(table)
 
@@ -135,6 +135,7 @@ def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bo
     from bench.results.directory import find_runs
 
     history = _open(history_path, no_history)
+    history.check()
     parents = folders or (Path("runs"), *dict.fromkeys(r.path.parent for r in history.runs()))
     done, failed = 0, 0
     for path in dict.fromkeys(p.absolute() for parent in parents for p in find_runs(parent)):
@@ -208,7 +209,9 @@ def trend(
     if format_name == "html" and output is None:
         output = TREND_FILE
     if output is None:
-        click.echo(text, nl=False)
+        from bench.cli.output import echo
+
+        echo(text)
         return
     try:
         output.write_text(text, encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,7 +121,7 @@ def judging_of(
         strict=strict,
         gate=gate,
     )
-    _check_sizes(judging)
+    _check_sizes(judging, " ".join([*_said("--catch", catch), *_said("--ignore", ignore)]))
     return judging
 
 
@@ -135,10 +134,19 @@ def history_of(history_path: Path | None, no_history: bool) -> History | None:
 
 
 def history_path_of(history_path: Path | None, no_history: bool) -> Path | None:
-    """Where the history is, from the options; None = off."""
+    """Where the history is, from the options; None = off.
+
+    Raises:
+        ResultsError: the file that was named is no history: better told now than after a long run.
+    """
+    from bench.results.history_file import check_file
     from bench.results.history_path import default_history
 
-    return None if no_history else history_path or default_history()
+    if no_history:
+        return None
+    if history_path is not None:
+        check_file(history_path)
+    return history_path or default_history()
 
 
 def _size(option: str, text: str) -> tuple[str, float]:
@@ -166,14 +174,23 @@ def _check_metric(metric: str, option: str) -> None:
         raise UsageError(f"{option} {metric}: {error}") from None
 
 
-def _check_sizes(judging: Judging) -> None:
+def _said(option: str, values: Sequence[str]) -> list[str]:
+    """An option as it stood on the command line."""
+    return [f"{option} {value}" for value in values]
+
+
+def _check_sizes(judging: Judging, said: str) -> None:
     from bench.analysis.verdict import sizes_of
 
     for metric in {*judging.catch, *judging.ignore}:
         try:
             sizes_of(metric, judging.catch, judging.ignore)
         except ValueError as error:
-            raise UsageError(f"{metric}: {error}") from None
+            raise UsageError(
+                f"{said}: {error}",
+                "Set both, e.g. --catch 10% --ignore 8%; to be caught by default: 5% for speeds, "
+                "10% for times, 20% for their tails.",
+            ) from None
 
 
 def tell(
@@ -216,16 +233,19 @@ def tell(
     elif format_name == "console":
         _print(comparisons)
     else:
-        click.echo(rendered(format_name), nl=False)
+        from bench.cli.output import echo
+
+        echo(rendered(format_name))
 
 
 def _print(comparisons: Sequence[Comparison]) -> None:
-    from rich.console import Console
-
+    from bench.cli.output import Output
     from bench.report.comparison.page import comparison_page
+    from bench.report.comparison.printable import printable
     from bench.report.console import print_page
 
-    print_page(comparison_page(comparisons, charts=False), Console(file=sys.stdout))
+    page = comparison_page([printable(c) for c in comparisons], charts=False)
+    print_page(page, Output())
 
 
 def _format_and_file(text: str) -> tuple[str, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -173,11 +172,10 @@ def _tell(run: FinishedRun, as_json: bool, quiet: bool) -> None:
             click.echo(str(run.path), err=True)
         return
     if not quiet:
-        from rich.console import Console
-
+        from bench.cli.output import Output
         from bench.report.console import print_summary
 
-        print_summary(run.summary, Console(file=sys.stdout))
+        print_summary(run.summary, Output())
     click.echo(str(run.path))
 
 

@@ -7,36 +7,41 @@ print(result.verdict, result.exit_code)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis.compare import Subject, compare_runs, compare_sides, default_primary
-from bench.analysis.comparison import Comparison, FailedThreshold
+from bench.analysis.allowing import check_allowed
+from bench.analysis.case_matching import match_sides
+from bench.analysis.compare import (
+    Subject,
+    check_usable,
+    compare_runs,
+    compare_sides,
+    default_primary,
+    refused,
+    side_of,
+)
+from bench.analysis.comparison import Comparison, FailedThreshold, Side
 from bench.analysis.difference import CaseSide
 from bench.analysis.history_entry import identity_key
 from bench.analysis.judging import Rules, Sessions, no_sessions
 from bench.analysis.planning import ComparisonPlan, plan_comparison
 from bench.analysis.summarise import summarise
 from bench.analysis.summary import CaseSummary, Summary
-from bench.commands.stored_runs import read_subject, read_summary, resolve
-from bench.errors import BenchError
-from bench.results.directory import Run, RunDirectory, read_info, read_run
+from bench.commands.runs_behind import distribution_charts
+from bench.commands.stored_runs import read_subject, resolve
+from bench.errors import MeasurementInvalid, NotComparable
+from bench.results.directory import RunDirectory, read_run
 from bench.results.history import History
-from bench.results.journal import REQUESTS_FILE, read_records
 from bench.results.run import RunInfo
 
 if TYPE_CHECKING:
     from bench.commands.run import FinishedRun
     from bench.load.observer import Observer
     from bench.load.session import Settings
-    from bench.report.page import Chart
     from bench.scenario.plan import Plan
-
-
-_MOST_DRAWN = 10_000
-"""Requests of a run that distributions are drawn from, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,9 @@ class Judging:
         primary: metrics that gate, in place of the scenario's.
         strict: call a change only if its whole interval lies beyond what is ignored.
         gate: the candidate must keep the scenario's thresholds, too.
+
+    Raises:
+        UsageError: a key is allowed that names nothing that can differ.
     """
 
     allow: frozenset[str] = frozenset()
@@ -57,6 +65,9 @@ class Judging:
     primary: tuple[str, ...] = ()
     strict: bool = False
     gate: bool = False
+
+    def __post_init__(self) -> None:
+        check_allowed(self.allow)
 
     def rules(self, info: RunInfo) -> Rules:
         """The rules for runs of a scenario."""
@@ -80,24 +91,83 @@ def compare(
         history: where names are looked up, and how much sessions differ.
 
     Returns:
-        One comparison for each candidate.
+        One comparison for each candidate. One that cannot be compared has its reason in `refused`:
+        it takes nothing from the others.
 
     Raises:
         ResultsError: a name means no run, or a directory is none.
-        NotComparable, MeasurementInvalid: see `bench.analysis.compare`.
+        NotComparable, MeasurementInvalid: the baseline can be compared with nothing.
     """
     judging = judging or Judging()
     first = read_subject(baseline, history)
     rules = judging.rules(first.info)
     if not candidates:
-        return [_gated(compare_sides(first, rules), first.summary, judging, side="b: ")]
-    results = []
-    for name in candidates:
-        other = read_subject(name, history)
-        sessions = _sessions(history, first.info, other.info)
-        comparison = compare_runs(first, other, rules, sessions)
-        results.append(_gated(comparison, other.summary, judging))
-    return results
+        return [_compared_sides(first, rules, judging)]
+    others = [read_subject(name, history) for name in candidates]
+    check_usable(first, rules)
+    judged = {subject.info.id for subject in (first, *others)}
+    return [
+        _compared(first, other, rules, judging, _sessions(history, first.info, other.info, judged))
+        for other in others
+    ]
+
+
+def _compared(
+    first: Subject, other: Subject, rules: Rules, judging: Judging, sessions: Sessions
+) -> Comparison:
+    """The comparison with one candidate, or why there is none."""
+    return _or_refused(
+        lambda: compare_runs(first, other, rules, sessions),
+        (side_of(first), side_of(other)),
+        other,
+        rules,
+        judging,
+    )
+
+
+def _compared_sides(subject: Subject, rules: Rules, judging: Judging) -> Comparison:
+    """The comparison of the sides of a run, or why there is none.
+
+    Raises:
+        NotComparable: the run was not made in pairs.
+    """
+    match_sides(subject.summary.cases)
+    a, b = (replace(side_of(subject), label=f"side {letter}") for letter in "ab")
+    return _or_refused(
+        lambda: compare_sides(subject, rules), (a, b), subject, rules, judging, gated="b: "
+    )
+
+
+def _or_refused(
+    make: Callable[[], Comparison],
+    sides: tuple[Side, Side],
+    candidate: Subject,
+    rules: Rules,
+    judging: Judging,
+    gated: str = "",
+) -> Comparison:
+    """A comparison, or why there is none.
+
+    A candidate that is unlike the baseline must keep the scenario's thresholds all the same; of one
+    that is incomplete or invalid nothing is said.
+
+    Args:
+        make: makes the comparison.
+        sides: baseline and candidate, as reports call them.
+        candidate: what is judged.
+        rules: how to judge.
+        judging: whether thresholds gate.
+        gated: how the names of the cases begin whose thresholds do.
+    """
+    try:
+        check_usable(candidate, rules)
+    except (NotComparable, MeasurementInvalid) as error:
+        return refused(*sides, candidate.summary.name, error)
+    try:
+        comparison = make()
+    except NotComparable as error:
+        comparison = refused(*sides, candidate.summary.name, error)
+    return _gated(comparison, candidate.summary, judging, gated)
 
 
 def ab(
@@ -118,7 +188,8 @@ def ab(
         report: write report.html and comparison.html as well.
 
     Returns:
-        The run, and the comparison; None if the run was interrupted.
+        The run, and the comparison (with its reason in `refused` if the two sides cannot be
+        compared); None if the run was interrupted.
 
     Raises:
         BenchError: it could not be run or compared; see `bench.errors`.
@@ -132,11 +203,10 @@ def ab(
     judging = judging or Judging()
     subject = Subject(run.path.name, run.info, run.summary)
     try:
-        comparison = compare_sides(subject, judging.rules(run.info))
-    except BenchError as error:
+        comparison = _compared_sides(subject, judging.rules(run.info), judging)
+    except NotComparable as error:
         error.advice += f"\n  What was measured is kept in {run.path}"
         raise
-    comparison = _gated(comparison, run.summary, judging, side="b: ")
     _keep(comparison, run.path, run.info.id, report)
     return run, comparison
 
@@ -167,66 +237,18 @@ def plan_pairs(
     return plan_comparison(stored.info, stored.records, summary, rules)
 
 
-def benchstat_lines(runs: Sequence[str | Path], history: History | None = None) -> str:
-    """Runs as lines that `benchstat -col side` compares.
+def _sessions(
+    history: History | None, baseline: RunInfo, candidate: RunInfo, judged: Collection[str]
+) -> Sessions:
+    """Earlier sessions of the baseline's cases, from which is known how much sessions differ.
 
-    Raises:
-        ResultsError: a name means no run.
+    The judged runs are none of them: Student's t needs a spread that is independent of the
+    difference, and with the baseline among them the test would not hold its level. Nor is any run
+    later than both, which may show what the candidate shows.
     """
-    from bench.report.comparison.benchstat import benchstat
-
-    parts = []
-    for number, name in enumerate(runs):
-        subject = read_subject(name, history)
-        sides = {
-            "a": "baseline",
-            "b": "candidate",
-            "": "baseline" if number == 0 else subject.label,
-        }
-        for side, label in sides.items():
-            cases = [c for c in subject.summary.cases if c.axes.get("side", "") == side]
-            if cases:
-                parts.append(f"side: {label}\n{benchstat(cases)}")
-    return "\n".join(parts)
-
-
-def distribution_charts(
-    runs: Sequence[str | Path], history: History | None = None
-) -> tuple[Chart, ...]:
-    """How the times of single requests are distributed, side by side.
-
-    Raises:
-        ResultsError: a name means no run.
-    """
-    from bench.report.charts.distribution import distribution_chart
-    from bench.report.model import build_report
-    from bench.report.samples import samples_of
-
-    read, summaries, sparse = [], [], False
-    for name in runs:
-        path = resolve(name, history)
-        info = read_info(path)
-        summary = read_summary(path, info)
-        total = sum(c.requests.ok + c.requests.failed for c in summary.cases)
-        every = total // _MOST_DRAWN + 1
-        sparse |= every > 1
-        read.append(Run(path, info, read_records(path / REQUESTS_FILE, every)[0]))
-        summaries.append(summary)
-    samples = samples_of(build_report(read, summaries))
-    charts = [
-        distribution_chart(samples, metric, f"distribution-{metric}")
-        for metric in ("ttft_s", "tpot_s", "e2e_s")
-    ]
-    note = f" Drawn from at most {_MOST_DRAWN:,} requests of each run, evenly spread."
-    return tuple(
-        replace(c, caption=c.caption + (note if sparse else "")) for c in charts if c is not None
-    )
-
-
-def _sessions(history: History | None, baseline: RunInfo, candidate: RunInfo) -> Sessions:
-    """Earlier sessions of the baseline's cases; the candidate is none of them."""
     if history is None:
         return no_sessions
+    latest = max(baseline.created_at, candidate.created_at)
 
     def sessions(case: CaseSummary, metric: str) -> Sequence[float]:
         key = identity_key(CaseSide(baseline, case))
@@ -235,7 +257,7 @@ def _sessions(history: History | None, baseline: RunInfo, candidate: RunInfo) ->
         by_run = {
             s.run: s.case.values[metric].value
             for s in found
-            if s.run != candidate.id and metric in s.case.values
+            if s.run not in judged and s.created_at <= latest and metric in s.case.values
         }
         return list(by_run.values())
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from bench.clock import Clock
-from bench.errors import BenchError
+from bench.errors import BenchError, ServerUnreachable
 from bench.load.block import Sending, Surroundings, run_block
 from bench.load.observer import Observer
 from bench.load.stop import Stop
@@ -150,8 +150,9 @@ class Runner:
                     own_models=frozenset(c.model for c in self._plan.cases),
                 )
                 await self._run_blocks(around)
+            await self._check_servers()
         except BenchError as error:
-            self.error = error
+            self.error = await self._cause_of(error)
             await self._fail(RunStatus.FAILED)
             return self.info
         except BaseException:
@@ -175,6 +176,24 @@ class Runner:
                 return
             self._add(*grown)
             await self._run_block(*grown, around)
+
+    async def _check_servers(self) -> None:
+        """A server that was started for the run must still be there when it ends.
+
+        Raises:
+            ServerUnreachable: one has ended, so requests failed for no fault of what was measured.
+        """
+        for target in self._targets.values():
+            if why := await target.why_ended():
+                raise ServerUnreachable(why, "See its log in the run directory.")
+
+    async def _cause_of(self, error: BenchError) -> BenchError:
+        """Why the run could not go on: if a server of ours has ended, then that."""
+        try:
+            await self._check_servers()
+        except ServerUnreachable as cause:
+            return cause
+        return error
 
     async def _run_block(self, case: Case, block: Block, around: Surroundings) -> None:
         if self._one_at_a_time:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bench
 from bench.clock import Clock, RealClock
@@ -29,6 +29,9 @@ from bench.results.directory import RunDirectory
 from bench.results.history_path import default_history
 from bench.results.run import ModelInfo, RunInfo, RunWarning, TransportInfo
 from bench.scenario.plan import Plan, Target
+
+if TYPE_CHECKING:
+    from bench.ollama.managed import ManagedServer
 
 _FIRST_REQUEST_S = 0.1
 """A warm server has its first request after this; what can wait does."""
@@ -192,8 +195,9 @@ async def _open_targets(plan: Plan, settings: Settings, stack: AsyncExitStack, l
     warnings: list[RunWarning] = []
     used: dict[str, str] = {}
     for number, target in enumerate(plan.targets, 1):
-        url, known = await _started(target, stack, logs / f"server-{number}.log")
-        address = settings.address(url)
+        server = await _started(target, stack, logs / f"server-{number}.log")
+        known = server.settings if server else None
+        address = settings.address(server.url if server else target.url)
         control = await stack.enter_async_context(Control.of(address))
         info = describe_target(target.name, address, await control.version(), known)
         found, warned = await check_models(plan, target.name, control, settings.pull)
@@ -202,7 +206,8 @@ async def _open_targets(plan: Plan, settings: Settings, stack: AsyncExitStack, l
         transport, reason = choose_transport(address, settings.transport)
         stack.push_async_callback(transport.aclose)
         used[transport.name] = reason
-        targets[target.name] = OpenTarget(info, control, transport)
+        opened = OpenTarget(info, control, transport)
+        targets[target.name] = replace(opened, why_ended=server.why_ended) if server else opened
     warnings += _more_workers(plan, settings)
     names, reasons = ", ".join(used), "; ".join(dict.fromkeys(used.values()))
     transport_info = TransportInfo(names, reasons, settings.workers or workers_for(plan))
@@ -223,18 +228,15 @@ def _more_workers(plan: Plan, settings: Settings) -> list[RunWarning]:
     ]
 
 
-async def _started(
-    target: Target, stack: AsyncExitStack, log: Path
-) -> tuple[str, dict[str, str] | None]:
-    """The URL of a target, and what is known of its settings; starts it if it is a command."""
+async def _started(target: Target, stack: AsyncExitStack, log: Path) -> ManagedServer | None:
+    """The server of a target that is a command, started; None if it is a URL."""
     if not target.command:
-        return target.url, None
+        return None
     from bench.ollama.managed import managed_server
 
-    server = await stack.enter_async_context(
+    return await stack.enter_async_context(
         managed_server(target.name, target.command, target.env, log)
     )
-    return server.url, server.settings
 
 
 def _keep_logs(logs: Path, directory: RunDirectory) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,13 +30,23 @@ class ControlCalls(Protocol):
         ...
 
 
+async def _not_ours() -> str:
+    """Of a server that was not started here nothing is known."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenTarget:
-    """A target of the plan that has been reached and is ready for load."""
+    """A target of the plan that has been reached and is ready for load.
+
+    Attributes:
+        why_ended: tells how a server that was started for the run ended; "" if it has not.
+    """
 
     info: TargetInfo
     control: ControlCalls
     transport: Transport
+    why_ended: Callable[[], Awaitable[str]] = _not_ours
 
 
 def residency(models: tuple[ResidentModel, ...], name: str) -> Residency:

@@ -108,6 +108,11 @@ def parse_version(version: str) -> Version | None:
     return None if parsed == (0, 0, 0) else parsed
 
 
+def version_order(version: str) -> tuple[Version, str]:
+    """Sorts versions as they were released: 0.9.1 before 0.12.0; what is no version comes last."""
+    return _known(version), version
+
+
 def era_of(version: str, format: str = "gguf") -> Era:
     """The era of a server version and a model format.
 

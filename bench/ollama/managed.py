@@ -36,6 +36,8 @@ LOG_TAIL_BYTES = 192 * 1024
 
 _PORT_TRIES = 3
 _POLL_S = 0.05
+_SETTLED_S = 2.0
+_END_NOTICED_S = 0.3
 _TOLD_LINES = 8
 
 
@@ -44,16 +46,31 @@ class ManagedServer:
     """A server that was started here.
 
     Attributes:
+        name: of the target.
         url: where it listens.
         pid: of the server (not of its guard).
+        guard: ends as soon as the server has.
         log: its whole log.
         settings: the environment variables it was given.
     """
 
+    name: str
     url: str
     pid: int
+    guard: Process
     log: Path
     settings: dict[str, str]
+
+    async def why_ended(self) -> str:
+        """How it came to its end, with the end of its log; "" if it still runs."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.guard.wait()), _END_NOTICED_S)
+        if self.guard.returncode is None:
+            return ""
+        return (
+            f"target {self.name}: the server that was started ended during the run (exit code "
+            f"{self.guard.returncode}){_end_of(self.log)}"
+        )
 
 
 @asynccontextmanager
@@ -80,22 +97,24 @@ async def managed_server(
     Raises:
         UsageError: the program does not exist or cannot be executed, or the environment sets
             OLLAMA_HOST.
-        ServerUnreachable: it ended, or did not answer in time; with the end of its log.
+        ServerUnreachable: it ended, or did not answer in time, or another program has its port;
+            with the end of its log.
     """
     _check(name, command, env)
     for attempt in range(1, _PORT_TRIES + 1):
         port = free_port()
         guard, pid = await _start(name, command, env, log, port)
-        url = f"http://127.0.0.1:{port}"
+        starting = _Starting(name, guard, pid, port, log, _hands_port_on(command))
         try:
             try:
-                await _wait_until_ready(name, guard, url, log, ready_s)
-            except ServerUnreachable:
-                if attempt < _PORT_TRIES and _port_was_taken(log):
+                await _wait_until_ready(starting, ready_s)
+            except ServerUnreachable as error:
+                taken = isinstance(error, _PortTaken) or _port_was_taken(log)
+                if attempt < _PORT_TRIES and taken:
                     continue
                 raise
             settings = {k: v for k, v in env.items() if not is_secret(k)}
-            yield ManagedServer(url, pid, log, settings)
+            yield ManagedServer(name, starting.url, pid, guard, log, settings)
             return
         finally:
             await _stop(guard)
@@ -164,22 +183,81 @@ async def _start(
     return guard, int(line)
 
 
-async def _wait_until_ready(name: str, guard: Process, url: str, log: Path, ready_s: float) -> None:
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    """A server that was started and is waited for.
+
+    Attributes:
+        port_handed_on: the command gives its port to something else that may listen in its place,
+            as `docker run -p {port}:11434` does.
+    """
+
+    name: str
+    guard: Process
+    pid: int
+    port: int
+    log: Path
+    port_handed_on: bool
+
+    @property
+    def url(self) -> str:
+        """Where it is to answer."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+class _PortTaken(ServerUnreachable):
+    """Another program took the port between its choice and the server's start."""
+
+
+async def _wait_until_ready(server: _Starting, ready_s: float) -> None:
+    """Wait until the server answers: itself, not another program that has come to have its port."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + ready_s
-    async with httpx.AsyncClient(base_url=url, timeout=2.0, trust_env=False) as client:
-        while guard.returncode is None:
+    begun = loop.time()
+    somebody_answered = False
+    async with httpx.AsyncClient(base_url=server.url, timeout=2.0, trust_env=False) as client:
+        while server.guard.returncode is None:
             with suppress(httpx.HTTPError):
                 if (await client.get("/api/version")).status_code == httpx.codes.OK:
-                    return
-            if loop.time() > deadline:
+                    if _is_its_own(server, settled=loop.time() - begun > _SETTLED_S):
+                        return
+                    somebody_answered = True
+            if loop.time() > begun + ready_s:
+                if somebody_answered:
+                    raise _taken(server, f"does not listen there after {ready_s:g} s")
                 raise ServerUnreachable(
-                    f"target {name}: the server did not answer within {ready_s:g} s{_end_of(log)}"
+                    f"target {server.name}: the server did not answer within {ready_s:g} s"
+                    f"{_end_of(server.log)}"
                 )
             await asyncio.sleep(_POLL_S)
-    raise ServerUnreachable(
-        f"target {name}: the server ended at once (exit code {guard.returncode}){_end_of(log)}"
+    ended = f"ended at once (exit code {server.guard.returncode})"
+    if somebody_answered:
+        raise _taken(server, ended)
+    raise ServerUnreachable(f"target {server.name}: the server {ended}{_end_of(server.log)}")
+
+
+def _is_its_own(server: _Starting, settled: bool) -> bool:
+    """Whether what answers is the server that was started.
+
+    Where that cannot be told, a server that has not ended for a while has not failed to get its
+    port.
+    """
+    from bench.ollama.listener import listens  # late: psutil is needed here only
+
+    own = listens(server.pid, server.port)
+    if own is None or server.port_handed_on:
+        return bool(own) or settled
+    return own
+
+
+def _taken(server: _Starting, so_what: str) -> _PortTaken:
+    return _PortTaken(
+        f"target {server.name}: another program answers at {server.url}, and the server that was "
+        f"started {so_what}{_end_of(server.log)}"
     )
+
+
+def _hands_port_on(command: Sequence[str]) -> bool:
+    return any("{port}" in argument for argument in command)
 
 
 async def _stop(guard: Process) -> None:

@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench.errors import ResultsError
+from bench.results.history_file import APPLICATION_ID, SCHEMA, check_file, check_tables
 
 if TYPE_CHECKING:
     import sqlite3
-
-SCHEMA = 1
-"""Version of the database. History: 1 = first."""
 
 _BUSY_S = 30.0
 _ID_PREFIX = 4
@@ -110,6 +108,15 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def check(self) -> None:
+        """Whether there is a history that can be written, or one can be made.
+
+        Raises:
+            ResultsError: there is something else in its place, or it cannot be written.
+        """
+        with self._writing():
+            pass
 
     def add(self, run: IndexedRun) -> None:
         """Index a run, or index it again. Its tags are added to those it has.
@@ -258,7 +265,7 @@ class History:
             yield None
             return
         with self._connected() as db:
-            yield db if _version(db, self.path) else None
+            yield db if check_tables(db, self.path) else None
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -270,10 +277,11 @@ class History:
         with self._connected() as db:
             # Immediate: a writer that waits here for another one sees what that one wrote.
             db.execute("BEGIN IMMEDIATE")
-            if not _version(db, self.path):
+            if not check_tables(db, self.path):
                 for statement in _TABLES.split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {SCHEMA}")
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             yield db
             db.execute("COMMIT")
 
@@ -281,6 +289,7 @@ class History:
     def _connected(self) -> Iterator[sqlite3.Connection]:
         import sqlite3  # late: every run knows its history, and few need it before their end
 
+        check_file(self.path)
         try:
             with closing(sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)) as db:
                 db.execute("PRAGMA foreign_keys = ON")
@@ -290,25 +299,10 @@ class History:
 
     def _broken(self, error: Exception) -> ResultsError:
         return ResultsError(
-            f"cannot use the history {self.path}: {error}",
-            "Name another with --history, switch it off with --no-history, or delete the file and "
-            "make it anew with `ollama-bench history rebuild DIR`.",
+            f"cannot use the history {self.path}: {getattr(error, 'strerror', None) or error}",
+            "Name another with --history, or switch it off with --no-history. If it is damaged, "
+            "move it away and make it anew: ollama-bench history rebuild FOLDER",
         )
-
-
-def _version(db: sqlite3.Connection, path: Path) -> int:
-    """Version of the database; 0 if it is empty.
-
-    Raises:
-        ResultsError: it was made by a later version of this program.
-    """
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    if version > SCHEMA:
-        raise ResultsError(
-            f"the history {path} has schema {version}, this program reads up to {SCHEMA}",
-            "Upgrade ollama-bench: pip install -U ollama-bench",
-        )
-    return version
 
 
 def _add_tags(db: sqlite3.Connection, run_id: str, tags: Sequence[str]) -> None:

@@ -24,10 +24,20 @@ _LEVELS = {
 
 def github_annotations(comparisons: Sequence[Comparison]) -> str:
     """One line an annotation: differences first, then metrics that gate, then thresholds."""
-    return "".join(f"{line}\n" for c in comparisons for line in _lines(c))
+    several = len(comparisons) > 1
+    return "".join(
+        _command(level, title, f"{c.candidate.label}: {said}" if several else said) + "\n"
+        for c in comparisons
+        for level, title, said in _annotations(c)
+    )
 
 
-def _lines(comparison: Comparison) -> Iterator[str]:
+def _annotations(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+    """Level, title and message of each."""
+    if comparison.refused is not None:
+        refused = comparison.refused
+        title = f"{comparison.candidate.label} is not comparable"
+        yield "error", title, f"{refused.message}\n{refused.advice}".strip()
     told = dict.fromkeys(
         (d.key, d.baseline, d.candidate, d.message)
         for case in comparison.cases
@@ -36,17 +46,19 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     )
     for key, before, after, message in told:
         change = f"{before} \u2192 {after}. " if before or after else ""
-        yield _command("warning", f"{key_name(key)} differs", f"{change}{message}")
+        yield "warning", f"{key_name(key)} differs", f"{change}{message}"
     for note in comparison.notes:
-        yield _command("notice", note.code, f"{note.message} {note.advice}".strip())
+        yield "notice", note.code, f"{note.message} {note.advice}".strip()
     for case, m in comparison.judged():
         if m.primary:
-            level = "warning" if m.indicative else _LEVELS[m.verdict]
-            yield _command(
-                level, f"{metric_name(m.metric)}: {verdict_text(m)}", _body(case.case, m)
-            )
+            yield _level(m), f"{metric_name(m.metric)}: {verdict_text(m)}", _body(case.case, m)
     for t in comparison.failed_thresholds:
-        yield _command("error", f"threshold failed: {t.expression}", f"{t.case}: {t.message}")
+        yield "error", f"threshold failed: {t.expression}", f"{t.case}: {t.message}"
+
+
+def _level(m: MetricComparison) -> str:
+    level = _LEVELS[m.verdict]
+    return "warning" if m.indicative and level == "error" else level
 
 
 def _body(case: str, m: MetricComparison) -> str:

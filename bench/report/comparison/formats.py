@@ -7,6 +7,7 @@ from typing import Final
 
 from bench.analysis.comparison import Comparison
 from bench.errors import UsageError
+from bench.report.comparison.printable import printable
 from bench.report.page import Chart
 
 Renderer = Callable[[Sequence[Comparison], Sequence[Chart]], str]
@@ -83,4 +84,4 @@ def render_comparisons(
     except KeyError:
         known = ", ".join(COMPARISON_RENDERERS)
         raise UsageError(f"there is no format {format_name!r}", f"Known: {known}.") from None
-    return renderer(comparisons, distributions)
+    return renderer([printable(c) for c in comparisons], distributions)

@@ -7,21 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bench.analysis.comparison import SCHEMA, Comparison
-from bench.errors import ExitCode
-
-_GRAVEST_FIRST = (
-    ExitCode.WORSE,
-    ExitCode.NOT_COMPARABLE,
-    ExitCode.INVALID,
-    ExitCode.INCONCLUSIVE,
-)
-
-
-def worst(comparisons: Sequence[Comparison]) -> ExitCode:
-    """The exit code of several comparisons."""
-    codes = {c.exit_code for c in comparisons}
-    return next((code for code in _GRAVEST_FIRST if code in codes), ExitCode.OK)
+from bench.analysis.comparison import SCHEMA, Comparison, worst
 
 
 def comparison_json(comparisons: Sequence[Comparison]) -> bytes:

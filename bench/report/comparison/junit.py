@@ -1,6 +1,7 @@
 """Comparisons as JUnit XML: one test case a metric that gates, one a failed threshold.
 
 A metric that is worse, or has no samples, fails; one without a verdict is skipped, with its reason.
+A candidate that cannot be compared is an error.
 (The schema that Jenkins, GitLab and GitHub actions read: testsuites / testsuite / testcase.)
 """
 
@@ -9,11 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from bench.analysis.comparison import CaseComparison, Comparison, MetricComparison
+from bench.analysis.comparison import CaseComparison, Comparison, MetricComparison, Refusal
 from bench.analysis.verdict import Verdict
-from bench.report.comparison.wording import change_shown, levels_text, metric_name, verdict_text
+from bench.report.comparison.wording import (
+    change_shown,
+    flat,
+    levels_text,
+    metric_name,
+    verdict_text,
+)
 
 _FAILS = (Verdict.WORSE, Verdict.NO_SAMPLES)
+_COUNTED = (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"))
 _PASSES = (Verdict.NO_CHANGE, Verdict.BETTER)
 
 
@@ -27,6 +35,8 @@ def junit(comparisons: Sequence[Comparison]) -> str:
             name=f"{comparison.candidate.label} against {comparison.baseline.label}",
             timestamp=comparison.candidate.created_at,
         )
+        if comparison.refused is not None:
+            _refusal(suite, comparison.candidate.label, comparison.refused)
         for case, m in comparison.judged():
             if m.primary:
                 _metric(suite, case, m)
@@ -53,6 +63,13 @@ def _metric(suite: ElementTree.Element, case: CaseComparison, m: MetricCompariso
     ElementTree.SubElement(one, "system-out").text = said
 
 
+def _refusal(suite: ElementTree.Element, candidate: str, refused: Refusal) -> None:
+    one = ElementTree.SubElement(suite, "testcase", classname=candidate, name="comparable")
+    kind = refused.exit_code.name.lower()
+    error = ElementTree.SubElement(one, "error", message=flat(refused.message), type=kind)
+    error.text = flat(refused.advice)
+
+
 def _said(m: MetricComparison) -> str:
     if m.change is None:
         return f"{metric_name(m.metric)}: {m.verdict.value} ({m.note})"
@@ -62,6 +79,5 @@ def _said(m: MetricComparison) -> str:
 def _count(element: ElementTree.Element) -> None:
     cases = element.findall(".//testcase")
     element.set("tests", str(len(cases)))
-    for attribute, tag in (("failures", "failure"), ("skipped", "skipped")):
+    for attribute, tag in _COUNTED:
         element.set(attribute, str(sum(c.find(tag) is not None for c in cases)))
-    element.set("errors", "0")

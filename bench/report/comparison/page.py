@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import bench
 from bench.analysis.comparison import Comparison, Design
@@ -53,8 +54,15 @@ def comparison_page(
         answers=(),
         warnings=_notices(comparisons),
         sections=_sections(comparisons, distributions, charts),
-        brief=_present(*(verdict_table(c, i, brief=True) for i, c in enumerate(comparisons))),
-        provenance=_present(*(difference_table(c, i) for i, c in enumerate(comparisons))),
+        brief=_present(
+            *(
+                _named(verdict_table(c, i, brief=True), c, comparisons)
+                for i, c in enumerate(comparisons)
+            )
+        ),
+        provenance=_present(
+            *(_named(difference_table(c, i), c, comparisons) for i, c in enumerate(comparisons))
+        ),
         simulated=simulated,
         data=comparison_json(comparisons),
         data_name="comparison.json",
@@ -72,8 +80,13 @@ def _findings(comparisons: Sequence[Comparison]) -> tuple[Answer, ...]:
     """Differences first, then the verdict, then every case."""
     told: list[Answer] = []
     for comparison in comparisons:
-        told += [*difference_answers(comparison), overall(comparison)]
-        told += [case_answer(case) for case in comparison.cases]
+        of_one = [*difference_answers(comparison), overall(comparison)]
+        of_one += [case_answer(case) for case in comparison.cases]
+        if len(comparisons) > 1:
+            first, *more = of_one[0].sentences
+            first = (f"{comparison.candidate.label}. ", *first)
+            of_one[0] = replace(of_one[0], sentences=(first, *more))
+        told += of_one
     return tuple(told)
 
 
@@ -118,9 +131,10 @@ def _facts(comparisons: Sequence[Comparison]) -> tuple[tuple[str, str], ...]:
 
 
 def _notices(comparisons: Sequence[Comparison]) -> tuple[Notice, ...]:
-    notices = []
+    """What there is to know, each once; with the candidates it concerns, if not all."""
+    of: dict[Notice, list[str]] = {}
     for comparison in comparisons:
-        notices += [Notice(n.code, n.message, n.advice) for n in comparison.notes]
+        notices = [Notice(n.code, n.message, n.advice) for n in comparison.notes]
         for side, cases in (
             ("baseline", comparison.only_baseline),
             ("candidate", comparison.only_candidate),
@@ -128,7 +142,12 @@ def _notices(comparisons: Sequence[Comparison]) -> tuple[Notice, ...]:
             if cases:
                 message = f"Only the {side} has: {'; '.join(cases)}."
                 notices.append(Notice("unmatched_case", message))
-    return tuple(dict.fromkeys(notices))
+        for notice in dict.fromkeys(notices):
+            of.setdefault(notice, []).append(comparison.candidate.label)
+    return tuple(
+        notice if len(labels) == len(comparisons) else replace(notice, where=tuple(labels))
+        for notice, labels in of.items()
+    )
 
 
 def _sections(
@@ -136,10 +155,10 @@ def _sections(
 ) -> tuple[Section, ...]:
     differences, evidence, numbers = [], [], []
     for i, comparison in enumerate(comparisons):
-        differences.append(difference_table(comparison, i))
-        numbers.append(verdict_table(comparison, i, brief=False))
+        differences.append(_named(difference_table(comparison, i), comparison, comparisons))
+        numbers.append(_named(verdict_table(comparison, i, brief=False), comparison, comparisons))
         if charts:
-            evidence += _charts(comparison, i)
+            evidence += [_titled(c, comparison, comparisons) for c in _charts(comparison, i)]
     designs = {case.design for c in comparisons for case in c.cases}
     method = [Prose(PAIRED_METHOD)] if Design.PAIRED in designs else []
     method += [Prose(SEPARATE_METHOD)] if Design.SEPARATE in designs else []
@@ -147,9 +166,22 @@ def _sections(
         ("differences", "What differs", _present(*differences)),
         ("evidence", "Evidence", [*evidence, *distributions]),
         ("numbers", "All numbers", _present(*numbers)),
-        ("method", "How it was judged", [*method, Prose(VERDICT_METHOD)]),
+        ("method", "How it was judged", [*method, *([Prose(VERDICT_METHOD)] if method else [])]),
     ]
     return tuple(Section(key, title, tuple(i)) for key, title, i in items if i)
+
+
+def _named(table: Table, of: Comparison, among: Sequence[Comparison]) -> Table:
+    """A table that says whose it is, where there are several."""
+    return replace(table, caption=_whose(table.caption, of, among))
+
+
+def _titled(chart: Chart, of: Comparison, among: Sequence[Comparison]) -> Chart:
+    return replace(chart, title=_whose(chart.title, of, among))
+
+
+def _whose(title: str, of: Comparison, among: Sequence[Comparison]) -> str:
+    return title if len(among) == 1 else f"{title}: {of.candidate.label}"
 
 
 def _charts(comparison: Comparison, number: int) -> list[Chart]:

@@ -116,10 +116,10 @@ def _level(m: MetricComparison, value: float | None) -> str:
 
 
 def _sizes(m: MetricComparison) -> str:
-    return f"{percent(m.ignore)} / {percent(m.catch)}"
+    return f"{percent(m.ignore)}\u00a0/ {percent(m.catch)}"
 
 
 def _p(value: float | None) -> str:
     if value is None:
         return ""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "<\u00a00.001" if value < 0.001 else f"{value:.3f}"

@@ -96,8 +96,12 @@ def levels_text(m: MetricComparison) -> str:
 def overall(comparison: Comparison) -> Answer:
     """The verdict in one sentence, and what qualifies it."""
     primary = [(c, m) for c, m in comparison.judged() if m.primary]
-    first = _verdict_sentence(comparison, primary)
     more: list[Sentence] = []
+    if comparison.refused is not None:
+        first: Sentence = (f"not comparable: {flat(comparison.refused.message)}",)
+        more += [(flat(comparison.refused.advice),)] if comparison.refused.advice else []
+    else:
+        first = _verdict_sentence(comparison, primary)
     if comparison.indicative and comparison.verdict is not Verdict.NOT_COMPARABLE:
         more.append(("This is an indication, not a verdict: see the warnings.",))
     if comparison.failed_thresholds:
@@ -107,29 +111,36 @@ def overall(comparison: Comparison) -> Answer:
     return Answer("", (("Verdict: ", *first), *more), tone=tone)
 
 
+def flat(text: str) -> str:
+    """A message of several lines in one."""
+    return " ".join(text.split())
+
+
 def _verdict_sentence(
     comparison: Comparison, primary: Sequence[tuple[CaseComparison, MetricComparison]]
 ) -> Sentence:
     verdict = comparison.verdict
-    same = [(c, m) for c, m in primary if m.verdict is verdict]
-    many = len(comparison.cases) > 1
-    named = [f"{metric_name(m.metric)} {_how(m)}{f' ({c.case})' if many else ''}" for c, m in same]
+    said = (verdict, comparison.indicative)
+    same = [(c, m) for c, m in primary if (m.verdict, m.indicative) == said]
     if verdict is Verdict.NO_CHANGE:
         bounds = dict.fromkeys(
             f"{metric_name(m.metric)} within ±{percent(m.catch)}" for _, m in same
         )
         return (f"no change: {'; '.join(bounds)}.",)
-    told = "; ".join(named) or "there is no metric to judge"
-    return (f"{verdict.value}: {told}.",)
+    if not same:
+        return (f"{verdict.value}: there is no metric to judge.",)
+    parts: list[str | Shown] = []
+    for case, m in same:
+        where = f" ({case.case})" if len(comparison.cases) > 1 else ""
+        parts += ["; " if parts else "", f"{metric_name(m.metric)} ", *_how(m), where]
+    return (f"{verdict.value}: ", *parts, ".")
 
 
-def _how(m: MetricComparison) -> str:
-    if m.verdict in (Verdict.NO_SAMPLES, Verdict.NOT_COMPARABLE):
-        return f"({m.note.rstrip('.')})"
-    if m.change is None:
-        return f"({m.note})"
+def _how(m: MetricComparison) -> Sentence:
+    if m.verdict in (Verdict.NO_SAMPLES, Verdict.NOT_COMPARABLE) or m.change is None:
+        return (f"({m.note.rstrip('.')})",)
     needed = f", {m.pairs_needed} pairs would tell" if m.pairs_needed else ""
-    return f"{change_shown(m).full}{needed}"
+    return (change_shown(m), needed)
 
 
 def difference_answers(comparison: Comparison) -> list[Answer]:
@@ -138,7 +149,9 @@ def difference_answers(comparison: Comparison) -> list[Answer]:
     for case in comparison.cases:
         for difference in case.differences:
             cases.setdefault(difference, []).append(case.case)
-    answers = []
+    answers: list[Answer] = []
+    if comparison.refused is not None:
+        return answers
     for role in (Role.COMPARED, Role.WITHHOLDS, Role.ALLOWED, Role.EXPLAINS):
         told = [_told(d, c, len(comparison.cases)) for d, c in cases.items() if d.role is role]
         if told:

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
 from bench.errors import ServerUnreachable, UsageError
+from bench.ollama import managed
 from bench.ollama.managed import LOG_HEAD_BYTES, LOG_TAIL_BYTES, free_port, kept_log, managed_server
 
 # Listens where OLLAMA_HOST says, has a child of its own, and says what it was given.
@@ -66,13 +69,13 @@ def child_in(log: Path) -> int:
 async def test_is_started_with_its_environment_and_stopped_with_its_children(server, tmp_path):
     log = tmp_path / "server.log"
     env = {"OLLAMA_NUM_PARALLEL": "3", "MY_API_KEY": "secret"}
-    async with managed_server("new", server, env, log) as managed:
+    async with managed_server("new", server, env, log) as started:
         async with httpx.AsyncClient() as client:
-            answer = await client.get(f"{managed.url}/api/version")
+            answer = await client.get(f"{started.url}/api/version")
         assert answer.json() == {"version": "0.0.1"}
-        assert managed.settings == {"OLLAMA_NUM_PARALLEL": "3"}
+        assert started.settings == {"OLLAMA_NUM_PARALLEL": "3"}
         assert "parallel 3" in log.read_text()
-        pids = (managed.pid, child_in(log))
+        pids = (started.pid, child_in(log))
         assert alive(pids[0]) and alive(pids[1])
     assert gone(*pids)
 
@@ -90,8 +93,8 @@ async def test_is_stopped_when_the_body_fails_or_is_cancelled(server, tmp_path):
     pids: list[int] = []
 
     async def body(log: str, error: BaseException | None) -> None:
-        async with managed_server("new", server, {}, tmp_path / log) as managed:
-            pids.append(managed.pid)
+        async with managed_server("new", server, {}, tmp_path / log) as started:
+            pids.append(started.pid)
             if error:
                 raise error
             await asyncio.sleep(60)
@@ -114,8 +117,8 @@ def test_is_stopped_when_this_program_dies(server, tmp_path, number):
         from bench.ollama.managed import managed_server
         async def main():
             log = pathlib.Path({str(tmp_path / "server.log")!r})
-            async with managed_server("new", {server!r}, {{}}, log) as managed:
-                print(managed.pid, flush=True)
+            async with managed_server("new", {server!r}, {{}}, log) as started:
+                print(started.pid, flush=True)
                 await asyncio.sleep(600)
         asyncio.run(main())
     """)
@@ -175,6 +178,56 @@ async def test_a_taken_port_is_tried_again(tmp_path):
     )
     async with managed_server("new", [sys.executable, str(script)], {}, tmp_path / "log") as it:
         assert alive(it.pid)
+
+
+@pytest.fixture
+def taken(server) -> Iterator[int]:
+    """The port of a server that was not started here."""
+    port = free_port()
+    env = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{port}"}
+    process = subprocess.Popen(server, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
+    while not answers(port):
+        time.sleep(0.02)
+    yield port
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def answers(port: int) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).is_success
+    return False
+
+
+class TestAStrangerOnThePort:
+    """Another program may take the port between its choice and the server's start."""
+
+    async def test_is_not_taken_for_the_server(self, server, taken, tmp_path, monkeypatch):
+        ports = iter([taken, free_port()])
+        monkeypatch.setattr(managed, "free_port", lambda: next(ports))
+        async with managed_server("new", server, {}, tmp_path / "log") as it:
+            assert alive(it.pid)
+            assert not it.url.endswith(f":{taken}")
+
+    async def test_is_told_if_no_other_port_helps(self, server, taken, tmp_path, monkeypatch):
+        monkeypatch.setattr(managed, "free_port", lambda: taken)
+        with pytest.raises(ServerUnreachable, match=f"another program answers at .*:{taken}"):
+            async with managed_server("new", server, {}, tmp_path / "log"):
+                raise AssertionError
+
+    async def test_is_told_if_the_server_never_listens(self, taken, tmp_path, monkeypatch):
+        monkeypatch.setattr(managed, "free_port", lambda: taken)
+        idle = [sys.executable, "-c", "import time; time.sleep(60)"]
+        with pytest.raises(ServerUnreachable, match="does not listen there"):
+            async with managed_server("new", idle, {}, tmp_path / "log", ready_s=0.5):
+                raise AssertionError
+
+    async def test_may_be_what_the_command_handed_its_port_to(self, taken, tmp_path, monkeypatch):
+        monkeypatch.setattr(managed, "free_port", lambda: taken)
+        monkeypatch.setattr(managed, "_SETTLED_S", 0.2)
+        container = [sys.executable, "-c", "import time; time.sleep(60)", "-p", "{port}:11434"]
+        async with managed_server("new", container, {}, tmp_path / "log") as it:
+            assert it.url.endswith(f":{taken}")
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,13 @@ def test_one_block(run_of: RunOf, quiet: list[RequestRecord]) -> None:
     assert codes(run_of([r for r in quiet if r.block == 0])) == {"one_block"}
 
 
+def test_how_many_cases_have_one_block_is_said_in_words(
+    run_of: RunOf, quiet: list[RequestRecord]
+) -> None:
+    (warning,) = run_of([r for r in quiet if r.block == 0]).summary().warnings
+    assert warning.message.startswith("the only case has one block: ")
+
+
 def test_unknown_version(run_of: RunOf, quiet: list[RequestRecord]) -> None:
     assert codes(run_of(quiet, blocks=3, version="0.0.0")) == {"version_unknown"}
 
@@ -101,6 +108,8 @@ def test_mixed_versions(run_of: RunOf, quiet: list[RequestRecord]) -> None:
     assert codes(mixed) == {"mixed_versions"}
     assert "metadata is cached" in mixed.summary().warnings[0].message
     assert codes(run_of(quiet, blocks=3, run=targets("0.32.11", "0.32.14"))) == set()
+    old = run_of(quiet, blocks=3, run=targets("0.12.0", "0.9.1")).summary().warnings
+    assert old[0].message.startswith("0.9.1 and 0.12.0 do not measure alike")
 
 
 @pytest.mark.parametrize(("name", "expected"), [("httpx", True), ("kernel", False)])

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -81,6 +85,93 @@ def test_several_candidates(two_runs):
     assert [c["verdict"] for c in content["comparisons"]] == ["no change", "worse"]
 
 
+class TestCandidatesThatCannotBeCompared:
+    """They are named with their reason, and take nothing from the others."""
+
+    @pytest.fixture
+    def runs(self, stored, run_of, case_of):
+        steady = {k: [v[0] * f for f in (1.0, 1.001, 0.999)] for k, v in FAST.items()}
+        earlier = [stored(run_of(f"s{i}", case_of(steady))) for i in range(6)]
+        other = case_of(FAST, identity={"served_context": 2048})
+        torn = run_of("torn", case_of(FAST), status=RunStatus.RUNNING, done=2)
+        spoilt = run_of("spoilt", case_of(FAST), valid=False)
+        return {
+            "base": earlier[0],
+            "slow": stored(run_of("slow", case_of(SLOW))),
+            "other": stored(run_of("other", other)),
+            "torn": stored(torn),
+            "spoilt": stored(spoilt),
+        }
+
+    @pytest.fixture
+    def database(self, runs, tmp_path):
+        path = tmp_path / "history.sqlite"
+        call("history", "rebuild", tmp_path, "--history", path)
+        return path
+
+    @pytest.mark.parametrize(
+        ("names", "code"),
+        [
+            (("other",), 4),
+            (("spoilt",), 5),
+            (("other", "slow"), 1),
+            (("slow", "torn", "spoilt"), 1),
+            (("base", "other"), 4),
+            (("base", "spoilt", "torn"), 4),
+            (("base", "spoilt"), 5),
+        ],
+    )
+    def test_a_certain_loss_is_never_hidden(self, runs, database, names, code):
+        named = [runs[name] for name in names]
+        result = call("compare", runs["base"], *named, "--history", database)
+        assert result.exit_code == code
+
+    def test_all_formats_tell_all_candidates(self, runs, tmp_path):
+        candidates = [runs[name] for name in ("slow", "other", "torn")]
+        for name in ("console", "markdown", "json", "junit", "github", "html", "benchstat"):
+            out = tmp_path / f"out.{name}"
+            call("compare", runs["base"], *candidates, "--format", name, "-o", out)
+            text = " ".join(out.read_text().replace("\\", "").split())
+            assert "slow" in text, name
+            assert "served_context: 4096 -> 2048" in text.replace("&gt;", ">"), name
+            assert "torn is incomplete (running, 2 of 6 blocks)" in text, name
+            if name != "benchstat":
+                assert "--allow served_context" in text and "--allow incomplete" in text, name
+        assert "2048 |" not in (tmp_path / "out.benchstat").read_text()  # not even its lines
+
+    def test_json_has_the_reason(self, runs):
+        result = call("compare", runs["base"], runs["slow"], runs["other"], "--format", "json")
+        compared, refused = json.loads(result.stdout)["comparisons"]
+        assert compared["refused"] is None
+        assert refused["refused"]["message"].startswith("the two differ in:\n  served_context")
+        assert refused["refused"]["exit_code"] == refused["exit_code"] == 4
+        assert refused["verdict"] == "not comparable"
+
+    def test_junit_counts_it_as_an_error(self, runs):
+        result = call("compare", runs["base"], runs["slow"], runs["other"], "--format", "junit")
+        root = ElementTree.fromstring(result.stdout.encode())
+        assert (root.get("tests"), root.get("errors")) == ("3", "1")
+
+    def test_its_thresholds_gate_all_the_same(self, stored, run_of, case_of, runs):
+        missed = ThresholdResult("ttft_s.p95 <= 0.1", "x", passed=False, message="is 0.2")
+        odd = case_of(FAST, identity={"served_context": 2048})
+        run = stored(run_of("odd", odd, thresholds=(missed,)))
+        assert call("compare", runs["base"], run).exit_code == 4
+        assert call("compare", runs["base"], run, "--gate").exit_code == 1
+
+    def test_a_baseline_that_cannot_be_compared_ends_it(self, runs):
+        code, message = failure("compare", runs["torn"], runs["base"], runs["slow"])
+        assert code == 4 and "torn is incomplete" in message
+
+    def test_the_sides_of_one_run(self, stored, ab_of, case_of):
+        odd = case_of(FAST, identity={"served_context": 2048})
+        run = stored(ab_of(case_of(FAST), odd))
+        for name in ("console", "junit", "github", "benchstat"):
+            result = call("compare", run, "--format", name)
+            assert result.exit_code == 4
+            assert "served_context: 4096" in result.stdout
+
+
 def test_sizes_and_primary(pair_run):
     assert call("compare", pair_run, "--catch", "25%").exit_code == 0
     assert call("compare", pair_run, "--primary", "ttft_s.p50").exit_code == 0
@@ -98,6 +189,16 @@ def test_the_gate_asks_the_scenarios_thresholds(stored, ab_of, case_of):
     assert gated.exit_code == 1
     (comparison,) = json.loads(gated.stdout)["comparisons"]
     assert [t["case"] for t in comparison["failed_thresholds"]] == [case]
+
+
+@pytest.mark.parametrize("name", ["console", "markdown", "benchstat"])
+def test_a_reader_that_stops_reading_changes_no_exit_code(two_runs, name):
+    command = [sys.executable, "-m", "bench", "compare", *two_runs, "--format", name]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (3, b"")
 
 
 class TestBadInput:
@@ -120,14 +221,15 @@ class TestBadInput:
 
     def test_an_incomplete_run(self, stored, run_of, case_of, two_runs):
         torn = stored(run_of("torn", case_of(FAST), status=RunStatus.RUNNING, done=2))
-        code, message = failure("compare", two_runs[0], torn)
-        assert code == 4 and "torn is incomplete (running, 2 of 6 blocks)" in message
+        result = call("compare", two_runs[0], torn)
+        assert result.exit_code == 4
+        assert "torn is incomplete (running, 2 of 6 blocks)" in " ".join(result.stdout.split())
 
     def test_no_common_case(self, stored, run_of, case_of):
         one = stored(run_of("one", case_of(FAST, users=1), case_of(FAST, users=2)))
         other = stored(run_of("other", case_of(FAST, users=4), case_of(FAST, users=8)))
-        code, message = failure("compare", one, other)
-        assert code == 4 and "no case in common" in message
+        result = call("compare", one, other)
+        assert result.exit_code == 4 and "no case in common" in result.stdout
 
     def test_no_samples_fails(self, stored, run_of, case_of, two_runs):
         silent = {"decode_tok_per_s": FAST["decode_tok_per_s"]}
@@ -148,6 +250,13 @@ class TestBadInput:
             (("--catch", "ttft_s.p50=much"), "'much' is no percentage"),
             (("--catch", "tftt_s.p50=5%"), "tftt_s"),
             (("--catch", "5%", "--ignore", "6%"), "must lie between 0 and the change to catch"),
+            (("--ignore", "8%"), "--ignore 8%: the change to ignore (8 %) must lie between 0 and"),
+            (
+                ("--catch", "ttft_s.p50=0"),
+                "--catch ttft_s.p50=0: the change to catch must be",
+            ),
+            (("--allow", "served_contxt"), "Did you mean served_context? There are: options,"),
+            (("--allow", "options.num_cxt"), "Did you mean options.num_ctx"),
             (("--primary", "speed"), "--primary speed"),
             (("--write", "pdf=x"), "write FORMAT=FILE"),
             (("--write", "junit=/no/such/folder/x.xml"), "cannot write /no/such/folder/x.xml"),
@@ -193,19 +302,43 @@ class TestHistory:
         assert result.exit_code == 3
         assert "old" in result.stdout and "new" in result.stdout
 
-    def test_five_earlier_sessions_make_a_verdict(self, tmp_path, stored, run_of, case_of):
-        factors = (0.999, 1.001, 1.0, 1.002, 0.998)
-        for i, factor in enumerate(factors):
-            values = {k: [x * factor for x in v] for k, v in FAST.items()}
-            stored(run_of(f"s{i}", case_of(values)))
-        slow = stored(run_of("slow", case_of(SLOW)))
+    @pytest.fixture
+    def sessions(self, tmp_path, stored, run_of, case_of):
+        """Six runs of one identity, one a day from the 1st on, and a slow one on the 10th."""
+
+        def on(day: int, label: str, values: dict) -> Path:
+            subject = run_of(label, case_of(values))
+            created_at = f"2026-01-{day:02}T10:00:00+00:00"
+            return stored(replace(subject, info=replace(subject.info, created_at=created_at)))
+
+        for i, factor in enumerate((0.999, 1.001, 1.0, 1.002, 0.998, 1.0), 1):
+            on(i, f"s{i}", {k: [x * factor for x in v] for k, v in FAST.items()})
+        on(10, "slow", SLOW)
+        return on
+
+    def compared(self, tmp_path: Path, *names: str) -> Result:
         database = tmp_path / "history.sqlite"
         call("history", "rebuild", tmp_path, "--history", database)
-        result = call("compare", tmp_path / "s0", slow, "--history", database)
+        return call("compare", *(tmp_path / name for name in names), "--history", database)
+
+    def test_five_earlier_sessions_make_a_verdict(self, tmp_path, sessions):
+        result = self.compared(tmp_path, "s1", "slow")
         assert result.exit_code == 1
         assert "taken from 5 earlier runs" in " ".join(result.stdout.split())
-        without = call("compare", tmp_path / "s0", slow, "--no-history")
+        without = call("compare", tmp_path / "s1", tmp_path / "slow", "--no-history")
         assert without.exit_code == 3
+
+    def test_the_judged_runs_are_no_sessions(self, tmp_path, sessions):
+        sessions(11, "slow too", SLOW)
+        result = self.compared(tmp_path, "s1", "slow", "slow too")
+        assert "taken from 5 earlier runs" in " ".join(result.stdout.split())
+
+    def test_later_runs_are_no_sessions(self, tmp_path, sessions):
+        for day in range(20, 26):
+            sessions(day, f"later {day}", {k: [x * day / 20 for x in v] for k, v in FAST.items()})
+        assert self.compared(tmp_path, "s1", "slow").exit_code == 1
+        result = self.compared(tmp_path, "s1", "s2")
+        assert "and 0 can be found" in " ".join(result.stdout.split())
 
     def test_an_unknown_name(self, database):
         code, message = failure("compare", "goood", "id-of-new", "--history", database)
@@ -215,6 +348,21 @@ class TestHistory:
         two_runs[1].rename(two_runs[1].with_name("moved"))
         code, message = failure("compare", "id-of-old", "id-of-new", "--history", database)
         assert code == 2 and "is gone" in message and "history rebuild" in message
+
+    @pytest.mark.parametrize("command", ["rebuild", "list", "run", "ab", "compare"])
+    def test_what_is_no_history_is_told_at_once_and_once(self, tmp_path, two_runs, command):
+        theirs = tmp_path / "theirs.sqlite"
+        theirs.write_text("something else")
+        more = {
+            "rebuild": ("history", "rebuild", tmp_path),
+            "list": ("history", "list"),
+            "run": ("run", "smoke", "-o", tmp_path / "runs"),
+            "ab": ("ab", "smoke", "--a", "model=a", "--b", "model=b", "-o", tmp_path / "runs"),
+            "compare": ("compare", *two_runs),
+        }
+        code, message = failure(*more[command], "--history", theirs)
+        assert code == 2 and "theirs.sqlite is not a database" in message
+        assert not (tmp_path / "runs").exists()
 
     def test_switched_off(self):
         code, message = failure("history", "list")

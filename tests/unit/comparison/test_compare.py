@@ -89,6 +89,11 @@ def test_separate_runs_are_only_indicative(case_of, run_of):
     assert row(result).sign_flip_p is None
 
 
+def test_a_run_against_itself_is_told(case_of, run_of):
+    run = run_of("one", case_of(usual()))
+    assert [n.code for n in compare_runs(run, run, RULES).notes] == ["same_run", "separate_runs"]
+
+
 def test_five_earlier_sessions_make_it_firm(case_of, run_of):
     earlier = {"decode_tok_per_s": [50, 50.3, 49.8, 50.1, 49.9], "ttft_s.p50": [0.2] * 5}
     result = compare_runs(

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from bench.analysis.allowing import check_allowed
 from bench.analysis.compare import compare_runs, compare_sides
 from bench.analysis.difference import CaseSide, Role
 from bench.analysis.differences import differences
 from bench.analysis.judging import Rules
 from bench.analysis.verdict import Verdict
-from bench.errors import ExitCode, NotComparable
+from bench.errors import ExitCode, NotComparable, UsageError
 from bench.scenario.plan import Target
 
 PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
@@ -184,6 +185,43 @@ class TestEras:
         assert "era" not in found(*self.versions(case_of, run_of, "0.30.7", "0.30.8"))
         warm = self.versions(case_of, run_of, "0.30.7", "0.30.8", cache="warm")
         assert "era" in found(*warm)
+
+
+class TestAnUnknownVersion:
+    def test_is_told_as_such_and_compared_with_nothing(self, case_of, run_of):
+        runs = [
+            run_of(name, case_of(FLAT, identity={"server_version": version}))
+            for name, version in (("old", ""), ("new", "0.33.4"))
+        ]
+        told = found(*runs)["server_version"]
+        assert (told.baseline, told.candidate) == ("unknown", "0.33.4")
+        assert told.role is Role.EXPLAINS
+        assert "not known" in told.message
+
+    def test_counts_as_the_newest(self, case_of, run_of):
+        runs = [
+            run_of(name, case_of(FLAT, identity={"server_version": version}))
+            for name, version in (("old", "0.24.0"), ("new", ""))
+        ]
+        row = compare_runs(*runs, rules()).cases[0].metrics[0]
+        assert (row.metric, row.verdict) == ("decode_tok_per_s", Verdict.NOT_COMPARABLE)
+
+    def test_of_both_sides_is_no_difference(self, case_of, run_of):
+        run = run_of("one", case_of(FLAT, identity={"server_version": ""}))
+        assert not found(run, run)
+
+
+@pytest.mark.parametrize(
+    "key", [*(key for _, key in FORBIDDING), "settings.OLLAMA_X", "options", "server_version"]
+)
+def test_what_can_differ_can_be_allowed(key):
+    check_allowed([key])
+
+
+@pytest.mark.parametrize("key", ["", "digset", "options.num_cxt", "settings.", "load.users"])
+def test_what_cannot_differ_is_refused(key):
+    with pytest.raises(UsageError, match="nothing of that name can differ"):
+        check_allowed([key])
 
 
 class TestPairs:

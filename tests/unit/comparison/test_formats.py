@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
-from bench.analysis.compare import compare_runs, compare_sides
+from bench.analysis.compare import compare_runs, compare_sides, refused
 from bench.analysis.comparison import FailedThreshold
 from bench.analysis.judging import Rules
-from bench.errors import UsageError
-from bench.report.comparison.benchstat import benchstat
+from bench.errors import NotComparable, UsageError
+from bench.report.comparison.benchstat import benchstat, refusal_comment
 from bench.report.comparison.formats import COMPARISON_RENDERERS, render_comparisons
 
 PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
@@ -84,6 +85,16 @@ def test_json_has_stable_keys(worse):
     assert len(decode["baseline_blocks"]) == 6
 
 
+def test_html_tells_whose_an_answer_is(indicative):
+    first, second = (
+        replace(indicative, candidate=replace(indicative.candidate, label=label))
+        for label in ("one", "other")
+    )
+    page = render_comparisons([first, second], "html")
+    assert page.index("one. Compared:") < page.index("other. Compared:")
+    assert "one. Compared" not in render_comparisons([first], "html")
+
+
 def test_html_is_one_file_with_all_charts(worse):
     page = render_comparisons([worse], "html")
     assert page.count("<svg") >= 6  # effects and two block charts, each wide and narrow
@@ -103,8 +114,6 @@ def test_junit(worse, indicative):
 
 
 def test_a_failed_threshold_is_told_everywhere(case_of, ab_of):
-    from dataclasses import replace
-
     same = compare_sides(ab_of(case_of(FAST), case_of(FAST)), Rules(PRIMARY))
     failed = FailedThreshold("ttft_s.p95 <= 0.1", "b: m", "is 0.2")
     gated = replace(same, failed_thresholds=(failed,))
@@ -146,3 +155,47 @@ def test_markup_in_names_stays_text(case_of, ab_of):
     assert "<script>alert" not in render_comparisons([result], "html")
     ElementTree.fromstring(render_comparisons([result], "junit").encode())
     assert "|`" not in render_comparisons([result], "markdown")
+
+
+HOSTILE = "a\x00b\x1b[31m\x08|pi`pe`,co:lon%25\r\nline \ufffe\udcff sp ace/x=y <b>&\"'"
+FORMS = ("junit", "github", "markdown", "html", "console", "json", "benchstat")
+
+
+class TestHostileNames:
+    """Names from elsewhere hold control characters, halves of surrogate pairs and markup."""
+
+    @pytest.fixture
+    def texts(self, case_of, run_of):
+        old = run_of(HOSTILE, case_of(FAST, model=HOSTILE))
+        longer = {"mean_output_tokens": 140.0}
+        new = run_of(f"new {HOSTILE}", case_of(SLOW, model=HOSTILE, identity=longer))
+        failed = FailedThreshold(f"{HOSTILE} <= 1", HOSTILE, HOSTILE)
+        result = replace(compare_runs(old, new, Rules(PRIMARY)), failed_thresholds=(failed,))
+        gone = refused(result.baseline, result.candidate, HOSTILE, NotComparable(HOSTILE, HOSTILE))
+        texts = {name: render_comparisons([result, gone], name) for name in COMPARISON_RENDERERS}
+        return texts | {"benchstat": benchstat(new.summary.cases) + refusal_comment(gone)}
+
+    @pytest.mark.parametrize("name", FORMS)
+    def test_can_be_written_and_move_no_cursor(self, texts, name):
+        texts[name].encode()
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe]", texts[name])
+
+    def test_xml_is_well_formed(self, texts):
+        root = ElementTree.fromstring(texts["junit"].encode())
+        (one,) = root.findall("testsuite/testcase/error")
+        assert "[31m" in one.get("message", "")
+
+    def test_annotations_stay_one_line_with_one_property(self, texts):
+        for line in texts["github"].splitlines():
+            assert re.match(r"::(error|warning|notice) title=[^:,]*::\S", line)
+            assert not re.search("%(?!25|3A|2C|0A|0D)", line)
+
+    def test_rows_of_a_table_keep_their_columns(self, texts):
+        rows = [r for r in texts["markdown"].splitlines() if r.startswith("|")]
+        rules = [len(re.findall(r"(?<!\\)\|", r)) for r in rows]
+        assert set(rules) == {9, 7}  # the verdicts, and what differs
+
+    def test_benchstat_reads_names_of_one_word(self, texts):
+        lines = [x for x in texts["benchstat"].splitlines() if not x.startswith("#")]
+        form = re.compile(r"BenchmarkModel/name=[^\s/=]+/users=1/step=\w+ 1( [0-9.]+ \S+)+")
+        assert lines and all(form.fullmatch(line) for line in lines)

@@ -113,15 +113,60 @@ def test_a_later_schema_is_refused(history):
             act()
 
 
-def test_what_is_no_database_is_told(history, tmp_path):
-    history.path.parent.mkdir()
-    history.path.write_text("certainly not a database, though long enough to be taken for one")
-    for act in (history.runs, lambda: history.add(run("two"))):
-        with pytest.raises(ResultsError, match=r"cannot use the history .*not a database"):
+def _database(path: Path, version: int, *statements: str) -> None:
+    db = sqlite3.connect(path)
+    for statement in (*statements, f"PRAGMA user_version = {version}"):
+        db.execute(statement)
+    db.commit()
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: _database(path, 0, "CREATE TABLE notes (x)"), "of another program"),
+        (lambda path: _database(path, 0, "CREATE TABLE runs (x)"), "of another program"),
+        (lambda path: _database(path, 1, "CREATE TABLE notes (x)"), "of another program"),
+        (lambda path: _database(path, 7, "CREATE TABLE runs (x)"), "of another program"),
+        (lambda path: path.write_text("hello " * 100), "is not a database"),
+        (lambda path: path.write_text("short"), "is not a database"),
+    ],
+)
+def test_what_is_no_history_is_told_and_left_as_it_is(tmp_path, make, said):
+    path = tmp_path / "theirs"
+    make(path)
+    before = path.read_bytes()
+    history = History(path)
+    for act in (history.runs, history.check, lambda: history.add(run("two"))):
+        with pytest.raises(ResultsError, match=said) as caught:
             act()
-    blocked = History(tmp_path / "deep" / "history.sqlite" / "below")
-    with pytest.raises(ResultsError, match="cannot use the history"):
-        blocked.add(run("one"))
+        assert "It is left as it is" in caught.value.advice
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_or_a_place_that_cannot_be_written(tmp_path):
+    with pytest.raises(ResultsError, match="is a directory"):
+        History(tmp_path).runs()
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultsError, match=r"cannot use the history .*: (Not a dir|File exists)"):
+        History(tmp_path / "file" / "below").add(run("one"))
+
+
+def test_an_empty_file_becomes_a_history(tmp_path):
+    path = tmp_path / "new"
+    path.touch()
+    history = History(path)
+    assert history.runs() == []
+    history.add(run("one"))
+    assert [r.id for r in history.runs()] == ["one"]
+
+
+def test_a_history_of_the_first_days_had_no_mark(history):
+    history.add(run("one"))
+    _database(history.path, 1, "PRAGMA application_id = 0")
+    history.add(run("two"))
+    assert [r.id for r in history.runs()] == ["one", "two"]
 
 
 def _add_many(path: Path, writer: int) -> None:

@@ -1,0 +1,81 @@
+"""Whether a file is a history of this program: nothing else is ever written to.
+
+Its header is read before SQLite opens the file, because SQLite may write even when it only reads
+(it rolls back and checkpoints what another program left behind).
+https://www.sqlite.org/fileformat.html#the_database_header
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import ResultsError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+SCHEMA = 1
+"""Version of the database. History: 1 = first."""
+
+APPLICATION_ID = 0x4F4C4248
+"""Stands in the header of every history ("OLBH"); the first ones had none."""
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_USER_VERSION = slice(60, 64)
+_APPLICATION_ID = slice(68, 72)
+_TABLES = {"runs", "tags", "cases"}
+
+
+def check_file(path: Path) -> None:
+    """Whether a file may be opened as a history; one that does not exist, or is empty, may.
+
+    Raises:
+        ResultsError: it is something else, or cannot be read.
+    """
+    if path.is_dir():
+        raise _refused(path, "is a directory")
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _refused(path, f"cannot be read: {error.strerror or error}") from error
+    if not header:
+        return
+    if not header.startswith(_MAGIC):
+        raise _refused(path, "is not a database")
+    version, owner = (int.from_bytes(header[s]) for s in (_USER_VERSION, _APPLICATION_ID))
+    if owner == APPLICATION_ID and version > SCHEMA:
+        raise ResultsError(
+            f"the history {path} has schema {version}, this program reads up to {SCHEMA}",
+            "Upgrade ollama-bench: pip install -U ollama-bench",
+        )
+    if (owner, version) not in ((APPLICATION_ID, SCHEMA), (0, SCHEMA)):
+        raise _foreign(path)
+
+
+def check_tables(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether an open database holds a history; False if it holds nothing yet.
+
+    Raises:
+        ResultsError: it holds something else.
+    """
+    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if tables and not tables >= _TABLES:
+        raise _foreign(path)
+    return bool(tables)
+
+
+def _foreign(path: Path) -> ResultsError:
+    return _refused(path, "is a database of another program")
+
+
+def _refused(path: Path, why: str) -> ResultsError:
+    return ResultsError(
+        f"{path} {why}, so it cannot be the history",
+        "It is left as it is. Name another file with --history or OLLAMA_BENCH_HISTORY, or switch "
+        "the history off with --no-history.",
+    )
