@@ -70,9 +70,10 @@ class Completion:
         wanted = load_options(
             options,
             card,
+            house.era,
             num_ctx=house.settings.num_ctx,
             parallel=house.settings.num_parallel,
-            shift=body.shift if house.era.llama_server else True,
+            shift=body.shift,
         )
         if house.engine.simulated:
             due = self._received_ns + house.era.metadata_ns
@@ -219,11 +220,14 @@ class Completion:
         num_ctx = model.options.num_ctx
         body, era = self._body, self._house.era
         rendered = await model.runner.render(prompt)
+        if not body.truncate:
+            slot_ctx = model.options.slot_ctx if era.llama_server else num_ctx
+            if len(rendered.tokens) > era.room(slot_ctx):
+                raise _TooLong(_too_long(len(rendered.tokens), slot_ctx, era.llama_server))
+            return rendered
         room = era.room(num_ctx)
         if len(rendered.tokens) <= room:
             return rendered
-        if not body.truncate:
-            raise _TooLong(_too_long(len(rendered.tokens), num_ctx, era.llama_server))
         while len(rendered.tokens) > room and (shorter := _without_oldest(prompt)):
             prompt = shorter
             rendered = await model.runner.render(prompt)

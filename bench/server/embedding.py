@@ -94,6 +94,7 @@ async def embed(
         load_options(
             options,
             card,
+            house.era,
             num_ctx=house.settings.num_ctx,
             parallel=house.settings.num_parallel,
             shift=True,

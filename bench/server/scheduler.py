@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from bench.server.engine import Engine, EngineFailure, LoadOptions, ModelCard, Runner
 from bench.server.go import NS
+from bench.server.options import needs_reload
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
@@ -161,8 +162,10 @@ class Scheduler:
 
     def _ready(self, card: ModelCard, options: LoadOptions) -> Loaded | None:
         model = self._loaded.get(card.digest)
-        usable = model is not None and model.runner.alive and model.options == options
-        return model if usable else None
+        if model is None or not model.runner.alive:
+            return None
+        on_cpu = not model.runner.memory.size_vram
+        return None if needs_reload(model.options, options, on_cpu=on_cpu) else model
 
     def _hold(self, model: Loaded, keep_alive_ns: int) -> Loaded:
         model.users += 1

@@ -273,11 +273,26 @@ def test_a_long_chat_loses_its_oldest_messages_and_a_long_prompt_its_middle() ->
         refused = Client(app)
         refused.send("/api/generate", long | {"truncate": False})
         assert await refused.status() == 400
+        assert b"context size (256 tokens)" in b"".join(data for _, data in refused.writes)
+        # A slot has a multiple of 256 tokens.
+        whole = raw("a" + " word" * 200, options=options, truncate=False)
+        replies.append(await ask(app, "/api/generate", whole))
         return [lines[-1]["prompt_eval_count"] for lines in replies]
 
-    chat, cut = run_virtual(main())
+    chat, cut, whole = run_virtual(main())
     assert 80 < chat < 128
     assert cut == 128 - (128 - 4) // 2
+    assert 128 < whole < 256
+
+
+def test_without_shift_a_slot_is_filled_to_its_end() -> None:
+    async def main() -> dict[str, Any]:
+        app = virtual_app()
+        body = raw("a", -1, options={"num_ctx": 100, "num_predict": -1}, shift=False)
+        return (await ask(app, "/api/generate", body))[-1]
+
+    end = run_virtual(main())
+    assert (end["done_reason"], end["prompt_eval_count"] + end["eval_count"]) == ("length", 256)
 
 
 @pytest.mark.parametrize(
