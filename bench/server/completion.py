@@ -59,14 +59,11 @@ class Completion:
         self._wire.truth.model = body.model
         card = house.card(body.model)
         if body.empty and body.keep_alive_ns == 0:
-            await house.scheduler.expire(card)
+            house.scheduler.expire(card)
             self._reply_empty("unload")
             return
         self._check(card)
         options = merged(card, body.options, house.era)
-        keep_alive = body.keep_alive_ns
-        if keep_alive is None:
-            keep_alive = house.settings.keep_alive_ns
         wanted = load_options(
             options,
             card,
@@ -78,7 +75,7 @@ class Completion:
         if house.engine.simulated:
             due = self._received_ns + house.era.metadata_ns
             await house.clock.sleep_until(due)
-        model = await house.scheduler.acquire(card, wanted, keep_alive)
+        model = await house.scheduler.acquire(card, wanted, body.keep_alive_ns)
         try:
             self._loaded_ns = self._wire.truth.loaded_ns = house.clocks.now_ns()
             if body.empty:
