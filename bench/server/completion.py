@@ -115,7 +115,8 @@ class Completion:
         body = self._body
         prompt = self._prompt(model.card)
         self._check_images(prompt, model.card)
-        rendered = await self._fit(model, prompt, options)
+        async with model.rendering:
+            rendered = await self._fit(model, prompt, options)
         _check_format(body.form)
         ids = self._wire.truth.id
         job = Job(

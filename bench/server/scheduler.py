@@ -25,7 +25,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.server.engine import Engine, EngineFailure, LoadOptions, ModelCard, Runner
 from bench.server.go import NS
@@ -83,6 +83,8 @@ class Loaded:
         keep_alive_ns: how long it stays when idle; the last request that named one decides.
         users: requests that hold it (it cannot expire meanwhile).
         expires_ns: when it goes, on the scheduler's clock; None until it was idle once.
+        rendering: held while a prompt is rendered, so that a short one does not overtake a long one
+            on the way to the slots.
     """
 
     card: ModelCard
@@ -93,6 +95,7 @@ class Loaded:
     users: int = 0
     expires_ns: int | None = None
     timer: asyncio.TimerHandle | None = None
+    rendering: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def serves(self, options: LoadOptions) -> bool:
         """Whether a request that wants these options can have it as it is."""

@@ -10,7 +10,8 @@ from virtual_server import MS, Client, ask, later, model, virtual_app
 
 from bench.clock import run_virtual
 from bench.server.app import App
-from bench.server.engine import LoadOptions
+from bench.server.engine import LoadOptions, Prompt, Rendered
+from bench.server.simulated_runner import SimulatedRunner
 from bench.simulation.service import ServiceModel, Work
 
 # A request's way until it has its model: 1 ms for the metadata, 50 ms for the load.
@@ -75,6 +76,25 @@ def test_one_slot_serves_in_order_and_the_wait_shows_in_total_only() -> None:
     assert {end["load_duration"] for end in ends} == {at(READY)}
     assert {end["eval_duration"] for end in ends} == {at(100)}
     assert [r.slot_wait_ns for r in records] == [at(110 * k) for k in range(8)]
+
+
+def test_a_prompt_that_takes_long_to_render_is_not_overtaken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    render = SimulatedRunner.render
+
+    async def slow(runner: SimulatedRunner, prompt: Prompt) -> Rendered:
+        await asyncio.sleep(0.05 if prompt.raw == "a x" else 0.001)
+        return await render(runner, prompt)
+
+    monkeypatch.setattr(SimulatedRunner, "render", slow)
+
+    async def main() -> list[int]:
+        clients = await send_in_order(virtual_app(), [raw(text) for text in "abc"])
+        await asyncio.gather(*(client.lines() for client in clients))
+        return [client.writes[-1][0] for client in clients]
+
+    assert run_virtual(main()) == [at(READY + 50 + 110 * k) for k in (1, 2, 3)]
 
 
 def test_the_front_agrees_with_the_model_alone() -> None:
