@@ -68,6 +68,7 @@ class App:
             scheduler=Scheduler(
                 engine,
                 clock.now_ns,
+                keep_alive_ns=settings.keep_alive_ns,
                 max_loaded=settings.max_loaded,
                 max_queue=settings.max_queue,
             ),
@@ -203,8 +204,7 @@ async def _copy(app: App, request: Request, wire: Wire) -> None:
 
 
 async def _delete(app: App, request: Request, wire: Wire) -> None:
-    card = library.delete(app.house, request.body)
-    await app.house.scheduler.expire(card)
+    library.delete(app.house, request.body)
     wire.reply.send(200, "", b"")
 
 

@@ -59,25 +59,23 @@ class Completion:
         self._wire.truth.model = body.model
         card = house.card(body.model)
         if body.empty and body.keep_alive_ns == 0:
-            await house.scheduler.expire(card)
+            house.scheduler.expire(card)
             self._reply_empty("unload")
             return
         self._check(card)
         options = merged(card, body.options, house.era)
-        keep_alive = body.keep_alive_ns
-        if keep_alive is None:
-            keep_alive = house.settings.keep_alive_ns
         wanted = load_options(
             options,
             card,
+            house.era,
             num_ctx=house.settings.num_ctx,
             parallel=house.settings.num_parallel,
-            shift=body.shift if house.era.llama_server else True,
+            shift=body.shift,
         )
         if house.engine.simulated:
             due = self._received_ns + house.era.metadata_ns
             await house.clock.sleep_until(due)
-        model = await house.scheduler.acquire(card, wanted, keep_alive)
+        model = await house.scheduler.acquire(card, wanted, body.keep_alive_ns)
         try:
             self._loaded_ns = self._wire.truth.loaded_ns = house.clocks.now_ns()
             if body.empty:
@@ -117,7 +115,8 @@ class Completion:
         body = self._body
         prompt = self._prompt(model.card)
         self._check_images(prompt, model.card)
-        rendered = await self._fit(model, prompt, options)
+        async with model.rendering:
+            rendered = await self._fit(model, prompt, options)
         _check_format(body.form)
         ids = self._wire.truth.id
         job = Job(
@@ -219,11 +218,14 @@ class Completion:
         num_ctx = model.options.num_ctx
         body, era = self._body, self._house.era
         rendered = await model.runner.render(prompt)
+        if not body.truncate:
+            slot_ctx = model.options.slot_ctx if era.llama_server else num_ctx
+            if len(rendered.tokens) > era.room(slot_ctx):
+                raise _TooLong(_too_long(len(rendered.tokens), slot_ctx, era.llama_server))
+            return rendered
         room = era.room(num_ctx)
         if len(rendered.tokens) <= room:
             return rendered
-        if not body.truncate:
-            raise _TooLong(_too_long(len(rendered.tokens), num_ctx, era.llama_server))
         while len(rendered.tokens) > room and (shorter := _without_oldest(prompt)):
             prompt = shorter
             rendered = await model.runner.render(prompt)

@@ -85,7 +85,7 @@ async def embed(
         EngineFailure: as Ollama answers.
     """
     options = merged(card, value.of("options", dict, {}), house.era)
-    keep_alive = keep_alive_of(value)
+    keep_alive_ns = keep_alive_of(value)
     truncate = value.of("truncate", bool, True)
     if house.engine.simulated:
         await house.clock.sleep_until(request.received_ns + house.era.metadata_ns)
@@ -94,11 +94,12 @@ async def embed(
         load_options(
             options,
             card,
+            house.era,
             num_ctx=house.settings.num_ctx,
             parallel=house.settings.num_parallel,
             shift=True,
         ),
-        house.settings.keep_alive_ns if keep_alive is None else keep_alive,
+        keep_alive_ns,
     )
     try:
         loaded = house.clocks.now_ns()

@@ -16,6 +16,8 @@ from typing import Any, Protocol, TypeAlias
 Json: TypeAlias = Any
 """A value of a JSON document, decoded."""
 
+_CONTEXT_UNIT = 256
+
 
 class EngineFailure(Exception):
     """A job or a load failed; the front answers with it as Ollama would.
@@ -86,18 +88,20 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """What a runner is loaded with; a request that differs in any of it makes the front reload.
+    """What a runner is loaded with; `options.needs_reload` says which differences make it reload.
 
     Attributes:
         num_ctx: tokens per slot, clamped already.
         parallel: slots.
-        num_batch, num_gpu, main_gpu, use_mmap, num_thread: None where the request left the choice
-            to the server ("auto").
+        auto_batch: `num_batch` if the request left it open, as Ollama chooses it.
+        num_batch, num_gpu, main_gpu, use_mmap, num_thread, draft_num_predict: None where the
+            request left the choice to the server ("auto").
         shift: whether generation may slide past the context.
     """
 
     num_ctx: int
     parallel: int
+    auto_batch: int = 512
     num_batch: int | None = None
     num_gpu: int | None = None
     main_gpu: int | None = None
@@ -105,6 +109,16 @@ class LoadOptions:
     num_thread: int | None = None
     draft_num_predict: int | None = None
     shift: bool = True
+
+    @property
+    def batch(self) -> int:
+        """Most tokens that a step carries."""
+        return self.num_batch or self.auto_batch
+
+    @property
+    def slot_ctx(self) -> int:
+        """Tokens that a slot really has: llama.cpp rounds up to a multiple of 256."""
+        return -(-self.num_ctx // _CONTEXT_UNIT) * _CONTEXT_UNIT
 
 
 @dataclass(frozen=True, slots=True)

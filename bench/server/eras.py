@@ -39,6 +39,15 @@ class Era:
         """Most prompt tokens that are taken whole; llama-server keeps one token of headroom."""
         return num_ctx - 1 if self.llama_server else num_ctx
 
+    def automatic_batch(self, context: int) -> int:
+        """`num_batch` if none is asked for, by the context of all slots.
+
+        llama-server era: `automaticGenerationBatch`, with memory enough.
+        """
+        if context <= 4096 or not self.llama_server:
+            return 512
+        return 1024 if context <= 32768 else 2048
+
     def prompt_limit(self, num_ctx: int, num_keep: int) -> int:
         """Most prompt tokens that are kept when an over-long prompt is cut.
 

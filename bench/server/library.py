@@ -162,8 +162,8 @@ def copy(house: House, body: bytes) -> None:
     house.copies[name] = dataclasses.replace(card, name=name)
 
 
-def delete(house: House, body: bytes) -> ModelCard:
-    """DELETE /api/delete: forgets a name until the server ends; returns what it stood for.
+def delete(house: House, body: bytes) -> None:
+    """DELETE /api/delete: forgets a name until the server ends; what is loaded stays loaded.
 
     Raises:
         EngineFailure: as Ollama answers.
@@ -179,7 +179,6 @@ def delete(house: House, body: bytes) -> ModelCard:
         raise EngineFailure(f"model '{name}' not found", 404)
     if house.copies.pop(card.name, None) is None:
         house.deleted.add(card.name)
-    return card
 
 
 def _named(value: Fields) -> str:

@@ -49,9 +49,10 @@ _DEFAULTS: dict[str, Any] = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
 }
-# Ollama reads 0 and -1 of these as "choose for me".
-_AUTO = {"num_thread": 0, "num_gpu": -1}
+_DEFAULT_BATCH = 512
+_LARGEST_EMBEDDING_BATCH = 2048
 _SMALLEST_CONTEXT = 4
+_SMALLEST_CONTEXT_WITH_VISION = 2048
 
 
 def merged(card: ModelCard, requested: Mapping[str, Any] | None, era: Era) -> dict[str, Any]:
@@ -69,22 +70,67 @@ def merged(card: ModelCard, requested: Mapping[str, Any] | None, era: Era) -> di
 
 
 def load_options(
-    options: Mapping[str, Any], card: ModelCard, *, num_ctx: int, parallel: int, shift: bool
+    options: Mapping[str, Any],
+    card: ModelCard,
+    era: Era,
+    *,
+    num_ctx: int,
+    parallel: int,
+    shift: bool,
 ) -> LoadOptions:
     """What the model has to be loaded with for these options.
 
     Args:
         options: merged ones.
         card: the model; it limits the context, and may be serial.
+        era: what is played.
         num_ctx: context length if the options have none.
         parallel: the server's setting.
-        shift: the request's `shift`.
+        shift: the request's `shift`, which decides nothing before llama-server.
     """
-    wanted = options.get("num_ctx") or num_ctx
-    chosen = {k: v for k, v in options.items() if k in _LOAD and v != _AUTO.get(k, object())}
-    chosen["num_ctx"] = max(_SMALLEST_CONTEXT, min(wanted, card.context_length))
-    serial = card.serial or "completion" not in card.capabilities
-    return LoadOptions(**chosen, parallel=1 if serial else parallel, shift=shift)
+    chosen = {k: v for k, v in options.items() if k in _LOAD and not _left_open(k, v)}
+    sees = "vision" in card.capabilities
+    least = _SMALLEST_CONTEXT_WITH_VISION if sees else _SMALLEST_CONTEXT
+    context = min(max(options.get("num_ctx", num_ctx), least), card.context_length)
+    chosen["num_ctx"] = context
+    if card.serial or "completion" not in card.capabilities:
+        parallel = 1
+    batch = era.automatic_batch(context * parallel)
+    if era.llama_server and "embedding" in card.capabilities:
+        batch = min(_LARGEST_EMBEDDING_BATCH, context)
+    shift = shift or not era.llama_server
+    return LoadOptions(**chosen, parallel=parallel, auto_batch=batch, shift=shift)
+
+
+def _left_open(name: str, value: Any) -> bool:
+    """Whether Ollama reads the value as "choose for me"."""
+    if name == "num_gpu":
+        return bool(value < 0)
+    return name in ("num_thread", "draft_num_predict") and value == 0
+
+
+def needs_reload(loaded: LoadOptions, wanted: LoadOptions, *, on_cpu: bool) -> bool:
+    """Whether a model must be loaded anew (`runnerRef.needsReload` of Ollama).
+
+    What a request leaves open does not differ from what was chosen for the loaded model; but where
+    that model was told, `num_batch` left open means 512, and `num_gpu` left open anything.
+
+    Args:
+        loaded: what the model is loaded with.
+        wanted: by the request.
+        on_cpu: it is all on the CPU, where `use_mmap` left open means false.
+    """
+    same_batch = loaded.num_batch == wanted.num_batch or loaded.batch == (
+        wanted.num_batch or _DEFAULT_BATCH
+    )
+    same_mapping = loaded.use_mmap == wanted.use_mmap or (
+        on_cpu and loaded.use_mmap is None and wanted.use_mmap is False
+    )
+    same_layers = wanted.num_gpu in (None, loaded.num_gpu)
+    others = ("num_ctx", "parallel", "main_gpu", "num_thread", "draft_num_predict", "shift")
+    return not (same_batch and same_mapping and same_layers) or any(
+        getattr(loaded, name) != getattr(wanted, name) for name in others
+    )
 
 
 def sampling(options: Mapping[str, Any]) -> dict[str, Any]:

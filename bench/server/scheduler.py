@@ -2,21 +2,36 @@
 
 A request for a loaded model that needs no reload goes straight to the FIFO queue of its runner's
 slots, which has no limit. Any other request goes to the pending queue, which has one, and is worked
-off one by one: a load makes everything behind it wait. A model whose load options change is first
-drained; when no room is left, the idle runner with the shortest keep_alive goes.
+off one by one: a load, or the wait for a busy model that must go, makes everything behind it wait,
+requests for the model that is loading too. A model whose load options change is unloaded first;
+when no room is left, an idle one with the shortest keep_alive goes, or else the busy one with the
+shortest.
+
+What looks odd here was seen on a real 0.32.15:
+
+- A model that must go still takes requests; one that names a keep_alive makes it stay that long,
+  and the request that needs the room waits.
+- A model goes even if the client that needed the room has given up.
+- A client that gave up keeps its place in the pending queue until its turn comes.
+
+Ollama before 0.30 is played the same, though there requests that came while the weights of their
+model were read did not count as pending.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench.server.engine import Engine, EngineFailure, LoadOptions, ModelCard, Runner
 from bench.server.go import NS
+from bench.server.options import needs_reload
 
+_log = logging.getLogger(__name__)
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
 
@@ -65,9 +80,11 @@ class Loaded:
     """A model in memory.
 
     Attributes:
+        keep_alive_ns: how long it stays when idle; the last request that named one decides.
         users: requests that hold it (it cannot expire meanwhile).
-        keep_alive_ns: how long it stays when idle; the last request's wish counts.
         expires_ns: when it goes, on the scheduler's clock; None until it was idle once.
+        rendering: held while a prompt is rendered, so that a short one does not overtake a long one
+            on the way to the slots.
     """
 
     card: ModelCard
@@ -78,7 +95,22 @@ class Loaded:
     users: int = 0
     expires_ns: int | None = None
     timer: asyncio.TimerHandle | None = None
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    rendering: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def serves(self, options: LoadOptions) -> bool:
+        """Whether a request that wants these options can have it as it is."""
+        on_cpu = not self.runner.memory.size_vram
+        return self.runner.alive and not needs_reload(self.options, options, on_cpu=on_cpu)
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """A request that needs a load, or waits behind one; `ready` is cancelled if it gives up."""
+
+    card: ModelCard
+    options: LoadOptions
+    keep_alive_ns: int | None
+    ready: asyncio.Future[Loaded]
 
 
 class Scheduler:
@@ -87,8 +119,9 @@ class Scheduler:
     Args:
         engine: what loads them.
         now_ns: the clock.
+        keep_alive_ns: how long an idle model stays if no request has said.
         max_loaded: most models in memory.
-        max_queue: most requests that wait for a load.
+        max_queue: most requests that wait for their turn to load.
     """
 
     def __init__(
@@ -96,18 +129,20 @@ class Scheduler:
         engine: Engine,
         now_ns: Callable[[], int],
         *,
+        keep_alive_ns: int = 300 * NS,
         max_loaded: int = 3,
         max_queue: int = 512,
     ) -> None:
         self._engine = engine
         self._now = now_ns
+        self._keep_alive_ns = keep_alive_ns
         self._max_loaded = max_loaded
         self._max_queue = max_queue
         self._loaded: dict[str, Loaded] = {}
-        self._pending = 0
-        self._loop_lock = asyncio.Lock()
-        self._loading: dict[str, asyncio.Event] = {}
+        self._pending: deque[_Pending] = deque()  # the first is being worked on
+        self._worker: asyncio.Task[None] | None = None
         self._unloading: set[asyncio.Task[None]] = set()
+        self._unloaded = asyncio.Event()
 
     def loaded(self) -> list[Loaded]:
         """The models in memory, as /api/ps lists them: the one that expires last first."""
@@ -119,124 +154,159 @@ class Scheduler:
             return self._now() + model.keep_alive_ns
         return model.expires_ns
 
-    async def acquire(self, card: ModelCard, options: LoadOptions, keep_alive_ns: int) -> Loaded:
+    async def acquire(
+        self, card: ModelCard, options: LoadOptions, keep_alive_ns: int | None
+    ) -> Loaded:
         """The model, loaded as wanted and held for the caller, who must `release` it.
 
-        Cancelling gives up; a load that only this request wanted is aborted.
+        Cancelling gives up; the load that this request has begun is aborted.
+
+        Args:
+            card: the model.
+            options: it must be loaded with.
+            keep_alive_ns: how long it is to stay from now on; None = as it was.
 
         Raises:
             EngineFailure: the queue is full, or the model cannot be loaded.
         """
-        model = self._ready(card, options)
-        if model is None and card.digest in self._loading:
-            await self._loading[card.digest].wait()
-            model = self._ready(card, options)
-        if model is None:
-            model = await self._wait_and_load(card, options, keep_alive_ns)
-        return self._hold(model, keep_alive_ns)
+        model = self._loaded.get(card.digest)
+        if model is not None and model.serves(options):
+            return self._hold(model, keep_alive_ns)
+        if len(self._pending) > self._max_queue:
+            raise EngineFailure(BUSY, 503)
+        loop = asyncio.get_running_loop()
+        request = _Pending(card, options, keep_alive_ns, loop.create_future())
+        self._pending.append(request)
+        if self._worker is None:
+            self._worker = loop.create_task(self._work())
+        try:
+            return await request.ready
+        except asyncio.CancelledError:
+            if not request.ready.cancelled() and not request.ready.exception():
+                self.release(request.ready.result())
+            raise
 
     def release(self, model: Loaded) -> None:
         """The caller is done with the model."""
         model.users -= 1
         if model.users:
             return
-        model.expires_ns = min(self._now() + model.keep_alive_ns, 2**63 - 1)
-        model.idle.set()
-        if self._loaded.get(model.card.digest) is model:
-            self._arm(model)
+        model.expires_ns = self._now() + model.keep_alive_ns
+        if model.keep_alive_ns <= 0:
+            self._unload(model)
+        elif model.keep_alive_ns < 365 * 86400 * NS:  # beyond that: for ever
+            loop = asyncio.get_running_loop()
+            model.timer = loop.call_later(model.keep_alive_ns / NS, self._unload, model)
 
-    async def expire(self, card: ModelCard) -> None:
+    def expire(self, card: ModelCard) -> None:
         """Unload a model as soon as it is idle (keep_alive 0 with nothing to do)."""
         model = self._loaded.get(card.digest)
-        if model is None:
-            return
-        model.keep_alive_ns = 0
-        if not model.users:
-            await self._unload(model)
+        if model is not None:
+            model.expires_ns = self._now()
+            self._dismiss(model)
 
     async def aclose(self) -> None:
         """Unload everything."""
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.wait([self._worker])
         for model in list(self._loaded.values()):
-            await self._unload(model)
+            self._unload(model)
+        await self._all_unloaded()
 
-    def _ready(self, card: ModelCard, options: LoadOptions) -> Loaded | None:
-        model = self._loaded.get(card.digest)
-        usable = model is not None and model.runner.alive and model.options == options
-        return model if usable else None
-
-    def _hold(self, model: Loaded, keep_alive_ns: int) -> Loaded:
+    def _hold(self, model: Loaded, keep_alive_ns: int | None) -> Loaded:
         model.users += 1
-        model.idle.clear()
-        model.keep_alive_ns = keep_alive_ns
-        if model.timer is not None:
-            model.timer.cancel()
-            model.timer = None
+        _stop_timer(model)
+        if keep_alive_ns is not None:
+            model.keep_alive_ns = keep_alive_ns
         return model
 
-    async def _wait_and_load(
-        self, card: ModelCard, options: LoadOptions, keep_alive_ns: int
-    ) -> Loaded:
-        if self._pending >= self._max_queue and self._loop_lock.locked():
-            raise EngineFailure(BUSY, 503)
-        self._pending += 1
-        try:
-            await self._loop_lock.acquire()
-        finally:
-            self._pending -= 1
-        try:
-            model = self._ready(card, options)
-            return model or await self._load(card, options, keep_alive_ns)
-        finally:
-            self._loop_lock.release()
+    async def _work(self) -> None:
+        """Work the pending queue off."""
+        while self._pending:
+            request = self._pending[0]
+            try:
+                await self._serve(request)
+            except Exception as error:  # a refusal, or a defect of an engine
+                if request.ready.done():
+                    _log.warning("a load that was given up failed: %s", error)
+                else:
+                    request.ready.set_exception(error)
+            self._pending.popleft()
+        self._worker = None
 
-    async def _load(self, card: ModelCard, options: LoadOptions, keep_alive_ns: int) -> Loaded:
-        done = self._loading[card.digest] = asyncio.Event()
+    async def _serve(self, request: _Pending) -> None:
+        """Hand a request its model, having loaded it and made room for it if need be."""
+        while not request.ready.cancelled():
+            await self._all_unloaded()  # so that the memory is free
+            model = self._loaded.get(request.card.digest)
+            if model is not None and model.serves(request.options):
+                self._hold(model, request.keep_alive_ns)
+                request.ready.set_result(model)
+                return
+            victim = model or self._in_the_way(request)
+            if victim is None:
+                await self._load(request)
+                return
+            self._unloaded.clear()
+            self._dismiss(victim)
+            await self._unloaded.wait()  # whichever goes first: there may be room then
+
+    def _in_the_way(self, request: _Pending) -> Loaded | None:
+        """The model that must go before the request's can be loaded; None if there is room."""
+        models = self._loaded.values()
+        full = len(models) >= self._max_loaded
+        if not models or not (full or not self._engine.fits(request.card, request.options)):
+            return None
+        idle = [m for m in models if not m.users]
+        return min(idle or models, key=lambda m: (m.keep_alive_ns, m.card.digest))
+
+    async def _load(self, request: _Pending) -> None:
+        card, options = request.card, request.options
+        load = asyncio.ensure_future(self._engine.load(card, options))
+        request.ready.add_done_callback(lambda _: load.cancel())
         try:
-            if (old := self._loaded.get(card.digest)) is not None:
-                await self._drain(old)
-            await self._make_room(card, options)
-            runner = await self._engine.load(card, options)
-        finally:
-            del self._loading[card.digest]
-            done.set()
-        model = Loaded(card, options, runner, Slots(options.parallel), keep_alive_ns)
+            runner = await load
+        except asyncio.CancelledError:
+            if request.ready.cancelled():
+                return
+            raise
+        model = Loaded(card, options, runner, Slots(options.parallel), self._keep_alive_ns)
         self._loaded[card.digest] = model
-        return model
+        self._hold(model, request.keep_alive_ns)
+        if request.ready.cancelled():  # at the last moment
+            self.release(model)
+        else:
+            request.ready.set_result(model)
 
-    async def _make_room(self, card: ModelCard, options: LoadOptions) -> None:
-        while self._loaded and (
-            len(self._loaded) >= self._max_loaded or not self._engine.fits(card, options)
-        ):
-            idle = [m for m in self._loaded.values() if not m.users]
-            await self._drain(min(idle or self._loaded.values(), key=lambda m: m.keep_alive_ns))
+    def _dismiss(self, model: Loaded) -> None:
+        """Unload a model once it is idle, unless another request wants it to stay."""
+        model.keep_alive_ns = 0
+        _stop_timer(model)
+        if not model.users:
+            self._unload(model)
 
-    async def _drain(self, model: Loaded) -> None:
-        if model.users and model.runner.alive:
-            model.idle.clear()
-            await model.idle.wait()
-        await self._unload(model)
+    def _unload(self, model: Loaded) -> None:
+        """Forget an idle model now, and free its memory in the background."""
+        _stop_timer(model)
+        del self._loaded[model.card.digest]
+        task = asyncio.get_running_loop().create_task(self._free(model.runner))
+        self._unloading.add(task)
+        task.add_done_callback(self._unloading.discard)
 
-    def _arm(self, model: Loaded) -> None:
-        if model.timer is not None:
-            model.timer.cancel()
-        loop = asyncio.get_running_loop()
-        if model.keep_alive_ns <= 0:
-            model.timer = loop.call_later(0, self._on_expiry, model)
-        elif model.keep_alive_ns < 365 * 86400 * NS:  # beyond that: for ever
-            model.timer = loop.call_later(model.keep_alive_ns / NS, self._on_expiry, model)
+    async def _free(self, runner: Runner) -> None:
+        try:
+            with contextlib.suppress(EngineFailure):
+                await runner.unload()
+        finally:
+            self._unloaded.set()
 
-    def _on_expiry(self, model: Loaded) -> None:
+    async def _all_unloaded(self) -> None:
+        while self._unloading:
+            await asyncio.wait(self._unloading)
+
+
+def _stop_timer(model: Loaded) -> None:
+    if model.timer is not None:
+        model.timer.cancel()
         model.timer = None
-        if not model.users and self._loaded.get(model.card.digest) is model:
-            task = asyncio.get_running_loop().create_task(self._unload(model))
-            self._unloading.add(task)
-            task.add_done_callback(self._unloading.discard)
-
-    async def _unload(self, model: Loaded) -> None:
-        if self._loaded.get(model.card.digest) is model:
-            del self._loaded[model.card.digest]
-        if model.timer is not None:
-            model.timer.cancel()
-            model.timer = None
-        with contextlib.suppress(EngineFailure):
-            await model.runner.unload()

@@ -27,7 +27,7 @@ class SimulatedEngine:
         clock: real, or virtual in tests.
         seed: of jitter and of requests without a seed.
         llama_server: play the engine of 0.30 and later: it keeps sequences that lost their slot in
-            the host's memory, and chooses `num_batch` by the context.
+            the host's memory.
     """
 
     name = "simulated"
@@ -93,16 +93,9 @@ class SimulatedEngine:
         slowdown = share + (1 - share) * device.spill_slowdown if device.vram_gb else 1.0
         return model.service(
             slots=options.parallel,
-            batch_tokens=options.num_batch or self._automatic_batch(options),
+            batch_tokens=options.batch,
             slowdown=slowdown,
         )
-
-    def _automatic_batch(self, options: LoadOptions) -> int:
-        """`num_batch` as the llama-server era chooses it (automaticGenerationBatch); else 512."""
-        context = options.num_ctx * options.parallel
-        if context <= 4096 or not self.llama_server:
-            return 512
-        return 1024 if context <= 32768 else 2048
 
     def _used(self) -> int:
         return sum(runner.memory.size_vram for runner in self._runners)

@@ -151,7 +151,7 @@ class SimulatedRunner:
         if limit <= 0:
             limit = 10 * self._options.num_ctx
         if not self._options.shift:
-            limit = min(limit, max(self._options.num_ctx - len(job.prompt.tokens), 1))
+            limit = min(limit, max(self._options.slot_ctx - len(job.prompt.tokens), 1))
         seed = job.options.get("seed", -1)
         if job.options.get("temperature", 0.8) == 0:
             seed = None

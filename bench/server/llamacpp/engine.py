@@ -23,7 +23,6 @@ from bench.server.llamacpp.threads import default_threads
 INSTALL = 'pip install "ollama-bench[demo]"'
 """The command that brings this engine."""
 
-_DEFAULT_BATCH = 512
 _LOG_LOAD_DETAILS = 4  # from this verbosity on, llama.cpp logs the sizes of its buffers
 
 
@@ -112,13 +111,12 @@ class LlamaCppEngine:
     def _settings(self, model: ServedModel, options: LoadOptions, key: str) -> dict[str, Any]:
         """llama.cpp's parameters; what is not here is llama.cpp's own default, as with Ollama."""
         threads = options.num_thread or self._threads
-        batch = options.num_batch or _DEFAULT_BATCH
         settings: dict[str, Any] = {
             "model.path": str(model.path),
             "n_ctx": options.num_ctx * options.parallel,
             "n_parallel": options.parallel,
-            "n_batch": batch,
-            "n_ubatch": batch,
+            "n_batch": options.batch,
+            "n_ubatch": options.batch,
             "n_gpu_layers": max(0, options.num_gpu or 0),
             "cpuparams.n_threads": threads,
             "cpuparams_batch.n_threads": threads,

@@ -10,6 +10,8 @@ from virtual_server import MS, Client, ask, later, model, virtual_app
 
 from bench.clock import run_virtual
 from bench.server.app import App
+from bench.server.engine import LoadOptions, Prompt, Rendered
+from bench.server.simulated_runner import SimulatedRunner
 from bench.simulation.service import ServiceModel, Work
 
 # A request's way until it has its model: 1 ms for the metadata, 50 ms for the load.
@@ -74,6 +76,25 @@ def test_one_slot_serves_in_order_and_the_wait_shows_in_total_only() -> None:
     assert {end["load_duration"] for end in ends} == {at(READY)}
     assert {end["eval_duration"] for end in ends} == {at(100)}
     assert [r.slot_wait_ns for r in records] == [at(110 * k) for k in range(8)]
+
+
+def test_a_prompt_that_takes_long_to_render_is_not_overtaken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    render = SimulatedRunner.render
+
+    async def slow(runner: SimulatedRunner, prompt: Prompt) -> Rendered:
+        await asyncio.sleep(0.05 if prompt.raw == "a x" else 0.001)
+        return await render(runner, prompt)
+
+    monkeypatch.setattr(SimulatedRunner, "render", slow)
+
+    async def main() -> list[int]:
+        clients = await send_in_order(virtual_app(), [raw(text) for text in "abc"])
+        await asyncio.gather(*(client.lines() for client in clients))
+        return [client.writes[-1][0] for client in clients]
+
+    assert run_virtual(main()) == [at(READY + 50 + 110 * k) for k in (1, 2, 3)]
 
 
 def test_the_front_agrees_with_the_model_alone() -> None:
@@ -171,6 +192,56 @@ def test_the_idle_model_with_the_shortest_keep_alive_makes_room() -> None:
     assert run_virtual(main()) == ["a:latest", "c:latest"]
 
 
+def test_a_keep_alive_stays_until_another_is_named() -> None:
+    async def main() -> list[int]:
+        app = virtual_app(keep_alive_ns=300 * 10**9)
+        seen = []
+        for named in ({}, {"keep_alive": "1h"}, {}, {"keep_alive": -1}, {}, {"keep_alive": 0}, {}):
+            await ask(app, "/api/generate", raw("a", 1, **named))
+            seen += [m.keep_alive_ns // 10**9 for m in app.house.scheduler.loaded()] or [0]
+        return seen
+
+    ever = (2**63 - 1) // 10**9
+    assert run_virtual(main()) == [300, 3600, 3600, ever, ever, 0, 300]
+
+
+def test_an_unload_is_due_at_once_and_done_when_the_model_is_idle() -> None:
+    async def main() -> list[tuple[str, int]]:
+        app = virtual_app()
+        await ask(app, "/api/generate", {"model": "m"})
+        began = app.house.clocks.now_ns()
+        running = Client(app)
+        running.send("/api/generate", raw("a"))
+        seen = []
+
+        async def note(when: int) -> None:
+            await app.house.clock.sleep_until(began + at(when))
+            models = app.house.scheduler.loaded()
+            seen.extend((m.card.name, app.house.scheduler.expires_at(m) - began) for m in models)
+
+        await app.house.clock.sleep_until(began + at(40))
+        (reply,) = await ask(app, "/api/generate", {"model": "m", "keep_alive": 0})
+        assert reply["done_reason"] == "unload"
+        assert app.house.clocks.now_ns() == began + at(40)
+        await note(110)  # a millisecond before the end
+        await note(112)
+        assert (await running.lines())[-1]["done"]
+        return seen
+
+    assert run_virtual(main()) == [("m:latest", at(40))]
+
+
+def test_a_deleted_model_stays_in_memory() -> None:
+    async def main() -> list[str]:
+        app = virtual_app()
+        await ask(app, "/api/generate", {"model": "m"})
+        await ask(app, "/api/delete", {"model": "m"}, "DELETE")
+        (reply,) = await ask(app, "/api/ps", None, "GET")
+        return [entry["name"] for entry in reply["models"]]
+
+    assert run_virtual(main()) == ["m:latest"]
+
+
 def test_another_context_reloads_after_what_is_under_way() -> None:
     async def main() -> tuple[list[dict[str, Any]], int]:
         app = virtual_app()
@@ -210,6 +281,133 @@ def test_a_full_queue_answers_503() -> None:
         (200, at(151)),
         (503, at(1) + 3),
     ]
+
+
+def test_requests_for_the_model_that_is_loading_wait_in_the_queue_too() -> None:
+    async def main() -> list[tuple[int, int]]:
+        app = virtual_app(max_queue=1)
+        clients = await send_in_order(app, [{"model": "m"}] * 3)
+        return [(await client.status(), client.writes[0][0]) for client in clients]
+
+    assert run_virtual(main()) == [(200, at(51)), (200, at(51)), (503, at(1) + 2)]
+
+
+def test_a_request_for_a_model_that_loads_waits_behind_the_others() -> None:
+    async def main() -> list[int]:
+        app = virtual_app(model(), model("n:latest", cold_load_s=0.5))
+        clients = await send_in_order(app, [{"model": name} for name in ("m", "n", "m")])
+        await asyncio.gather(*(client.lines() for client in clients))
+        return [client.writes[0][0] for client in clients]
+
+    assert run_virtual(main()) == [at(51), at(551), at(551)]
+
+
+def test_who_gives_up_keeps_the_place_in_the_queue_until_its_turn() -> None:
+    async def main() -> list[int]:
+        app = virtual_app(model(cold_load_s=1.0), model("n:latest"), max_queue=1)
+        first, gone, refused, served = (Client(app) for _ in range(4))
+        first.send("/api/generate", {"model": "m"})
+        gone.send("/api/generate", {"model": "n"})
+        await later(100, gone.close)
+        refused.send("/api/generate", {"model": "n"})
+        await first.lines()
+        served.send("/api/generate", {"model": "n"})
+        assert [await client.status() for client in (first, refused, served)] == [200, 503, 200]
+        return [client.writes[0][0] for client in (first, served)]
+
+    assert run_virtual(main()) == [at(1001), at(1001 + 1 + 50)]
+
+
+def two_rivals() -> App:
+    """A server with room for one of two models."""
+    return virtual_app(model(), model("n:latest"), max_loaded=1, keep_alive_ns=300 * 10**9)
+
+
+async def rivalry(**fields: Any) -> list[int]:
+    """`n` wants the room of `m`, which is busy and asked for again; when each has its reply."""
+    app = two_rivals()
+    await ask(app, "/api/generate", {"model": "m"})
+    began = app.house.clocks.now_ns()
+    busy, rival, again = (Client(app) for _ in range(3))
+    busy.send("/api/generate", raw("a"))
+    await asyncio.sleep(0.02)
+    rival.send("/api/generate", {"model": "n"})
+    await asyncio.sleep(0.02)
+    again.send("/api/generate", raw("b", **fields))
+    await asyncio.gather(busy.lines(), rival.lines(), again.lines())
+    return [client.writes[-1][0] - began for client in (busy, again, rival)]
+
+
+def test_a_busy_model_makes_room_when_all_have_been_served_that_found_it() -> None:
+    assert run_virtual(rivalry()) == [at(1 + 110), at(1 + 220), at(1 + 220 + 50)]
+
+
+def test_a_keep_alive_named_meanwhile_keeps_the_room() -> None:
+    assert run_virtual(rivalry(keep_alive="2s")) == [at(111), at(221), at(221 + 2000 + 50)]
+
+
+def test_a_model_goes_even_if_who_needed_the_room_has_given_up() -> None:
+    async def main() -> list[int]:
+        app = two_rivals()
+        await ask(app, "/api/generate", {"model": "m"})
+        busy, rival = Client(app), Client(app)
+        busy.send("/api/generate", raw("a"))
+        await asyncio.sleep(0.02)
+        rival.send("/api/generate", {"model": "n"})
+        await later(20, rival.close)
+        counts = [len(app.house.scheduler.loaded())]
+        await busy.lines()
+        await asyncio.sleep(1)
+        return [*counts, len(app.house.scheduler.loaded())]
+
+    assert run_virtual(main()) == [1, 0]
+
+
+def test_of_busy_models_the_one_with_the_shortest_keep_alive_is_waited_for() -> None:
+    async def main() -> tuple[int, list[str]]:
+        app = virtual_app(model(), model("n:latest"), model("o:latest"), max_loaded=2)
+        for name, stay in (("m", "100s"), ("n", "50s")):
+            await ask(app, "/api/generate", {"model": name, "keep_alive": stay})
+        began = app.house.clocks.now_ns()
+        soon, late, third = (Client(app) for _ in range(3))
+        soon.send("/api/generate", raw("a", 11))
+        late.send("/api/generate", raw("b", 31) | {"model": "n"})
+        await asyncio.sleep(0.02)
+        third.send("/api/generate", {"model": "o"})
+        await asyncio.gather(soon.lines(), late.lines(), third.lines())
+        names = sorted(m.card.name for m in app.house.scheduler.loaded())
+        return third.writes[-1][0] - began, names
+
+    assert run_virtual(main()) == (at(1 + 310 + 50), ["m:latest", "o:latest"])
+
+
+def test_of_models_that_stay_as_long_the_first_by_digest_goes() -> None:
+    async def main(*order: str) -> set[str]:
+        app = virtual_app(model("a:latest"), model("b:latest"), model("c:latest"), max_loaded=2)
+        for name in (*order, "c"):
+            await ask(app, "/api/generate", {"model": name})
+        return {m.card.name for m in app.house.scheduler.loaded()}
+
+    assert run_virtual(main("a", "b")) == run_virtual(main("b", "a"))
+
+
+def test_who_gives_up_just_when_the_model_is_ready_lets_it_go() -> None:
+    async def main() -> list[int]:
+        app = virtual_app()
+        scheduler = app.house.scheduler
+        (card,) = app.house.engine.cards()
+        wanted = LoadOptions(num_ctx=4096, parallel=1)
+        task = asyncio.create_task(scheduler.acquire(card, wanted, None))
+        await app.house.clock.sleep_until(at(50))
+        while not scheduler.loaded():
+            await asyncio.sleep(0)
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        return [m.users for m in scheduler.loaded()]
+
+    assert run_virtual(main()) == [0]
 
 
 def test_who_hangs_up_frees_the_slot_and_leaves_the_queue() -> None:
@@ -273,11 +471,26 @@ def test_a_long_chat_loses_its_oldest_messages_and_a_long_prompt_its_middle() ->
         refused = Client(app)
         refused.send("/api/generate", long | {"truncate": False})
         assert await refused.status() == 400
+        assert b"context size (256 tokens)" in b"".join(data for _, data in refused.writes)
+        # A slot has a multiple of 256 tokens.
+        whole = raw("a" + " word" * 200, options=options, truncate=False)
+        replies.append(await ask(app, "/api/generate", whole))
         return [lines[-1]["prompt_eval_count"] for lines in replies]
 
-    chat, cut = run_virtual(main())
+    chat, cut, whole = run_virtual(main())
     assert 80 < chat < 128
     assert cut == 128 - (128 - 4) // 2
+    assert 128 < whole < 256
+
+
+def test_without_shift_a_slot_is_filled_to_its_end() -> None:
+    async def main() -> dict[str, Any]:
+        app = virtual_app()
+        body = raw("a", -1, options={"num_ctx": 100, "num_predict": -1}, shift=False)
+        return (await ask(app, "/api/generate", body))[-1]
+
+    end = run_virtual(main())
+    assert (end["done_reason"], end["prompt_eval_count"] + end["eval_count"]) == ("length", 256)
 
 
 @pytest.mark.parametrize(
