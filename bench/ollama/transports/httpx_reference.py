@@ -17,6 +17,7 @@ from bench.ollama.address import Address
 from bench.ollama.exchange import Call, Outcome, Reply, WireCounters
 from bench.ollama.reply_reader import LIMITS, Limits
 from bench.ollama.transports.flight import Flight, FlightBook, TaskCarrier, stop_flight
+from bench.ollama.wire_errors import CUT, NO_RESPONSE, broken_text, connect_error_text, innermost
 
 _OPEN_TIMEOUT_S = 10.0
 
@@ -120,8 +121,9 @@ class HttpxTransport:
             extensions={"timeout": timeouts, "trace": _Trace(flight, self.counters)},
         )
         response = await client.send(request, stream=True)
+        reads = _Reads(self.counters)
         try:
-            reader.stamp = time.monotonic_ns()
+            reader.stamp = reads.stamp()
             flight.answered(reader.stamp)
             headers = response.headers
             reader.head(
@@ -130,16 +132,41 @@ class HttpxTransport:
                 headers.get("location", ""),
             )
             async for data in response.aiter_raw():
-                reader.stamp = time.monotonic_ns()
-                self.counters.reads += 1
+                reader.stamp = reads.stamp()
                 reader.feed(data)
                 if reader.broken:
                     break
             else:
+                reader.stamp = reads.stamp()
                 reader.end_of_body()
         finally:
             await response.aclose()
-        flight.end(Outcome.OK, "", time.monotonic_ns())
+        flight.end(Outcome.OK, "", reader.stamp)
+
+
+class _Reads:
+    """Stamps bytes when they are read: what one read brought gets one stamp.
+
+    httpcore hands on a read piece by piece, without a turn of the loop in between.
+    """
+
+    def __init__(self, counters: WireCounters) -> None:
+        self._counters = counters
+        self._loop = asyncio.get_running_loop()
+        self._turned = True
+        self._stamp = 0
+
+    def stamp(self) -> int:
+        """The time of the read that brought what comes now."""
+        if self._turned:
+            self._turned = False
+            self._loop.call_soon(self._turn)
+            self._stamp = time.monotonic_ns()
+            self._counters.reads += 1
+        return self._stamp
+
+    def _turn(self) -> None:
+        self._turned = True
 
 
 class _Trace:
@@ -163,13 +190,20 @@ class _Trace:
 
 
 def _what_went_wrong(error: Exception, flight: Flight) -> tuple[Outcome, str]:
-    text = str(error) or type(error).__name__
+    """As the other transports tell it."""
+    cause, limit_s = innermost(error), flight.call.connect_s
     if isinstance(error, httpx.ConnectTimeout):
-        return Outcome.TIMEOUT, f"no connection within {flight.call.connect_s:g} s"
-    if isinstance(error, httpx.RemoteProtocolError) and "disconnect" not in text:
-        if "closed connection" in text:
-            return Outcome.DISCONNECTED, "the connection broke in mid-reply"
-        return Outcome.MALFORMED, f"the response is not HTTP: {text}"
+        return Outcome.TIMEOUT, connect_error_text(TimeoutError(), limit_s)
+    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        # Whatever was sent was for the proxy or for TLS.
+        flight.reader.reply.sent_ns = None
     if flight.reader.reply.sent_ns is None:
-        return Outcome.CONNECT_ERROR, f"no connection: {text}"
-    return Outcome.DISCONNECTED, text
+        return Outcome.CONNECT_ERROR, connect_error_text(cause, limit_s)
+    if not isinstance(error, httpx.RemoteProtocolError):
+        return Outcome.DISCONNECTED, broken_text(cause)
+    text = str(error)
+    if "without sending a response" in text:
+        return Outcome.DISCONNECTED, NO_RESPONSE
+    if "closed connection" in text:
+        return Outcome.DISCONNECTED, CUT
+    return Outcome.MALFORMED, f"the response is not HTTP: {text}"

@@ -14,6 +14,7 @@ from wire_replies import CALL, GOOD
 
 from bench.errors import ServerUnreachable, UsageError
 from bench.ollama.address import Address
+from bench.ollama.control import Control
 from bench.ollama.exchange import Outcome
 from bench.ollama.transports import choose_transport, kernel
 from bench.ollama.transports.sockets import SocketTransport
@@ -121,6 +122,16 @@ async def test_https(name: str, trust: dict[str, object], make: Make) -> None:
         await transport.aclose()
 
 
+async def test_control_calls_say_that_a_certificate_is_not_trusted(no_proxy: None) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    async with WireServer(good, tls=True) as server:
+        address = Address.parse(f"https://localhost:{server.port}", environ={})
+        async with Control.of(address) as control:
+            with pytest.raises(ServerUnreachable, match="certificate verify failed") as caught:
+                await control.version()
+    assert "--ca-file" in caught.value.advice
+
+
 @pytest.mark.parametrize("name", ["user", "httpx"])
 async def test_certificate_that_is_not_trusted(name: str, make: Make) -> None:
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
@@ -154,6 +165,22 @@ async def test_proxy_of_the_environment(no_proxy: None, monkeypatch: pytest.Monk
         first = proxy.peers[0].head.split(b"\r\n")[0]
         assert first == b"POST http://gpu.example.org:11434/api/chat HTTP/1.1"
         await transport.aclose()
+
+
+async def test_proxy_that_refuses(no_proxy: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was ever sent to the server then."""
+
+    async def refuse(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    async with WireServer(refuse) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        transport, _ = choose_transport(Address.parse("https://gpu.example.org", environ={}))
+        reply = await transport.send(CALL)
+        await transport.aclose()
+    assert (reply.outcome, reply.sent_ns) == (Outcome.CONNECT_ERROR, None)
+    assert reply.error == "no connection: 403 Forbidden"
 
 
 def test_choice(no_proxy: None, monkeypatch: pytest.MonkeyPatch) -> None:
