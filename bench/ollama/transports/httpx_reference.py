@@ -101,8 +101,12 @@ class HttpxTransport:
         return client
 
     async def _exchange(self, client: httpx.AsyncClient, flight: Flight) -> None:
+        trace = _Trace(flight, self.counters)
         try:
-            await self._talk(client, flight)
+            await self._talk(client, flight, trace)
+        except asyncio.CancelledError:
+            await trace.close()
+            raise
         except Exception as e:
             # `send` never raises: whatever httpx may throw is an outcome.
             outcome, text = _what_went_wrong(e, flight)
@@ -110,7 +114,7 @@ class HttpxTransport:
         finally:
             self._free.append(client)
 
-    async def _talk(self, client: httpx.AsyncClient, flight: Flight) -> None:
+    async def _talk(self, client: httpx.AsyncClient, flight: Flight, trace: _Trace) -> None:
         call, reader = flight.call, flight.reader
         timeouts = {"connect": call.connect_s, "read": None, "write": None, "pool": None}
         request = client.build_request(
@@ -118,7 +122,7 @@ class HttpxTransport:
             self._root + call.path,
             content=call.body,
             headers=self._headers,
-            extensions={"timeout": timeouts, "trace": _Trace(flight, self.counters)},
+            extensions={"timeout": timeouts, "trace": trace},
         )
         response = await client.send(request, stream=True)
         reads = _Reads(self.counters)
@@ -176,6 +180,12 @@ class _Trace:
         self._flight = flight
         self._counters = counters
         self._start_ns = 0
+        self._opened: Any = None
+
+    async def close(self) -> None:
+        """Close what this call has opened; httpcore forgets it when cancelled in a handshake."""
+        if self._opened is not None:
+            await self._opened.aclose()
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         """An event of httpcore."""
@@ -186,6 +196,7 @@ class _Trace:
             self._start_ns = now_ns
             self._counters.connections += 1
         elif event.startswith("connection.") and event.endswith(".complete"):
+            self._opened = self._opened or info["return_value"]
             self._flight.reader.reply.connect_ns = now_ns - self._start_ns
 
 

@@ -189,9 +189,11 @@ class SocketTransport(ABC):
         Raises:
             ServerUnreachable: nothing answers.
         """
-        while (missing := connections - len(self.connections)) > 0:
+        # Counted once: a server may hang up on each of them as soon as it is open.
+        missing = connections - len(self.connections)
+        for begun in range(0, missing, _OPEN_AT_ONCE):
             opened = await asyncio.gather(
-                *(self._open_one() for _ in range(min(missing, _OPEN_AT_ONCE))),
+                *(self._open_one() for _ in range(min(missing - begun, _OPEN_AT_ONCE))),
                 return_exceptions=True,
             )
             self.free += [c for c in opened if isinstance(c, Connection)]
