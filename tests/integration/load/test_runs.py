@@ -228,3 +228,26 @@ def test_ctrl_c_while_the_report_is_written_says_where_the_run_is(simulated, tmp
     assert str(kept) in caught.value.message and str(kept) in caught.value.advice
     assert caught.value.exit_code is ExitCode.INTERRUPTED
     assert (kept / "requests.jsonl").read_text().count("\n") >= 5
+
+
+def test_ctrl_c_while_the_loop_is_let_go_of_changes_nothing(simulated, tmp_path, monkeypatch):
+    """The third of three quick ones: all is stored by then, and the report is still to come."""
+    from bench.commands import run as command_run
+
+    measuring = command_run.run_measuring
+
+    def and_once_more(main):
+        ended = measuring(main)
+        os.kill(os.getpid(), signal.SIGINT)
+        return ended
+
+    monkeypatch.setattr(command_run, "run_measuring", and_once_more)
+    done = command_run.run(
+        "smoke",
+        models=["sim-small"],
+        hosts=[simulated.url],
+        settings=bench.Settings(output=tmp_path, history=None),
+        report=False,
+    )
+    assert done.exit_code == 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
