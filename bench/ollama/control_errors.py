@@ -30,6 +30,11 @@ def explain(url: str, error: Exception) -> BenchError:
             "Name the authority that signed its certificate with --ca-file FILE, "
             "or accept any with --insecure.",
         )
+    if isinstance(innermost(error), ssl.SSLError):
+        return ServerUnreachable(
+            f"no TLS can be spoken with {url} ({_reason(error)})",
+            "Does it speak plain http? Then write its address with http://.",
+        )
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return ServerUnreachable(
             f"no server answers at {url} ({_reason(error)})",

@@ -35,6 +35,10 @@ def system_words(error: BaseException) -> str:
     asyncio puts "Connect call failed (address)" in its place. The numbers of OpenSSL and of the
     resolver are none of the system's.
     """
+    if isinstance(error, ssl.SSLEOFError) or (
+        isinstance(error, ConnectionError) and not error.args
+    ):
+        return "the server closed the connection"  # asyncio and OpenSSL, in a handshake
     foreign = isinstance(error, ssl.SSLError | socket.gaierror)
     if isinstance(error, OSError) and error.errno and not foreign:
         return os.strerror(error.errno)
@@ -44,12 +48,14 @@ def system_words(error: BaseException) -> str:
 def innermost(error: BaseException) -> BaseException:
     """The first cause of an error: httpx wraps the operating system's several times.
 
-    Of several attempts (a name with several addresses) it is the first one's.
+    Of several attempts (a name with several addresses) it is the first one's. That TLS was waiting
+    for bytes when something happened is no cause.
     """
     while True:
         if isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        elif (inner := error.__cause__ or error.__context__) is not None:
-            error = inner
-        else:
+            continue
+        inner = error.__cause__ or error.__context__
+        if inner is None or isinstance(inner, ssl.SSLWantReadError):
             return error
+        error = inner

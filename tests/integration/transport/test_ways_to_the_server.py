@@ -132,6 +132,25 @@ async def test_control_calls_say_that_a_certificate_is_not_trusted(no_proxy: Non
     assert "--ca-file" in caught.value.advice
 
 
+async def test_control_calls_say_that_nobody_speaks_tls(no_proxy: None) -> None:
+    async def plain(peer: Peer) -> None:
+        await peer.reader.read(1)
+        await peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with WireServer(plain) as server:
+        address = Address.parse(f"https://localhost:{server.port}", environ={})
+        async with Control.of(address) as control:
+            with pytest.raises(ServerUnreachable, match="no TLS can be spoken") as caught:
+                await control.version()
+    assert "http://" in caught.value.advice
+
+
+async def test_control_calls_name_the_socket_they_could_not_reach(tmp_path: Path) -> None:
+    async with Control.of(Address.parse(f"unix://{tmp_path}/none", environ={})) as control:
+        with pytest.raises(ServerUnreachable, match=f"unix://{tmp_path}/none"):
+            await control.version()
+
+
 @pytest.mark.parametrize("name", ["user", "httpx"])
 async def test_certificate_that_is_not_trusted(name: str, make: Make) -> None:
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
