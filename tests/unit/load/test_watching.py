@@ -193,6 +193,35 @@ def test_the_limit_of_one_process_is_told_with_what_to_do(kit):
     assert "--workers 2 " in found["client_cpu"].advice
 
 
+@pytest.mark.parametrize(
+    ("code", "fine", "too_much"),
+    [
+        ("late_sends", {"send_late_p99_ms": 5.0}, {"send_late_p99_ms": 5.1}),
+        ("client_lag", {"loop_lag_p99_ms": 20.0}, {"loop_lag_p99_ms": 20.1}),
+        ("client_cpu", {"cpu_share": 0.8}, {"cpu_share": 0.81}),
+        ("gc_pause", {"gc_pause_max_ms": 10.0}, {"gc_pause_max_ms": 10.1}),
+        (
+            "coalesced",
+            {"reads": 950, "coalesced_lines": 50},
+            {"reads": 949, "coalesced_lines": 51},
+        ),
+        ("user_stamps", {"reads": 1000, "user_stamps": 10}, {"reads": 1000, "user_stamps": 11}),
+    ],
+)
+def test_each_thing_has_a_threshold_and_advice(kit, code, fine, too_much):
+    """That alone makes no run invalid: `client_bent` does, which knows the intervals."""
+    assert findings(kit, ClientHealth(**fine)) == {}
+    found = findings(kit, ClientHealth(**too_much))
+    assert list(found) == [code]
+    assert found[code].advice and not found[code].invalidates
+
+
+def test_arrivals_that_are_no_longer_those_asked_for_make_a_run_invalid(kit):
+    for late_ms, invalid in ((100.0, False), (100.1, True)):
+        found = findings(kit, ClientHealth(send_late_p99_ms=late_ms))["late_sends"]
+        assert found.invalidates == invalid
+
+
 def test_advice_is_never_what_was_done_already(kit):
     """Also where `--workers auto` has found that so many will do."""
     health = ClientHealth(cpu_share=0.97, send_late_p99_ms=20)
