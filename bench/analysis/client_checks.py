@@ -32,6 +32,8 @@ MIN_COALESCED_SHARE = 0.05
 
 _FROM_PLANNED = ("ttft_s", "answer_ttft_s", "e2e_s")
 _FROM_STAMPS = ("ttft_s", "answer_ttft_s", "e2e_s")
+_RELIEF = "Stop other work on this machine, or use --workers {}."
+
 _RATES = ("request_per_s", "output_tok_per_s", "goodput_per_s")
 
 
@@ -70,11 +72,12 @@ def client_warnings(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iter
     It makes the run invalid, but for gaps between chunks by which nothing is decided: of two chunks
     in one read, a busy machine makes many.
     """
+    workers = info.transport.workers if info.transport is not None else 1
     shifts = [
-        *_sent_late(data, summary),
+        *_sent_late(workers, data, summary),
         *_read_late(info, data, summary),
-        *_read_together(data, summary),
-        *_asked_late(data, summary),
+        *_read_together(workers, data, summary),
+        *_asked_late(workers, data, summary),
     ]
     deciding = (*info.plan.thresholds, *info.plan.primary)
     gaps_decide = any(text.startswith("itl_s") for text in deciding)
@@ -91,7 +94,7 @@ def client_warnings(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iter
     )
 
 
-def _sent_late(data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _sent_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
     """Open loop: latencies count from the planned time, so they hold the send delay.
 
     What the numbers would be without it is known exactly. Time that connecting took is not ours.
@@ -112,7 +115,7 @@ def _sent_late(data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
             moved[name] = read_quantile(before, p) - read_quantile(after, p)
         late = float(delay[there].max()) * 1e3
         cause = f"requests were sent up to {late:.1f} ms after they were due"
-        advice = "Stop other work on this machine, or use --workers auto."
+        advice = _RELIEF.format(workers + 1)
         yield from _shifts(summary, id, moved, cause, advice)
 
 
@@ -135,7 +138,7 @@ def _read_late(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[
     yield from _shifts(summary, "itl_s", tail, cause, advice)
 
 
-def _read_together(data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _read_together(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
     """Chunks that shared a read because this program was late hide the gaps between them.
 
     They share the stamp of the last of them: the first seems to come late and the others at once.
@@ -156,7 +159,7 @@ def _read_together(data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
         q: abs(read_quantile(seen, p) - read_quantile(spread, p)) for q, p in QUANTILES.items()
     }
     cause = f"{share:.0%} of the chunks shared a read, while this program was late"
-    advice = "Stop other work on this machine, or use --workers auto."
+    advice = _RELIEF.format(workers + 1)
     yield from _shifts(summary, "itl_s", moved, cause, advice)
 
 
@@ -173,7 +176,7 @@ def spread_evenly(gaps: Gaps) -> Floats:
     return np.asarray((gaps.seconds[begins] / sizes)[group], dtype=np.float64)
 
 
-def _asked_late(data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _asked_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
     """Closed loop: users who idle between an answer and their next request ask less often.
 
     By Little's law the cycle of a user (answer, pause, idling) is users / rate; what part of it is
@@ -185,7 +188,7 @@ def _asked_late(data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
     idle = max((_lag_s(i.health.send_late_mean_ms) for i in data.infos.values()), default=0.0)
     share = idle * rate.value / users
     cause = f"users asked again {idle * 1e3:.1f} ms after they were ready, on average"
-    advice = "Stop other work on this machine, or use --workers auto."
+    advice = _RELIEF.format(workers + 1)
     for id in _RATES:
         value = summary.metrics[id].stats.get("value")
         if value is not None and value.value is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.errors import ExitCode
+from bench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,13 +55,15 @@ def command(
 
     from bench.load.checkup import Status, check_machine, check_server
     from bench.load.session import Settings
-    from bench.scenario.hosts import default_host
+    from bench.scenario.hosts import server_url
 
+    if transport and not self_test:
+        raise UsageError("--transport is for --self-test only", "A run has a --transport as well.")
     test = None
     if self_test:
         test, findings = _tested(transport)
     else:
-        address = Settings(insecure=insecure, ca_file=ca_file).address(host or default_host())
+        address = Settings(insecure=insecure, ca_file=ca_file).address(server_url(host))
         findings = [*asyncio.run(check_server(address)), *check_machine()]
     if as_json:
         found = {"findings": findings, "self_test": test}
@@ -86,15 +88,18 @@ def _tested(transport: str | None) -> tuple[SelfTest, list[Finding]]:
 
 
 def _print(findings: Sequence[Finding], test: SelfTest | None, console: Console) -> None:
+    from rich.table import Table
     from rich.text import Text
 
+    lines = Table.grid(padding=(0, 1))
+    lines.add_column(justify="right", no_wrap=True)
+    lines.add_column()
     for finding in findings:
         mark, style = _MARKS[finding.status]
-        line = Text(f"{mark:>2} ", style=style)
-        line.append(f"{finding.what}: ", style="bold").append(finding.said, style="default")
-        console.print(line)
+        lines.add_row(Text(mark, style), Text.assemble((f"{finding.what}: ", "bold"), finding.said))
         if finding.advice:
-            console.print(Text(f"   {finding.advice}", style="dim"))
+            lines.add_row("", Text(finding.advice, "dim"))
+    console.print(lines)
     if test is not None:
         console.print()
         _print_steps(test, console)
@@ -120,11 +125,11 @@ def _print_steps(test: SelfTest, console: Console) -> None:
         )
     console.print(table)
     console.print(
-        "Errors of this program's stamps and gaps against the server's own notes; chunks that "
-        "shared a read; CPU of this program; how late the test's server itself was (p99).",
+        "In ms: errors of this program's stamps and gaps against the server's own notes, and how "
+        "late the test's server itself was (p99). Chunks that shared a read; CPU of this program.",
         style="dim",
     )
 
 
 def _ms(value: float) -> str:
-    return f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.3f}"

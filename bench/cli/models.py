@@ -24,9 +24,9 @@ def command(host: str | None, insecure: bool, ca_file: str, as_json: bool) -> No
     """List the models of a server, and what they can do."""
     from bench.load.inventory import list_models
     from bench.load.session import Settings
-    from bench.scenario.hosts import default_host
+    from bench.scenario.hosts import server_url
 
-    address = Settings(insecure=insecure, ca_file=ca_file).address(host or default_host())
+    address = Settings(insecure=insecure, ca_file=ca_file).address(server_url(host))
     rows = [_row(m) for m in asyncio.run(list_models(address))]
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))

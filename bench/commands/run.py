@@ -160,7 +160,9 @@ def run_plan(
         BenchError: it could not be run; see `bench.errors`.
     """
     settings, observer = settings or Settings(), observer or Silent()
-    ended = run_measuring(_measure_until_interrupted(plan, settings, observer, grow))
+    with _interrupts() as interrupts:
+        main = _measure_until_interrupted(plan, settings, observer, grow, interrupts)
+        ended = run_measuring(main)
     if ended.error is None:
         try:
             finished = conclude(ended.directory, report)
@@ -193,7 +195,11 @@ def _index(run: FinishedRun, history: Path | None, observer: Observer) -> None:
 
 
 async def _measure_until_interrupted(
-    plan: Plan, settings: Settings, observer: Observer, grow: Grow | None
+    plan: Plan,
+    settings: Settings,
+    observer: Observer,
+    grow: Grow | None,
+    interrupts: _Interrupts,
 ) -> Ended:
     stop = Stop()
     loop = asyncio.get_running_loop()
@@ -202,20 +208,40 @@ async def _measure_until_interrupted(
         stop.request()
         observer.stopping(stop.at_once)
 
-    with _on_interrupt(lambda: loop.call_soon_threadsafe(ask)):
+    interrupts.act = lambda: loop.call_soon_threadsafe(ask)
+    try:
         return await measure(plan, settings, observer, stop, grow=grow)
+    finally:
+        # All is stored; what is left of the loop is let go of in a moment, and must not be torn.
+        interrupts.act = _nothing
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class _Interrupts:
+    """What Ctrl-C and SIGTERM do just now."""
+
+    act: Callable[[], object] = _interrupt
 
 
 @contextmanager
-def _on_interrupt(act: Callable[[], object]) -> Iterator[None]:
-    """Call `act` at every Ctrl-C and SIGTERM; only the main thread can be told of them."""
+def _interrupts() -> Iterator[_Interrupts]:
+    """Decide what Ctrl-C and SIGTERM do; only the main thread can be told of them."""
+    found = _Interrupts()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield found
         return
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: act()) for number in signals}
+    before = {number: signal.signal(number, lambda *_: found.act()) for number in signals}
     try:
-        yield
+        yield found
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -46,6 +46,7 @@ class Surroundings:
             work which would disturb a measurement has ended.
         watched: watch this process; no use in virtual time.
         own_models: the models of the plan: they may stay in memory beside each other.
+        workers: processes that send.
     """
 
     clock: Clock
@@ -56,6 +57,7 @@ class Surroundings:
     before_measuring: Callable[[], Awaitable[None]] | None = None
     watched: bool = True
     own_models: frozenset[str] = frozenset()
+    workers: int = 1
 
 
 class Sending(Protocol):
@@ -158,7 +160,7 @@ def _close(
         health=measured.health,
         complete=measured.complete,
     )
-    found = block_findings(case, info, sent.tally, around.own_models)
+    found = block_findings(case, info, sent.tally, around.own_models, around.workers)
     warnings = [*sent.warnings, *found]
     if sent.note and not around.stop.requested:
         message = f"block {block.index} of {case.id} was not measured: {sent.note}"

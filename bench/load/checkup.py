@@ -15,6 +15,7 @@ from bench.ollama.address import Address
 from bench.ollama.control import Control, ServerVersion
 from bench.ollama.eras import era_of
 from bench.ollama.replies import ResidentModel
+from bench.ollama.transports import choose_transport
 from bench.ollama.transports.stamps import why_no_kernel_stamps
 
 BUSY_SHARE = 0.1
@@ -23,6 +24,7 @@ BUSY_SHARE = 0.1
 DESCRIPTORS = 4096
 """Open files below which large loads run out of connections."""
 
+_OWN_STAMPS = "Times hold this program's own delays; keep the machine idle."
 _LOOK_S = 0.5
 _COARSE_CLOCKS = ("jiffies", "acpi_pm", "hpet")
 
@@ -63,6 +65,7 @@ async def check_server(address: Address) -> list[Finding]:
         return [Finding("server", Status.BAD, error.message, error.advice)]
     here = "on this machine" if address.is_loopback else "on another machine"
     found = [Finding("server", Status.FINE, f"{address.url} answers, {here}")]
+    found += _transport(address)
     found += _version(version)
     if installed:
         found.append(Finding("models", Status.FINE, f"{len(installed)} installed"))
@@ -70,6 +73,14 @@ async def check_server(address: Address) -> list[Finding]:
         advice = "Get one, e.g.: ollama pull llama3.2:3b"
         found.append(Finding("models", Status.CAUTION, "none is installed", advice))
     return [*found, *_in_memory(loaded)]
+
+
+def _transport(address: Address) -> Iterator[Finding]:
+    """Where this server gets worse stamps than this machine can give."""
+    transport, reason = choose_transport(address)
+    if transport.name != "kernel" and not why_no_kernel_stamps():
+        said = f"{transport.name}, which takes time stamps by itself: {reason}"
+        yield Finding("transport", Status.CAUTION, said, _OWN_STAMPS)
 
 
 def _version(version: ServerVersion) -> Iterator[Finding]:
@@ -187,7 +198,7 @@ def _stamps() -> Finding:
         "time stamps",
         Status.CAUTION,
         f"taken by this program: {why}",
-        "Times hold this program's own delays; keep the machine idle.",
+        _OWN_STAMPS,
     )
 
 
@@ -198,7 +209,7 @@ def _descriptors() -> Finding | None:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = soft if hard == resource.RLIM_INFINITY else hard
-    said = f"{soft:,} open files, can be raised to {most:,}"
+    said = f"{soft:,} open files" + (f", can be raised to {most:,}" if most > soft else "")
     if most >= DESCRIPTORS:
         return Finding("descriptors", Status.FINE, said)
     return Finding("descriptors", Status.CAUTION, said, "For many users: ulimit -n 16384")

@@ -22,20 +22,23 @@ USER_STAMPS_SHARE = 0.01
 GC_PAUSE_MS = 10.0
 
 
-def client_findings(case: Case, health: ClientHealth, requests: int) -> Iterator[RunWarning]:
+def client_findings(
+    case: Case, health: ClientHealth, requests: int, workers: int = 1
+) -> Iterator[RunWarning]:
     """Whether this program may have bent a number.
 
     Args:
         case: of the block.
         health: what the watch saw while it was measured.
         requests: how many were measured.
+        workers: processes that sent them.
     """
     late = health.send_late_p99_ms
     if late is not None and late > LATE_P99_MS:
         yield RunWarning(
             "late_sends",
             f"requests were sent up to {late:.1f} ms after they were due (p99)",
-            "This machine is too busy: stop other work, or use --workers auto.",
+            f"This machine is too busy: stop other work, or use --workers {workers + 1}.",
             case.id,
             invalidates=case.load.loop == "open" and late > LATE_INVALID_MS,
         )
@@ -51,7 +54,7 @@ def client_findings(case: Case, health: ClientHealth, requests: int) -> Iterator
         yield RunWarning(
             "client_cpu",
             f"one process of this program used {health.cpu_share:.0%} of a core: it is the limit",
-            "Use --workers auto, or one more than now.",
+            f"Use --workers {workers + 1} if there are cores to spare, or a larger machine.",
             case.id,
         )
     if health.gc_pause_max_ms is not None and health.gc_pause_max_ms > GC_PAUSE_MS:

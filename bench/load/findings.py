@@ -24,6 +24,7 @@ def block_findings(
     info: BlockInfo,
     measured: Tally,
     own_models: frozenset[str] = frozenset(),
+    workers: int = 1,
 ) -> list[RunWarning]:
     """All that a reader must know of one block.
 
@@ -32,6 +33,7 @@ def block_findings(
         info: the block, without its notes.
         measured: its measured requests.
         own_models: those of the plan; each may stay in memory while another is measured.
+        workers: processes that sent them.
     """
     return [
         *_placement(case, info, own_models),
@@ -39,7 +41,7 @@ def block_findings(
         *_errors(case, info, measured),
         *([] if case.cold else _reloads(case, info, measured)),
         *_arrivals(case, info),
-        *client_findings(case, info.health, measured.requests),
+        *client_findings(case, info.health, measured.requests, workers),
     ]
 
 

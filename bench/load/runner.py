@@ -148,6 +148,7 @@ class Runner:
                     before_measuring=self._take_environment,
                     watched=self._watched,
                     own_models=frozenset(c.model for c in self._plan.cases),
+                    workers=self.info.transport.workers if self.info.transport else 1,
                 )
                 await self._run_blocks(around)
             await self._check_servers()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterable, Sequence
@@ -52,8 +53,8 @@ class WorkerDied(Exception):
 class _Worker:
     """One child process, from the parent's side."""
 
-    def __init__(self, number: int, process: Process) -> None:
-        self.number = number
+    def __init__(self, name: str, process: Process) -> None:
+        self._name = name
         self._process = process
 
     @classmethod
@@ -61,7 +62,7 @@ class _Worker:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bench.load.worker", stdin=PIPE, stdout=PIPE, limit=_LONGEST_LINE
         )
-        worker = cls(init.worker, process)
+        worker = cls(f"worker process {init.worker + 1} of {init.of}", process)
         worker.tell(init)
         return worker
 
@@ -79,10 +80,10 @@ class _Worker:
         line = await self._process.stdout.readline()
         if not line.endswith(b"\n"):
             code = await self._process.wait()
-            raise WorkerDied(f"worker process {self.number} ended (exit code {code})")
+            raise WorkerDied(f"{self._name} {_ending(code)}")
         word = decode_word(line)
         if isinstance(word, Failed):
-            raise WorkerDied(f"worker process {self.number} failed: {word.message}")
+            raise WorkerDied(f"{self._name} failed: {word.message}")
         return word
 
     async def end(self) -> None:
@@ -95,6 +96,14 @@ class _Worker:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+
+
+def _ending(code: int) -> str:
+    """How a process ended."""
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was killed ({signal.Signals(-code).name})"
+    return f"ended by itself (exit code {code})"
 
 
 _Answer = TypeVar("_Answer", bound=WarmedUp | Done)
@@ -214,8 +223,7 @@ class WorkerPool:
         except WorkerDied as error:
             await hearing.survivors()
             await self.aclose()
-            died = RunWarning("worker_died", str(error), "", case.id, invalidates=True)
-            return Sent(None, hearing.measured, str(error), [*warnings, died])
+            return Sent(None, hearing.measured, warnings=[*warnings, _died(case, block, error)])
         finally:
             stops.cancel()
         if hearing.gave_up:  # workers that were told to stop stay stopped
@@ -243,6 +251,16 @@ async def _send(
     return Sent(
         dataclasses.replace(measured, complete=measured.complete and not hearing.gave_up),
         hearing.measured,
+    )
+
+
+def _died(case: Case, block: Block, error: WorkerDied) -> RunWarning:
+    return RunWarning(
+        "worker_died",
+        f"block {block.index} of {case.id} broke off: {error}; what had ended by then is kept",
+        "Was there enough memory? See the system's log, and run it again.",
+        case.id,
+        invalidates=True,
     )
 
 

@@ -80,7 +80,7 @@ class Control:
         verify: Any = True,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = url.rstrip("/")  # as messages name it
         self._client = httpx.AsyncClient(
             base_url=f"{self.url}/",
             headers=dict(headers or {}),
@@ -98,7 +98,9 @@ class Control:
         if not address.unix_socket:
             return cls(address.url, headers=headers, verify=verify)
         socket = httpx.AsyncHTTPTransport(uds=address.unix_socket)
-        return cls(f"http://localhost{address.base_path}", headers=headers, transport=socket)
+        control = cls(f"http://localhost{address.base_path}", headers=headers, transport=socket)
+        control.url = address.url
+        return control
 
     async def __aenter__(self) -> Control:
         return self

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import ssl
 
 import msgspec
 
 from bench.errors import BenchError, ModelError, NotOllama, ServerUnreachable
 from bench.ollama.http_client import httpx
+from bench.ollama.wire_errors import innermost, system_words
 
 MAX_ERROR = 300
 """Characters kept of what a server says is wrong."""
@@ -22,6 +23,17 @@ def explain(url: str, error: Exception) -> BenchError:
         return ServerUnreachable(
             f"{url} accepted the connection but did not answer in time",
             "Is the server busy loading a model, or is something else listening there?",
+        )
+    if isinstance(innermost(error), ssl.SSLCertVerificationError):
+        return ServerUnreachable(
+            f"{url} cannot be trusted ({_reason(error)})",
+            "Name the authority that signed its certificate with --ca-file FILE, "
+            "or accept any with --insecure.",
+        )
+    if isinstance(innermost(error), ssl.SSLError):
+        return ServerUnreachable(
+            f"no TLS can be spoken with {url} ({_reason(error)})",
+            "Does it speak plain http? Then write its address with http://.",
         )
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return ServerUnreachable(
@@ -70,9 +82,5 @@ def model_error(model: str, status: int, said: str) -> ModelError:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause in one line: httpx wraps the operating system's words twice."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__
+    """The innermost cause in one line."""
+    return system_words(innermost(error))

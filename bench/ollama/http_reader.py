@@ -15,6 +15,7 @@ import httptools
 
 from bench.ollama.exchange import Call, Outcome
 from bench.ollama.reply_reader import LIMITS, Limits, ReplyReader
+from bench.ollama.wire_errors import CUT, CUT_IN_HEAD, NO_RESPONSE
 
 _BATCH_BYTES = 2048
 _LINE_END = b"}\n\r\n"
@@ -165,11 +166,11 @@ class HttpReader:
         self.understand()
         reader = self.reader
         if not self.begun:
-            return Outcome.DISCONNECTED, "the server closed the connection without a response"
+            return Outcome.DISCONNECTED, NO_RESPONSE
         if self.in_head:
-            return Outcome.DISCONNECTED, "the server closed the connection within the head"
+            return Outcome.DISCONNECTED, CUT_IN_HEAD
         if self._sized:
-            return Outcome.DISCONNECTED, "the connection broke in mid-reply"
+            return Outcome.DISCONNECTED, CUT
         self.ended = True
         reader.end_of_body()
         return Outcome.OK, ""

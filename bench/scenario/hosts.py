@@ -11,6 +11,8 @@ import os
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from bench.errors import UsageError
+
 DEFAULT_PORT = "11434"
 _PORTS = {"http": "80", "https": "443"}
 
@@ -26,6 +28,18 @@ def default_host(environ: Mapping[str, str] | None = None) -> str:
         return parse_host(value)
     except ValueError as error:
         raise ValueError(f"OLLAMA_HOST: {error}") from None
+
+
+def server_url(given: str | None) -> str:
+    """The URL of the one server that a command asks: the one given, else that of OLLAMA_HOST.
+
+    Raises:
+        UsageError: it is not an address.
+    """
+    try:
+        return parse_host(given) if given else default_host()
+    except ValueError as error:
+        raise UsageError(f"--host: {error}" if given else str(error)) from None
 
 
 def parse_host(value: str) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,12 @@ CERTIFICATE = Path(__file__).with_name("localhost.pem")
 
 Make = Callable[..., Transport]
 """Makes a transport by its name, for a URL or a port of this machine."""
+
+
+def descriptors() -> int:
+    """How many files and sockets this process has open."""
+    folder = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
+    return len(list(folder.iterdir()))
 
 
 class Peer:

@@ -19,6 +19,7 @@ import msgspec
 from bench.clock import NS, Clock, RealClock
 from bench.ollama.exchange import Call, Outcome, Reply, WireCounters
 from bench.ollama.transports.flight import Flight, FlightBook, TaskCarrier, stop_flight
+from bench.ollama.wire_errors import CUT
 
 Ending = Literal["complete", "disconnect", "hang"]
 _CREATED_AT = "2026-01-01T00:00:00Z"
@@ -118,7 +119,7 @@ class FakeTransport:
         if scripted.ending == "hang":
             await asyncio.Event().wait()
         if scripted.ending == "disconnect":
-            flight.end(Outcome.DISCONNECTED, "the connection broke in mid-reply", end_ns)
+            flight.end(Outcome.DISCONNECTED, CUT, end_ns)
             return
         self._arrived(flight, scripted, end_ns)
         reader.end_of_body()

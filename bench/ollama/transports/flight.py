@@ -83,7 +83,7 @@ class Flight:
 
     def timeout_text(self) -> str:
         """Which time-out it was."""
-        if self.reader.reply.headers_ns is None:
+        if not self.heard:
             return f"no response within {self.call.first_byte_s:g} s of the request"
         return f"nothing came for {self.call.idle_s:g} s in mid-reply"
 

@@ -17,6 +17,7 @@ from bench.ollama.address import Address
 from bench.ollama.exchange import Call, Outcome, Reply, WireCounters
 from bench.ollama.reply_reader import LIMITS, Limits
 from bench.ollama.transports.flight import Flight, FlightBook, TaskCarrier, stop_flight
+from bench.ollama.wire_errors import CUT, NO_RESPONSE, broken_text, connect_error_text, innermost
 
 _OPEN_TIMEOUT_S = 10.0
 
@@ -100,8 +101,12 @@ class HttpxTransport:
         return client
 
     async def _exchange(self, client: httpx.AsyncClient, flight: Flight) -> None:
+        trace = _Trace(flight, self.counters)
         try:
-            await self._talk(client, flight)
+            await self._talk(client, flight, trace)
+        except asyncio.CancelledError:
+            await trace.close()
+            raise
         except Exception as e:
             # `send` never raises: whatever httpx may throw is an outcome.
             outcome, text = _what_went_wrong(e, flight)
@@ -109,7 +114,7 @@ class HttpxTransport:
         finally:
             self._free.append(client)
 
-    async def _talk(self, client: httpx.AsyncClient, flight: Flight) -> None:
+    async def _talk(self, client: httpx.AsyncClient, flight: Flight, trace: _Trace) -> None:
         call, reader = flight.call, flight.reader
         timeouts = {"connect": call.connect_s, "read": None, "write": None, "pool": None}
         request = client.build_request(
@@ -117,11 +122,12 @@ class HttpxTransport:
             self._root + call.path,
             content=call.body,
             headers=self._headers,
-            extensions={"timeout": timeouts, "trace": _Trace(flight, self.counters)},
+            extensions={"timeout": timeouts, "trace": trace},
         )
         response = await client.send(request, stream=True)
+        reads = _Reads(self.counters)
         try:
-            reader.stamp = time.monotonic_ns()
+            reader.stamp = reads.stamp()
             flight.answered(reader.stamp)
             headers = response.headers
             reader.head(
@@ -130,16 +136,41 @@ class HttpxTransport:
                 headers.get("location", ""),
             )
             async for data in response.aiter_raw():
-                reader.stamp = time.monotonic_ns()
-                self.counters.reads += 1
+                reader.stamp = reads.stamp()
                 reader.feed(data)
                 if reader.broken:
                     break
             else:
+                reader.stamp = reads.stamp()
                 reader.end_of_body()
         finally:
             await response.aclose()
-        flight.end(Outcome.OK, "", time.monotonic_ns())
+        flight.end(Outcome.OK, "", reader.stamp)
+
+
+class _Reads:
+    """Stamps bytes when they are read: what one read brought gets one stamp.
+
+    httpcore hands on a read piece by piece, without a turn of the loop in between.
+    """
+
+    def __init__(self, counters: WireCounters) -> None:
+        self._counters = counters
+        self._loop = asyncio.get_running_loop()
+        self._turned = True
+        self._stamp = 0
+
+    def stamp(self) -> int:
+        """The time of the read that brought what comes now."""
+        if self._turned:
+            self._turned = False
+            self._loop.call_soon(self._turn)
+            self._stamp = time.monotonic_ns()
+            self._counters.reads += 1
+        return self._stamp
+
+    def _turn(self) -> None:
+        self._turned = True
 
 
 class _Trace:
@@ -149,6 +180,12 @@ class _Trace:
         self._flight = flight
         self._counters = counters
         self._start_ns = 0
+        self._opened: Any = None
+
+    async def close(self) -> None:
+        """Close what this call has opened; httpcore forgets it when cancelled in a handshake."""
+        if self._opened is not None:
+            await self._opened.aclose()
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         """An event of httpcore."""
@@ -159,17 +196,25 @@ class _Trace:
             self._start_ns = now_ns
             self._counters.connections += 1
         elif event.startswith("connection.") and event.endswith(".complete"):
+            self._opened = self._opened or info["return_value"]
             self._flight.reader.reply.connect_ns = now_ns - self._start_ns
 
 
 def _what_went_wrong(error: Exception, flight: Flight) -> tuple[Outcome, str]:
-    text = str(error) or type(error).__name__
+    """As the other transports tell it."""
+    cause, limit_s = innermost(error), flight.call.connect_s
     if isinstance(error, httpx.ConnectTimeout):
-        return Outcome.TIMEOUT, f"no connection within {flight.call.connect_s:g} s"
-    if isinstance(error, httpx.RemoteProtocolError) and "disconnect" not in text:
-        if "closed connection" in text:
-            return Outcome.DISCONNECTED, "the connection broke in mid-reply"
-        return Outcome.MALFORMED, f"the response is not HTTP: {text}"
+        return Outcome.TIMEOUT, connect_error_text(TimeoutError(), limit_s)
+    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        # Whatever was sent was for the proxy or for TLS.
+        flight.reader.reply.sent_ns = None
     if flight.reader.reply.sent_ns is None:
-        return Outcome.CONNECT_ERROR, f"no connection: {text}"
-    return Outcome.DISCONNECTED, text
+        return Outcome.CONNECT_ERROR, connect_error_text(cause, limit_s)
+    if not isinstance(error, httpx.RemoteProtocolError):
+        return Outcome.DISCONNECTED, broken_text(cause)
+    text = str(error)
+    if "without sending a response" in text:
+        return Outcome.DISCONNECTED, NO_RESPONSE
+    if "closed connection" in text:
+        return Outcome.DISCONNECTED, CUT
+    return Outcome.MALFORMED, f"the response is not HTTP: {text}"

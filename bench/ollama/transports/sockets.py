@@ -11,8 +11,6 @@ as it comes. If the close crosses a request on the wire, the request fails as `c
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import struct
 import time
 from abc import ABC, abstractmethod
@@ -23,6 +21,7 @@ from bench.ollama.exchange import Call, Outcome, Reply, WireCounters
 from bench.ollama.http_reader import HttpReader
 from bench.ollama.reply_reader import LIMITS, Limits
 from bench.ollama.transports.flight import Flight, FlightBook, TaskCarrier, stop_flight
+from bench.ollama.wire_errors import broken_text, connect_error_text
 
 READ_BYTES = 64 * 1024
 OPEN_TIMEOUT_S = 10.0
@@ -121,7 +120,7 @@ class Connection(ABC):
             outcome, text = self.http.eof()
         else:
             self.http.understand()
-            outcome, text = Outcome.DISCONNECTED, f"the connection broke: {error.strerror or error}"
+            outcome, text = Outcome.DISCONNECTED, broken_text(error)
         self._over(flight, outcome, text, stamp)
 
     def _over(self, flight: Flight, outcome: Outcome, error: str, stamp: int) -> None:
@@ -190,9 +189,11 @@ class SocketTransport(ABC):
         Raises:
             ServerUnreachable: nothing answers.
         """
-        while (missing := connections - len(self.connections)) > 0:
+        # Counted once: a server may hang up on each of them as soon as it is open.
+        missing = connections - len(self.connections)
+        for begun in range(0, missing, _OPEN_AT_ONCE):
             opened = await asyncio.gather(
-                *(self._open_one() for _ in range(min(missing, _OPEN_AT_ONCE))),
+                *(self._open_one() for _ in range(min(missing - begun, _OPEN_AT_ONCE))),
                 return_exceptions=True,
             )
             self.free += [c for c in opened if isinstance(c, Connection)]
@@ -271,14 +272,3 @@ class SocketTransport(ABC):
         if head is None:
             head = self._heads[key] = self.address.request_head(*key)
         return b"%b%d\r\n\r\n%b" % (head, len(call.body), call.body)
-
-
-def connect_error_text(error: OSError, limit_s: float) -> str:
-    """Why no connection came about, in one line."""
-    if isinstance(error, socket.gaierror):
-        return f"the host name cannot be resolved: {error.strerror}"
-    if isinstance(error, TimeoutError) and not error.errno:
-        return f"no connection within {limit_s:g} s"
-    if error.errno == errno.EMFILE:
-        return "this process may open no more connections (ulimit -n)"
-    return f"no connection: {error.strerror or error}"

@@ -177,3 +177,22 @@ def test_output_directories_that_exist_are_kept(command, simulated, tmp_path):
         paths.add(done.stdout.strip())
     assert len(paths) == 2
     assert all(json.loads((tmp_path / p / "run.json").read_text())["status"] for p in paths)
+
+
+@pytest.mark.parametrize("name", ["doctor", "models"])
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("ftp://x", "unknown scheme 'ftp'"),
+        ("127.0.0.1:99999", "'99999' is not a port"),
+        ("http://me:hunter2@x", "OLLAMA_BENCH_TOKEN"),
+    ],
+)
+def test_an_ollama_host_that_is_none(command, name, host, said):
+    stderr = check(command(name, host=host), 2, "OLLAMA_HOST", said)
+    assert "hunter2" not in stderr
+    check(command(name, "--host", host), 2, "--host", said)
+
+
+def test_a_transport_without_the_self_test_it_is_for(command):
+    check(command("doctor", "--transport", "user"), 2, "--self-test")

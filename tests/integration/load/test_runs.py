@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -228,3 +229,44 @@ def test_ctrl_c_while_the_report_is_written_says_where_the_run_is(simulated, tmp
     assert str(kept) in caught.value.message and str(kept) in caught.value.advice
     assert caught.value.exit_code is ExitCode.INTERRUPTED
     assert (kept / "requests.jsonl").read_text().count("\n") >= 5
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_secret_is_kept_or_shown(command, simulated, tmp_path, monkeypatch, workers):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login bob password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for token in ("", "hunter2-token"):
+        monkeypatch.setenv("OLLAMA_BENCH_TOKEN", token)
+        monkeypatch.setenv("OLLAMA_BENCH_HISTORY", str(tmp_path / "kept" / "history.sqlite"))
+        arguments = ("run", "smoke", "-m", "sim-small", "-o", "kept", "--workers", workers)
+        done = command(*arguments, "--keep-text", host=simulated.url)
+        assert done.returncode == 0, done.stderr
+        assert "hunter2" not in done.stdout + done.stderr
+    packed = base64.b64encode(b"bob:hunter2")
+    files = [file for file in (tmp_path / "kept").rglob("*") if file.is_file()]
+    assert {"run.json", "requests.jsonl", "history.sqlite"} <= {file.name for file in files}
+    for file in files:
+        assert not any(word in file.read_bytes() for word in (b"hunter2", packed)), file
+
+
+def test_ctrl_c_while_the_loop_is_let_go_of_changes_nothing(simulated, tmp_path, monkeypatch):
+    """The third of three quick ones: all is stored by then, and the report is still to come."""
+    from bench.commands import run as command_run
+
+    measuring = command_run.run_measuring
+
+    def and_once_more(main):
+        ended = measuring(main)
+        os.kill(os.getpid(), signal.SIGINT)
+        return ended
+
+    monkeypatch.setattr(command_run, "run_measuring", and_once_more)
+    done = command_run.run(
+        "smoke",
+        models=["sim-small"],
+        hosts=[simulated.url],
+        settings=bench.Settings(output=tmp_path, history=None),
+        report=False,
+    )
+    assert done.exit_code == 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -6,10 +6,11 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from bench.cli import doctor
 from bench.load import self_test
-from bench.load.self_test import run_self_test
+from bench.load.self_test import SelfTest, Step, run_self_test
 
 
 @pytest.mark.parametrize("transport", [None, "user", "httpx"])
@@ -45,6 +46,15 @@ def test_doctor_tells_the_self_test(quick):
     assert done.exit_code == 0, done.output
     assert "chunks per second" in done.stdout
     assert "400" in done.stdout
+
+
+def test_the_table_fits_a_narrow_screen(capsys):
+    """Also with the longest of its numbers: nothing is cut off."""
+    steps = [Step(100_000, 99_999.0, 123.4, 9.99, 0.0049, 0.99, 1234.0, 1.5) for _ in range(2)]
+    doctor._print([], SelfTest("kernel", "", tuple(steps), 1.0), Console(width=80))
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert "123" in shown and "10.0" in shown and "0.005" in shown and "1234" in shown
 
 
 def test_doctor_gives_the_self_test_as_json(quick):

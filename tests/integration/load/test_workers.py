@@ -14,6 +14,7 @@ from bench.load.worker_count import workers_for
 from bench.results.directory import read_run
 from bench.results.record import Phase
 from bench.results.run import RunStatus
+from bench.server.embedded import start_server
 
 SCENARIO = """
 schema: 1
@@ -29,13 +30,13 @@ OPEN = SCENARIO.replace("closed: {users: [4], requests: 41}", "open: {rate: 40, 
 
 @pytest.fixture
 def run(simulated, tmp_path):
-    def run_it(text=SCENARIO, workers=3, observer=None, **overrides):
+    def run_it(text=SCENARIO, workers=3, observer=None, server=simulated, **overrides):
         file = tmp_path / "shared.yaml"
         file.write_text(text)
         return bench.run(
             file,
             models=["sim-small"],
-            hosts=[simulated.url],
+            hosts=[server.url],
             overrides=[f"{k}={v}" for k, v in overrides.items()],
             settings=bench.Settings(output=tmp_path / "runs", workers=workers),
             observer=observer,
@@ -68,11 +69,17 @@ def test_together_they_send_what_one_would(run, text):
 def test_arrivals_are_the_same_and_on_one_clock(run):
     alone, shared = (read_run(run(OPEN, workers=n).path) for n in (1, 2))
 
-    def offsets(one):
-        planned = sorted(r.planned_ns for r in one.records if r.block == 0 and r.planned_ns)
-        return [p - planned[0] for p in planned]
+    def arrivals(one):
+        """When each request was due, and which one it was, in that order."""
+        due = sorted(
+            (r.planned_ns, r.prompt_sha256, r.seed, r.num_predict)
+            for r in one.records
+            if r.block == 0 and r.phase is Phase.MEASURE
+        )
+        return [(planned - due[0][0], *what) for planned, *what in due]
 
-    assert offsets(alone) == offsets(shared)
+    assert len(arrivals(alone)) == 41
+    assert arrivals(alone) == arrivals(shared)
     assert shared.info.blocks[0].planned_arrivals == 41
 
 
@@ -111,8 +118,9 @@ def test_a_worker_that_dies_fails_its_block_and_loses_nothing(run):
     first, second = done.info.blocks
     assert not first.complete and second.complete
     assert done.exit_code == 5
-    [warning] = [w for w in done.info.warnings if w.code == "worker_died"]
-    assert "exit code -9" in warning.message
+    [warning] = [w for w in done.info.warnings if "worker process" in w.message]
+    assert warning.code == "worker_died" and warning.invalidates and warning.advice
+    assert "of 3 was killed (SIGKILL)" in warning.message and "is kept" in warning.message
     records = read_run(done.path).records
     assert sum(r.block == 0 and r.phase is Phase.MEASURE for r in records) >= 10
     assert sum(r.block == 1 and r.phase is Phase.MEASURE for r in records) == 41
@@ -136,6 +144,40 @@ def test_ctrl_c_reaches_the_workers(run):
     records = read_run(done.path).records
     assert 10 <= len(records) < 10_000
     assert {r.outcome for r in records} == {"ok"}
+
+
+class Presser(Silent):
+    """Ctrl-C when some requests are in flight; the next one as soon as it was heard."""
+
+    def __init__(self, times):
+        self.sent = 0
+        self.left = times
+
+    def request_sent(self, phase):
+        self.sent += phase is Phase.MEASURE
+        if self.sent == 10:
+            self.press()
+
+    def stopping(self, at_once):
+        self.press()
+
+    def press(self):
+        if self.left:
+            self.left -= 1
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_second_ctrl_c_ends_what_the_workers_have_in_flight(run, times):
+    """No answer ever ends but to the preload and the warm-up; all that was sent has a record."""
+    numbers = "+".join(str(n) for n in range(5, 200))
+    with start_server(profile="test", faults=(f"stall:seconds=600,requests={numbers}",)) as server:
+        presser = Presser(times)
+        done = run(OPEN, observer=presser, server=server)
+    assert done.info.status is RunStatus.INTERRUPTED
+    records = [r for r in read_run(done.path).records if r.phase is Phase.MEASURE]
+    assert {r.outcome for r in records} == {"cancelled"}
+    assert len(records) == presser.sent >= 10
 
 
 def smoke_with(*overrides):

@@ -20,6 +20,12 @@ def wire(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture
+def transports() -> list[str]:
+    """All transports that use a network, to be compared."""
+    return WIRE
+
+
 @pytest.fixture(params=SOCKETS)
 def sockets(request: pytest.FixtureRequest) -> str:
     """Each transport on sockets of our own."""

@@ -104,26 +104,35 @@ def test_many_streams_timers_and_threads(make: Make) -> None:
     run_measuring(main())
 
 
-def test_reader_that_fails_is_reported(make: Make) -> None:
+def test_a_reader_that_raises_is_told_of_and_the_others_go_on() -> None:
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
         told: list[dict[str, Any]] = []
         loop.set_exception_handler(lambda _, context: told.append(context))
-        ours, theirs = os.pipe()
+        pipes = [os.pipe(), os.pipe()]
+        read = asyncio.Event()
 
-        def reader() -> None:
-            os.read(ours, 1)
+        def broken() -> bool:
+            os.read(pipes[0][0], 1)
             raise ValueError("boom")
 
-        loop.add_direct(ours, reader)
-        os.write(theirs, b"x")
-        await asyncio.sleep(0.01)
-        loop.remove_direct(ours)
-        os.write(theirs, b"x")
-        await asyncio.sleep(0.01)
+        def whole() -> bool:
+            os.read(pipes[1][0], 1)
+            read.set()
+            return False
+
+        for (ours, theirs), reader in zip(pipes, (broken, whole), strict=True):
+            os.write(theirs, b"x")
+            loop.add_direct(ours, reader)
+        await asyncio.wait_for(read.wait(), 5)
+        await asyncio.sleep(0)
+        loop.remove_direct(pipes[0][0])
+        loop.remove_direct(pipes[1][0])
+        os.write(pipes[0][1], b"x")
+        await asyncio.sleep(0)
         assert [str(c["exception"]) for c in told] == ["boom"]
-        os.close(ours)
-        os.close(theirs)
+        for end in (*pipes[0], *pipes[1]):
+            os.close(end)
 
     run_measuring(main())
 

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
-from pathlib import Path
 
-from scripted_wire import Make, Peer, WireServer
+from scripted_wire import Make, Peer, WireServer, descriptors
 from wire_replies import CALL, GOOD, HEAD, token
 
 from bench.ollama.exchange import Transport
-
-
-def descriptors() -> int:
-    folder = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
-    return len(list(folder.iterdir()))
 
 
 async def mixed(peer: Peer) -> None:

@@ -6,14 +6,16 @@ import asyncio
 import base64
 import os
 import socket
+import zlib
 from pathlib import Path
 
 import pytest
 from scripted_wire import CERTIFICATE, Make, Peer, WireServer
-from wire_replies import CALL, GOOD
+from wire_replies import CALL, END, GOOD, HEAD
 
-from bench.errors import ServerUnreachable, UsageError
+from bench.errors import NotOllama, ServerUnreachable, UsageError
 from bench.ollama.address import Address
+from bench.ollama.control import Control
 from bench.ollama.exchange import Outcome
 from bench.ollama.transports import choose_transport, kernel
 from bench.ollama.transports.sockets import SocketTransport
@@ -46,6 +48,50 @@ async def test_request_as_it_is_sent(wire: str, make: Make) -> None:
     assert sent["accept-encoding"] == "identity"
     secret = base64.b64encode("ann:sécret".encode()).decode()
     assert sent["authorization"] == f"Basic {secret}"
+
+
+@pytest.mark.parametrize("source", ["bearer", "netrc"])
+async def test_credentials_from_outside(
+    source: str, wire: str, no_proxy: None, tmp_path: Path
+) -> None:
+    """With calls and with control calls."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login bob password s3cret\n")
+    environ = {"NETRC": str(netrc)} | (
+        {"OLLAMA_BENCH_TOKEN": "t0ken"} if source == "bearer" else {}
+    )
+    basic = f"Basic {base64.b64encode(b'bob:s3cret').decode()}"
+    async with WireServer(good) as server:
+        address = Address.parse(f"127.0.0.1:{server.port}", environ=environ)
+        transport, _ = choose_transport(address, wire)
+        assert (await transport.send(CALL)).outcome is Outcome.OK
+        await transport.aclose()
+        async with Control.of(address) as control:
+            with pytest.raises(NotOllama):
+                await control.version()
+    sent = [headers(peer.head)["authorization"] for peer in server.peers]
+    assert sent == [("Bearer t0ken" if source == "bearer" else basic)] * 2
+
+
+async def test_a_proxy_that_compresses(wire: str, make: Make) -> None:
+    """A stream, flushed line by line as proxies do it."""
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    lines = [b'{"message":{"content":"a"},"done":false}\n', b'{"done":true,"eval_count":1}\n']
+    packed = [packer.compress(line) + packer.flush(zlib.Z_SYNC_FLUSH) for line in lines]
+    packed.append(packer.flush())
+
+    async def compress(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(HEAD.replace(b"\r\n", b"\r\nContent-Encoding: gzip\r\n", 1))
+        await peer.say(*(b"%x\r\n%b\r\n" % (len(part), part) for part in packed), END)
+        await peer.gone()
+
+    async with WireServer(compress) as server:
+        transport = make(wire, server.port)
+        reply = await transport.send(CALL)
+        await transport.aclose()
+    assert (reply.outcome, reply.answer, reply.server.eval_count) == (Outcome.OK, "a", 1)
+    assert len(reply.chunk_ns) == 2
 
 
 async def test_ipv6(wire: str, make: Make) -> None:
@@ -121,6 +167,35 @@ async def test_https(name: str, trust: dict[str, object], make: Make) -> None:
         await transport.aclose()
 
 
+async def test_control_calls_say_that_a_certificate_is_not_trusted(no_proxy: None) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    async with WireServer(good, tls=True) as server:
+        address = Address.parse(f"https://localhost:{server.port}", environ={})
+        async with Control.of(address) as control:
+            with pytest.raises(ServerUnreachable, match="certificate verify failed") as caught:
+                await control.version()
+    assert "--ca-file" in caught.value.advice
+
+
+async def test_control_calls_say_that_nobody_speaks_tls(no_proxy: None) -> None:
+    async def plain(peer: Peer) -> None:
+        await peer.reader.read(1)
+        await peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with WireServer(plain) as server:
+        address = Address.parse(f"https://localhost:{server.port}", environ={})
+        async with Control.of(address) as control:
+            with pytest.raises(ServerUnreachable, match="no TLS can be spoken") as caught:
+                await control.version()
+    assert "http://" in caught.value.advice
+
+
+async def test_control_calls_name_the_socket_they_could_not_reach(tmp_path: Path) -> None:
+    async with Control.of(Address.parse(f"unix://{tmp_path}/none", environ={})) as control:
+        with pytest.raises(ServerUnreachable, match=f"unix://{tmp_path}/none"):
+            await control.version()
+
+
 @pytest.mark.parametrize("name", ["user", "httpx"])
 async def test_certificate_that_is_not_trusted(name: str, make: Make) -> None:
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
@@ -154,6 +229,22 @@ async def test_proxy_of_the_environment(no_proxy: None, monkeypatch: pytest.Monk
         first = proxy.peers[0].head.split(b"\r\n")[0]
         assert first == b"POST http://gpu.example.org:11434/api/chat HTTP/1.1"
         await transport.aclose()
+
+
+async def test_proxy_that_refuses(no_proxy: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was ever sent to the server then."""
+
+    async def refuse(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    async with WireServer(refuse) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        transport, _ = choose_transport(Address.parse("https://gpu.example.org", environ={}))
+        reply = await transport.send(CALL)
+        await transport.aclose()
+    assert (reply.outcome, reply.sent_ns) == (Outcome.CONNECT_ERROR, None)
+    assert reply.error == "no connection: 403 Forbidden"
 
 
 def test_choice(no_proxy: None, monkeypatch: pytest.MonkeyPatch) -> None:

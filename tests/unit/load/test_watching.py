@@ -164,7 +164,7 @@ def test_what_did_not_happen_stays_absent():
     assert record.server == ServerTimings()
 
 
-def findings(kit, health=None, **block):
+def findings(kit, health=None, workers=1, **block):
     info = BlockInfo(
         0,
         "m:1b",
@@ -176,7 +176,7 @@ def findings(kit, health=None, **block):
         **block,
     )
     case = kit.case(kit.open_loop(1.0, requests=1))
-    return {w.code: w for w in block_findings(case, info, Tally())}
+    return {w.code: w for w in block_findings(case, info, Tally(), workers=workers)}
 
 
 def test_a_client_that_may_have_bent_numbers_says_so(kit):
@@ -190,7 +190,43 @@ def test_a_client_that_may_have_bent_numbers_says_so(kit):
 def test_the_limit_of_one_process_is_told_with_what_to_do(kit):
     found = findings(kit, ClientHealth(cpu_share=0.85, gc_pause_max_ms=30.0))
     assert set(found) == {"client_cpu", "gc_pause"}
-    assert "--workers" in found["client_cpu"].advice
+    assert "--workers 2 " in found["client_cpu"].advice
+
+
+@pytest.mark.parametrize(
+    ("code", "fine", "too_much"),
+    [
+        ("late_sends", {"send_late_p99_ms": 5.0}, {"send_late_p99_ms": 5.1}),
+        ("client_lag", {"loop_lag_p99_ms": 20.0}, {"loop_lag_p99_ms": 20.1}),
+        ("client_cpu", {"cpu_share": 0.8}, {"cpu_share": 0.81}),
+        ("gc_pause", {"gc_pause_max_ms": 10.0}, {"gc_pause_max_ms": 10.1}),
+        (
+            "coalesced",
+            {"reads": 950, "coalesced_lines": 50},
+            {"reads": 949, "coalesced_lines": 51},
+        ),
+        ("user_stamps", {"reads": 1000, "user_stamps": 10}, {"reads": 1000, "user_stamps": 11}),
+    ],
+)
+def test_each_thing_has_a_threshold_and_advice(kit, code, fine, too_much):
+    """That alone makes no run invalid: `client_bent` does, which knows the intervals."""
+    assert findings(kit, ClientHealth(**fine)) == {}
+    found = findings(kit, ClientHealth(**too_much))
+    assert list(found) == [code]
+    assert found[code].advice and not found[code].invalidates
+
+
+def test_arrivals_that_are_no_longer_those_asked_for_make_a_run_invalid(kit):
+    for late_ms, invalid in ((100.0, False), (100.1, True)):
+        found = findings(kit, ClientHealth(send_late_p99_ms=late_ms))["late_sends"]
+        assert found.invalidates == invalid
+
+
+def test_advice_is_never_what_was_done_already(kit):
+    """Also where `--workers auto` has found that so many will do."""
+    health = ClientHealth(cpu_share=0.97, send_late_p99_ms=20)
+    for warning in findings(kit, health, workers=3).values():
+        assert "--workers 4" in warning.advice and "auto" not in warning.advice
 
 
 def test_poor_stamps_are_told(kit):
