@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bench.cli.certificates import certificate_options
 from bench.cli.judging import (
     history_of,
     history_options,
@@ -50,6 +51,7 @@ from bench.errors import ExitCode
 )
 @click.option("--seed", type=int, help="Seed of everything that is drawn.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@certificate_options
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
 @click.option("--no-report", is_flag=True, help="Write no report.html and comparison.html.")
 @output_options
@@ -70,6 +72,8 @@ def command(
     folder: Path,
     seed: int | None,
     dry_run: bool,
+    insecure: bool,
+    ca_file: str,
     quiet: bool,
     format_name: str,
     no_report: bool,
@@ -114,6 +118,8 @@ def command(
     settings = Settings(
         output=folder,
         one_at_a_time=one_at_a_time,
+        insecure=insecure,
+        ca_file=ca_file,
         history=history.path if history else None,
     )
     observer, view = view_on(quiet)

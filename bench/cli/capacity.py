@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from bench.cli.certificates import certificate_options
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def command() -> None:
 @click.option(
     "--think", type=click.FloatRange(0), help="Translate it into users who pause so many seconds."
 )
+@certificate_options
 @_format
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
 @click.pass_context
@@ -133,6 +135,8 @@ def search(
     requests_per_hour: float | None,
     peak: float,
     think: float | None,
+    insecure: bool,
+    ca_file: str,
     format_name: str,
     quiet: bool,
 ) -> None:
@@ -160,7 +164,9 @@ def search(
     except ValueError:
         raise UsageError(f"--budget {budget} is no duration: write e.g. 30m or 2h") from None
     gpu_bytes = None if gpu_memory is None else _bytes(gpu_memory)
-    settings = Settings(output=output, workers=worker_count(workers))
+    settings = Settings(
+        output=output, workers=worker_count(workers), insecure=insecure, ca_file=ca_file
+    )
     console = Console(stderr=True, quiet=quiet)
     observer, view = view_on(quiet)
     console.print(f"Allowed time: {budget}. Promise: {', '.join(promises)}.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.certificates import certificate_options
 from bench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ _MARKS = {
 
 @click.command("doctor")
 @click.option("--host", help="Server to check; default: OLLAMA_HOST, else this machine.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate.")
-@click.option("--ca-file", default="", metavar="FILE", help="Certificate authority to trust.")
+@certificate_options
 @click.option(
     "--self-test",
     is_flag=True,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.certificates import certificate_options
+
 if TYPE_CHECKING:
     from bench.load.inventory import ListedModel
 
@@ -17,8 +19,7 @@ _WIDE = 90
 
 @click.command("models")
 @click.option("--host", help="Server to ask; default: OLLAMA_HOST, else this machine.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate.")
-@click.option("--ca-file", default="", metavar="FILE", help="Certificate authority to trust.")
+@certificate_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(host: str | None, insecure: bool, ca_file: str, as_json: bool) -> None:
     """List the models of a server, and what they can do."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.certificates import certificate_options
 from bench.cli.judging import history_of, history_options, judging_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ PILOT_BLOCKS = 6
     help="Folder that gets the pilot.",
 )
 @click.option("--format", "format_name", type=click.Choice(["console", "markdown", "json"]))
+@certificate_options
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
 @history_options
 def command(
@@ -51,6 +53,8 @@ def command(
     primary: tuple[str, ...],
     folder: Path,
     format_name: str | None,
+    insecure: bool,
+    ca_file: str,
     quiet: bool,
     history_path: Path | None,
     no_history: bool,
@@ -69,7 +73,12 @@ def command(
     history = history_of(history_path, no_history)
     run: str | Path = what
     if not is_run(what, history):
-        settings = Settings(output=folder, history=history.path if history else None)
+        settings = Settings(
+            output=folder,
+            insecure=insecure,
+            ca_file=ca_file,
+            history=history.path if history else None,
+        )
         run = _pilot(what, settings, quiet, models=models, hosts=hosts, overrides=overrides)
     planned = plan_pairs(run, judging=judging, history=history)
     click.echo(render_plan(planned, format_name or "console"), nl=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.certificates import certificate_options
 from bench.cli.judging import history_options, history_path_of
 from bench.errors import ExitCode, UsageError
 
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
 @click.option("--transport", metavar="NAME", help="Force kernel, user or httpx.")
 @click.option("--workers", default="1", show_default=True, metavar="N|auto", help="Processes.")
 @click.option("--keep-text", is_flag=True, help="Keep the text of the answers.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate.")
-@click.option("--ca-file", default="", metavar="FILE", help="Certificate authority to trust.")
+@certificate_options
 @click.option("--no-report", is_flag=True, help="Do not write report.html.")
 @history_options
 @click.pass_context
