@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import ollama
 import pytest
 
@@ -79,3 +81,73 @@ def check_embeddings(client: ollama.Client, model: str) -> None:
     assert sum(a * b for a, b in zip(first, other, strict=True)) < 0.999
     assert reply.prompt_eval_count
     assert client.embeddings(model, "hello world").embedding
+
+
+async def check_asynchronous(url: str, model: str) -> None:
+    """The asynchronous client does all that the server can do."""
+    client = ollama.AsyncClient(url, timeout=120)
+    try:
+        await _check_asynchronous_library(client, model)
+        await _check_asynchronous_output(client, model)
+        await _check_asynchronous_errors(client, model)
+    finally:
+        await client._client.aclose()
+
+
+async def _check_asynchronous_library(client: ollama.AsyncClient, model: str) -> None:
+    assert model in [entry.model for entry in (await client.list()).models]
+    assert (await client.show(model)).modelinfo
+    assert (await client.pull(model)).status == "success"
+    pulled = [part.status async for part in await client.pull(model, stream=True)]
+    assert (pulled[0], pulled[-1]) == ("pulling manifest", "success")
+    # A copy can be used before what it was copied from; it runs in the same memory.
+    assert (await client.copy(model, "copied")).status == "success"
+    assert (await client.generate("copied", keep_alive="1h")).done_reason == "load"
+    assert (await client.generate(model)).done_reason == "load"
+    (loaded,) = (await client.ps()).models
+    assert loaded.model == "copied:latest"
+    assert (await client.delete("copied")).status == "success"
+    assert len((await client.ps()).models) == 1
+    assert (await client.chat(model, keep_alive=0)).done_reason == "unload"
+    assert not (await client.ps()).models
+
+
+async def _check_asynchronous_output(client: ollama.AsyncClient, model: str) -> None:
+    options = {"num_predict": 12, "temperature": 0, "seed": 1, "num_ctx": 1024}
+    messages = [{"role": "user", "content": "Name some animals."}]
+    stream = [
+        part async for part in await client.chat(model, messages, stream=True, options=options)
+    ]
+    whole = await client.chat(model, messages, options=options)
+    assert whole.message.content == "".join(part.message.content or "" for part in stream)
+    _check_numbers(stream[-1])
+    _check_numbers(whole)
+    replies = await asyncio.gather(
+        *(client.generate(model, f"{i} once", raw=True, options=options) for i in range(4))
+    )
+    for reply in replies:
+        _check_numbers(reply)
+    # Whoever has read enough hangs up, and others are served.
+    left = await client.generate(model, "long", stream=True, options=options | {"num_predict": 500})
+    async for part in left:
+        assert not part.done
+        break
+    await left.aclose()  # type: ignore[attr-defined]
+    _check_numbers(await client.generate(model, "next", options=options))
+
+
+async def _check_asynchronous_errors(client: ollama.AsyncClient, model: str) -> None:
+    with pytest.raises(ollama.ResponseError, match="model 'no-such' not found") as info:
+        _ = [part async for part in await client.generate("no-such", "x", stream=True)]
+    assert info.value.status_code == 404
+    with pytest.raises(ollama.ResponseError, match="must be of type integer") as info:
+        await client.chat(model, [], options={"num_ctx": "many"})
+    assert info.value.status_code == 500
+    with pytest.raises(ollama.ResponseError, match="does not support embeddings") as info:
+        await client.embed(model, "x")
+    assert info.value.status_code == 501
+    with pytest.raises(ollama.ResponseError, match="no-such"):
+        await client.delete("no-such")
+    with pytest.raises(ollama.ResponseError, match="this server makes no models") as info:
+        await client.create("new", from_=model)
+    assert info.value.status_code == 404

@@ -29,12 +29,16 @@ KNOWN: dict[str, str] = {
     "model_info": "an invented model has no tokenizer and general metadata of its own",
     "parent_model": "invented models descend from none",
     # Seen beside a real 0.32.15, in requests of no recording:
-    "paths": "no /v1/responses, /v1/messages, /api/blobs, cloud models or redirects of odd paths: "
-    "nothing here needs them; /api/create refuses, for models are given at the start",
+    "paths": "no /v1/responses, /v1/messages, /api/blobs, /api/push, cloud models or redirects of "
+    "odd paths: nothing here needs them; /api/create refuses, for models are given at the start",
     "browsers": "no CORS headers, and any Host is served: it is a tool for tests",
     "_debug_render_only": "ignored: there is no template to show",
     "schemas": "a `format` that is no JSON schema is not refused by the simulated engine, nor are "
     "odd token ids in `context`",
+    # Seen beside a real 0.32.15, in what its scheduler does:
+    "load_duration": "real loads are waited for in steps of 250 ms; ours end when they end",
+    "evicted first": "of equals the one whose digest comes first goes: there the digest of the "
+    "model's file, here the model's own",
     "Go's decoder": "its words for errors within lists and messages depend on Go's version",
 }
 

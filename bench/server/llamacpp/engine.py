@@ -72,7 +72,8 @@ class LlamaCppEngine:
     simulated = False
 
     def __init__(self, models: Sequence[ServedModel], threads: int) -> None:
-        self._models = {model.card.name: model for model in models}
+        self._cards = [model.card for model in models]
+        self._models = {model.card.digest: model for model in models}  # a copy has another name
         self._threads = threads
         self._runners: set[LlamaCppRunner] = set()
         self.name = f"llama.cpp (xllamacpp {importlib.metadata.version('xllamacpp')})"
@@ -80,7 +81,7 @@ class LlamaCppEngine:
 
     def cards(self) -> Sequence[ModelCard]:
         """The models it can load."""
-        return [model.card for model in self._models.values()]
+        return self._cards
 
     def fits(self, card: ModelCard, options: LoadOptions) -> bool:
         """Whether the machine has that much memory to spare."""
@@ -88,7 +89,7 @@ class LlamaCppEngine:
 
     async def load(self, card: ModelCard, options: LoadOptions) -> LlamaCppRunner:
         """Start a process with the model; see `Engine.load`."""
-        model = self._models.get(card.name)
+        model = self._models.get(card.digest)
         if model is None:
             raise EngineFailure(f"model '{card.name}' not found", 404)
         key = secrets.token_hex(16)

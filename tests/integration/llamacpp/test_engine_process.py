@@ -92,7 +92,9 @@ async def test_a_cancelled_load_leaves_no_process(demo_model_file):
 async def test_an_unknown_model(demo_model_file):
     engine = create_engine(threads=1)
     (card,) = engine.cards()
-    other = type(card)(**{f: getattr(card, f) for f in card.__slots__} | {"name": "other:latest"})
+    other = type(card)(
+        **{f: getattr(card, f) for f in card.__slots__} | {"name": "other:latest", "digest": "0"}
+    )
     with pytest.raises(EngineFailure, match="model 'other:latest' not found") as caught:
         await engine.load(other, LoadOptions(num_ctx=512, parallel=1))
     assert caught.value.status == 404

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import client_checks
 import httpx
 import ollama
 import pytest
@@ -138,6 +139,11 @@ def test_the_official_client_gets_its_typed_error(client):
     with pytest.raises(ollama.ResponseError, match="not found") as caught:
         client.chat("no-such-model", [{"role": "user", "content": "x"}])
     assert caught.value.status_code == 404
+
+
+async def test_the_asynchronous_client_does_all_of_it(demo_model_file):
+    with start_server("llama.cpp", num_parallel=2, threads=1) as server:
+        await client_checks.check_asynchronous(server.url, MODEL)
 
 
 def test_it_cannot_be_mistaken_for_ollama(server):

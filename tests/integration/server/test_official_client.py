@@ -124,15 +124,10 @@ def test_pull_copy_and_delete(client: ollama.Client) -> None:
         client.delete("mine")
 
 
-async def test_the_asynchronous_client_streams_too() -> None:
+async def test_the_asynchronous_client_does_all_of_it() -> None:
     with start_server() as server:
+        await client_checks.check_asynchronous(server.url, "sim-small:latest")
         client = ollama.AsyncClient(server.url)
-        stream = await client.chat(
-            "sim-small",
-            [{"role": "user", "content": "x"}],
-            stream=True,
-            options={"num_predict": 3, "temperature": 0},
-        )
-        parts = [part async for part in stream]
+        reply = await client.embed("sim-embed", ["x", "y"], dimensions=8)
         await client._client.aclose()
-    assert len(parts) == 4
+    assert [len(vector) for vector in reply.embeddings] == [8, 8]
