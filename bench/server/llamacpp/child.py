@@ -30,7 +30,7 @@ def main() -> None:
     answers.write(json.dumps(reply) + "\n")
     answers.flush()
     if "error" in reply:
-        os._exit(1)
+        sys.exit(1)  # by way of the clean-up, which writes what llama.cpp has logged
     sys.stdin.read()
     # Not by way of the interpreter's clean-up: nothing is worth waiting for any more.
     os._exit(0)

@@ -1,17 +1,31 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import pytest
 from scripted_wire import Make
 
 from bench.ollama.address import Address
-from bench.ollama.exchange import Transport
+from bench.ollama.exchange import Transport, WireCounters
 from bench.ollama.transports import choose_transport
+from bench.ollama.transports.stamps import KernelStamps, why_no_kernel_stamps
 
 # Kernel stamps exist on Linux only; there they must work.
 WIRE = ["kernel", "user", "httpx"] if sys.platform == "linux" else ["user", "httpx"]
 SOCKETS = WIRE[:-1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stamping() -> Iterator[None]:
+    """Stamping is on before the first test: packets can lack stamps while it is switched on."""
+    if sys.platform != "linux":
+        yield
+        return
+    keeper = KernelStamps(WireCounters())
+    assert why_no_kernel_stamps() == ""
+    yield
+    keeper.close()
 
 
 @pytest.fixture(params=WIRE)
