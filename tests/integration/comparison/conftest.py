@@ -12,8 +12,9 @@ import pytest
 
 # `ollama serve` as far as a managed server is concerned: its address and slots come from variables.
 SERVE = """
-import os, time
+import os, signal, sys, time
 from bench.server.embedded import start_server
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 with start_server(
     profile=os.environ.get("PROFILE", "test"),
     port=int(os.environ["OLLAMA_HOST"].rsplit(":", 1)[1]),
