@@ -4,8 +4,9 @@
 
 A profile is fitted to one closed-loop run on a server with two slots; then servers with one, two
 and four slots get Poisson arrivals at half and at 0.8 of what the fit says they can do at most. The
-same arrivals are replayed on the fitted model. Printed: predicted / measured TTFT p50 and p95 and
-throughput. Fails if one is off by more than 30 %.
+same arrivals are replayed on the fitted model. Printed: predicted / measured TTFT p50 and p95 (and
+what the p95 would be at the ends of the measured one's interval) and throughput. Fails if one is
+off by more than 30 %; look at the interval, and at how the pace wandered, before you believe it.
 
 With `-o DIR` the runs are kept there, and those already there are not made again. It takes some 15
 minutes, and the engine wants a core for itself: the load average is printed, and `--nice` (below 0

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.analysis.columns import Columns, columns_of
 from bench.analysis.latency import latencies
+from bench.analysis.quantile_ci import order_statistic_ranks
 from bench.results.directory import read_run
 from bench.simulation.fit import ServiceFit
 from bench.simulation.fleet import Workload, simulate_fleet
@@ -18,11 +19,16 @@ SETTLE_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Predicted / measured."""
+    """Predicted / measured.
+
+    `p95_bounds`: the same for the ends of the measured p95's 95 % interval, as if requests were
+    independent: since those near in time are not, it is wider in truth.
+    """
 
     ttft_p50: float
     ttft_p95: float
     tok_per_s: float
+    p95_bounds: tuple[float, float]
 
     def within(self, share: float) -> bool:
         """Whether all three are off by no more than this share."""
@@ -31,7 +37,8 @@ class Compared:
 
     def __str__(self) -> str:
         return (
-            f"TTFT p50 {self.ttft_p50:.2f}, p95 {self.ttft_p95:.2f}, "
+            f"TTFT p50 {self.ttft_p50:.2f}, p95 {self.ttft_p95:.2f} "
+            f"({self.p95_bounds[0]:.2f} to {self.p95_bounds[1]:.2f}), "
             f"throughput {self.tok_per_s:.2f} of what was measured"
         )
 
@@ -61,5 +68,9 @@ def compare(fit: ServiceFit, slots: int, path: Path) -> Compared:
     quantiles = [
         float(np.quantile(said.ttft_s[begin:], p) / np.quantile(seen, p)) for p in (0.5, 0.95)
     ]
+    low, high = order_statistic_ranks(len(seen), 0.95)
+    ends = np.sort(seen)[[min(high, len(seen)) - 1, max(low, 1) - 1]]
+    bounds = np.quantile(said.ttft_s[begin:], 0.95) / ends
     span_ns = float(columns.end_ns.max() - columns.planned_ns[0])
-    return Compared(*quantiles, span_ns / float(said.end_ns.max() - at_ns[0]))
+    rate = span_ns / float(said.end_ns.max() - at_ns[0])
+    return Compared(*quantiles, rate, (float(bounds[0]), float(bounds[1])))
