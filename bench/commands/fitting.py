@@ -14,8 +14,9 @@ from bench.analysis.columns import Columns, columns_of
 from bench.errors import ResultsError, UsageError
 from bench.results.directory import Run, read_run
 from bench.results.record import Phase
-from bench.simulation.fit import Served, ServiceFit, fit_service
+from bench.simulation.fit import ServiceFit, fit_service
 from bench.simulation.fitted import fitted_document
+from bench.simulation.served import Served
 
 MOST_LENGTHS = 300
 MOST_PACE = 0.05

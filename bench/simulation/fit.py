@@ -21,19 +21,15 @@ The model has the jitter and no wandering pace.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.simulation.served import Beside, Company, Floats, Served, beside_prefills, company_of
 from bench.simulation.service import ServiceParameters
 
-Floats = NDArray[np.float64]
-
 MIN_REQUESTS = 20
-MIN_CLEAN_SHARE = 0.2
-"""A decode that spent more than the rest beside prefills says too little about plain steps."""
 LONG_PREFILL = 1.5
 """Prefills of so many steps tell their time per token."""
 PASSES = 3
@@ -41,33 +37,6 @@ DRAWS = 40
 MAX_JITTER = 0.3
 NOT_WAITING = 0.1
 """Quantile of the time outside the engine that holds no waiting for a slot, only the overhead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What a run says of its successful requests. One entry a request; times in nanoseconds.
-
-    Attributes:
-        started: when the prompt's evaluation began (first token - prompt_eval_duration).
-        first: when the first token was there.
-        end: when the last token was there (first + eval_duration).
-        prompt_n: prompt tokens evaluated, cached ones left out.
-        context_n: all prompt tokens, cached ones included.
-        output_n: tokens produced.
-        outside: time from sending to the first token that is not prefill: the network, templates,
-            and any waiting for a slot.
-    """
-
-    started: Floats
-    first: Floats
-    end: Floats
-    prompt_n: Floats
-    context_n: Floats
-    output_n: Floats
-    outside: Floats
-
-    def __len__(self) -> int:
-        return len(self.started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +83,7 @@ def fit_service(
             f"server durations; there are {int(usable.sum())}"
         )
     rows = np.flatnonzero(usable)
-    beside = _beside(served)
+    beside = beside_prefills(served)
     parameters = ServiceParameters(
         slots=slots,
         prefill_ns_per_token=_prefill_ns(served, beside, rows, 0.0),
@@ -123,7 +92,7 @@ def fit_service(
     )
     # How long a prefill is depends on how long a step is, and the other way round.
     for _ in range(PASSES):
-        company = _company(served, parameters)
+        company = company_of(served, parameters)
         parameters = _fit_rows(served, beside, company, rows, parameters)
     jitter, pace = _unexplained(served, company, rows, parameters)
     rng = np.random.default_rng(seed)
@@ -144,109 +113,10 @@ def fit_service(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Beside:
-    """Who else was in the server while each request was in prefill.
-
-    Attributes:
-        decoding: time-average of decoding sequences during its prefill.
-        alone: its prefill overlapped no other prefill.
-    """
-
-    decoding: Floats
-    alone: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class _Company:
-    """Who else was in the server while each request decoded.
-
-    Attributes:
-        decoding: average of decoding sequences over the plain steps, itself included.
-        context: average of their context tokens.
-        prefill_ns: others' prefill that fell into its decode.
-        prefill_steps: engine steps which that prefill took, each with a token for this request.
-        clean: most of its decode was not beside prefills.
-    """
-
-    decoding: Floats
-    context: Floats
-    prefill_ns: Floats
-    prefill_steps: Floats
-    clean: NDArray[np.bool_]
-
-
-def _neighbours(s: Served) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """For each request those that may have been in the server with it, but not itself."""
-    order = np.argsort(s.started, kind="stable")
-    longest = float(np.max(s.end - s.started))
-    starts = s.started[order]
-    low = np.searchsorted(starts, s.started - longest)
-    high = np.searchsorted(starts, s.end, side="right")
-    for i in range(len(s)):
-        others = order[low[i] : high[i]]
-        yield i, others[others != i]
-
-
-def _beside(s: Served) -> _Beside:
-    n = len(s)
-    decoding, alone = np.zeros(n), np.ones(n, dtype=np.bool_)
-    for i, others in _neighbours(s):
-        span = s.first[i] - s.started[i]
-        if span > 0 and len(others):
-            shared = _overlap(s.started[i], s.first[i], s.first[others], s.end[others])
-            decoding[i] = float(shared.sum()) / span
-            prefills = _overlap(s.started[i], s.first[i], s.started[others], s.first[others])
-            alone[i] = not bool(np.any(prefills > 0))
-    return _Beside(decoding, alone)
-
-
-def _company(s: Served, p: ServiceParameters) -> _Company:
-    n = len(s)
-    decoding, context = np.ones(n), s.context_n + s.output_n / 2
-    prefill_ns, prefill_steps = np.zeros(n), np.zeros(n)
-    batches = np.ceil(s.prompt_n / p.batch_tokens)
-    whole = np.maximum(s.prompt_n * p.prefill_ns_per_token, batches * p.base_ns)
-    whole = np.maximum(whole, 1.0)
-    # A prefill is one step however long it is, so averages are over the time without any.
-    first, end = _without(s.first - whole, s.first, s.first, s.end)
-    for i, others in _neighbours(s):
-        if s.end[i] <= s.first[i] or not len(others):
-            continue
-        if end[i] > first[i]:
-            shared = _overlap(first[i], end[i], first[others], end[others]) / (end[i] - first[i])
-            decoding[i] += float(shared.sum())
-            context[i] += float(shared @ (s.context_n[others] + s.output_n[others] / 2))
-        # A prefill is worked on right before its first token; what came before was waiting.
-        begun = s.first[others] - whole[others]
-        inside = _overlap(s.first[i], s.end[i], begun, s.first[others])
-        prefill_ns[i] = float(inside.sum())
-        prefill_steps[i] = float(inside / whole[others] @ batches[others])
-    span = s.end - s.first
-    clean = (span - prefill_ns >= MIN_CLEAN_SHARE * span) & (s.output_n - 1 - prefill_steps >= 1)
-    return _Company(decoding, context, prefill_ns, prefill_steps, clean)
-
-
-def _without(begun: Floats, over: Floats, *times: Floats) -> tuple[Floats, ...]:
-    """Times on a clock that stands still during any of some intervals."""
-    edges = np.concatenate((begun, over))
-    change = np.repeat([1.0, -1.0], len(begun))
-    order = np.argsort(edges, kind="stable")
-    edges, open_now = edges[order], np.cumsum(change[order])
-    still = np.concatenate(([0.0], np.cumsum(np.diff(edges) * (open_now[:-1] > 0))))
-    return tuple(t - np.interp(t, edges, still) for t in times)
-
-
-def _overlap(start: float, end: float, starts: Floats, ends: Floats) -> Floats:
-    """How long each of some intervals lies within [start, end]."""
-    shared: Floats = np.minimum(end, ends) - np.maximum(start, starts)
-    return np.maximum(shared, 0.0, dtype=np.float64)
-
-
 def _fit_rows(
     s: Served,
-    beside: _Beside,
-    c: _Company,
+    beside: Beside,
+    c: Company,
     rows: NDArray[np.int64],
     like: ServiceParameters,
 ) -> ServiceParameters:
@@ -268,7 +138,7 @@ def _stretches(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return taken
 
 
-def _prefill_ns(s: Served, beside: _Beside, rows: NDArray[np.int64], base_ns: float) -> float:
+def _prefill_ns(s: Served, beside: Beside, rows: NDArray[np.int64], base_ns: float) -> float:
     """Time per prompt token.
 
     A prefill shorter than a step takes a whole step, so short ones are left out if enough remain.
@@ -280,7 +150,7 @@ def _prefill_ns(s: Served, beside: _Beside, rows: NDArray[np.int64], base_ns: fl
     return _per_token(s, beside, long) if len(long) >= MIN_REQUESTS // 2 else per_token
 
 
-def _per_token(s: Served, beside: _Beside, rows: NDArray[np.int64]) -> float:
+def _per_token(s: Served, beside: Beside, rows: NDArray[np.int64]) -> float:
     tokens, duration = s.prompt_n[rows], (s.first - s.started)[rows]
     decoding = beside.decoding[rows]
     design = np.column_stack([tokens, decoding > 0, decoding])
@@ -291,7 +161,7 @@ def _per_token(s: Served, beside: _Beside, rows: NDArray[np.int64]) -> float:
     return float(tokens @ duration / (tokens @ tokens))  # lengths all alike: no slope to be seen
 
 
-def _residual(s: Served, c: _Company, rows: NDArray[np.int64], p: ServiceParameters) -> Floats:
+def _residual(s: Served, c: Company, rows: NDArray[np.int64], p: ServiceParameters) -> Floats:
     """By how much decodes took longer than the model says, others' prefill left out: a ratio."""
     steps = (s.output_n - 1)[rows]
     shared = p.per_sequence_ns * c.decoding[rows] + p.per_token_ns * c.context[rows]
@@ -300,7 +170,7 @@ def _residual(s: Served, c: _Company, rows: NDArray[np.int64], p: ServiceParamet
 
 
 def _unexplained(
-    s: Served, c: _Company, rows: NDArray[np.int64], p: ServiceParameters
+    s: Served, c: Company, rows: NDArray[np.int64], p: ServiceParameters
 ) -> tuple[float, float]:
     """Jitter of one step, and the server's pace over the run: coefficients of variation.
 
@@ -325,7 +195,7 @@ def _unexplained(
     return min(jitter, MAX_JITTER), pace
 
 
-def _fit_decode(s: Served, c: _Company, rows: NDArray[np.int64]) -> tuple[float, float, float]:
+def _fit_decode(s: Served, c: Company, rows: NDArray[np.int64]) -> tuple[float, float, float]:
     """Base, per sequence and per context token, in ns."""
     rows = rows[c.clean[rows]]
     if not len(rows):

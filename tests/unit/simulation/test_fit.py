@@ -6,9 +6,10 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from bench.simulation.fit import Floats, Served, fit_service
+from bench.simulation.fit import fit_service
 from bench.simulation.fleet import Workload, simulate_fleet
 from bench.simulation.profile import load_profile
+from bench.simulation.served import Floats, Served
 from bench.simulation.service import ServiceParameters
 
 
