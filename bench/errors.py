@@ -12,6 +12,8 @@ BenchError
  ├── NotComparable         4   two runs differ in what they are
  ├── MeasurementInvalid    5   the numbers cannot be trusted
  └── Interrupted         130   stopped by the user
+
+Any other exception is a defect of this program: 70.
 """
 
 from __future__ import annotations
@@ -20,26 +22,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from bench.hidden import scrub, shown_value
+
 
 class ExitCode(IntEnum):
     """What the process tells its caller."""
 
     OK = 0
+    """Fine: no change, better, or every threshold met."""
     WORSE = 1
     """Worse than the baseline, or a threshold failed."""
     USAGE = 2
-    """Usage or scenario error."""
+    """Wrong use, or an error in a scenario file."""
     INCONCLUSIVE = 3
+    """The data cannot decide, or are too few for a threshold's percentile."""
     NOT_COMPARABLE = 4
+    """The runs differ in what they are."""
     INVALID = 5
     """The measurement is invalid."""
     UNREACHABLE = 6
+    """The server cannot be reached, or is not Ollama."""
+    DEFECT = 70
+    """A defect of this program; the message names a file to send."""
     INTERRUPTED = 130
     """Interrupted; what was measured is kept."""
 
 
 class BenchError(Exception):
     """Something a user can understand and mend: shown as one message, never as a traceback.
+
+    No message holds a secret: they are hidden here, whatever it was put together from.
 
     Args:
         message: what is wrong, naming the file, key or value.
@@ -49,9 +61,9 @@ class BenchError(Exception):
     exit_code: ExitCode = ExitCode.USAGE
 
     def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.advice = advice
+        self.message = scrub(message)
+        self.advice = scrub(advice)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         """The message, then the advice on a line of its own."""
@@ -92,7 +104,7 @@ class ScenarioError(UsageError):
         for p in self.problems:
             where = f"{self.file}:{p.line}" if p.line else self.file
             key = f": {p.path}" if p.path else ""
-            value = f" (is: {p.value})" if p.value else ""
+            value = f" (is: {shown_value(p.path, p.value)})" if p.value else ""
             lines.append(f"{where}{key}: {p.message}{value}")
         return lines
 

@@ -19,7 +19,8 @@ import weakref
 from itertools import count
 
 _NS = 1_000_000_000
-_TFD_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC if sys.platform == "linux" else 0
+_TFD_FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_CLOCK_MONOTONIC = 1  # of Linux
 _TFD_TIMER_ABSTIME = 1
 _LEAD_NS = 50_000
 """How early the timer goes off: what waking up usually takes, and the longest wait on the spot."""
@@ -42,7 +43,7 @@ class ExactTimer:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        fd = self._libc.timerfd_create(time.CLOCK_MONOTONIC, _TFD_FLAGS)
+        fd = self._libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_FLAGS)
         if fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
         self._fd = fd

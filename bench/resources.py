@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
+DOCS = _PACKAGE / "docs"
+"""The documents that `ollama-bench help` shows."""
 
 
 def resource_dir(name: str) -> Path:

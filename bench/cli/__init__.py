@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import click
 
-from bench.errors import BenchError, ExitCode
+from bench.cli.ending import end_as_interrupted, ignore_signals, was_interrupted
+from bench.cli.output import PatientStreams, say
+from bench.errors import BenchError, ExitCode, UsageError
 
 COMMANDS = {
     "demo": "Measure a small model on the embedded server: works on any machine.",
@@ -22,13 +27,22 @@ COMMANDS = {
     "ab": "Compare two sides in interleaved pairs of blocks.",
     "plan": "Say what a scenario can detect, and how long that takes.",
     "capacity": "Find the highest load that keeps a promise.",
+    "fidelity": "Measure how far quantisations, servers or settings move the answers.",
+    "board": "Put many runs of many machines on one page.",
+    "bundle": "Pack the evidence of a run or comparison for a bug report.",
     "history": "List, tag and plot earlier runs.",
     "serve": "Run the embedded Ollama-compatible server.",
+    "record": "Record what a client asks a server, to play it again.",
     "scenarios": "List, show, check and make scenario files.",
     "models": "List the models of a server, and what they can do.",
     "doctor": "Check this machine and its server for what bends numbers.",
+    "help": "Show a document: metrics, exit codes, scenario keys, and how to do things.",
 }
 """Command name -> its one line of help, in the order of `--help`. Module: `bench.cli.<name>`."""
+
+
+_MEASURING = ("demo", "run", "compare", "ab", "capacity", "fidelity")
+"""Their exit code says what was found, whatever became of standard output."""
 
 
 class _LazyGroup(click.Group):
@@ -61,18 +75,69 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: turns every `BenchError` into one message on stderr and its exit code."""
+    """Entry point: every error is one message on stderr and its exit code, never a traceback."""
     # Imports make many objects, none garbage: looking among them costs a tenth of the start.
     gc.set_threshold(50_000, 20, 100)
     # pydantic would look through all that is installed for plug-ins of its own.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    streams = PatientStreams()
+    code = int(ExitCode.INTERRUPTED)
+    with suppress(KeyboardInterrupt):
+        end_as_interrupted()
+        code = _exit_code()
+    ignore_signals()  # what is left is over in a moment, and must not be torn
+    lost = streams.lost  # flushes
+    if lost:
+        say(f"ollama-bench: standard output could not be written ({lost}). It lacks:")
+        say(streams.dropped.rstrip())
+        if sys.argv[1:2] and sys.argv[1] not in _MEASURING:
+            code = code or int(ExitCode.USAGE)
+    if code == ExitCode.INTERRUPTED:
+        # Python would end itself by SIGINT again if the interrupt came while it executed a text
+        # (a dataclass was made), and may abort if it left a thread in the middle of something.
+        os._exit(code)
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    """Run the command, and say what went wrong if something did."""
     try:
-        sys.exit(cli(standalone_mode=False) or ExitCode.OK)
+        _check_folder()
+        return int(cli(standalone_mode=False) or ExitCode.OK)
     except BenchError as error:
-        click.echo(f"ollama-bench: {error}", err=True)
-        sys.exit(error.exit_code)
+        say(f"ollama-bench: {error}")
+        return int(error.exit_code)
     except click.ClickException as error:
-        error.show()
-        sys.exit(ExitCode.USAGE)
+        text = io.StringIO()
+        error.show(text)
+        say(text.getvalue().rstrip())
+        return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(ExitCode.INTERRUPTED)
+        return int(ExitCode.INTERRUPTED)
+    except SystemExit as ended:
+        # click ends the program with 1 when a pipe breaks, whichever: that says "worse".
+        if isinstance(ended.__context__, OSError):
+            return _defect(ended.__context__)
+        return ended.code if isinstance(ended.code, int) else int(ExitCode.USAGE)
+    except Exception as error:
+        if was_interrupted(error):
+            say("ollama-bench: interrupted")
+            say("\n".join(getattr(error, "__notes__", ())))
+            return int(ExitCode.INTERRUPTED)
+        return _defect(error)
+
+
+def _defect(error: BaseException) -> int:
+    from bench.cli.defect import report_defect
+
+    report_defect(error)
+    return int(ExitCode.DEFECT)
+
+
+def _check_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError:
+        raise UsageError(
+            "the current folder does not exist any more", "Go to another one with cd."
+        ) from None

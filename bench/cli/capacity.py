@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.certificates import certificate_options
+from bench.cli.completion import complete_threshold
+from bench.cli.measuring import Measuring, measuring_options
+from bench.cli.output import echo, say
+from bench.cli.pages import (
+    open_option,
+    open_page,
+    own_template,
+    page_format,
+    tell_page,
+    tell_report,
+    write_page,
+)
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from bench.commands.probe_loads import By
+    from bench.load.session import Settings
     from bench.report.page import Page
 
-FORMATS = ("console", "markdown", "json", "html", "csv")
 PAGE_FILE = "capacity.html"
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
@@ -24,10 +36,8 @@ _slo = click.option(
     multiple=True,
     required=True,
     metavar="EXPR",
+    shell_complete=complete_threshold,
     help="What must hold, e.g. 'ttft_s.p95<=2'; repeatable.",
-)
-_format = click.option(
-    "--format", "format_name", type=click.Choice(FORMATS), default="console", show_default=True
 )
 
 
@@ -71,22 +81,15 @@ def command() -> None:
 @command.command("search", short_help="Search on a running server (the default).")
 @click.argument("scenario")
 @_slo
-@click.option("--by", type=click.Choice(["rate", "users"]), default="rate", show_default=True)
+@click.option(
+    "--by",
+    type=click.Choice(["rate", "users", "sessions"]),
+    default="rate",
+    show_default=True,
+    help="What the load counts.",
+)
 @click.option("--budget", default="30m", show_default=True, help="Time allowed, e.g. 2h.")
 @click.option("--most", type=_ABOVE_ZERO, help="Highest load to try.")
-@click.option("-m", "--model", "models", multiple=True, help="Model to measure.")
-@click.option("--host", "hosts", multiple=True, help="Server to measure.")
-@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a key.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that gets the run directory.",
-)
-@click.option("--seed", type=int, help="Seed of everything that is drawn.")
-@click.option("--workers", default="1", show_default=True, metavar="N|auto", help="Processes.")
 @click.option(
     "--num-parallel",
     "slots_asked",
@@ -112,64 +115,58 @@ def command() -> None:
 @click.option(
     "--think", type=click.FloatRange(0), help="Translate it into users who pause so many seconds."
 )
-@certificate_options
-@_format
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
+@page_format
+@own_template
+@open_option
+@measuring_options
 @click.pass_context
 def search(
     context: click.Context,
     scenario: str,
     promises: tuple[str, ...],
-    by: Literal["rate", "users"],
+    by: By,
     budget: str,
     most: float | None,
-    models: tuple[str, ...],
-    hosts: tuple[str, ...],
-    overrides: tuple[str, ...],
-    output: Path,
-    seed: int | None,
-    workers: str,
     slots_asked: int | None,
     gpu_memory: str | None,
     kv_cache: str | None,
     requests_per_hour: float | None,
     peak: float,
     think: float | None,
-    insecure: bool,
-    ca_file: str,
     format_name: str,
-    quiet: bool,
+    template: Path | None,
+    open_report: bool,
+    measuring: Measuring,
 ) -> None:
     """Search for the highest load at which every promise holds.
 
     The scenario's load is replaced: first a few users at once, then probes at rising rates (or
     numbers of users, with --by users). Each probe is a test, and the answer is confirmed by a
-    longer one.
+    longer one. With --by sessions each user plays whole conversations or agents, and promises are
+    about their turns: --slo 'user_turn_s.p90<=20'.
 
     Exit codes: 0 an answer, 1 the promise held at no load, 3 the time did not suffice, 5 this
     program was the limit, 6 server unreachable.
     """
-    from rich.console import Console
-
     from bench.analysis.capacity.users import UserModel
     from bench.cli.live import view_on
-    from bench.cli.run import worker_count
-    from bench.commands.sizing import find_capacity
-    from bench.load.session import Settings
-    from bench.report.capacity.page import capacity_page
-    from bench.scenario.durations import duration_s
+    from bench.commands.sizing import find_capacity, promises_of
+    from bench.durations import duration_s
+    from bench.report.capacity.capacity_page import capacity_page
 
     try:
         budget_s = duration_s(budget)
     except ValueError:
         raise UsageError(f"--budget {budget} is no duration: write e.g. 30m or 2h") from None
     gpu_bytes = None if gpu_memory is None else _bytes(gpu_memory)
-    settings = Settings(
-        output=output, workers=worker_count(workers), insecure=insecure, ca_file=ca_file
-    )
-    console = Console(stderr=True, quiet=quiet)
-    observer, view = view_on(quiet)
-    console.print(f"Allowed time: {budget}. Promise: {', '.join(promises)}.")
+    settings = measuring.settings()
+    if measuring.dry_run:
+        promises_of(promises, by)
+        _say_plan(scenario, settings, measuring, by, budget)
+        return
+    observer, view = view_on(measuring.quiet)
+    if not measuring.quiet:
+        say(f"Allowed time: {budget}. Promise: {', '.join(promises)}.")
     with view:
         found = find_capacity(
             scenario,
@@ -180,22 +177,24 @@ def search(
             slots_asked=slots_asked,
             gpu_bytes=gpu_bytes,
             cache_type=kv_cache,
-            models=models,
-            hosts=hosts,
-            overrides=overrides,
-            seed=seed,
             settings=settings,
             observer=observer,
+            **measuring.chosen,
         )
     people = UserModel(1, requests_per_hour, peak) if requests_per_hour else None
 
     def page(charts: bool) -> Page:
         return capacity_page(found.result, people=people, think_s=think, charts=charts)
 
-    _write_page(page(charts=True), found.path / PAGE_FILE)
-    _tell(page(charts=False), format_name, quiet=quiet)
+    if not measuring.no_report:
+        write_page(page(charts=True), found.path / PAGE_FILE, template)
+    tell_page(page(charts=False), format_name, template=template, quiet=measuring.quiet)
+    if not measuring.no_report:
+        tell_report(
+            found.path / PAGE_FILE, open_report, err=format_name != "console", quiet=measuring.quiet
+        )
     if format_name == "console":
-        click.echo(found.path)
+        echo(f"{found.path}\n")
     context.exit(int(found.exit_code))
 
 
@@ -228,16 +227,15 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
     p = fitted.fit.parameters
-    click.echo(
+    say(
         f"{fitted.fit.requests} requests, {p.slots} slots: prefill "
         f"{1e9 / p.prefill_ns_per_token:,.0f} tok/s, a step {p.base_ns / 1e6:.2f} ms "
         f"+ {p.per_sequence_ns / 1e6:.2f} ms a sequence + {p.per_token_ns / 1e3:.2f} ms per 1,000 "
-        f"tokens of context; median error of a step {fitted.fit.decode_error:.1%}.",
-        err=True,
+        f"tokens of context; median error of a step {fitted.fit.decode_error:.1%}."
     )
     for caution in fitted.cautions:
-        click.echo(f"caution: {caution}", err=True)
-    click.echo(path)
+        say(f"caution: {caution}")
+    echo(f"{path}\n")
 
 
 @command.command("what-if", short_help="Ask a profile about other loads and servers.")
@@ -270,7 +268,9 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
     show_default=True,
 )
 @click.option("--seed", type=int, default=1)
-@_format
+@page_format
+@own_template
+@open_option
 @click.option("-o", "output", type=click.Path(path_type=Path), metavar="FILE", help="Where to.")
 @click.pass_context
 def what_if(
@@ -286,6 +286,8 @@ def what_if(
     time_scale: float,
     window: tuple[float, float] | None,
     format_name: str,
+    template: Path | None,
+    open_report: bool,
     output: Path | None,
     prefill: float,
     **options: Any,
@@ -298,7 +300,7 @@ def what_if(
     """
     from bench.analysis.capacity.users import UserModel
     from bench.commands.what_if import study
-    from bench.report.capacity.what_if import what_if_page
+    from bench.report.capacity.what_if_page import what_if_page
 
     people = UserModel(users, requests_per_hour, peak) if users is not None else None
     found = study(
@@ -314,11 +316,24 @@ def what_if(
     )
     if format_name == "html":
         path = output or Path("what-if.html")
-        _write_page(what_if_page(found), path)
-        click.echo(path)
+        write_page(what_if_page(found), path, template)
+        echo(f"{path}\n")
+        if open_report:
+            open_page(path)
     else:
-        _tell(what_if_page(found, charts=False), format_name, output)
+        tell_page(what_if_page(found, charts=False), format_name, output)
     context.exit(0 if found.needed is not None else 1)
+
+
+def _say_plan(scenario: str, settings: Settings, measuring: Measuring, by: By, budget: str) -> None:
+    """Say what a search would measure."""
+    from bench.commands.run import make_plan
+    from bench.commands.sizing import capacity_plan
+
+    plan = capacity_plan(make_plan(scenario, settings=settings, **measuring.chosen), by)
+    where = ", ".join(t.url or t.name for t in plan.targets)
+    how = f"probes by {by}, for at most {budget}"
+    say(f"{plan.name}: {plan.cases[0].model} on {where}; {how}", err=False)
 
 
 def _bytes(size: str) -> int:
@@ -329,51 +344,3 @@ def _bytes(size: str) -> int:
         return int(TypeAdapter(ByteSize).validate_python(size))
     except ValidationError:
         raise UsageError(f"--gpu-memory {size} is no size: write e.g. 12GB or 12GiB") from None
-
-
-def _write_page(page: Page, path: Path) -> None:
-    from bench.report.html import html
-
-    try:
-        path.write_text(html(page), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _tell(page: Page, format_name: str, output: Path | None = None, *, quiet: bool = False) -> None:
-    """Put a page on stdout or into a file; HTML is in the run directory already."""
-    if format_name == "console" and output is None:
-        from rich.console import Console
-
-        from bench.report.console import print_page
-
-        print_page(page, Console(quiet=quiet))
-        return
-    text = _text(page, format_name)
-    if output is None:
-        click.echo(text)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from None
-
-
-def _text(page: Page, format_name: str) -> str:
-    from bench.report.console import console_text
-    from bench.report.csv import table_csv
-    from bench.report.html import html
-    from bench.report.markdown import markdown
-
-    match format_name:
-        case "markdown":
-            return markdown(page)
-        case "json":
-            return page.data.decode()
-        case "csv":
-            tables = (*page.brief, *page.provenance)
-            return "\n".join(f"{t.caption}\n{table_csv(t)}" for t in tables)
-        case "html":
-            return html(page)
-        case _:
-            return console_text(page)

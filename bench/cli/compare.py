@@ -40,6 +40,8 @@ def command(
     format_name: str,
     output: Path | None,
     also: tuple[str, ...],
+    template: Path | None,
+    open_report: bool,
     history_path: Path | None,
     no_history: bool,
     **judging: Any,
@@ -53,7 +55,7 @@ def command(
     or only indicative, 4 not comparable, 5 a run is invalid. Every candidate is judged; of several
     codes the first of 1, 4, 5, 3 counts, so one that cannot be compared never hides a loss.
     """
-    from bench.analysis.comparison import worst
+    from bench.analysis.comparison.result import worst
     from bench.commands.comparing import compare
     from bench.commands.runs_behind import benchstat_lines, comparable, distribution_charts
 
@@ -67,5 +69,7 @@ def command(
         also,
         benchstat=lambda: benchstat_lines(runs, history, results),
         distributions=lambda: distribution_charts(comparable(runs, results), history),
+        template=template,
+        open_report=open_report,
     )
     context.exit(int(worst(results)))

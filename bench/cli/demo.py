@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 from typing import Literal
 
 import click
+
+from bench.cli.output import say
+from bench.cli.pages import open_page
 
 
 @click.command("demo")
@@ -42,18 +44,19 @@ def command(
     With the llama.cpp engine the tokens are real: SmolLM2-135M, fetched once (98 MB). Without it
     the server is simulated and its numbers are invented. Takes less than two minutes.
     """
-    from bench.cli.run import run_and_tell
+    from bench.cli.run import run_in_view, tell, tell_json
     from bench.commands.demo import choose_engine, demo_plan, demo_server
     from bench.load.session import Settings
-
-    def say(line: str) -> None:
-        click.echo(line, err=True)
 
     chosen = choose_engine(engine)
     settings = Settings(output=output)
     with demo_server(chosen, None if quiet else say) as server:
         plan = demo_plan(chosen, server, settings)
-        run = run_and_tell(plan, settings, quiet=quiet, as_json=as_json)
+        run = run_in_view(plan, settings, quiet=quiet)
+        if as_json:
+            tell_json([run])
+        else:
+            tell(run, quiet)
     if open_report and run.report is not None:
-        webbrowser.open(run.report.resolve().as_uri())
+        open_page(run.report)
     context.exit(int(run.exit_code))

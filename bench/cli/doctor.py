@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.certificates import certificate_options
+from bench.cli.output import console, echo, say
 from bench.errors import ExitCode, UsageError
+from bench.shown import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.load.checkup import Finding
-    from bench.load.self_test import SelfTest
+    from bench.doctor.checkup import Finding
+    from bench.doctor.self_test import SelfTest
 
 _MARKS = {
     "fine": ("ok", "green"),
@@ -34,6 +36,12 @@ _MARKS = {
     help="Measure what this program can be trusted to here, against a server of its own (15 s). "
     "No other server is asked.",
 )
+@click.option(
+    "--load-from",
+    default="",
+    metavar="ADDRESS|local:N|FILE",
+    help="Check the machines that send, too: see help fleet.",
+)
 @click.option("--transport", metavar="NAME", help="For --self-test: force kernel, user or httpx.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -43,6 +51,7 @@ def command(
     insecure: bool,
     ca_file: str,
     self_test: bool,
+    load_from: str,
     transport: str | None,
     as_json: bool,
 ) -> None:
@@ -51,11 +60,10 @@ def command(
     Exit code 6 if the server cannot be used, else 0.
     """
     import msgspec
-    from rich.console import Console
 
-    from bench.load.checkup import Status, check_machine, check_server
+    from bench.address import server_url
+    from bench.doctor.checkup import Status, check_machine, check_server
     from bench.load.session import Settings
-    from bench.scenario.hosts import server_url
 
     if transport and not self_test:
         raise UsageError("--transport is for --self-test only", "A run has a --transport as well.")
@@ -65,29 +73,33 @@ def command(
     else:
         address = Settings(insecure=insecure, ca_file=ca_file).address(server_url(host))
         findings = [*asyncio.run(check_server(address)), *check_machine()]
+        if load_from:
+            from bench.doctor.fleet import check_fleet
+
+            findings += asyncio.run(check_fleet(load_from))
     if as_json:
         found = {"findings": findings, "self_test": test}
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        echo(json_text(msgspec.json.format(msgspec.json.encode(found), indent=2)))
     else:
-        _print(findings, test, Console())
+        _print(findings, test, console())
     if any(f.status is Status.BAD for f in findings):
         context.exit(int(ExitCode.UNREACHABLE))
 
 
 def _tested(transport: str | None) -> tuple[SelfTest, list[Finding]]:
     """The self-test, and what it means beside what this machine is doing meanwhile."""
-    from bench.load.ceiling import ceiling_findings
-    from bench.load.checkup import check_machine
-    from bench.load.self_test import run_self_test
-    from bench.ollama.transports import run_measuring
+    from bench.doctor.ceiling import ceiling_findings
+    from bench.doctor.checkup import check_machine
+    from bench.doctor.self_test import run_self_test
+    from bench.wire.transports import run_measuring
 
     machine = check_machine()
-    click.echo("measuring against a server of its own ...", err=True)
+    say("measuring against a server of its own ...")
     test = run_measuring(run_self_test(transport))
     return test, [*machine, *ceiling_findings(test)]
 
 
-def _print(findings: Sequence[Finding], test: SelfTest | None, console: Console) -> None:
+def _print(findings: Sequence[Finding], test: SelfTest | None, terminal: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -99,13 +111,13 @@ def _print(findings: Sequence[Finding], test: SelfTest | None, console: Console)
         lines.add_row(Text(mark, style), Text.assemble((f"{finding.what}: ", "bold"), finding.said))
         if finding.advice:
             lines.add_row("", Text(finding.advice, "dim"))
-    console.print(lines)
+    terminal.print(lines)
     if test is not None:
-        console.print()
-        _print_steps(test, console)
+        terminal.print()
+        _print_steps(test, terminal)
 
 
-def _print_steps(test: SelfTest, console: Console) -> None:
+def _print_steps(test: SelfTest, terminal: Console) -> None:
     from rich import box
     from rich.table import Table
 
@@ -123,8 +135,8 @@ def _print_steps(test: SelfTest, console: Console) -> None:
             f"{step.cpu_share:.0%}",
             _ms(step.server_late_p99_ms),
         )
-    console.print(table)
-    console.print(
+    terminal.print(table)
+    terminal.print(
         "In ms: errors of this program's stamps and gaps against the server's own notes, and how "
         "late the test's server itself was (p99). Chunks that shared a read; CPU of this program.",
         style="dim",

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
+from bench.cli.completion import complete_metric
 from bench.cli.judging import history_of, history_options
+from bench.cli.output import console, echo, say
+from bench.cli.pages import PAGE_FORMATS, open_option, open_page, own_template
 from bench.errors import ResultsError, UsageError
+from bench.files import write_whole
+from bench.shown import json_text
 
 if TYPE_CHECKING:
-    from bench.results.history import History, IndexedRun
+    from bench.results.history import History
+    from bench.results.history_entries import IndexedRun
 
 TREND_FILE = Path("trend.html")
 _FILE_WIDTH = 160
@@ -29,6 +37,13 @@ def _open(history_path: Path | None, no_history: bool) -> History:
     history = history_of(history_path, no_history)
     if history is None:
         raise UsageError("the history is switched off", "Name one with --history PATH.")
+    damaged = history.damaged()
+    if damaged:
+        listed = ", ".join(damaged[:5]) + (" and more" if len(damaged) > 5 else "")
+        say(
+            f"damaged rows of {history.path} are left out, of: {listed}. "
+            "Read them again from the run directories: ollama-bench history rebuild FOLDER"
+        )
     return history
 
 
@@ -55,19 +70,17 @@ def list_runs(
         _echo_json(runs)
         return
     if not runs:
-        click.echo(f"no runs in {history.path}", err=True)
+        say(f"no runs in {history.path}")
         return
     from rich.table import Column, Table
-
-    from bench.cli.output import Output
 
     whole = Column("Run", no_wrap=True)
     table = Table(whole, "Time", "Server", "Models", "Status", "Tags")
     for run in runs:
         table.add_row(*_row(run))
-    console = Output()
-    console.width = console.width if console.is_terminal else _FILE_WIDTH
-    console.print(table)
+    terminal = console()
+    terminal.width = terminal.width if terminal.is_terminal else _FILE_WIDTH
+    terminal.print(table)
 
 
 def _row(run: IndexedRun) -> tuple[str, ...]:
@@ -110,7 +123,7 @@ def tag_run(
     history = _open(history_path, no_history)
     found = history.find(run)
     history.tag(found.id, tags, remove)
-    click.echo(f"{found.id}: {', '.join(history.get(found.id).tags) or 'no tags'}")
+    say(f"{found.id}: {', '.join(history.get(found.id).tags) or 'no tags'}", err=False)
 
 
 @command.command("rm")
@@ -121,7 +134,7 @@ def remove_runs(runs: tuple[str, ...], history_path: Path | None, no_history: bo
     history = _open(history_path, no_history)
     for found in [history.find(name) for name in runs]:
         history.remove(found.id)
-        click.echo(f"forgot {found.id}; its directory stays: {found.path}")
+        say(f"forgot {found.id}; its directory stays: {found.path}", err=False)
 
 
 @command.command("rebuild")
@@ -144,21 +157,20 @@ def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bo
             done += 1
         except ResultsError as error:
             failed += 1
-            click.echo(f"left out: {error}", err=True)
-    click.echo(
-        f"indexed {done} runs in {history.path}" + (f", left out {failed}" if failed else "")
-    )
+            say(f"left out: {error}")
+    left_out = f", left out {failed}" if failed else ""
+    say(f"indexed {done} runs in {history.path}{left_out}", err=False)
 
 
 @command.command("trend")
-@click.argument("metric", default="decode_tok_per_s")
+@click.argument("metric", default="decode_tok_per_s", shell_complete=complete_metric)
 @click.option("--scenario", help="Only runs of this scenario.")
 @click.option("--model", help="Only cases of this model.")
 @click.option("--tag", help="Only runs with this tag.")
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(["console", "markdown", "json", "html"]),
+    type=click.Choice(PAGE_FORMATS),
     default="console",
     show_default=True,
 )
@@ -169,6 +181,8 @@ def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bo
     metavar="FILE",
     help=f"Where to. Default: {TREND_FILE} for html, else stdout.",
 )
+@own_template
+@open_option
 @history_options
 def trend(
     metric: str,
@@ -177,6 +191,8 @@ def trend(
     tag: str | None,
     format_name: str,
     output: Path | None,
+    template: Path | None,
+    open_report: bool,
     history_path: Path | None,
     no_history: bool,
 ) -> None:
@@ -184,8 +200,8 @@ def trend(
 
     METRIC is a metric id with its statistic, e.g. ttft_s.p50. A report, not a gate.
     """
-    from bench.analysis.trend import trends
-    from bench.scenario.thresholds import parse_metric
+    from bench.analysis.comparison.trend import trends
+    from bench.thresholds import parse_metric
 
     try:
         parse_metric(metric)
@@ -203,25 +219,40 @@ def trend(
             f"no complete, valid run of the history has {metric} ({history.path})",
             "See what there is: ollama-bench history list",
         )
-    from bench.report.comparison.trend_formats import render_trends
+    from bench.report.comparison.trend_page import trend_page
+    from bench.report.formats import render
 
-    text = render_trends(found, format_name)
     if format_name == "html" and output is None:
         output = TREND_FILE
+    links = report_links(runs, output.parent) if output is not None else {}
+    text = render(trend_page(found, links), format_name, template)
     if output is None:
-        from bench.cli.output import echo
-
         echo(text)
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        write_whole(output, text)
     except OSError as error:
         raise ResultsError(f"cannot write {output}: {error.strerror or error}") from error
-    click.echo(str(output))
+    echo(f"{output}\n")
+    if open_report and format_name == "html":
+        open_page(output)
+
+
+def report_links(runs: Sequence[IndexedRun], folder: Path) -> dict[str, str]:
+    """Reports that lie in a folder or below it, by run, as a page in that folder links them."""
+    from bench.results.directory import REPORT_FILE
+
+    here = folder.resolve()
+    reports = {r.id: r.path.resolve() / REPORT_FILE for r in runs}
+    return {
+        run: quote(path.relative_to(here).as_posix())
+        for run, path in reports.items()
+        if path.is_relative_to(here) and path.is_file()
+    }
 
 
 def _echo_json(content: object) -> None:
     import msgspec
 
     text = msgspec.json.encode(content, enc_hook=str)
-    click.echo(msgspec.json.format(text, indent=2).decode())
+    echo(json_text(msgspec.json.format(text, indent=2)))

@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.completion import complete_compared, complete_size
+from bench.cli.output import console, echo
+from bench.cli.pages import (
+    PAGE_FORMATS,
+    also_write,
+    format_and_file,
+    open_option,
+    own_template,
+    tell_report,
+)
 from bench.errors import ResultsError, UsageError
+from bench.files import write_whole
 
 if TYPE_CHECKING:
-    from bench.analysis.comparison import Comparison
+    from bench.analysis.comparison.result import Comparison
     from bench.commands.comparing import Judging
     from bench.report.page import Chart
     from bench.results.history import History
 
-FORMATS = ("console", "markdown", "json", "html", "junit", "github", "benchstat")
+FORMATS = (*PAGE_FORMATS, "junit", "github", "benchstat")
 HTML_FILE = Path("comparison.html")
 
 Command = Callable[..., Any]
@@ -34,19 +45,22 @@ def judging_options(command: Command) -> Command:
         click.option(
             "--catch",
             multiple=True,
+            shell_complete=complete_size,
             metavar="[METRIC=]PERCENT",
             help="Change that must be caught, e.g. ttft_s.p50=20%; repeatable. "
-            "Default: 5% for speeds, 10% for times, 20% for their tails.",
+            "Default: 5% for speeds and times per token, 10% for other times, 20% for tails.",
         ),
         click.option(
             "--ignore",
             multiple=True,
+            shell_complete=complete_size,
             metavar="[METRIC=]PERCENT",
             help="Change to ignore; repeatable. Default: half of the change to catch.",
         ),
         click.option(
             "--primary",
             multiple=True,
+            shell_complete=complete_compared,
             metavar="METRIC",
             help="Metric that decides, in place of the scenario's; repeatable.",
         ),
@@ -80,13 +94,7 @@ def history_options(command: Command) -> Command:
 
 def output_options(command: Command) -> Command:
     """The options that say what comes out, in which form; `tell` takes their values."""
-    command = click.option(
-        "--write",
-        "also",
-        multiple=True,
-        metavar="FORMAT=FILE",
-        help="Write another format to a file as well, e.g. junit=result.xml; repeatable.",
-    )(command)
+    command = own_template(open_option(also_write(command)))
     return click.option(
         "--format",
         "format_name",
@@ -137,10 +145,9 @@ def history_path_of(history_path: Path | None, no_history: bool) -> Path | None:
     """Where the history is, from the options; None = off.
 
     Raises:
-        ResultsError: the file that was named is no history: better told now than after a long run.
+        ResultsError: the file that was named is no history: better said now than after a long run.
     """
-    from bench.results.history_file import check_file
-    from bench.results.history_path import default_history
+    from bench.results.history_file import check_file, default_history
 
     if no_history:
         return None
@@ -166,10 +173,10 @@ def _size(option: str, text: str) -> tuple[str, float]:
 
 
 def _check_metric(metric: str, option: str) -> None:
-    from bench.scenario.thresholds import parse_metric
+    from bench.thresholds import parse_compared
 
     try:
-        parse_metric(metric)
+        parse_compared(metric)
     except ValueError as error:
         raise UsageError(f"{option} {metric}: {error}") from None
 
@@ -180,7 +187,7 @@ def _said(option: str, values: Sequence[str]) -> list[str]:
 
 
 def _check_sizes(judging: Judging, said: str) -> None:
-    from bench.analysis.verdict import sizes_of
+    from bench.analysis.comparison.verdict_rule import sizes_of
 
     for metric in {*judging.catch, *judging.ignore}:
         try:
@@ -188,8 +195,8 @@ def _check_sizes(judging: Judging, said: str) -> None:
         except ValueError as error:
             raise UsageError(
                 f"{said}: {error}",
-                "Set both, e.g. --catch 10% --ignore 8%; to be caught by default: 5% for speeds, "
-                "10% for times, 20% for their tails.",
+                "Set both, e.g. --catch 10% --ignore 8%; to be caught by default: 5% for speeds "
+                "and times per token, 10% for other times, 20% for tails.",
             ) from None
 
 
@@ -200,6 +207,8 @@ def tell(
     also: Sequence[str],
     benchstat: Callable[[], str],
     distributions: Callable[[], Sequence[Chart]],
+    template: Path | None = None,
+    open_report: bool = False,
 ) -> None:
     """Render comparisons where they are wanted.
 
@@ -210,54 +219,50 @@ def tell(
         also: `format=file` each.
         benchstat: makes the lines of that format, which knows runs and not comparisons.
         distributions: makes the charts of the requests behind them, for HTML.
+        template: folder of the user's own templates, for HTML.
+        open_report: open what is written as HTML in the browser.
 
     Raises:
         UsageError: a format is unknown.
         ResultsError: a file cannot be written.
     """
-    from bench.report.comparison.formats import render_comparisons
+    from bench.report.comparison.comparison_page import shown_page
+    from bench.report.formats import render
 
     def rendered(name: str) -> str:
         if name == "benchstat":
             return benchstat()
-        return render_comparisons(comparisons, name, distributions() if name == "html" else ())
+        html = name == "html"
+        page = shown_page(comparisons, distributions() if html else (), charts=html)
+        return render(page, name, template)
 
-    wanted = [_format_and_file(text) for text in also]
+    wanted = [format_and_file(text, FORMATS) for text in also]
     for name, path in wanted:
         _write(path, rendered(name))
     if format_name == "html" and output is None:
         output = HTML_FILE
     if output is not None:
         _write(output, rendered(format_name))
-        click.echo(str(output))
+        if format_name == "html":
+            tell_report(output, open_report)
+        else:
+            echo(f"{output}\n")
     elif format_name == "console":
         _print(comparisons)
     else:
-        from bench.cli.output import echo
-
         echo(rendered(format_name))
 
 
 def _print(comparisons: Sequence[Comparison]) -> None:
-    from bench.cli.output import Output
-    from bench.report.comparison.page import comparison_page
-    from bench.report.comparison.printable import printable
+    from bench.report.comparison.comparison_page import shown_page
     from bench.report.console import print_page
 
-    page = comparison_page([printable(c) for c in comparisons], charts=False)
-    print_page(page, Output())
-
-
-def _format_and_file(text: str) -> tuple[str, Path]:
-    name, equals, file = text.partition("=")
-    if not equals or not file or name not in FORMATS:
-        raise UsageError(f"--write {text}: write FORMAT=FILE, with one of {', '.join(FORMATS)}")
-    return name, Path(file)
+    print_page(shown_page(comparisons, charts=False), console())
 
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     except OSError as error:
         raise ResultsError(
             f"cannot write {path}: {error.strerror or error}", "Name another file."

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.certificates import certificate_options
+from bench.cli.output import console, echo, say
+from bench.shown import json_text
 
 if TYPE_CHECKING:
-    from bench.load.inventory import ListedModel
+    from bench.doctor.inventory import ListedModel
 
 _WIDE = 90
 
@@ -23,17 +25,17 @@ _WIDE = 90
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(host: str | None, insecure: bool, ca_file: str, as_json: bool) -> None:
     """List the models of a server, and what they can do."""
-    from bench.load.inventory import list_models
+    from bench.address import server_url
+    from bench.doctor.inventory import list_models
     from bench.load.session import Settings
-    from bench.scenario.hosts import server_url
 
     address = Settings(insecure=insecure, ca_file=ca_file).address(server_url(host))
     rows = [_row(m) for m in asyncio.run(list_models(address))]
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        echo(json_text(json.dumps(rows, ensure_ascii=False, indent=2).encode()))
         return
     if not rows:
-        click.echo("no model is installed; get one, e.g.: ollama pull llama3.2:3b")
+        say("no model is installed; get one, e.g.: ollama pull llama3.2:3b", err=False)
         return
     _print(rows)
 
@@ -56,12 +58,11 @@ def _row(model: ListedModel) -> dict[str, Any]:
 
 def _print(rows: Sequence[dict[str, Any]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.filesize import decimal
     from rich.table import Table
 
-    console = Console()
-    wide = console.width >= _WIDE
+    terminal = console()
+    wide = terminal.width >= _WIDE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Model", no_wrap=True)
     for title in ("Params", "Quant") if wide else ("Quant",):
@@ -78,12 +79,12 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
             "-" if row["context_limit"] is None else f"{row['context_limit']:,}",
             "answered by a cloud service" if row["cloud"] else ", ".join(row["capabilities"]),
         )
-    console.print(table)
+    terminal.print(table)
     loaded = [row for row in rows if row["loaded"]]
     for row in loaded:
-        console.print(f"in memory: {row['model']}{_placed(row)}", highlight=False, markup=False)
+        terminal.print(f"in memory: {row['model']}{_placed(row)}")
     if not loaded:
-        console.print("in memory: no model")
+        terminal.print("in memory: no model")
 
 
 def _placed(row: dict[str, Any]) -> str:

@@ -3,96 +3,105 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.certificates import certificate_options
-from bench.cli.judging import history_of, history_options, judging_of
+from bench.cli.completion import complete_compared, complete_size
+from bench.cli.judging import judging_of
+from bench.cli.measuring import Measuring, measuring_options
+from bench.cli.output import echo, say
+from bench.cli.pages import page_format
+from bench.errors import ExitCode
 
 if TYPE_CHECKING:
-    from bench.load.session import Settings
+    from bench.scenario.plan import Plan
 
-PILOT_BLOCKS = 6
-"""Blocks of every case in a pilot: as many as three pairs."""
+PILOT_PAIRS = 6
+"""Pairs of blocks of every case in a pilot: with fewer the noise is hardly known."""
 
 
 @click.command(short_help="Say what a scenario can detect, and how long that takes.")
 @click.argument("what", metavar="SCENARIO|RUN")
-@click.option("-m", "--model", "models", multiple=True, help="Model to measure; repeatable.")
-@click.option("--host", "hosts", multiple=True, help="Server to measure; repeatable.")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a scenario key."
-)
 @click.option(
     "--catch",
     multiple=True,
+    shell_complete=complete_size,
     metavar="[METRIC=]PERCENT",
-    help="Change that is to be seen, e.g. 3%; repeatable. Default: 5% for speeds, 10% for times.",
+    help="Change that is to be seen, e.g. 3%; repeatable. Default: 5% for speeds and times per "
+    "token, 10% for other times, 20% for tails.",
 )
-@click.option("--primary", multiple=True, metavar="METRIC", help="Metric to plan for; repeatable.")
 @click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that gets the pilot.",
+    "--primary",
+    multiple=True,
+    metavar="METRIC",
+    shell_complete=complete_compared,
+    help="Metric to plan for; repeatable.",
 )
-@click.option("--format", "format_name", type=click.Choice(["console", "markdown", "json"]))
-@certificate_options
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
-@history_options
+@page_format
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["invalid"]),
+    help="Plan from a pilot that is not a valid measurement.",
+)
+@measuring_options
 def command(
     what: str,
-    models: tuple[str, ...],
-    hosts: tuple[str, ...],
-    overrides: tuple[str, ...],
     catch: tuple[str, ...],
     primary: tuple[str, ...],
-    folder: Path,
-    format_name: str | None,
-    insecure: bool,
-    ca_file: str,
-    quiet: bool,
-    history_path: Path | None,
-    no_history: bool,
+    allow: tuple[str, ...],
+    format_name: str,
+    measuring: Measuring,
 ) -> None:
     """Say how noisy each metric is, which change can be seen, and what the wanted one takes.
 
-    RUN is a run directory or a name in the history; for a SCENARIO a pilot of six blocks for each
-    case is run first.
+    RUN is a run directory or a name in the history. For a SCENARIO a pilot is run first: six pairs
+    of equal blocks (A/A) of each case, as `ab` would run them. A pilot that is invalid is refused.
     """
+    from bench.cli.planned import plan_text
     from bench.commands.comparing import plan_pairs
     from bench.commands.stored_runs import is_run
-    from bench.load.session import Settings
-    from bench.report.comparison.plan_page import render_plan
+    from bench.report.comparison.plan_page import plan_page
+    from bench.report.formats import render
 
-    judging = judging_of((), catch, (), primary, strict=False, gate=False)
-    history = history_of(history_path, no_history)
+    judging = judging_of(allow, catch, (), primary, strict=False, gate=False)
+    history = measuring.history()
     run: str | Path = what
     if not is_run(what, history):
-        settings = Settings(
-            output=folder,
-            insecure=insecure,
-            ca_file=ca_file,
-            history=history.path if history else None,
-        )
-        run = _pilot(what, settings, quiet, models=models, hosts=hosts, overrides=overrides)
+        plan = _pilot_plan(what, measuring)
+        if measuring.dry_run:
+            say(plan_text(plan), err=False)
+            return
+        run = _pilot(plan, measuring)
+    elif measuring.dry_run:
+        say(f"{what} is a run: nothing would be measured", err=False)
+        return
     planned = plan_pairs(run, judging=judging, history=history)
-    click.echo(render_plan(planned, format_name or "console"), nl=False)
+    echo(render(plan_page(planned), format_name))
 
 
-def _pilot(scenario: str, settings: Settings, quiet: bool, **chosen: Any) -> Path:
-    """Run a pilot of a scenario, and give its run directory."""
+def _pilot_plan(scenario: str, measuring: Measuring) -> Plan:
+    """The plan of a pilot of a scenario."""
+    from bench.commands.run import make_plan
+    from bench.commands.sides import pilot_plan
+
+    found = make_plan(scenario, settings=measuring.settings(), **measuring.chosen)
+    models = tuple(dict.fromkeys(case.model for case in found.cases))
+    return pilot_plan(scenario, PILOT_PAIRS, **{**measuring.chosen, "models": models})
+
+
+def _pilot(plan: Plan, measuring: Measuring) -> Path:
+    """Run a pilot, and give its run directory."""
     from bench.cli.live import view_on
-    from bench.commands.run import make_plan, run_plan
+    from bench.commands.run import run_plan
+    from bench.results.run import RunStatus
 
-    overrides = [*chosen.pop("overrides"), f"blocks={PILOT_BLOCKS}"]
-    plan = make_plan(scenario, overrides=overrides, settings=settings, **chosen)
-    observer, view = view_on(quiet)
+    observer, view = view_on(measuring.quiet)
     with view:
-        run = run_plan(plan, settings=settings, observer=observer, report=False)
-    click.echo(f"pilot: {run.path}", err=True)
+        run = run_plan(plan, settings=measuring.settings(), observer=observer, report=False)
+    say(f"pilot: {run.path}")
+    if run.info.status is RunStatus.INTERRUPTED:
+        say(f"interrupted: to plan from what there is, ollama-bench plan {run.path}")
+        click.get_current_context().exit(int(ExitCode.INTERRUPTED))
     return run.path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.scenario.estimate import duration_text, estimate
 from bench.scenario.plan import Plan
+from bench.scenario.understood import notes_text
 
 _CASES_SHOWN = 20
 
@@ -23,11 +24,18 @@ def plan_text(plan: Plan, cases: bool = True) -> str:
     if len(names) > _CASES_SHOWN:
         shown.append(f"  ... and {len(names) - _CASES_SHOWN} more")
     where = ", ".join(t.url or t.name for t in plan.targets)
+    judged = []
+    if plan.thresholds:
+        from bench.analysis.run.foresight import threshold_lines
+
+        judged = threshold_lines(plan)
     lines = [
         f"{plan.name}: {plan.description}" if plan.description else plan.name,
         f"{_many(cost.cases, 'case')}, {_many(cost.blocks, 'block')}, {requests} requests "
         f"(and {cost.unmeasured:,} or more to warm up) on {where}",
         *shown,
+        *([notes_text(plan)] if plan.notes else []),
+        *judged,
         f"Time: {duration_text(cost.seconds)}, depending on the speed of the server.",
     ]
     return "\n".join(lines)

@@ -3,90 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-import click
-
+from bench.cli import output
+from bench.cli.case_progress import CaseProgress, get_ready
 from bench.cli.planned import plan_text
-from bench.ollama.exchange import Outcome
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import BlockInfo, RunInfo, RunWarning
 from bench.scenario.plan import Block, Case, Plan
+from bench.wire.exchange import Outcome
 
-_LAST = 500
 _LOADING = "loading the model"
-_PHASES = {Phase.WARMUP: "warm-up", Phase.RAMP_UP: "ramp-up", Phase.MEASURE: "measure"}
+_PHASES = {
+    Phase.WARMUP: "warm-up",
+    Phase.RAMP_UP: "ramp-up",
+    Phase.SETTLE: "settle",
+    Phase.MEASURE: "measure",
+    Phase.HOLD: "hold",
+}
 _ENOUGH_DONE = 0.02
-"""Share of a run from which on the time left can be told from the time taken."""
-
-
-@dataclass(slots=True)
-class CaseProgress:
-    """What the view knows of one case: counters only, cheap to keep.
-
-    `ttft_s` holds the last few hundred values; the report has them all.
-
-    Attributes:
-        tokens, spent_s: tokens of all answers so far, and how long those took together.
-        measured_s, busy_s: how long was measured, and the same times how many were in flight.
-        decoded, decode_ns: tokens after the first, and the time the server took for them.
-    """
-
-    blocks: int = 0
-    blocks_done: int = 0
-    ok: int = 0
-    failed: int = 0
-    in_block: int = 0
-    tokens: int = 0
-    spent_s: float = 0.0
-    measured_s: float = 0.0
-    busy_s: float = 0.0
-    decoded: int = 0
-    decode_ns: int = 0
-    ttft_s: deque[float] = field(default_factory=lambda: deque(maxlen=_LAST))
-
-    def count(self, record: RequestRecord) -> None:
-        """Take a measured request in."""
-        self.in_block += 1
-        if record.outcome is not Outcome.OK:
-            self.failed += record.outcome is not Outcome.CANCELLED
-            return
-        self.ok += 1
-        server = record.server
-        if server.eval_count and record.sent_ns is not None and record.end_ns is not None:
-            self.tokens += server.eval_count
-            self.spent_s += (record.end_ns - record.sent_ns) / 1e9
-            if server.eval_duration and server.eval_count > 1:
-                self.decoded += server.eval_count - 1
-                self.decode_ns += server.eval_duration
-        firsts = [n for n in (record.first_thinking_ns, record.first_answer_ns) if n is not None]
-        begin = record.planned_ns if record.planned_ns is not None else record.sent_ns
-        if firsts and begin is not None:
-            self.ttft_s.append((min(firsts) - begin) / 1e9)
-
-    def ttft_so_far(self) -> str:
-        """Median and 95 % quantile of the last requests, as they stand."""
-        if not self.ttft_s:
-            return "-"
-        ordered = sorted(self.ttft_s)
-        p50, p95 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.95))
-        return f"{seconds(p50)} / {seconds(p95)}"
-
-    def throughput_so_far(self) -> str:
-        """Tokens per second of all answers together, while it was measured.
-
-        Speed of an answer times how many were in flight: answers that are not complete need not be
-        known, so this is right from the first answer on.
-        """
-        if not self.tokens or not self.spent_s or not self.measured_s:
-            return "-"
-        return rate(self.tokens / self.spent_s * self.busy_s / self.measured_s)
-
-    def speed_so_far(self) -> str:
-        """Decode speed of one answer in tokens per second, over all requests so far."""
-        return rate(self.decoded * 1e9 / self.decode_ns) if self.decode_ns else "-"
+"""Share of a run from which on the time left can be estimated from the time taken."""
 
 
 class Progress:
@@ -99,6 +35,7 @@ class Progress:
         self.block: Block | None = None
         self.blocks_done = 0
         self.plan: Plan | None = None
+        self.places: tuple[int, int] | None = None
         self.last_error = ""
         self.stop = ""
         self.started_s = 0.0
@@ -106,6 +43,7 @@ class Progress:
         self._phase: Phase | None = None
         self._measuring_since = 0.0
         self._seen_s = 0.0
+        self._ready = False
 
     def run_started(self, info: RunInfo) -> None:
         """Note what is to come."""
@@ -119,18 +57,21 @@ class Progress:
         self.block, self._case, self.phase = block, case, _LOADING
         self._phase = None
         progress = self.cases.setdefault(case.id, CaseProgress())
-        progress.in_block = 0
+        progress.begin_block()
         progress.blocks = max(progress.blocks, progress.blocks_done + 1)
 
     def phase_started(self, block: Block, phase: Phase) -> None:
         """A phase begins."""
+        if phase is Phase.MEASURE:
+            self._get_ready()
         self._enter(phase)
 
     def request_sent(self, phase: Phase) -> None:
         """One more in flight; the first measured one ends the ramp-up."""
         self._pass_time()
         self.in_flight += 1
-        if self._phase is not phase:
+        # Requests that only keep the load up come between the last measured ones.
+        if phase not in (self._phase, Phase.HOLD):
             self._enter(phase)
 
     def _enter(self, phase: Phase) -> None:
@@ -141,27 +82,39 @@ class Progress:
         """Count the time since the last change of what is in flight, if it is measured."""
         now_s = time.monotonic()
         if self._phase is Phase.MEASURE and self._case is not None:
-            case = self.cases[self._case.id]
-            case.measured_s += now_s - self._seen_s
-            case.busy_s += self.in_flight * (now_s - self._seen_s)
+            self.cases[self._case.id].pass_time(now_s - self._seen_s, self.in_flight)
         self._seen_s = now_s
 
     def request_ended(self, record: RequestRecord) -> None:
         """One less in flight."""
         self._pass_time()
         self.in_flight -= 1
-        if record.phase is Phase.MEASURE:
-            self.cases[record.case].count(record)
+        if record.phase is not Phase.MEASURE:
+            self._get_ready()
+        self.cases[record.case].count(record)
         if record.outcome not in (Outcome.OK, Outcome.CANCELLED):
             self.last_error = record.error or record.outcome.value
+
+    def _get_ready(self) -> None:
+        """Once, when the first request that is not measured ends, or before the first that is."""
+        if not self._ready:
+            self._ready = True
+            get_ready()
 
     def block_ended(self, info: BlockInfo) -> None:
         """A block is over."""
         self.blocks_done += 1
         case = self.cases[info.case]
-        case.blocks_done += 1
-        case.in_block = 0
+        case.end_block(info)
         self.phase, self._phase = "", None
+
+    def place_asked(self, label: str, done: int, total: int) -> None:
+        """After the blocks: one more answer about fidelity."""
+        if not self.places:
+            self.started_s = time.monotonic()
+        self.places = done, total
+        self.block = None
+        self.phase = f"fidelity: {label}, {done} of {total} places"
 
     def warned(self, warning: RunWarning) -> None:
         """Nothing to count."""
@@ -199,7 +152,9 @@ class Progress:
         return min(1.0, (case.blocks_done + current) / max(1, case.blocks))
 
     def share_of_all(self) -> float:
-        """How much of the run is done, 0 to 1."""
+        """How much of the run is done, 0 to 1; once its blocks have run, of what comes then."""
+        if self.places:
+            return self.places[0] / self.places[1]
         return min(1.0, (self.blocks_done + self.block_share()) / max(1, self.total))
 
     def left_s(self) -> float | None:
@@ -222,17 +177,25 @@ class PlainView(Progress):
 
     def __init__(self, say: Callable[[str], object] | None = None) -> None:
         super().__init__()
-        self._say = say or (lambda line: click.echo(line, err=True))
+        self._say = say or output.say
+        self._label = ""
 
     def run_started(self, info: RunInfo) -> None:
         """Say what will be run."""
         super().run_started(info)
         self._say(plan_text(info.plan))
 
+    def place_asked(self, label: str, done: int, total: int) -> None:
+        """Say which model it is about."""
+        super().place_asked(label, done, total)
+        if label != self._label:
+            self._label = label
+            self._say(self.phase)
+
     def block_started(self, block: Block, case: Case) -> None:
         """Say so."""
         super().block_started(block, case)
-        self._say(f"block {block.index + 1}/{self.total}: {case.id}")
+        self._say(f"block {block.number}/{self.total}: {case.id}")
 
     def block_ended(self, info: BlockInfo) -> None:
         """Say how it went so far."""
@@ -267,16 +230,6 @@ def requests_per_block(case: Case) -> float | None:
         expected = len(load.arrivals.times_s)
     limits = [n for n in (load.requests, expected) if n is not None]
     return min(limits) if limits else None
-
-
-def seconds(value: float) -> str:
-    """A time as people read it."""
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
-
-
-def rate(value: float) -> str:
-    """Things per second, in three digits or as many as it has."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def duration(value: float) -> str:

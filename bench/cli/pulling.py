@@ -13,7 +13,10 @@ class PullBar:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=console
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            console=console,
         )
         self._layers: dict[str, TaskID] = {}
         self._status = ""
@@ -28,7 +31,7 @@ class PullBar:
             self._bar(model, step)
         elif step.status != self._status:
             self._status = step.status
-            self._progress.console.print(f"{model}: {step.status}", highlight=False, markup=False)
+            self._progress.console.print(f"{model}: {step.status}")
 
     def _bar(self, model: str, step: PullProgress) -> None:
         if step.digest not in self._layers:

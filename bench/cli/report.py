@@ -6,15 +6,23 @@ from pathlib import Path
 
 import click
 
-FORMATS = ("html", "markdown", "json", "csv", "console")
+from bench.cli.judging import history_of, history_options
+from bench.cli.output import echo
+from bench.cli.pages import (
+    RUN_FORMATS,
+    also_write,
+    format_and_file,
+    open_option,
+    open_page,
+    own_template,
+    write_also,
+)
 
 
 @click.command(short_help="Render run directories again, in any format.")
-@click.argument(
-    "run_dirs", nargs=-1, required=True, metavar="RUN_DIR...", type=click.Path(path_type=Path)
-)
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
 @click.option(
-    "--format", "format_name", type=click.Choice(FORMATS), default="html", show_default=True
+    "--format", "format_name", type=click.Choice(RUN_FORMATS), default="html", show_default=True
 )
 @click.option(
     "-o",
@@ -24,27 +32,41 @@ FORMATS = ("html", "markdown", "json", "csv", "console")
     help="Where to; - is stdout. For html, the default is report.html "
     "in the run directory (several: in this folder); for the others, stdout.",
 )
-@click.option(
-    "--template",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Your own templates, style and script: see reports/README.md.",
-)
+@own_template
+@open_option
 @click.option(
     "--charts",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Also write every chart as a PNG and an SVG file into DIR.",
 )
+@also_write
+@history_options
 def command(
-    run_dirs: tuple[Path, ...],
+    names: tuple[str, ...],
     format_name: str,
     output: Path | None,
     template: Path | None,
+    open_report: bool,
     charts: Path | None,
+    also: tuple[str, ...],
+    history_path: Path | None,
+    no_history: bool,
 ) -> None:
-    """Render one or several run directories as one report."""
+    """Render one or several runs as one report.
+
+    RUN is a run directory, a directory made by `ollama-bench fidelity`, or a run of the history by
+    id, part of it, or tag.
+    """
+    from bench.commands.stored_runs import resolve
     from bench.report.write import write_reports
 
+    wanted = [format_and_file(text, RUN_FORMATS) for text in also]
+    named = any(not Path(name).exists() for name in names)
+    history = history_of(history_path, no_history) if named else None
+    run_dirs = [resolve(name, history) for name in names]
     text, path = write_reports(run_dirs, format_name, output, template, charts)
-    click.echo(text if path is None else str(path), nl=path is not None)
+    write_also(run_dirs, wanted)
+    echo(text if path is None else f"{path}\n")
+    if open_report and path is not None and format_name == "html":
+        open_page(path)

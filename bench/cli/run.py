@@ -2,68 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from bench.cli.certificates import certificate_options
-from bench.cli.judging import history_options, history_path_of
-from bench.errors import ExitCode, UsageError
+from bench.cli.measuring import Measuring, measuring_options
+from bench.cli.output import console, echo, say
+from bench.cli.pages import RUN_FORMATS, also_write, format_and_file, open_page, write_also
+from bench.cli.web import Forwarding, web_page
+from bench.errors import ExitCode
 
 if TYPE_CHECKING:
     from bench.commands.run import FinishedRun
+    from bench.load.observer import Observer
     from bench.load.session import Settings
     from bench.scenario.plan import Plan
 
 
 @click.command("run")
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
-@click.option("-m", "--model", "models", multiple=True, help="Model to measure; repeatable.")
-@click.option("--host", "hosts", multiple=True, help="Server to measure; repeatable.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a scenario key."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print summary.json on stdout; of several scenarios, a list. With --dry-run: the plan.",
 )
+@click.option("--open", "open_report", is_flag=True, help="Open the reports in the browser.")
+@also_write
 @click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that gets the run directory.",
+    "--web",
+    "web_port",
+    is_flag=False,
+    flag_value=0,
+    type=click.IntRange(0, 65535),
+    metavar="[PORT]",
+    help="Show the run as it goes on a page of this host; without PORT, at any free one.",
 )
-@click.option("--seed", type=int, help="Seed of everything that is drawn.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print summary.json on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
-@click.option("--pull", is_flag=True, help="Pull missing models first.")
-@click.option("--transport", metavar="NAME", help="Force kernel, user or httpx.")
-@click.option("--workers", default="1", show_default=True, metavar="N|auto", help="Processes.")
-@click.option("--keep-text", is_flag=True, help="Keep the text of the answers.")
-@certificate_options
-@click.option("--no-report", is_flag=True, help="Do not write report.html.")
-@history_options
+@measuring_options
 @click.pass_context
 def command(
     context: click.Context,
     scenarios: tuple[str, ...],
-    models: tuple[str, ...],
-    hosts: tuple[str, ...],
-    overrides: tuple[str, ...],
-    output: Path,
-    seed: int | None,
-    dry_run: bool,
     as_json: bool,
-    quiet: bool,
-    pull: bool,
-    transport: str | None,
-    workers: str,
-    keep_text: bool,
-    insecure: bool,
-    ca_file: str,
-    no_report: bool,
-    history_path: Path | None,
-    no_history: bool,
+    open_report: bool,
+    also: tuple[str, ...],
+    web_port: int | None,
+    measuring: Measuring,
 ) -> None:
     """Run scenarios against an Ollama server.
 
@@ -74,58 +61,78 @@ def command(
     OLLAMA_BENCH_TOKEN or from the netrc file.
     """
     from bench.commands.run import make_plan
-    from bench.load.session import Settings
 
-    settings = Settings(
-        output=output,
-        transport=transport,
-        workers=worker_count(workers),
-        keep_text=keep_text,
-        insecure=insecure,
-        ca_file=ca_file,
-        history=history_path_of(history_path, no_history),
-    )
-    plans = [
-        make_plan(
-            name, models=models, hosts=hosts, overrides=overrides, seed=seed, settings=settings
-        )
-        for name in scenarios
-    ]
-    if dry_run:
+    wanted = [format_and_file(text, RUN_FORMATS) for text in also]
+    settings = measuring.settings()
+    plans = [make_plan(name, settings=settings, **measuring.chosen) for name in scenarios]
+    if measuring.dry_run and as_json:
+        tell_plans(plans)
+        return
+    if measuring.dry_run:
         from bench.cli.planned import plan_text
 
         for plan in plans:
-            click.echo(plan_text(plan))
+            say(plan_text(plan), err=False)
         return
-    codes = []
-    for plan in plans:
-        run = run_and_tell(
-            plan, settings, quiet=quiet, pull=pull, as_json=as_json, report=not no_report
-        )
-        codes.append(run.exit_code)
-        if run.exit_code is ExitCode.INTERRUPTED:
-            break
-    context.exit(_worst(codes))
+    runs: list[FinishedRun] = []
+    with web_page(web_port) as page:
+        if page is not None:
+            settings = replace(settings, page_cpu_s=page.cpu_s)
+        _run_all(plans, settings, page, runs, as_json, measuring, wanted)
+    for report in (run.report for run in runs if open_report and run.report is not None):
+        open_page(report)
+    context.exit(_worst([run.exit_code for run in runs]))
 
 
-def run_and_tell(
+def _run_all(
+    plans: Sequence[Plan],
+    settings: Settings,
+    page: Any,
+    runs: list[FinishedRun],
+    as_json: bool,
+    measuring: Measuring,
+    wanted: Sequence[tuple[str, Path]],
+) -> None:
+    try:
+        for plan in plans:
+            run = run_in_view(
+                plan,
+                settings,
+                quiet=measuring.quiet,
+                report=not measuring.no_report,
+                page=page,
+            )
+            runs.append(run)
+            if as_json:
+                if not measuring.quiet:
+                    say(str(run.path))
+            else:
+                tell(run, measuring.quiet)
+            if run.exit_code is ExitCode.INTERRUPTED:
+                break
+    finally:
+        if as_json and runs:
+            tell_json(runs)
+        if runs:
+            write_also([run.path for run in runs], wanted)
+
+
+def run_in_view(
     plan: Plan,
     settings: Settings,
     *,
     quiet: bool = False,
-    pull: bool = False,
-    as_json: bool = False,
     report: bool = True,
+    page: Any = None,
 ) -> FinishedRun:
-    """Say what will be run, run it in view, and put the result on stdout, its path last.
+    """Say what will be run, run it in view, and say what could not be written.
 
     Args:
         plan: what to run.
         settings: where results go, and how to send.
-        quiet: show nothing, and put only the path on stdout.
-        pull: pull missing models first.
-        as_json: put the summary on stdout instead.
+        quiet: show nothing but what could not be written.
         report: write report.html.
+        page: of `--web`, which receives where the run is written.
 
     Raises:
         BenchError: it could not be run.
@@ -133,53 +140,57 @@ def run_and_tell(
     from bench.cli.live import view_on
     from bench.commands.run import run_plan
 
-    if pull:
-        settings = _pulling(settings, quiet)
     observer, view = view_on(quiet)
+    watching = (
+        observer if page is None else cast("Observer", Forwarding(observer, page, settings.output))
+    )
     with view:
-        run = run_plan(plan, settings=settings, observer=observer, report=report)
-    _tell(run, as_json, quiet)
+        run = run_plan(plan, settings=settings, observer=watching, report=report)
+    for warning in run.not_written:
+        say(f"warning: {warning.message}\n  {warning.advice}")
     return run
 
 
-def worker_count(text: str) -> int:
-    """How many processes are asked for; 0 = as many as the load needs."""
-    if text == "auto":
-        return 0
-    if text.isdigit() and int(text) > 0:
-        return int(text)
-    raise UsageError(f"--workers {text}: give a number of processes, or auto")
-
-
-def _pulling(settings: Settings, quiet: bool) -> Settings:
-    """The settings that pull missing models and show how far that is."""
-    from dataclasses import replace
-
-    from rich.console import Console
-
-    from bench.cli.pulling import PullBar
-
-    return replace(settings, pull=PullBar(Console(stderr=True, quiet=quiet)))
-
-
-def _tell(run: FinishedRun, as_json: bool, quiet: bool) -> None:
+def tell(run: FinishedRun, quiet: bool = False) -> None:
     """The result on stdout, the path as its last line."""
-    from bench.results.directory import SUMMARY_FILE
-
-    if as_json:
-        click.echo((run.path / SUMMARY_FILE).read_text(encoding="utf-8"), nl=False)
-        if not quiet:
-            click.echo(str(run.path), err=True)
-        return
     if not quiet:
-        from bench.cli.output import Output
-        from bench.report.console import print_summary
+        from bench.report.console import print_page, print_summary
+        from bench.results.fidelity_files import RESULT_FILE
 
-        print_summary(run.summary, Output())
-    click.echo(str(run.path))
+        if (run.path / RESULT_FILE).is_file():  # the speeds of its models are needed whole
+            from bench.report.write import page_of
+
+            print_page(page_of([run.path]), console())
+        else:
+            print_summary(run.summary, console())
+        if run.report is not None:
+            echo(f"Report: {run.report}\n")
+    echo(f"{run.path}\n")
+
+
+def tell_json(runs: Sequence[FinishedRun]) -> None:
+    """The summaries on stdout, as one document: an object, or of several runs a list."""
+    import msgspec
+
+    from bench.report.run_page import summary_json
+    from bench.shown import json_text
+
+    echo(json_text(msgspec.json.format(summary_json([run.summary for run in runs]), indent=2)))
+
+
+def tell_plans(plans: Sequence[Plan]) -> None:
+    """What would be run on stdout, as one document: an object, or of several plans a list."""
+    import msgspec
+
+    from bench.scenario.described import described
+    from bench.shown import json_text
+
+    made = [described(plan) for plan in plans]
+    document = msgspec.json.encode(made[0] if len(made) == 1 else made)
+    echo(json_text(msgspec.json.format(document, indent=2)))
 
 
 def _worst(codes: list[ExitCode]) -> int:
     """The exit code of several runs: an interruption, then the worst."""
-    order = (ExitCode.INTERRUPTED, ExitCode.INVALID, ExitCode.WORSE)
+    order = (ExitCode.INTERRUPTED, ExitCode.INVALID, ExitCode.WORSE, ExitCode.INCONCLUSIVE)
     return int(next((code for code in order if code in codes), ExitCode.OK))

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
+from bench.cli.output import console, echo, say
 from bench.errors import BenchError, ExitCode, UsageError
 from bench.resources import resource_dir
 from bench.scenario.estimate import Range, duration_text, estimate
@@ -17,8 +17,9 @@ from bench.scenario.expand import build_plan
 from bench.scenario.jsonschema import json_schema_text
 from bench.scenario.library import scenario_names, scenario_path
 from bench.scenario.loading import load_scenario
-from bench.scenario.plan import Plan
+from bench.scenario.plan import Load, Plan
 from bench.scenario.schema import Scenario
+from bench.scenario.understood import notes_text
 
 ANY_MODEL = "MODEL"
 """Stands for the model where a scenario leaves the choice open."""
@@ -40,8 +41,8 @@ def list_scenarios() -> None:
         cost = estimate(_plan(scenario))
         first = re.split(r"(?<=[.:])\s", scenario.description.strip())[0].rstrip(":.")
         table.add_row(name, first, str(cost.cases), _requests(cost.requests))
-    Console().print(table)
-    click.echo("\nRun one with: ollama-bench run NAME -m MODEL")
+    console().print(table)
+    say("\nRun one with: ollama-bench run NAME -m MODEL", err=False)
 
 
 @command.command(help="Print a shipped scenario, or a file of yours.")
@@ -53,11 +54,11 @@ def show(name: str) -> None:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
-    console = Console()
-    if console.is_terminal:
-        console.print(Syntax(text, "yaml", background_color="default"))
+    terminal = console()
+    if terminal.is_terminal:
+        terminal.print(Syntax(text, "yaml", background_color="default"))
     else:
-        click.echo(text, nl=False)
+        echo(text)
 
 
 @command.command(help="Check scenario files: every error at once, and what they would run.")
@@ -71,7 +72,7 @@ def validate(files: tuple[str, ...], overrides: tuple[str, ...]) -> None:
             scenario = load_scenario(file, overrides)
             plan = _plan(scenario)
         except BenchError as error:
-            click.echo(str(error), err=True)
+            say(str(error))
             wrong = True
         else:
             _print_plan(file, plan)
@@ -97,13 +98,13 @@ def new(file: Path, base: str) -> None:
         raise UsageError(f"{file} exists already", "give another name, or remove it") from None
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from None
-    click.echo(f"{file}: edit it, then: ollama-bench scenarios validate {file}")
+    say(f"{file}: edit it, then: ollama-bench scenarios validate {file}", err=False)
 
 
 @command.command(help="Print the JSON Schema of scenario files, for editors.")
 def schema() -> None:
     """The schema, as it ships."""
-    click.echo(json_schema_text(), nl=False)
+    echo(json_schema_text())
 
 
 def _plan(scenario: Scenario) -> Plan:
@@ -120,12 +121,22 @@ def _requests(requests: Range) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
+def _limit(load: Load) -> str:
+    """When a block of this load ends."""
+    if load.requests is not None:
+        return f"{load.requests:,}"
+    if load.sessions is not None:
+        return f"all of {load.sessions:,} session{'' if load.sessions == 1 else 's'}"
+    return f"{load.duration_s:g} s"
+
+
 def _print_plan(file: str, plan: Plan) -> None:
     cost = estimate(plan)
-    click.echo(
+    say(
         f"{file}: fine. Cases: {cost.cases:,}. Blocks: {cost.blocks:,}. "
         f"Requests: {_requests(cost.requests)} measured, {cost.unmeasured:,} to warm up. "
-        f"Time: {duration_text(cost.seconds)}, depending on the server."
+        f"Time: {duration_text(cost.seconds)}, depending on the server.",
+        err=False,
     )
     table = Table(box=None, pad_edge=False)
     for column in ("Case", "Blocks", "Requests per block"):
@@ -133,6 +144,11 @@ def _print_plan(file: str, plan: Plan) -> None:
     for case in plan.cases:
         blocks = sum(1 for block in plan.blocks if block.case == case.id)
         load = case.load
-        limit = f"{load.requests:,}" if load.requests is not None else f"{load.duration_s:g} s"
-        table.add_row(case.id, str(blocks), limit)
-    Console().print(table)
+        table.add_row(case.id, str(blocks), _limit(load))
+    console().print(table)
+    if plan.notes:
+        say(f"Files:\n{notes_text(plan)}", err=False)
+    if plan.thresholds:
+        from bench.analysis.run.foresight import threshold_lines
+
+        say("\n".join(["Thresholds:", *threshold_lines(plan)]), err=False)

@@ -10,7 +10,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.progress import CaseProgress, Progress, duration
+from bench.cli.case_progress import CaseProgress
+from bench.cli.output import console as terminal
+from bench.cli.progress import Progress, duration
 
 REFRESH_PER_S = 2
 """Redraws per second: each takes a few milliseconds of this process."""
@@ -34,7 +36,7 @@ class Screen:
 
     def __init__(self, progress: Progress, console: Console | None = None) -> None:
         self._progress = progress
-        self._console = console or Console(stderr=True)
+        self._console = console or terminal(err=True)
         self._live = Live(
             console=self._console,
             refresh_per_second=REFRESH_PER_S,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.output import say
+
 if TYPE_CHECKING:
     from bench.server.app import App
 
@@ -48,6 +50,15 @@ if TYPE_CHECKING:
 @click.option(
     "--ollama-version", default="0.32.15", show_default=True, help="Whose behaviour to play."
 )
+@click.option(
+    "--cache-ram",
+    default=8192,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="MIB",
+    help="Host memory for prompts that lost their slot (0.30 and later); 0 = none.",
+)
+@click.option("--multiuser-cache", is_flag=True, help="As OLLAMA_MULTIUSER_CACHE (up to 0.24).")
 @click.option("--seed", default=0, show_default=True, help="Of jitter and faults.")
 @click.option(
     "--truth-log",
@@ -77,6 +88,8 @@ def command(
     num_ctx: int | None,
     threads: int | None,
     ollama_version: str,
+    cache_ram: int,
+    multiuser_cache: bool,
     seed: int,
     truth_log: str | None,
     faults: tuple[str, ...],
@@ -98,14 +111,16 @@ def command(
         keep_alive=keep_alive,
         num_ctx=num_ctx,
         ollama_version=ollama_version,
+        cache_ram=cache_ram,
+        multiuser_cache=multiuser_cache,
         threads=threads,
         seed=seed,
         truth_log=truth_log,
         faults=faults,
         fault_plan=fault_plan,
     )
-    serve(config, _announce, say=lambda line: click.echo(line, err=True))
-    click.echo("stopped")
+    serve(config, _announce, say=say)
+    say("stopped", err=False)
 
 
 def _announce(app: App, url: str) -> None:
@@ -114,7 +129,7 @@ def _announce(app: App, url: str) -> None:
     names = ", ".join(sorted(house.cards()))
     slots = house.settings.num_parallel
     set_command = "set" if sys.platform == "win32" else "export"
-    click.echo(
+    say(
         f"Embedded server, engine {house.engine.name}: {house.engine.device}\n"
         f"Plays Ollama {house.era.version}; says it is {house.version}\n"
         f"Models: {names}\n"
@@ -122,5 +137,6 @@ def _announce(app: App, url: str) -> None:
         f"context {house.settings.num_ctx} tokens unless asked otherwise\n"
         f"Listening on {url}\n\n"
         f"  {set_command} OLLAMA_HOST={address}\n\n"
-        "Ctrl-C stops it."
+        "Ctrl-C stops it.",
+        err=False,
     )

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis.allowing import check_allowed
-from bench.analysis.case_matching import match_sides
-from bench.analysis.compare import (
+from bench.analysis.comparison.allowing import check_allowed
+from bench.analysis.comparison.case_matching import match_sides
+from bench.analysis.comparison.compare_runs import (
     Subject,
     check_usable,
     compare_runs,
@@ -23,19 +23,22 @@ from bench.analysis.compare import (
     refused,
     side_of,
 )
-from bench.analysis.comparison import Comparison, FailedThreshold, Side
-from bench.analysis.difference import CaseSide
-from bench.analysis.history_entry import identity_key
-from bench.analysis.judging import Rules, Sessions, no_sessions
-from bench.analysis.planning import ComparisonPlan, plan_comparison
-from bench.analysis.summarise import summarise
-from bench.analysis.summary import CaseSummary, Summary
+from bench.analysis.comparison.history_entry import identity_key
+from bench.analysis.comparison.metric_verdicts import Rules, Sessions, no_sessions
+from bench.analysis.comparison.planning import ComparisonPlan, plan_comparison
+from bench.analysis.comparison.result import Comparison, FailedThreshold, Note, Side
+from bench.analysis.comparison.setup_difference import CaseSide
+from bench.analysis.run.summarise import summarise
+from bench.analysis.run.summary import CaseSummary, Summary, ThresholdVerdict
 from bench.commands.runs_behind import distribution_charts
 from bench.commands.stored_runs import read_subject, resolve
 from bench.errors import MeasurementInvalid, NotComparable
 from bench.results.directory import RunDirectory, read_run
 from bench.results.history import History
 from bench.results.run import RunInfo
+
+COMPARISON_PAGE = "comparison.html"
+"""In the run directory of `ab`."""
 
 if TYPE_CHECKING:
     from bench.commands.run import FinishedRun
@@ -77,7 +80,7 @@ class Judging:
 
 def compare(
     baseline: str | Path,
-    candidates: Sequence[str | Path] = (),
+    candidates: str | Path | Sequence[str | Path] = (),
     *,
     judging: Judging | None = None,
     history: History | None = None,
@@ -99,6 +102,7 @@ def compare(
         NotComparable, MeasurementInvalid: the baseline can be compared with nothing.
     """
     judging = judging or Judging()
+    candidates = (candidates,) if isinstance(candidates, str | Path) else candidates
     first = read_subject(baseline, history)
     rules = judging.rules(first.info)
     if not candidates:
@@ -106,10 +110,30 @@ def compare(
     others = [read_subject(name, history) for name in candidates]
     check_usable(first, rules)
     judged = {subject.info.id for subject in (first, *others)}
-    return [
+    left_out = _left_out(history, first)
+    compared = [
         _compared(first, other, rules, judging, _sessions(history, first.info, other.info, judged))
         for other in others
     ]
+    return [c if c.refused else replace(c, notes=(*c.notes, *left_out)) for c in compared]
+
+
+def _left_out(history: History | None, baseline: Subject) -> tuple[Note, ...]:
+    """Earlier runs of the baseline's cases that are no sessions, by name."""
+    if history is None:
+        return ()
+    names = dict.fromkeys(
+        name
+        for case in baseline.summary.cases
+        for name in history.left_out(
+            identity_key(CaseSide(baseline.info, case)), case.identity.server_version
+        )
+        if not name.startswith(f"{baseline.info.id} ")
+    )
+    if not names:
+        return ()
+    message = f"Left out of the earlier sessions: {', '.join(names)}."
+    return (Note("sessions_left_out", message),)
 
 
 def _compared(
@@ -177,6 +201,7 @@ def ab(
     settings: Settings | None = None,
     observer: Observer | None = None,
     report: bool = True,
+    template: str | Path | None = None,
 ) -> tuple[FinishedRun, Comparison | None]:
     """Measure two sides in interleaved pairs, and compare them: the function behind `ab`.
 
@@ -184,8 +209,9 @@ def ab(
         plan: with pairs of blocks; `bench.commands.sides.ab_plan` makes one.
         judging: how to judge.
         settings: where results go, and how to send.
-        observer: is told how the run goes.
+        observer: receives how the run goes.
         report: write report.html and comparison.html as well.
+        template: folder of the user's own templates, for the comparison.
 
     Returns:
         The run, and the comparison (with its reason in `refused` if the two sides cannot be
@@ -207,19 +233,22 @@ def ab(
     except NotComparable as error:
         error.advice += f"\n  What was measured is kept in {run.path}"
         raise
-    _keep(comparison, run.path, run.info.id, report)
+    _keep(comparison, run.path, run.info.id, report, Path(template) if template else None)
     return run, comparison
 
 
-def _keep(comparison: Comparison, path: Path, run_id: str, report: bool) -> None:
+def _keep(
+    comparison: Comparison, path: Path, run_id: str, report: bool, template: Path | None
+) -> None:
     """Write comparison.json, and comparison.html if reports are wanted, into the run directory."""
-    from bench.report.comparison.formats import render_comparisons
+    from bench.report.comparison.comparison_page import shown_page
+    from bench.report.formats import render
 
     directory = RunDirectory(path, run_id)
-    directory.write_file("comparison.json", render_comparisons([comparison], "json").encode())
+    page = shown_page([comparison], distribution_charts([path]) if report else (), charts=report)
+    directory.write_file("comparison.json", render(page, "json").encode())
     if report:
-        page = render_comparisons([comparison], "html", distribution_charts([path]))
-        directory.write_file("comparison.html", page.encode())
+        directory.write_file(COMPARISON_PAGE, render(page, "html", template).encode())
 
 
 def plan_pairs(
@@ -227,14 +256,27 @@ def plan_pairs(
 ) -> ComparisonPlan:
     """Plan a comparison from a pilot or any stored run: the function behind `plan`.
 
+    Of a run that was interrupted the whole blocks are used, and the plan says so.
+
     Raises:
         ResultsError: it is no run.
+        NotComparable: it holds no complete block.
+        MeasurementInvalid: it is invalid, and `judging.allow` does not name "invalid".
     """
     path = resolve(run, history)
     stored = read_run(path)
     summary = summarise(stored.info, stored.records)
-    rules = (judging or Judging()).rules(stored.info)
-    return plan_comparison(stored.info, stored.records, summary, rules)
+    judging = judging or Judging()
+    if not any(block.complete for block in stored.info.blocks):
+        raise NotComparable(
+            f"{path.name} holds no complete block ({stored.info.status})",
+            "Plan from a run that ended: ollama-bench plan SCENARIO makes one.",
+        )
+    allowed = judging.allow | {"incomplete"}  # what there is of it is named and used
+    check_usable(
+        Subject(path.name, stored.info, summary), replace(judging.rules(stored.info), allow=allowed)
+    )
+    return plan_comparison(stored.info, stored.records, summary, judging.rules(stored.info))
 
 
 def _sessions(
@@ -267,12 +309,30 @@ def _sessions(
 def _gated(
     comparison: Comparison, summary: Summary, judging: Judging, side: str = ""
 ) -> Comparison:
-    """With the thresholds that the candidate fails, if they gate."""
+    """With the thresholds that the candidate does not keep for certain, if they gate."""
     if not judging.gate:
         return comparison
-    failed = tuple(
-        FailedThreshold(t.expression, t.case, t.message)
-        for t in summary.thresholds
-        if not t.passed and t.case.startswith(side)
+
+    def those(verdict: ThresholdVerdict) -> tuple[FailedThreshold, ...]:
+        return tuple(
+            FailedThreshold(t.threshold.text, t.case, t.message)
+            for t in summary.thresholds
+            if t.verdict is verdict and t.case.startswith(side)
+        )
+
+    return replace(
+        comparison,
+        failed_thresholds=those(ThresholdVerdict.NOT_MET),
+        unsupported_thresholds=those(ThresholdVerdict.UNSUPPORTED),
     )
-    return replace(comparison, failed_thresholds=failed)
+
+
+def _comparison_html(comparison: Comparison) -> str:
+    from bench.report.comparison.comparison_page import shown_page
+    from bench.report.notebook import fragment
+
+    return fragment(shown_page([comparison], charts=False))
+
+
+# Analysis knows no reports, so how a comparison looks in a notebook is hung on from here.
+setattr(Comparison, "_repr_html_", _comparison_html)  # noqa: B010

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.capacity.sweep import by_block, slots_of
-from bench.analysis.columns import Columns, columns_of
+from bench.analysis.run.columns import Columns
+from bench.analysis.run.evidence import columns_of
 from bench.errors import ResultsError, UsageError
 from bench.results.directory import Run, read_run
 from bench.results.record import Phase
 from bench.simulation.fit import ServiceFit, fit_service
 from bench.simulation.fitted import fitted_document
+from bench.simulation.misfit import REFUSE, worst
 from bench.simulation.served import Served
 
 MOST_LENGTHS = 300
@@ -33,7 +35,9 @@ class FittedProfile:
     cautions: tuple[str, ...] = ()
 
 
-def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -> FittedProfile:
+def fit_run(
+    path: str | Path, *, slots: int | None = None, model: str | None = None
+) -> FittedProfile:
     """Fit a profile to a run directory.
 
     Args:
@@ -42,9 +46,10 @@ def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -
         model: which model of the run, if there are several.
 
     Raises:
-        ResultsError: the run does not say enough.
+        ResultsError: the run does not say enough, or the model does not describe it.
         UsageError: the model has to be named.
     """
+    path = Path(path)
     run = read_run(path)
     name = _model_of(run, model)
     columns = _columns(run, name)
@@ -65,6 +70,15 @@ def fit_run(path: Path, *, slots: int | None = None, model: str | None = None) -
         raise ResultsError(
             f"{path}: {error}", "Measure more, e.g. with the scenario concurrency."
         ) from None
+    off = worst(fit.off)
+    if off is not None and off.share >= REFUSE:
+        raise ResultsError(
+            f"{path}: the service model does not describe this server: {off}",
+            "Its predictions would be wrong. Measure a run whose requests are more alike, or "
+            "measure the load itself with `ollama-bench capacity`.",
+        )
+    if off is not None:
+        cautions.append(f"the model does not describe the run well: {off}; predictions are hints")
     if fit.pace > MOST_PACE:
         cautions.append(
             f"the server's own pace wandered by {fit.pace:.0%} (standard deviation) during the "

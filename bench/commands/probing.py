@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
+from functools import partial
 
-from bench.analysis.capacity.judge import Verdict, least_requests
+import numpy as np
+
+from bench.analysis.capacity.judge import ProbeVerdict, least_requests
 from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
 from bench.analysis.capacity.limiting import Alone, alone, broken_promise, limiting
 from bench.analysis.capacity.memory import memory_bound
+from bench.analysis.capacity.probe import Probe, SearchEnding, SearchSettings
 from bench.analysis.capacity.probed import JudgedProbe, probe_result, window_s
 from bench.analysis.capacity.promises import (
     ERROR_RATE,
+    check_judgeable,
     percentile_of,
-    sample_probe,
 )
-from bench.analysis.capacity.result import CapacityResult, Limit, ProbeResult
-from bench.analysis.capacity.search import Ending, Probe, SearchSettings
+from bench.analysis.capacity.result import Bottleneck, CapacityResult, ProbeResult
 from bench.analysis.capacity.sweep import LADDER, slots_of, sweep_of
-from bench.analysis.columns import Columns, columns_of
-from bench.analysis.latency import latencies
-from bench.analysis.slots import Slots
-from bench.analysis.summary import Summary
+from bench.analysis.run.columns import Columns
+from bench.analysis.run.evidence import columns_of
+from bench.analysis.run.latency import latencies
+from bench.analysis.run.slots import Slots
+from bench.analysis.run.summary import Summary
 from bench.clock import NS
+from bench.commands.probe_loads import By, ProbeLoads, rounded
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import RunInfo
-from bench.scenario.plan import Arrivals, Block, Case, Load, Plan
-from bench.scenario.thresholds import Threshold
-
-By = Literal["rate", "users"]
+from bench.results.warning_codes import WarningCode
+from bench.scenario.plan import Block, Case, Plan
+from bench.thresholds import Threshold
 
 MOST_SPOILED = 2
 """So many times in a row a block is run again that this program bent, or that was not measured."""
@@ -38,12 +41,21 @@ SWEEP_SHARE = 0.25
 """No level of the sweep is begun after this share of the time allowed."""
 BEYOND_SLOTS = 2
 """The sweep ends at so many times the slots."""
-LEAST_PROBE = 80
+LEAST_PROBE = 60
+LATE_REQUESTS = 3
+"""A locating probe expects so many late requests at the limit."""
 CEILING = 20
 """Without another wish, rates end at so many times the best of the sweep."""
 MOST_USERS = 512
 
-_CLIENT_CODES = frozenset({"client_bent", "late_sends", "worker_died"})
+_CLIENT_CODES = frozenset(
+    {
+        WarningCode.CLIENT_BENT,
+        WarningCode.CLIENT_STALLED,
+        WarningCode.LATE_SENDS,
+        WarningCode.WORKER_DIED,
+    }
+)
 _Z = 1.645
 
 
@@ -53,11 +65,11 @@ class SearchFor:
 
     Attributes:
         promises: as `check_promise` accepts.
-        by: search over arrivals per second, or over users.
+        by: search over arrivals per second, over users, or over sessions at once.
         budget_s: no probe is begun that would not end within it.
         ceiling: highest load to try; None = 512 users, or 20 times the best rate of the sweep.
         slots_asked: what the server was set to; None = as the run knows.
-        gpu_bytes: memory of the server's GPUs; None = as nvidia-smi says, if it runs here.
+        gpu_bytes: memory of the server's GPUs; None = as its driver says, if it runs here.
         cache_type: of keys and values; None = as the run knows, else 16 bits.
     """
 
@@ -81,6 +93,7 @@ class Prober:
 
     plan: Plan
     wanted: SearchFor
+    _loads: ProbeLoads = field(init=False)
     _hunt: JudgedSearch | None = None
     _waiting: Probe | None = None
     _judged: list[JudgedProbe] = field(default_factory=list)
@@ -89,8 +102,10 @@ class Prober:
     _bent: int = 0
     _lost: int = 0
     _warnings_seen: int = 0
-    _response_s: float = 1.0
-    _best_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        wanted = self.wanted
+        self._loads = ProbeLoads(self.plan.cases[0], wanted.by, wanted.promises)
 
     def __call__(
         self, info: RunInfo, records: Sequence[RequestRecord]
@@ -116,33 +131,32 @@ class Prober:
             return None
         users = self._next_level(info)
         if users is not None:
-            return self._block(info, sweep_case(self.plan.cases[0], users))
+            return self._block(info, self._loads.level(users))
         self._hunt = JudgedSearch(self._search_settings(), self.wanted.promises)
         return self._next_probe(info, self._hunt)
 
     def _next_probe(self, info: RunInfo, hunt: JudgedSearch) -> tuple[Case, Block] | None:
-        probe = hunt.next_probe()
-        probe = self._affordable(probe, info) if probe is not None else None
+        probe = hunt.next_probe(partial(self._affords, info))
         self._waiting = probe
         if probe is None:
             hunt.search.stop()
             return None
-        return self._block(info, self._case(probe))
+        return self._block(info, self._loads.probe(probe))
 
     def result(self, info: RunInfo, summary: Summary) -> CapacityResult:
         """What was found, once the run has ended."""
         hunt = self._hunt or JudgedSearch(SearchSettings(start=1.0), self.wanted.promises)
         found = hunt.found()
-        ending = found.answer.ending
+        ending = found.ending
         slots = self._slots()
         breaks, limit = self._reason(found)
         if self._alone is not None and self._alone.breaks:
-            ending, breaks, limit = Ending.NEVER_PASSED, self._alone.breaks, self._alone.limit
+            ending, breaks, limit = SearchEnding.NEVER_PASSED, self._alone.breaks, self._alone.limit
         if self._bent > MOST_SPOILED:
-            limit = Limit.CLIENT
+            limit = Bottleneck.CLIENT
         elif self._lost > MOST_SPOILED:
-            limit = Limit.ERRORS
-            ending = ending if self._judged else Ending.NEVER_PASSED
+            limit = Bottleneck.ERRORS
+            ending = ending if self._judged else SearchEnding.NEVER_PASSED
         case = self.plan.cases[0]
         swept = [c for c in summary.cases if c.axes.get("part") == "sweep"]
         observed = slots.observed if slots else None
@@ -150,9 +164,11 @@ class Prober:
             run_id=info.id,
             model=case.model,
             by=self.wanted.by,
-            promises=tuple(p.text for p in self.wanted.promises),
+            promises=self.wanted.promises,
             ending=ending,
-            load=found.answer.load,
+            load=found.load,
+            held=found.held,
+            broke=found.broke,
             best=found.best,
             low=found.low,
             high=found.high,
@@ -162,7 +178,7 @@ class Prober:
             slots_observed=observed,
             slots_exact=bool(slots and slots.exact),
             slots_asked=self.wanted.slots_asked or _slots_asked(info, case.target),
-            mean_response_s=self._response_at(found.answer.load),
+            mean_response_s=self._response_at(found.load),
             budget_s=self.wanted.budget_s,
             spent_s=_spent_s(info),
             simulated=info.simulated,
@@ -179,15 +195,12 @@ class Prober:
         """Look at the level of the sweep that has just ended."""
         columns = _measured(info, records)
         ok = columns.select(columns.ok)
+        check_judgeable(columns, self.wanted.promises)
         self._swept.append(ok)
         if self._alone is None:
             share = info.blocks[-1].after.gpu_share if info.blocks[-1].after else None
             self._alone = alone(columns, self.wanted.promises, share)
-        if not len(ok):
-            return
-        self._best_rate = max(self._best_rate, len(ok) / window_s(info.blocks[-1]))
-        if len(self._swept) == 1:
-            self._response_s = float(latencies(ok)["e2e_s"].mean())
+        self._loads.learn(columns, window_s(info.blocks[-1]), first=len(self._swept) == 1)
 
     def _next_level(self, info: RunInfo) -> int | None:
         """Users of the next level of the sweep; None if it has shown enough."""
@@ -200,45 +213,43 @@ class Prober:
         return None if slots.exact and beyond else LADDER[level]
 
     def _search_settings(self) -> SearchSettings:
-        requests = max(LEAST_PROBE, *(_requests_for(p) for p in self.wanted.promises))
+        locate = max(LEAST_PROBE, *(_locating_for(p) for p in self.wanted.promises))
+        prove = max(_requests_for(p) for p in self.wanted.promises)
         slots = self._slots()
-        if self.wanted.by == "users":
+        served = slots.observed if slots else 1
+        if self.wanted.by != "rate":
             most = math.floor(self.wanted.ceiling or MOST_USERS)
             return SearchSettings(
-                start=min(slots.observed if slots else 1, most),
+                start=min(served, most),
                 ceiling=most,
                 whole=True,
-                probe_requests=requests,
+                slots=served,
+                probe_requests=locate,
+                proof_requests=prove,
             )
-        best = self._best_rate or 1.0
+        best = self._loads.best_rate or 1.0
         ceiling = self.wanted.ceiling or CEILING * best
-        start = min(_round(best / 2), ceiling)
-        return SearchSettings(start=start, ceiling=ceiling, probe_requests=requests)
+        return SearchSettings(
+            start=min(rounded(best / 2), ceiling),
+            ceiling=ceiling,
+            saturation=best,
+            slots=served,
+            cv2=self._cv2(),
+            probe_requests=locate,
+            proof_requests=prove,
+        )
 
-    def _affordable(self, probe: Probe, info: RunInfo) -> Probe | None:
-        """The probe, shortened if need be to what the time left allows; None if that is nothing."""
-        rate = probe.load if self.wanted.by == "rate" else probe.load / self._response_s
-        if self._best_rate:
-            # Beyond what the server can do, the queue must be worked off as well.
-            rate = min(rate, self._best_rate)
-        left_s = self.wanted.budget_s - _spent_s(info) - 2 * self._response_s
-        requests = min(probe.requests, int(left_s * rate))
-        assert self._hunt is not None
-        if requests < min(probe.requests, self._hunt.settings.probe_requests):
-            return None
-        return replace(probe, requests=requests)
+    def _cv2(self) -> float:
+        """How much the time a request is served varies: squared coefficient of variation."""
+        times = [t["prompt_eval_s"] + t["eval_s"] for t in map(latencies, self._swept)]
+        ratios = np.concatenate([t / np.nanmean(t) for t in times if np.any(t > 0)] or [np.ones(1)])
+        return float(np.nanvar(ratios))
 
-    def _case(self, probe: Probe) -> Case:
-        base = self.plan.cases[0]
-        if self.wanted.by == "users":
-            users = int(probe.load)
-            # Settling in is cut off by share, so every user needs several requests.
-            requests = max(probe.requests, 5 * users)
-            load = Load("closed", users=users, requests=requests, ramp_up_s=self._response_s)
-            return _case_at(base, load, {"part": "search", "users": f"{users}"})
-        rate = _round(probe.load)
-        load = Load("open", rate_per_s=rate, arrivals=Arrivals("poisson"), requests=probe.requests)
-        return _case_at(base, load, {"part": "search", "rate": f"{rate:g}"})
+    def _affords(self, info: RunInfo, load: float) -> int:
+        """How many requests at a load the time left allows."""
+        slots = self._slots()
+        left_s = self.wanted.budget_s - _spent_s(info)
+        return self._loads.affords(left_s, load, slots.observed if slots else 1)
 
     def _block(self, info: RunInfo, case: Case) -> tuple[Case, Block]:
         index = len(info.plan.blocks)
@@ -261,9 +272,10 @@ class Prober:
     ) -> None:
         block = info.blocks[-1]
         measured = _measured(info, records)
-        sample = sample_probe(measured, self.wanted.promises, block.dropped)
+        check_judgeable(measured, self.wanted.promises)
+        sample = self._loads.sample(measured, block.dropped, probe)
         outcome = hunt.record(probe, sample)
-        self._judged.append(JudgedProbe(probe, outcome, measured, block))
+        self._judged.append(JudgedProbe(probe, outcome, measured, block, sample.judged))
 
     def _slots(self) -> Slots | None:
         return slots_of([*self._swept, *(j.measured.select(j.measured.ok) for j in self._judged)])
@@ -272,26 +284,27 @@ class Prober:
         k = slots if self.wanted.by == "rate" else None
         return tuple(probe_result(j, self.wanted.promises, k) for j in self._judged)
 
-    def _reason(self, found: FoundLimit) -> tuple[str, Limit]:
-        """Which promise breaks first, and why: at the lowest load that failed."""
-        for j in reversed(self._judged):
-            if j.probe.load == found.answer.high and j.outcome.verdict is Verdict.FAIL:
-                share = j.block.after.gpu_share if j.block.after else None
-                breaks = broken_promise(j.outcome) or found.breaks
-                return breaks, limiting(j.measured, j.outcome, share)
-        return "", Limit.NONE
+    def _reason(self, found: FoundLimit) -> tuple[str, Bottleneck]:
+        """Which promise breaks first, and why: at the lowest load that failed, or leaned to it."""
+        failed = [j for j in self._judged if j.outcome.verdict is ProbeVerdict.FAIL]
+        failed = [j for j in failed if j.probe.load == found.broke]
+        leaning = [j for j in self._judged if j.outcome.leans is ProbeVerdict.FAIL]
+        if not failed and (not leaning or found.high is None):
+            return "", Bottleneck.NONE
+        j = failed[-1] if failed else min(leaning, key=lambda j: j.probe.load)
+        share = j.block.after.gpu_share if j.block.after else None
+        fitted = next((p for p in self.wanted.promises if p.text == found.breaks), None)
+        broken = broken_promise(j.outcome) or fitted
+        return broken.text if broken else "", limiting(j.measured, broken, share)
 
     def _response_at(self, load: float | None) -> float | None:
-        for j in reversed(self._judged):
-            if j.probe.load == load and j.measured.ok.any():
-                return float(latencies(j.measured.select(j.measured.ok))["e2e_s"].mean())
-        return None
-
-
-def sweep_case(base: Case, users: int) -> Case:
-    """One level of the sweep."""
-    load = Load("closed", users=users, requests=max(12, 4 * users))
-    return _case_at(base, load, {"part": "sweep", "users": f"{users}"})
+        """Mean time of a request at a load, from the probe that was nearest to it."""
+        answered = [j for j in self._judged if j.measured.ok.any()]
+        if load is None or not answered:
+            return None
+        nearest = min(reversed(answered), key=lambda j: abs(math.log(j.probe.load / load)))
+        served = nearest.measured.select(nearest.measured.ok)
+        return float(latencies(served)["e2e_s"].mean())
 
 
 def block_seed(plan: Plan, index: int) -> int:
@@ -299,15 +312,15 @@ def block_seed(plan: Plan, index: int) -> int:
     return (plan.seed * 1_000_003 + index) % 2**63
 
 
-def _case_at(base: Case, load: Load, axes: dict[str, str]) -> Case:
-    kept = {k: v for k, v in base.axes.items() if k not in ("users", "rate", "part")} | axes
-    what = ", ".join(v if k == "part" else f"{k}={v}" for k, v in axes.items())
-    return replace(base, id=f"{base.model}, {what}", axes=kept, load=load)
-
-
 def _measured(info: RunInfo, records: Sequence[RequestRecord]) -> Columns:
     ids = [case.id for case in info.plan.cases]
     return columns_of([r for r in records if r.phase is Phase.MEASURE], ids)
+
+
+def _locating_for(promise: Threshold) -> int:
+    """So many requests tell about where a promise breaks."""
+    allowed = promise.value if promise.metric == ERROR_RATE else 1 - percentile_of(promise)
+    return math.ceil(LATE_REQUESTS / max(allowed, 1e-3))
 
 
 def _requests_for(promise: Threshold) -> int:
@@ -328,8 +341,3 @@ def _slots_asked(info: RunInfo, target: str) -> int | None:
 
 def _spent_s(info: RunInfo) -> float:
     return info.blocks[-1].end_ns / NS if info.blocks else 0.0
-
-
-def _round(load: float) -> float:
-    """Four significant digits: enough to search, and readable in a case's id."""
-    return float(f"{load:.4g}")

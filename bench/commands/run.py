@@ -8,26 +8,29 @@ print(run.path, run.summary.cases[0].metrics["ttft_s"].stats["p50"])
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
+from bench.commands.notebook_progress import usual_observer
+from bench.commands.running import Interrupts, finish, interruptible
+from bench.commands.sources import ScenarioSource, names
 from bench.errors import BenchError, ExitCode, Interrupted, ResultsError
-from bench.load.observer import Observer, Silent
+from bench.load.observer import Observer
 from bench.load.runner import Grow
 from bench.load.session import Ended, Settings, measure
 from bench.load.stop import Stop
-from bench.ollama.transports import run_measuring
-from bench.results.directory import RunDirectory
-from bench.results.run import RunInfo, RunStatus
+from bench.results.directory import RunDirectory, kept_note
+from bench.results.run import RunInfo, RunStatus, RunWarning
+from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Plan
+from bench.wire.transports import run_measuring
 
 if TYPE_CHECKING:
-    from bench.analysis.summary import Summary
+    from bench.analysis.run.summary import Summary
+    from bench.results.directory import Run
 
 __all__ = ["FinishedRun", "make_plan", "run", "run_plan"]
 
@@ -40,32 +43,77 @@ class FinishedRun:
         path: its run directory.
         info: what run.json says.
         summary: what summary.json says.
-        report: path of the HTML report; None if none was asked for.
+        report: path of the HTML report; None if none was asked for, or it could not be written.
+        not_written: what could not be written though the run has ended well, each with its reason.
     """
 
     path: Path
     info: RunInfo
     summary: Summary
     report: Path | None = None
+    not_written: tuple[RunWarning, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from bench.report.notebook import fragment
+        from bench.report.run_page import run_page
+
+        return fragment(run_page([self._read()], [self.summary]))
+
+    def to_pandas(self, what: str = "requests") -> Any:
+        """A pandas data frame.
+
+        Args:
+            what: "requests": one row a request, raw fields and derived metrics; "cases": one row a
+                statistic of a metric of a case, with its interval; "blocks": one row a value of a
+                block.
+
+        Raises:
+            UsageError: pandas is not installed, or there is no such table.
+            ResultsError: the run directory cannot be read.
+        """
+        return self._frame("pandas", what)
+
+    def to_polars(self, what: str = "requests") -> Any:
+        """The same as a polars data frame."""
+        return self._frame("polars", what)
+
+    def _frame(self, library: Literal["pandas", "polars"], what: str) -> Any:
+        from bench.report.notebook import frame_columns, frame_of
+
+        runs = [self._read()] if what == "requests" else []
+        return frame_of(library, frame_columns(runs, [self.summary], what))
+
+    def _read(self) -> Run:
+        from bench.results.directory import read_run
+
+        return read_run(self.path)
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 fine, 1 a threshold failed, 5 the numbers cannot be trusted, 130 interrupted."""
+        """What the run says as a whole.
+
+        0 fine, 1 a threshold failed, 3 one needs more data, 5 the numbers cannot be trusted, 130
+        interrupted.
+        """
         if self.info.status is RunStatus.INTERRUPTED:
             return ExitCode.INTERRUPTED
+        from bench.analysis.run.summary import ThresholdVerdict
+
         if not self.summary.valid:
             return ExitCode.INVALID
-        if not all(t.passed for t in self.summary.thresholds):
+        found = {t.verdict for t in self.summary.thresholds}
+        if ThresholdVerdict.NOT_MET in found:
             return ExitCode.WORSE
-        return ExitCode.OK
+        return ExitCode.INCONCLUSIVE if ThresholdVerdict.UNSUPPORTED in found else ExitCode.OK
 
 
 def make_plan(
-    scenario: str | Path,
+    scenario: ScenarioSource,
     *,
-    models: Sequence[str] = (),
-    hosts: Sequence[str] = (),
-    overrides: Sequence[str] = (),
+    models: str | Sequence[str] = (),
+    hosts: str | Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     seed: int | None = None,
     settings: Settings | None = None,
 ) -> Plan:
@@ -75,7 +123,7 @@ def make_plan(
     the loaded model, else the only one installed.
 
     Args:
-        scenario: path of a file, or name of a shipped scenario.
+        scenario: path of a file, name of a shipped scenario, or its keys as a dict.
         models: take the place of the scenario's models.
         hosts: take the place of the scenario's targets.
         overrides: `path=value` each.
@@ -91,10 +139,12 @@ def make_plan(
     from bench.scenario.expand import build_plan
     from bench.scenario.loading import load_scenario
 
-    loaded = load_scenario(str(scenario), overrides)
-    if not models and not loaded.models:
+    models, hosts = names(models), names(hosts)
+    loaded = load_scenario(scenario, names(overrides))
+    mixed = bool(loaded.mix) and all(part.model for part in loaded.mix)
+    if not models and not loaded.models and not mixed:
         first = case_targets(loaded, hosts)[0]
-        models = [asyncio.run(_only_model(settings or Settings(), first.url))]
+        models = [finish(_only_model(settings or Settings(), first.url))]
     return build_plan(loaded, models=models, hosts=hosts, seed=seed)
 
 
@@ -108,11 +158,11 @@ async def _only_model(settings: Settings, url: str) -> str:
 
 
 def run(
-    scenario: str | Path,
+    scenario: ScenarioSource,
     *,
-    models: Sequence[str] = (),
-    hosts: Sequence[str] = (),
-    overrides: Sequence[str] = (),
+    models: str | Sequence[str] = (),
+    hosts: str | Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     seed: int | None = None,
     settings: Settings | None = None,
     observer: Observer | None = None,
@@ -121,13 +171,13 @@ def run(
     """Run a scenario against its servers: the function behind `ollama-bench run`.
 
     Args:
-        scenario: path of a file, or name of a shipped scenario.
+        scenario: path of a file, name of a shipped scenario, or its keys as a dict.
         models: take the place of the scenario's models.
         hosts: take the place of the scenario's targets.
         overrides: `path=value` each.
         seed: takes the place of the scenario's seed.
         settings: where results go, and how to send.
-        observer: is told how the run goes.
+        observer: receives how the run goes.
         report: write report.html as well.
 
     Raises:
@@ -152,46 +202,50 @@ def run_plan(
     Args:
         plan: what to run.
         settings: where results go, and how to send.
-        observer: is told how the run goes.
+        observer: receives how the run goes.
         report: write report.html as well.
         grow: adds blocks to the plan when those planned have run.
 
     Raises:
         BenchError: it could not be run; see `bench.errors`.
     """
-    settings, observer = settings or Settings(), observer or Silent()
-    with _interrupts() as interrupts:
+    settings, observer = settings or Settings(), usual_observer(observer)
+    with interruptible() as interrupts:
         main = _measure_until_interrupted(plan, settings, observer, grow, interrupts)
-        ended = run_measuring(main)
+        ended = finish(main, run_measuring)
+    path = ended.directory.path
     if ended.error is None:
         try:
             finished = conclude(ended.directory, report)
+            return replace(
+                finished, not_written=(*finished.not_written, *_index(finished, settings.history))
+            )
         except KeyboardInterrupt:
-            path = ended.directory.path
             raise Interrupted(
                 f"stopped before the report was written; what was measured is kept in {path}",
                 f"Write the report with: ollama-bench report {path}",
             ) from None
-        _index(finished, settings.history, observer)
-        return finished
+        except Exception as error:
+            error.add_note(kept_note(path))
+            raise
     with suppress(BenchError):
         conclude(ended.directory, report)
-    ended.error.advice += f"\n  What was measured so far is kept in {ended.directory.path}"
+    ended.error.advice += f"\n  What was measured so far is kept in {path}"
     raise ended.error
 
 
-def _index(run: FinishedRun, history: Path | None, observer: Observer) -> None:
+def _index(run: FinishedRun, history: Path | None) -> list[RunWarning]:
     """Index a run; what was measured matters more than a history that cannot be written."""
     if history is None:
-        return
-    from bench.analysis.history_entry import history_entry
+        return []
+    from bench.analysis.comparison.history_entry import history_entry
     from bench.results.history import History
-    from bench.results.run import RunWarning
 
     try:
         History(history).add(history_entry(run.path, run.info, run.summary))
     except ResultsError as error:
-        observer.warned(RunWarning("history_not_written", error.message, error.advice))
+        return [RunWarning(WarningCode.HISTORY_NOT_WRITTEN, error.message, error.advice)]
+    return []
 
 
 async def _measure_until_interrupted(
@@ -199,8 +253,13 @@ async def _measure_until_interrupted(
     settings: Settings,
     observer: Observer,
     grow: Grow | None,
-    interrupts: _Interrupts,
+    interrupts: Interrupts,
 ) -> Ended:
+    afterwards = None
+    if plan.fidelity is not None:
+        from bench.commands.fidelity_stage import FidelityStage
+
+        afterwards = FidelityStage(plan, observer.place_asked)
     stop = Stop()
     loop = asyncio.get_running_loop()
 
@@ -209,63 +268,44 @@ async def _measure_until_interrupted(
         observer.stopping(stop.at_once)
 
     interrupts.act = lambda: loop.call_soon_threadsafe(ask)
+    for _ in range(interrupts.asked):
+        stop.request()
     try:
-        return await measure(plan, settings, observer, stop, grow=grow)
+        return await measure(plan, settings, observer, stop, grow=grow, afterwards=afterwards)
     finally:
         # All is stored; what is left of the loop is let go of in a moment, and must not be torn.
-        interrupts.act = _nothing
-
-
-def _interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-def _nothing() -> None:
-    pass
-
-
-@dataclass(slots=True)
-class _Interrupts:
-    """What Ctrl-C and SIGTERM do just now."""
-
-    act: Callable[[], object] = _interrupt
-
-
-@contextmanager
-def _interrupts() -> Iterator[_Interrupts]:
-    """Decide what Ctrl-C and SIGTERM do; only the main thread can be told of them."""
-    found = _Interrupts()
-    if threading.current_thread() is not threading.main_thread():
-        yield found
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: found.act()) for number in signals}
-    try:
-        yield found
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        interrupts.ignore()
 
 
 def conclude(directory: RunDirectory, report: bool = True) -> FinishedRun:
     """Summarise a run from its directory, and write summary.json and the report there.
 
+    A file that cannot be written costs no number: see `FinishedRun.not_written`.
+
     Raises:
-        ResultsError: the directory cannot be read or written.
+        ResultsError: the directory cannot be read.
     """
     import msgspec
 
-    from bench.analysis.summarise import summarise
-    from bench.analysis.summary_json import to_json
+    from bench.analysis.run.summarise import summarise
+    from bench.analysis.run.summary_json import to_json
     from bench.results.directory import SUMMARY_FILE, read_run
 
     run = read_run(directory.path)
     summary = summarise(run.info, run.records)
     text = msgspec.json.format(msgspec.json.encode(to_json(summary)), indent=2)
-    directory.write_file(SUMMARY_FILE, text + b"\n")
-    path = None
+    path, not_written = None, []
+    try:
+        directory.write_file(SUMMARY_FILE, text + b"\n")
+    except ResultsError as error:
+        not_written.append(RunWarning(WarningCode.SUMMARY_NOT_WRITTEN, error.message, error.advice))
     if report:
         from bench.report import write_report
 
-        path = write_report(directory.path)
-    return FinishedRun(directory.path, run.info, summary, path)
+        try:
+            path = write_report(directory.path)
+        except ResultsError as error:
+            not_written.append(
+                RunWarning(WarningCode.REPORT_NOT_WRITTEN, error.message, error.advice)
+            )
+    return FinishedRun(directory.path, run.info, summary, path, tuple(not_written))

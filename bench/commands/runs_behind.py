@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis.comparison import Comparison
+from bench.analysis.comparison.result import Comparison
 from bench.commands.stored_runs import read_subject, read_summary, resolve
 from bench.results.directory import Run, read_info
 from bench.results.history import History
@@ -37,8 +37,7 @@ def benchstat_lines(
         ResultsError: a name means no run.
     """
     from bench.report.comparison.benchstat import benchstat, refusal_comment
-    from bench.report.comparison.printable import printable_text
-    from bench.report.comparison.wording import flat
+    from bench.shown import one_line
 
     parts = [refusal_comment(c) for c in comparisons if c.refused]
     for number, name in enumerate(comparable(runs, comparisons)):
@@ -51,7 +50,7 @@ def benchstat_lines(
         for side, label in sides.items():
             cases = [c for c in subject.summary.cases if c.axes.get("side", "") == side]
             if cases:
-                parts.append(f"side: {flat(printable_text(label))}\n{benchstat(cases)}")
+                parts.append(f"side: {one_line(label)}\n{benchstat(cases)}")
     return "\n".join(parts)
 
 

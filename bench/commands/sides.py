@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from bench.commands.sources import ScenarioSource, names
 from bench.errors import UsageError
-from bench.ollama.secret_names import HIDDEN, is_secret
+from bench.hidden import shown_environment
 from bench.scenario.expand import build_ab_plan
 from bench.scenario.loading import load_scenario
 from bench.scenario.plan import Plan
@@ -87,20 +87,20 @@ def parse_side(letter: str, settings: Sequence[str]) -> SideSettings:
 
 
 def ab_plan(
-    scenario: str | Path,
-    a: Sequence[str],
-    b: Sequence[str],
+    scenario: ScenarioSource,
+    a: str | Sequence[str],
+    b: str | Sequence[str],
     pairs: int,
     *,
-    models: Sequence[str] = (),
-    hosts: Sequence[str] = (),
-    overrides: Sequence[str] = (),
+    models: str | Sequence[str] = (),
+    hosts: str | Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     seed: int | None = None,
 ) -> Plan:
-    """The plan of a comparison in pairs.
+    """The plan of a comparison in pairs. Two equal sides are an A/A: how much equals differ.
 
     Args:
-        scenario: path of a file, or name of a shipped scenario.
+        scenario: path of a file, name of a shipped scenario, or its keys as a dict.
         a: what is set on side a.
         b: likewise on side b.
         pairs: pairs of blocks for each case.
@@ -110,19 +110,60 @@ def ab_plan(
         seed: takes the place of the scenario's.
 
     Raises:
-        UsageError: the sides do not differ, or a setting is wrong.
+        UsageError: nothing is set on either side, or a setting is wrong.
         ScenarioError: what follows from them is no scenario.
     """
-    side_a, side_b = parse_side("a", a), parse_side("b", b)
-    if side_a == side_b:
+    if not (a or b):
         raise UsageError(
-            "the two sides are the same" if a or b else "nothing says how the two sides differ",
-            "Say what differs, e.g. --a options.num_ctx=4096 --b options.num_ctx=16384",
+            "nothing says how the two sides differ",
+            "Say what differs, e.g. --a options.num_ctx=4096 --b options.num_ctx=16384. To see how "
+            "much equal sides differ (A/A), set the same on both.",
         )
+    return _paired_plan(
+        scenario,
+        parse_side("a", names(a)),
+        parse_side("b", names(b)),
+        pairs,
+        models,
+        hosts,
+        overrides,
+        seed,
+    )
+
+
+def pilot_plan(
+    scenario: ScenarioSource,
+    pairs: int,
+    *,
+    models: str | Sequence[str] = (),
+    hosts: str | Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
+    seed: int | None = None,
+) -> Plan:
+    """The plan of a pilot: pairs of equal sides (A/A), as the comparison will measure them.
+
+    Raises:
+        ScenarioError: it is no scenario.
+    """
+    none = SideSettings((), (), (), "", {})
+    return _paired_plan(scenario, none, none, pairs, models, hosts, overrides, seed)
+
+
+def _paired_plan(
+    scenario: ScenarioSource,
+    side_a: SideSettings,
+    side_b: SideSettings,
+    pairs: int,
+    models: str | Sequence[str],
+    hosts: str | Sequence[str],
+    overrides: str | Sequence[str],
+    seed: int | None,
+) -> Plan:
+    models, hosts, overrides = names(models), names(hosts), names(overrides)
     if not hosts:
         side_a, side_b = _both_started(side_a, side_b), _both_started(side_b, side_a)
     loaded = [
-        load_scenario(str(scenario), [*overrides, *side.overrides, *_targets(side, letter)])
+        load_scenario(scenario, [*overrides, *side.overrides, *_targets(side, letter)])
         for letter, side in (("a", side_a), ("b", side_b))
     ]
     given_a, given_b = (() if side.managed else side.hosts or hosts for side in (side_a, side_b))
@@ -162,6 +203,5 @@ def _targets(side: SideSettings, letter: str) -> list[str]:
 
 
 def _named(letter: str, binary: str, env: dict[str, str]) -> str:
-    shown = {k: HIDDEN if is_secret(k) else v for k, v in env.items()}
-    variables = " ".join(f"{k}={v}" for k, v in shown.items())
+    variables = " ".join(f"{k}={v}" for k, v in shown_environment(env).items())
     return f"{letter}: {' '.join(p for p in (variables, binary) if p)} serve"

@@ -14,25 +14,29 @@ from pathlib import Path
 
 import msgspec
 
-from bench.analysis.capacity.promises import parse_promises
-from bench.analysis.capacity.result import CapacityResult, Limit
-from bench.analysis.capacity.search import Ending
-from bench.commands.probing import By, Prober, SearchFor, block_seed, sweep_case
+from bench.analysis.capacity.probe import SearchEnding
+from bench.analysis.capacity.promises import OF_SESSIONS, parse_promises
+from bench.analysis.capacity.result import Bottleneck, CapacityResult
+from bench.commands.probe_loads import By, sweep_case
+from bench.commands.probing import Prober, SearchFor, block_seed
 from bench.commands.run import FinishedRun, make_plan, run_plan
-from bench.errors import ExitCode, UsageError
+from bench.commands.sources import ScenarioSource, names
+from bench.errors import ExitCode, ResultsError, UsageError
+from bench.files import read_file
 from bench.load.observer import Observer
 from bench.load.session import Settings
 from bench.results.directory import RunDirectory
 from bench.scenario.plan import Block, Plan
+from bench.thresholds import Threshold, from_file, to_file
 
 CAPACITY_FILE = "capacity.json"
 
 _ENDING_CODES = {
-    Ending.CONFIRMED: ExitCode.OK,
-    Ending.RANGE: ExitCode.OK,
-    Ending.NEVER_SATURATED: ExitCode.OK,
-    Ending.NEVER_PASSED: ExitCode.WORSE,
-    Ending.UNDECIDED: ExitCode.INCONCLUSIVE,
+    SearchEnding.CONFIRMED: ExitCode.OK,
+    SearchEnding.RANGE: ExitCode.OK,
+    SearchEnding.NEVER_SATURATED: ExitCode.OK,
+    SearchEnding.NEVER_PASSED: ExitCode.WORSE,
+    SearchEnding.UNDECIDED: ExitCode.INCONCLUSIVE,
 }
 
 
@@ -49,19 +53,26 @@ class FoundCapacity:
     result: CapacityResult
     run: FinishedRun
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from bench.report.capacity.capacity_page import capacity_page
+        from bench.report.notebook import fragment
+
+        return fragment(capacity_page(self.result, charts=False))
+
     @property
     def exit_code(self) -> ExitCode:
         """0 an answer, 1 the promise never held, 3 out of time, 5 the client was the limit."""
         if self.run.exit_code is ExitCode.INTERRUPTED:
             return ExitCode.INTERRUPTED
-        if self.result.limited_by is Limit.CLIENT:
+        if self.result.limited_by is Bottleneck.CLIENT:
             return ExitCode.INVALID
         return _ENDING_CODES[self.result.ending]
 
 
 def find_capacity(
-    scenario: str | Path,
-    promises: Sequence[str],
+    scenario: ScenarioSource,
+    promises: str | Sequence[str],
     *,
     by: By = "rate",
     budget_s: float = 1800.0,
@@ -69,9 +80,9 @@ def find_capacity(
     slots_asked: int | None = None,
     gpu_bytes: int | None = None,
     cache_type: str | None = None,
-    models: Sequence[str] = (),
-    hosts: Sequence[str] = (),
-    overrides: Sequence[str] = (),
+    models: str | Sequence[str] = (),
+    hosts: str | Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     seed: int | None = None,
     settings: Settings | None = None,
     observer: Observer | None = None,
@@ -79,9 +90,9 @@ def find_capacity(
     """Search for the highest load at which every promise holds.
 
     Args:
-        scenario: file or shipped name; its load is replaced by the probes'.
+        scenario: file, shipped name or keys; its load is replaced by the probes'.
         promises: e.g. "ttft_s.p95 <= 2".
-        by: search over "rate" or over "users".
+        by: search over "rate", over "users", or over "sessions" at once, played whole.
         budget_s: no probe is begun that would not end within it.
         ceiling: highest load to try, above 0; at least 1 user.
         slots_asked: what the server was set to, to be compared with what is observed.
@@ -92,28 +103,45 @@ def find_capacity(
         overrides: `path=value` each.
         seed: takes the place of the scenario's seed.
         settings: where results go, and how to send.
-        observer: is told how the run goes.
+        observer: receives how the run goes.
 
     Raises:
         BenchError: it could not be run; see `bench.errors`.
     """
     if ceiling is not None and not (0 < ceiling < math.inf and (by == "rate" or ceiling >= 1)):
-        what = "at least 1 user" if by == "users" else "a rate above 0"
+        what = "a rate above 0" if by == "rate" else f"at least 1 {by.removesuffix('s')}"
         raise UsageError(f"the highest load to try must be {what}; it is {ceiling:g}")
     wanted = SearchFor(
-        parse_promises(promises), by, budget_s, ceiling, slots_asked, gpu_bytes, cache_type
+        promises_of(names(promises), by), by, budget_s, ceiling, slots_asked, gpu_bytes, cache_type
     )
     plan = make_plan(
         scenario, models=models, hosts=hosts, overrides=overrides, seed=seed, settings=settings
     )
-    return search_plan(capacity_plan(plan), wanted, settings=settings, observer=observer)
+    return search_plan(capacity_plan(plan, by), wanted, settings=settings, observer=observer)
 
 
-def capacity_plan(plan: Plan) -> Plan:
+def promises_of(expressions: Sequence[str], by: By) -> tuple[Threshold, ...]:
+    """The promises of a search.
+
+    Raises:
+        UsageError: one is no promise, or is about sessions where they are not played whole.
+    """
+    promises = parse_promises(expressions)
+    turns = [p.text for p in promises if p.metric in OF_SESSIONS]
+    if turns and by != "sessions":
+        raise UsageError(
+            f"{turns[0]} is a time of sessions, and --by {by} does not play them to their end",
+            "Search with --by sessions: how many can go on at once?",
+        )
+    return promises
+
+
+def capacity_plan(plan: Plan, by: By = "rate") -> Plan:
     """The plan a search begins with: one case of the scenario, with one user.
 
     Raises:
-        UsageError: the scenario has several cases besides load levels.
+        UsageError: the scenario has several cases besides load levels, or no sessions to search
+            over.
     """
     kinds = {
         tuple((k, v) for k, v in c.axes.items() if k not in ("users", "rate")) for c in plan.cases
@@ -124,7 +152,13 @@ def capacity_plan(plan: Plan) -> Plan:
             "about one",
             "Choose one: -m MODEL, and --set 'matrix={}'.",
         )
-    case = sweep_case(plan.cases[0], users=1)
+    if by == "sessions" and not plan.cases[0].prompts.in_sessions:
+        raise UsageError(
+            f"--by sessions: scenario {plan.name} has none, its requests stand alone",
+            "Say --by users, or take a scenario with prompts.conversation, prompts.agent or "
+            "prompts.sessions, such as agents-at-once.",
+        )
+    case = sweep_case(plan.cases[0], 1, by)
     block = Block(0, case.id, 0, block_seed(plan, 0))
     return replace(plan, name=f"{plan.name}-capacity", cases=(case,), blocks=(block,))
 
@@ -144,7 +178,7 @@ def search_plan(
     prober = Prober(plan, wanted)
     run = run_plan(plan, settings=settings, observer=observer, grow=prober)
     result = prober.result(run.info, run.summary)
-    text = msgspec.json.format(msgspec.json.encode(result), indent=2)
+    text = msgspec.json.format(msgspec.json.encode(result, enc_hook=to_file), indent=2)
     RunDirectory(run.path, run.info.id).write_file(CAPACITY_FILE, text + b"\n")
     return FoundCapacity(run.path, result, run)
 
@@ -154,4 +188,11 @@ def read_capacity(path: Path) -> CapacityResult | None:
     file = path / CAPACITY_FILE
     if not file.is_file():
         return None
-    return msgspec.json.decode(file.read_bytes(), type=CapacityResult)
+    try:
+        return msgspec.json.decode(read_file(file), type=CapacityResult, dec_hook=from_file)
+    except (OSError, ValueError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ResultsError(
+            f"{file} cannot be read: {why}",
+            "Take it from where it was made, or remove it: the run's own report does not need it.",
+        ) from error

@@ -6,12 +6,13 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-import bench
-from bench.analysis.compare import Subject
-from bench.analysis.history_entry import history_entry
-from bench.analysis.summarise import summarise
-from bench.analysis.summary import Summary
+from bench._version import __version__
+from bench.analysis.comparison.compare_runs import Subject
+from bench.analysis.comparison.history_entry import history_entry
+from bench.analysis.run.summarise import summarise
+from bench.analysis.run.summary import Summary
 from bench.errors import ResultsError, UsageError
+from bench.files import read_file
 from bench.results.directory import SUMMARY_FILE, read_info, read_run
 from bench.results.history import History
 from bench.results.journal import REQUESTS_FILE
@@ -93,17 +94,15 @@ def read_summary(path: Path, info: RunInfo) -> Summary:
 
 
 def _written_summary(path: Path, info: RunInfo) -> Summary | None:
-    import msgspec
-
-    from bench.analysis.summary_json import from_json
+    from bench.analysis.run.summary_json import from_json
 
     file, journal = path / SUMMARY_FILE, path / REQUESTS_FILE
     try:
         if file.stat().st_mtime_ns < journal.stat().st_mtime_ns:
             return None
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_file(file))
         summary = from_json(content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, msgspec.ValidationError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     wrote = (summary.run_id, summary.status, summary.tool_version)
-    return summary if wrote == (info.id, info.status.value, bench.__version__) else None
+    return summary if wrote == (info.id, info.status.value, __version__) else None

@@ -16,21 +16,21 @@ from bench.analysis.capacity.promises import parse_promises, percentile_of
 from bench.analysis.capacity.users import UserModel
 from bench.commands.fitting import MOST_PACE
 from bench.errors import EngineError, UsageError
-from bench.report.capacity.what_if import Option, Study
-from bench.scenario.thresholds import Threshold
+from bench.report.capacity.what_if_page import Option, Study
 from bench.scenario.traces import Trace, load_trace
 from bench.simulation.fleet import Routing, Workload
 from bench.simulation.profile import ModelProfile, Profile, load_profile
 from bench.simulation.what_if import (
     METRICS,
-    Load,
-    Machine,
+    ModelledServer,
+    OfferedLoad,
     Promise,
     WhatIf,
     poisson_load,
     servers_needed,
 )
 from bench.simulation.what_if import what_if as predict
+from bench.thresholds import Threshold
 
 SURE = 0.95
 """A promise counts as kept if it holds in this share of the draws."""
@@ -80,7 +80,8 @@ def study(
             raise UsageError(f"{what} {factor:g} must be a number above 0")
     profile = load_profile(profile_name)
     chosen = _chosen(profile, model)
-    limits = tuple(_promise(p) for p in parse_promises(promises))
+    promised = parse_promises(promises)
+    limits = tuple(map(_promise, promised))
     machine = _machine(profile, chosen, slots, prefill_factor)
     lengths = _lengths(profile, chosen, np.random.default_rng(seed))
     load, words = _load(people, rate_per_s, trace, time_scale, window_s, lengths, machine)
@@ -114,7 +115,7 @@ def study(
         profile=profile.name,
         model=chosen.name,
         load=words,
-        promises=tuple(promises),
+        promises=promised,
         slots=machine.parameters.slots,
         routing=routing,
         needed=needed,
@@ -125,6 +126,7 @@ def study(
         simulated=bool(fitted and fitted.simulated),
         extrapolated=extrapolated,
         pace=fitted.pace if fitted and fitted.pace > MOST_PACE else 0.0,
+        misfit=fitted.misfit if fitted else "",
     )
 
 
@@ -148,7 +150,7 @@ def _chosen(profile: Profile, model: str | None) -> ModelProfile:
 
 def _machine(
     profile: Profile, model: ModelProfile, slots: int | None, prefill_factor: float
-) -> Machine:
+) -> ModelledServer:
     base = model.service(slots=slots or profile.num_parallel, batch_tokens=512, slowdown=1.0)
     draws = tuple(d.parameters(base) for d in profile.fitted.draws) if profile.fitted else ()
 
@@ -156,7 +158,7 @@ def _machine(
         return replace(p, prefill_ns_per_token=p.prefill_ns_per_token / prefill_factor)
 
     overhead_ms = profile.fitted.overhead_ms if profile.fitted else 0.0
-    return Machine(faster(base), tuple(faster(d) for d in draws), int(overhead_ms * 1e6))
+    return ModelledServer(faster(base), tuple(faster(d) for d in draws), int(overhead_ms * 1e6))
 
 
 def _lengths(profile: Profile, model: ModelProfile, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -176,8 +178,8 @@ def _load(
     time_scale: float,
     window_s: tuple[float, float] | None,
     lengths: NDArray[np.int64],
-    machine: Machine,
-) -> tuple[Load, str]:
+    machine: ModelledServer,
+) -> tuple[OfferedLoad, str]:
     """The load, and what it is in words."""
     if sum(x is not None for x in (people, rate_per_s, trace)) != 1:
         raise UsageError("say the load once", "Give --users, --rate or --trace.")
@@ -213,11 +215,11 @@ def _trace_words(
 ) -> str:
     how = [] if window_s is None else [f"{window_s[0]:g} to {window_s[1]:g} s"]
     how += [] if time_scale == 1 else [f"times x {time_scale:g}"]
-    told = f" ({', '.join(how)})" if how else ""
-    return f"the {len(trace):,} arrivals of {path.name}{told}"
+    notes = f" ({'; '.join((*how, trace.notes[2]))})"
+    return f"the {len(trace):,} arrivals of {path.name}{notes}"
 
 
-def _replay(trace: Trace, time_scale: float, lengths: NDArray[np.int64]) -> Load:
+def _replay(trace: Trace, time_scale: float, lengths: NDArray[np.int64]) -> OfferedLoad:
     """A trace as it stands; lengths that it does not say are drawn, anew for each seed."""
     at_ns = np.rint(np.array(trace.at_s) * (time_scale * 1e9)).astype(np.int64)
     known = [np.array(t, dtype=np.int64) for t in (trace.prompt_tokens, trace.output_tokens)]
@@ -227,4 +229,4 @@ def _replay(trace: Trace, time_scale: float, lengths: NDArray[np.int64]) -> Load
         prompts, outputs = (t if len(t) else drawn[:, i] for i, t in enumerate(known))
         return Workload(at_ns, np.maximum(prompts, 1), np.maximum(outputs, 1))
 
-    return Load(make)
+    return OfferedLoad(make)

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from bench.clock import Clock
 from bench.errors import ModelError, ServerError
 from bench.load.findings import block_findings
+from bench.load.holding import Release, at_once
 from bench.load.measure import (
-    Measured,
+    MeasuredPhase,
     measure_closed,
     measure_cold,
     measure_open,
+    measure_session_arrivals,
+    measure_session_users,
     ramp_up_s,
     warm_up,
 )
 from bench.load.observer import Observer
 from bench.load.quiet import quiet
+from bench.load.runner_findings import warm_up_findings
 from bench.load.sender import Sender
 from bench.load.stop import Stop
-from bench.load.tally import Tally
-from bench.load.target import OpenTarget, residency
-from bench.load.workload import Workload
-from bench.ollama.exchange import Outcome
+from bench.load.tally import BlockTally
+from bench.load.target import OpenTarget, look
+from bench.load.together import Together
+from bench.load.workload import BlockWorkload
+from bench.ollama.eras import era_of
 from bench.results.record import RequestRecord
 from bench.results.run import BlockInfo, Residency, RunWarning
+from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Block, Case
+from bench.wire.exchange import Outcome
 
 LOADED_AT_ONCE_NS = 1_000_000_000
 """A preload quicker than this found its model in memory."""
@@ -44,9 +52,12 @@ class Surroundings:
         keep: is given every record.
         before_measuring: awaited between the first warm-up and the first measurement, so that
             work which would disturb a measurement has ended.
+        before_sending: awaited when a block's model is loaded and nothing has been sent yet.
         watched: watch this process; no use in virtual time.
         own_models: the models of the plan: they may stay in memory beside each other.
         workers: processes that send.
+        formats: of the models, by target and name; "" = not known.
+        together: where blocks that run at the same time meet; None = this one runs alone.
     """
 
     clock: Clock
@@ -55,12 +66,15 @@ class Surroundings:
     observer: Observer
     stop: Stop
     before_measuring: Callable[[], Awaitable[None]] | None = None
+    before_sending: Callable[[Case, OpenTarget, Residency | None], Awaitable[None]] | None = None
     watched: bool = True
     own_models: frozenset[str] = frozenset()
     workers: int = 1
+    formats: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    together: Together | None = None
 
 
-class Sending(Protocol):
+class PhaseSender(Protocol):
     """Warms up and measures: in this process, or shared out to several."""
 
     async def __call__(
@@ -81,8 +95,8 @@ class Sent:
         warnings: what else came up.
     """
 
-    measured: Measured | None
-    tally: Tally = field(default_factory=Tally)
+    measured: MeasuredPhase | None
+    tally: BlockTally = field(default_factory=BlockTally)
     note: str = ""
     warnings: Sequence[RunWarning] = ()
 
@@ -101,7 +115,7 @@ class BlockEnd:
 
 
 async def run_block(
-    case: Case, block: Block, target: OpenTarget, around: Surroundings, send: Sending
+    case: Case, block: Block, target: OpenTarget, around: Surroundings, send: PhaseSender
 ) -> BlockEnd:
     """Run one block.
 
@@ -117,34 +131,51 @@ async def run_block(
     try:
         ready = await around.stop.or_stopped(_get_ready(case, target))
     except ModelError as error:
+        if around.together is not None:
+            around.together.leave(block.index)
         now = clock.now_ns() - origin
         info = BlockInfo(
             block.index, case.id, start_ns, now, now, now, notes=(error.message,), complete=False
         )
         return BlockEnd(info, [_failed_to_load(case, error)])
     load_ns, before = ready or (None, None)
-    sent = await send(case, block, target, around) if ready else Sent(None)
-    after, lost = None, None
+    if ready and around.before_sending is not None:
+        await around.before_sending(case, target, before)
     try:
-        after = residency(await target.control.ps(), case.model)
+        sent = await send(case, block, target, around) if ready else Sent(None)
+    finally:
+        if around.together is not None:
+            around.together.leave(block.index)
+    after, version, lost = None, "", None
+    try:
+        after = await look(target.control, case.model)
+        version = (await target.control.version()).version
     except ServerError as error:
-        lost = error
-    info, warnings = _close(case, block, around, start_ns, load_ns, before, after, sent)
-    return BlockEnd(info, warnings, lost)
+        lost = error if after is None else None
+    senders = sent.measured.senders if sent.measured else ()
+    used = {s.transport for s in senders if s.transport} or {target.transport.name}
+    exact = used == {"kernel"}
+    info, warnings = _close(
+        case, block, target, around, start_ns, load_ns, before, after, sent, exact
+    )
+    info = replace(info, server_version=version)
+    return BlockEnd(info, [*warnings, *target.notes()], lost)
 
 
 def _close(
     case: Case,
     block: Block,
+    target: OpenTarget,
     around: Surroundings,
     start_ns: int,
     load_ns: int | None,
     before: Residency | None,
     after: Residency | None,
     sent: Sent,
+    kernel_stamps: bool,
 ) -> tuple[BlockInfo, list[RunWarning]]:
     end_ns = around.clock.now_ns() - around.origin_ns
-    measured = sent.measured or Measured(end_ns, end_ns, complete=False)
+    measured = sent.measured or MeasuredPhase(end_ns, end_ns, complete=False)
     info = BlockInfo(
         index=block.index,
         case=case.id,
@@ -159,34 +190,45 @@ def _close(
         dropped=measured.dropped,
         health=measured.health,
         complete=measured.complete,
+        senders=measured.senders,
     )
-    found = block_findings(case, info, sent.tally, around.own_models, around.workers)
+    format = around.formats.get((case.target, case.model)) or "gguf"
+    era = era_of(target.info.version, format)
+    found = block_findings(
+        case, info, sent.tally, era, around.own_models, around.workers, kernel_stamps
+    )
     warnings = [*sent.warnings, *found]
     if sent.note and not around.stop.requested:
-        message = f"block {block.index} of {case.id} was not measured: {sent.note}"
-        warnings.insert(0, RunWarning("not_measured", message, "", case.id, invalidates=True))
+        message = f"block {block.number} of {case.id} was not measured: {sent.note}"
+        warnings.insert(
+            0, RunWarning(WarningCode.NOT_MEASURED, message, "", case.id, invalidates=True)
+        )
     return replace(info, notes=tuple(w.message for w in warnings)), warnings
 
 
-async def _get_ready(case: Case, target: OpenTarget) -> tuple[int | None, Residency]:
+async def _get_ready(case: Case, target: OpenTarget) -> tuple[int | None, Residency | None]:
     """Load the model with the block's options; how long it took, and where it is then.
 
     A cold case begins with the model unloaded instead.
     """
     if case.cold:
         await target.control.unload(case.model)
-        return None, residency(await target.control.ps(), case.model)
-    was_loaded = residency(await target.control.ps(), case.model).loaded
+        return None, await look(target.control, case.model)
+    before = await look(target.control, case.model)
     took_ns = await target.control.preload(
-        case.model, case.options, case.keep_alive, case.timeouts.first_byte_s
+        case.model,
+        case.options,
+        case.keep_alive,
+        case.timeouts.first_byte_s,
+        **({"embed": True} if case.endpoint == "embed" else {}),
     )
-    resident = was_loaded and took_ns < LOADED_AT_ONCE_NS
-    return None if resident else took_ns, residency(await target.control.ps(), case.model)
+    resident = (before is None or before.loaded) and took_ns < LOADED_AT_ONCE_NS
+    return None if resident else took_ns, await look(target.control, case.model)
 
 
 def _failed_to_load(case: Case, error: ModelError) -> RunWarning:
     return RunWarning(
-        "load_failed",
+        WarningCode.LOAD_FAILED,
         f"{case.model} could not be loaded: {error.message}",
         error.advice,
         case.id,
@@ -194,11 +236,11 @@ def _failed_to_load(case: Case, error: ModelError) -> RunWarning:
     )
 
 
-WorkloadOf = Callable[[Case, Block, OpenTarget], Coroutine[Any, Any, Workload]]
+WorkloadOf = Callable[[Case, Block, OpenTarget], Coroutine[Any, Any, BlockWorkload]]
 """What a block sends; asked for when its model is loaded."""
 
 
-def send_here(workload_of: WorkloadOf) -> Sending:
+def send_here(workload_of: WorkloadOf) -> PhaseSender:
     """The sending part in this process."""
 
     async def send(case: Case, block: Block, target: OpenTarget, around: Surroundings) -> Sent:
@@ -217,29 +259,60 @@ def send_here(workload_of: WorkloadOf) -> Sending:
             around.observer,
             around.stop,
             watched=around.watched,
+            together=around.together is not None,
         )
         if not await warm_up(sender, load.make, case.warmup):
             return Sent(None, warnings=warnings)
         if why := hopeless(sender.warmed_up):
             return Sent(None, note=why, warnings=warnings)
+        warnings += warm_up_findings(case, block, sender.warmed_up)
         if around.before_measuring is not None:
             await around.before_measuring()
+        release = at_once
+        if around.together is not None:
+            await around.together.meet("measure", block.index)
+            release = partial(around.together.meet, "end", block.index)
         with quiet(target.transport.name != "httpx" and around.watched):
-            measured = await _measure(sender, load, target)
+            measured = await _measure(sender, load, target, release)
         return Sent(measured, sender.measured, warnings=warnings)
 
     return send
 
 
-async def _measure(sender: Sender, load: Workload, target: OpenTarget) -> Measured:
+async def _measure(
+    sender: Sender, load: BlockWorkload, target: OpenTarget, release: Release
+) -> MeasuredPhase:
     case = sender.case
     start_ns = sender.clock.now_ns()
     if case.cold:
         return await measure_cold(sender, load.make, lambda: target.control.unload(case.model))
-    if case.load.loop == "open":
-        return await measure_open(sender, load.make, start_ns, load.arrivals_ns)
-    ramp_s = ramp_up_s(case, sender.warmed_up)
-    return await measure_closed(sender, load.make, start_ns, ramp_s, load.think)
+    return await put_on(sender, load, start_ns, ramp_up_s(case, sender.warmed_up), release)
+
+
+async def put_on(
+    sender: Sender,
+    load: BlockWorkload,
+    start_ns: int,
+    ramp_s: float,
+    release: Release = at_once,
+) -> MeasuredPhase:
+    """Put a block's load on: closed or open, of requests or of sessions.
+
+    Args:
+        sender: sends it.
+        load: of the block.
+        start_ns: when the load begins, absolute.
+        ramp_s: over how many seconds the users of a closed loop start.
+        release: says when the load may end, as far as others are concerned.
+    """
+    if load.sessions is not None:
+        play = load.sessions.session
+        if load.arrivals is not None:
+            return await measure_session_arrivals(sender, play, start_ns, load.arrivals, release)
+        return await measure_session_users(sender, play, start_ns, ramp_s, release)
+    if load.arrivals is not None:
+        return await measure_open(sender, load.make, start_ns, load.arrivals, release)
+    return await measure_closed(sender, load.make, start_ns, ramp_s, load.think, release)
 
 
 def hopeless(warmed_up: Sequence[RequestRecord]) -> str:
@@ -256,7 +329,7 @@ def uncalibrated(case: Case, why: str) -> list[RunWarning]:
         return []
     return [
         RunWarning(
-            "not_calibrated",
+            WarningCode.NOT_CALIBRATED,
             f"prompts for {case.model} are only roughly as long as asked for: {why}",
             "See prompt_tokens for their real lengths.",
             case.id,

@@ -1,7 +1,7 @@
 """What this program saw of itself in a block: each thing with its threshold and what to do.
 
 Whether it bent a reported number by more than the number's interval is known only when there are
-intervals: `bench.analysis.client_checks` then calls the run invalid.
+intervals: `bench.analysis.run.client_checks` then calls the run invalid.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.results.run import ClientHealth, RunWarning
+from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Case
 
 LAG_P99_MS = 20.0
@@ -22,8 +23,20 @@ USER_STAMPS_SHARE = 0.01
 GC_PAUSE_MS = 10.0
 
 
+IDLE_SHARE = 0.02
+"""Closed loop: of the users' time. So much, their rate is too low by."""
+STALLED_SHARE = 0.01
+"""Of the measured window, where arrivals or stamps wait for this program."""
+
+
 def client_findings(
-    case: Case, health: ClientHealth, requests: int, workers: int = 1
+    case: Case,
+    health: ClientHealth,
+    requests: int,
+    workers: int = 1,
+    *,
+    window_s: float = 0.0,
+    kernel_stamps: bool = True,
 ) -> Iterator[RunWarning]:
     """Whether this program may have bent a number.
 
@@ -32,11 +45,14 @@ def client_findings(
         health: what the watch saw while it was measured.
         requests: how many were measured.
         workers: processes that sent them.
+        window_s: length of the measured window.
+        kernel_stamps: what arrived was stamped by the kernel, whatever this program did then.
     """
+    yield from _stall(case, health, window_s, kernel_stamps)
     late = health.send_late_p99_ms
     if late is not None and late > LATE_P99_MS:
         yield RunWarning(
-            "late_sends",
+            WarningCode.LATE_SENDS,
             f"requests were sent up to {late:.1f} ms after they were due (p99)",
             f"This machine is too busy: stop other work, or use --workers {workers + 1}.",
             case.id,
@@ -45,26 +61,54 @@ def client_findings(
     lag = health.loop_lag_p99_ms
     if lag is not None and lag > LAG_P99_MS:
         yield RunWarning(
-            "client_lag",
+            WarningCode.CLIENT_LAG,
             f"this program was up to {lag:.0f} ms late in its own work (p99)",
             "Other work on this machine slows it: stop that, or measure from another machine.",
             case.id,
         )
     if health.cpu_share is not None and health.cpu_share > CPU_SHARE:
         yield RunWarning(
-            "client_cpu",
+            WarningCode.CLIENT_CPU,
             f"one process of this program used {health.cpu_share:.0%} of a core: it is the limit",
             f"Use --workers {workers + 1} if there are cores to spare, or a larger machine.",
             case.id,
         )
     if health.gc_pause_max_ms is not None and health.gc_pause_max_ms > GC_PAUSE_MS:
         yield RunWarning(
-            "gc_pause",
+            WarningCode.GC_PAUSE,
             f"this program stopped for up to {health.gc_pause_max_ms:.0f} ms to collect garbage",
             "Only the general HTTP client needs that: reach the server without a proxy.",
             case.id,
         )
     yield from _stamps(case, health, requests)
+
+
+def _stall(
+    case: Case, health: ClientHealth, window_s: float, kernel_stamps: bool
+) -> Iterator[RunWarning]:
+    """This program was stopped, swapped out or starved, and what that bent.
+
+    Their own interval says nothing of these numbers: the stall has widened it.
+    """
+    if window_s <= 0:
+        return
+    bent = []
+    if case.load.loop == "closed":
+        if health.idle_s > IDLE_SHARE * window_s * (case.load.users or 1):
+            bent.append("users who were ready did not ask, so the throughput is too low")
+    elif health.stalled_s > STALLED_SHARE * window_s:
+        bent.append("arrivals that were due meanwhile were sent all at once")
+    if not kernel_stamps and health.stalled_s > STALLED_SHARE * window_s:
+        bent.append("what arrived meanwhile was stamped late")
+    if bent:
+        longest = max(health.stalled_s, (health.loop_lag_max_ms or 0.0) / 1e3)
+        yield RunWarning(
+            WarningCode.CLIENT_STALLED,
+            f"this program stood still for {longest:.1f} s while it measured: {'; '.join(bent)}",
+            "Was it stopped, or the machine asleep, swapping or overloaded? Measure again.",
+            case.id,
+            invalidates=True,
+        )
 
 
 def _stamps(case: Case, health: ClientHealth, requests: int) -> Iterator[RunWarning]:
@@ -74,15 +118,16 @@ def _stamps(case: Case, health: ClientHealth, requests: int) -> Iterator[RunWarn
     shared = health.coalesced_lines - requests
     if lines and shared > COALESCED_SHARE * lines:
         yield RunWarning(
-            "coalesced",
+            WarningCode.COALESCED,
             f"{shared / lines:.0%} of the chunks shared a read with another, "
             "so their gaps are not exact",
-            "The server sends in bursts or this machine is too busy; TTFT and totals stand.",
+            "The server sends in bursts, something between here and it gathers the stream, or this "
+            "machine is too busy (see its lag).",
             case.id,
         )
     if lines and health.user_stamps > USER_STAMPS_SHARE * lines:
         yield RunWarning(
-            "user_stamps",
+            WarningCode.USER_STAMPS,
             f"{health.user_stamps / lines:.0%} of the reads have no kernel time stamp",
             "Their times hold this program's own delays (see loop lag).",
             case.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 
 from bench.errors import UsageError
 from bench.scenario.plan import Plan
@@ -23,22 +23,21 @@ def ensure_descriptors(needed: int) -> None:
     Raises:
         UsageError: the system does not allow so many.
     """
-    if os.name != "posix":
-        return
-    import resource
+    if sys.platform != "win32":
+        import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise UsageError(
-            f"this load needs {needed:,} open files, and the system allows {hard:,} a process",
-            f"Allow more (ulimit -n {needed}), use --workers, or lower users or max_in_flight.",
-        )
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"this load needs {needed:,} open files, {soft:,} are allowed: {error}",
-            f"Allow more: ulimit -n {needed}",
-        ) from error
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == resource.RLIM_INFINITY or soft >= needed:
+            return
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise UsageError(
+                f"this load needs {needed:,} open files, and the system allows {hard:,} a process",
+                f"Allow more (ulimit -n {needed}), use --workers, or lower users or max_in_flight.",
+            )
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"this load needs {needed:,} open files, {soft:,} are allowed: {error}",
+                f"Allow more: ulimit -n {needed}",
+            ) from error

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import statistics
-
 from bench.clock import NS
 from bench.load.client_findings import client_findings
-from bench.load.tally import Tally
+from bench.load.runner_findings import reloads
+from bench.load.tally import BlockTally
+from bench.ollama.eras import Era
 from bench.ollama.names import same_model
 from bench.results.run import BlockInfo, Residency, RunWarning
+from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Case
 
-RELOAD_S = 1.0
-"""A load_duration above this inside a measured phase is a load: warm ones stay below 0.6 s in all
-recorded versions."""
-
-_RELOAD_FACTOR = 5.0
+_ODD_FIELDS = 8
 _DROPPED_SHARE = 0.01
 
 
 def block_findings(
     case: Case,
     info: BlockInfo,
-    measured: Tally,
+    measured: BlockTally,
+    era: Era,
     own_models: frozenset[str] = frozenset(),
     workers: int = 1,
+    kernel_stamps: bool = True,
 ) -> list[RunWarning]:
     """All that a reader must know of one block.
 
@@ -32,16 +31,25 @@ def block_findings(
         case: of the block.
         info: the block, without its notes.
         measured: its measured requests.
+        era: of the server, for its model.
         own_models: those of the plan; each may stay in memory while another is measured.
         workers: processes that sent them.
+        kernel_stamps: see `client_findings`.
     """
     return [
         *_placement(case, info, own_models),
         *_changes(case, info),
         *_errors(case, info, measured),
-        *([] if case.cold else _reloads(case, info, measured)),
+        *reloads(case, info, measured, era),
         *_arrivals(case, info),
-        *client_findings(case, info.health, measured.requests, workers),
+        *client_findings(
+            case,
+            info.health,
+            measured.requests,
+            workers,
+            window_s=(info.window_end_ns - info.window_start_ns) / NS,
+            kernel_stamps=kernel_stamps,
+        ),
     ]
 
 
@@ -55,7 +63,7 @@ def _placement(case: Case, info: BlockInfo, own_models: frozenset[str]) -> list[
     if share is not None and 0 < share < 1:
         found.append(
             RunWarning(
-                "gpu_spill",
+                WarningCode.GPU_SPILL,
                 f"only {share:.0%} of {case.model} is on the GPU, the rest is computed by the CPU",
                 "Use a smaller num_ctx, fewer parallel slots or a smaller quantisation.",
                 case.id,
@@ -65,7 +73,7 @@ def _placement(case: Case, info: BlockInfo, own_models: frozenset[str]) -> list[
     if isinstance(asked, int) and after.served_context not in (None, asked):
         found.append(
             RunWarning(
-                "served_context",
+                WarningCode.SERVED_CONTEXT,
                 f"num_ctx {asked} was asked of {case.model}, {after.served_context} is served",
                 "Ask for no more than the model was trained for, "
                 "or see why the server chose another value.",
@@ -76,7 +84,7 @@ def _placement(case: Case, info: BlockInfo, own_models: frozenset[str]) -> list[
     if others:
         found.append(
             RunWarning(
-                "other_models",
+                WarningCode.OTHER_MODELS,
                 f"also in memory while {case.model} was measured: {', '.join(others)}",
                 "They take memory, and their users take time. Unload them: ollama stop NAME",
                 case.id,
@@ -88,15 +96,15 @@ def _placement(case: Case, info: BlockInfo, own_models: frozenset[str]) -> list[
 def _changes(case: Case, info: BlockInfo) -> list[RunWarning]:
     """What is different after the block from what it was before."""
     before, after = info.before, info.after
-    if before is None or after is None or case.cold:
+    if before is None or after is None or case.cold or case.together:
         return []
     what = _change(before, after)
     if not what:
         return []
     return [
         RunWarning(
-            "model_changed",
-            f"block {info.index}: {case.model} {what} between the start and the end of the block",
+            WarningCode.MODEL_CHANGED,
+            f"block {info.number}: {case.model} {what} between the start and the end of the block",
             "Another client or a short keep_alive is at work: the block mixes two states.",
             case.id,
             invalidates=True,
@@ -116,46 +124,36 @@ def _change(before: Residency, after: Residency) -> str:
     return ""
 
 
-def _reloads(case: Case, info: BlockInfo, measured: Tally) -> list[RunWarning]:
-    """Requests whose load_duration says that the model was loaded for them."""
-    loads = [(index, ns / NS) for index, ns in measured.loads]
-    if not loads:
-        return []
-    usual = statistics.median(seconds for _, seconds in loads)
-    jumped = [(i, s) for i, s in loads if s > max(RELOAD_S, _RELOAD_FACTOR * usual)]
-    if not jumped:
-        return []
-    first, seconds = jumped[0]
-    return [
-        RunWarning(
-            "reloaded",
-            f"block {info.index}: {case.model} was loaded again while it was measured "
-            f"({len(jumped)} requests waited; first at request {first}, {seconds:.1f} s)",
-            "Another client with other options, or an eviction: stop it and measure again.",
-            case.id,
-            invalidates=True,
-        )
-    ]
-
-
-def _errors(case: Case, info: BlockInfo, measured: Tally) -> list[RunWarning]:
+def _errors(case: Case, info: BlockInfo, measured: BlockTally) -> list[RunWarning]:
     """Failed requests, with the first one's words; and cloud models found out by their chunks."""
     found = []
     if measured.failed:
         found.append(
             RunWarning(
-                "failed_requests",
-                f"block {info.index}: {measured.failed} of {measured.requests} requests failed, "
+                WarningCode.FAILED_REQUESTS,
+                f"block {info.number}: {measured.failed} of {measured.requests} requests failed, "
                 f"first: {measured.first_failure}",
                 "Failed requests are in no latency; look at error_rate and at the server's log.",
                 case.id,
                 invalidates=measured.failed == measured.requests,
             )
         )
+    if measured.odd:
+        counts = ", ".join(f"{name} ({n})" for name, n in measured.odd.most_common(_ODD_FIELDS))
+        found.append(
+            RunWarning(
+                WarningCode.ODD_REPLIES,
+                f"block {info.number}: what could not be read of {measured.requests} replies: "
+                f"{counts}",
+                "Those values are missing from the numbers. A proxy, or a server that only "
+                "resembles Ollama?",
+                case.id,
+            )
+        )
     if measured.remote:
         found.append(
             RunWarning(
-                "cloud_model",
+                WarningCode.CLOUD_MODEL,
                 f"{case.model} is answered by a cloud service, not by this server",
                 "Measure a local model.",
                 case.id,
@@ -172,9 +170,10 @@ def _arrivals(case: Case, info: BlockInfo) -> list[RunWarning]:
     share = info.dropped / info.planned_arrivals
     return [
         RunWarning(
-            "arrivals_dropped",
-            f"block {info.index}: {info.dropped} of {info.planned_arrivals} arrivals ({share:.1%}) "
-            f"were not sent, because {case.load.max_in_flight} requests were in flight",
+            WarningCode.ARRIVALS_DROPPED,
+            f"block {info.number}: {info.dropped} of {info.planned_arrivals} arrivals "
+            f"({share:.1%}) were not sent, because {case.load.max_in_flight} requests were in "
+            "flight",
             "The server cannot keep up with this rate: lower it, or raise max_in_flight.",
             case.id,
             invalidates=share > _DROPPED_SHARE,

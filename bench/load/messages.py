@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from bench.load.measure import Measured
+from bench.load.measure import MeasuredPhase
 from bench.results.record import Phase, RequestRecord
 from bench.scenario.calibration import TokenRates
 from bench.scenario.plan import Block, Case, Plan
@@ -20,6 +20,8 @@ class Init(msgspec.Struct, frozen=True, tag=True):
         urls: where the targets are, by name; credentials come from the environment.
         transports: name of the transport of each target.
         origin_ns: start of the run on the machine's monotonic clock.
+        elsewhere: on another machine than the run's: arrivals are drawn for each sender, so that
+            each one's follow the law of all, and the way to the server is looked at.
     """
 
     plan: Plan
@@ -31,6 +33,7 @@ class Init(msgspec.Struct, frozen=True, tag=True):
     keep_text: bool = False
     insecure: bool = False
     ca_file: str = ""
+    elsewhere: bool = False
 
 
 class WarmUp(msgspec.Struct, frozen=True, tag=True):
@@ -52,6 +55,10 @@ class StopSending(msgspec.Struct, frozen=True, tag=True):
     """One Ctrl-C; a second one ends what is in flight."""
 
 
+class Release(msgspec.Struct, frozen=True, tag=True):
+    """No worker has a measured request left: the load may end."""
+
+
 class Departed(msgspec.Struct, frozen=True, tag=True):
     """A request is in flight."""
 
@@ -65,15 +72,26 @@ class Arrived(msgspec.Struct, frozen=True, tag=True):
 
 
 class WarmedUp(msgspec.Struct, frozen=True, tag=True):
-    """The warm-up is over; `finished` unless it was stopped."""
+    """The warm-up is over; `finished` unless it was stopped.
+
+    Attributes:
+        server_rtt_ns: shortest time to open a connection to the server; None = not measured.
+        transport: name of the one that is used.
+    """
 
     finished: bool
+    server_rtt_ns: int | None = None
+    transport: str = ""
+
+
+class NoneMeasured(msgspec.Struct, frozen=True, tag=True):
+    """All measured requests of this worker have ended; its load goes on until it is released."""
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
     """The measured phase is over."""
 
-    measured: Measured
+    measured: MeasuredPhase
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -82,8 +100,8 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Order: TypeAlias = Init | WarmUp | Measure | StopSending
-Word: TypeAlias = Departed | Arrived | WarmedUp | Done | Failed
+Order: TypeAlias = Init | WarmUp | Measure | StopSending | Release
+Word: TypeAlias = Departed | Arrived | WarmedUp | NoneMeasured | Done | Failed
 
 _encoder = msgspec.json.Encoder()
 _orders = msgspec.json.Decoder(Order)
@@ -96,7 +114,7 @@ def encode(message: Order | Word) -> bytes:
 
 
 def decode_order(line: bytes) -> Order:
-    """What a worker is told."""
+    """What a worker receives."""
     order: Order = _orders.decode(line)
     return order
 

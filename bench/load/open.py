@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from bench.load.holding import Release, at_once
 from bench.load.sender import Sender
 from bench.load.supply import Supply
 from bench.results.record import Phase
@@ -16,43 +19,84 @@ _SHORT_WAIT_NS = 150_000
 of that. Only where the kernel stamps, so that answers may wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class ArrivalStretch:
+    """A part of the arrivals, all of one phase.
+
+    Attributes:
+        offsets_ns: when they are due, from the begin of measuring, ascending.
+        supply: has their requests, in the same order.
+    """
+
+    phase: Phase
+    offsets_ns: Sequence[int]
+    supply: Supply
+
+
 class OpenSchedule:
     """Sends each arrival at its absolute time.
 
     An arrival that is late is sent at once and keeps its planned time, from which its latency
-    counts; none is skipped. Only when `max_in_flight` requests are open is an arrival dropped, and
-    counted.
+    counts; none is skipped. Only when `max_in_flight` requests are open is an arrival dropped; a
+    measured one is counted then.
+
+    Args:
+        max_in_flight: of this process.
+        sender: sends them.
+        measure_from_ns: time 0 of the arrivals, absolute.
 
     Attributes:
-        arrived: arrivals that were due so far, sent or dropped.
+        arrived: measured arrivals that were due so far, sent or dropped.
     """
 
-    def __init__(
-        self, offsets_ns: Sequence[int], max_in_flight: int, sender: Sender, start_ns: int
-    ) -> None:
-        self._offsets_ns = offsets_ns
+    def __init__(self, max_in_flight: int, sender: Sender, measure_from_ns: int) -> None:
         self._max_in_flight = max_in_flight
         self._sender = sender
-        self._start_ns = start_ns
+        self._start_ns = measure_from_ns
+        self._turn_ns = sender.clock.now_ns()
         self.arrived = 0
 
-    async def run(self, measure: Supply) -> None:
-        """Send every arrival; answers may still be under way when this returns."""
-        clock = self._sender.clock
-        short_ns = _SHORT_WAIT_NS if self._sender.kernel_stamped else 0
-        turn_ns = clock.now_ns()
-        for offset in self._offsets_ns:
+    async def run(
+        self,
+        before: Iterable[ArrivalStretch],
+        hold: ArrivalStretch | None = None,
+        release: Release = at_once,
+    ) -> None:
+        """Send every arrival, and those of `hold` until all that is measured has ended.
+
+        Answers to what was not measured may still be under way when this returns.
+
+        Args:
+            before: the arrivals, in order of time.
+            hold: those after the last measured one.
+            release: as `bench.load.holding` says.
+        """
+        for stretch in before:
+            await self._send(stretch)
+        async with asyncio.TaskGroup() as group:
+            going_on = group.create_task(self._send(hold)) if hold is not None else None
+            await self._sender.none_measured()
+            await release()
+            if going_on is not None:
+                going_on.cancel()
+
+    async def _send(self, stretch: ArrivalStretch) -> None:
+        clock, sender = self._sender.clock, self._sender
+        measured = stretch.phase is Phase.MEASURE
+        short_ns = _SHORT_WAIT_NS if sender.kernel_stamped else 0
+        for offset in stretch.offsets_ns:
             due = self._start_ns + int(offset)
-            measure.refill_by(due, clock.now_ns)
+            stretch.supply.refill_by(due, clock.now_ns)
             now = clock.now_ns()
-            if due - now > short_ns or now - turn_ns > _WITHOUT_A_TURN_NS:
+            if due - now > short_ns or now - self._turn_ns > _WITHOUT_A_TURN_NS:
                 await clock.sleep_until(due)
-                turn_ns = clock.now_ns()
+                self._turn_ns = clock.now_ns()
             else:
                 while clock.now_ns() < due:
                     pass
-            self.arrived += 1
-            if self._sender.in_flight >= self._max_in_flight:
-                self._sender.dropped += 1
+            self.arrived += measured
+            if sender.in_flight >= self._max_in_flight:
+                sender.dropped += measured
+                stretch.supply.skip()
             else:
-                self._sender.send(measure, Phase.MEASURE, planned_ns=due)
+                sender.send(stretch.supply, stretch.phase, planned_ns=due)

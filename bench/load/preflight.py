@@ -6,17 +6,18 @@ import difflib
 import socket
 from collections.abc import Callable, Sequence
 
+from bench.address import Address
 from bench.errors import ModelError
-from bench.ollama.address import Address
 from bench.ollama.control import Control, PullProgress, ServerVersion
 from bench.ollama.eras import era_of
 from bench.ollama.names import full_name, is_cloud_name, same_model
 from bench.ollama.replies import InstalledModel, ShownModel
 from bench.results.run import ModelInfo, RunWarning, TargetInfo
+from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Case, Plan
 
 PullObserver = Callable[[str, PullProgress], None]
-"""Is told of every step of a pull: model, progress."""
+"""Called for every step of a pull: model, progress."""
 
 _NEAREST = 3
 
@@ -27,7 +28,7 @@ async def resolve_model(control: Control) -> str:
     Raises:
         ModelError: several could be meant, or there is none.
     """
-    loaded = await control.ps()
+    loaded = await control.ps() or ()
     if len(loaded) == 1:
         return loaded[0].name
     installed = [m.name for m in await control.tags() if not _is_cloud(m)]
@@ -107,6 +108,21 @@ async def check_models(
     return models, warnings
 
 
+def control_warnings(control: Control) -> list[RunWarning]:
+    """What the control calls have to say so far."""
+    return [_control_warning(f"{control.url}: {note}", note) for note in control.notes]
+
+
+def _control_warning(message: str, note: str) -> RunWarning:
+    if note.startswith("not known"):
+        return RunWarning(WarningCode.NOT_KNOWN, message)
+    return RunWarning(
+        WarningCode.ASKED_AGAIN,
+        message,
+        "The server was busy or away for a moment; nothing was being measured then.",
+    )
+
+
 async def _installed(name: str, control: Control, pull: PullObserver | None) -> InstalledModel:
     installed = await control.tags()
     found = next((m for m in installed if same_model(m.name, name)), None)
@@ -156,6 +172,7 @@ def _model_info(target: str, name: str, installed: InstalledModel, shown: ShownM
         context_limit=shown.context_limit,
         capabilities=shown.capabilities or installed.capabilities,
         model_info=shown.model_info,
+        weights=shown.weights,
     )
 
 
@@ -163,6 +180,23 @@ def _check_capabilities(case: Case, capabilities: tuple[str, ...] | None) -> Non
     """Refuse what the model cannot do; old servers do not say what a model can."""
     if not capabilities:
         return
+    if case.endpoint == "embed":
+        if "embedding" not in capabilities:
+            raise ModelError(
+                f"{case.model} cannot embed: it can only do {', '.join(capabilities)}",
+                "Choose an embedding model.",
+            )
+        return
+    for wanted, ability, what in (
+        (case.tools, "tools", "use tools"),
+        (case.prompts.images, "vision", "see pictures"),
+    ):
+        if wanted is not None and ability not in capabilities:
+            raise ModelError(
+                f"{case.model} cannot {what}, which case {case.id} asks of it: it can only do "
+                f"{', '.join(capabilities)}",
+                f"Choose a model with the ability {ability}.",
+            )
     if "completion" not in capabilities:
         raise ModelError(
             f"{case.model} cannot {case.endpoint}: it can only do {', '.join(capabilities)}",
@@ -184,7 +218,7 @@ def _check_context(case: Case, model: ModelInfo) -> list[RunWarning]:
     if limit is not None and num_ctx > limit:
         found.append(
             RunWarning(
-                "context_limit",
+                WarningCode.CONTEXT_LIMIT,
                 f"num_ctx {num_ctx} is more than {case.model} was trained for ({limit}): "
                 f"the server will use {limit}",
                 f"Set options.num_ctx to {limit} or less.",
@@ -196,7 +230,7 @@ def _check_context(case: Case, model: ModelInfo) -> list[RunWarning]:
     if wanted is not None and wanted > room:
         found.append(
             RunWarning(
-                "context_room",
+                WarningCode.CONTEXT_ROOM,
                 f"prompts of up to {wanted} tokens, answer included, do not fit into the context "
                 f"of {room}",
                 "Raise options.num_ctx, or ask for shorter prompts or answers.",

@@ -6,22 +6,30 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_inside = 0
+"""Measured phases that are going on: the blocks of a mix overlap."""
+
 
 @contextmanager
 def quiet(active: bool = True) -> Iterator[None]:
-    """Collect now, then not again until the end of the context.
+    """Collect now, then not again until the end of the context, or of the last that overlaps it.
 
     What is alive at the start is frozen: later collections do not look at it. Our own transports
     make no reference cycles, so nothing piles up; httpx does, so do not use this with it.
     """
-    if not active or not gc.isenabled():
+    global _inside
+    if not active or (not _inside and not gc.isenabled()):
         yield
         return
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    if not _inside:
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+    _inside += 1
     try:
         yield
     finally:
-        gc.enable()
-        gc.unfreeze()
+        _inside -= 1
+        if not _inside:
+            gc.enable()
+            gc.unfreeze()

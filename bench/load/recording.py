@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bench.load.supply import Prepared
-from bench.ollama.exchange import Outcome, Reply
-from bench.results.record import Phase, RequestRecord
+from bench.results.record import Phase, RequestRecord, scrubbed
 from bench.scenario.plan import Block, Case
+from bench.wire.exchange import Outcome, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def make_record(
     def since_start(stamp_ns: int | None) -> int | None:
         return None if stamp_ns is None else stamp_ns - origin_ns
 
-    return RequestRecord(
+    record = RequestRecord(
         case=case.id,
         block=block.index,
         index=sending.index,
@@ -85,6 +85,8 @@ def make_record(
         created_at_first=reply.created_at_first,
         created_at_last=reply.created_at_last,
         remote_model=reply.remote_model,
+        answered_by=reply.answered_by,
+        other_fields=reply.other_fields,
         prompt_sha256=prepared.prompt_sha256,
         output_sha256=reply.output_sha256,
         target_input_tokens=prepared.target_input_tokens,
@@ -93,10 +95,15 @@ def make_record(
         thinking_chars=reply.thinking_chars,
         seed=prepared.seed,
         nonce=prepared.nonce,
-        text=reply.answer,
-        thinking=reply.thinking,
+        text=reply.answer if prepared.text_kept else None,
+        thinking=reply.thinking if prepared.text_kept else None,
         worker=worker,
+        part=case.part,
+        tool_calls=reply.tool_calls if reply.tool_calls or case.tools else None,
+        valid=prepared.check(reply) if prepared.check else {},
+        **{"odd": reply.odd, **prepared.marks, **(prepared.hear(reply) if prepared.hear else {})},
     )
+    return scrubbed(record)
 
 
 def _gaps(stamps: array[int], sent_ns: int | None) -> list[int]:

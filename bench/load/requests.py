@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from bench.load.checks import checked
 from bench.load.supply import Prepared
-from bench.ollama.exchange import Call
+from bench.ollama.embed_reader import embed_call
+from bench.ollama.line_reader import ollama_call
 from bench.results.record import Phase
 from bench.scenario.plan import Block, Case
 from bench.scenario.prompts import Prompt, PromptSource
+from bench.wire.exchange import Call, Outcome, Reply
 
 RAMP_UP_FROM = 1_000_000
+_FIRST = {
+    Phase.WARMUP: 0,
+    Phase.RAMP_UP: RAMP_UP_FROM,
+    # From 2,000,000 on: calibration.
+    Phase.SETTLE: 3_000_000,
+    Phase.HOLD: 4_000_000,
+}
 """Prompts that are not measured come from ranges of their own: no text or nonce is ever shared, and
 the measured requests of both blocks of a pair are the same however long the ramp-up was."""
 
-_PATHS = {"chat": "/api/chat", "generate": "/api/generate"}
+_PATHS = {"chat": "/api/chat", "generate": "/api/generate", "embed": "/api/embed"}
 _encoder = msgspec.json.Encoder()
 
 
 class RequestMaker:
-    """Makes the calls of one block."""
+    """Makes the calls of one block.
+
+    Args:
+        case, block: whose calls they are.
+        source: has the prompts.
+        keep_text: keep the text of the answers.
+        rows: of phases that play rows of a trace again: the first row that each begins with.
+    """
 
     def __init__(
-        self, case: Case, block: Block, source: PromptSource, keep_text: bool = False
+        self,
+        case: Case,
+        block: Block,
+        source: PromptSource,
+        keep_text: bool = False,
+        rows: Mapping[Phase, int] | None = None,
     ) -> None:
         self._case = case
         self._block = block
         self._source = source
         self._keep_text = keep_text
+        self._rows = rows or {}
 
     def __call__(self, phase: Phase, number: int) -> Prepared:
         """The call with this number in this phase."""
         if phase is Phase.MEASURE:
             return self._prepare(self._source.prompt(self._block, number), number)
-        shift = RAMP_UP_FROM if phase is Phase.RAMP_UP else 0
-        prompt = self._source.prompt(self._block, shift + number, warmup=True)
+        row = self._rows.get(phase)
+        prompt = self._source.prompt(
+            self._block,
+            _FIRST[phase] + number,
+            warmup=True,
+            row=None if row is None else row + number,
+        )
         return self._prepare(prompt, number)
 
     def calibration(self, prompt: Prompt) -> Call:
@@ -44,6 +74,7 @@ class RequestMaker:
         return self._call({**request_body(self._case, prompt), "options": self._options(1)})
 
     def _prepare(self, prompt: Prompt, number: int) -> Prepared:
+        case = self._case
         options = self._options(prompt.num_predict)
         seed = options.get("seed")
         num_predict = options.get("num_predict")
@@ -55,7 +86,22 @@ class RequestMaker:
             num_predict=num_predict,
             seed=seed,
             nonce=prompt.nonce,
+            marks=self._marks(prompt),
+            check=None if prompt.control or not case.checks else partial(checked, case),
+            hear=partial(_counted, 1 + len(prompt.more)) if case.endpoint == "embed" else None,
+            text_kept=self._keep_text,
         )
+
+    def _marks(self, prompt: Prompt) -> dict[str, Any]:
+        """What its record says of it beyond the usual."""
+        marks: dict[str, Any] = {"control": True} if prompt.control else {}
+        spec = self._case.prompts.images
+        if spec is not None:
+            marks["images"] = len(prompt.images)
+            marks["image_pixels"] = len(prompt.images) * spec.pixels[0] * spec.pixels[1] or None
+        if self._case.endpoint == "embed":
+            marks["inputs"] = 1 + len(prompt.more)
+        return marks
 
     def _options(self, num_predict: int | None) -> dict[str, Any]:
         if num_predict is None:
@@ -64,19 +110,27 @@ class RequestMaker:
 
     def _call(self, body: dict[str, Any]) -> Call:
         case = self._case
-        return Call(
+        embed = case.endpoint == "embed"
+        return (embed_call if embed else ollama_call)(
             path=_PATHS[case.endpoint],
             body=_encoder.encode(body),
-            stream=case.stream,
-            keep_text=self._keep_text,
+            stream=case.stream and not embed,
+            keep_text=self._keep_text or bool(case.checks),
             connect_s=case.timeouts.connect_s,
             first_byte_s=case.timeouts.first_byte_s,
             idle_s=case.timeouts.idle_s,
+            total_s=case.timeouts.total_s,
         )
 
 
-def request_body(case: Case, prompt: Prompt) -> dict[str, Any]:
-    """The JSON of one request, without its options.
+def _counted(inputs: int, reply: Reply) -> dict[str, Any]:
+    """Whether there is a vector for each text."""
+    missing = reply.outcome is Outcome.OK and reply.embeddings != inputs
+    return {"odd": (*reply.odd, "embeddings")} if missing else {}
+
+
+def base_body(case: Case) -> dict[str, Any]:
+    """What is the same in every request of a case, without its options.
 
     `truncate: false` turns a prompt that does not fit into an error: Ollama would otherwise cut it
     silently, and the numbers would be those of another prompt.
@@ -85,16 +139,31 @@ def request_body(case: Case, prompt: Prompt) -> dict[str, Any]:
         "model": case.model,
         "stream": case.stream,
         "keep_alive": case.keep_alive,
-        "truncate": False,
+        "truncate": case.truncate,
     }
     if case.think is not None:
         body["think"] = case.think
     if case.format is not None:
         body["format"] = case.format
+    return body
+
+
+def request_body(case: Case, prompt: Prompt) -> dict[str, Any]:
+    """The JSON of one request, without its options."""
+    if case.endpoint == "embed":
+        texts = [prompt.user, *prompt.more]
+        keep = {"keep_alive": case.keep_alive, "truncate": case.truncate}
+        return {"model": case.model, **keep, "input": texts if prompt.more else texts[0]}
+    body = base_body(case)
+    if prompt.control and case.prompts.images is None:
+        body.pop("format", None)
+    images = {"images": list(prompt.images)} if prompt.images else {}
     if case.endpoint == "chat":
         system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        return {**body, "messages": [*system, {"role": "user", "content": prompt.user}]}
-    body["prompt"] = prompt.user
+        if case.tools is not None:
+            body["tools"] = list(case.tools.tools)
+        return {**body, "messages": [*system, {"role": "user", "content": prompt.user, **images}]}
+    body |= {"prompt": prompt.user, **images}
     if case.raw:
         body["raw"] = True
     elif prompt.system:

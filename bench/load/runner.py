@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Protocol
 
 from bench.clock import Clock
 from bench.errors import BenchError, ServerUnreachable
-from bench.load.block import Sending, Surroundings, run_block
+from bench.load.block import PhaseSender, Surroundings, run_block
+from bench.load.machine_rest import machine_at_rest
 from bench.load.observer import Observer
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
-from bench.load.utilisation import Utilisation
+from bench.load.together import Together
 from bench.ollama.names import same_model
-from bench.results.directory import RunDirectory
+from bench.results.directory import RunDirectory, kept_note
 from bench.results.journal import Journal
 from bench.results.record import RequestRecord
 from bench.results.run import (
     BlockInfo,
     ClockInfo,
     ModelInfo,
+    Residency,
     RunInfo,
     RunStatus,
     RunWarning,
     TransportInfo,
 )
+from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Block, Case, Plan
+from bench.telemetry.sampling import Telemetry
 
 _AFTER_RUN_KEEP_ALIVE = "5m"
 """Ollama's own default: what a model gets back that a run had pinned in memory."""
@@ -65,7 +72,7 @@ class Grow(Protocol):
         ...
 
 
-class Runner:
+class PlanRunner:
     """One execution of a plan.
 
     Args:
@@ -74,13 +81,13 @@ class Runner:
         directory: where the run is kept.
         send: the sending part of every block.
         clock: tells the time.
-        observer: is told what happens.
+        observer: receives what happens.
         stop: the user's wish to stop.
         preparation: what was found before.
         watched: watch this process during measured phases.
         one_at_a_time: before a block, unload the model of the block before if it is another one.
         grow: adds blocks to the plan, one at a time, when those planned have run.
-        utilisation: samples this machine's load; None = nobody does.
+        telemetry: samples the machine of local servers; None = nobody does.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class Runner:
         plan: Plan,
         targets: Mapping[str, OpenTarget],
         directory: RunDirectory,
-        send: Sending,
+        send: PhaseSender,
         *,
         clock: Clock,
         observer: Observer,
@@ -97,7 +104,7 @@ class Runner:
         watched: bool = True,
         one_at_a_time: bool = False,
         grow: Grow | None = None,
-        utilisation: Utilisation | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         found = preparation or Preparation()
         self._plan = plan
@@ -110,8 +117,9 @@ class Runner:
         self._environment = found.environment
         self._watched = watched
         self._one_at_a_time = one_at_a_time
-        self._utilisation = utilisation
+        self._telemetry = telemetry
         self._grow = grow
+        self._rest: dict[str, Any] | None = None
         self._last_records: list[RequestRecord] = []
         self.error: BenchError | None = None
         self.info = RunInfo(
@@ -139,6 +147,7 @@ class Runner:
         self._observer.run_started(self.info)
         try:
             with self._directory.journal() as journal:
+                self._journal = journal
                 around = Surroundings(
                     clock=self._clock,
                     origin_ns=self.info.clock.monotonic_origin_ns,
@@ -146,9 +155,11 @@ class Runner:
                     observer=self._observer,
                     stop=self._stop,
                     before_measuring=self._take_environment,
+                    before_sending=self._look_at_rest,
                     watched=self._watched,
                     own_models=frozenset(c.model for c in self._plan.cases),
                     workers=self.info.transport.workers if self.info.transport else 1,
+                    formats={(m.target, m.name): m.format for m in self.info.models},
                 )
                 await self._run_blocks(around)
             await self._check_servers()
@@ -156,6 +167,10 @@ class Runner:
             self.error = await self._cause_of(error)
             await self._fail(RunStatus.FAILED)
             return self.info
+        except Exception as defect:
+            defect.add_note(kept_note(self._directory.path))
+            await self._fail(RunStatus.FAILED)
+            raise
         except BaseException:
             await self._fail(RunStatus.INTERRUPTED)
             raise
@@ -167,10 +182,13 @@ class Runner:
         return self.info
 
     async def _run_blocks(self, around: Surroundings) -> None:
-        for block in self._plan.blocks:
+        for blocks in _at_once(self._plan.blocks):
             if self._stop.requested:
                 return
-            await self._run_block(self._plan.case(block.case), block, around)
+            if len(blocks) == 1:
+                await self._run_block(self._plan.case(blocks[0].case), blocks[0], around)
+            else:
+                await self._run_together(blocks, around)
         while self._grow is not None and not self._stop.requested:
             grown = self._grow(self.info, self._last_records)
             if grown is None:
@@ -200,11 +218,32 @@ class Runner:
         if self._one_at_a_time:
             await self._unload_other(case)
         self._last_records.clear()
+        before = self._journal.count
         target = self._targets[case.target]
         ended = await run_block(case, block, target, around, self._send)
-        self._keep_block(ended.info, ended.warnings)
+        counted = replace(ended.info, records=self._journal.count - before)
+        self._keep_block(counted, ended.warnings)
         if ended.error is not None:
             raise ended.error
+
+    async def _run_together(self, blocks: Sequence[Block], around: Surroundings) -> None:
+        """Blocks that run at the same time: they begin and end to measure together."""
+        counts: Counter[int] = Counter()
+
+        def keep(record: RequestRecord) -> None:
+            counts[record.block] += 1
+            around.keep(record)
+
+        both = replace(around, keep=keep, together=Together(len(blocks)))
+        running = []
+        for block in blocks:
+            case = self._plan.case(block.case)
+            running.append(run_block(case, block, self._targets[case.target], both, self._send))
+        ends = await asyncio.gather(*running)
+        for ended in ends:
+            self._keep_block(replace(ended.info, records=counts[ended.info.index]), ended.warnings)
+        if error := next((e.error for e in ends if e.error is not None), None):
+            raise error
 
     def _add(self, case: Case, block: Block) -> None:
         """The plan grows by a block, and by its case unless it is known."""
@@ -231,12 +270,13 @@ class Runner:
 
     def _keep_block(self, info: BlockInfo, warnings: list[RunWarning]) -> None:
         """Write a block down before the next one begins."""
+        if self._telemetry is not None:
+            origin_ns = self.info.clock.monotonic_origin_ns
+            case = self._plan.case(info.case)
+            samples = self._telemetry.between(case.target, info.start_ns, info.end_ns, origin_ns)
+            info = replace(info, utilisation=samples)
         for warning in warnings:
             self._observer.warned(warning)
-        if self._utilisation is not None:
-            origin_ns = self.info.clock.monotonic_origin_ns
-            samples = self._utilisation.between(info.start_ns, info.end_ns, origin_ns)
-            info = replace(info, utilisation=samples)
         self.info = replace(
             self.info,
             blocks=(*self.info.blocks, info),
@@ -245,19 +285,31 @@ class Runner:
         self._directory.write_info(self.info)
         self._observer.block_ended(info)
 
+    async def _look_at_rest(self, case: Case, target: OpenTarget, loaded: Residency | None) -> None:
+        """Once: what the server's machine draws and reads while nothing is asked of it."""
+        if self._telemetry is None or self._rest is not None:
+            return
+        self._rest = {}
+        rest = machine_at_rest(
+            self._telemetry, case.target, target.info, loaded, self._clock.now_ns
+        )
+        self._rest = await self._stop.or_stopped(rest) or {}
+
     async def _take_environment(self) -> None:
         """Wait for the environment, once."""
         if self._environment is None:
             return
         environment, self._environment = self._environment, None
-        self.info = replace(self.info, environment=await environment)
+        self.info = replace(self.info, environment=await environment | (self._rest or {}))
         self._directory.write_info(self.info)
 
     async def _fail(self, status: RunStatus) -> None:
         """Write down that and why the run ended; its error matters more than a failure to write."""
         if self.error is not None:
             said = self.error
-            warning = RunWarning("run_failed", said.message, said.advice, invalidates=True)
+            warning = RunWarning(
+                WarningCode.RUN_FAILED, said.message, said.advice, invalidates=True
+            )
             self.info = replace(self.info, warnings=(*self.info.warnings, warning))
         with contextlib.suppress(Exception):
             await self._take_environment()
@@ -265,7 +317,10 @@ class Runner:
             self._finish(status)
 
     def _finish(self, status: RunStatus) -> None:
-        self.info = replace(self.info, status=status, finished_at=_now())
+        environment = self.info.environment | (self._rest or {})
+        if self._telemetry is not None:
+            environment = environment | {"telemetry": self._telemetry.told()}
+        self.info = replace(self.info, status=status, finished_at=_now(), environment=environment)
         self._directory.write_info(self.info)
 
     async def _restore_keep_alive(self) -> None:
@@ -278,8 +333,15 @@ class Runner:
         for (name, model), case in pinned.items():
             control = self._targets[name].control
             with contextlib.suppress(BenchError):
-                if any(same_model(m.name, model) for m in await control.ps()):
+                loaded = await control.ps()
+                if loaded is None or any(same_model(m.name, model) for m in loaded):
                     await control.preload(model, case.options, _AFTER_RUN_KEEP_ALIVE, 60.0)
+
+
+def _at_once(blocks: Sequence[Block]) -> Iterator[list[Block]]:
+    """The blocks in their order, those that run at the same time in one list."""
+    for _, group in groupby(blocks, lambda b: b.index if b.beside is None else b.beside):
+        yield list(group)
 
 
 def _now() -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import random
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,22 +14,35 @@ from bench.load.observer import Observer
 from bench.load.recording import Sending, make_record
 from bench.load.stop import Stop
 from bench.load.supply import Prepared, Supply
-from bench.load.tally import Tally
-from bench.ollama.exchange import Outcome, Reply, Transport
+from bench.load.tally import BlockTally
 from bench.results.record import Phase, RequestRecord
 from bench.scenario.plan import Block, Case
+from bench.wire.exchange import Outcome, Reply, Transport
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The part of a block that one worker process sends: every `of`-th, beginning with `worker`."""
+    """The part of a block that one worker process sends: every `of`-th, beginning with `worker`.
+
+    Attributes:
+        thinned: arrivals are drawn instead, so that each worker's are Poisson if all are: every
+            third arrival of a Poisson process comes too regularly (Kingman 1993, section 5.1).
+    """
 
     worker: int = 0
     of: int = 1
+    thinned: bool = False
 
     def count(self, total: int) -> int:
         """How many of `total` things are this worker's."""
         return len(range(self.worker, total, self.of))
+
+    def arrivals(self, total: int, seed: int) -> Sequence[int]:
+        """Which of `total` arrivals are this worker's; of more, the same and further ones."""
+        if not self.thinned:
+            return range(self.worker, total, self.of)
+        draw = random.Random(seed).random
+        return [n for n in range(total) if int(draw() * self.of) == self.worker]
 
 
 class Sender:
@@ -40,10 +54,11 @@ class Sender:
         clock: tells the time.
         origin_ns: start of the run on that clock.
         keep: is given every record as its request ends.
-        observer: is told of every request.
+        observer: receives every request.
         stop: the user's wish to stop.
         share: this worker's part.
         watched: watch this process during measured phases; no use in virtual time.
+        together: other blocks run at the same time, so the load is kept up until they end.
 
     Attributes:
         measured: what is remembered of measured requests.
@@ -51,6 +66,8 @@ class Sender:
         errors: failed requests since the warm-up.
         dropped: arrivals that were not sent.
         failure: the error that ended the block: a record could not be kept.
+        measuring: measured requests in flight.
+        alone: nobody else keeps the load of this moment up.
     """
 
     def __init__(
@@ -65,14 +82,16 @@ class Sender:
         stop: Stop,
         share: Share = Share(),
         watched: bool = True,
+        together: bool = False,
     ) -> None:
+        self.alone = share.of == 1 and not together
         self.case = case
         self.block = block
         self.clock = clock
         self.share = share
         self.stop = stop
         self.observer = observer
-        self.measured = Tally()
+        self.measured = BlockTally()
         self.warmed_up: list[RequestRecord] = []
         self.dropped = 0
         self.errors = 0
@@ -86,6 +105,9 @@ class Sender:
         self._halt = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self.measuring = 0
+        self._none_measured = asyncio.Event()
+        self._none_measured.set()
 
     @property
     def kernel_stamped(self) -> bool:
@@ -127,7 +149,17 @@ class Sender:
             planned_ns: when it was due in an open loop.
             due_ns: when its user was ready to send it, in a closed loop.
         """
-        prepared = supply.take()
+        return self.send_prepared(supply.take(), phase, user, planned_ns, due_ns)
+
+    def send_prepared(
+        self,
+        prepared: Prepared,
+        phase: Phase,
+        user: int | None = None,
+        planned_ns: int | None = None,
+        due_ns: int | None = None,
+    ) -> asyncio.Future[RequestRecord]:
+        """Send this request now; the rest is as `send` says."""
         reply = self._transport.send(prepared.call)
         ended: asyncio.Future[RequestRecord] = asyncio.get_running_loop().create_future()
         sending = Sending(
@@ -140,6 +172,9 @@ class Sender:
         self._sent += 1
         self._in_flight.add(reply)
         self._idle.clear()
+        if phase is Phase.MEASURE:
+            self.measuring += 1
+            self._none_measured.clear()
         self.observer.request_sent(phase)
         reply.add_done_callback(partial(self._ended, prepared, sending, ended))
         return ended
@@ -176,12 +211,16 @@ class Sender:
             return
         if not ended.done():
             ended.set_result(record)
+        if sending.phase is Phase.MEASURE:
+            self.measuring -= 1
+            if not self.measuring:
+                self._none_measured.set()
 
     def _count(self, record: RequestRecord, sending: Sending) -> None:
         if record.phase is Phase.WARMUP:
             self.warmed_up.append(record)
             return
-        if record.outcome is not Outcome.OK:
+        if record.outcome is not Outcome.OK and record.phase is not Phase.HOLD:
             self.errors += 1
             if self.too_many_errors:
                 self._halt.set()
@@ -224,6 +263,10 @@ class Sender:
         await self.cancel_all()
         if self.failure is not None:
             raise self.failure
+
+    async def none_measured(self) -> None:
+        """Return when no measured request is in flight."""
+        await self._none_measured.wait()
 
     async def cancel_all(self) -> None:
         """End what is in flight as `cancelled`; every request still gets its record."""

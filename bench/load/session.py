@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import bench
+from bench._version import __version__
+from bench.address import Address
+from bench.children import scratch_folder
 from bench.clock import Clock, RealClock
-from bench.errors import BenchError
-from bench.load.block import Sending, send_here
+from bench.errors import BenchError, Interrupted, UsageError
+from bench.load.block import PhaseSender, send_here
 from bench.load.descriptors import descriptors_for, ensure_descriptors
 from bench.load.observer import Observer
-from bench.load.preflight import PullObserver, check_models, describe_target
-from bench.load.runner import Grow, Preparation, Runner
+from bench.load.preflight import (
+    PullObserver,
+    check_models,
+    control_warnings,
+    describe_target,
+)
+from bench.load.runner import Grow, PlanRunner, Preparation
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
-from bench.load.utilisation import Utilisation
 from bench.load.worker_count import workers_for
 from bench.load.workload import Workloads
-from bench.ollama.address import Address
 from bench.ollama.control import Control
-from bench.ollama.transports import choose_transport
 from bench.results.directory import RunDirectory
-from bench.results.history_path import default_history
-from bench.results.run import ModelInfo, RunInfo, RunWarning, TransportInfo
+from bench.results.history_file import default_history
+from bench.results.run import ModelInfo, RunInfo, RunStatus, RunWarning, TransportInfo
+from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Plan, Target
+from bench.telemetry.finding import open_telemetry
+from bench.telemetry.sampling import Telemetry
+from bench.wire.transports import choose_transport
 
 if TYPE_CHECKING:
+    from bench.load.fleet.fleet import Fleet
     from bench.ollama.managed import ManagedServer
 
 _FIRST_REQUEST_S = 0.1
@@ -45,6 +55,8 @@ class Settings:
         output: folder that gets the run directory.
         transport: name of the transport to use; None = the best for each target.
         workers: worker processes; 1 = send from this process, 0 = as many as the load needs.
+        load_from: the machines to send from: address of a Dask scheduler, `local:N`, or a file with
+            hosts to reach by ssh; "" = this one.
         keep_text: keep the text of the answers.
         insecure: accept any certificate.
         ca_file: PEM file of a certificate authority to trust.
@@ -52,17 +64,20 @@ class Settings:
         one_at_a_time: before a block, unload the model of the block before if it is another one:
             for sides that do not fit into memory together.
         history: database in which the finished run is indexed; None = nowhere.
+        page_cpu_s: what a live page costs, see `bench.telemetry.sampling.Telemetry`.
     """
 
     output: Path = Path("runs")
     transport: str | None = None
     workers: int = 1
+    load_from: str = ""
     keep_text: bool = False
     insecure: bool = False
     ca_file: str = ""
     pull: PullObserver | None = None
     one_at_a_time: bool = False
     history: Path | None = field(default_factory=default_history)
+    page_cpu_s: Callable[[], float] | None = None
 
     def address(self, url: str) -> Address:
         """The address of a target, with its credentials."""
@@ -84,11 +99,39 @@ class Ended:
     error: BenchError | None = None
 
 
+class Afterwards(Protocol):
+    """What is measured when all blocks have run, on the same servers."""
+
+    async def prepare(self, controls: Mapping[str, Control]) -> None:
+        """Before the first block: refuse what cannot be measured.
+
+        Args:
+            controls: of every target, by name.
+
+        Raises:
+            BenchError: the reason.
+        """
+        ...
+
+    async def measure(self, directory: RunDirectory) -> None:
+        """Measure into the run directory.
+
+        Raises:
+            BenchError: it cannot go on; what was measured is kept.
+        """
+        ...
+
+    def interrupted(self, directory: RunDirectory) -> Interrupted:
+        """What to say when it was stopped."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """Targets that were reached and checked."""
 
     targets: dict[str, OpenTarget]
+    controls: dict[str, Control]
     models: tuple[ModelInfo, ...]
     warnings: tuple[RunWarning, ...]
     transport: TransportInfo
@@ -101,8 +144,9 @@ async def measure(
     stop: Stop,
     clock: Clock | None = None,
     grow: Grow | None = None,
+    afterwards: Afterwards | None = None,
 ) -> Ended:
-    """Run a plan against its servers.
+    """Run a plan against its servers, and then what comes afterwards.
 
     Returns:
         The run, however it ended once it had begun.
@@ -115,22 +159,31 @@ async def measure(
     """
     ensure_descriptors(descriptors_for(plan, settings.workers or workers_for(plan)))
     async with AsyncExitStack() as stack:
-        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ollama-bench-")))
-        ready = await stop.or_stopped(_open_targets(plan, settings, stack, logs))
+        managed = any(target.command for target in plan.targets)
+        logs = stack.enter_context(scratch_folder()) if managed else None
+        fleet = _fleet(settings)
+        ready = await stop.or_stopped(_open_targets(plan, settings, stack, logs, fleet))
         if ready is None:
             raise KeyboardInterrupt
+        if afterwards is not None:
+            await afterwards.prepare(ready.controls)
         directory = RunDirectory.create(settings.output, plan.name)
-        stack.callback(_keep_logs, logs, directory)
+        if logs is not None:
+            stack.callback(_keep_logs, logs, directory)
         workloads = Workloads(plan, settings.keep_text)
         clock = clock or RealClock()
         send = send_here(workloads)
-        if ready.transport.workers > 1:
-            send = _shared_out(plan, settings, ready, workloads, stack)
-        utilisation = Utilisation(clock)
-        await utilisation.start()
-        stack.push_async_callback(utilisation.aclose)
+        if fleet is not None:
+            fleet.run = directory.id
+        if ready.transport.workers > 1 or fleet is not None:
+            send = _shared_out(plan, settings, ready, workloads, stack, fleet)
+        telemetry = _telemetry(plan, ready, clock)
+        telemetry.page_cpu_s = settings.page_cpu_s
+        begin = asyncio.get_running_loop().call_later(_FIRST_REQUEST_S, telemetry.start)
+        stack.push_async_callback(asyncio.to_thread, telemetry.close)
+        stack.callback(begin.cancel)
         environment = asyncio.ensure_future(_environment())
-        runner = Runner(
+        runner = PlanRunner(
             plan,
             ready.targets,
             directory,
@@ -143,14 +196,53 @@ async def measure(
                 warnings=ready.warnings,
                 transport=ready.transport,
                 environment=environment,
-                tool_version=bench.__version__,
+                tool_version=__version__,
             ),
             one_at_a_time=settings.one_at_a_time,
             grow=grow,
-            utilisation=utilisation,
+            telemetry=telemetry,
         )
         info = await runner.run()
-        return Ended(directory, info, runner.error)
+        error = runner.error
+        if afterwards is not None and info.status is RunStatus.COMPLETE:
+            error = await _afterwards(afterwards, directory, stop)
+        return Ended(directory, info, error)
+
+
+async def _afterwards(
+    afterwards: Afterwards, directory: RunDirectory, stop: Stop
+) -> BenchError | None:
+    """Why it did not come to its end, if it did not."""
+
+    async def whole() -> bool:
+        await afterwards.measure(directory)
+        return True
+
+    try:
+        ended = await stop.or_stopped(whole())
+    except BenchError as error:
+        return error
+    return None if ended else afterwards.interrupted(directory)
+
+
+def _telemetry(plan: Plan, ready: Ready, clock: Clock) -> Telemetry:
+    """Of the servers' machine: nothing is read here for a server that is elsewhere."""
+    asked = plan.scenario.get("telemetry", "auto")
+    kinds = ("auto",) if asked == "auto" else () if asked == "off" else tuple(asked)
+    infos = [target.info for target in ready.targets.values()]
+    return open_telemetry(
+        kinds,
+        clock.now_ns,
+        {i.name: Address.parse(i.url).port for i in infos if i.same_host},
+        {
+            i.name: "not seen: the server is on another machine"
+            if i.same_host is False
+            else "not seen: the server may be on another machine"
+            for i in infos
+            if not i.same_host
+        },
+        {i.name: Address.parse(i.url).host for i in infos},
+    )
 
 
 async def _environment() -> dict[str, Any]:
@@ -166,52 +258,101 @@ async def _environment() -> dict[str, Any]:
 
 
 def _shared_out(
-    plan: Plan, settings: Settings, ready: Ready, workloads: Workloads, stack: AsyncExitStack
-) -> Sending:
+    plan: Plan,
+    settings: Settings,
+    ready: Ready,
+    workloads: Workloads,
+    stack: AsyncExitStack,
+    fleet: Fleet | None,
+) -> PhaseSender:
     """The sending part in several processes, which end with the stack."""
     from bench.load.messages import Init  # late: most runs need one process only
+    from bench.load.worker_process import start_here
     from bench.load.workers import WorkerPool
+
+    def transport(target: OpenTarget) -> str:
+        """Elsewhere, the best there."""
+        return target.transport.name if fleet is None else settings.transport or ""
 
     pool = WorkerPool(
         Init(
             plan=plan,
             of=ready.transport.workers,
             urls={name: target.info.url for name, target in ready.targets.items()},
-            transports={name: target.transport.name for name, target in ready.targets.items()},
+            transports={name: transport(target) for name, target in ready.targets.items()},
             keep_text=settings.keep_text,
             insecure=settings.insecure,
             ca_file=settings.ca_file,
+            elsewhere=fleet is not None,
         ),
         send_here(workloads),
         workloads,
+        start_here if fleet is None else fleet.start,
     )
     stack.push_async_callback(pool.aclose)
-    return pool
+    return pool if fleet is None else fleet.naming_losses(pool)
 
 
-async def _open_targets(plan: Plan, settings: Settings, stack: AsyncExitStack, logs: Path) -> Ready:
+async def _open_targets(
+    plan: Plan,
+    settings: Settings,
+    stack: AsyncExitStack,
+    logs: Path | None,
+    fleet: Fleet | None = None,
+) -> Ready:
     targets: dict[str, OpenTarget] = {}
+    controls: dict[str, Control] = {}
     models: list[ModelInfo] = []
     warnings: list[RunWarning] = []
     used: dict[str, str] = {}
+    together = any(case.together for case in plan.cases)
+    workers = workers_for(plan) if together else settings.workers or workers_for(plan)
+    if fleet is not None:
+        stack.push_async_callback(fleet.aclose)
+        workers = await fleet.open()
     for number, target in enumerate(plan.targets, 1):
-        server = await _started(target, stack, logs / f"server-{number}.log")
+        server = None
+        if logs is not None and target.command:
+            server = await _started(target, stack, logs / f"server-{number}.log")
         known = server.settings if server else None
         address = settings.address(server.url if server else target.url)
         control = await stack.enter_async_context(Control.of(address))
+        controls[target.name] = control
         info = describe_target(target.name, address, await control.version(), known)
         found, warned = await check_models(plan, target.name, control, settings.pull)
         models += found
-        warnings += warned
+        warnings += [*warned, *control_warnings(control)]
         transport, reason = choose_transport(address, settings.transport)
         stack.push_async_callback(transport.aclose)
         used[transport.name] = reason
-        opened = OpenTarget(info, control, transport)
+        opened = OpenTarget(info, control, transport, notes=partial(control_warnings, control))
         targets[target.name] = replace(opened, why_ended=server.why_ended) if server else opened
-    warnings += _more_workers(plan, settings)
+    if fleet is None:
+        warnings += _more_workers(plan, settings)
+    else:
+        warnings += fleet.warnings({name: t.info.url for name, t in targets.items()})
+        warnings += await fleet.fetch_left(settings.output)
     names, reasons = ", ".join(used), "; ".join(dict.fromkeys(used.values()))
-    transport_info = TransportInfo(names, reasons, settings.workers or workers_for(plan))
-    return Ready(targets, tuple(models), tuple(warnings), transport_info)
+    transport_info = TransportInfo(names, reasons, workers, settings.load_from)
+    return Ready(targets, controls, tuple(models), tuple(warnings), transport_info)
+
+
+def _fleet(settings: Settings) -> Fleet | None:
+    """The machines to send from, if not this one.
+
+    Raises:
+        UsageError: processes of this machine are asked for as well.
+    """
+    if not settings.load_from:
+        return None
+    if settings.workers != 1:
+        raise UsageError(
+            "--workers and --load-from exclude each other",
+            "A machine with several Dask workers sends with as many processes.",
+        )
+    from bench.load.fleet.fleet import Fleet
+
+    return Fleet(settings.load_from)
 
 
 def _more_workers(plan: Plan, settings: Settings) -> list[RunWarning]:
@@ -221,17 +362,15 @@ def _more_workers(plan: Plan, settings: Settings) -> list[RunWarning]:
         return []
     return [
         RunWarning(
-            "more_workers",
+            WarningCode.MORE_WORKERS,
             f"this load is more than one process of this program should send: {wanted} would do",
             "Use --workers auto, and watch the lag of the event loop in the report.",
         )
     ]
 
 
-async def _started(target: Target, stack: AsyncExitStack, log: Path) -> ManagedServer | None:
-    """The server of a target that is a command, started; None if it is a URL."""
-    if not target.command:
-        return None
+async def _started(target: Target, stack: AsyncExitStack, log: Path) -> ManagedServer:
+    """The server of a target that is a command, started."""
     from bench.ollama.managed import managed_server
 
     return await stack.enter_async_context(
@@ -245,4 +384,4 @@ def _keep_logs(logs: Path, directory: RunDirectory) -> None:
         from bench.ollama.managed import kept_log
 
         with suppress(BenchError):
-            directory.write_file(log.name, kept_log(log))
+            directory.write_log(log.name, kept_log(log))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from bench.ollama.exchange import Call
+from bench.wire.exchange import Call, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,10 @@ class Prepared:
         number: which prompt of its phase this is.
         prompt_sha256: identity of the prompt, nonce included (first 16 hex digits).
         target_input_tokens, num_predict, seed, nonce: see `bench.results.record.RequestRecord`.
+        marks: more fields of the record that are known beforehand.
+        check: what is found of the answer, by the names of checks.
+        hear: is given the reply; gives further fields of the record.
+        text_kept: the record has the answer's text, if the reply has.
     """
 
     call: Call
@@ -26,6 +31,10 @@ class Prepared:
     num_predict: int | None = None
     seed: int | None = None
     nonce: str = ""
+    marks: Mapping[str, Any] = field(default_factory=dict)
+    check: Callable[[Reply], dict[str, bool]] | None = None
+    hear: Callable[[Reply], Mapping[str, Any]] | None = None
+    text_kept: bool = True
 
 
 class Supply:
@@ -50,6 +59,13 @@ class Supply:
     def take(self) -> Prepared:
         """The next call; made on the spot only if none is ready."""
         return self._ready.popleft() if self._ready else self._make_next()
+
+    def skip(self) -> None:
+        """Pass over the next call: its arrival was dropped, and the others keep their own."""
+        if self._ready:
+            self._ready.popleft()
+        else:
+            self._next += self._step
 
     def refill(self) -> None:
         """Make calls ready again; to be called when there is time."""

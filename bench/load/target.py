@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bench.ollama.exchange import Transport
+from bench.ollama.control import ServerVersion
 from bench.ollama.names import same_model
 from bench.ollama.replies import ResidentModel
-from bench.results.run import Residency, TargetInfo
+from bench.results.run import Residency, RunWarning, TargetInfo
+from bench.wire.exchange import Transport
 
 
-class ControlCalls(Protocol):
+class BlockControl(Protocol):
     """The control calls that a block needs; `bench.ollama.control.Control` has them."""
 
-    async def ps(self) -> tuple[ResidentModel, ...]:
-        """The models in memory."""
+    async def ps(self) -> tuple[ResidentModel, ...] | None:
+        """The models in memory; None where the server cannot tell."""
         ...
 
     async def preload(
         self, model: str, options: Mapping[str, Any], keep_alive: str | int, timeout_s: float
     ) -> int:
         """Get a model ready; how long that took, in nanoseconds."""
+        ...
+
+    async def version(self) -> ServerVersion:
+        """The server's version."""
         ...
 
     async def unload(self, model: str) -> None:
@@ -41,12 +46,14 @@ class OpenTarget:
 
     Attributes:
         why_ended: tells how a server that was started for the run ended; "" if it has not.
+        notes: what its control calls have to say so far.
     """
 
     info: TargetInfo
-    control: ControlCalls
+    control: BlockControl
     transport: Transport
     why_ended: Callable[[], Awaitable[str]] = _not_ours
+    notes: Callable[[], Sequence[RunWarning]] = tuple
 
 
 def residency(models: tuple[ResidentModel, ...], name: str) -> Residency:
@@ -64,3 +71,9 @@ def residency(models: tuple[ResidentModel, ...], name: str) -> Residency:
         expires_at=found.expires_at,
         others=others,
     )
+
+
+async def look(control: BlockControl, name: str) -> Residency | None:
+    """What `/api/ps` says of one model now; None where the server cannot tell."""
+    models = await control.ps()
+    return None if models is None else residency(models, name)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
 import time
 from array import array
 from collections.abc import Iterable, Sequence
 
 from bench.clock import Clock
-from bench.load.ranks import nearest_rank
-from bench.load.tally import Tally
+from bench.load.tally import BlockTally
 from bench.results.run import ClientHealth
 
 TICK_NS = 10_000_000
 """How often the event loop's lag is looked at."""
+STALL_NS = 500_000_000
+"""A lag from here on is no jitter: the process was stopped, swapped out, or starved."""
 
 
 class Watch:
@@ -25,10 +27,13 @@ class Watch:
     counts once for every tick it swallowed, so that one long stall weighs as much as it lasted.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, origin_ns: int = 0) -> None:
         self._clock = clock
+        self._origin_ns = origin_ns
+        self._stalls_ns: list[tuple[int, int]] = []
         self._lags_ns: array[int] = array("q")
         self._ticker: asyncio.Task[None] | None = None
+        self._due_ns = 0
         self._start_ns = 0
         self._cpu_ns = 0
         self._collections = 0
@@ -38,15 +43,17 @@ class Watch:
     def start(self) -> None:
         """Begin to watch."""
         self._start_ns = self._clock.now_ns()
+        self._due_ns = self._start_ns + TICK_NS
         self._cpu_ns = time.process_time_ns()
         self._collections = _collections()
         gc.callbacks.append(self._on_collection)
         self._ticker = asyncio.ensure_future(self._tick())
 
-    def stop(self, measured: Tally) -> ClientHealth:
+    def stop(self, measured: BlockTally) -> ClientHealth:
         """End the watch over the phase in which these requests were measured."""
         if self._ticker is not None:
             self._ticker.cancel()
+            self._see(self._clock.now_ns())  # a stall may just have ended
         with contextlib.suppress(ValueError):
             gc.callbacks.remove(self._on_collection)
         wall_ns = self._clock.now_ns() - self._start_ns
@@ -58,6 +65,8 @@ class Watch:
             send_late_p99_ms=_p99_ms(measured.late_ns),
             send_late_mean_ms=_mean_ms(measured.late_ns),
             cpu_share=cpu_ns / wall_ns if wall_ns > 0 else None,
+            stalled_s=self._stalled_ns(measured) / 1e9,
+            idle_s=sum(late for late in measured.late_ns if late >= STALL_NS) / 1e9,
             gc_collections=_collections() - self._collections,
             gc_pause_max_ms=self._pause_max_ns / 1e6 if self._pause_max_ns else None,
             reads=measured.reads,
@@ -65,6 +74,12 @@ class Watch:
             user_stamps=measured.user_stamps,
             rss_bytes=_rss_bytes(),
         )
+
+    def _stalled_ns(self, measured: BlockTally) -> int:
+        """Time of stalls until the last measured request ended."""
+        now_ns = self._clock.now_ns()
+        until_ns = now_ns if measured.ended_ns is None else measured.ended_ns + self._origin_ns
+        return sum(max(0, min(end, until_ns) - start) for start, end in self._stalls_ns)
 
     def _on_collection(self, step: str, _: object) -> None:
         """See how long the garbage collector stops everything."""
@@ -75,14 +90,18 @@ class Watch:
             self._pause_max_ns = max(self._pause_max_ns, now_ns - self._pause_since_ns)
 
     async def _tick(self) -> None:
-        due = self._clock.now_ns() + TICK_NS
         while True:
             # The loop's own timer, on purpose: its lag is what the sends and reads suffer.
-            await asyncio.sleep(max(0, due - self._clock.now_ns()) / 1e9)
-            now = self._clock.now_ns()
-            while due <= now:
-                self._lags_ns.append(now - due)
-                due += TICK_NS
+            await asyncio.sleep(max(0, self._due_ns - self._clock.now_ns()) / 1e9)
+            self._see(self._clock.now_ns())
+
+    def _see(self, now_ns: int) -> None:
+        """Note every tick that was due by now, and how late it is."""
+        if now_ns - self._due_ns >= STALL_NS:
+            self._stalls_ns.append((self._due_ns, now_ns))
+        while self._due_ns <= now_ns:
+            self._lags_ns.append(now_ns - self._due_ns)
+            self._due_ns += TICK_NS
 
 
 def _collections() -> int:
@@ -105,3 +124,9 @@ def _rss_bytes() -> int | None:
         return int(psutil.Process().memory_info().rss)
     except psutil.Error:
         return None
+
+
+def nearest_rank(values: Iterable[int], p: float) -> int | None:
+    """The p-quantile by nearest rank, without numpy; None without values."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(p * len(ordered)) - 1)] if ordered else None

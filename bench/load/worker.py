@@ -1,4 +1,4 @@
-"""A worker process: sends its share of every block. Run as `python -m bench.load.worker`.
+"""A worker process: sends its share of every block. Run by `bench.children.module_command`.
 
 It reads orders on stdin and writes words on stdout (`bench.load.messages`), and ends when stdin is
 closed, so it never outlives its parent.
@@ -7,16 +7,21 @@ closed, so it never outlives its parent.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import signal
 import sys
 import threading
+import traceback
+from pathlib import Path
 from typing import Any, BinaryIO
 
+from bench.address import Address
+from bench.children import leave_signals_to_parent
 from bench.clock import RealClock
-from bench.errors import BenchError
-from bench.load.block import connections_wanted
-from bench.load.measure import Measured, measure_closed, measure_open, warm_up
+from bench.errors import BenchError, ExitCode
+from bench.load.block import connections_wanted, put_on
+from bench.load.descriptors import descriptors_for, ensure_descriptors
+from bench.load.measure import MeasuredPhase, warm_up
 from bench.load.messages import (
     Arrived,
     Departed,
@@ -24,6 +29,8 @@ from bench.load.messages import (
     Failed,
     Init,
     Measure,
+    NoneMeasured,
+    Release,
     StopSending,
     WarmedUp,
     WarmUp,
@@ -35,11 +42,12 @@ from bench.load.observer import Silent
 from bench.load.quiet import quiet
 from bench.load.sender import Sender, Share
 from bench.load.stop import Stop
-from bench.load.workload import Workload, workload
-from bench.ollama.address import Address
-from bench.ollama.exchange import Transport
-from bench.ollama.transports import choose_transport, run_measuring
+from bench.load.workload import BlockWorkload, workload
 from bench.results.record import Phase
+from bench.wire.exchange import Transport
+from bench.wire.transports import choose_transport, run_measuring
+
+_CONNECTIONS_TRIED = 3
 
 
 class _Parent(Silent):
@@ -58,15 +66,16 @@ class _Parent(Silent):
         self.say(Departed(phase))
 
 
-class Worker:
+class WorkerLoop:
     """Sends one share of every block."""
 
     def __init__(self, init: Init, parent: _Parent) -> None:
         self._init = init
         self._parent = parent
-        self._share = Share(init.worker, init.of)
+        self._share = Share(init.worker, init.of, thinned=init.elsewhere)
         self._clock = RealClock()
         self._transports: dict[str, Transport] = {}
+        self._released = asyncio.Event()
         self.stop = Stop()
 
     async def aclose(self) -> None:
@@ -74,7 +83,7 @@ class Worker:
         for transport in self._transports.values():
             await transport.aclose()
 
-    async def warm_up(self, order: WarmUp) -> tuple[Sender, Workload]:
+    async def warm_up(self, order: WarmUp) -> tuple[Sender, BlockWorkload]:
         """Open connections, and warm up."""
         case, block = order.case, order.block
         transport = self._transport(case.target)
@@ -92,25 +101,48 @@ class Worker:
             self._share,
         )
         finished = await warm_up(sender, load.make, case.warmup)
-        self._parent.say(WarmedUp(finished))
+        self._parent.say(WarmedUp(finished, await self._server_rtt_ns(case.target), transport.name))
         return sender, load
 
-    async def measure(self, order: Measure, sender: Sender, load: Workload) -> None:
+    async def measure(self, order: Measure, sender: Sender, load: BlockWorkload) -> None:
         """Measure from the moment that all workers were given."""
         exact = self._transport(sender.case.target).name != "httpx"
         with quiet(exact):
             self._parent.say(Done(await self._measured(order, sender, load)))
 
-    async def _measured(self, order: Measure, sender: Sender, load: Workload) -> Measured:
-        if sender.case.load.loop == "open":
-            return await measure_open(sender, load.make, order.start_ns, load.arrivals_ns)
-        return await measure_closed(sender, load.make, order.start_ns, order.ramp_s, load.think)
+    async def _measured(self, order: Measure, sender: Sender, load: BlockWorkload) -> MeasuredPhase:
+        start_ns, released = order.start_ns, self._until_released
+        self._released.clear()
+        return await put_on(sender, load, start_ns, order.ramp_s, released)
+
+    async def _server_rtt_ns(self, target: str) -> int | None:
+        """Shortest time of a few to open a connection: one round trip on the network."""
+        address = Address.parse(self._init.urls[target])
+        if not self._init.elsewhere or address.unix_socket:
+            return None
+        took = []
+        for _ in range(_CONNECTIONS_TRIED):
+            begun_ns = self._clock.now_ns()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    _, writer = await asyncio.open_connection(address.host, address.port)
+                took.append(self._clock.now_ns() - begun_ns)
+                writer.close()
+        return min(took, default=None)
+
+    def release(self) -> None:
+        """No worker has a measured request left."""
+        self._released.set()
+
+    async def _until_released(self) -> None:
+        self._parent.say(NoneMeasured())
+        await self._released.wait()
 
     def _transport(self, target: str) -> Transport:
         if target not in self._transports:
             init = self._init
             address = Address.parse(init.urls[target], insecure=init.insecure, ca_file=init.ca_file)
-            chosen, _ = choose_transport(address, init.transports[target])
+            chosen, _ = choose_transport(address, init.transports[target] or None)
             self._transports[target] = chosen
         return self._transports[target]
 
@@ -118,7 +150,9 @@ class Worker:
 async def _serve(orders: asyncio.Queue[bytes], parent: _Parent) -> None:
     init = decode_order(await orders.get())
     assert isinstance(init, Init)
-    worker = Worker(init, parent)
+    if init.elsewhere:  # else the limit is inherited
+        ensure_descriptors(descriptors_for(init.plan, init.of))
+    worker = WorkerLoop(init, parent)
     todo: asyncio.Queue[WarmUp | Measure] = asyncio.Queue()
     work = asyncio.ensure_future(_work(worker, todo))
     try:
@@ -126,6 +160,8 @@ async def _serve(orders: asyncio.Queue[bytes], parent: _Parent) -> None:
             order = decode_order(line)
             if isinstance(order, StopSending):
                 worker.stop.request()
+            elif isinstance(order, Release):
+                worker.release()
             elif isinstance(order, WarmUp | Measure):
                 todo.put_nowait(order)
     finally:
@@ -145,8 +181,8 @@ async def _next(orders: asyncio.Queue[bytes], work: asyncio.Future[None]) -> byt
     return None
 
 
-async def _work(worker: Worker, todo: asyncio.Queue[WarmUp | Measure]) -> None:
-    current: tuple[Sender, Workload] | None = None
+async def _work(worker: WorkerLoop, todo: asyncio.Queue[WarmUp | Measure]) -> None:
+    current: tuple[Sender, BlockWorkload] | None = None
     while True:
         order = await todo.get()
         if isinstance(order, WarmUp):
@@ -156,16 +192,17 @@ async def _work(worker: Worker, todo: asyncio.Queue[WarmUp | Measure]) -> None:
 
 
 async def _main() -> int:
-    # Ctrl-C reaches every process of the terminal; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_signals_to_parent()
     parent = _Parent(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
     loop = asyncio.get_running_loop()
     orders: asyncio.Queue[bytes] = asyncio.Queue()
 
     def read() -> None:
-        for line in sys.stdin.buffer:
-            loop.call_soon_threadsafe(orders.put_nowait, line)
-        loop.call_soon_threadsafe(orders.put_nowait, b"")
+        # Not through sys.stdin: the interpreter aborts if it ends while a thread holds its lock.
+        with os.fdopen(os.dup(0), "rb") as given, contextlib.suppress(RuntimeError):
+            for line in given:
+                loop.call_soon_threadsafe(orders.put_nowait, line)
+            loop.call_soon_threadsafe(orders.put_nowait, b"")
 
     threading.Thread(target=read, daemon=True).start()
     try:
@@ -174,7 +211,12 @@ async def _main() -> int:
         parent.say(Failed(str(error)))
         return int(error.exit_code)
     except BrokenPipeError:  # the parent is gone
-        return 1
+        return int(ExitCode.INTERRUPTED)
+    except Exception as error:  # a defect: the parent says it, with what was measured
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+        parent.say(Failed(what))
+        return int(ExitCode.DEFECT)
     return 0
 
 

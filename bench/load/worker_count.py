@@ -21,7 +21,12 @@ USERS_PER_WORKER = 1000
 
 
 def workers_for(plan: Plan, cores: int | None = None) -> int:
-    """How many processes a plan's largest load needs, at most as many as there are cores."""
+    """How many processes a plan's largest load needs, at most as many as there are cores.
+
+    Blocks that run at the same time are sent by one.
+    """
+    if any(case.together for case in plan.cases):
+        return 1
     wanted = max((_processes(case) for case in plan.cases), default=0.0)
     return min(max(1, math.ceil(wanted)), cores or os.cpu_count() or 1)
 

@@ -5,105 +5,44 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import signal
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from bench.clock import NS
-from bench.load.block import Sending, Sent, Surroundings, hopeless, uncalibrated
-from bench.load.measure import GRACE_S, Measured, ramp_up_s
+from bench.load.block import PhaseSender, Sent, Surroundings, hopeless, uncalibrated
+from bench.load.measure import GRACE_S, MeasuredPhase, ramp_up_s
 from bench.load.messages import (
     Arrived,
     Departed,
     Done,
-    Failed,
     Init,
     Measure,
+    NoneMeasured,
     Order,
+    Release,
     StopSending,
     WarmedUp,
     WarmUp,
-    Word,
-    decode_word,
-    encode,
 )
+from bench.load.runner_findings import warm_up_findings
 from bench.load.stop import Stop
-from bench.load.tally import Tally
+from bench.load.tally import BlockTally
 from bench.load.target import OpenTarget
+from bench.load.worker_process import StartAll, Worker, WorkerDied, start_here
 from bench.load.workload import Workloads
-from bench.ollama.exchange import Outcome
-from bench.results.record import Phase, RequestRecord
-from bench.results.run import ClientHealth, RunWarning
+from bench.results.record import Phase, RequestRecord, scrubbed
+from bench.results.run import ClientHealth, RunWarning, SenderInfo
+from bench.results.warning_codes import WarningCode
 from bench.scenario.calibration import TokenRates
 from bench.scenario.plan import Block, Case
+from bench.wire.exchange import Outcome
 
-_LONGEST_LINE = 2**26
+_ELSEWHERE_GRACE_S = 6.0
+"""As `GRACE_S`, where machines can be lost: within 10 s it is known what is left."""
 _HEAD_START_S = 0.1
 """Between the order to measure and its start: all workers have read the order by then."""
-
-
-class WorkerDied(Exception):
-    """A worker process ended, or said that it cannot go on."""
-
-
-class _Worker:
-    """One child process, from the parent's side."""
-
-    def __init__(self, name: str, process: Process) -> None:
-        self._name = name
-        self._process = process
-
-    @classmethod
-    async def start(cls, init: Init) -> _Worker:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bench.load.worker", stdin=PIPE, stdout=PIPE, limit=_LONGEST_LINE
-        )
-        worker = cls(f"worker process {init.worker + 1} of {init.of}", process)
-        worker.tell(init)
-        return worker
-
-    def tell(self, order: Order) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(encode(order))
-
-    async def hear(self) -> Word:
-        """What it says next.
-
-        Raises:
-            WorkerDied: it says nothing any more.
-        """
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        if not line.endswith(b"\n"):
-            code = await self._process.wait()
-            raise WorkerDied(f"{self._name} {_ending(code)}")
-        word = decode_word(line)
-        if isinstance(word, Failed):
-            raise WorkerDied(f"{self._name} failed: {word.message}")
-        return word
-
-    async def end(self) -> None:
-        """Close its input, which makes it end; kill it if it does not."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), 5.0)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-
-
-def _ending(code: int) -> str:
-    """How a process ended."""
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"was killed ({signal.Signals(-code).name})"
-    return f"ended by itself (exit code {code})"
 
 
 _Answer = TypeVar("_Answer", bound=WarmedUp | Done)
@@ -112,14 +51,15 @@ _Answer = TypeVar("_Answer", bound=WarmedUp | Done)
 class _Hearing:
     """Listens to the workers during one block and keeps what they say."""
 
-    def __init__(self, case: Case, around: Surroundings, workers: Sequence[_Worker]) -> None:
+    def __init__(self, case: Case, around: Surroundings, workers: Sequence[Worker]) -> None:
         self._limit = case.load.max_errors
         self._around = around
-        self._workers = workers
+        self.workers = workers
         self._errors = 0
-        self._pending: dict[_Worker, type[Any]] = {}
+        self._pending: dict[Worker, type[Any]] = {}
+        self._measuring = len(workers)
         self.warmed_up: list[RequestRecord] = []
-        self.measured = Tally()
+        self.measured = BlockTally()
         self.gave_up = False
 
     async def all(self, order: Order, answer: type[_Answer]) -> list[_Answer]:
@@ -128,10 +68,9 @@ class _Hearing:
         Raises:
             WorkerDied: one will not.
         """
-        for worker in self._workers:
-            worker.tell(order)
-        self._pending = dict.fromkeys(self._workers, answer)
-        tasks = [asyncio.ensure_future(self._until(w, answer)) for w in self._workers]
+        self._tell_all(order)
+        self._pending = dict.fromkeys(self.workers, answer)
+        tasks = [asyncio.ensure_future(self._until(w, answer)) for w in self.workers]
         try:
             return await asyncio.gather(*tasks)
         finally:
@@ -147,26 +86,35 @@ class _Hearing:
         self.stop()
         last = [self._until(worker, answer) for worker, answer in self._pending.items()]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S):
+            elsewhere = any(worker.machine for worker in self.workers)
+            async with asyncio.timeout(_ELSEWHERE_GRACE_S if elsewhere else GRACE_S):
                 for said in await asyncio.gather(*last, return_exceptions=True):
                     if isinstance(said, Exception) and not isinstance(said, WorkerDied):
                         raise said
 
     def stop(self) -> None:
         """Tell every worker to send nothing more."""
-        for worker in self._workers:
-            worker.tell(StopSending())
+        self._tell_all(StopSending())
 
-    async def _until(self, worker: _Worker, answer: type[_Answer]) -> _Answer:
+    def _tell_all(self, order: Order) -> None:
+        for worker in self.workers:
+            worker.tell(order)
+
+    async def _until(self, worker: Worker, answer: type[_Answer]) -> _Answer:
         while not isinstance(word := await worker.hear(), answer):
             if isinstance(word, Departed):
                 self._around.observer.request_sent(word.phase)
             elif isinstance(word, Arrived):
                 self._take(word.record)
+            elif isinstance(word, NoneMeasured):
+                self._measuring -= 1
+                if not self._measuring:
+                    self._tell_all(Release())
         self._pending.pop(worker)
         return word
 
     def _take(self, record: RequestRecord) -> None:
+        record = scrubbed(record)  # a worker does not know the secrets of servers started here
         self._around.keep(record)
         self._around.observer.request_ended(record)
         if record.phase is Phase.WARMUP:
@@ -174,34 +122,39 @@ class _Hearing:
             return
         if record.phase is Phase.MEASURE:
             self.measured.count(record)
-        self._errors += record.outcome is not Outcome.OK
+        if record.phase is not Phase.HOLD:
+            self._errors += record.outcome is not Outcome.OK
         if self._limit is not None and self._errors >= self._limit and not self.gave_up:
             self.gave_up = True
             self.stop()
 
 
 class WorkerPool:
-    """Sends blocks with several processes; a `Sending`.
+    """Sends blocks with several processes; a `PhaseSender`.
 
     Every process sends every n-th request (open loop) or is every n-th user (closed loop), so what
     is sent does not depend on chance. A worker that dies fails its block; the records of requests
     that had ended are kept, and the next block begins with new workers.
 
     Args:
-        init: what every worker is told first; its number and the start of the run are filled in.
+        init: what every worker receives first; its number and the start of the run are filled in.
         here: sends what cannot be shared out: blocks of cold cases.
         workloads: calibrates, in this process.
+        start: starts all workers; for those elsewhere it fills in how many there are.
     """
 
-    def __init__(self, init: Init, here: Sending, workloads: Workloads) -> None:
+    def __init__(
+        self, init: Init, here: PhaseSender, workloads: Workloads, start: StartAll = start_here
+    ) -> None:
         self._init = init
         self._here = here
         self._workloads = workloads
-        self._workers: list[_Worker] = []
+        self._start = start
+        self._workers: Sequence[Worker] = ()
 
     async def aclose(self) -> None:
         """End every worker."""
-        workers, self._workers = self._workers, []
+        workers, self._workers = self._workers, ()
         await asyncio.gather(*(w.end() for w in workers))
 
     async def __call__(
@@ -213,9 +166,10 @@ class WorkerPool:
         rates, why = await self._workloads.calibrated(case, block, target)
         warnings = uncalibrated(case, why)
         if not self._workers:
-            init = replace(self._init, origin_ns=around.origin_ns)
-            numbered = (replace(init, worker=number) for number in range(init.of))
-            self._workers = await asyncio.gather(*(_Worker.start(one) for one in numbered))
+            try:
+                self._workers = await self._start(replace(self._init, origin_ns=around.origin_ns))
+            except WorkerDied as error:
+                return Sent(None, warnings=[*warnings, _died(case, block, error, self._init.of)])
         hearing = _Hearing(case, around, self._workers)
         stops = asyncio.ensure_future(_pass_on(around.stop, hearing))
         try:
@@ -223,11 +177,16 @@ class WorkerPool:
         except WorkerDied as error:
             await hearing.survivors()
             await self.aclose()
-            return Sent(None, hearing.measured, warnings=[*warnings, _died(case, block, error)])
+            return Sent(
+                None,
+                hearing.measured,
+                warnings=[*warnings, _died(case, block, error, len(hearing.workers))],
+            )
         finally:
             stops.cancel()
         if hearing.gave_up:  # workers that were told to stop stay stopped
             await self.aclose()
+        warnings += [] if sent.note else warm_up_findings(case, block, hearing.warmed_up)
         return Sent(sent.measured, sent.tally, sent.note, warnings)
 
 
@@ -244,20 +203,33 @@ async def _send(
     if around.before_measuring is not None:
         await around.before_measuring()
     ramp_s = 0.0 if case.load.loop == "open" else ramp_up_s(case, hearing.warmed_up)
-    around.observer.phase_started(block, Phase.RAMP_UP if ramp_s else Phase.MEASURE)
-    start_ns = around.clock.now_ns() + round(_HEAD_START_S * NS)
+    first = Phase.SETTLE if case.load.settle_s else Phase.MEASURE
+    around.observer.phase_started(block, Phase.RAMP_UP if ramp_s else first)
+    head_start_s = max(_HEAD_START_S, *(w.head_start_s for w in hearing.workers))
+    start_ns = around.clock.now_ns() + round(head_start_s * NS)
     done = await hearing.all(Measure(start_ns, ramp_s), Done)
     measured = together([d.measured for d in done])
-    return Sent(
-        dataclasses.replace(measured, complete=measured.complete and not hearing.gave_up),
-        hearing.measured,
+    senders = tuple(
+        SenderInfo(
+            number,
+            worker.machine,
+            d.measured.health,
+            worker.clock(),
+            w.server_rtt_ns,
+            w.transport,
+            d.measured.complete,
+        )
+        for number, (worker, d, w) in enumerate(zip(hearing.workers, done, warmed, strict=True))
     )
+    complete = measured.complete and not hearing.gave_up
+    return Sent(dataclasses.replace(measured, complete=complete, senders=senders), hearing.measured)
 
 
-def _died(case: Case, block: Block, error: WorkerDied) -> RunWarning:
+def _died(case: Case, block: Block, error: WorkerDied, of: int) -> RunWarning:
     return RunWarning(
-        "worker_died",
-        f"block {block.index} of {case.id} broke off: {error}; what had ended by then is kept",
+        WarningCode.WORKER_DIED,
+        f"block {block.number} of {case.id} broke off: {error}; it was to send 1/{of} of the "
+        "block; what had ended by then is kept",
         "Was there enough memory? See the system's log, and run it again.",
         case.id,
         invalidates=True,
@@ -272,11 +244,11 @@ async def _pass_on(stop: Stop, hearing: _Hearing) -> None:
     hearing.stop()
 
 
-def together(parts: Sequence[Measured]) -> Measured:
+def together(parts: Sequence[MeasuredPhase]) -> MeasuredPhase:
     """What several processes measured of one block, as one."""
     planned = [p.planned_arrivals for p in parts if p.planned_arrivals is not None]
     healths = [p.health for p in parts]
-    return Measured(
+    return MeasuredPhase(
         window_start_ns=min(p.window_start_ns for p in parts),
         window_end_ns=max(p.window_end_ns for p in parts),
         planned_arrivals=sum(planned) if planned else None,
@@ -289,6 +261,8 @@ def together(parts: Sequence[Measured]) -> Measured:
             send_late_p99_ms=_worst(h.send_late_p99_ms for h in healths),
             send_late_mean_ms=_worst(h.send_late_mean_ms for h in healths),
             cpu_share=_worst(h.cpu_share for h in healths),
+            stalled_s=max(h.stalled_s for h in healths),
+            idle_s=sum(h.idle_s for h in healths),
             gc_collections=sum(h.gc_collections for h in healths),
             gc_pause_max_ms=_worst(h.gc_pause_max_ms for h in healths),
             reads=sum(h.reads for h in healths),

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
+from bench.address import Address
 from bench.errors import ModelError, NotOllama, ServerError
-from bench.ollama.address import Address
-from bench.ollama.control_errors import MAX_ERROR, error_text, explain, model_error, not_ollama
-from bench.ollama.http_client import httpx
+from bench.ollama.control_calls import ControlAnswer, ControlCalls
+from bench.ollama.control_errors import not_ollama, refusal
+from bench.ollama.error_bodies import error_value_text, json_error
 from bench.ollama.names import same_model
 from bench.ollama.replies import (
     InstalledModel,
@@ -26,12 +26,15 @@ from bench.ollama.replies import (
     parse_tags,
     parse_version,
 )
+from bench.ollama.reply_lines import UNREADABLE, excerpt, whole
+from bench.wire.http_client import httpx
+from bench.wire.proxies import proxy_for
 
 ENGINE_HEADER = "X-Ollama-Bench-Engine"
 """The embedded server says here which engine makes its numbers: `simulated` or `llama.cpp`."""
 
-_QUICK = httpx.Timeout(10.0)
 _PS_POLL_S = 0.05
+_MAX_STATUS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,11 @@ class Control:
         headers: sent with every call (authentication).
         verify: how to check a certificate, as httpx takes it.
         transport: replaces the network (tests, Unix sockets).
+        proxy: URL of a proxy, "" for none.
+        shown: the URL as messages name it; "" means as it is.
+
+    Attributes:
+        notes: what a user should know although no call failed of it.
     """
 
     def __init__(
@@ -79,15 +87,20 @@ class Control:
         headers: Mapping[str, str] | None = None,
         verify: Any = True,
         transport: httpx.AsyncBaseTransport | None = None,
+        proxy: str = "",
+        shown: str = "",
     ) -> None:
-        self.url = url.rstrip("/")  # as messages name it
+        self.url = (shown or url).rstrip("/")
+        self.notes: list[str] = []
         self._client = httpx.AsyncClient(
-            base_url=f"{self.url}/",
-            headers=dict(headers or {}),
+            base_url=f"{url.rstrip('/')}/",
+            headers={"Accept-Encoding": "identity", **(headers or {})},
             verify=verify,
             transport=transport,
-            timeout=_QUICK,
+            proxy=proxy or None,
+            trust_env=False,
         )
+        self._calls = ControlCalls(self.url, self._client, self._note)
 
     @classmethod
     def of(cls, address: Address) -> Control:
@@ -96,11 +109,10 @@ class Control:
         headers = {"Authorization": secret} if secret else {}
         verify: Any = address.tls_context() if address.scheme == "https" else False
         if not address.unix_socket:
-            return cls(address.url, headers=headers, verify=verify)
+            return cls(address.url, headers=headers, verify=verify, proxy=proxy_for(address))
         socket = httpx.AsyncHTTPTransport(uds=address.unix_socket)
-        control = cls(f"http://localhost{address.base_path}", headers=headers, transport=socket)
-        control.url = address.url
-        return control
+        root = f"http://localhost{address.base_path}"
+        return cls(root, headers=headers, transport=socket, shown=address.url)
 
     async def __aenter__(self) -> Control:
         return self
@@ -124,35 +136,58 @@ class Control:
             ServerUnreachable: nobody.
             NotOllama: something else than Ollama.
         """
-        response = await self._request("GET", "api/version")
-        if response.status_code in (404, 405, 501):
-            raise not_ollama(self.url, f"it answers {response.status_code} to /api/version")
-        self._check(response)
-        version = parse_version(response.content)
-        engine = response.headers.get(ENGINE_HEADER) or _engine_in(version)
+        answer = await self._calls.ask("GET", "api/version")
+        if answer.missing:
+            raise not_ollama(self.url, f"it answers {answer.status} to /api/version")
+        self._check(answer)
+        version = parse_version(answer.body)
+        engine = answer.headers.get(ENGINE_HEADER) or _engine_in(version)
         return ServerVersion(version=version, engine=engine)
 
     async def tags(self) -> tuple[InstalledModel, ...]:
         """The installed models."""
-        response = self._check(await self._request("GET", "api/tags"))
-        return parse_tags(response.content)
+        return parse_tags(self._check(await self._calls.ask("GET", "api/tags")).body)
 
     async def show(self, model: str) -> ShownModel:
-        """One installed model.
+        """One installed model; empty, and noted, where the server cannot tell.
 
         Raises:
             ModelError: it is not installed.
         """
-        response = await self._request("POST", "api/show", {"model": model, "name": model})
-        return parse_show(self._check(response, model).content)
+        answer = await self._calls.ask("POST", "api/show", {"model": model, "name": model})
+        if answer.missing and not json_error(answer.body):
+            self._not_known(answer, "what the model was trained for and can do")
+            return ShownModel()
+        try:
+            return parse_show(self._check(answer, model).body)
+        except NotOllama as error:
+            self._not_known(error, "what the model was trained for and can do")
+            return ShownModel()
 
-    async def ps(self) -> tuple[ResidentModel, ...]:
-        """The models in memory. Never call it inside a measured phase: it can block."""
-        response = self._check(await self._request("GET", "api/ps"))
-        return parse_ps(response.content)
+    async def ps(self) -> tuple[ResidentModel, ...] | None:
+        """The models in memory; None, and noted, where the server cannot tell.
+
+        Never call it inside a measured phase: it can block.
+        """
+        answer = await self._calls.ask("GET", "api/ps")
+        unknown = "which models are in memory, with which context, and where"
+        if answer.missing:
+            self._not_known(answer, unknown)
+            return None
+        try:
+            return parse_ps(self._check(answer).body)
+        except NotOllama as error:
+            self._not_known(error, unknown)
+            return None
 
     async def preload(
-        self, model: str, options: Mapping[str, Any], keep_alive: str | int, timeout_s: float
+        self,
+        model: str,
+        options: Mapping[str, Any],
+        keep_alive: str | int,
+        timeout_s: float,
+        *,
+        embed: bool = False,
     ) -> int:
         """Get a model ready with these options, and return how long that took in nanoseconds.
 
@@ -163,22 +198,32 @@ class Control:
             ModelError: the model cannot be loaded.
         """
         body = {"model": model, "options": dict(options), "keep_alive": keep_alive, "stream": False}
-        start = time.monotonic_ns()
-        response = await self._request("POST", "api/generate", body, timeout_s)
-        took = time.monotonic_ns() - start
-        self._check(response, model)
-        return took
+        path = "api/generate"
+        if embed:  # a model that only embeds cannot generate
+            path, body = "api/embed", {**body, "input": "ready"}
+        answer = await self._calls.ask("POST", path, body, timeout_s)
+        self._check(answer, model)
+        return answer.took_ns
+
+    async def generate(self, body: Mapping[str, Any], timeout_s: float) -> bytes:
+        """The reply to one whole request of `/api/generate`.
+
+        Raises:
+            BenchError: the server refuses, or cannot be reached.
+        """
+        answer = await self._calls.ask("POST", "api/generate", dict(body), timeout_s)
+        return self._check(answer, str(body["model"])).body
 
     async def unload(self, model: str, timeout_s: float = 60.0) -> None:
-        """Unload a model and wait until `/api/ps` says it is gone.
+        """Unload a model and wait until `/api/ps` says it is gone, if it says anything.
 
         Raises:
             ServerError: it is still there after `timeout_s`.
         """
         body = {"model": model, "keep_alive": 0, "stream": False}
-        self._check(await self._request("POST", "api/generate", body), model)
+        self._check(await self._calls.ask("POST", "api/generate", body), model)
         deadline = time.monotonic() + timeout_s
-        while any(same_model(m.name, model) for m in await self.ps()):
+        while any(same_model(m.name, model) for m in await self.ps() or ()):
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"{model} is still in memory {timeout_s:.0f} s after it was asked to unload",
@@ -192,80 +237,48 @@ class Control:
         Raises:
             ModelError: it cannot be pulled.
         """
-        async with self._stream("api/pull", {"model": model, "name": model}) as response:
-            if response.status_code != httpx.codes.OK:
-                await response.aread()
-                self._check(response, model)
-            async for line in response.aiter_lines():
+        asked = {"model": model, "name": model}
+        async with self._calls.lines(
+            "api/pull", asked, lambda answer: self._check(answer, model)
+        ) as lines:
+            async for line in lines:
                 if line.strip():
                     yield _pull_progress(line, model)
 
-    @asynccontextmanager
-    async def _stream(self, path: str, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
-        # No time limit between lines: verifying a large layer is silent for minutes.
-        timeout = httpx.Timeout(10.0, read=None)
-        try:
-            async with self._client.stream("POST", path, json=body, timeout=timeout) as response:
-                yield response
-        except httpx.TransportError as error:
-            raise explain(self.url, error) from error
+    def _not_known(self, why: ControlAnswer | NotOllama, what: str) -> None:
+        """Note that a call which no number needs cannot be used."""
+        said = why.message if isinstance(why, NotOllama) else f"{why.path} answers {why.status}"
+        self._note(f"not known: {what} ({said})")
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        timeout_s: float | None = None,
-    ) -> httpx.Response:
-        timeout = _QUICK if timeout_s is None else httpx.Timeout(timeout_s, connect=10.0)
-        try:
-            response = await self._client.request(method, path, json=body, timeout=timeout)
-        except (httpx.TransportError, httpx.InvalidURL, httpx.DecodingError) as error:
-            raise explain(self.url, error) from error
-        if response.is_redirect:
-            to = response.headers.get("location", "another address")
-            raise ServerError(
-                f"{self.url} redirects to {to}", "Redirects are not followed: name that address."
-            )
-        return response
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
-    def _check(self, response: httpx.Response, model: str = "") -> httpx.Response:
-        """The response, if it is a success.
+    def _check(self, answer: ControlAnswer, model: str = "") -> ControlAnswer:
+        """The answer, if it is a success.
 
         Raises:
             BenchError: it is not; the message carries the server's own words.
         """
-        if response.status_code == httpx.codes.OK:
-            return response
-        said = error_text(response.content) or response.reason_phrase
-        if response.status_code in (401, 403, 407):
-            raise ServerError(
-                f"{self.url} refuses access ({response.status_code} {said})",
-                "If a proxy asks for a password or token, give it in the environment: see "
-                "`ollama-bench run --help`. A bare 403 is also Ollama's answer to a Host header "
-                "it does not expect.",
-            )
-        if model:
-            raise model_error(model, response.status_code, said)
-        raise ServerError(
-            f"{self.url} answers {response.status_code} to {response.url.path}: {said}"
-        )
+        if not answer.ok:
+            raise refusal(self.url, answer.path, answer.status, answer.body, model)
+        return answer
 
 
-def _pull_progress(line: str, model: str) -> PullProgress:
+def _pull_progress(line: bytes, model: str) -> PullProgress:
     try:
         said = msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         said = None
     if not isinstance(said, dict):
-        raise NotOllama(f"the answer to /api/pull is not what Ollama sends: {line[:60]!r}")
+        raise NotOllama(f"the answer to /api/pull is not what Ollama sends: {excerpt(line[:60])}")
     if said.get("error"):
-        raise ModelError(f"cannot pull {model}: {str(said['error'])[:MAX_ERROR]}")
+        raise ModelError(f"cannot pull {model}: {error_value_text(said['error'])}")
     return PullProgress(
-        status=str(said.get("status", "")),
-        digest=str(said.get("digest", "")),
-        total=said.get("total"),
-        completed=said.get("completed"),
+        status=str(said.get("status", ""))[:_MAX_STATUS],
+        digest=str(said.get("digest", ""))[:_MAX_STATUS],
+        total=whole(said.get("total")),
+        completed=whole(said.get("completed")),
     )
 
 

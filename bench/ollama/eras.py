@@ -35,6 +35,8 @@ class Era:
         prompt_duration_trusted: False where `prompt_eval_duration` is known to be wrong.
         first_token_free: True: N tokens are counted but only the N-1 steps after the first are
             timed by `eval_duration`. False (MLX): the first token's time is in it.
+        sampling_untimed: `eval_duration` leaves out the time that choosing tokens takes, which a
+            grammar or logprobs make long.
         duration_grain_ns: server durations come in multiples of this.
         eval_duration_floor_ns: what `eval_duration` says when nothing was timed (one token);
             0 = the field is then absent.
@@ -52,6 +54,7 @@ class Era:
     reports_cached_count: bool = False
     prompt_duration_trusted: bool = True
     first_token_free: bool = True
+    sampling_untimed: bool = False
     duration_grain_ns: int = 1
     eval_duration_floor_ns: int = 0
     warm_load_s: tuple[float, float] = (0.03, 0.6)
@@ -75,6 +78,7 @@ _E2A = Era(
 _E2B = Era(
     id="E2b",
     name="Go runner, active time (0.12.5 to 0.24.0)",
+    sampling_untimed=True,
     caution="Durations leave out sampling (ollamarunner) or all but the decode calls (llamarunner),"
     " which then shows as queue time.",
 )

@@ -18,8 +18,8 @@ def listens(pid: int, port: int) -> bool | None:
         return False
     except psutil.Error:
         return None
-    told = [_one_listens(one, port) for one in family]
-    return True if True in told else None if None in told else False
+    listening = [_one_listens(one, port) for one in family]
+    return True if True in listening else None if None in listening else False
 
 
 def _one_listens(process: psutil.Process, port: int) -> bool | None:

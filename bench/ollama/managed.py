@@ -22,7 +22,8 @@ from pathlib import Path
 import httpx
 
 from bench.errors import ServerUnreachable, UsageError
-from bench.ollama.secret_names import is_secret
+from bench.hidden import is_harmless, remember_environment
+from bench.ollama.guard import GAP, LOG_HEAD_BYTES, LOG_TAIL_BYTES
 
 READY_S = 120.0
 """How long a server may take until it answers: looking for GPUs takes Ollama tens of seconds."""
@@ -30,15 +31,11 @@ READY_S = 120.0
 GRACE_S = 10.0
 """How long a server gets to end by itself before it is ended."""
 
-LOG_HEAD_BYTES = 64 * 1024
-LOG_TAIL_BYTES = 192 * 1024
-"""What is kept of a log: its begin (settings, GPUs, layers, KV cache) and its end."""
-
 _PORT_TRIES = 3
 _POLL_S = 0.05
 _SETTLED_S = 2.0
 _END_NOTICED_S = 0.3
-_TOLD_LINES = 8
+_QUOTED_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class ManagedServer:
         pid: of the server (not of its guard).
         guard: ends as soon as the server has.
         log: its whole log.
-        settings: the environment variables it was given.
+        settings: the environment variables it was given that are known to hold no secret.
     """
 
     name: str
@@ -101,6 +98,7 @@ async def managed_server(
             with the end of its log.
     """
     _check(name, command, env)
+    remember_environment(env, os.environ)
     for attempt in range(1, _PORT_TRIES + 1):
         port = free_port()
         guard, pid = await _start(name, command, env, log, port)
@@ -113,7 +111,7 @@ async def managed_server(
                 if attempt < _PORT_TRIES and taken:
                     continue
                 raise
-            settings = {k: v for k, v in env.items() if not is_secret(k)}
+            settings = {k: v for k, v in env.items() if is_harmless(k)}
             yield ManagedServer(name, starting.url, pid, guard, log, settings)
             return
         finally:
@@ -129,16 +127,24 @@ def free_port() -> int:
 
 
 def kept_log(log: Path) -> bytes:
-    """What is kept of a server's log: begin and end, with a line on what was left out between."""
+    """What is kept of a server's log: begin and end, with a line on what was left out between.
+
+    No more than that is read, however long it is.
+    """
     try:
-        content = log.read_bytes()
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            left_out = size - LOG_HEAD_BYTES - LOG_TAIL_BYTES
+            if left_out <= 0:
+                return file.read()
+            head = file.read(LOG_HEAD_BYTES)
+            if earlier := GAP.match(file.read(100)):
+                left_out += int(earlier[1].replace(b",", b"")) - len(earlier[0])
+            file.seek(-LOG_TAIL_BYTES, os.SEEK_END)
+            return head + f"\n... {left_out:,} bytes left out ...\n".encode() + file.read()
     except OSError:
         return b""
-    left_out = len(content) - LOG_HEAD_BYTES - LOG_TAIL_BYTES
-    if left_out <= 0:
-        return content
-    gap = f"\n... {left_out:,} bytes left out ...\n".encode()
-    return content[:LOG_HEAD_BYTES] + gap + content[-LOG_TAIL_BYTES:]
 
 
 def _check(name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
@@ -230,6 +236,8 @@ async def _wait_until_ready(server: _Starting, ready_s: float) -> None:
                 )
             await asyncio.sleep(_POLL_S)
     ended = f"ended at once (exit code {server.guard.returncode})"
+    if server.guard.returncode == 0:
+        ended += "; it must stay in the foreground, as `ollama serve` does"
     if somebody_answered:
         raise _taken(server, ended)
     raise ServerUnreachable(f"target {server.name}: the server {ended}{_end_of(server.log)}")
@@ -238,7 +246,7 @@ async def _wait_until_ready(server: _Starting, ready_s: float) -> None:
 def _is_its_own(server: _Starting, settled: bool) -> bool:
     """Whether what answers is the server that was started.
 
-    Where that cannot be told, a server that has not ended for a while has not failed to get its
+    Where that cannot be known, a server that has not ended for a while has not failed to get its
     port.
     """
     from bench.ollama.listener import listens  # late: psutil is needed here only
@@ -275,7 +283,7 @@ async def _stop(guard: Process) -> None:
 
 
 def _end_of(log: Path) -> str:
-    lines = kept_log(log).decode(errors="replace").splitlines()[-_TOLD_LINES:]
+    lines = kept_log(log).decode(errors="replace").splitlines()[-_QUOTED_LINES:]
     return ". The end of its log:\n    " + "\n    ".join(lines) if lines else ", and said nothing"
 
 

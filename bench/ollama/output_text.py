@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from bench.ollama.exchange import Reply
 from bench.ollama.think_tags import ThinkTags, split_think_tags
+from bench.wire.exchange import Reply
+
+_HALVES = "surrogatepass"
 
 
 class OutputText:
@@ -33,10 +35,10 @@ class OutputText:
         if thinking:
             if reply.first_thinking_ns is None:
                 reply.first_thinking_ns = stamp
-            self._thinking += thinking.encode()
+            self._thinking += thinking.encode("utf-8", _HALVES)
         if content:
             if reply.first_answer_ns is not None:
-                self._answer += content.encode()
+                self._answer += content.encode("utf-8", _HALVES)
             else:
                 self._before_answer(content, stamp)
 
@@ -47,8 +49,13 @@ class OutputText:
     def add_whole(self, thinking: str, content: str) -> None:
         """All of a reply that is not streamed."""
         tagged, answer = split_think_tags(content)
-        self._thinking += (thinking + tagged).encode()
-        self._answer += answer.encode()
+        self._thinking += (thinking + tagged).encode("utf-8", _HALVES)
+        self._answer += answer.encode("utf-8", _HALVES)
+
+    @property
+    def size(self) -> int:
+        """Bytes kept so far."""
+        return len(self._thinking) + len(self._answer)
 
     def _before_answer(self, content: str, stamp: int) -> None:
         """Content as long as it may be, or is, thinking within literal tags."""
@@ -64,8 +71,8 @@ class OutputText:
             reply.first_thinking_ns = self._held_ns
         if answer:
             reply.first_answer_ns = stamp if tags.tagged else self._held_ns
-        self._thinking += thinking.encode()
-        self._answer += answer.encode()
+        self._thinking += thinking.encode("utf-8", _HALVES)
+        self._answer += answer.encode("utf-8", _HALVES)
 
     def close(self, keep: bool) -> None:
         """Complete the reply.
@@ -76,14 +83,33 @@ class OutputText:
         reply = self._reply
         if self._tags is not None and reply.first_answer_ns is None:
             thinking, answer = self._tags.end()
-            self._thinking += thinking.encode()
-            self._answer += answer.encode()
+            self._thinking += thinking.encode("utf-8", _HALVES)
+            self._answer += answer.encode("utf-8", _HALVES)
             if answer:
                 reply.first_answer_ns = self._held_ns
+        # One after the other: each may be large.
+        reply.thinking_chars, thinking_text = self._finished(self._thinking, keep)
+        reply.answer_chars, answer_text = self._finished(self._answer, keep)
         if self._thinking or self._answer:
-            output = self._thinking + b"\0" + self._answer
-            reply.output_sha256 = sha256(output).hexdigest()[:16]
-            reply.thinking_chars = len(self._thinking.decode())
-            reply.answer_chars = len(self._answer.decode())
+            output = sha256(self._thinking)
+            output.update(b"\0")
+            output.update(self._answer)
+            reply.output_sha256 = output.hexdigest()[:16]
         if keep:
-            reply.thinking, reply.answer = self._thinking.decode(), self._answer.decode()
+            reply.thinking, reply.answer = thinking_text, answer_text
+
+    def _finished(self, kept: bytearray, keep: bool) -> tuple[int, str]:
+        """Length in characters and, if it is to be kept, the text.
+
+        Halves of a character that two lines brought (a UTF-16 surrogate each) are joined; a half
+        that stays alone is no text.
+        """
+        try:
+            text = kept.decode()
+        except UnicodeDecodeError:
+            halves = kept.decode("utf-8", _HALVES).encode("utf-16-le", _HALVES)
+            text = halves.decode("utf-16-le", "replace")
+            kept[:] = text.encode()
+            if "\ufffd" in text:
+                self._reply.odd += ("text",)
+        return len(text), text if keep else ""

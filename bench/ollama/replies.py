@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from bench.errors import NotOllama
+from bench.ollama.reply_lines import UNREADABLE
+from bench.ollama.weights import WeightReads, weight_reads
 
 T = TypeVar("T")
 
@@ -44,8 +46,10 @@ class _Show(msgspec.Struct):
     model_info: dict[str, Any] | None = None
     capabilities: list[str] | None = None
     parameters: str | None = None
+    modelfile: str | None = None
     remote_host: str | None = None
     remote_model: str | None = None
+    tensors: Any = None
 
 
 class _PsModel(msgspec.Struct):
@@ -95,7 +99,9 @@ class ShownModel:
         context_limit: the context length the model was trained for; None = not said.
         capabilities: None where the server does not say (before v0.6.4).
         parameters: the model's own parameter lines, verbatim.
+        drafts: a smaller model or head proposes tokens (speculative decoding).
         model_info: GGUF metadata, without the array values (they are null unless verbose).
+        weights: what decoding reads of them; None = not known.
     """
 
     format: str = ""
@@ -107,6 +113,8 @@ class ShownModel:
     parameters: str = ""
     model_info: dict[str, Any] = field(default_factory=dict)
     remote: bool = False
+    drafts: bool = False
+    weights: WeightReads | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +177,27 @@ def parse_show(body: bytes) -> ShownModel:
         context_limit=limit if isinstance(limit, int) else None,
         capabilities=None if shown.capabilities is None else tuple(shown.capabilities),
         parameters=shown.parameters or "",
+        drafts=_drafts(shown.parameters or "", shown.modelfile or ""),
         model_info=info,
         remote=bool(shown.remote_host or shown.remote_model),
+        weights=weight_reads(shown.tensors, info) if isinstance(shown.tensors, list) else None,
         **_details(shown.details),
     )
+
+
+def _drafts(parameters: str, modelfile: str) -> bool:
+    """Whether a model drafts: unless the parameter says 0, if it is set or a draft model is there.
+
+    A head inside the file drafts only where the parameter is set.
+    """
+    asked = [
+        words[1]
+        for line in parameters.splitlines()
+        if (words := line.split())[:1] == ["draft_num_predict"] and len(words) > 1
+    ]
+    if asked:
+        return asked[-1] != "0"
+    return any(line.split()[:1] == ["DRAFT"] for line in modelfile.splitlines())
 
 
 def parse_ps(body: bytes) -> tuple[ResidentModel, ...]:
@@ -208,7 +233,7 @@ def _details(details: _Details | None) -> dict[str, str]:
 def _decode(body: bytes, kind: type[T], path: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         start = body[:60].decode(errors="replace").strip()
         raise NotOllama(
             f"the answer to {path} is not what Ollama sends ({error}): {start!r}",

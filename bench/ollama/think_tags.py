@@ -28,11 +28,13 @@ class ThinkTags:
         plain: nothing more to look for: all further content is answer.
     """
 
-    __slots__ = ("_held", "_state", "plain", "tagged")
+    __slots__ = ("_blanks", "_held", "_state", "plain", "tagged")
 
     def __init__(self) -> None:
         self._state = _State.UNDECIDED
         self._held = ""
+        # White space before anything else, piece by piece: there may be very much of it.
+        self._blanks: list[str] = []
         self.tagged = False
         self.plain = False
 
@@ -43,6 +45,9 @@ class ThinkTags:
 
     def feed(self, text: str) -> tuple[str, str]:
         """The thinking and the answer that this piece completes; held-back text comes later."""
+        if self._state is _State.UNDECIDED and not self._held and text.isspace():
+            self._blanks.append(text)
+            return "", ""
         text = self._held + text
         self._held = ""
         thinking = ""
@@ -52,7 +57,8 @@ class ThinkTags:
                 if OPEN.startswith(start):
                     self._held = text
                     return "", ""
-                return "", self._answer(text)
+                return "", self._answer(self._blank() + text)
+            self._blank()
             text = start[len(OPEN) :]
             self._state = _State.THINKING
             self.tagged = True
@@ -68,8 +74,13 @@ class ThinkTags:
 
     def end(self) -> tuple[str, str]:
         """What was held back when the content ended."""
-        held, self._held = self._held, ""
+        held, self._held = self._blank() + self._held, ""
         return (held, "") if self._state is _State.THINKING else ("", held)
+
+    def _blank(self) -> str:
+        """The white space that came first; it is forgotten here."""
+        blanks, self._blanks = self._blanks, []
+        return "".join(blanks)
 
     def _answer(self, text: str) -> str:
         self._state = _State.ANSWER

@@ -17,12 +17,10 @@ def write_report(run_dir: Path) -> Path:
     Raises:
         ResultsError: it is no run directory, or cannot be written.
     """
-    from bench.analysis.summarise import summarise
     from bench.report.formats import render
-    from bench.report.write import no_garbage_collection
-    from bench.results.directory import REPORT_FILE, RunDirectory, read_run
+    from bench.report.write import no_garbage_collection, page_of
+    from bench.results.directory import REPORT_FILE, RunDirectory
 
     with no_garbage_collection():
-        run = read_run(run_dir)
-        page = render([run], [summarise(run.info, run.records)], "html")
-    return RunDirectory(run_dir, run.info.id).write_file(REPORT_FILE, page.encode())
+        page = render(page_of([run_dir]), "html")
+    return RunDirectory(run_dir, run_dir.name).write_file(REPORT_FILE, page.encode())

@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.analysis.summary import Summary
+from bench.analysis.run.summary import Summary
 from bench.report.page import Answer, Notice, Page
 from bench.report.run_page import run_page
 from bench.report.tables import Cell, Column, Table
+from bench.report.units import NO_VALUE
 from bench.results.directory import Run
 from bench.results.run import ClockInfo, RunInfo, RunStatus
 from bench.scenario.plan import Plan
+from bench.shown import shown
 
 _TONES = {"neutral": "", "good": "green", "bad": "red", "caution": "yellow"}
 _WIDTH_OF_FILES = 120
-_LEAST_WORDS = 16  # below this, a column of words is not worth showing
+_WIDE = 100  # below this, a table that does not fit is a list
+_LEAST_WORDS = 16  # below this, a column of words is hard to read
+
+
+class Terminal(Console):
+    """A console on which no text is markup, and none is obeyed by the terminal (`bench.shown`)."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **settings)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """What is drawn of something, with all its text fit to be shown."""
+        for segment in super().render(renderable, options):
+            if segment.control or (text := shown(segment.text)) == segment.text:
+                yield segment
+            else:
+                yield Segment(text, segment.style)
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -51,7 +74,7 @@ def print_page(page: Page, console: Console) -> None:
 
 def console_text(page: Page) -> str:
     """The short form of a page as plain text."""
-    console = Console(file=io.StringIO(), width=_WIDTH_OF_FILES, color_system=None)
+    console = Terminal(file=io.StringIO(), width=_WIDTH_OF_FILES, color_system=None)
     print_page(page, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -74,25 +97,57 @@ def _answer(answer: Answer) -> RenderableType:
 def _notice(notice: Notice) -> RenderableType:
     word = "invalid" if notice.invalidates else "warning"
     text = Text(f"{word}: ", style="bold red" if notice.invalidates else "bold yellow")
-    text.append(". ".join(notice.texts), style="default")
+    text.append(notice.text, style="default")
     if notice.advice:
         text.append(f". {notice.advice}", style="dim")
     return text
 
 
 def _fitting(table: Table, console: Console) -> RenderableType:
-    """The table with as many columns as the terminal holds; says how many are left out."""
-    least = [_least_width(table, i) for i in range(len(table.columns))]
-    kept = len(least)
-    while kept > 2 and _with_rules(least[:kept]) > console.width:
-        kept -= 1
-    wanted = [_wanted_width(table, i) for i in range(kept)]
-    drawn = _rich(table, _widths(least[:kept], wanted, console.width))
-    left_out = len(least) - kept
-    if not left_out:
-        return drawn
-    columns = "1 more column does" if left_out == 1 else f"{left_out} more columns do"
-    return Group(drawn, Text(f"{columns} not fit here: see the report", "dim"))
+    """The table; what the terminal does not hold follows in further tables, or all is a list."""
+    parts = _parts([_least_width(table, i) for i in range(len(table.columns))], console.width)
+    if len(parts) > 1 and console.width < _WIDE:
+        return _listed(table)
+    drawn: list[RenderableType] = []
+    for number, part in enumerate(parts):
+        some = _some_columns(table, part, "" if number else table.caption)
+        least = [_least_width(some, i) for i in range(len(part))]
+        wanted = [_wanted_width(some, i) for i in range(len(part))]
+        drawn.append(_rich(some, _widths(least, wanted, console.width)))
+    return Group(*drawn)
+
+
+def _parts(least: Sequence[int], width: int) -> list[list[int]]:
+    """Columns side by side, as many as there is room for; each part begins with the first one."""
+    parts = [[0]]
+    for i in range(1, len(least)):
+        part = [*parts[-1], i]
+        if len(part) > 2 and _with_rules([least[k] for k in part]) > width:
+            parts.append([0, i])
+        else:
+            parts[-1] = part
+    return parts
+
+
+def _some_columns(table: Table, part: Sequence[int], caption: str) -> Table:
+    rows = tuple(replace(row, cells=tuple(row.cells[i] for i in part)) for row in table.rows)
+    columns = tuple(table.columns[i] for i in part)
+    return replace(table, caption=caption, columns=columns, rows=rows)
+
+
+def _listed(table: Table) -> RenderableType:
+    """Each row under its first cell: a line for each cell that holds something."""
+    lines: list[RenderableType] = [Text(table.caption, style="bold")]
+    for row in table.rows:
+        head, *others = zip(table.columns, row.cells, strict=True)
+        axis = head[0].head.islower() or head[1].text.isdigit()  # "2" alone says little
+        named = Text(f"{head[0].head}: " if axis else "")
+        lines.append(named.append(_unbroken(head[1], head[0])))
+        for column, cell in others:
+            if cell.text and cell.text != NO_VALUE:
+                said = Text(f"{column.head}: ", style="dim").append(_unbroken(cell, column))
+                lines.append(Padding(said, (0, 0, 0, 2)))
+    return Group(*lines)
 
 
 def _with_rules(widths: Sequence[int]) -> int:
@@ -133,13 +188,12 @@ def _longest(table: Table, i: int) -> int:
 
 
 def _rich(table: Table, widths: Sequence[int]) -> RichTable:
-    drawn = RichTable(title=table.caption, title_justify="left", title_style="bold")
-    columns = table.columns[: len(widths)]
-    for column, width in zip(columns, widths, strict=True):
+    drawn = RichTable(title=table.caption or None, title_justify="left", title_style="bold")
+    for column, width in zip(table.columns, widths, strict=True):
         justify: JustifyMethod = "right" if column.numeric else "left"
         drawn.add_column(Text(column.head), justify=justify, overflow="fold", width=width)
     for row in table.rows:
-        drawn.add_row(*map(_unbroken, row.cells[: len(widths)], table.columns))
+        drawn.add_row(*map(_unbroken, row.cells, table.columns))
     return drawn
 
 

@@ -6,8 +6,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-from bench.analysis.summary import CaseSummary, Estimate, Metric, Summary
+from bench.analysis.run.summary import CaseSummary, Estimate, Metric, Summary
 from bench.report.tables import Table
+from bench.shown import one_line
 
 HEAD = (
     "run_id",
@@ -29,8 +30,9 @@ HEAD = (
 )
 """The columns: stable names."""
 
-# A cell that begins like this is run as a formula by spreadsheet programs.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# A cell that begins like this is run as a formula by spreadsheet programs (the last four are the
+# full-width forms, which some take for the first four).
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def csv_text(summaries: Sequence[Summary]) -> str:
@@ -50,11 +52,11 @@ def table_csv(table: Table) -> str:
     """One table: its heads, then its rows with numbers in full precision."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.head for column in table.columns])
+    writer.writerow([cell_text(column.head) for column in table.columns])
     for row in table.rows:
         pairs = zip(row.cells, table.columns, strict=True)
         writer.writerow(
-            [_harmless(c.text) if c.raw is None else c.raw * column.factor for c, column in pairs]
+            [cell_text(c.text) if c.raw is None else c.raw * column.factor for c, column in pairs]
         )
     return out.getvalue()
 
@@ -64,10 +66,12 @@ def _row(
 ) -> list[object]:
     axes = "; ".join(f"{k}={v}" for k, v in case.axes.items())
     named = (summary.run_id, summary.name, summary.simulated, case.id, case.model, case.target)
-    texts = [_harmless(str(t)) for t in (*named, axes)]
+    texts = [cell_text(str(t)) for t in (*named, axes)]
     numbers = [estimate.value, estimate.low, estimate.high, estimate.needs]
     return [*texts, metric.id, metric.unit, metric.n, stat, *numbers, estimate.method]
 
 
-def _harmless(text: str) -> str:
+def cell_text(text: str) -> str:
+    """Text from outside as a cell: one line, and no formula."""
+    text = one_line(text)
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

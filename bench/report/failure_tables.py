@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
-from bench.ollama.exchange import Outcome
+import numpy as np
+
+from bench.analysis.run.evidence import columns_of
 from bench.report.model import Report
-from bench.report.result_tables import case_column
+from bench.report.result_tables import case_columns
 from bench.report.tables import Table, from_columns, text_column
-from bench.results.record import Phase
+from bench.results.directory import Run
+from bench.results.record import RequestRecord
+from bench.results.records import records_of
 
 _MOST_ERRORS: Final = 20
 """At most so many kinds of failures are listed."""
@@ -21,7 +26,7 @@ def outcome_table(report: Report) -> Table:
     counts = [c.summary.requests for c in cases]
     outcomes = dict.fromkeys(k for r in counts for k in r.by_outcome)
     reasons = dict.fromkeys(k for r in counts for k in r.by_done_reason)
-    columns = [case_column(cases)]
+    columns = case_columns(cases)
     columns += [
         text_column(k.replace("_", " "), [r.by_outcome.get(k, 0) for r in counts]) for k in outcomes
     ]
@@ -41,13 +46,18 @@ def outcome_table(report: Report) -> Table:
     )
 
 
+def failed_of(run: Run) -> Iterator[RequestRecord]:
+    """The measured requests of a run that failed."""
+    columns = columns_of(run.records, [c.id for c in run.info.plan.cases])
+    return records_of(run.records).read(np.flatnonzero(columns.measured & ~columns.ok))
+
+
 def error_table(report: Report) -> Table | None:
     """What servers and connections said of failed requests, most frequent first."""
     found = Counter(
         (index, r.case, r.outcome.replace("_", " "), r.status or 0, r.error)
         for index, view in enumerate(report.runs)
-        for r in view.run.records
-        if r.phase is Phase.MEASURE and r.outcome is not Outcome.OK
+        for r in failed_of(view.run)
     ).most_common(_MOST_ERRORS)
     if not found:
         return None

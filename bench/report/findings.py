@@ -5,14 +5,24 @@ A rule speaks only where the intervals carry what it says; otherwise it is silen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from bench.analysis.summary import Estimate
+from bench.analysis.comparison.verdict_rule import RATE_SIZES
+from bench.analysis.run.summary import Estimate
 from bench.report.model import CaseView, Report
 from bench.report.page import Answer, Sentence
-from bench.report.units import count, plural, show
+from bench.report.ratios import ratio
+from bench.report.roofline_words import size_findings
+from bench.report.sentences import outcome_count
+from bench.report.session_words import neighbours
+from bench.report.units import count, percent, plural, show
+from bench.report.workloads.words import cache_loss
 
+# Speeds this close count as equal: half of it would be ignored, all of it must be caught.
+_EQUAL: Final = RATE_SIZES.catch
 # Adding users beyond the slots must gain less than this in throughput to be called saturated.
 _FLAT: Final = 1.10
 # "No more" needs intervals that rule out a gain of this factor.
@@ -21,30 +31,64 @@ _GAIN_WORTH_IT: Final = 1.25
 _DEPTHS_DIFFER: Final = 1.5
 # Queueing below this is bookkeeping of the server, not waiting for a slot.
 _QUEUE_FLOOR_S: Final = 0.05
+_DIGITS: Final = re.compile(r"\d[\d.,]*")
 
 
 def findings(report: Report) -> tuple[Answer, ...]:
     """Everything that only several cases together can say; of invalid ones nothing is said."""
-    found = [
-        Answer("", (said,), group[0].model)
-        for group in sweeps(report, "users")
-        if _valid(group) and (said := saturation(group))
-    ]
-    found += [
-        Answer("", (said,))
-        for group in same_load(report)
-        if _valid(group) and (said := fastest(group))
-    ]
-    found += [
-        Answer("", (said,), group[0].model)
-        for group in depth_groups(report)
-        if _valid(group) and (said := depth(group))
-    ]
-    return tuple(found)
+    found = [failures(report)] if any(c.summary.requests.failed for c in report.cases) else []
+    found += _each(same_load(report), fastest, of_model=False)
+    found += _each(sweeps(report, "users"), saturation)
+    found += _each(sweeps(report, "users"), cache_loss)
+    found += _each(depth_groups(report), depth)
+    return (*found, *neighbours(report), *size_findings(report))
 
 
-def _valid(group: Sequence[CaseView]) -> bool:
-    return not any(case.invalid for case in group)
+def failures(report: Report) -> Answer:
+    """How many requests failed, of what, and where most of them did."""
+    counts = [c.summary.requests for c in report.cases]
+    failed, total = sum(r.failed for r in counts), sum(r.ok + r.failed for r in counts)
+    kinds: Counter[str] = Counter()
+    for r in counts:
+        kinds.update({k: n for k, n in r.by_outcome.items() if k != "ok" and n})
+    said = ", ".join(outcome_count(k, n) for k, n in kinds.most_common())
+    worst = max(report.cases, key=lambda c: c.summary.requests.failed)
+    most = worst.summary.requests
+    where = (
+        f" Most with {worst.label}: {count(most.failed)} of {count(most.ok + most.failed)}."
+        if len(report.cases) > 1
+        else ""
+    )
+    verb = "" if total == 1 else f"{count(failed)} of "
+    return Answer("", ((f"{verb}{plural(total, 'request')} failed: {said}.{where}",),), tone="bad")
+
+
+def _each(
+    groups: Iterable[list[CaseView]],
+    rule: Callable[[Sequence[CaseView]], Sentence | None],
+    *,
+    of_model: bool = True,
+) -> Iterator[Answer]:
+    """What a rule says of each valid group; what it says of several in the same words, once."""
+    same: dict[tuple[str, str], list[Sentence]] = {}
+    for group in groups:
+        if not any(case.invalid for case in group) and (said := rule(group)):
+            wording = _DIGITS.sub("#", "".join(p for p in said if isinstance(p, str)))
+            model = group[0].model if of_model else ""
+            setting = _setting(group)
+            same.setdefault((model, wording.replace(_DIGITS.sub("#", setting), "")), []).append(
+                said
+            )
+    for (model, _), (first, *others) in same.items():
+        more = (f"The same holds in {plural(len(others), 'other setting')}.",)
+        yield Answer("", (first, more) if others else (first,), model)
+
+
+def _setting(group: Sequence[CaseView]) -> str:
+    """What all cases of a group share, besides model and run: " with 500 input tokens"."""
+    shared = [a for a in group[0].axes if f"({a})" not in group[0].who]
+    shared = [a for a in shared if all(a in c.axes for c in group)]
+    return f" with {', '.join(shared)}" if shared else ""
 
 
 def sweeps(report: Report, axis: str) -> Iterator[list[CaseView]]:
@@ -102,7 +146,7 @@ def depth(group: Sequence[CaseView]) -> Sentence | None:
     if not _clearly_above(before, after):
         return None
     return (
-        f"{first.who} slows from ",
+        f"{first.who}{_setting(group)} slows from ",
         show(before, "tok/s"),
         f" with {count(round(prompt_length(first) or 0))} prompt tokens to ",
         show(after, "tok/s"),
@@ -135,7 +179,7 @@ def _full_slots(group: Sequence[CaseView]) -> Sentence | None:
     if not _about_equal(before, after):
         return None
     return (
-        f"{group[0].who} saturates at {plural(slots, 'user')}: the server runs "
+        f"{group[0].who}{_setting(group)} saturates at {plural(slots, 'user')}: the server runs "
         f"{plural(slots, 'slot')}, the {_ordinal(slots + 1)} waits. With {beyond[-1].users} users "
         "half of the requests wait ",
         show(queue, "s", stat="p50"),
@@ -150,7 +194,7 @@ def _no_gain(group: Sequence[CaseView]) -> Sentence | None:
     if not _about_equal(before, after) or not _surely_below(after, before, _GAIN_WORTH_IT):
         return None
     return (
-        f"{first.who} writes no more in all with {last.users} users (",
+        f"{first.who}{_setting(group)} writes no more in all with {last.users} users (",
         show(after, "tok/s"),
         f") than with {first.users} (",
         show(before, "tok/s"),
@@ -164,8 +208,8 @@ def _still_gains(group: Sequence[CaseView]) -> Sentence | None:
     if not _clearly_above(after, before):
         return None
     return (
-        f"{group[0].who} still gains throughput from {group[-2].users} to {group[-1].users} "
-        "users (",
+        f"{group[0].who}{_setting(group)} still gains throughput from {group[-2].users} to "
+        f"{group[-1].users} users (",
         show(before, "tok/s"),
         " to ",
         show(after, "tok/s"),
@@ -180,37 +224,27 @@ def fastest(group: Sequence[CaseView]) -> Sentence | None:
         return None
     told.sort(key=lambda pair: -(pair[1].value or 0.0))
     (best, top), (second, next_best) = told[0], told[1]
-    assert top.value is not None
-    assert next_best.value is not None
-    if best.model == second.model:
+    between = ratio(top, next_best)
+    if best.model == second.model or between is None:
         return None
-    if None in (top.low, top.high, next_best.low, next_best.high):
-        return None
-    if not _clearly_above(top, next_best):
+    assert between.low is not None
+    assert between.high is not None
+    if between.low <= 1:
+        # Intervals that overlap are no evidence of equality: the whole range must lie within what
+        # counts as equal. As a range of the ratio it is wider than two one-sided tests ask for.
+        if between.low > 1 / (1 + _EQUAL) and between.high < 1 + _EQUAL:
+            return (f"{best.who} and {second.who} write equally fast to within {percent(_EQUAL)}.",)
         return (
-            f"{best.who} and {second.who} write about equally fast: their intervals overlap. "
-            "An interleaved comparison (`ollama-bench ab`) can tell them apart.",
+            f"Whether {best.who} or {second.who} writes faster is open: the ratio is ",
+            show(between, ""),
+            ". An interleaved comparison (`ollama-bench ab`) can tell.",
         )
     load = f" with {plural(best.users or 1, 'user')}" if (best.users or 1) > 1 else ""
     return (
         f"{best.who} writes ",
-        show(_ratio(top, next_best), ""),
+        show(between, ""),
         f" times as fast as {second.who}{load}.",
     )
-
-
-def _ratio(one: Estimate, other: Estimate) -> Estimate:
-    """The ratio of two independent estimates, with the range that their intervals allow.
-
-    Wider than a 95 % interval of the ratio: half-widths add up instead of their squares.
-    """
-    assert one.value is not None
-    assert one.low is not None
-    assert one.high is not None
-    assert other.value is not None
-    assert other.low is not None
-    assert other.high is not None
-    return Estimate(one.value / other.value, one.low / other.high, one.high / other.low)
 
 
 def _about_equal(before: Estimate | None, after: Estimate | None) -> bool:

@@ -1,79 +1,86 @@
-"""The formats a report comes in: an open registry of renderers."""
+"""The formats that pages come in: one registry for every page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
-from bench.analysis.summary import Summary
 from bench.errors import UsageError
-from bench.results.directory import Run
+from bench.report.page import Page
 
-Renderer = Callable[[Sequence[Run], Sequence[Summary]], str]
-"""Runs with their summaries, in the same order -> the report as text."""
+Renderer = Callable[[Page], str]
 
 
-def _html(runs: Sequence[Run], summaries: Sequence[Summary]) -> str:
+def _html(page: Page) -> str:
     from bench.report.html import html
-    from bench.report.run_page import run_page
 
-    return html(run_page(runs, summaries))
+    return html(page)
 
 
-def _markdown(runs: Sequence[Run], summaries: Sequence[Summary]) -> str:
+def _markdown(page: Page) -> str:
     from bench.report.markdown import markdown
-    from bench.report.run_page import run_page
 
-    return markdown(run_page(runs, summaries))
+    return markdown(page)
 
 
-def _console(runs: Sequence[Run], summaries: Sequence[Summary]) -> str:
+def _console(page: Page) -> str:
     from bench.report.console import console_text
-    from bench.report.run_page import run_page
 
-    return console_text(run_page(runs, summaries))
+    return console_text(page)
 
 
-def _json(runs: Sequence[Run], summaries: Sequence[Summary]) -> str:
+def _json(page: Page) -> str:
     import msgspec
 
-    from bench.report.run_page import summary_json
+    from bench.shown import json_text
 
-    del runs
-    return msgspec.json.format(summary_json(summaries), indent=2).decode() + "\n"
+    return json_text(msgspec.json.format(page.data, indent=2))
 
 
-def _csv(runs: Sequence[Run], summaries: Sequence[Summary]) -> str:
-    from bench.report.csv import csv_text
+def _csv(page: Page) -> str:
+    from bench.report.csv import table_csv
 
-    del runs
-    return csv_text(summaries)
+    tables = (*page.brief, *page.provenance)
+    return "\n".join(f"{table.caption}\n{table_csv(table)}" for table in tables)
 
 
 RENDERERS: Final[dict[str, Renderer]] = {
-    "html": _html,
+    "console": _console,
     "markdown": _markdown,
+    "html": _html,
     "json": _json,
     "csv": _csv,
-    "console": _console,
 }
-"""Format name -> renderer. Other rooms add theirs with `register`."""
+"""Format name -> renderer, for every page. Other rooms add theirs with `register`."""
 
 
 def register(name: str, renderer: Renderer) -> None:
-    """Add a format, or replace one."""
+    """Add a format for every page, or replace one."""
     RENDERERS[name] = renderer
 
 
-def render(runs: Sequence[Run], summaries: Sequence[Summary], format_name: str) -> str:
-    """Render runs in a format.
+def render(page: Page, format_name: str, template: Path | None = None) -> str:
+    """A page in a format: one of its own (`Page.forms`), else one that every page has.
+
+    Args:
+        page: what to tell.
+        format_name: see `RENDERERS`.
+        template: folder of the user's own templates and style, for HTML.
 
     Raises:
-        UsageError: there is no such format.
+        UsageError: there is no such format; a template of the folder is at fault.
     """
+    if template is not None and format_name == "html":
+        from bench.report.own_template import check_template, in_own_template
+
+        check_template(template)
+        return in_own_template(page, template)
+    if own := page.forms.get(format_name):
+        return own()
     try:
         renderer = RENDERERS[format_name]
     except KeyError:
-        known = ", ".join(RENDERERS)
-        raise UsageError(f"there is no report format {format_name!r}", f"Known: {known}.") from None
-    return renderer(runs, summaries)
+        known = ", ".join({**RENDERERS, **page.forms})
+        raise UsageError(f"there is no format {format_name!r}", f"Known: {known}.") from None
+    return renderer(page)

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bench.report import glossary
+from bench.metrics import term
+from bench.report.markdown import markdown
 from bench.report.page import Answer, Chart, Definitions, Listing, Page, Prose
-from bench.report.tables import Table
+from bench.report.tables import Cell, Column, Table
 from bench.report.units import Shown
 from bench.resources import resource_dir
+from bench.shown import all_shown, json_text
 
 TEMPLATE = "report.html.j2"
 STYLE = "report.css"
 SCRIPT = "report.js"
+EXTRA_STYLE = "extra.css"
+"""Comes after the shipped style, of which it need repeat nothing."""
+_UNREAD = re.compile(r"\n\s*(?:/\*.*?\*/\s*)?", re.DOTALL)
 _CODE = re.compile(r"`([^`]+)`")
-OWN_FILES = (TEMPLATE, "macros.html.j2", STYLE, SCRIPT)
+OWN_FILES = (TEMPLATE, "macros.html.j2", STYLE, EXTRA_STYLE, SCRIPT)
 """What users may bring in a folder of their own, any of them."""
 
 
@@ -33,10 +40,14 @@ def html(page: Page, template_dir: Path | None = None) -> str:
         template_dir: a folder whose files come before the shipped ones of the same name
             (`report.html.j2`, its parts, `report.css`, `report.js`).
     """
+    page = all_shown(page)
     folders = [template_dir] if template_dir else []
     shipped = resource_dir("reports")
     environment = _environment([*folders, shipped / "templates"])
     style = _asset(STYLE, [*folders, shipped / "assets"])
+    extra = template_dir / EXTRA_STYLE if template_dir else None
+    if extra and extra.is_file():
+        style = f"{style}\n{extra.read_text(encoding='utf-8').strip()}"
     script = _asset(SCRIPT, [*folders, shipped / "assets"])
     charts = [i for section in page.sections for i in section.items if isinstance(i, Chart)]
     drawings = {c.id: _drawn(c) for c in charts}
@@ -46,7 +57,9 @@ def html(page: Page, template_dir: Path | None = None) -> str:
         script=Markup(script),
         style_hash=csp_hash(style),
         script_hash=csp_hash(script),
-        data=embedded_json(page.data),
+        data=packed(page.data),
+        requests=embedded_json(page.requests) if page.requests else "",
+        short_form=embedded_json(msgspec.json.encode(markdown(page))),
         drawings=drawings,
         answers_by_model=_by_model(page),
     )
@@ -69,10 +82,30 @@ def exact(value: float) -> str:
 
 def embedded_json(data: bytes) -> Markup:
     """JSON for a script element: nothing in it can end the element or begin a comment."""
-    text = data.decode()
-    for character in "<>&\u2028\u2029":
+    text = json_text(data)
+    for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def packed(data: bytes) -> str:
+    """Data that the page only hands out, as base64 of gzip: a sixth of its size."""
+    return base64.b64encode(gzip.compress(data, mtime=0)).decode()
+
+
+def baselines(column: Column) -> Markup:
+    """Ratios to other baselines, for the script: [[name, [[value, text, interval], ...]], ...]."""
+    content = [[name, [_cell_parts(c) for c in cells]] for name, cells in column.baselines]
+    return Markup(embedded_json(msgspec.json.encode(content)).replace("'", "\\u0027"))
+
+
+def _cell_parts(cell: Cell) -> list[float | str | None]:
+    shown = cell.shown
+    if shown is None or cell.raw is None:
+        return [None, cell.text, ""]
+    interval = shown.interval
+    inside = interval if interval.startswith("±") else f"({interval})" if interval else ""
+    return [float(exact(cell.raw)), shown.text, inside]
 
 
 def _by_model(page: Page) -> list[tuple[str, list[Answer]]]:
@@ -103,11 +136,14 @@ def _environment(folders: Sequence[Path]) -> Environment:
     environment.tests["listing"] = lambda x: isinstance(x, Listing)
     environment.tests["shown"] = lambda x: isinstance(x, Shown)
     environment.filters["words"] = words
-    environment.globals["term"] = glossary.term
+    environment.globals["term"] = term
     environment.globals["exact"] = exact
+    environment.globals["baselines"] = baselines
     return environment
 
 
 def _asset(name: str, folders: Sequence[Path]) -> str:
     path = next(f / name for f in folders if (f / name).is_file())
-    return path.read_text(encoding="utf-8").strip()
+    text = path.read_text(encoding="utf-8").strip()
+    # Ours mean nothing by their indentation and their comments; a reader's own stay as they are.
+    return _UNREAD.sub("\n", text) if path.parent == folders[-1] else text

@@ -129,6 +129,8 @@ def load_text(load: dict[str, Any]) -> str:
         parts.append(f"{plural(int(load['requests']), 'request')} a block")
     if load.get("duration_s"):
         parts.append(f"{load['duration_s']:g} s a block")
+    if load.get("settle_s"):
+        parts.append(f"after {load['settle_s']:g} s to settle")
     return ", ".join(parts)
 
 
@@ -183,6 +185,7 @@ def environment_table(view: RunView, number: int) -> Table:
         ("Python", env.get("python")),
         ("Ollama settings seen by the client", _settings(env.get("settings"))),
         ("Transport", _transport(view)),
+        *(("File", note) for note in info.plan.notes),
         ("Started", info.created_at),
         ("Finished", info.finished_at),
     ]
@@ -199,7 +202,7 @@ def block_record_table(report: Report) -> Table | None:
     seeds = [{p.index: p.seed for p in v.run.info.plan.blocks}.get(b.index) for v, b in rows]
     names = [report.case_label(report.runs.index(v), b.case) for v, b in rows]
     columns = [
-        text_column("Block", [f"{b.index + 1}: {n}" for b, n in zip(blocks, names, strict=True)]),
+        text_column("Block", [f"{b.number}: {n}" for b, n in zip(blocks, names, strict=True)]),
         number_column("Start", "s", [b.start_ns / 1e9 for b in blocks]),
         number_column("Length", "s", [(b.end_ns - b.start_ns) / 1e9 for b in blocks]),
         number_column("Loading", "s", [_seconds(b.load_ns) for b in blocks]),
@@ -218,10 +221,19 @@ def block_record_table(report: Report) -> Table | None:
         "block-records",
         "Order and time of the blocks, server memory, client health",
         columns,
-        note="Server memory is read from /api/ps outside the timed path.",
+        note=f"Server memory is read from /api/ps outside the timed path.{_page_cost(report)}",
         filterable=len(rows) > 12,
         folded=True,
     )
+
+
+def _page_cost(report: Report) -> str:
+    """What `--web` cost, in words."""
+    watched = [v.run.info.environment.get("telemetry") for v in report.runs]
+    costs = [t["page_of_a_core"] for t in watched if isinstance(t, dict) and "page_of_a_core" in t]
+    if not costs:
+        return ""
+    return f" The page of --web took {percent(max(costs), 1)} of a core, in a process of its own."
 
 
 def _seconds(ns: int | None) -> float | None:
@@ -271,5 +283,8 @@ def _transport(view: RunView) -> str:
     transport = view.run.info.transport
     if transport is None:
         return ""
+    if transport.load_from:
+        where = f"{plural(transport.workers, 'sender')} from {transport.load_from}"
+        return _words(transport.name, where)
     workers = plural(transport.workers, "worker")
     return _words(transport.name, workers if transport.workers > 1 else "", transport.reason)

@@ -7,8 +7,11 @@ from collections.abc import Iterable
 
 from bench.report.page import Answer, Notice, Page
 from bench.report.tables import Column, Table
+from bench.shown import one_line
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$]|&(?=[#\w]))")
+_BLOCK = re.compile(r"^([-+=]|\d+(?=[.)]))")
+"""What begins a list, a rule or a heading at the start of a line."""
 _CODE = re.compile(r"`([^`]+)`")
 _MENTION = re.compile(r"@(?=\w)")
 
@@ -29,21 +32,26 @@ def markdown(page: Page) -> str:
 
 def escape(text: str) -> str:
     """Text so that markdown shows it as it is: no markup, no mention, no line break."""
-    return _escaped(_flat(text))
+    return _escaped(one_line(text))
 
 
 def words(text: str) -> str:
     """Text of ours in which `commands` stand between backticks; everything else is escaped."""
-    parts = _CODE.split(_flat(text))
+    parts = _CODE.split(one_line(text))
     return "".join(f"`{part}`" if i % 2 else _escaped(part) for i, part in enumerate(parts))
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _escaped(text: str) -> str:
     return _MENTION.sub("@\u200b", _SPECIAL.sub(r"\\\1", text))
+
+
+def _paragraph(text: str) -> str:
+    """Escaped text that begins a line."""
+    return _BLOCK.sub(_guarded, text)
+
+
+def _guarded(start: re.Match[str]) -> str:
+    return f"\\{start[0]}" if start[0] in "-+=" else f"{start[0]}\\"
 
 
 def table_markdown(table: Table) -> str:
@@ -53,7 +61,7 @@ def table_markdown(table: Table) -> str:
     lines.append("|" + "|".join(_rule(c) for c in table.columns) + "|")
     lines += [_line(c.text for c in row.cells) for row in table.rows]
     if table.note:
-        lines += ["", words(table.note)]
+        lines += ["", _paragraph(words(table.note))]
     return "\n".join(lines)
 
 
@@ -69,7 +77,7 @@ def _head(page: Page) -> str:
     badges = " ".join(f"**[{escape(b.text)}]**" for b in page.badges)
     lines = [f"### {escape(page.title)} {badges}".rstrip()]
     if page.subtitle:
-        lines += ["", escape(page.subtitle)]
+        lines += ["", _paragraph(escape(page.subtitle))]
     lines += ["", *(f"- {escape(k)}: {escape(v)}" for k, v in page.facts)]
     return "\n".join(lines).rstrip()
 
@@ -87,6 +95,6 @@ def _notices(notices: tuple[Notice, ...]) -> str:
     lines = []
     for n in notices:
         word = "invalid" if n.invalidates else "warning"
-        said = ". ".join((*n.texts, n.advice)).rstrip(". ") + "."
+        said = ". ".join((n.text, n.advice)).rstrip(". ") + "."
         lines.append(f"> **{word}** ({escape(n.code)}): {words(said)}")
     return "\n>\n".join(lines)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from bench.analysis.summary import CaseSummary, Estimate, Metric, Summary
+from bench.analysis.run.summary import CaseSummary, Estimate, Metric, Summary
 from bench.errors import UsageError
 from bench.results.directory import Run
 from bench.results.record import RequestRecord
 from bench.results.run import TargetInfo
 
 SEPARATOR: Final = " · "
+_SHORT: Final = 24
+_CASES_SAY: Final = frozenset({"name", "description", "model", "seed"})
+NO_AXIS: Final = "\u2014"
+_WORDS: Final = frozenset({"users", "target", "cold", "endpoint", "cache"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class CaseView:
         subject: the same as the subject of a sentence: "llama3.2:3b with 4 users".
         who: its model, and its run if there are several: "llama3.2:3b (Ollama 0.32.15)".
         axes: the axes that vary in the report besides the model, as displayed.
+        columns: the same, with the model if there are several, as (name, value) for tables.
         series: position of its model in `Report.models`: its colour and marker.
         slots_asked: OLLAMA_NUM_PARALLEL of its server, as far as known.
         cold: the model was unloaded before every request.
@@ -40,6 +45,7 @@ class CaseView:
     axes: tuple[str, ...]
     series: int
     summary: CaseSummary
+    columns: tuple[tuple[str, str], ...] = ()
     slots_asked: int | None = None
     cold: bool = False
     invalid: bool = False
@@ -106,15 +112,14 @@ class Report:
         """The requests of a case, in the order in which they ended."""
         return [r for r in self.runs[case.run].run.records if r.case == case.summary.id]
 
-    def origin_label(self, case: CaseView) -> str:
-        """Label of the case's run; "" if there is only one."""
-        return self.runs[case.run].label
+    def case(self, run: int, case_id: str) -> CaseView | None:
+        """The case of a run with this id."""
+        return next((c for c in self.cases if c.run == run and c.summary.id == case_id), None)
 
     def case_label(self, run: int, case_id: str) -> str:
         """How the case of this id is called in the report; the id itself if there is none."""
-        return next(
-            (c.label for c in self.cases if c.run == run and c.summary.id == case_id), case_id
-        )
+        case = self.case(run, case_id)
+        return case.label if case else case_id
 
 
 def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
@@ -138,12 +143,13 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
         CaseView(
             run=i,
             key=f"r{i}c{n}",
-            label=SEPARATOR.join((c.model, *_told_axes(c, varying), *_named(labels[i]))),
+            label=_label(c, (*_told_axes(c, varying), *_named(labels[i])), len(models)),
             subject=_subject(c, varying, labels[i]),
             who=_who(c, labels[i]),
             axes=(*_told_axes(c, varying), *_named(labels[i])),
             series=models.index(c.model),
             summary=c,
+            columns=_columns(c, varying, labels[i], len(models)),
             slots_asked=_slots_asked(runs[i].info.targets, c.target),
             cold=_cold(summaries[i], c),
             invalid=any(w.invalidates and w.case in ("", c.id) for w in summaries[i].warnings),
@@ -188,6 +194,30 @@ def _told_axes(case: CaseSummary, varying: Sequence[str]) -> tuple[str, ...]:
     return tuple(axis_text(n, axes[n]) for n in varying if n in axes)
 
 
+def _label(case: CaseSummary, axes: tuple[str, ...], models: int) -> str:
+    """What tells a case from the others; a model that all share does not."""
+    return SEPARATOR.join(axes if axes and models == 1 else (case.model, *axes))
+
+
+def _columns(
+    case: CaseSummary, varying: Sequence[str], run_label: str, models: int
+) -> tuple[tuple[str, str], ...]:
+    axes = _axes(case)
+    return (
+        *([("Model", case.model)] if models > 1 else []),
+        *((axis_name(n), axes.get(n, NO_AXIS)) for n in varying),
+        *([("Run", run_label)] if run_label else []),
+    )
+
+
+def axis_name(name: str) -> str:
+    """The name of an axis as the head of a column: "Users", "Input tokens", "num_ctx"."""
+    short = name.rpartition(".")[2]
+    known = {"rate_per_s": "Requests/s", "rate": "Requests/s", "think": "Thinking"}
+    words = short.replace("_", " ").capitalize()
+    return known.get(short, words if short in _WORDS or short.endswith("_tokens") else short)
+
+
 def _named(run_label: str) -> tuple[str, ...]:
     return (run_label,) if run_label else ()
 
@@ -203,15 +233,20 @@ def _who(case: CaseSummary, run_label: str) -> str:
 
 
 def _run_labels(runs: Sequence[Run]) -> list[str]:
-    """What tells the runs apart: server versions, else names, else times, else the ids' ends."""
+    """What tells the runs apart: versions, else a setting, names, machines, else their times."""
     if len(runs) == 1:
         return [""]
-    for choice in (_versions, _name, _minute):
-        labels = [choice(r) for r in runs]
+    choices = [
+        [_versions(r) for r in runs],
+        *_settings(runs),
+        [r.info.plan.name for r in runs],
+        [_machine(r) for r in runs],
+        *([r.info.created_at[:n].replace("T", " ") for r in runs] for n in (16, 19)),
+    ]
+    for labels in choices:
         if all(labels) and len(set(labels)) == len(labels):
             return labels
-    ends = [r.info.id.rpartition("-")[2] for r in runs]
-    return ends if len(set(ends)) == len(ends) else [f"run {i + 1}" for i in range(len(runs))]
+    return [f"run {i + 1}" for i in range(len(runs))]
 
 
 def _versions(run: Run) -> str:
@@ -219,12 +254,33 @@ def _versions(run: Run) -> str:
     return f"Ollama {', '.join(versions)}" if versions else ""
 
 
-def _name(run: Run) -> str:
-    return run.info.plan.name
+def _settings(runs: Sequence[Run]) -> Iterator[list[str]]:
+    """Labels by every setting of scenario or server, short ones only."""
+    flat = [_flat(r) for r in runs]
+    for name in dict.fromkeys(n for settings in flat for n in settings):
+        values = [settings.get(name, "") for settings in flat]
+        if name not in _CASES_SAY and max(map(len, values)) <= _SHORT:
+            yield [axis_text(name, v) if v else f"no {name}" for v in values]
 
 
-def _minute(run: Run) -> str:
-    return run.info.created_at[:16].replace("T", " ")
+def _flat(run: Run) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for target in run.info.targets:
+        settings |= target.settings
+    rest: list[tuple[str, Any]] = list(run.info.plan.scenario.items())
+    while rest:
+        name, value = rest.pop(0)
+        if isinstance(value, dict):
+            rest += [(f"{name}.{k}", v) for k, v in value.items()]
+        elif not isinstance(value, list | tuple):
+            settings[name] = str(value)
+    return settings
+
+
+def _machine(run: Run) -> str:
+    gpus = run.info.environment.get("gpus")
+    names = [str(g.get("name", "")) for g in gpus or () if isinstance(g, dict)]
+    return ", ".join(names)
 
 
 def _cold(summary: Summary, case: CaseSummary) -> bool:

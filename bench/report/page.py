@@ -5,7 +5,7 @@ Reports on runs, comparisons and capacity searches are all pages, so each render
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -52,12 +52,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Warnings of one kind, with what to do about them.
+    """Warnings of one code, with what to do about them.
 
     Attributes:
-        message: what is the matter.
-        where: labels of the cases or runs it concerns; empty = the whole report.
-        more: further messages of the same kind, with the places of each.
+        message: what is the matter, at its worst.
+        where: labels of the cases or runs it concerns, or how often it was seen; empty = the whole
+            report.
+        every: all messages with the places of each, if there are several.
+        folded: little harm is in it: behind a disclosure in HTML.
     """
 
     code: str
@@ -65,18 +67,14 @@ class Notice:
     advice: str = ""
     where: tuple[str, ...] = ()
     invalidates: bool = False
-    more: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    every: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    folded: bool = False
 
     @property
-    def messages(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """All messages with their places."""
-        return ((self.message, self.where), *self.more)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The messages with their places, as text without a full stop."""
-        said = [(m.removesuffix("."), where) for m, where in self.messages]
-        return tuple(f"{m} ({', '.join(where)})" if where else m for m, where in said)
+    def text(self) -> str:
+        """The message with its places, without a full stop."""
+        said = self.message.removesuffix(".")
+        return f"{said} ({', '.join(self.where)})" if self.where else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +93,17 @@ class Marks:
     Attributes:
         tips: id of a group in the drawing (matplotlib's gid) -> text of each of its points.
         models: id of a group -> the model it belongs to, for hiding and showing.
+        tags: id of a group -> for each thing drawn in it, which entries of legends it belongs to
+            (`bench.report.charts.parts.tagged`). A group that belongs as a whole has "@" and its
+            tags at the end of its id.
+        drawing: what the page's script has to know of the drawing: name of a `data-` attribute ->
+            its value.
     """
 
     tips: dict[str, list[str]] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, list[str]] = field(default_factory=dict)
+    drawing: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,9 @@ class Chart:
         draw: draws onto an empty figure of the given size.
         height: of the wide and of the narrow drawing, CSS pixels.
         simulated: watermark it.
+        views: names of the views that lie over each other in the drawing, of which the page shows
+            one at a time; what belongs to one has the id "view-0", "view-1".
+        folded: needed by few readers: behind a disclosure in HTML.
     """
 
     id: str
@@ -132,6 +140,8 @@ class Chart:
     height: tuple[int, int] = (340, 320)
     simulated: bool = False
     full_width: bool = False
+    views: tuple[str, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +176,14 @@ class Section:
     Attributes:
         id: anchor.
         lead: a line under the title.
+        fold: what its tables are, if they are behind one disclosure in HTML; "" if they are not.
     """
 
     id: str
     title: str
     items: tuple[Item, ...]
     lead: str = ""
+    fold: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +192,16 @@ class Page:
 
     Attributes:
         findings: what several cases say together.
+        verdict: the tables right under them in HTML: every case, thresholds, failures.
         answers: what each case says.
         facts: (name, value) pairs under the title: when, where, how many requests.
         brief: the tables of the short forms (console, markdown).
         provenance: what the markdown form shows besides, as evidence of where numbers come from.
         models: in the order of their colours, for hiding and showing.
+        requests: single requests as JSON (`bench.report.drill_down`); empty if there are none.
         data: the machine-readable summary, JSON; offered for download in HTML.
         data_name: file name of that download.
+        forms: formats that only this page has, or has otherwise than all; name -> what makes it.
     """
 
     title: str
@@ -197,10 +212,13 @@ class Page:
     answers: tuple[Answer, ...]
     warnings: tuple[Notice, ...]
     sections: tuple[Section, ...]
+    verdict: tuple[Table, ...] = ()
     brief: tuple[Table, ...] = ()
     provenance: tuple[Table, ...] = ()
     models: tuple[str, ...] = ()
     simulated: bool = False
+    requests: bytes = b""
     data: bytes = b"{}"
     data_name: str = "summary.json"
     tool_version: str = ""
+    forms: Mapping[str, Callable[[], str]] = field(default_factory=dict)

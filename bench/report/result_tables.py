@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
-from bench.analysis.metrics import METRICS
-from bench.analysis.summary import Estimate, Metric
-from bench.report.glossary import TERMS, term
-from bench.report.model import CaseView, Report
+from bench.analysis.run.summary import Estimate, Metric
+from bench.metrics import METRICS, term
+from bench.report.model import NO_AXIS, CaseView, Report
+from bench.report.ratios import against_best, baselines
 from bench.report.sentences import Rule, loading, reading
 from bench.report.tables import (
     Cell,
@@ -24,22 +25,36 @@ from bench.report.units import plural, supported
 STATISTICS: Final = ("value", "mean", "p5", "p50", "p90", "p95", "p99", "min", "max")
 """Statistics in the order in which tables show them."""
 
-_RATES: Final = (
-    ("decode_tok_per_s", "Decode speed", True),
-    ("output_tok_per_s", "Throughput", True),
-    ("prefill_tok_per_s", "Prefill speed", False),
+_WORK_VALUES: Final = (
+    ("eligible_cached_share", "Cache kept"),
+    ("cached_share", "Cached"),
+    ("session_per_h", "Sessions"),
+    ("text_per_s", "Texts"),
+    ("json_valid_rate", "Valid JSON"),
+    ("schema_valid_rate", "Follows the schema"),
+    ("tool_call_valid_rate", "Valid calls"),
+    ("image_tokens", "Tokens, a picture"),
+    ("image_s", "Time, a picture"),
+    ("swaps", "Loads"),
+    ("swap_s", "Lost to loads"),
 )
 _LATENCIES: Final = (
     ("ttft_s", "First text", ("p50", "p95")),
+    ("user_turn_s", "Turn", ("p50",)),
+    ("first_turn_ttft_s", "First turn's text", ("p50",)),
+    ("later_ttft_s", "Later text", ("p50",)),
+    ("batch_s", "Batch", ("p50",)),
     ("answer_ttft_s", "First answer text", ("p50",)),
-    ("tpot_s", "Per token", ("p50",)),
     ("e2e_s", "Whole answer", ("p50",)),
     ("queue_s", "Queue", ("p50",)),
     ("load_s", "Load", ("p50",)),
 )
+# Queueing below this is bookkeeping of the server, not waiting for a slot.
+_QUEUE_FLOOR_S: Final = 0.05
 
 # Columns that say something only where the answers speak of it.
-_ONLY_IF_TOLD: Final[dict[str, Rule]] = {"prefill_tok_per_s": reading, "load_s": loading}
+_ONLY_IF: Final[dict[str, Rule]] = {"prefill_tok_per_s": reading, "load_s": loading}
+
 
 _BLOCK_VALUES: Final = (
     "decode_tok_per_s",
@@ -57,58 +72,126 @@ _BLOCK_VALUES: Final = (
 
 
 def comparison_table(report: Report) -> Table:
-    """One row a case: speed, latency, failures."""
+    """One row a case: speed and its ratio to the best, latency, failures, size and memory."""
     cases = report.cases
-    columns = [case_column(cases), request_column(cases)]
+    columns = [*case_columns(cases), request_column(cases)]
     if any(c.rate_per_s for c in cases):
         columns.append(_metric_column(cases, "request_per_s", "value", "Requests served"))
     columns += [
-        _metric_column(cases, metric_id, "value", title, bars=bars)
-        for metric_id, title, bars in _RATES
-        if _worth_showing(cases, metric_id)
+        *_speed_columns(cases, "decode_tok_per_s", "Decode speed"),
+        *_speed_columns(cases, "output_tok_per_s", "Throughput", compared=_loads_differ(cases)),
     ]
     for metric_id, title, stats in _LATENCIES:
         columns += [
             _metric_column(cases, metric_id, s, f"{title}, {s}")
             for s in stats
-            if _worth_showing(cases, metric_id)
+            if _worth_showing(cases, metric_id, s)
         ]
+    columns += [
+        _metric_column(cases, metric_id, "value", title)
+        for metric_id, title in _WORK_VALUES
+        if any(c.estimate(metric_id) for c in cases)
+    ]
+    if _worth_showing(cases, "prefill_tok_per_s", "value"):
+        columns.append(_metric_column(cases, "prefill_tok_per_s", "value", "Prefill speed"))
+    columns += [
+        number_column("Model file", "B", [_file_bytes(report, c) for c in cases]),
+        number_column(
+            "Memory",
+            "B",
+            [_memory_bytes(report, c) for c in cases],
+            "Of model and context, /api/ps",
+        ),
+    ]
     return from_columns(
         "comparison",
         "Speed and waiting, case by case",
         columns,
         models=[c.model for c in cases],
         keys=[c.key for c in cases],
-        note=" ".join(("95 % intervals.", *_tail_needs(cases))),
+        note=" ".join(("95 % intervals.", *_compared(cases), *_tail_needs(cases))),
         filterable=len(cases) > 6,
     )
+
+
+def _speed_columns(
+    cases: Sequence[CaseView], metric_id: str, title: str, *, compared: bool = True
+) -> list[tuple[Column, list[Cell]]]:
+    """A speed, and how every case stands to the fastest."""
+    columns = [_metric_column(cases, metric_id, "value", title, bars=True)]
+    best, ratios = against_best(cases, metric_id)
+    if compared and best is not None:
+        column, cells = estimate_column(
+            f"{title} / best", "", ratios, help_text="Ratio to the case with the highest value"
+        )
+        named = [Cell("best") if c is best else cell for c, cell in zip(cases, cells, strict=True)]
+        column = replace(column, baselines=tuple(baselines(cases, metric_id)))
+        columns.append((column, named))
+    return columns
+
+
+def _compared(cases: Sequence[CaseView]) -> Iterator[str]:
+    if against_best(cases, "decode_tok_per_s")[0] is not None:
+        yield (
+            "The range of a ratio allows for both intervals, and for the best having been chosen "
+            "among all; where it holds 1, the case cannot be told from the best."
+        )
+
+
+def _loads_differ(cases: Sequence[CaseView]) -> bool:
+    return len({(c.users, c.rate_per_s) for c in cases}) > 1
+
+
+def _file_bytes(report: Report, case: CaseView) -> int | None:
+    """Size of the weights on disk, as the server said."""
+    models = report.runs[case.run].run.info.models
+    wanted = (case.summary.target, case.model)
+    return next((m.size_bytes for m in models if (m.target, m.name) == wanted), None)
+
+
+def _memory_bytes(report: Report, case: CaseView) -> int | None:
+    """The most that the model took in memory after any of its blocks."""
+    blocks = report.runs[case.run].run.info.blocks
+    sizes = [
+        b.after.size_bytes
+        for b in blocks
+        if b.case == case.summary.id and b.after is not None and b.after.size_bytes
+    ]
+    return max(sizes, default=None)
 
 
 def _tail_needs(cases: Sequence[CaseView]) -> Iterator[str]:
     """Says which percentile how many cases are too short for."""
     for stat in ("p50", "p95"):
         tails = [e for c in cases if (e := c.estimate("ttft_s", stat))]
-        short = [e.needs for e in tails if e.needs and not supported(e, stat)]
+        short = [e for e in tails if e.needs and not supported(e, stat)]
         if short:
+            most = max(short, key=lambda e: e.needs or 0)
             yield (
-                f"The {stat} of the first text needs {max(short):,} requests: "
+                f"The {stat} of the first text {most.needed}: "
                 f"{plural(len(short), 'case')} had fewer."
             )
 
 
-def _worth_showing(cases: Sequence[CaseView], metric_id: str) -> bool:
-    """Whether a column says something: of thinking, of long prompts, of cold starts."""
-    if metric_id in _ONLY_IF_TOLD:
-        return any(_ONLY_IF_TOLD[metric_id](c) for c in cases)
+def _worth_showing(cases: Sequence[CaseView], metric_id: str, stat: str) -> bool:
+    """Whether a column says something: of tails, thinking, long prompts, queues, cold starts."""
+    if metric_id in _ONLY_IF:
+        return any(_ONLY_IF[metric_id](c) for c in cases)
+    if metric_id == "queue_s":
+        queues = [c.estimate(metric_id, stat) for c in cases]
+        return any(q and (q.value or 0.0) >= _QUEUE_FLOOR_S for q in queues)
     if metric_id != "answer_ttft_s":
-        return True
+        return any((e := c.estimate(metric_id, stat)) and supported(e, stat) for c in cases)
     pairs = [(c.estimate("ttft_s", "p50"), c.estimate(metric_id, "p50")) for c in cases]
     return any(a and b and a.value != b.value for a, b in pairs)
 
 
-def case_column(cases: Sequence[CaseView], title: str = "Case") -> tuple[Column, list[Cell]]:
-    """The first column of a table with a row a case."""
-    return text_column(title, [c.label for c in cases])
+def case_columns(cases: Sequence[CaseView]) -> list[tuple[Column, list[Cell]]]:
+    """The first columns of a table with a row a case: the axes in which the cases differ."""
+    names = list(dict.fromkeys(name for c in cases for name, _ in c.columns))
+    if not names:
+        return [text_column("Case", [c.label for c in cases])]
+    return [text_column(n, [dict(c.columns).get(n, NO_AXIS) for c in cases]) for n in names]
 
 
 def request_column(cases: Sequence[CaseView]) -> tuple[Column, list[Cell]]:
@@ -149,7 +232,7 @@ def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | No
         return None
     metrics = [m for c in cases if (m := c.metric(metric_id))]
     stats = [s for s in STATISTICS if any(s in m.stats for m in metrics)]
-    columns = [case_column(cases), text_column("n", [m.n for m in metrics])]
+    columns = [*case_columns(cases), text_column("n", [m.n for m in metrics])]
     columns += _one_scale(metrics, stats)
     columns.append(text_column("Note", [m.note for m in metrics]))
     methods = "; ".join(dict.fromkeys(x for m in metrics for x in _methods(m)))
@@ -168,7 +251,9 @@ def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | No
 def stored_unit(metric: Metric) -> str:
     """The unit of a metric's stored numbers; shares, which have none, are told from counts."""
     kind = METRICS.get(metric.id)
-    return "share" if kind is not None and kind.kind == "share" else metric.unit
+    if kind is not None and kind.unit == "money":
+        return metric.unit
+    return kind.shown_unit if kind is not None else metric.unit
 
 
 def metrics_by_case(
@@ -182,7 +267,7 @@ def metrics_by_case(
         cases: a row each.
         wanted: (metric id, statistic) of each column.
     """
-    columns = [case_column(cases), request_column(cases)]
+    columns = [*case_columns(cases), request_column(cases)]
     for metric_id, stat in wanted:
         title = term(metric_id).label if stat == "value" else f"{term(metric_id).label}, {stat}"
         columns.append(_metric_column(cases, metric_id, stat, title))
@@ -206,6 +291,23 @@ def _methods(metric: Metric) -> list[str]:
     return list(dict.fromkeys(e.method for e in metric.stats.values() if e.method))
 
 
+def absent_table(report: Report) -> Table | None:
+    """Metrics without a number in any case, and why; None if there is none."""
+    shown = set(shown_metrics(report))
+    notes: dict[str, str] = {}
+    for case in report.cases:
+        for name, m in case.summary.metrics.items():
+            if name not in shown:
+                notes[name] = notes.get(name) or m.note
+    columns = [
+        text_column("Metric", [f"{term(m).label} ({m})" for m in notes]),
+        text_column("Why", notes.values()),
+    ]
+    return (
+        from_columns("absent", "Metrics without a number", columns, folded=True) if notes else None
+    )
+
+
 def block_table(report: Report) -> Table | None:
     """Point values of every block in order of time; None if there are none."""
     told = [(c, b) for c in report.cases for b in c.summary.blocks]
@@ -214,7 +316,7 @@ def block_table(report: Report) -> Table | None:
         return None
     present = {k for _, b in told for k in b.values}
     columns = [
-        text_column("Block", [f"{b.index + 1}: {c.label}" for c, b in told]),
+        text_column("Block", [f"{b.number}: {c.label}" for c, b in told]),
         number_column("Start", "s", [b.start_s for _, b in told]),
         text_column("Requests", [b.n_ok for _, b in told]),
     ]
@@ -238,6 +340,11 @@ def block_table(report: Report) -> Table | None:
 
 
 def shown_metrics(report: Report) -> tuple[str, ...]:
-    """Ids of all metrics that any case has, in the glossary's order, then the others."""
-    present = dict.fromkeys(m for c in report.cases for m in c.summary.metrics)
-    return (*(t for t in TERMS if t in present), *(m for m in present if m not in TERMS))
+    """Ids of all metrics with a number in any case, in the list's order, then the others."""
+    present = dict.fromkeys(
+        name
+        for c in report.cases
+        for name, m in c.summary.metrics.items()
+        if any(e.value is not None for e in m.stats.values())
+    )
+    return (*(t for t in METRICS if t in present), *(m for m in present if m not in METRICS))

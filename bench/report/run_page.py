@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
+import numpy as np
 
-from bench.analysis.summary import Summary
-from bench.analysis.summary_json import to_json
+from bench.analysis.fidelity.result import FidelityResult
+from bench.analysis.run.evidence import columns_of
+from bench.analysis.run.summary import Summary, ThresholdVerdict
+from bench.analysis.run.summary_json import to_json
+from bench.report.comparison.benchstat import benchstat
+from bench.report.csv import csv_text
+from bench.report.drill_down import request_data
 from bench.report.failure_tables import error_table, outcome_table
+from bench.report.fidelity.in_run import fidelity_in_run
+from bench.report.fidelity.page import Parts
 from bench.report.findings import findings
 from bench.report.identity_tables import (
     block_record_table,
@@ -18,62 +27,95 @@ from bench.report.identity_tables import (
     options_table,
     server_table,
 )
-from bench.report.model import SEPARATOR, Report, build_report
+from bench.report.machine_facts import machine_facts
+from bench.report.machine_tables import machine_table, watched_table
+from bench.report.model import Report, build_report
+from bench.report.notices import notices
 from bench.report.page import (
     Badge,
     Chart,
     Definitions,
     Item,
     Listing,
-    Notice,
     Page,
-    Prose,
     Section,
     Tone,
 )
-from bench.report.result_tables import block_table, comparison_table, metric_table, shown_metrics
+from bench.report.request_rows import request_csv
+from bench.report.result_tables import (
+    absent_table,
+    block_table,
+    comparison_table,
+    metric_table,
+    shown_metrics,
+)
+from bench.report.run_checks import run_annotations, run_junit
+from bench.report.sender_tables import sender_table
 from bench.report.sentences import answer
+from bench.report.session_words import neighbour_table
 from bench.report.tables import Table
-from bench.report.threshold_table import threshold_table
+from bench.report.threshold_table import threshold_details, threshold_table
 from bench.report.units import count, duration, plural
 from bench.results.directory import Run
-from bench.results.record import Phase
 from bench.results.run import RunStatus
 
 INTERVALS = (
-    "All intervals are 95 % intervals. Percentiles are type-7 quantiles of the raw values with "
-    "order-statistic intervals, or with Woodruff's intervals over blocks where a case has several; "
-    "a percentile whose interval has an open end is not shown as a number. Rates of a case are "
-    "ratios of sums. Failed requests have no latency: they are counted, and nowhere else."
+    "All intervals are 95 % intervals. Blocks are what is repeated: Student's t over the values of "
+    "the blocks, on the log scale; of one block, over batches of its requests, which say nothing "
+    "of other blocks. Percentiles are type-7 quantiles of the raw values, never given without an "
+    "interval; that of a tail is widened for few blocks and for blocks too short to have it. "
+    "Shares have Clopper and Pearson's interval for the requests that blocks are worth. Rates of a "
+    "case are ratios of sums. Failed requests have no latency: they are counted, and nowhere else."
 )
 
 
-def run_page(runs: Sequence[Run], summaries: Sequence[Summary]) -> Page:
+def run_page(
+    runs: Sequence[Run],
+    summaries: Sequence[Summary],
+    fidelity: Sequence[FidelityResult | str | None] = (),
+) -> Page:
     """The page about some runs.
 
     Args:
         runs: with info and records.
         summaries: of the same runs, in the same order.
+        fidelity: of the same runs: what was found, why nothing was, or None if it was not asked
+            for.
     """
     report = build_report(runs, summaries)
-    results = _tables(comparison_table(report), threshold_table(report), error_table(report))
+    close = fidelity_in_run(report, fidelity)
+    results = _tables(
+        comparison_table(report),
+        neighbour_table(report),
+        threshold_table(report),
+        error_table(report),
+    )
     first = runs[0].info
     return Page(
         title=_title(report),
         subtitle=first.plan.description if len(runs) == 1 else "",
         badges=_badges(report),
         facts=_facts(report),
-        findings=findings(report),
+        findings=(*findings(report), *(a for f in close for a in f.findings)),
         answers=tuple(answer(c) for c in report.cases),
-        warnings=_notices(report),
-        sections=_sections(report, results),
-        brief=results,
+        warnings=notices(report),
+        sections=_sections(report, close),
+        verdict=results,
+        brief=(*results, *(t for f in close for t in f.brief)),
         provenance=_tables(identity_table(report), options_table(report), *_machines(report)),
         models=report.models,
         simulated=report.simulated,
+        requests=request_data(report) if any(len(v.run.records) for v in report.runs) else b"",
         data=summary_json(summaries),
         data_name=f"{first.id}-summary.json" if len(runs) == 1 else "summaries.json",
         tool_version=first.tool_version,
+        forms={
+            "csv": lambda: csv_text(summaries),
+            "requests-csv": lambda: request_csv(runs),
+            "junit": lambda: run_junit(summaries),
+            "github": lambda: run_annotations(summaries),
+            "benchstat": lambda: benchstat([c for s in summaries for c in s.cases]),
+        },
     )
 
 
@@ -89,6 +131,8 @@ def _title(report: Report) -> str:
 
 def _badges(report: Report) -> tuple[Badge, ...]:
     badges = []
+    if failed := sum(c.summary.requests.failed for c in report.cases):
+        badges.append(Badge(f"{plural(failed, 'request')} failed", "bad"))
     if report.simulated:
         badges.append(
             Badge("simulated", "caution", "The simulated engine made these numbers up by a model.")
@@ -103,7 +147,8 @@ def _badges(report: Report) -> tuple[Badge, ...]:
     thresholds = [t for v in report.runs for t in v.summary.thresholds]
     if thresholds:
         met = sum(t.passed for t in thresholds)
-        tone: Tone = "good" if met == len(thresholds) else "bad"
+        broken = any(t.verdict is ThresholdVerdict.NOT_MET for t in thresholds)
+        tone: Tone = "bad" if broken else "good" if met == len(thresholds) else "caution"
         badges.append(Badge(f"{met} of {plural(len(thresholds), 'threshold')} met", tone))
     return tuple(dict.fromkeys(badges))
 
@@ -119,12 +164,11 @@ def _facts(report: Report) -> tuple[tuple[str, str], ...]:
     infos = [v.run.info for v in report.runs]
     span = sum(b.end_ns - b.start_ns for i in infos for b in i.blocks) / 1e9
     servers = dict.fromkeys(f"{t.engine} {t.version}".strip() for i in infos for t in i.targets)
-    machines = dict.fromkeys(_machine(i.environment) for i in infos)
     facts = [
         ("Measured", f"{plural(measured, 'request')} in {plural(blocks, 'block')}"),
         ("Models", count(len(report.models))),
         ("Server", ", ".join(servers)),
-        ("Client", ", ".join(m for m in machines if m)),
+        *machine_facts(infos),
         ("Time measured", duration(span) if span else ""),
         ("Started", ", ".join(dict.fromkeys(_minute(i.created_at) for i in infos))),
     ]
@@ -133,7 +177,8 @@ def _facts(report: Report) -> tuple[tuple[str, str], ...]:
 
 def _measured_blocks(run: Run) -> set[int]:
     """The blocks of which there is at least one measured request."""
-    return {r.block for r in run.records if r.phase is Phase.MEASURE}
+    columns = columns_of(run.records, [c.id for c in run.info.plan.cases])
+    return set(np.unique(columns.block[columns.measured]).tolist())
 
 
 def _minute(stamp: str) -> str:
@@ -142,70 +187,33 @@ def _minute(stamp: str) -> str:
     return f"{stamp[:16].replace('T', ' ')}{zone}"
 
 
-def _machine(environment: dict[str, object]) -> str:
-    gpus = environment.get("gpus")
-    if isinstance(gpus, list | tuple) and gpus and isinstance(gpus[0], dict):
-        return ", ".join(str(g.get("name", "")) for g in gpus if isinstance(g, dict))
-    cpu = environment.get("cpu")
-    return str(cpu.get("model") or "") if isinstance(cpu, dict) else ""
+def _sections(report: Report, close: Sequence[Parts]) -> tuple[Section, ...]:
+    from bench.report.charts import run_charts
+
+    fidelity: list[Item] = []
+    for found in close:
+        if found.tables:
+            gates = [found.gates] if found.gates else []
+            fidelity += [*found.charts(), *found.brief, *found.tables, *gates, found.method]
+    data = _data(report)
+    sections = [
+        Section("fidelity", "Fidelity", tuple(fidelity)),
+        Section("evidence", "Evidence", _first(run_charts(report))),
+        Section("method", "How it was measured", _method(report)),
+        Section("data", "All numbers", data, fold=f"{plural(len(data), 'table')}: {_DATA}"),
+    ]
+    return tuple(s for s in sections if s.items)
 
 
-def _notices(report: Report) -> tuple[Notice, ...]:
-    """All warnings by kind, invalidating ones first; the same of several cases is said once."""
-    kinds: dict[tuple[bool, str, str], dict[str, list[tuple[int, str]]]] = {}
-    for index, view in enumerate(report.runs):
-        for w in view.summary.warnings:
-            kind = kinds.setdefault((not w.invalidates, w.code, w.advice), {})
-            kind.setdefault(_sentence_case(w.message, report.models), []).append((index, w.case))
-    ordered = sorted(kinds.items(), key=lambda kind: kind[0][0])
+def _first(charts: Sequence[Chart]) -> tuple[Chart, ...]:
+    """What few readers need comes last, folded: how steady it was, what the machine did."""
     return tuple(
-        _notice(
-            code, advice, not harmless, [(m, _places(report, at)) for m, at in messages.items()]
-        )
-        for (harmless, code, advice), messages in ordered
+        replace(c, folded=True) if c.id == "drift" or c.id.startswith("machine-") else c
+        for c in charts
     )
 
 
-Said = tuple[str, tuple[str, ...]]
-"""A message and its places."""
-
-
-def _notice(code: str, advice: str, invalidates: bool, said: Sequence[Said]) -> Notice:
-    (first, where), *more = said
-    return Notice(code, first, advice, where, invalidates, tuple(more))
-
-
-def _places(report: Report, at: Sequence[tuple[int, str]]) -> tuple[str, ...]:
-    """Where a warning holds: runs, then cases by model, in the order of the report."""
-    labels = dict.fromkeys(report.runs[i].label for i, case in at if not case)
-    cases = [c for c in report.cases if (c.run, c.summary.id) in at]
-    if len(cases) == len(report.cases) > 1:
-        return (f"all {plural(len(cases), 'case')}",)
-    told = []
-    for model in dict.fromkeys(c.model for c in cases):
-        axes = [SEPARATOR.join(c.axes) for c in cases if c.model == model and c.axes]
-        told.append(SEPARATOR.join((model, ", ".join(axes))) if axes else model)
-    known = {(c.run, c.summary.id) for c in cases}
-    unknown = [case for run, case in at if case and (run, case) not in known]
-    return (*(x for x in labels if x), *told, *unknown)
-
-
-def _sentence_case(text: str, names: Sequence[str]) -> str:
-    """A capital at the beginning, unless the first word is a name: a model's, a metric's."""
-    word = text.partition(" ")[0].rstrip(",:;.")
-    return text[:1].upper() + text[1:] if word.isalpha() and word not in names else text
-
-
-def _sections(report: Report, results: tuple[Table, ...]) -> tuple[Section, ...]:
-    from bench.report.charts import run_charts
-
-    sections = [
-        Section("comparison", "Comparison", results),
-        Section("evidence", "Evidence", tuple(run_charts(report))),
-        Section("method", "How it was measured", _method(report)),
-        Section("data", "All numbers", _data(report)),
-    ]
-    return tuple(s for s in sections if s.items)
+_DATA = "every metric with its intervals, every block, how requests ended"
 
 
 def _machines(report: Report) -> list[Table]:
@@ -217,8 +225,10 @@ def _method(report: Report) -> tuple[Item, ...]:
     for number, view in enumerate(report.runs):
         items += [server_table(view, number), model_table(view, number)]
         items.append(environment_table(view, number))
-    items += _present(block_record_table(report))
-    items.append(Prose(INTERVALS))
+        items += _present(watched_table(view, number))
+    items += _present(machine_table(report))
+    items += _present(sender_table(report), block_record_table(report))
+    items.append(Listing("How intervals are made", INTERVALS))
     items.append(Definitions(shown_metrics(report)))
     items += [
         Listing(
@@ -227,12 +237,18 @@ def _method(report: Report) -> tuple[Item, ...]:
         )
         for v in report.runs
     ]
-    return tuple(items)
+    return tuple(replace(i, folded=True) if isinstance(i, Table) else i for i in items)
 
 
 def _data(report: Report) -> tuple[Item, ...]:
     metrics = [metric_table(report, m) for m in shown_metrics(report)]
-    return _present(*metrics, outcome_table(report), block_table(report))
+    return _present(
+        *metrics,
+        absent_table(report),
+        threshold_details(report),
+        outcome_table(report),
+        block_table(report),
+    )
 
 
 def _present(*items: Table | Chart | None) -> tuple[Item, ...]:

@@ -8,11 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from bench.analysis.columns import Columns, Floats, columns_of
-from bench.analysis.latency import latencies
+from bench.analysis.run.columns import Columns, Floats
+from bench.analysis.run.evidence import columns_of
+from bench.analysis.run.latency import latencies
 from bench.report.model import CaseView, Report
 
-CURVE_POINTS: Final = 240
+CURVE_POINTS: Final = 80
 """At most so many points are drawn of a distribution."""
 
 
@@ -48,10 +49,11 @@ def samples_of(report: Report) -> Samples:
     made: dict[str, CaseSample] = {}
     for index, view in enumerate(report.runs):
         cases = [c for c in report.cases if c.run == index]
-        columns = columns_of(view.run.records, [c.summary.id for c in cases])
-        kept = columns.select(columns.measured & columns.ok)
-        for number, case in enumerate(cases):
-            own = kept.select(kept.case == number)
+        ids = [c.summary.id for c in cases]
+        columns = columns_of(view.run.records, ids)
+        kept = columns.measured & columns.ok
+        for case in cases:
+            own = columns.select(kept & (columns.case == ids.index(case.summary.id)))
             made[case.key] = CaseSample(case, own, latencies(own))
     return Samples(report, tuple(made[c.key] for c in report.cases))
 

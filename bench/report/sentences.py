@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from bench.ollama.exchange import Outcome
+from bench.analysis.run.open_loop import OVERLOAD
 from bench.report.model import SEPARATOR, CaseView
 from bench.report.page import Answer, Sentence, Tone
+from bench.report.roofline_words import memory
+from bench.report.session_words import QUALIFIERS as SESSION_RULES
 from bench.report.units import count, percent, plural, show, supported
+from bench.wire.exchange import Outcome
 
 # Answer text this much later than the first text is worth a sentence: below, nobody waits.
 _THINKING_WAIT_S: Final = 0.2
@@ -19,8 +22,6 @@ _THINKING_WAIT_S: Final = 0.2
 _WHOLLY_ON_GPU: Final = 0.995
 # Queueing below this is bookkeeping of the server, not waiting for a slot.
 _QUEUE_FLOOR_S: Final = 0.05
-# One user waits for others' requests only: less is its own long prompt being tokenised.
-_ALONE_FLOOR_S: Final = 0.5
 # Loading that takes so long is a cold start, whether or not the scenario asked for one.
 _LOADING_S: Final = 1.0
 # Prompts from this length on take a time to be read that is worth a sentence.
@@ -37,6 +38,10 @@ _OUTCOMES: Final[dict[str, tuple[str, str]]] = {
     Outcome.CANCELLED: ("cancelled by us", "cancelled by us"),
 }
 
+_NOTHING: Final[Sentence] = ("gave no number that its requests can support.",)
+_ITS: Final = "It "
+"""How a sentence begins that can stand in for the headline where that has nothing."""
+
 Rule = Callable[[CaseView], Sentence | None]
 
 
@@ -44,6 +49,10 @@ def answer(case: CaseView) -> Answer:
     """The answer for one case: what it does, then what qualifies it."""
     first = failed(case) or headline(case)
     more = [s for rule in _QUALIFIERS if (s := rule(case)) is not None]
+    instead = next((s for s in more if str(s[0]).startswith(_ITS)), None)
+    if first is _NOTHING and instead is not None:
+        more.remove(instead)
+        first = (str(instead[0]).removeprefix(_ITS), *instead[1:])
     return Answer(case.subject, (first, *more), case.model, SEPARATOR.join(case.axes), _tone(case))
 
 
@@ -51,23 +60,21 @@ def headline(case: CaseView) -> Sentence:
     """Speed and first word; what is missing is said to be missing."""
     if case.summary.requests.ok + case.summary.requests.failed == 0:
         return ("was not measured.",)
-    told = (*(_speed(case) or ()), *_joined(_speed(case) is not None, _first_word(case)))
+    told = (
+        *(_speed(case) or ()),
+        *_joined(_speed(case) is not None, _first_word(case), thinks(case)),
+    )
     if not told:
-        return ("gave no number that its requests can support.",)
+        return _NOTHING
     return (*told, ".")
 
 
-def _joined(after_speed: bool, first_word: Sentence | None) -> Sentence:
-    if first_word is None:
+def _joined(after_speed: bool, first: Sentence | None, thinks: bool) -> Sentence:
+    if first is None:
         return ()
-    return (
-        (", first word after ", *first_word)
-        if after_speed
-        else (
-            "gives the first word after ",
-            *first_word,
-        )
-    )
+    if thinks:
+        return (", starts to think after " if after_speed else "starts to think after ", *first)
+    return (", first word after " if after_speed else "gives the first word after ", *first)
 
 
 def _speed(case: CaseView) -> Sentence | None:
@@ -75,6 +82,27 @@ def _speed(case: CaseView) -> Sentence | None:
     if shown.raw is None:
         return None
     return ("writes ", shown, " per user") if (case.users or 1) > 1 else ("writes ", shown)
+
+
+def thinks(case: CaseView) -> bool:
+    """Whether any of the text was thinking."""
+    share = case.estimate("thinking_char_share")
+    return share is not None and bool(share.value)
+
+
+def never_answered(case: CaseView) -> Sentence | None:
+    """Speaks of requests that ended well without a word of an answer."""
+    silent = _silent(case)
+    if not silent:
+        return None
+    ok = plural(case.summary.requests.ok, "request")
+    return (f"{count(silent)} of {ok} brought thinking only: no word of an answer.",)
+
+
+def _silent(case: CaseView) -> int:
+    """How many requests brought text, but none of an answer."""
+    first, answered = case.metric("ttft_s"), case.metric("answer_ttft_s")
+    return first.n - answered.n if first and answered and thinks(case) else 0
 
 
 def _first_word(case: CaseView) -> Sentence | None:
@@ -134,6 +162,10 @@ def kept_up(case: CaseView) -> Sentence | None:
     rate, served = case.rate_per_s, show(case.estimate("request_per_s"), "req/s")
     if rate is None or served.raw is None:
         return None
+    whole = case.metric("e2e_s")
+    if whole is not None and whole.note == OVERLOAD:
+        so = "it did not keep up, so its latencies grow with the length of the block."
+        return (f"{rate:g} requests/s were asked for, ", served, f" were served: {so}")
     return (f"{rate:g} requests/s were asked for, ", served, " were served.")
 
 
@@ -145,7 +177,8 @@ def thinking_first(case: CaseView) -> Sentence | None:
         return None
     if not supported(start, "p50") or start.value - first.value < _THINKING_WAIT_S:
         return None
-    return ("It thinks first: the answer itself starts after ", show(start, "s", stat="p50"), ".")
+    end = ", where one came." if _silent(case) else "."
+    return ("It thinks first: the answer itself starts after ", show(start, "s", stat="p50"), end)
 
 
 def loading(case: CaseView) -> Sentence | None:
@@ -169,9 +202,8 @@ def reading(case: CaseView) -> Sentence | None:
 
 def waiting(case: CaseView) -> Sentence | None:
     """Speaks when half of the requests waited for a slot for a noticeable time."""
-    queue = case.estimate("queue_s", "p50")
-    floor = _ALONE_FLOOR_S if case.users == 1 else _QUEUE_FLOOR_S
-    if queue is None or queue.value is None or queue.low is None or queue.low < floor:
+    queue = case.estimate("queue_s", "p50") if case.users != 1 else None
+    if queue is None or queue.value is None or queue.low is None or queue.low < _QUEUE_FLOOR_S:
         return None
     return ("Half of the requests wait ", show(queue, "s", stat="p50"), " or longer in the queue.")
 
@@ -212,6 +244,7 @@ def _tone(case: CaseView) -> Tone:
 _QUALIFIERS: Final[tuple[Rule, ...]] = (
     invalid,
     some_failed,
+    never_answered,
     together,
     kept_up,
     thinking_first,
@@ -220,5 +253,7 @@ _QUALIFIERS: Final[tuple[Rule, ...]] = (
     reading,
     spilled,
     slots_differ,
+    memory,
+    *SESSION_RULES,
     unsteady,
 )

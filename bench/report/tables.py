@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.analysis.summary import Estimate
+from bench.analysis.run.summary import Estimate
 from bench.report.units import NO_VALUE, Scale, Shown, scale_for, show, supported
 
 
@@ -23,6 +23,7 @@ class Cell:
         low, high: ends of its interval, as stored.
         shown: how the number was rounded; None for text.
         bar: (value, low, high) as shares of the column's largest, for a small drawing beside it.
+        href: of a row's first cell: where it leads in HTML, relative to the page.
     """
 
     text: str
@@ -31,11 +32,7 @@ class Cell:
     high: float | None = None
     shown: Shown | None = None
     bar: tuple[float, float, float] | None = None
-
-    @property
-    def sort_key(self) -> str:
-        """What sorting compares: the number if there is one."""
-        return repr(self.raw) if self.raw is not None else ""
+    href: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +43,7 @@ class Column:
         unit: of the numbers as displayed.
         key: metric and statistic of its numbers, "ttft_s.p50"; "" if they are not from a summary.
         factor: displayed = stored x factor.
+        baselines: of ratios: other cases that they can stand against, with the cells then.
     """
 
     title: str
@@ -54,6 +52,7 @@ class Column:
     help: str = ""
     key: str = ""
     factor: float = 1.0
+    baselines: tuple[tuple[str, tuple[Cell, ...]], ...] = ()
 
     @property
     def head(self) -> str:

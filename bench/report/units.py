@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from bench.analysis.summary import Estimate
+from bench.analysis.run.summary import Estimate
 
 PLUS_MINUS: Final = "\u00b1"
 RANGE: Final = "\u2013"
@@ -97,7 +97,7 @@ class Shown:
         decimals: decimals of `text`, in the displayed unit.
         raw: the stored value, unrounded and in the stored unit.
         factor: displayed = raw x factor.
-        why: why there is no number, "needs 72 requests".
+        why: why there is no number, or no interval: "needs 72 requests".
         bare: it should have an interval, but the data cannot support one.
     """
 
@@ -121,7 +121,7 @@ class Shown:
     def full(self) -> str:
         """Number, unit and interval: "48.1 tok/s ± 0.6", "0.21 s (0.19–0.24)"."""
         if self.raw is None or not self.interval:
-            return f"{self.number} ({NO_INTERVAL})" if self.bare else self.number
+            return f"{self.number} ({NO_INTERVAL}: {self.why})" if self.bare else self.number
         if self.interval.startswith(PLUS_MINUS):
             return f"{self.number} {self.interval}"
         return f"{self.number} ({self.interval})"
@@ -152,7 +152,7 @@ def show(
     if estimate is None:
         return Shown(NO_VALUE)
     if not supported(estimate, stat):
-        return Shown(NO_VALUE, why=_needs(estimate))
+        return Shown(NO_VALUE, why=estimate.needed)
     value = estimate.value
     assert value is not None
     scale = scale or scale_for(unit, value)
@@ -166,6 +166,7 @@ def show(
         decimals=decimals,
         raw=value,
         factor=scale.factor,
+        why=estimate.needed,
         bare=estimate.needs is not None and None in (estimate.low, estimate.high),
     )
 
@@ -189,10 +190,6 @@ def supported(estimate: Estimate, stat: str = "value") -> bool:
 def is_percentile(stat: str) -> bool:
     """True for "p50", "p95", ..."""
     return stat[:1] == "p" and stat[1:].replace(".", "", 1).isdigit()
-
-
-def _needs(estimate: Estimate) -> str:
-    return f"needs {estimate.needs:,} requests" if estimate.needs else ""
 
 
 def decimals_for(value: float, low: float | None, high: float | None) -> int:

@@ -6,19 +6,21 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from traceback import extract_tb
 
-from jinja2 import TemplateSyntaxError
-
-from bench.analysis.summarise import summarise
+from bench.analysis.fidelity.result import FidelityResult
+from bench.analysis.run.summarise import summarise
 from bench.errors import ResultsError, UsageError
+from bench.files import write_whole
+from bench.report.fidelity.page import fidelity_page
+from bench.report.fidelity.stored import stored_fidelity
 from bench.report.formats import render
-from bench.report.html import OWN_FILES, html
 from bench.report.page import Chart, Page
 from bench.report.run_page import run_page
-from bench.results.directory import REPORT_FILE, Run, read_run
+from bench.results.directory import REPORT_FILE, read_run
+from bench.results.fidelity_files import PAGE_FILE, fidelity_alone, go_on
 
 STDOUT = Path("-")
+PARQUET = "parquet"
 
 
 def write_reports(
@@ -31,8 +33,8 @@ def write_reports(
     """Render run directories as one report.
 
     Args:
-        run_dirs: several are joined in one report.
-        format_name: see `bench.report.formats`.
+        run_dirs: several are joined in one report; or one directory of a fidelity run.
+        format_name: see `bench.report.formats` and `bench.report.run_page`; or parquet.
         output: a file, `-` for none; None = report.html in the run directory if there is one
             directory and the format is html, else none.
         template: folder of the user's own templates; only for html.
@@ -56,20 +58,30 @@ def _write_reports(
     template: Path | None,
     charts: Path | None,
 ) -> tuple[str, Path | None]:
-    runs = [read_run(path) for path in run_dirs]
-    summaries = [summarise(r.info, r.records) for r in runs]
-    if template is not None:
-        _check_template(template, format_name)
-        text = _in_own_template(run_page(runs, summaries), template)
-    else:
-        text = render(runs, summaries, format_name)
+    if format_name == PARQUET:
+        return "", _parquet(run_dirs, output)
+    if template is not None and format_name != "html":
+        raise UsageError("--template is for --format html only")
+    text = render(page := page_of(run_dirs), format_name, template)
     if charts is not None:
-        write_charts(run_page(runs, summaries), charts)
-    path = output or _default_output(runs, format_name)
+        write_charts(page, charts)
+    path = output or _default_output(run_dirs, format_name)
     if path is None or path == STDOUT:
         return text, None
     _write(path, text)
     return text, path
+
+
+def _parquet(run_dirs: Sequence[Path], path: Path | None) -> Path:
+    from bench.report.request_rows import write_parquet
+
+    if path is None or path == STDOUT:
+        raise UsageError("a Parquet file is no text", "Say where it goes: -o FILE.")
+    try:
+        write_parquet([read_run(run_dir) for run_dir in run_dirs], path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return path
 
 
 @contextmanager
@@ -87,50 +99,41 @@ def no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _default_output(runs: Sequence[Run], format_name: str) -> Path | None:
+def page_of(run_dirs: Sequence[Path]) -> Page:
+    """The page about some run directories: of scenarios, or one of `fidelity` alone.
+
+    Raises:
+        ResultsError: one is no run directory.
+    """
+    if len(run_dirs) == 1 and fidelity_alone(run_dirs[0]):
+        found = stored_fidelity(run_dirs[0])
+        if not isinstance(found, FidelityResult):
+            raise ResultsError(f"{run_dirs[0]}: {found}", go_on(run_dirs[0]))
+        return fidelity_page(found)
+    runs = [read_run(path) for path in run_dirs]
+    summaries = [summarise(r.info, r.records) for r in runs]
+    return run_page(runs, summaries, [stored_fidelity(path) for path in run_dirs])
+
+
+def _default_output(run_dirs: Sequence[Path], format_name: str) -> Path | None:
     if format_name != "html":
         return None
-    return runs[0].path / REPORT_FILE if len(runs) == 1 else Path(REPORT_FILE)
-
-
-def _check_template(folder: Path, format_name: str) -> None:
-    if format_name != "html":
-        raise UsageError("--template is for --format html only")
-    if not any((folder / name).is_file() for name in OWN_FILES):
-        raise UsageError(
-            f"--template {folder}: there is no template in this folder",
-            f"It should hold your own {', '.join(OWN_FILES[:-1])} or {OWN_FILES[-1]}.",
-        )
-
-
-def _in_own_template(page: Page, folder: Path) -> str:
-    try:
-        return html(page, folder)
-    except Exception as error:
-        # Whatever a user's template raises is the template's fault, if it was raised in there.
-        place = _place_in(folder, error)
-        if place is None:
-            raise
-        raise UsageError(f"{place}: {error}", "See reports/README.md for what a page holds.") from (
-            error
-        )
-
-
-def _place_in(folder: Path, error: Exception) -> str | None:
-    """File and line of an error in a folder's templates; None if it came from elsewhere."""
-    if isinstance(error, TemplateSyntaxError):
-        return f"{error.filename or error.name}, line {error.lineno}"
-    frames = [f for f in extract_tb(error.__traceback__) if Path(f.filename).parent == folder]
-    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else None
+    if len(run_dirs) > 1:
+        return Path(REPORT_FILE)
+    return run_dirs[0] / (PAGE_FILE if fidelity_alone(run_dirs[0]) else REPORT_FILE)
 
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     except OSError as error:
-        raise ResultsError(
-            f"cannot write {path}: {error.strerror or error}", "Name another file with -o."
-        ) from error
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> ResultsError:
+    return ResultsError(
+        f"cannot write {path}: {error.strerror or error}", "Name another file with -o."
+    )
 
 
 def write_charts(page: Page, folder: Path) -> list[Path]:

@@ -9,12 +9,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,12 @@ from typing import Any
 import msgspec
 
 from bench.errors import ResultsError
-from bench.ollama.secret_names import HIDDEN, is_secret
+from bench.files import read_file, write_whole
+from bench.hidden import scrub_all, scrub_bytes, shown_environment
 from bench.results.journal import REQUESTS_FILE, Journal, read_records
 from bench.results.record import RequestRecord
 from bench.results.run import SCHEMA, RunInfo, RunStatus
+from bench.thresholds import from_file, to_file
 
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
@@ -48,6 +48,10 @@ class RunDirectory:
         """
         stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
         slug = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:40] or "run"
+        try:
+            parent = parent.absolute()  # the current folder may be gone before the run is over
+        except OSError as error:
+            raise _cannot_write(parent, error) from error
         for _ in range(10):
             run_id = f"{stamp}-{slug}-{secrets.token_hex(2)}"
             try:
@@ -70,29 +74,33 @@ class RunDirectory:
         Raises:
             ResultsError: the disk is full or not writable.
         """
-        kept = _without_secrets(msgspec.to_builtins(info))
+        kept = _without_secrets(msgspec.to_builtins(info, enc_hook=to_file))
         text = msgspec.json.format(msgspec.json.encode(kept), indent=2)
         self.write_file(RUN_FILE, text + b"\n")
 
     def write_file(self, name: str, content: bytes) -> Path:
         """Write or replace a file of the run atomically, and return its path.
 
+        A directory that was deleted meanwhile is made again: what was measured is kept.
+
         Raises:
             ResultsError: the disk is full or not writable.
         """
         target = self.path / name
-        draft = target.with_name(f".{name}.tmp")
         try:
-            with draft.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(target, content)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                draft.unlink()
             raise _cannot_write(target, error) from error
         return target
+
+    def write_log(self, name: str, content: bytes) -> Path:
+        """Write a server's log, without the secrets that it may have printed.
+
+        Raises:
+            ResultsError: the disk is full or not writable.
+        """
+        return self.write_file(name, scrub_bytes(content))
 
     def journal(self) -> Journal:
         """Open requests.jsonl for appending.
@@ -108,12 +116,14 @@ class Run:
     """A run directory that was read back.
 
     Attributes:
+        records: in the order of blocks, phases and requests (those of a large run are read from
+            the journal again when they are asked for).
         torn_lines: lines of requests.jsonl that could not be read (a kill tears at most the last).
     """
 
     path: Path
     info: RunInfo
-    records: list[RequestRecord]
+    records: Sequence[RequestRecord]
     torn_lines: int = 0
 
     @property
@@ -130,7 +140,7 @@ def read_info(path: Path) -> RunInfo:
     """
     file = path / RUN_FILE
     try:
-        raw = file.read_bytes()
+        raw = read_file(file)
     except (FileNotFoundError, NotADirectoryError):
         what = "does not exist" if not path.exists() else f"is not a run directory (no {RUN_FILE})"
         raise ResultsError(
@@ -139,12 +149,17 @@ def read_info(path: Path) -> RunInfo:
         ) from None
     except OSError as error:
         raise ResultsError(f"cannot read {file}: {error.strerror}") from error
+    from bench.results.damage import check_parts, usable_environment  # late: numpy
+
     try:
         schema = msgspec.json.decode(raw, type=_SchemaOnly).schema
         if schema <= SCHEMA:
-            return msgspec.json.decode(raw, type=RunInfo)
-    except msgspec.DecodeError as error:
-        raise ResultsError(f"{file} is not a run file of ollama-bench: {error}") from error
+            info = msgspec.json.decode(raw, type=RunInfo, dec_hook=from_file)
+            check_parts(info)
+            return replace(info, environment=usable_environment(info.environment))
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ResultsError(f"{file} is not a run file of ollama-bench: {why}") from error
     raise ResultsError(
         f"{file} has schema {schema}, this program reads up to {SCHEMA}",
         "Upgrade ollama-bench: pip install -U ollama-bench",
@@ -158,8 +173,17 @@ def read_run(path: Path) -> Run:
         ResultsError: it is no run directory, or of a later version of this program.
     """
     info = read_info(path)
-    records, torn = read_records(path / REQUESTS_FILE)
-    return Run(path, info, records, torn)
+    from bench.results.damage import checked  # late: numpy
+
+    read = read_records(path / REQUESTS_FILE)
+    records, warnings = checked(info, read)
+    info = replace(info, warnings=(*info.warnings, *warnings))
+    return Run(path, info, records.in_order(), read.torn)
+
+
+def kept_note(path: Path) -> str:
+    """How to go on with a run whose report was not written."""
+    return f"What was measured is kept in {path}; its report: ollama-bench report {path}"
 
 
 def find_runs(parent: Path) -> Iterator[Path]:
@@ -179,13 +203,25 @@ def _cannot_write(path: Path, error: OSError) -> ResultsError:
     )
 
 
-def _without_secrets(value: Any) -> Any:
-    """The same, but for what secret variables are set to in any `env` of a server to start."""
+_OURS = ("plan", "case", "target", "model", "name", "id", "digest", "primary", "served_model")
+"""Keys whose values come from the plan and tie files together: they are not looked through."""
+
+
+def _without_secrets(content: Any) -> Any:
+    """What run.json says, without secrets: of any `env`, and in what servers said."""
+    kept = scrub_all(content, _OURS)
+    if "plan" in content:
+        kept["plan"] = _hidden_env(content["plan"])
+    return kept
+
+
+def _hidden_env(value: Any) -> Any:
+    """The same, but for the values of variables in any `env` of a server to start."""
     if isinstance(value, list | tuple):
-        return [_without_secrets(item) for item in value]
+        return [_hidden_env(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: _without_secrets(item) for key, item in value.items()}
+    kept = {key: _hidden_env(item) for key, item in value.items()}
     if isinstance(kept.get("env"), dict):
-        kept["env"] = {k: HIDDEN if is_secret(k) else v for k, v in kept["env"].items()}
+        kept["env"] = shown_environment(kept["env"])
     return kept

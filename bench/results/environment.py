@@ -15,16 +15,11 @@ from typing import Any
 
 import psutil
 
-import bench
-from bench.ollama.secret_names import is_secret
+from bench._version import __version__
+from bench.hidden import CLIENT_SETTINGS, scrub
 
-_NVIDIA_FIELDS = {
-    "name": "name",
-    "driver_version": "driver",
-    "memory.total": "memory_mib",
-    "power.limit": "power_limit_w",
-    "clocks.max.sm": "max_sm_clock_mhz",
-}
+_NVIDIA_FIELDS = {"name": "name", "driver_version": "driver", "memory.total": "memory_mib"}
+"""What `nvidia-smi` is asked for without `nvidia-ml-py`: its power fields change their names."""
 _TOOL_TIMEOUT_S = 5.0
 
 
@@ -32,30 +27,28 @@ def collect_environment() -> dict[str, Any]:
     """Host, operating system, Python and GPUs, as a JSON-ready mapping.
 
     Keys: `os`, `python`, `ollama_bench`, `cpu` {model, cores, threads, governor?, load_1m?},
-    `memory_bytes`, `gpus` [{name, driver, memory_mib, ...}], `settings` (Ollama's environment
-    variables as this process sees them; a server may have others).
+    `memory_bytes`, `gpus` [{name, driver, memory_mib, ...}], `settings` (those of Ollama's
+    environment variables that are known to hold no secret, as this process sees them; a server may
+    have others).
     """
     return {
         "os": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "ollama_bench": bench.__version__,
+        "ollama_bench": __version__,
         "cpu": _cpu(),
         "memory_bytes": psutil.virtual_memory().total,
         "gpus": collect_gpus(),
-        "settings": {k: v for k, v in sorted(os.environ.items()) if _is_setting(k)},
+        "settings": {k: scrub(v) for k, v in sorted(os.environ.items()) if k in CLIENT_SETTINGS},
     }
 
 
 def collect_gpus() -> list[dict[str, Any]]:
-    """GPUs that `nvidia-smi` or `rocm-smi` name; empty where neither is installed."""
-    return _nvidia_gpus() or _amd_gpus()
+    """GPUs that NVML (without `nvidia-ml-py`: `nvidia-smi`) or `rocm-smi` name, each in time."""
+    from bench.telemetry.cards import nvidia_cards  # late: most machines have none
 
-
-def _is_setting(name: str) -> bool:
-    ours = name.startswith("OLLAMA_BENCH_")  # says nothing of the server
-    private = is_secret(name) or any(word in name for word in ("HOST", "ORIGINS"))
-    return name.startswith("OLLAMA_") and not ours and not private
+    cards = nvidia_cards()
+    return (_nvidia_gpus() if cards is None else cards) or _amd_gpus()
 
 
 def _cpu() -> dict[str, Any]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bench.errors import ResultsError
+from bench.results.history_entries import IndexedCase, IndexedRun, PastCase, Value
 from bench.results.history_file import APPLICATION_ID, SCHEMA, check_file, check_tables
 
 if TYPE_CHECKING:
@@ -38,65 +38,6 @@ CREATE TABLE cases (
 );
 CREATE INDEX cases_by_identity ON cases (identity, server_version);
 """
-
-
-class Value(msgspec.Struct, frozen=True, array_like=True):
-    """A metric of a case: its value and 95 % interval, None where it has no such end."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedCase:
-    """A case of a run.
-
-    Attributes:
-        identity: equal for cases that are the same in all but the server's version and the time:
-            model digest, options, prompts, load, hardware.
-        values: flat metric id -> value.
-    """
-
-    case_id: str
-    identity: str
-    server_version: str
-    model: str
-    values: dict[str, Value] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedRun:
-    """A run as the history knows it.
-
-    Attributes:
-        path: of its run directory when it was indexed.
-        status: of `bench.results.run.RunStatus`.
-    """
-
-    id: str
-    path: Path
-    name: str
-    created_at: str
-    status: str
-    valid: bool
-    simulated: bool
-    tool_version: str = ""
-    tags: tuple[str, ...] = ()
-    cases: tuple[IndexedCase, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One case of one earlier run.
-
-    Attributes:
-        created_at: of the run, ISO 8601.
-    """
-
-    run: str
-    created_at: str
-    case: IndexedCase
 
 
 class History:
@@ -180,31 +121,50 @@ class History:
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (run_id,))
 
     def runs(self) -> list[IndexedRun]:
-        """Every run with its tags and cases, oldest first."""
+        """Every run with its tags and cases, oldest first; damaged rows are left out."""
+        return self._read()[0]
+
+    def damaged(self) -> list[str]:
+        """The runs of which a row cannot be read, by id."""
+        return list(dict.fromkeys(run_id for run_id, _ in self._read()[1]))
+
+    def _read(self) -> tuple[list[IndexedRun], list[tuple[str, str]]]:
+        """The runs, and run id and identity of each row that cannot be read."""
+        runs: list[IndexedRun] = []
+        damaged: list[tuple[str, str]] = []
         with self._reading() as db:
             if db is None:
-                return []
+                return runs, damaged
             tags: dict[str, list[str]] = {}
             for run_id, tag in db.execute("SELECT run, tag FROM tags ORDER BY tag"):
-                tags.setdefault(run_id, []).append(tag)
+                if isinstance(tag, str):
+                    tags.setdefault(run_id, []).append(tag)
             cases: dict[str, list[IndexedCase]] = {}
             for row in db.execute("SELECT * FROM cases ORDER BY rowid"):
-                cases.setdefault(row[0], []).append(_case(row[1:]))
-            return [
-                IndexedRun(
-                    id=row[0],
-                    path=Path(row[1]),
-                    name=row[2],
-                    created_at=row[3],
-                    status=row[4],
-                    valid=bool(row[5]),
-                    simulated=bool(row[6]),
-                    tool_version=row[7],
-                    tags=tuple(tags.get(row[0], ())),
-                    cases=tuple(cases.get(row[0], ())),
+                case = _case(row[1:])
+                if case is None:
+                    damaged.append((str(row[0]), str(row[2])))
+                else:
+                    cases.setdefault(row[0], []).append(case)
+            for row in db.execute("SELECT * FROM runs ORDER BY created_at, id"):
+                if not all(isinstance(text, str) for text in (*row[:5], row[7])):
+                    damaged.append((str(row[0]), ""))
+                    continue
+                runs.append(
+                    IndexedRun(
+                        id=row[0],
+                        path=Path(row[1]),
+                        name=row[2],
+                        created_at=row[3],
+                        status=row[4],
+                        valid=bool(row[5]),
+                        simulated=bool(row[6]),
+                        tool_version=row[7],
+                        tags=tuple(tags.get(row[0], ())),
+                        cases=tuple(cases.get(row[0], ())),
+                    )
                 )
-                for row in db.execute("SELECT * FROM runs ORDER BY created_at, id")
-            ]
+        return runs, damaged
 
     def get(self, run_id: str) -> IndexedRun:
         """The run with this id.
@@ -232,7 +192,7 @@ class History:
             raise ResultsError(f"{name!r} could mean {len(parts)} runs", f"Among them: {listed}.")
         return self._none(name)
 
-    def sessions(self, identity: str, server_version: str | None = None) -> list[Session]:
+    def sessions(self, identity: str, server_version: str | None = None) -> list[PastCase]:
         """Valid, complete cases of one identity, oldest first.
 
         Args:
@@ -246,10 +206,31 @@ class History:
         )
         with self._reading() as db:
             rows = [] if db is None else db.execute(query, (identity,)).fetchall()
-        found = [Session(row[0], row[1], _case(row[2:])) for row in rows]
+        found = [
+            PastCase(row[0], row[1], case) for row in rows if (case := _case(row[2:])) is not None
+        ]
         if server_version is None:
             return found
         return [s for s in found if s.case.server_version == server_version]
+
+    def left_out(self, identity: str, server_version: str | None = None) -> list[str]:
+        """Runs with a case of one identity that `sessions` leaves out, with the reason.
+
+        Args:
+            identity: see `IndexedCase`.
+            server_version: only those of this version; None = of any.
+        """
+        runs, damaged = self._read()
+        spoilt = dict.fromkeys(run_id for run_id, of in damaged if of in (identity, ""))
+        return [f"{run_id} (damaged)" for run_id in spoilt] + [
+            f"{run.id} ({run.unusable})"
+            for run in runs
+            if run.unusable
+            and any(
+                c.identity == identity and server_version in (None, c.server_version)
+                for c in run.cases
+            )
+        ]
 
     def _none(self, name: str) -> IndexedRun:
         runs = self.runs()
@@ -293,6 +274,7 @@ class History:
         try:
             with closing(sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)) as db:
                 db.execute("PRAGMA foreign_keys = ON")
+                db.text_factory = lambda raw: raw.decode(errors="replace")
                 yield db
         except sqlite3.Error as error:
             raise self._broken(error) from error
@@ -309,8 +291,15 @@ def _add_tags(db: sqlite3.Connection, run_id: str, tags: Sequence[str]) -> None:
     db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(run_id, tag) for tag in tags])
 
 
-def _case(row: Sequence[object]) -> IndexedCase:
-    case_id, identity, server_version, model, measured = row
-    assert isinstance(measured, bytes)
-    values = msgspec.json.decode(measured, type=dict[str, Value])
-    return IndexedCase(str(case_id), str(identity), str(server_version), str(model), values)
+def _case(row: Sequence[object]) -> IndexedCase | None:
+    """A case of the table; None if the row is damaged."""
+    case_id, identity, version, model, measured = row
+    if not (isinstance(case_id, str) and isinstance(identity, str)):
+        return None
+    if not (isinstance(version, str) and isinstance(model, str) and isinstance(measured, bytes)):
+        return None
+    try:
+        values = msgspec.json.decode(measured, type=dict[str, Value])
+    except (ValueError, RecursionError):
+        return None
+    return IndexedCase(case_id, identity, version, model, values)

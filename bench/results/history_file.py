@@ -1,4 +1,4 @@
-"""Whether a file is a history of this program: nothing else is ever written to.
+"""Where the history is, and whether a file is one: nothing else is ever written to.
 
 Its header is read before SQLite opens the file, because SQLite may write even when it only reads
 (it rolls back and checkpoints what another program left behind).
@@ -7,16 +7,21 @@ https://www.sqlite.org/fileformat.html#the_database_header
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import ResultsError
+from bench.files import read_file
 
 if TYPE_CHECKING:
     import sqlite3
 
 SCHEMA = 1
 """Version of the database. History: 1 = first."""
+
+HISTORY_VARIABLE = "OLLAMA_BENCH_HISTORY"
+"""Environment variable with the path of the history, or "off"."""
 
 APPLICATION_ID = 0x4F4C4248
 """Stands in the header of every history ("OLBH"); the first ones had none."""
@@ -37,8 +42,7 @@ def check_file(path: Path) -> None:
     if path.is_dir():
         raise _refused(path, "is a directory")
     try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
+        header = read_file(path, _HEADER_BYTES)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -79,3 +83,15 @@ def _refused(path: Path, why: str) -> ResultsError:
         "It is left as it is. Name another file with --history or OLLAMA_BENCH_HISTORY, or switch "
         "the history off with --no-history.",
     )
+
+
+def default_history() -> Path | None:
+    """Where the history is: OLLAMA_BENCH_HISTORY, else the platform's data folder; None = off."""
+    chosen = os.environ.get(HISTORY_VARIABLE, "")
+    if chosen.lower() == "off":
+        return None
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_data_path
+
+    return user_data_path("ollama-bench") / "history.sqlite"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from itertools import islice
+import shutil
 from pathlib import Path
 from types import TracebackType
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.errors import ResultsError
-from bench.results.record import RequestRecord, decode_record, encode_record
+from bench.results.record import RequestRecord, encode_record
+
+if TYPE_CHECKING:
+    from bench.results.records import Records
 
 REQUESTS_FILE = "requests.jsonl"
 
@@ -25,7 +27,7 @@ class Journal:
         self.path = path
         self.count = 0
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _O_BINARY, 0o644)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _O_BINARY, 0o644)
         except OSError as error:
             raise _cannot_append(path, error) from error
 
@@ -35,7 +37,14 @@ class Journal:
         Raises:
             ResultsError: the disk is full or not writable; lines already written stay.
         """
-        line = encode_record(record)
+        self.append_line(encode_record(record))
+
+    def append_line(self, line: bytes) -> None:
+        """Write one line that ends with a line feed.
+
+        Raises:
+            ResultsError: the disk is full or not writable; lines already written stay.
+        """
         try:
             written = os.write(self._fd, line)
             while written < len(line):
@@ -45,10 +54,29 @@ class Journal:
         self.count += 1
 
     def close(self) -> None:
-        """Close the file; closing twice is harmless."""
-        if self._fd >= 0:
+        """Close the file; closing twice is harmless.
+
+        A file that was deleted meanwhile is written again: what was measured is kept.
+
+        Raises:
+            ResultsError: it cannot be.
+        """
+        if self._fd < 0:
+            return
+        try:
+            if self.count and not self.path.exists():
+                self._write_again()
+        except OSError as error:
+            raise _cannot_append(self.path, error) from error
+        finally:
             os.close(self._fd)
             self._fd = -1
+
+    def _write_again(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        with self.path.open("xb") as file, os.fdopen(os.dup(self._fd), "rb") as deleted:
+            shutil.copyfileobj(deleted, file)
 
     def __enter__(self) -> Journal:
         return self
@@ -62,33 +90,40 @@ class Journal:
         self.close()
 
 
-def read_records(path: Path, every: int = 1) -> tuple[list[RequestRecord], int]:
-    """All readable records of a journal, and the number of lines that were not.
+class ReadBack(NamedTuple):
+    """What could be read of a journal.
+
+    Attributes:
+        records: of the lines that could be read.
+        torn: how many lines could not be.
+        cut: the last of these has no end: its writer was killed while it wrote.
+    """
+
+    records: Records
+    torn: int = 0
+    cut: bool = False
+
+
+def read_records(path: Path, every: int = 1) -> ReadBack:
+    """All readable records of a journal.
 
     A missing file is an empty journal: the run was killed before its first request ended.
 
     Args:
         path: of the file.
-        every: read only every so manieth line, for drawings of large runs.
+        every: read one line in so many, for drawings of large runs.
 
     Raises:
         ResultsError: the file cannot be read.
     """
-    records: list[RequestRecord] = []
-    torn = 0
+    from bench.results.records import read_lines, records_of  # late: numpy, which no writer needs
+
     try:
-        # Line by line: a large run's file needs not be in memory beside its records.
-        with path.open("rb") as file:
-            for line in islice(file, 0, None, every):
-                try:
-                    records.append(decode_record(line))
-                except msgspec.DecodeError:
-                    torn += 1
+        return ReadBack(*read_lines(path, every))
     except FileNotFoundError:
-        return [], 0
+        return ReadBack(records_of([]))
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from error
-    return records, torn
 
 
 _O_BINARY: int = getattr(os, "O_BINARY", 0)

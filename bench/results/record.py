@@ -6,20 +6,33 @@ Server durations and counts are kept verbatim; **absent is None, and is not zero
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
-from bench.ollama.exchange import Outcome, ServerTimings
+from bench.hidden import scrub, without_known
+from bench.wire.exchange import Outcome, ServerTimings
+
+FLAGS = ("fresh", "last_of_turn", "last_of_session", "control")
+CHECKS = ("json", "schema", "tool_call")
 
 
 class Phase(StrEnum):
-    """Load, warm-up and measurement are never mixed. Ramp-up is sent but outside the window."""
+    """What a request was sent for; only `measure` is counted, and phases are never mixed.
+
+    Warm-up requests have ended before the load begins. Ramp-up (closed loop) and settle (open loop)
+    requests bring the load up before measuring; hold requests keep it up, while measured ones are
+    still in flight, so that these do not end on an emptying server.
+    """
 
     WARMUP = "warmup"
     RAMP_UP = "ramp_up"
+    SETTLE = "settle"
     MEASURE = "measure"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +40,8 @@ class RequestRecord:
     """One HTTP exchange.
 
     Attributes:
-        case, block, index: which case, which block, and the how-manieth request of the block.
+        case, block, index: which case; which block and which request of it, both counted from 0
+            (views and reports say "block 1" of block 0).
         user: which closed-loop user sent it; None in an open loop.
         planned_ns: open loop: when it was due; None in a closed loop.
         sent_ns: right before the request was handed to the socket; None if it never was.
@@ -43,6 +57,9 @@ class RequestRecord:
         text_chunks: how many lines carried text.
         coalesced: lines that shared a read with another, so share its stamp.
         user_stamps: reads whose stamp came from user space though the kernel was asked.
+        answered_by: the model that the reply names; several, joined by ", ", if its lines differ.
+        other_fields: what the done line holds besides what is read of it, as it came (bounded);
+            also a counter that is no whole number.
         prompt_sha256, output_sha256: identity of what was sent, without its nonce, and of what was
             got (first 16 hex digits).
         target_input_tokens, num_predict: what was planned.
@@ -50,6 +67,23 @@ class RequestRecord:
         seed: sampling seed sent.
         nonce: the cache-busting text, "" if none.
         text, thinking: the output, only if asked for.
+        odd: fields of the reply whose values could not be read, so are missing here; "done" where
+            its end was not marked as it should be.
+        session: whose request it is; None if it stands alone. So are turn, step, thread, gap_ns.
+        turn: which message of the user it helps to answer, from 0.
+        step: what it was sent for, see `bench.scenario.sessions.StepKind`.
+        thread: whose history it continues, "" = the session's main one.
+        fresh: its thread's history starts anew with it.
+        last_of_turn, last_of_session: its answer ends the turn, and the session.
+        control: it is the same as the request before it, without what that one has: pictures, or a
+            format.
+        gap_ns: the pause before it that the workload asks for: a person's, or a tool's.
+        part: which part of a mix it belongs to, "" = there is no mix.
+        inputs: texts of an embedding request.
+        images: pictures that are new in it.
+        image_pixels: of these, together.
+        tool_calls: calls of tools in its answer.
+        valid: what the checks of the answer found, by their names.
     """
 
     case: str
@@ -84,6 +118,8 @@ class RequestRecord:
     created_at_first: str = ""
     created_at_last: str = ""
     remote_model: str = ""
+    answered_by: str = ""
+    other_fields: dict[str, Any] = field(default_factory=dict)
     prompt_sha256: str = ""
     output_sha256: str = ""
     target_input_tokens: int | None = None
@@ -95,6 +131,43 @@ class RequestRecord:
     text: str | None = None
     thinking: str | None = None
     worker: int = 0
+    odd: tuple[str, ...] = ()
+    session: str | None = None
+    turn: int | None = None
+    step: str | None = None
+    thread: str | None = None
+    fresh: bool = False
+    last_of_turn: bool = False
+    last_of_session: bool = False
+    control: bool = False
+    gap_ns: int | None = None
+    part: str = ""
+    inputs: int | None = None
+    images: int | None = None
+    image_pixels: int | None = None
+    tool_calls: int | None = None
+    valid: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def flags(self) -> int:
+        """What is true of it, as bits: `FLAGS`, then two a check of `CHECKS`: made, and right."""
+        bits = [getattr(self, name) for name in FLAGS]
+        for check in CHECKS:
+            bits += [check in self.valid, bool(self.valid.get(check))]
+        return sum(bit << place for place, bit in enumerate(bits) if bit)
+
+
+def scrubbed(record: RequestRecord) -> RequestRecord:
+    """The same without secrets in what the server said; of its answers, only known ones go."""
+    said: dict[str, Any] = {
+        "error": scrub(record.error),
+        "text": record.text and without_known(record.text),
+        "thinking": record.thinking and without_known(record.thinking),
+        "remote_model": scrub(record.remote_model),
+        "done_reason": record.done_reason and without_known(record.done_reason),
+    }
+    changed = {k: v for k, v in said.items() if v != getattr(record, k)}
+    return replace(record, **changed) if changed else record
 
 
 _encoder = msgspec.json.Encoder()
@@ -110,6 +183,34 @@ def decode_record(line: bytes) -> RequestRecord:
     """The record on one line. Unknown keys (of a later version) are ignored.
 
     Raises:
-        msgspec.DecodeError: the line is not a record (torn by a kill, say).
+        ValueError: the line is not a record (torn by a kill, say), or holds numbers that no clock
+            and no counter gives.
     """
-    return _decoder.decode(line)
+    record = decode_unbounded(line)
+    if _LONG_NUMBER.search(line) and not is_bounded(record):
+        raise ValueError("a number without bounds")
+    return record
+
+
+def decode_unbounded(line: bytes) -> RequestRecord:
+    """The record on one line, whose numbers the caller looks at.
+
+    Raises:
+        ValueError: the line is not a record.
+    """
+    try:
+        return _decoder.decode(line)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+_LONG_NUMBER = re.compile(rb"\d{19}")
+BOUND = 2**62
+"""Differences of two such numbers are still whole numbers of 64 bits, which arrays hold."""
+
+
+def is_bounded(record: RequestRecord) -> bool:
+    """Whether arrays of 64 bits hold all of its numbers."""
+    numbers = [v for f in fields(record) if isinstance(v := getattr(record, f.name), int)]
+    numbers += [v for f in fields(record.server) if (v := getattr(record.server, f.name))]
+    return all(abs(number) < BOUND for number in (*numbers, *record.chunk_gaps_ns))

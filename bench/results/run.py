@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bench.ollama.weights import WeightReads
+from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Plan
 
 SCHEMA = 1
@@ -26,12 +28,12 @@ class RunWarning:
     """Something the reader must know, and what to do about it.
 
     Attributes:
-        code: stable, e.g. "gpu_spill"; the list is `bench.results.warning_codes`.
+        code: stable, e.g. "gpu_spill"; see `ollama-bench help warnings`.
         invalidates: True if it means that the run's numbers must not be trusted (exit code 5).
         case: id of the case it concerns; "" = the whole run.
     """
 
-    code: str
+    code: WarningCode
     message: str
     advice: str = ""
     case: str = ""
@@ -68,6 +70,7 @@ class ModelInfo:
     Attributes:
         context_limit: the context length that the model was trained for; None = not said.
         size_bytes: of the weights on disk.
+        weights: what decoding reads of the weights; None = not known.
     """
 
     target: str
@@ -81,6 +84,7 @@ class ModelInfo:
     context_limit: int | None = None
     capabilities: tuple[str, ...] = ()
     model_info: dict[str, Any] = field(default_factory=dict)
+    weights: WeightReads | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,12 @@ class ClientHealth:
     send_late_mean_ms: float | None = None
     cpu_share: float | None = None
     """CPU time of this process / wall time, 1.0 = one core full."""
+    stalled_s: float = 0.0
+    """Time for which this program stood still, in stretches of 0.5 s and more, before the last
+    measured request ended. Of several processes, that of the worst."""
+    idle_s: float = 0.0
+    """Closed loop: time for which users who were ready to ask did not, 0.5 s and more at once, over
+    all users."""
     gc_collections: int = 0
     gc_pause_max_ms: float | None = None
     """The longest stop for collecting garbage; None = there was none."""
@@ -130,6 +140,47 @@ class ClientHealth:
     coalesced_lines: int = 0
     user_stamps: int = 0
     rss_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SenderClock:
+    """How the clock of a sender on another machine stood to that of the run, at a block's end.
+
+    Attributes:
+        offset_ns: the sender's monotonic clock less the run's.
+        drift_ppm: by how much it gains; the times of the records are corrected for both.
+        error_ns: the most that a corrected time can be wrong by.
+        rtt_ns, rtt_p50_ns: shortest and median round trip between the sender and the run's machine.
+        drift_error_ppm: the most that the drift can be wrong by if it is steady; None = not known.
+    """
+
+    offset_ns: int
+    drift_ppm: float
+    error_ns: int
+    rtt_ns: int
+    rtt_p50_ns: int
+    drift_error_ppm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SenderInfo:
+    """One of the processes that sent a block.
+
+    Attributes:
+        number: as the `worker` of its records.
+        name: of its machine; "" = the run's own.
+        server_rtt_ns: shortest time to open a connection to the server; None = not measured.
+        transport: name of the one that it used; "" = not known.
+        complete: False if it stopped early, or was lost.
+    """
+
+    number: int
+    name: str = ""
+    health: ClientHealth = field(default_factory=ClientHealth)
+    clock: SenderClock | None = None
+    server_rtt_ns: int | None = None
+    transport: str = ""
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +196,12 @@ class BlockInfo:
             resident.
         dropped: open loop: arrivals not sent because the in-flight ceiling was reached.
         steady: False when something happened inside that a reader must know (see `notes`).
-        utilisation: samples taken during the block (GPU, CPU), by name: [[t_ns, value], ...].
+        records: how many lines of requests.jsonl are of it, all phases; None = not counted (runs
+            of earlier versions).
+        server_version: as `/api/version` said after the block; "" = not known.
+        utilisation: samples of the server's machine during the block, by name:
+            [[t_ns, value], ...]; `_share` is 0 to 1, `_energy_j` joules since the first reading.
+        senders: the processes that sent it, if there were several or they ran elsewhere.
     """
 
     index: int
@@ -163,6 +219,14 @@ class BlockInfo:
     notes: tuple[str, ...] = ()
     complete: bool = True
     utilisation: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    server_version: str = ""
+    records: int | None = None
+    senders: tuple[SenderInfo, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """As people count it: from 1, in every view, message and report."""
+        return self.index + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +244,17 @@ class ClockInfo:
 
 @dataclass(frozen=True, slots=True)
 class TransportInfo:
-    """Which transport was used, and why that one."""
+    """Which transport was used, and why that one.
+
+    Attributes:
+        workers: processes that sent.
+        load_from: where they ran, as `--load-from` was given; "" = on this machine.
+    """
 
     name: str
     reason: str = ""
     workers: int = 1
+    load_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)

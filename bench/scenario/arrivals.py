@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,64 @@ import numpy.typing as npt
 from bench.clock import NS
 from bench.scenario.draws import Stream
 from bench.scenario.plan import Arrivals, Load
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalTimes:
+    """When the requests of an open block arrive, in nanoseconds from the begin of measuring.
+
+    Attributes:
+        settle_ns: before measuring begins, so negative; not measured.
+        measure_ns: the measured ones.
+        hold_ns: after the last of them; not measured.
+    """
+
+    settle_ns: list[int]
+    measure_ns: list[int]
+    hold_ns: list[int]
+
+
+def arrival_times(load: Load, seed: int) -> ArrivalTimes:
+    """All arrivals of a block, drawn before it starts.
+
+    The same process goes on before and after what is measured, for `load.settle_s` each; its draws
+    there come from streams of their own, so the measured arrivals do not depend on it. A trace is
+    measured as it stands, every row once: before it its first rows are played, and after it its
+    last rows again, unmeasured.
+
+    Raises:
+        ValueError: see `arrival_offsets_ns`.
+    """
+    measured = arrival_offsets_ns(load, seed)
+    span_ns, end_ns = round(load.settle_s * NS), _end_ns(load, measured)
+    arrivals = load.arrivals
+    if not span_ns or arrivals is None:
+        return ArrivalTimes([], measured.tolist(), [])
+    if arrivals.kind == "trace":
+        before = measured[measured < span_ns] - span_ns
+        after = measured[measured > end_ns - span_ns] + span_ns
+        return ArrivalTimes(before.tolist(), measured.tolist(), after.tolist())
+    if arrivals.kind == "constant":
+        assert load.rate_per_s is not None
+        gap_ns = NS / load.rate_per_s
+        steps = np.arange(1, int(span_ns / gap_ns) + 1)
+        before = np.rint(-gap_ns * steps[::-1]).astype(np.int64)
+        after = np.rint(gap_ns * (len(measured) - 1 + steps)).astype(np.int64)
+        return ArrivalTimes(before.tolist(), measured.tolist(), after.tolist())
+    part = replace(load, requests=None, duration_s=load.settle_s)
+    before = _ns(_drawn(part, arrivals, seed, Stream.SETTLE_ARRIVALS)) - span_ns
+    after = _ns(_drawn(part, arrivals, seed, Stream.HOLD_ARRIVALS)) + end_ns
+    return ArrivalTimes(before.tolist(), measured.tolist(), after.tolist())
+
+
+def _end_ns(load: Load, measured: npt.NDArray[np.int64]) -> int:
+    """When the measured arrivals are over: their duration's end, or the last of them."""
+    last = int(measured[-1]) if len(measured) else 0
+    all_sent = load.requests is not None and len(measured) >= load.requests
+    is_trace = load.arrivals is not None and load.arrivals.kind == "trace"
+    if load.duration_s is None or all_sent or is_trace:
+        return last
+    return round(load.duration_s * NS)
 
 
 def arrival_offsets_ns(load: Load, seed: int) -> npt.NDArray[np.int64]:
@@ -33,15 +92,19 @@ def arrival_offsets_ns(load: Load, seed: int) -> npt.NDArray[np.int64]:
     if arrivals.kind == "trace":
         times = np.asarray(arrivals.times_s, float) * arrivals.time_scale
     else:
-        times = _drawn(load, arrivals, seed)
+        times = _drawn(load, arrivals, seed, Stream.ARRIVALS)
     if load.duration_s is not None:
         times = times[times < load.duration_s]
     if load.requests is not None:
         times = times[: load.requests]
-    return np.rint(times * NS).astype(np.int64)
+    return _ns(times)
 
 
-def _drawn(load: Load, arrivals: Arrivals, seed: int) -> npt.NDArray[np.float64]:
+def _ns(times_s: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    return np.rint(times_s * NS).astype(np.int64)
+
+
+def _drawn(load: Load, arrivals: Arrivals, seed: int, stream: Stream) -> npt.NDArray[np.float64]:
     rate = load.rate_per_s
     if rate is None or (load.requests is None and load.duration_s is None):
         raise ValueError("an open load needs a rate, and requests or a duration")
@@ -50,7 +113,7 @@ def _drawn(load: Load, arrivals: Arrivals, seed: int) -> npt.NDArray[np.float64]
         if load.duration_s is not None:
             count = min(count, math.ceil(load.duration_s * rate))
         return np.arange(int(count)) / rate
-    rng = np.random.default_rng([seed, int(Stream.ARRIVALS)])
+    rng = np.random.default_rng([seed, int(stream)])
     shape = 1.0 / arrivals.burstiness if arrivals.kind == "gamma" else 1.0
     if load.duration_s is None:
         assert load.requests is not None
@@ -62,7 +125,8 @@ def _drawn(load: Load, arrivals: Arrivals, seed: int) -> npt.NDArray[np.float64]
         piece = reached + np.cumsum(_gaps(rng, shape, rate, max(16, int(load.duration_s * rate))))
         pieces.append(piece)
         reached = float(piece[-1])
-    return np.concatenate(pieces)
+    drawn = np.concatenate(pieces)
+    return drawn[drawn < load.duration_s]
 
 
 def _gaps(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-DEFAULT_OVERHEAD = {"chat": 35.0, "generate": 35.0, "raw": 12.0}
-"""Tokens of template and nonce when nothing was measured."""
+DEFAULT_OVERHEAD = {"chat": 23.0, "generate": 23.0, "embed": 2.0, "raw": 0.0}
+"""Tokens of the template when nothing was measured."""
+NONCE_TOKENS = 12.0
+"""Tokens of the nonce, likewise; prompts with `cache: warm` have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,7 @@ class TokenRates:
 
     Attributes:
         tokens_per_unit: tokens per unit of text (see `bench.scenario.corpus`).
-        overhead_tokens: of the template, the system prompt and the nonce.
+        overhead_tokens: of the template, the system prompt and the nonce, if there is one.
         measured: False = a guess, because nothing was measured.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from bench.errors import Problem, ScenarioError
+from bench.files import read_file
 
 Path_ = tuple[str | int, ...]
 """Where something is in the data: keys and list indices."""
@@ -60,13 +63,15 @@ def read_document(path: Path, file: str) -> Document:
         ScenarioError: it cannot be read, or is not a YAML mapping.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_file(path, MAX_BYTES + 1)
     except IsADirectoryError:
         raise ScenarioError(file, [Problem("", "is a folder, not a scenario file")]) from None
     except OSError as error:
         raise ScenarioError(file, [Problem("", f"cannot be read: {error.strerror}")]) from None
     if len(raw) > MAX_BYTES:
-        raise ScenarioError(file, [Problem("", f"is no scenario: {len(raw):,} bytes long")])
+        raise ScenarioError(
+            file, [Problem("", f"is no scenario: more than {MAX_BYTES:,} bytes long")]
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -81,15 +86,18 @@ def parse_document(text: str, file: str) -> Document:
         ScenarioError: it is not a YAML mapping.
     """
     try:
-        data = YAML(typ="safe", pure=True).load(text)
+        if len(text) > _LONG and not _is_readable(text):
+            raise ScenarioError(file, [_too_big()])
         root = YAML(typ="safe", pure=True).compose(text)
+        if root is not None and _expanded(root, {}) > MAX_VALUES:
+            raise ScenarioError(file, [_too_big()])
+        data = YAML(typ="safe", pure=True).load(text)
     except DuplicateKeyError as error:
         raise ScenarioError(file, [_duplicate(error)]) from None
     except MarkedYAMLError as error:
         raise ScenarioError(file, [_marked(error)]) from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ScenarioError(file, [Problem("", f"is not YAML: {first}")]) from None
+    except _UNREADABLE as error:
+        raise ScenarioError(file, [Problem("", f"is not YAML: {_first_line(error)}")]) from None
     if data is None:
         raise ScenarioError(file, [Problem("", "is empty: a scenario has at least a load")])
     if not isinstance(data, dict):
@@ -97,8 +105,7 @@ def parse_document(text: str, file: str) -> Document:
         message = f"holds {what}, not keys with values such as `models: [llama3.2]`"
         raise ScenarioError(file, [Problem("", message)])
     if not _is_small(data, [MAX_VALUES]):
-        message = "is no scenario: too many values, or values too deep in one another"
-        raise ScenarioError(file, [Problem("", message)])
+        raise ScenarioError(file, [_too_big()])
     lines: dict[Path_, int] = {}
     _note_lines(root, (), lines)
     return Document(file, data, lines)
@@ -111,16 +118,65 @@ def parse_value(text: str) -> Any:
         ValueError: not YAML.
     """
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError) as error:
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        value = YAML(typ="safe", pure=True).load(text)
+    except _UNREADABLE as error:
+        problem = getattr(error, "problem", None) or _first_line(error)
         raise ValueError(f"not a YAML value: {problem}") from None
+    if not _is_small(value, [MAX_VALUES]):
+        raise ValueError(_too_big().message)
+    return value
+
+
+# What ruamel raises for texts that are not YAML, or hold values that Python does not (0x... of
+# thousands of digits, `!!bool x`, a month 99).
+_UNREADABLE = (
+    *(YAMLError, ValueError, RecursionError),
+    *(KeyError, TypeError, AttributeError, IndexError, OverflowError),
+)
+_LONG = 2000
+_MAX_BITS = 1024
+"""No number that a scenario holds is longer; one of thousands of digits cannot even be shown."""
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "values too deep in one another"
+    return next(iter(str(error).strip().splitlines()), "cannot be understood")
+
+
+def _too_big() -> Problem:
+    return Problem("", "is no scenario: too many values, or values too deep in one another")
+
+
+def _is_readable(text: str) -> bool:
+    """Whether a long text has few values, and none deep in others: else reading takes minutes."""
+    depth = 0
+    for number, event in enumerate(YAML(typ="safe", pure=True).parse(text)):
+        if isinstance(event, CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, CollectionEndEvent):
+            depth -= 1
+        if number > 2 * MAX_VALUES or depth > MAX_DEPTH:
+            return False
+    return True
+
+
+def _expanded(node: Node, known: dict[int, float]) -> float:
+    """How many values a node stands for: aliases and merges can make few bytes endless."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # one that holds itself
+        below = node.value if isinstance(node, MappingNode | SequenceNode) else ()
+        parts = [part for item in below for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _is_small(data: Any, left: list[int], depth: int = 0) -> bool:
     """Whether a walk through the data ends soon: aliases can make few bytes endless."""
     left[0] -= 1
     if left[0] < 0 or depth > MAX_DEPTH:
+        return False
+    if isinstance(data, int) and data.bit_length() > _MAX_BITS:
         return False
     items = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
     return all(_is_small(item, left, depth + 1) for item in items)

@@ -25,6 +25,12 @@ class Stream(IntEnum):
     OUTPUT_TOKENS = 4
     PROMPT_ORDER = 5
     CALIBRATION = 6
+    SETTLE_ARRIVALS = 7
+    HOLD_ARRIVALS = 8
+    SESSION = 9
+    PASSAGES = 10
+    IMAGE = 11
+    TOOL_RESULTS = 12
 
 
 def generator(seed: int, stream: Stream, *position: int) -> random.Random:

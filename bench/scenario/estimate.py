@@ -8,6 +8,7 @@ from bench.scenario.corpus import units_of
 from bench.scenario.draws import mean
 from bench.scenario.order import loaded_state
 from bench.scenario.plan import Block, Case, Load, Plan
+from bench.scenario.session_cost import SessionCost, session_cost
 
 _ALREADY_RUNNING_S = 0.3
 """What a request to a loaded model takes beside its tokens, at most: old servers look the model up
@@ -50,7 +51,8 @@ class PlanEstimate:
 
     Attributes:
         requests: measured requests.
-        unmeasured: warm-up, ramp-up and calibration requests, at least.
+        unmeasured: calibration and warm-up requests, and those that bring the load up and keep it
+            up, at least.
         seconds: of the whole run.
     """
 
@@ -75,22 +77,25 @@ def estimate(plan: Plan, speeds: Speeds | None = None) -> PlanEstimate:
     requests = seconds = Range(0, 0)
     unmeasured = 0
     state = ""
+    costs = {case.id: session_cost(case) for case in plan.cases}
     for block in plan.blocks:
         case = plan.case(block.case)
         if state != (state := loaded_state(case)):
             seconds += speeds.load_s
-        sent, took = _block(case, block, speeds)
+        sent, took = _block(case, block, speeds, costs[case.id])
         requests += sent
         seconds += took
-        unmeasured += case.warmup + _ramp_up_requests(case)
+        unmeasured += case.warmup + _around_measuring(case, block)
     calibrated = {(c.target, c.model) for c in plan.cases if c.prompts.synthetic is not None}
     unmeasured += _CALIBRATION_REQUESTS * len(calibrated)
     return PlanEstimate(len(plan.cases), len(plan.blocks), requests, unmeasured, seconds)
 
 
-def _block(case: Case, block: Block, speeds: Speeds) -> tuple[Range, Range]:
+def _block(
+    case: Case, block: Block, speeds: Speeds, cost: SessionCost | None
+) -> tuple[Range, Range]:
     """Measured requests and seconds of one block."""
-    one = _request_s(case, speeds)
+    one = _request_s(case, speeds, cost)
     warmup = Range(case.warmup * one.low, case.warmup * one.high)
     if case.load.loop == "open":
         from bench.scenario.arrivals import arrival_offsets_ns  # numpy: only where it is needed
@@ -100,19 +105,37 @@ def _block(case: Case, block: Block, speeds: Speeds) -> tuple[Range, Range]:
         last_s = float(offsets[-1]) / 1e9 if count else 0.0
         # Arrivals beyond what the server manages wait, at worst all one after another.
         took = Range(last_s + one.low, max(last_s, count * one.high) + one.high)
-        return Range(count, count), warmup + took
-    sent, took = _closed(case.load, one)
+        settle = Range(case.load.settle_s, case.load.settle_s)
+        return Range(count, count), warmup + settle + took
+    if cost is not None and case.load.sessions is not None:
+        sent, took = _sessions(case.load, one, cost)
+    else:
+        sent, took = _closed(case.load, one)
     return sent, warmup + took
 
 
-def _ramp_up_requests(case: Case) -> int:
-    """Requests that are sent before measuring begins: at least one of each user, if they ramp up.
+def _sessions(load: Load, one: Range, cost: SessionCost) -> tuple[Range, Range]:
+    """So many sessions to their end: each user plays one after the other."""
+    sessions, users = load.sessions or 0, load.users or 1
+    count = sessions * cost.requests
+    rounds = -(-sessions // users)
+    low = rounds * (cost.requests * one.low + cost.pause_s)
+    return Range(count, count), Range(low, max(low, count * one.high + rounds * cost.pause_s))
 
-    Several users always do: unless the scenario says over which time, over that of one request.
+
+def _around_measuring(case: Case, block: Block) -> int:
+    """Requests that bring the load up before measuring and keep it up after, at least.
+
+    Several users ramp up: unless the scenario says over which time, over that of one request. And
+    each but one asks again while the last measured answer is awaited.
     """
+    if case.load.loop == "open":
+        from bench.scenario.arrivals import arrival_times  # numpy: only where it is needed
+
+        return len(arrival_times(case.load, block.seed).settle_ns)
     users = case.load.users or 1
     ramps_up = case.load.loop == "closed" and (users > 1 or case.load.ramp_up_s > 0)
-    return users if ramps_up else 0
+    return (users if ramps_up else 0) + users - 1
 
 
 def _closed(load: Load, one: Range) -> tuple[Range, Range]:
@@ -122,8 +145,8 @@ def _closed(load: Load, one: Range) -> tuple[Range, Range]:
         return sent, took + Range(load.ramp_up_s, load.ramp_up_s)
     if users == 1:
         return sent, took
-    # Their first requests: all at once, or one after another.
-    return sent, took + Range(one.low, users * one.high)
+    # Their first and last requests: all at once, or one after another.
+    return sent, took + Range(2 * one.low, 2 * users * one.high)
 
 
 def _closed_measured(load: Load, one: Range) -> tuple[Range, Range]:
@@ -146,9 +169,12 @@ def _closed_measured(load: Load, one: Range) -> tuple[Range, Range]:
     return Range(round(least), round(most)), took
 
 
-def _request_s(case: Case, speeds: Speeds) -> Range:
+def _request_s(case: Case, speeds: Speeds, cost: SessionCost | None = None) -> Range:
     """Seconds of one request that has the server for itself."""
     tokens, output = _prompt_tokens(case), _output_tokens(case)
+    if cost is not None:
+        tokens = tokens if cost.prompt_tokens is None else cost.prompt_tokens
+        output = output if cost.output_tokens is None else cost.output_tokens
     low = tokens / speeds.prefill_tok_per_s.high + output / 2 / speeds.decode_tok_per_s.high
     high = tokens / speeds.prefill_tok_per_s.low + output / speeds.decode_tok_per_s.low
     one = Range(low, high + _ALREADY_RUNNING_S)

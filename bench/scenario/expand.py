@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from bench.errors import Problem, ScenarioError, UsageError
-from bench.scenario.cases import case_models, case_targets, make_cases
+from bench.scenario.cases import case_models, case_targets, in_sessions, make_cases
 from bench.scenario.matrix import dump
 from bench.scenario.order import interleaved, paired
-from bench.scenario.plan import Case, Load, Plan, Target
+from bench.scenario.plan import Case, FidelityPlan, Load, Plan, Target
 from bench.scenario.promptfile import read_prompt_file
 from bench.scenario.room import too_long
 from bench.scenario.schema import Scenario
+from bench.scenario.session_room import outgrown
+from bench.scenario.understood import file_notes
 
 MAX_BLOCKS = 10_000
 MAX_REQUESTS = 5_000_000
@@ -45,6 +47,7 @@ def build_plan(
     cases = make_cases(scenario, case_models(scenario, models), targets)
     seed = scenario.seed if seed is None else seed
     _check(scenario, cases, scenario.blocks)
+    files = _prompt_files(scenario)
     return Plan(
         name=scenario.name,
         description=scenario.description.strip(),
@@ -58,7 +61,9 @@ def build_plan(
         salt=_salt(scenario, salt),
         thresholds=tuple(scenario.thresholds),
         primary=_primary(scenario),
-        prompt_files=_prompt_files(scenario),
+        prompt_files=files,
+        notes=file_notes(scenario, _records(files), cases),
+        fidelity=_fidelity(scenario, cases, seed),
     )
 
 
@@ -77,8 +82,8 @@ def build_ab_plan(
     """The plan of a comparison in interleaved pairs of blocks, in the order A B, B A, A B, ...
 
     Case n of side a is compared with case n of side b. Both blocks of a pair have the same seed,
-    so the same prompts, but different nonces. `Block.pair` counts the pairs of the whole plan;
-    the case ids begin with "a: " and "b: ".
+    so the same prompts, and on two servers the same nonces, too. `Block.pair` counts the pairs of
+    the whole plan; the case ids begin with "a: " and "b: ".
 
     Args:
         scenario_a: side a.
@@ -95,6 +100,11 @@ def build_ab_plan(
         ScenarioError: one of the two expands into something that cannot be meant.
         UsageError: the sides do not have the same number of cases, or no model is known.
     """
+    if scenario_a.mix or scenario_b.mix:
+        raise UsageError(
+            "the parts of a mix run at the same time, so they cannot be paired",
+            "run the scenario twice, and compare the runs",
+        )
     targets_a, targets_b = case_targets(scenario_a, hosts_a), case_targets(scenario_b, hosts_b)
     targets_b, rename = _joined(targets_a, targets_b)
     cases_a = make_cases(scenario_a, case_models(scenario_a, models_a), targets_a)
@@ -110,6 +120,9 @@ def build_ab_plan(
     sides = [(_sided(a, "a"), _sided(b, "b")) for a, b in zip(cases_a, cases_b, strict=True)]
     cases = tuple(case for pair in sides for case in pair)
     _check(scenario_a, cases, pairs)
+    files_a, files_b = _prompt_files(scenario_a), _prompt_files(scenario_b)
+    notes_a = file_notes(scenario_a, _records(files_a), cases_a)
+    notes_b = file_notes(scenario_b, _records(files_b), cases_b)
     seed = scenario_a.seed if seed is None else seed
     return Plan(
         name=scenario_a.name,
@@ -124,8 +137,9 @@ def build_ab_plan(
         salt=_salt(scenario_a, salt),
         thresholds=tuple(scenario_a.thresholds),
         primary=_primary(scenario_a),
-        prompt_files=_prompt_files(scenario_a) | _prompt_files(scenario_b),
+        prompt_files=files_a | files_b,
         scenario_b=dump(scenario_b),
+        notes=tuple(dict.fromkeys((*notes_a, *notes_b))),
     )
 
 
@@ -145,6 +159,33 @@ def _joined(
     return tuple(extra), rename
 
 
+def _fidelity(scenario: Scenario, cases: tuple[Case, ...], seed: int) -> FidelityPlan | None:
+    asked = scenario.fidelity
+    if asked is None:
+        return None
+    models = {c.model for c in cases}
+    problem = ""
+    if len({(c.target, c.model) for c in cases}) < 2:
+        problem = (
+            "there is nothing to compare with: name two models, or two targets; or leave it out "
+            "(--set fidelity=null)"
+        )
+    elif asked.reference and asked.reference not in models:
+        problem = f"reference {asked.reference} is none of the models: {', '.join(sorted(models))}"
+    if problem:
+        raise ScenarioError(scenario.source or scenario.name, [Problem("fidelity", problem)])
+    from bench.scenario.word_ends import forced_texts
+
+    texts = forced_texts(
+        asked.texts,
+        quick=asked.quick,
+        seed=seed,
+        folder=scenario.directory,
+        key="fidelity.texts",
+    )
+    return FidelityPlan(asked.reference or "", texts)
+
+
 def _sided(case: Case, side: str) -> Case:
     return replace(case, id=f"{side}: {case.id}", axes={**case.axes, "side": side})
 
@@ -158,16 +199,29 @@ def _salt(scenario: Scenario, salt: int | None) -> int:
 def _primary(scenario: Scenario) -> tuple[str, ...]:
     if scenario.primary is not None:
         return tuple(scenario.primary)
+    if scenario.endpoint == "embed":
+        return ("text_per_s", "batch_s.p50")
+    if in_sessions(scenario):
+        return ("decode_tok_per_s", "later_ttft_s.p50" if scenario.stream else "e2e_s.p50")
     return ("decode_tok_per_s", "ttft_s.p50" if scenario.stream else "e2e_s.p50")
 
 
 def _prompt_files(scenario: Scenario) -> dict[str, tuple[dict[str, Any], ...]]:
-    name = scenario.prompts.file
-    return {} if name is None else {name: read_prompt_file(scenario.directory / name)}
+    given = scenario.prompts
+    if given.file is None:
+        return {}
+    path = scenario.directory / given.file
+    return {given.file: read_prompt_file(path, given.split, given.columns, given.encoding)}
+
+
+def _records(files: dict[str, tuple[dict[str, Any], ...]]) -> tuple[dict[str, Any], ...]:
+    return next(iter(files.values()), ())
 
 
 def _check(scenario: Scenario, cases: tuple[Case, ...], repetitions: int) -> None:
-    problem = _too_much(cases, repetitions) or next(filter(None, map(too_long, cases)), "")
+    problem = _too_much(cases, repetitions) or next(
+        filter(None, (too_long(case) or outgrown(case) for case in cases)), ""
+    )
     if problem:
         raise ScenarioError(scenario.source or scenario.name, [Problem("", problem)])
 

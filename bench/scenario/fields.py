@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bench.scenario.durations import duration_s
+from bench.durations import duration_s
 
 
 class Model(BaseModel):
@@ -56,6 +56,9 @@ PositiveSeconds = Annotated[
     float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(gt=0)
 ]
 """A duration above 0."""
+
+Z95 = 1.645
+"""The 95 % quantile of the standard normal distribution."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -147,7 +150,33 @@ def _fixed(value: Any) -> Any:
     )
 
 
+def _tokens(spec: DistributionSpec) -> DistributionSpec:
+    """Refuses counts of which many would be below 1: they would all be made 1."""
+    low: float | None = None
+    if spec.fixed is not None:
+        low = spec.fixed
+    elif spec.uniform is not None:
+        low = spec.uniform.low
+    elif spec.normal is not None:
+        low = spec.normal.mean
+        if low >= 1 > low - Z95 * spec.normal.sd:
+            raise refuse(
+                f"one draw in twenty or more would be below 1 token: lower sd (it is "
+                f"{spec.normal.sd:g}), or use lognormal: {{median: {low:g}, p95: ...}}"
+            )
+    elif spec.lognormal is not None:
+        low = spec.lognormal.median
+    elif spec.choice is not None:
+        low = min(spec.choice.values)
+    if low is not None and low < 1:
+        raise refuse(f"a text has at least 1 token: {low:g} is none; give 1 or more")
+    return spec
+
+
 DistributionField = Annotated[
     DistributionSpec, BeforeValidator(_fixed, json_schema_input_type=float | DistributionSpec)
 ]
 """A number, or how to draw one."""
+
+TokensField = Annotated[DistributionField, AfterValidator(_tokens)]
+"""A number of tokens, or how to draw one: at least 1."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import copy
-import inspect
 import json
-import textwrap
+import re
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
+from bench.docstrings import texts_below
 from bench.scenario.document import Path_
 from bench.scenario.fields import Model
 from bench.scenario.matrix import AXES
 from bench.scenario.schema import Scenario
+from bench.thresholds import compared_texts, metric_texts
 
 
 def json_schema() -> dict[str, Any]:
@@ -25,7 +24,28 @@ def json_schema() -> dict[str, Any]:
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     schema["title"] = "ollama-bench scenario"
     schema["properties"]["matrix"] = _matrix(schema)
+    _take_instead(schema["properties"]["thresholds"], _threshold())
+    _take_instead(schema["properties"]["primary"], {"type": "string", "enum": [*compared_texts()]})
     return schema
+
+
+def _threshold() -> dict[str, Any]:
+    """What a threshold looks like: one of the metrics that exist, and a limit."""
+    metrics = "|".join(map(re.escape, metric_texts()))
+    return {
+        "type": "string",
+        "pattern": rf"^\s*({metrics})\s*(<=|<|>=|>)\s*[-+.0-9]",
+        "examples": ["ttft_s.p95 <= 2", "decode_tok_per_s >= 40", "error_rate <= 1%"],
+    }
+
+
+def _take_instead(node: dict[str, Any], text: dict[str, Any]) -> None:
+    """Puts what a text must be where a key takes any text, or a list of texts."""
+    if node.get("type") == "string":
+        node.update(text)
+    for child in (*node.get("anyOf", ()), node.get("items")):
+        if child:
+            _take_instead(child, text)
 
 
 def json_schema_text() -> str:
@@ -57,22 +77,7 @@ def _parts(model: type[Model]) -> Iterator[type[Model]]:
 def _texts(model: type[Model]) -> dict[str, str]:
     """The texts below the fields of a model, inherited ones included."""
     bases = [base for base in reversed(model.__mro__) if issubclass(base, Model)]
-    return {name: text for base in bases for name, text in _texts_below(base)}
-
-
-def _texts_below(model: type[Model]) -> Iterator[tuple[str, str]]:
-    """The fields of a class that have a text below them in its source, and that text."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    assert isinstance(body, ast.ClassDef)
-    for field, below in pairwise(body.body):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(below, ast.Expr)
-            and isinstance(below.value, ast.Constant)
-            and isinstance(below.value.value, str)
-        ):
-            yield field.target.id, inspect.cleandoc(below.value.value)
+    return {name: text for base in bases for name, text in texts_below(base).items()}
 
 
 def _tidied(node: Any) -> Any:

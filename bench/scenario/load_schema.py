@@ -30,6 +30,10 @@ class Limits(Model):
 
     requests: Annotated[int, Field(ge=1)] | None = None
     """Measured requests per block, over all users. 30 if duration is not given either."""
+    sessions: Annotated[int, Field(ge=1)] | None = None
+    """Sessions per block, over all users; each is measured to its end. Twice the users if no other
+    limit is given. With a limit of requests or time instead, sessions go on to their end, but what
+    is sent after it is not measured."""
     duration: PositiveSeconds | None = None
     """Length of a block; what is in flight then is let end."""
     max_errors: Annotated[int, Field(ge=1)] | None = None
@@ -58,9 +62,10 @@ class TraceArrivals(Model):
     """Arrivals at recorded times."""
 
     file: str
-    """CSV or JSONL with a column of times and, if known, of prompt and output tokens (the names of
-    the Azure and BurstGPT traces work), or text with one time in seconds a line; relative to the
-    scenario file. Synthetic prompts get the trace's tokens."""
+    """CSV or JSONL with a column of times (time_s, time_ms, or date and time) and, if known, of
+    prompt_tokens and output_tokens, or text with one time in seconds a line; relative to the
+    scenario file. The traces of Azure, BurstGPT, Mooncake and Bailian are read as they are.
+    Synthetic prompts get the trace's tokens."""
     time_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Times are multiplied by this: 0.5 plays the trace twice as fast."""
     window: Annotated[list[Seconds], Field(min_length=2, max_length=2)] | None = None
@@ -74,33 +79,35 @@ class TraceArrivals(Model):
 
 
 class ArrivalsSpec(Model):
-    """`constant`, `poisson`, or one of these."""
+    """`constant`, `poisson`, `recorded` (sessions begin as in their file), or one of these."""
 
     constant: Literal[True] | None = None
     poisson: Literal[True] | None = None
+    recorded: Literal[True] | None = None
     gamma: GammaArrivals | None = None
     trace: TraceArrivals | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        exactly_one(self, ("constant", "poisson", "gamma", "trace"))
+        exactly_one(self, ("constant", "poisson", "recorded", "gamma", "trace"))
         return self
 
 
 def _arrivals(value: Any) -> Any:
-    if value in ("constant", "poisson"):
+    if value in ("constant", "poisson", "recorded"):
         return {value: True}
     if isinstance(value, dict | ArrivalsSpec):
         return value
     raise refuse(
-        "must be constant, poisson, {gamma: {burstiness: 3}} or {trace: {file: arrivals.txt}}"
+        "must be constant, poisson, recorded, {gamma: {burstiness: 3}} or "
+        "{trace: {file: arrivals.txt}}"
     )
 
 
 ArrivalsField = Annotated[
     ArrivalsSpec,
     BeforeValidator(
-        _arrivals, json_schema_input_type=Literal["constant", "poisson"] | ArrivalsSpec
+        _arrivals, json_schema_input_type=Literal["constant", "poisson", "recorded"] | ArrivalsSpec
     ),
 ]
 
@@ -114,12 +121,17 @@ class OpenLoad(Limits):
     """How the arrivals are spread."""
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Arrivals above so many open requests are dropped and counted."""
+    settle: Seconds | None = None
+    """For so long requests arrive, unmeasured, before those that are measured: an empty server
+    answers faster than one in use. If not given: a quarter of the block, at most 10m. A trace plays
+    its own first rows for that, and measures every row once."""
 
     @model_validator(mode="after")
     def _rate_or_trace(self) -> Self:
-        if self.arrivals.trace is None and self.rate is None:
+        own_times = self.arrivals.trace is not None or self.arrivals.recorded is not None
+        if not own_times and self.rate is None:
             raise refuse("rate is missing: how many requests arrive per second")
-        if self.arrivals.trace is not None and self.rate is not None:
+        if own_times and self.rate is not None:
             raise refuse("a trace brings its own times: remove rate, or use time_scale")
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,27 @@ from pydantic import ValidationError
 
 from bench.errors import Problem, ScenarioError, UsageError
 from bench.scenario.document import Document, Path_, parse_value, read_document
+from bench.scenario.inconsistent import inconsistencies
 from bench.scenario.library import scenario_path
 from bench.scenario.matrix import combined_problems, matrix_problems
 from bench.scenario.messages import exclusive_problems, path_text, problems_of, show_value
 from bench.scenario.promptfile import read_prompt_file
-from bench.scenario.schema import Scenario, inconsistencies
+from bench.scenario.schema import Scenario
 from bench.scenario.traces import load_trace
+from bench.scenario.work_cases import format_value, images, replay, tools
+from bench.shown import all_shown, encodable
 
 
 def load_scenario(
-    source: str, overrides: Sequence[str] = (), *, cwd: Path | None = None
+    source: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    cwd: Path | None = None,
 ) -> Scenario:
     """Reads and checks a scenario.
 
     Args:
-        source: path of a file, or the name of a shipped scenario.
+        source: path of a file, name of a shipped scenario, or its keys as a dict.
         overrides: `path=value` each, e.g. `load.closed.users=4`; the value is YAML.
         cwd: what a relative path is relative to; the current folder if not given.
 
@@ -35,7 +41,12 @@ def load_scenario(
         ScenarioError: the file is wrong; it carries every problem found.
         UsageError: there is no such file or scenario.
     """
-    path = _find(source, cwd or Path.cwd())
+    folder = cwd or Path.cwd()
+    if isinstance(source, Mapping):
+        document = Document("scenario", {str(key): value for key, value in source.items()})
+        return resolve(document, overrides, source="", directory=folder)
+    source = str(source)
+    path = _find(source, folder)
     document = read_document(path, source)
     document.data.setdefault("name", path.stem)
     return resolve(document, overrides, source=source, directory=path.parent)
@@ -43,9 +54,11 @@ def load_scenario(
 
 def _find(source: str, cwd: Path) -> Path:
     path = cwd / source
-    if path.exists():
+    if path.exists() and not path.is_dir():
         return path
     if "/" in source or "\\" in source or Path(source).suffix in (".yaml", ".yml"):
+        if path.is_dir():
+            raise UsageError(f"{source} is a folder, not a scenario file")
         raise UsageError(f"there is no scenario file {source}")
     return scenario_path(source)
 
@@ -60,6 +73,7 @@ def resolve(
     """
     data = copy.deepcopy(document.data)
     problems, origins = _override(data, overrides)
+    data = all_shown(data, encodable)
     problems += _drop_empty(document, data)
     problems += matrix_problems(data, document)
     problems += exclusive_problems(data, document)
@@ -189,7 +203,14 @@ def _file_problems(scenario: Scenario, document: Document) -> list[Problem]:
     """Reads the files that the scenario names, to find what is wrong in them now."""
     files: list[tuple[Path_, str, Callable[[Path], Any]]] = []
     if scenario.prompts.file is not None:
-        files.append((("prompts", "file"), scenario.prompts.file, read_prompt_file))
+        given = scenario.prompts
+        read = partial(
+            read_prompt_file,
+            split=given.split,
+            columns=given.columns,
+            encoding=given.encoding,
+        )
+        files.append((("prompts", "file"), scenario.prompts.file, read))
     trace = scenario.load.open.arrivals.trace if scenario.load.open else None
     if trace is not None:
         files.append(
@@ -199,11 +220,21 @@ def _file_problems(scenario: Scenario, document: Document) -> list[Problem]:
                 partial(load_trace, window=trace.window),
             )
         )
+    parts: list[tuple[Path_, Any, Callable[[Scenario], Any]]] = [
+        (("prompts", "images", "files"), scenario.prompts.images, images),
+        (("prompts", "sessions", "file"), scenario.prompts.sessions, replay),
+        (("tools",), scenario.tools, tools),
+        (("format",), scenario.format, format_value),
+    ]
+    checks = [
+        (path, name, partial(check, scenario.directory / name)) for path, name, check in files
+    ]
+    checks += [(path, "", partial(read, scenario)) for path, given, read in parts if given]
     problems = []
-    for path, name, read in files:
+    for path, name, look in checks:
         try:
-            read(scenario.directory / name)
+            look()
         except ValueError as error:
-            line = document.line(path)
-            problems.append(Problem(path_text(path), str(error), show_value(name), line))
+            line, shown = document.line(path), show_value(name) if name else ""
+            problems.append(Problem(path_text(path), str(error), shown, line))
     return problems

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from bench.errors import Problem
 from bench.scenario.document import Document, Path_
+from bench.scenario.inconsistent import inconsistencies
 from bench.scenario.messages import path_text, problems_of, show_value
 from bench.scenario.options import OPTION_NAMES, explain
-from bench.scenario.schema import Scenario, inconsistencies
+from bench.scenario.schema import Scenario
 
 AXES: dict[str, Path_] = {
     "users": ("load", "closed", "users"),
@@ -26,6 +27,14 @@ AXES: dict[str, Path_] = {
     "output_tokens": ("prompts", "synthetic", "output_tokens"),
     "language": ("prompts", "synthetic", "language"),
     "cache": ("prompts", "cache"),
+    "batch": ("prompts", "batch"),
+    "pixels": ("prompts", "images", "pixels"),
+    "turns": ("prompts", "conversation", "turns"),
+    "scale": ("prompts", "agent", "scale"),
+    "head": ("prompts", "agent", "head"),
+    "titles": ("prompts", "agent", "titles"),
+    "passages": ("prompts", "rag", "passages"),
+    "question": ("prompts", "rag", "question"),
     **{
         key: (key,)
         for key in ("think", "endpoint", "stream", "keep_alive", "format", "system", "raw", "cold")
@@ -50,9 +59,12 @@ def dump(scenario: Scenario) -> dict[str, Any]:
 
 def combinations(scenario: Scenario) -> Iterator[tuple[dict[str, Any], Scenario]]:
     """Every combination of the matrix: the values by short name, and the scenario they make."""
-    keys = list(scenario.matrix)
+    matrix = dict(scenario.matrix)
+    if len(scenario.prompts.batch) > 1:
+        matrix["batch"] = list(dict.fromkeys(scenario.prompts.batch))
+    keys = list(matrix)
     base = dump(scenario) | {"matrix": {}}
-    for values in itertools.product(*scenario.matrix.values()):
+    for values in itertools.product(*matrix.values()):
         data = copy.deepcopy(base)
         for key, value in zip(keys, values, strict=True):
             _put(data, AXES[axis_name(key)], value)
@@ -114,7 +126,8 @@ def _value_problems(target: Path_, value: Any) -> list[str]:
     if target[:2] == ("load", "open"):
         data["load"] = {"open": {"rate": 1}}
     if target[0] == "prompts":
-        data["prompts"] = {"synthetic": {"input_tokens": 1}}
+        needed = {"synthetic": {"input_tokens": 1}}
+        data["prompts"] = {} if target[1] in ("conversation", "agent", "rag") else needed
     _put(data, target, value)
     try:
         Scenario.model_validate(data)

@@ -88,7 +88,15 @@ def exclusive_problems(data: Any, document: Document) -> list[Problem]:
 
 _EXCLUSIVE: dict[tuple[str], tuple[str, ...]] = {
     ("load",): ("closed", "open"),
-    ("prompts",): ("inline", "file", "synthetic"),
+    ("prompts",): (
+        "inline",
+        "file",
+        "synthetic",
+        "conversation",
+        "agent",
+        "sessions",
+        "rag",
+    ),
 }
 
 

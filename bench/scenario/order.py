@@ -32,13 +32,19 @@ def interleaved(cases: tuple[Case, ...], repetitions: int, seed: int) -> tuple[B
     repetition: drawn are the order of these groups, and the order within each.
     """
     rng = random.Random(f"order {seed}")
-    order = [
-        (case.id, repetition) for repetition in range(repetitions) for case in _shuffled(cases, rng)
-    ]
-    return tuple(
-        Block(index, case, repetition, block_seed(seed, repetition))
-        for index, (case, repetition) in enumerate(order)
-    )
+    beside: dict[str, list[Case]] = {}
+    for case in cases:
+        beside.setdefault(case.together or case.id, []).append(case)
+    leading = tuple(group[0] for group in beside.values())
+    blocks: list[Block] = []
+    for repetition in range(repetitions):
+        for first in _shuffled(leading, rng):
+            group = beside[first.together or first.id]
+            at = len(blocks) if len(group) > 1 else None
+            for case in group:
+                its_seed = block_seed(seed, repetition)
+                blocks.append(Block(len(blocks), case.id, repetition, its_seed, beside=at))
+    return tuple(blocks)
 
 
 def _shuffled(cases: tuple[Case, ...], rng: random.Random) -> list[Case]:

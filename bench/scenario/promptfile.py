@@ -1,86 +1,243 @@
 """Prompts from files.
 
-- `.txt`: one prompt per paragraph, paragraphs parted by blank lines. A file without any blank line
-  holds one prompt per line.
+- `.txt`: one prompt per paragraph, with blank lines between paragraphs. A file without any blank
+  line holds one prompt per line. `prompts.split` says which, where it could be either.
 - `.jsonl`: one JSON object per line, with `prompt` and optionally `system` and `output_tokens`; a
   bare JSON string stands for its prompt.
-- `.csv`: a header line with the column `prompt` and optionally `system` and `output_tokens`.
+- `.csv`, `.tsv`: a header line with the column `prompt` and optionally `system` and
+  `output_tokens`; fields end at commas, semicolons or tabs.
+
+Tables may call their columns otherwise (`prompts.columns`), and have others then. Text is in UTF-8,
+UTF-16 with its mark, or in what `prompts.encoding` says; else what fits its bytes is taken, and
+said.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from bench.files import read_file
+from bench.scenario.encodings import Decoded, decoded
+from bench.shown import encodable
+
+_COUNT = re.compile(r"[0-9]{1,9}")
 _KEYS = ("prompt", "system", "output_tokens")
+PromptColumn = Literal["prompt", "system", "output_tokens"]
+"""What a column of a table of prompts can be."""
 
 
-def read_prompt_file(path: Path) -> tuple[dict[str, Any], ...]:
+Split = Literal["lines", "paragraphs"]
+"""How a text file is cut into prompts."""
+
+
+def read_prompt_file(
+    path: Path,
+    split: Split | None = None,
+    columns: Mapping[PromptColumn, str] | None = None,
+    encoding: str | None = None,
+) -> tuple[dict[str, Any], ...]:
     """Reads the prompts of a file.
+
+    Args:
+        path: of the file.
+        split: of a text file: cut at every line end, or at blank lines only; None = as the file
+            suggests.
+        columns: of a table: `prompt`, `system` or `output_tokens` -> what the file calls it.
+        encoding: of its text; None = found out.
 
     Returns:
         One dict a prompt: `prompt`, and `system` and `output_tokens` where given.
 
     Raises:
-        ValueError: the file or a line of it is wrong; the message names file and line.
+        ValueError: the file or a line of it is wrong or doubtful; the message names file and line.
     """
-    readers = {".txt": _text, ".jsonl": _jsonl, ".csv": _csv}
-    read = readers.get(path.suffix.lower())
+    kind = path.suffix.lower()
+    readers: dict[str, Callable[[Path, str], Iterator[tuple[int, Any]]]] = {
+        ".txt": partial(_text, split=split),
+        ".jsonl": _jsonl,
+        ".ndjson": _jsonl,
+        ".csv": partial(_csv, columns=columns),
+        ".tsv": partial(_csv, columns=columns),
+    }
+    read = readers.get(kind)
     if read is None:
-        raise ValueError(f"{path.name} is not a .txt, .jsonl or .csv file")
-    records = tuple(_checked(path.name, line, record) for line, record in read(path))
+        raise ValueError(f"{path.name} is not a .txt, .jsonl, .csv or .tsv file")
+    if split is not None and kind != ".txt":
+        raise ValueError(f"{path.name} has its own ends of prompts: remove split")
+    if columns and kind == ".txt":
+        raise ValueError(f"{path.name} is text, without columns: remove columns")
+    rows = read(path, _read(path, encoding).text)
+    if columns:
+        rows = ((line, _mapped(path.name, line, row, columns)) for line, row in rows)
+    records = tuple(_checked(path.name, line, record) for line, record in rows)
     if not records:
         raise ValueError(f"{path.name} holds no prompt")
     return records
 
 
-def _read(path: Path) -> str:
+def reading_notes(
+    path: Path, columns: Mapping[PromptColumn, str] | None = None, encoding: str | None = None
+) -> list[str]:
+    """How the bytes of a prompt file were understood, where there was a choice."""
+    text = _read(path, encoding)
+    notes = [text.note] if text.note else []
+    if path.suffix.lower() in (".csv", ".tsv") and (mark := _separator(text.text, columns)) != ",":
+        notes.append(f"fields end at {'tabs' if mark == chr(9) else 'semicolons'}")
+    if columns:
+        notes.append("; ".join(f"{what} from column {name}" for what, name in columns.items()))
+    return notes
+
+
+def prompt_notes(name: str, records: Sequence[dict[str, Any]], split: Split | None) -> str:
+    """What was understood of a prompt file, in words.
+
+    Args:
+        name: of the file.
+        records: its prompts.
+        split: as it was given to `read_prompt_file`.
+    """
+    count = "1 prompt" if len(records) == 1 else f"{len(records):,} prompts"
+    how = "one per row"
+    if name.lower().endswith(".txt"):
+        lines = any("\n" in record["prompt"] for record in records)
+        how = "one per line"
+        if split == "paragraphs" or lines:
+            total = sum(record["prompt"].count("\n") + 1 for record in records)
+            how = f"one per paragraph, {total:,} lines"
+    lengths = [len(record["prompt"]) for record in records]
+    parts = [count, how, f"{min(lengths):,} to {max(lengths):,} characters each"]
+    parts += [
+        f"{sum(key in record for record in records):,} with their own {key}"
+        for key in _KEYS[1:]
+        if any(key in record for record in records)
+    ]
+    twice = len(records) - len({record["prompt"] for record in records})
+    return "; ".join([*parts, *([f"{twice:,} repeat another's text"] if twice else [])])
+
+
+def _read(path: Path, encoding: str | None = None) -> Decoded:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path.name} is not text in UTF-8") from None
+        return decoded(read_file(path), path.name, encoding)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _text(path: Path) -> Iterator[tuple[int, Any]]:
-    text = _read(path).strip()
-    split = r"\n[^\S\n]*\n\s*" if re.search(r"\n[^\S\n]*\n", text) else r"\n"
-    for part in re.split(split, text):
+def _text(path: Path, content: str, split: Split | None) -> Iterator[tuple[int, Any]]:
+    text = content.replace("\r\n", "\n").replace("\r", "\n").strip()
+    blank = re.search(r"\n[^\S\n]*\n", text) is not None
+    if split is None and blank:
+        _check_paragraphs(path, text)
+    by_paragraph = split == "paragraphs" or (split is None and blank)
+    for part in re.split(r"\n(?:[^\S\n]*\n)+" if by_paragraph else r"\n", text):
         if part.strip():
             yield 0, {"prompt": part.strip()}
 
 
-def _jsonl(path: Path) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(_read(path).split("\n"), start=1):
-        if not line.strip():
+def _check_paragraphs(path: Path, text: str) -> None:
+    """Refuses a file that could as well be one prompt per line with a stray blank line in it."""
+    paragraphs = [p.splitlines() for p in re.split(r"\n(?:[^\S\n]*\n)+", text)]
+    lines = [line.strip() for paragraph in paragraphs for line in paragraph if line.strip()]
+    whole = sum(map(_stands_alone, lines))
+    if len(lines) > len(paragraphs) and whole >= _ALONE * len(lines):
+        raise ValueError(
+            f"{path.name}: {len(lines):,} prompts, one per line, or {len(paragraphs):,}, separated "
+            "by blank lines? Say which with prompts.split: lines or paragraphs"
+        )
+
+
+_ALONE = 0.8
+"""Of the lines, that look like prompts of their own, are doubtful."""
+_LINE_BREAK = 70
+
+
+def _stands_alone(line: str) -> bool:
+    """Whether a line looks like a whole prompt: it ends like one, or begins so and is short.
+
+    Lines of a paragraph that an editor broke are nearly as long as the page, and end anywhere.
+    """
+    if line[0] in "-*#>|{}[]()<\"'`" or line[0].isspace():
+        return False
+    ends = line[-1] in ".?!…。？！"
+    return ends or (len(line) < _LINE_BREAK and not line[0].islower() and line[-1].isalnum())
+
+
+def _jsonl(path: Path, content: str) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(content.split("\n"), start=1):
+        text = line.strip().lstrip("\ufeff")  # joined files have marks in the middle, too
+        if not text:
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(text)
         except json.JSONDecodeError as error:
             raise ValueError(f"{path.name}:{number}: is not JSON: {error.msg}") from None
+        except (ValueError, RecursionError):
+            why = "a number of thousands of digits, or nested too deeply"
+            raise ValueError(f"{path.name}:{number}: cannot be read: {why}") from None
         yield number, {"prompt": value} if isinstance(value, str) else value
 
 
-def _csv(path: Path) -> Iterator[tuple[int, Any]]:
-    reader = csv.DictReader(io.StringIO(_read(path), newline=""), strict=True)
-    if "prompt" not in (reader.fieldnames or ()):
-        raise ValueError(f"{path.name}:1: the header has no column named prompt")
+def _csv(
+    path: Path, content: str, columns: Mapping[PromptColumn, str] | None
+) -> Iterator[tuple[int, Any]]:
+    csv.field_size_limit(2**31 - 1)  # a prompt may be as long as a book
+    mark = _separator(content, columns)
+    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True, delimiter=mark)
     try:
+        names = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = names
+        missing = [c for c in _wanted(columns) if c not in names]
+        if missing:
+            raise ValueError(
+                f"{path.name}:1: the header has no column named {missing[0]}; it has "
+                f"{', '.join(names[:20]) or 'none'}; prompts.columns says what they are called, "
+                "e.g. {prompt: question}"
+            )
         for row in reader:
             record: dict[str, Any] = {k: v for k, v in row.items() if v not in (None, "")}
             if None in row:
                 raise ValueError(f"{path.name}:{reader.line_num}: more fields than columns")
-            if record.get("output_tokens", "").isdigit():
-                record["output_tokens"] = int(record["output_tokens"])
+            count = (columns or {}).get("output_tokens", "output_tokens")
+            if _COUNT.fullmatch(record.get(count, "").strip()):
+                record[count] = int(record[count])
             yield reader.line_num, record
     except csv.Error as error:
         raise ValueError(f"{path.name}:{reader.line_num}: {error}") from None
+
+
+def _wanted(columns: Mapping[PromptColumn, str] | None) -> list[str]:
+    """Columns that must be there."""
+    return list(columns.values()) if columns else ["prompt"]
+
+
+def _separator(content: str, columns: Mapping[PromptColumn, str] | None) -> str:
+    """What fields end at: with which the header has the columns that must be there."""
+    wanted, header = set(_wanted(columns)), content.split("\n", 1)[0]
+    for mark in (",", ";", "\t"):
+        with contextlib.suppress(csv.Error, StopIteration):
+            names = next(csv.reader([header.strip("\r\ufeff")], delimiter=mark))
+            if wanted <= {name.strip() for name in names}:
+                return mark
+    return max(",;\t", key=header.count)
+
+
+def _mapped(file: str, line: int, row: Any, columns: Mapping[PromptColumn, str]) -> Any:
+    """A row with our names for its columns; those that are not named are left out."""
+    if not isinstance(row, dict):
+        return row
+    if columns["prompt"] not in row:
+        there = ", ".join(map(str, list(row)[:20])) or "none"
+        raise ValueError(
+            f"{file}:{line}: prompt ({columns['prompt']}) is missing or empty; there are {there}"
+        )
+    return {what: row[name] for what, name in columns.items() if row.get(name) not in (None, "")}
 
 
 def _checked(file: str, line: int, record: Any) -> dict[str, Any]:
@@ -89,12 +246,15 @@ def _checked(file: str, line: int, record: Any) -> dict[str, Any]:
         raise ValueError(f"{where}: must be an object with the key prompt, or text")
     unknown = [key for key in record if key not in _KEYS]
     if unknown:
-        raise ValueError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
+        raise ValueError(
+            f"{where}: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}; with "
+            "prompts.columns, e.g. {prompt: question}, others are left alone"
+        )
     if not isinstance(record.get("prompt"), str) or not record["prompt"].strip():
         raise ValueError(f"{where}: prompt is missing or not text")
     if not isinstance(record.get("system", ""), str):
         raise ValueError(f"{where}: system is not text")
     tokens = record.get("output_tokens", 1)
-    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens < 10**9:
         raise ValueError(f"{where}: output_tokens is not a whole number from 1 on")
-    return dict(record)
+    return {k: encodable(v) if isinstance(v, str) else v for k, v in record.items()}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.scenario.calibration import DEFAULT_OVERHEAD, TokenRates
+from bench.scenario.calibration import DEFAULT_OVERHEAD, NONCE_TOKENS, TokenRates
 from bench.scenario.corpus import Corpus, load_corpus, units_of
 from bench.scenario.draws import Stream, draw, generator, mean
 from bench.scenario.nonce import nonce
-from bench.scenario.plan import Block, Case, Plan, SyntheticPrompts
+from bench.scenario.pictures import picture
+from bench.scenario.plan import Block, Case, Plan, PromptSpec, SyntheticPrompts
+from bench.scenario.retrieval import retrieved
 from bench.scenario.room import prompt_room
 
 CLOSINGS = {
@@ -36,6 +38,9 @@ class Prompt:
         num_predict: takes the place of the option if not None.
         sha256: of system and user text without the nonce; first 16 hex digits.
         units: length of the text without nonce in units of the corpus; 0 if not synthetic.
+        more: further texts of the same embedding request.
+        images: pictures, as base64.
+        control: it goes without its pictures, else without a format.
     """
 
     user: str
@@ -45,6 +50,9 @@ class Prompt:
     num_predict: int | None
     sha256: str
     units: float = 0.0
+    more: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    control: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,9 @@ class PromptSource:
     rates: TokenRates
     records: tuple[dict[str, Any], ...] = ()
 
-    def prompt(self, block: Block, index: int, *, warmup: bool = False) -> Prompt:
+    def prompt(
+        self, block: Block, index: int, *, warmup: bool = False, row: int | None = None
+    ) -> Prompt:
         """The prompt of one request.
 
         Args:
@@ -64,22 +74,71 @@ class PromptSource:
             index: of the request in its block, from 0.
             warmup: for a request that is not measured: its text and nonce are others than those
                 of the measured requests (with `cache: warm` the text is the same).
+            row: of the trace whose lengths it has; None = that of its index if it is measured, else
+                none.
         """
+        if self.case.control and not warmup:
+            pair = self._with_images(self._one(block, index // 2, False, row), block, index // 2)
+            number = "" if self.case.prompts.cache == "warm" else self._nonce(block, index, False)
+            changed = pair.user if pair.system else _renumbered(pair.user, pair.nonce, number)
+            system = _renumbered(pair.system, pair.nonce, number) if pair.system else None
+            pair = replace(pair, user=changed, system=system, nonce=number)
+            return replace(pair, images=(), control=True) if index % 2 else pair
+        one = self._with_images(self._one(block, index, warmup, row), block, index)
+        size = self.case.prompts.batch
+        if size == 1:
+            return one
+        first = index * size
+        texts = [self._one(block, first + n, warmup, row).user for n in range(size)]
+        return replace(one, user=texts[0], more=tuple(texts[1:]))
+
+    def _with_images(self, prompt: Prompt, block: Block, index: int) -> Prompt:
+        spec = self.case.prompts.images
+        if spec is None:
+            return prompt
+        places = range(index * spec.count, (index + 1) * spec.count)
+        if spec.files:
+            chosen = tuple(spec.files[place % len(spec.files)][1] for place in places)
+            return replace(prompt, images=chosen)
+        width, height = spec.pixels
+        where = f"{self.plan.seed} {self.plan.salt} {self.plan.nonce_block(block)}"
+        drawn = tuple(picture(width, height, f"{where} {prompt.nonce} {n}") for n in places)
+        return replace(prompt, images=drawn)
+
+    def _one(self, block: Block, index: int, warmup: bool, row: int | None) -> Prompt:
+        """The text of one request, or of one part of it."""
+        if row is None and not warmup:
+            row = index
         number = "" if self.case.prompts.cache == "warm" else self._nonce(block, index, warmup)
         if self.case.prompts.synthetic is not None:
-            return self._synthetic(self.case.prompts.synthetic, block, index, warmup, number)
+            made = self.case.prompts.synthetic
+            return self._synthetic(made, block, index, warmup, number, row)
+        if self.case.prompts.rag is not None:
+            where = (int(warmup), index)
+            rng = generator(block.seed, Stream.PASSAGES, *where)
+            text = retrieved(self.case.prompts.rag, self.rates, rng)
+            # One number for all of a block: passages are to be found again.
+            same = number and self._nonce(block, _SHARED_NUMBER, True)
+            return finish(text, self.case.system, same)
         record = self.records[turn(len(self.records), block, index, warmup)]
         system = record.get("system", self.case.system)
         return finish(record["prompt"], system, number, num_predict=record.get("output_tokens"))
 
     def _nonce(self, block: Block, index: int, warmup: bool) -> str:
-        return nonce(self.plan.seed, self.plan.salt, block.index, index, warmup=warmup)
+        place = self.plan.nonce_block(block)
+        return nonce(self.plan.seed, self.plan.salt, place, index, warmup=warmup)
 
     def _synthetic(
-        self, made: SyntheticPrompts, block: Block, index: int, warmup: bool, number: str
+        self,
+        made: SyntheticPrompts,
+        block: Block,
+        index: int,
+        warmup: bool,
+        number: str,
+        row: int | None,
     ) -> Prompt:
         corpus = load_corpus(made.language)
-        target, num_predict = self._lengths(made, block, index, warmup)
+        target, num_predict = self._lengths(made, block, index, warmup, row)
         target = max(1, min(target, prompt_room(self.case, num_predict)))
         warm = self.case.prompts.cache == "warm"
         start = 0 if warm else turn(len(corpus.starts), block, index, warmup)
@@ -87,22 +146,30 @@ class PromptSource:
         return finish(text, self.case.system, number, target, num_predict, units)
 
     def _lengths(
-        self, made: SyntheticPrompts, block: Block, index: int, warmup: bool
+        self, made: SyntheticPrompts, block: Block, index: int, warmup: bool, row: int | None
     ) -> tuple[int, int | None]:
         """Prompt tokens, and output tokens if they are asked for: the trace's, else drawn."""
         where = (int(warmup), index)
-        arrivals = None if warmup else self.case.load.arrivals
-        if arrivals is not None and index < len(arrivals.prompt_tokens):
-            target = arrivals.prompt_tokens[index]
+        arrivals = self.case.load.arrivals
+        if arrivals is not None and row is not None and row < len(arrivals.prompt_tokens):
+            target = arrivals.prompt_tokens[row]
         else:
             rng = generator(block.seed, Stream.INPUT_TOKENS, *where)
             target = round(draw(made.input_tokens, rng))
-        if arrivals is not None and index < len(arrivals.output_tokens):
-            return target, arrivals.output_tokens[index]
+        if arrivals is not None and row is not None and row < len(arrivals.output_tokens):
+            return target, arrivals.output_tokens[row]
         if made.output_tokens is None:
             return target, None
         rng = generator(block.seed, Stream.OUTPUT_TOKENS, *where)
         return target, max(1, round(draw(made.output_tokens, rng)))
+
+
+_SHARED_NUMBER = 4_900_000
+
+
+def _renumbered(text: str, before: str, after: str) -> str:
+    """The same text with another cache-busting number in front."""
+    return f"{after}{text[len(before) :]}" if before else text
 
 
 def turn(count: int, block: Block, index: int, warmup: bool) -> int:
@@ -135,9 +202,10 @@ def prompt_source(case: Case, plan: Plan, rates: TokenRates | None = None) -> Pr
     if spec.file:
         records = plan.prompt_files[spec.file]
     if rates is None:
-        language = spec.synthetic.language if spec.synthetic else "en"
+        language = spec.language or "en"
         system = units_of(case.system, language) if case.system else 0.0
         overhead = DEFAULT_OVERHEAD["raw" if case.raw else case.endpoint] + system
+        overhead += 0.0 if spec.cache == "warm" else NONCE_TOKENS
         rates = TokenRates(case.model, language, 1.0, overhead)
     return PromptSource(case, plan, rates, records)
 
@@ -147,6 +215,8 @@ CALIBRATION_INDEX = 2_000_000
 
 _CALIBRATION_TOKENS = (400.0, 2500.0)
 """The longest calibration prompt is as long as the case's prompts, but within these."""
+_SHORTEST_SHARE = 0.05
+"""The shortest one without a nonce, of the longest: an empty prompt is a preload to Ollama."""
 
 
 def calibration_prompts(case: Case, plan: Plan, block: Block) -> tuple[Prompt, ...]:
@@ -154,27 +224,39 @@ def calibration_prompts(case: Case, plan: Plan, block: Block) -> tuple[Prompt, .
 
     The first has no text, so it shows the cost of template, system prompt and nonce; the others
     are half as long as the case's prompts and as long, and come from different parts of the text.
+    They carry a nonce if the case's prompts do. Without one (`cache: warm`) the first is short, and
+    the salt of the run chooses the texts, so that no cache has them: in some eras the count leaves
+    cached tokens out.
     Give their `units` and the server's `prompt_eval_count` to `fit_calibration`.
 
     Args:
-        case: with synthetic prompts.
+        case: whose prompts are made.
         plan: the whole plan.
         block: in which they are sent.
     """
-    made = case.prompts.synthetic
-    assert made is not None
-    corpus = load_corpus(made.language)
+    corpus = load_corpus(case.prompts.language)
     low, high = _CALIBRATION_TOKENS
-    longest = min(max(low, mean(made.input_tokens)), high, 0.8 * int(case.options["num_ctx"]))
-    first = generator(block.seed, Stream.CALIBRATION).randrange(len(corpus.starts))
+    longest = min(max(low, _usual(case.prompts)), high, 0.8 * int(case.options["num_ctx"]))
+    warm = case.prompts.cache == "warm"
+    where = (plan.salt,) if warm else ()
+    first = generator(block.seed, Stream.CALIBRATION, *where).randrange(len(corpus.starts))
     prompts = []
-    for number, share in enumerate((0.0, 0.5, 1.0)):
+    for number, share in enumerate((_SHORTEST_SHARE if warm else 0.0, 0.5, 1.0)):
         start = first + number * len(corpus.starts) // 3
         text, units = passage_text(corpus, start, share * longest)
         index = CALIBRATION_INDEX + number
-        value = nonce(plan.seed, plan.salt, block.index, index, warmup=True)
+        value = "" if warm else nonce(plan.seed, plan.salt, block.index, index, warmup=True)
         prompts.append(finish(text, case.system, value, units=units))
     return tuple(prompts)
+
+
+def _usual(spec: PromptSpec) -> float:
+    """Tokens of a usual prompt."""
+    if spec.synthetic is not None:
+        return mean(spec.synthetic.input_tokens)
+    if spec.rag is not None:
+        return spec.rag.passages * spec.rag.passage_tokens
+    return mean(spec.made.first_tokens) if spec.made is not None else _CALIBRATION_TOKENS[1]
 
 
 def passage_text(corpus: Corpus, start: int, units: float) -> tuple[str, float]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from itertools import zip_longest
+
 from bench.scenario.draws import Stream, draw, generator
 from bench.scenario.plan import Case
 
@@ -24,13 +28,39 @@ def prompt_room(case: Case, num_predict: int | None = None) -> int:
     return int(int(case.options["num_ctx"]) * (1 - _MARGIN)) - max(0, answer)
 
 
+def cut_to_fit(case: Case) -> int:
+    """How many prompts of a trace are shortened to fit the context."""
+    return sum(need > int(case.options["num_ctx"]) for need in _needs(case))
+
+
+def _needs(case: Case) -> Iterator[int]:
+    """The context that each prompt of a trace and its answer need."""
+    arrivals = case.load.arrivals
+    if arrivals is None or case.prompts.synthetic is None:
+        return
+    usual = max(0, int(case.options["num_predict"]))
+    for prompt, answer in zip_longest(arrivals.prompt_tokens, arrivals.output_tokens):
+        if prompt is not None:
+            yield math.ceil((prompt + (answer or usual)) / (1 - _MARGIN))
+
+
 def too_long(case: Case) -> str:
     """Why the synthetic prompts of a case do not fit its context; "" if they do."""
     made = case.prompts.synthetic
     if made is None:
         return ""
+    excess = cut_to_fit(case)
+    arrivals = case.load.arrivals
+    if arrivals is not None and arrivals.prompt_tokens:
+        rows = len(arrivals.prompt_tokens)
+        if excess <= _MAX_SHARE * rows:
+            return ""
+        most = max(_needs(case))
+        return (
+            f"case {case.id!r}: {excess:,} of the {rows:,} prompts of {arrivals.trace_file} do "
+            f"not fit options.num_ctx {case.options['num_ctx']}; the longest needs {most:,}"
+        )
     inputs, outputs = generator(0, Stream.INPUT_TOKENS), generator(0, Stream.OUTPUT_TOKENS)
-    excess = 0
     for _ in range(_DRAWS):
         answer = None
         if made.output_tokens is not None:

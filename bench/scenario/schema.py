@@ -3,105 +3,117 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    model_validator,
+)
 
-from bench.scenario.durations import duration_s
+from bench.durations import duration_s
 from bench.scenario.fields import (
-    DistributionField,
     Model,
     PositiveSeconds,
+    TokensField,
     exactly_one,
     refuse,
     scalar_or_list,
 )
-from bench.scenario.hosts import parse_host
 from bench.scenario.load_schema import ClosedLoad, LoadSpec
 from bench.scenario.options import OllamaOptions
-from bench.scenario.thresholds import STREAMED, parse_metric, parse_threshold
+from bench.scenario.plan import DEFAULT_TEXTS
+from bench.scenario.prices import parse_prices
+from bench.scenario.promptfile import PromptColumn
+from bench.scenario.target_schema import Name, TargetField
+from bench.scenario.work_schema import (
+    AgentSpec,
+    CheckName,
+    ConversationSpec,
+    ImagesSpec,
+    Language,
+    RagSpec,
+    SessionsSpec,
+    ToolsField,
+)
+from bench.thresholds import Threshold, parse_compared, parse_threshold
 
-Language = Literal["en", "zh", "de", "es", "code"]
 MAX_SEED = 2**53
 """The largest whole number that every reader of JSON keeps exactly."""
-
-Name = Annotated[str, Field(min_length=1)]
-
-
-class ManagedTarget(Model):
-    """A server by URL, or a command that is started for the run and stopped after it."""
-
-    name: Name
-    """How the reports call this server."""
-    url: str | None = None
-    """Where it listens, in any form that OLLAMA_HOST may have; or unix:///path/of/socket."""
-    command: Annotated[list[str], Field(min_length=1)] | None = None
-    """Command line of a server to start, e.g. [/opt/ollama-0.32/bin/ollama, serve]."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Environment variables of that server, e.g. {OLLAMA_NUM_PARALLEL: "4"}."""
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        exactly_one(self, ("url", "command"))
-        if self.url is not None:
-            check_url(self.url)
-            if self.env:
-                raise refuse("env is only for a server that is started here, by command")
-        return self
-
-
-def check_url(url: str) -> None:
-    """Refuses what is not the address of a server."""
-    try:
-        parse_host(url)
-    except ValueError as error:
-        raise refuse(str(error)) from None
-
-
-def _target(value: Any) -> Any:
-    if isinstance(value, str):
-        check_url(value)
-        return {"name": parse_host(value).split("://", 1)[1], "url": value}
-    return value
-
-
-TargetField = Annotated[
-    ManagedTarget, BeforeValidator(_target, json_schema_input_type=str | ManagedTarget)
-]
 
 
 class Synthetic(Model):
     """Prompts made to a token count from the text that ships with the program."""
 
-    input_tokens: DistributionField
+    input_tokens: TokensField
     """Tokens of the whole prompt as the server counts them, chat template included."""
-    output_tokens: DistributionField | None = None
+    output_tokens: TokensField | None = None
     """At most so many tokens are generated; takes the place of options.num_predict."""
     language: Language = "en"
     """Which text the prompts are made of."""
 
 
+PROMPT_KINDS = ("inline", "file", "synthetic", "conversation", "agent", "sessions", "rag")
+
+
 class Prompts(Model):
-    """Where the prompts come from: exactly one of inline, file, synthetic."""
+    """What is asked: exactly one of inline, file, synthetic, conversation, agent, sessions, rag."""
 
     inline: Annotated[list[Name], Field(min_length=1)] | None = None
     """The prompts themselves, used in turn."""
     file: str | None = None
-    """A .txt, .jsonl or .csv file of prompts, relative to the scenario file, used in turn."""
+    """A .txt, .jsonl, .csv or .tsv file of prompts, relative to the scenario file, used in turn."""
+    columns: dict[PromptColumn, Name] = Field(default_factory=dict)
+    """What a table calls them, e.g. {prompt: question, system: role, output_tokens: length}; it may
+    have other columns then."""
+    encoding: Name | None = None
+    """Of the file, e.g. gbk or cp1252. If not given: UTF-8, or what its bytes show."""
+    split: Literal["lines", "paragraphs"] | None = None
+    """Of a .txt file: a prompt ends at every line's end, or at blank lines only. If not given: at
+    blank lines if there are any, where it cannot be meant otherwise."""
     synthetic: Synthetic | None = None
     """Prompts of a given length."""
+    conversation: ConversationSpec | None = None
+    """Each user talks with the model: messages that build on each other, with pauses."""
+    agent: AgentSpec | None = None
+    """Each user is a coding agent: a long shared head, and many short steps."""
+    sessions: SessionsSpec | None = None
+    """Recorded sessions, played again."""
+    rag: RagSpec | None = None
+    """Questions with passages that were found for them."""
+    images: ImagesSpec | None = None
+    """Pictures that go with each prompt."""
+    batch: Annotated[
+        list[Annotated[int, Field(ge=1, le=10_000)]], scalar_or_list(int), Field(min_length=1)
+    ] = Field(default_factory=lambda: [1])
+    """Texts in each request of endpoint embed; a list makes one case each."""
     cache: Literal["bust", "warm"] = "bust"
     """bust: each prompt starts with a number of its own, so no prefix cache can help.
     warm: prompts are sent as they are, and synthetic ones share one text."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        exactly_one(self, ("inline", "file", "synthetic"))
+        exactly_one(self, PROMPT_KINDS)
+        if self.split is not None and self.file is None:
+            raise refuse("split is for a file of prompts")
+        if self.file is None and (self.columns or self.encoding):
+            raise refuse("columns and encoding are for a file of prompts")
+        if self.columns and "prompt" not in self.columns:
+            raise refuse("columns must say which one is the prompt, e.g. {prompt: question}")
         return self
 
 
 def _prompts(value: Any) -> Any:
-    return {"inline": value} if isinstance(value, list) else value
+    if isinstance(value, list):
+        return {"inline": value}
+    if isinstance(value, dict):  # a kind without values stands for its defaults
+        kinds = ("conversation", "agent", "rag")
+        return {k: {} if k in kinds and v is True else v for k, v in value.items()}
+    return value
 
 
 PromptsField = Annotated[
@@ -117,6 +129,9 @@ class TimeoutsSpec(Model):
     """Covers queueing, a cold load and reading the whole prompt."""
     idle: PositiveSeconds = 120.0
     """Between two parts of an answer."""
+    total: PositiveSeconds | None = None
+    """From sending a request to the end of its answer. If not given: two hours, or twice
+    `first_byte` if that is longer."""
 
 
 def _keep_alive(value: Any) -> Any:
@@ -142,28 +157,112 @@ def _think(value: Any) -> Any:
 def _format(value: Any) -> Any:
     if value == "json" or isinstance(value, dict):
         return value
-    raise refuse("must be json, or a JSON schema")
+    raise refuse("must be json, a JSON schema, or {file: schema.json}")
 
 
-def _threshold(value: str) -> str:
+def _threshold(value: Any) -> Threshold:
+    if isinstance(value, Threshold):
+        return value
+    if not isinstance(value, str):
+        raise refuse('must be text such as "ttft_s.p95 <= 2"')
     try:
-        parse_threshold(value)
+        return parse_threshold(value)
     except ValueError as error:
         raise refuse(str(error)) from None
-    return value
 
 
 def _metric(value: str) -> str:
     try:
-        parse_metric(value)
+        parse_compared(value)
     except ValueError as error:
         raise refuse(str(error)) from None
     return value
 
 
-ThresholdText = Annotated[str, AfterValidator(_threshold)]
+ThresholdField = Annotated[
+    Threshold, PlainValidator(_threshold, json_schema_input_type=str), PlainSerializer(str)
+]
 MetricText = Annotated[str, AfterValidator(_metric)]
 ThinkValue = bool | Literal["low", "medium", "high", "max", "unset"]
+
+
+TelemetryKind = Literal["nvidia", "amd", "intel", "apple", "cpu", "machine", "server"]
+TelemetryUrl = Annotated[str, Field(pattern="^https?://")]
+TelemetryValue = (
+    Literal["auto", "off"]
+    | Annotated[list[Literal["auto"] | TelemetryKind | TelemetryUrl], Field(min_length=1)]
+)
+
+
+def _telemetry(value: Any) -> Any:
+    if value is False:  # an unquoted off in YAML 1.1
+        return "off"
+    kinds = get_args(TelemetryKind)
+    if value in (["auto"], ["off"]):
+        return value[0]
+    if isinstance(value, str) and value not in ("auto", "off"):
+        value = [value]
+    if isinstance(value, list):
+        urls = [v for v in value if isinstance(v, str) and v.startswith(("http://", "https://"))]
+        if not value or any(v not in ("auto", *kinds, *urls) for v in value):
+            raise refuse(
+                f"must be auto, off, or a list of {', '.join(kinds)} and URLs of exporters"
+            )
+        if len(urls) == len(value):  # beside what is found by itself
+            return ["auto", *urls]
+    return value
+
+
+TelemetryField = Annotated[
+    TelemetryValue, BeforeValidator(_telemetry, json_schema_input_type=TelemetryValue)
+]
+
+
+class FidelitySpec(Model):
+    """How far the models' next words are from those of one of them, read off after the blocks."""
+
+    reference: Name | None = None
+    """The model that the others are compared with: the original, or the best file there is. If not
+    given: the largest file."""
+    texts: Annotated[list[Name], Field(min_length=1), scalar_or_list(str)] = Field(
+        default_factory=lambda: list(DEFAULT_TEXTS)
+    )
+    """Shipped texts (en, zh, de, es, code) or files, relative to the scenario file."""
+    quick: bool = False
+    """12 texts instead of 40: for large differences."""
+
+
+def _prices(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
+        raise refuse("must be text such as 0.30 EUR/kWh, or a list of such")
+    try:
+        parse_prices(texts)
+    except ValueError as error:
+        raise refuse(str(error)) from None
+    return texts
+
+
+PriceField = Annotated[list[str], BeforeValidator(_prices, json_schema_input_type=str | list[str])]
+
+
+class MixPart(Model):
+    """One part of a mix. What is not given is as in the scenario."""
+
+    name: Name | None = None
+    """How reports call it. If not given: its model, or its number."""
+    share: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Its share of the users, or of the arrivals, relative to the other parts."""
+    model: Name | None = None
+    """The model that it asks."""
+    prompts: PromptsField | None = None
+    """What it asks."""
+    endpoint: Literal["chat", "generate", "embed"] | None = None
+    """/api/chat, /api/generate or /api/embed."""
+    options: OllamaOptions | None = None
+    """Options of the model runner; those that are not given are as in the scenario."""
+    system: Name | None = None
+    """System prompt."""
 
 
 class Scenario(Model):
@@ -181,8 +280,8 @@ class Scenario(Model):
     """Models to measure. None: the loaded one, else the only one installed."""
     targets: list[TargetField] = Field(default_factory=list)
     """Servers to measure. None: OLLAMA_HOST, else http://127.0.0.1:11434."""
-    endpoint: Literal["chat", "generate"] = "chat"
-    """/api/chat or /api/generate."""
+    endpoint: Literal["chat", "generate", "embed"] = "chat"
+    """/api/chat, /api/generate or /api/embed."""
     stream: bool = True
     """Ask for the answer piece by piece. Without it there is no time to the first token."""
     options: OllamaOptions = Field(default_factory=OllamaOptions)
@@ -196,7 +295,17 @@ class Scenario(Model):
     format: Annotated[
         Any, BeforeValidator(_format, json_schema_input_type=Literal["json"] | dict[str, Any])
     ] = None
-    """json, or a JSON schema that the answer must follow."""
+    """json, or a JSON schema that the answer must follow, here or as {file: schema.json}."""
+    tools: ToolsField | None = None
+    """Tools that every request offers: a file, or {file: tools.json, results: {...}}."""
+    checks: Annotated[list[CheckName], scalar_or_list(str)] = Field(default_factory=list)
+    """What is looked at in every answer: json (it is JSON), schema (it follows the format),
+    tool_call (it calls a tool that there is, with arguments that fit)."""
+    control: bool | None = None
+    """Every request is followed by the same one without its pictures, else without the format, so
+    that their cost is known. If not given: with pictures only."""
+    truncate: bool = False
+    """Let the server cut a text that does not fit, in silence. Without it that is an error."""
     system: Name | None = None
     """System prompt of every request."""
     raw: bool = False
@@ -205,23 +314,40 @@ class Scenario(Model):
         default_factory=lambda: Prompts.model_validate({"synthetic": {"input_tokens": 200}})
     )
     """What is asked."""
+    mix: list[MixPart] = Field(default_factory=list)
+    """Several models or kinds of work at the same time, each with its share of the load; each is
+    also measured alone."""
     matrix: dict[str, list[Any]] = Field(default_factory=dict)
     """Lists over options and other keys: one case per combination."""
     load: LoadSpec = Field(default_factory=lambda: LoadSpec(closed=ClosedLoad()))
     """How much is asked at once."""
     warmup: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Requests before each block that are not measured. 3; 0 with cold."""
-    blocks: Annotated[int, Field(ge=1, le=1000)] = 3
-    """How often each case is measured; the cases take turns."""
+    blocks: Annotated[int, Field(ge=1, le=1000)] = 6
+    """How often each case is measured; the cases take turns. Many short blocks bound a number
+    better than a few long ones in the same time."""
     cold: bool = False
     """Unload the model before every measured request."""
     timeouts: TimeoutsSpec = Field(default_factory=TimeoutsSpec)
     """When to give a request up."""
-    thresholds: Annotated[list[ThresholdText], scalar_or_list(str)] = Field(default_factory=list)
+    thresholds: Annotated[list[ThresholdField], scalar_or_list(str)] = Field(default_factory=list)
     """What must hold, e.g. "ttft_s.p95 <= 2"; else the exit code is 1."""
     primary: Annotated[list[MetricText], scalar_or_list(str)] | None = None
     """Metrics that decide a comparison. If not given: decode_tok_per_s, and ttft_s.p50 or, without
     streaming, e2e_s.p50."""
+    fidelity: FidelitySpec | None = None
+    """Also measure how far the models are from a reference, when all blocks have run; only `run`
+    does. {} does it with what is usual. See `ollama-bench help fidelity`."""
+    telemetry: TelemetryField = "auto"
+    """Which hardware of the server's machine is watched: auto, off, or a list of nvidia, amd,
+    intel, apple (graphics cards), cpu (its energy), machine (memory, swap), server (its processes)
+    and URLs of Prometheus exporters there."""
+    price: PriceField = Field(default_factory=list)
+    """What electricity costs, such as 0.30 EUR/kWh, and the machine, such as 1.20 EUR/h: one of
+    them, or a list of both. The currency is free text."""
+    bandwidth: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
+    """GB/s of the memory that holds the model: of the GPU, or of the CPU if the model is there.
+    For hardware that does not tell it, or tells it wrongly; the report marks it as given."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 1
     """Of everything drawn: prompts, order, arrivals, think times."""
     salt: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
@@ -245,35 +371,3 @@ class Scenario(Model):
         copy = self.model_copy()
         copy._source, copy._directory = source, directory
         return copy
-
-
-def inconsistencies(scenario: Scenario) -> list[tuple[str, str]]:
-    """What is right key by key but wrong together, as (key path, message)."""
-    found = []
-    if scenario.raw and scenario.endpoint != "generate":
-        found.append(("raw", "needs endpoint: generate"))
-    if scenario.raw and scenario.system is not None:
-        found.append(("raw", "cannot go with system: the server refuses the two together"))
-    closed = scenario.load.closed
-    if scenario.cold and (closed is None or closed.users != [1]):
-        found.append(("cold", "unloads before every request: it needs load: {closed: {users: 1}}"))
-    if scenario.cold and closed is not None:
-        for key, given in (("think_time", closed.think_time), ("ramp_up", closed.ramp_up)):
-            if given:
-                found.append((f"load.closed.{key}", "has no meaning with cold: remove it"))
-    if closed is not None and closed.requests is not None:
-        most = max(closed.users)
-        if closed.requests < most and "users" not in scenario.matrix:
-            message = (
-                f"fewer than the {most} users, so some would never send: requests counts "
-                "all users of a block together"
-            )
-            found.append(("load.closed.requests", message))
-    if not scenario.stream:
-        for index, text in enumerate(scenario.thresholds):
-            if (metric := parse_threshold(text).metric) in STREAMED:
-                message = f"{metric} is only known when answers are streamed (stream: true)"
-                found.append((f"thresholds[{index}]", message))
-    if scenario.options.num_predict == 0:
-        found.append(("options.num_predict", "0 means different things to different servers"))
-    return found

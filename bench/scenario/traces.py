@@ -1,28 +1,58 @@
 """Arrival traces: files of times, with prompt and output tokens where they are known.
 
-Read as they are: the public Azure LLM inference traces (TIMESTAMP, ContextTokens, GeneratedTokens)
-and BurstGPT (Timestamp, Request tokens, Response tokens), CSV or JSONL; also columns `time_s`,
-`prompt_tokens`, `output_tokens`, and text files with one time in seconds a line.
+Read as they are: the public traces of Azure (TIMESTAMP, ContextTokens, GeneratedTokens), BurstGPT
+(Timestamp, Request tokens, Response tokens), Mooncake and Bailian (timestamp, input_length,
+output_length, hash_ids), CSV or JSONL; also columns `time_s` or `time_ms`, `prompt_tokens`,
+`output_tokens`, and text files with one time in seconds a line.
 
-Seconds in a text file or in a column `time_s` stand as they are; the time stamps of the others
-count from the first.
+What was understood of a file is said in words (`Trace.notes`), and what is doubtful is refused.
 """
 
 from __future__ import annotations
 
-import csv
-import json
+import functools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-SECONDS_COLUMN = "time_s"
-STAMP_COLUMNS = ("timestamp", "time", "arrival", "arrival_time", "arrived_at")
-PROMPT_COLUMNS = ("prompt_tokens", "contexttokens", "request tokens", "input_tokens")
-OUTPUT_COLUMNS = ("output_tokens", "generatedtokens", "response tokens", "completion_tokens")
+from bench.scenario.trace_rows import Row, cell_text, read_rows
+from bench.scenario.trace_times import TimeColumn, TraceFormat, read_times, time_column
+
+PROMPT_COLUMNS = (
+    "prompt_tokens",
+    "contexttokens",
+    "request tokens",
+    "input_tokens",
+    "input_length",
+)
+OUTPUT_COLUMNS = (
+    "output_tokens",
+    "generatedtokens",
+    "response tokens",
+    "completion_tokens",
+    "output_length",
+)
+_CHANGES_THE_WORK = {
+    "numimages": "images",
+    "num_images": "images",
+    "images": "images",
+    "hash_ids": "shared beginnings of prompts",
+    "session_id": "conversations",
+    "session id": "conversations",
+    "chat_id": "conversations",
+    "parent_chat_id": "conversations",
+    "tools": "tools",
+    "tool_calls": "tools",
+    "model": "several models",
+}
+_BLOCK_TOKENS = {"Mooncake": 512, "Bailian": 16}
+"""Tokens that one of the `hash_ids` stands for."""
+_MOST_TOKENS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +62,13 @@ class Trace:
     Attributes:
         at_s: seconds from the start.
         prompt_tokens, output_tokens: one a request; empty if the file does not say.
+        notes: what was understood of the file, in words.
     """
 
     at_s: tuple[float, ...]
     prompt_tokens: tuple[int, ...] = ()
     output_tokens: tuple[int, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
         return len(self.at_s)
@@ -48,6 +80,7 @@ class Trace:
             tuple(self.at_s[i] - start_s for i in inside),
             tuple(self.prompt_tokens[i] for i in inside if self.prompt_tokens),
             tuple(self.output_tokens[i] for i in inside if self.output_tokens),
+            self.notes,
         )
 
 
@@ -59,126 +92,193 @@ def load_trace(path: Path, window: Sequence[float] | None = None) -> Trace:
         window: only arrivals from the first to before the second of these seconds.
 
     Raises:
-        ValueError: the file or a line of it is wrong, or there is no arrival in the window; the
-            message names file, line and column.
+        ValueError: the file or a line of it is wrong or doubtful, or there is no arrival in the
+            window; the message names file, line and column.
     """
-    rows = list(_rows(path))
-    if not rows:
-        raise ValueError(f"{path.name} holds no arrival")
-    times = [_time_s(path, line, row) for line, row in rows]
-    first = min(times) if "stamp" in rows[0][1] else 0.0
-    order = sorted(range(len(rows)), key=times.__getitem__)
-    trace = Trace(
-        tuple(times[i] - first for i in order),
-        _tokens(path, rows, "prompt", order),
-        _tokens(path, rows, "output", order),
-    )
-    if window is None:
-        return trace
-    start_s, end_s = window
-    inside = trace.window(start_s, end_s)
-    if not len(inside):
-        last = trace.at_s[-1]
-        span = f"from {start_s:g} to {end_s:g} s"
-        raise ValueError(f"{path.name} holds no arrival {span}; its last is at {last:g} s")
-    return inside
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and the known columns of each row."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path.name} is not text in UTF-8") from None
+        state = path.stat()
+        whole = _whole(path.absolute(), state.st_mtime_ns, state.st_size)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    lines = text.splitlines()
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        yield from _json_rows(path, lines)
-    elif path.suffix.lower() == ".csv":
-        yield from _csv_rows(path, lines)
-    else:
-        for number, line in enumerate(lines, start=1):
-            if stated := line.partition("#")[0].strip():
-                yield number, {"seconds": stated}
-
-
-def _json_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path.name}:{number}: not JSON: {error.msg}") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{path.name}:{number}: must be an object with {SECONDS_COLUMN}")
-        yield number, _known(path, number, row)
-
-
-def _csv_rows(path: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(lines)
-    try:
-        for row in reader:
-            yield reader.line_num, _known(path, reader.line_num, row)
-    except csv.Error as error:
-        raise ValueError(f"{path.name}:{reader.line_num}: {error}") from None
-
-
-def _known(path: Path, line: int, row: dict[str, Any]) -> dict[str, Any]:
-    lower = {str(k).strip().lower(): v for k, v in row.items() if k is not None}
-    named = {
-        "seconds": (SECONDS_COLUMN,),
-        "stamp": STAMP_COLUMNS,
-        "prompt": PROMPT_COLUMNS,
-        "output": OUTPUT_COLUMNS,
-    }
-    found = {
-        what: next((lower[n] for n in names if n in lower), None) for what, names in named.items()
-    }
-    if found["seconds"] is None and found["stamp"] is None:
-        columns = ", ".join(lower) or "none"
+    if window is None:
+        return whole
+    start_s, end_s = window
+    inside = whole.window(start_s, end_s)
+    span = f"from {start_s:g} to {end_s:g} s"
+    if not len(inside):
         raise ValueError(
-            f"{path.name}:{line}: no column of times; there are {columns}; "
-            f"call it {SECONDS_COLUMN} (seconds) or TIMESTAMP (date and time)"
+            f"{path.name} holds no arrival {span}; its last is at {whole.at_s[-1]:g} s"
         )
-    return {k: v for k, v in found.items() if v is not None}
+    head = f"{len(inside):,} of {whole.notes[0]}: those {span}"
+    return replace(inside, notes=(head, *whole.notes[1:]))
 
 
-def _time_s(path: Path, line: int, row: dict[str, Any]) -> float:
-    value = row["seconds"] if "seconds" in row else row["stamp"]
-    try:
-        time_s = float(value)
-    except (TypeError, ValueError):
+@functools.lru_cache(maxsize=1)
+def _whole(path: Path, mtime_ns: int, size: int) -> Trace:
+    """A file is asked for by those who check, plan and describe it, and read once."""
+    return _Reader(path).read()
+
+
+class _Reader:
+    """Reads one file, row by row into columns.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.columns: dict[str, None] = {}
+        self.time: TimeColumn | None = None
+        self.tokens: dict[str, tuple[str, array[int]]] = {}
+        self.times: list[Any] = []
+        self.lines = array("q")
+        self.left_out: Counter[str] = Counter()
+        self.work: Counter[str] = Counter()
+        self.models: set[str] = set()
+        self.block_fits = dict.fromkeys(_BLOCK_TOKENS, True)
+
+    def read(self) -> Trace:
+        """The whole trace."""
+        for row in read_rows(self.path):
+            try:
+                self._take(row)
+            except ValueError as error:
+                raise ValueError(f"{self.path.name}:{row[0]}: {error}") from None
+        if self.time is None:
+            raise ValueError(f"{self.path.name} holds no arrival")
+        if not self.times:
+            why = f"; {' and '.join(self._said_left_out())}" if self.left_out else ""
+            raise ValueError(f"{self.path.name} holds no arrival{why}")
         try:
-            time_s = _instant(str(value))
-        except ValueError:
-            raise ValueError(f"{path.name}:{line}: {value!r} is not a time") from None
-    if not math.isfinite(time_s) or time_s < 0:
-        raise ValueError(f"{path.name}:{line}: {value} is not a time from 0 on")
-    return time_s
+            known = self._format()
+            times, words = read_times(self.time, self.times, self.lines, known)
+        except ValueError as error:
+            raise ValueError(f"{self.path.name}:{error}") from None
+        self.times.clear()  # a public trace has more than a million of them, as text
+        sorted_words: tuple[str, ...] = ()
+        order: Sequence[int] = range(len(times))
+        if any(later < earlier for earlier, later in pairwise(times)):
+            order = array("q", sorted(order, key=times.__getitem__))
+            sorted_words = ("sorted by time",)
+        ordered = {k: tuple(counts[i] for i in order) for k, (_, counts) in self.tokens.items()}
+        at_s = tuple(times[i] for i in order)
+        notes = (
+            f"{len(at_s):,} {'arrival' if len(at_s) == 1 else 'arrivals'}",
+            f"over {_span(at_s[-1] - at_s[0])}",
+            words,
+            *sorted_words,
+            *self._said_tokens(),
+            *self._said_left_out(),
+            *self._said_unused(),
+        )
+        return Trace(at_s, ordered.get("prompt", ()), ordered.get("output", ()), notes)
 
+    def _take(self, row: Row) -> None:
+        line, cells = row
+        if self.time is None:
+            self._first(cells)
+        assert self.time is not None
+        value = cells.get(self.time.name)
+        if value is None or value == "":
+            other = time_column(list(cells)).name
+            if other != self.time.name:
+                raise ValueError(f"{other} after rows with {self.time.name}: two units in one file")
+            raise ValueError(f"{cell_text(value)} is not a time")
+        counts = {what: self._count(what, cells) for what in self.tokens}
+        self.columns.update(dict.fromkeys(cells))
+        if empty := [what for what, count in counts.items() if not count]:
+            self.left_out[empty[0]] += 1
+            return
+        for what, count in counts.items():
+            self.tokens[what][1].append(count)
+        self.times.append(value)
+        self.lines.append(line)
+        self._look_at_work(cells, counts.get("prompt"))
 
-def _instant(text: str) -> float:
-    """A date and time as seconds; without a zone it is UTC, so that no clock change bends it."""
-    head, dot, rest = text.strip().partition(".")
-    digits = len(rest) - len(rest.lstrip("0123456789"))
-    # Azure's traces have seven digits after the point; datetime takes six.
-    instant = datetime.fromisoformat(head + dot + rest[: min(digits, 6)] + rest[digits:])
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
+    def _first(self, cells: Mapping[str, Any]) -> None:
+        self.time = time_column(list(cells))
+        for what, names in (("prompt", PROMPT_COLUMNS), ("output", OUTPUT_COLUMNS)):
+            name = next((n for n in names if n in cells), None)
+            if name is not None:
+                self.tokens[what] = (name, array("q"))
 
-
-def _tokens(
-    path: Path, rows: list[tuple[int, dict[str, Any]]], what: str, order: list[int]
-) -> tuple[int, ...]:
-    if all(what not in row for _, row in rows):
-        return ()
-    counts = []
-    for line, row in rows:
+    def _count(self, what: str, cells: Mapping[str, Any]) -> int:
+        name = self.tokens[what][0]
+        value = cells.get(name)
         try:
-            counts.append(max(1, int(float(row[what]))))
-        except (KeyError, TypeError, ValueError, OverflowError):
-            raise ValueError(
-                f"{path.name}:{line}: {row.get(what)!r} is not a number of {what} tokens"
-            ) from None
-    return tuple(counts[i] for i in order)
+            if isinstance(value, bool):
+                raise TypeError
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not number.is_integer() or not 0 <= number <= _MOST_TOKENS:
+            raise ValueError(f"{cell_text(value)} is not a number of {what} tokens ({name})")
+        return int(number)
+
+    def _look_at_work(self, cells: Mapping[str, Any], prompt: int | None) -> None:
+        for name in cells.keys() & _CHANGES_THE_WORK.keys():
+            value = cells[name]
+            if value not in (None, "", "0", 0, "0.0", "-1", -1) and value != []:
+                self.work[name] += 1
+        if "model" in cells and len(self.models) < 2:
+            self.models.add(str(cells["model"]))
+        ids = cells.get("hash_ids")
+        if isinstance(ids, str):  # a cell of a CSV file
+            ids = ids.strip("[] ").split(",")
+        if prompt is None or not isinstance(ids, list):
+            return
+        for name, size in _BLOCK_TOKENS.items():
+            self.block_fits[name] &= len(ids) in (prompt // size, prompt // size + 1)
+
+    def _format(self) -> TraceFormat:
+        there = self.columns.keys()
+        if {"contexttokens", "generatedtokens"} <= there:
+            return TraceFormat("Azure")
+        if {"request tokens", "response tokens"} <= there:
+            return TraceFormat("BurstGPT", "s")
+        if not {"input_length", "output_length"} <= there:
+            return TraceFormat("")
+        if "chat_id" in there:
+            return TraceFormat("Bailian", "s")
+        if "hash_ids" not in there:
+            return TraceFormat("")
+        if self.block_fits["Bailian"]:
+            if self.block_fits["Mooncake"] and self.time and not self.time.unit:
+                raise ValueError(
+                    f"{self.lines[0]}: could be a trace of Mooncake (times in ms) or of Bailian "
+                    "(in s): call the column time_s or time_ms"
+                )
+            return TraceFormat("Bailian", "s")
+        return TraceFormat("Mooncake", "ms")
+
+    def _said_tokens(self) -> Iterator[str]:
+        for what, (name, counts) in self.tokens.items():
+            mean = sum(counts) / len(counts)
+            yield f"{what} tokens from {name} (mean {mean:,.0f}, most {max(counts):,})"
+        if not self.tokens:
+            yield "no token counts"
+
+    def _said_left_out(self) -> Iterator[str]:
+        for what, count in self.left_out.items():
+            rows = "1 row" if count == 1 else f"{count:,} rows"
+            yield f"{rows} with 0 {what} tokens left out (requests that failed)"
+
+    def _said_unused(self) -> Iterator[str]:
+        assert self.time is not None
+        if len(self.models) < 2:
+            del self.work["model"]
+        if self.work:
+            listed = (f"{n} ({_CHANGES_THE_WORK[n]}, {c:,} rows)" for n, c in self.work.items())
+            yield f"not replayed, though it changes the work: {', '.join(listed)}"
+        used = {self.time.name, *(name for name, _ in self.tokens.values()), *self.work}
+        rest = [str(name) for name in self.columns if name not in used]
+        if rest:
+            more = f" and {len(rest) - 8} more" if len(rest) > 8 else ""
+            yield f"columns not used: {', '.join(rest[:8])}{more}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:,.3g} h"

@@ -7,11 +7,11 @@ and stops when its standard input is closed, so it never outlives its parent.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 
 import msgspec
 
+from bench.children import leave_signals_to_parent
 from bench.errors import BenchError
 from bench.server.app import App
 from bench.server.config import ServerConfig
@@ -36,7 +36,7 @@ def _say(line: str) -> None:
 
 def main() -> int:
     """Serve; 0 if stopped, 2 if it could not start."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_signals_to_parent(terminate=False)
     config = msgspec.json.decode(sys.argv[1], type=ServerConfig)
     try:
         serve(config, _announce, say=_say, until_closed=sys.stdin.fileno())

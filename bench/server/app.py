@@ -15,16 +15,17 @@ from bench.server.bodies import BadRequest, CompletionBody, read_completion, rea
 from bench.server.completion import Completion
 from bench.server.embedding import embed, find_for_embedding, normalised, read_embed
 from bench.server.engine import Engine, EngineFailure
-from bench.server.eras import Era
+from bench.server.eras import EmulatedVersion
 from bench.server.faults import FaultPlan
 from bench.server.faulty_wire import FaultyWire
 from bench.server.go import dumps
-from bench.server.http import Listener, Reply, Request
+from bench.server.http import Listener, Request, ServerReply
 from bench.server.lines import ChatLines, GenerateLines, error_body
+from bench.server.local_only import may_ask
 from bench.server.openai_events import JSON as JSON_V1
 from bench.server.openai_events import ChatEvents, TextEvents
 from bench.server.scheduler import Scheduler
-from bench.server.settings import House, Settings
+from bench.server.settings import House, ServerSettings
 from bench.server.stream import Clocks, Wire
 from bench.server.truth import TruthLog, TruthRecord, body_identity
 
@@ -45,19 +46,21 @@ class App:
 
     Attributes:
         refuse: refuses new connections for so many seconds; set by whoever listens.
+        loopback: it listens on a loopback address, so only this machine's names for itself will do
+            as Host; set by whoever listens.
     """
 
     def __init__(
         self,
         engine: Engine,
-        era: Era,
-        settings: Settings | None = None,
+        era: EmulatedVersion,
+        settings: ServerSettings | None = None,
         *,
         clock: Clock | None = None,
         truth: TruthLog | None = None,
         faults: FaultPlan | None = None,
     ) -> None:
-        settings = settings or Settings()
+        settings = settings or ServerSettings()
         clock = clock or RealClock()
         self.house = House(
             engine=engine,
@@ -75,6 +78,7 @@ class App:
             truth=truth or TruthLog(),
         )
         self.refuse: Callable[[float], None] = lambda seconds: None
+        self.loopback = False
         self._faults = faults or FaultPlan()
         self.listener = Listener(
             handler=self.handle,
@@ -82,7 +86,7 @@ class App:
             extra_headers=[("X-Ollama-Bench-Engine", engine.name)],
         )
 
-    async def handle(self, request: Request, reply: Reply) -> None:
+    async def handle(self, request: Request, reply: ServerReply) -> None:
         """Answer one request, whatever it is."""
         record = TruthRecord(
             id=next(self.house.ids),
@@ -97,7 +101,9 @@ class App:
         assert task is not None
         reply.on_gone = task.cancel
         try:
-            if not (isinstance(wire, FaultyWire) and wire.strike_first(self.refuse)):
+            if not may_ask(request.headers, self.loopback):
+                wire.reply.send(403, "", b"")
+            elif not (isinstance(wire, FaultyWire) and wire.strike_first(self.refuse)):
                 await _route(request)(self, request, wire)
             await wire.drained()
         except EngineFailure as failure:
@@ -124,7 +130,7 @@ class App:
         await self.house.engine.aclose()
         self.house.truth.close()
 
-    def _wire(self, request: Request, reply: Reply, record: TruthRecord) -> Wire:
+    def _wire(self, request: Request, reply: ServerReply, record: TruthRecord) -> Wire:
         clocks = self.house.clocks
         fault = self._faults.next() if request.path in _FAULTY_PATHS else None
         return FaultyWire(reply, clocks, record, fault) if fault else Wire(reply, clocks, record)
@@ -234,16 +240,17 @@ async def _create(app: App, request: Request, wire: Wire) -> None:
 
 async def _embed(app: App, request: Request, wire: Wire) -> None:
     value, inputs = read_embed(request.body)
-    name = value.of("model", str, "")
+    name = wire.truth.model = value.of("model", str, "")
     dimensions = value.of("dimensions", int, 0)
     card = find_for_embedding(app.house, value)
-    done = await embed(app.house, request, card, value, inputs)
+    done = await embed(app.house, request, card, value, inputs, truth=wire.truth)
     vectors = [normalised(vector, dimensions) for vector in done.vectors]
     metrics = {
         "total_duration": done.total_ns,
         "load_duration": done.load_ns,
         "prompt_eval_count": done.prompt_n,
     }
+    wire.truth.metrics = metrics
     entry = {"model": name, "embeddings": vectors, **{k: v for k, v in metrics.items() if v}}
     wire.whole(200, library.JSON, dumps(entry).encode())
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from bench.server.engine import ModelCard, ModelDetails
 from bench.simulation.profile import ModelProfile
+from bench.simulation.tokens import VOCABULARY
 
-_VOCABULARY = 32_000
 _HEAD = 64
 _MODIFIED = "2026-01-01T00:00:00.000000001Z"
 _FILE_TYPES = {"F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q4_K_M": 15, "Q6_K": 18}
@@ -68,7 +68,7 @@ def _shape(model: ModelProfile) -> tuple[int, int]:
     """(width of keys and values, width of the feed-forward layer)."""
     kv = max(model.kv_bytes_per_token // (4 * model.layers), _HEAD)
     wide = model.embedding_length
-    rest = model.parameters - 2 * _VOCABULARY * wide
+    rest = model.parameters - 2 * VOCABULARY * wide
     feed_forward = (rest / model.layers - 2 * wide * wide - 2 * wide * kv) / (3 * wide)
     return kv, max(round(feed_forward / 32) * 32, 32)
 
@@ -92,7 +92,7 @@ def _model_info(model: ModelProfile) -> dict[str, Any]:
         f"{arch}.feed_forward_length": feed_forward,
         f"{arch}.rope.dimension_count": _HEAD,
         f"{arch}.rope.freq_base": 100000,
-        f"{arch}.vocab_size": _VOCABULARY,
+        f"{arch}.vocab_size": VOCABULARY,
         "tokenizer.ggml.bos_token_id": 1,
         "tokenizer.ggml.eos_token_id": 2,
         "tokenizer.ggml.merges": None,
@@ -116,10 +116,10 @@ def _tensors(model: ModelProfile) -> list[dict[str, Any]]:
         "attn_q": [wide, wide],
         "attn_v": [wide, kv],
     }
-    tensors: list[dict[str, Any]] = [_tensor("token_embd", kind, [wide, _VOCABULARY])]
+    tensors: list[dict[str, Any]] = [_tensor("token_embd", kind, [wide, VOCABULARY])]
     for layer in range(model.layers):
         tensors += [_tensor(f"blk.{layer}.{name}", kind, shape) for name, shape in block.items()]
-    return [*tensors, _tensor("output", kind, [wide, _VOCABULARY])]
+    return [*tensors, _tensor("output", kind, [wide, VOCABULARY])]
 
 
 def _tensor(name: str, kind: str, shape: list[int]) -> dict[str, Any]:

@@ -8,24 +8,27 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.server.bodies import BadRequest, CompletionBody
 from bench.server.engine import (
     EngineFailure,
+    EnginePrompt,
     Finish,
     Job,
     Message,
     ModelCard,
     Piece,
-    Prompt,
     Rendered,
 )
 from bench.server.go import dumps
 from bench.server.http import Request
-from bench.server.lines import Ending, Format
+from bench.server.lines import CACHED_COUNT, Ending, LineFormat
 from bench.server.options import load_options, merged, sampling
 from bench.server.scheduler import Loaded
 from bench.server.settings import House
-from bench.server.stream import Output, Rules, Wire
+from bench.server.stream import EndpointRules, Output, Wire
 
 _log = logging.getLogger(__name__)
 _MICROSECOND = 1000
@@ -39,7 +42,7 @@ class Completion:
     """One request of /api/chat or /api/generate, or of /v1 turned into one of them."""
 
     def __init__(
-        self, house: House, request: Request, body: CompletionBody, form: Format, wire: Wire
+        self, house: House, request: Request, body: CompletionBody, form: LineFormat, wire: Wire
     ) -> None:
         self._house = house
         self._received_ns = request.received_ns
@@ -75,7 +78,7 @@ class Completion:
         if house.engine.simulated:
             due = self._received_ns + house.era.metadata_ns
             await house.clock.sleep_until(due)
-        model = await house.scheduler.acquire(card, wanted, body.keep_alive_ns)
+        model = await house.scheduler.acquire(card, wanted, body.keep_alive_ns, self._wire.truth)
         try:
             self._loaded_ns = self._wire.truth.loaded_ns = house.clocks.now_ns()
             if body.empty:
@@ -135,11 +138,11 @@ class Completion:
         output = Output(
             self._wire,
             self._form,
-            Rules(
+            EndpointRules(
                 stream=body.stream,
                 abort_repeats=not native,
                 late_tool_calls=native,
-                context=rendered.tokens if keeps_context else None,
+                context=[int(t) for t in rendered.tokens] if keeps_context else None,
             ),
             metrics=self._metrics,
             release=model.slots.release,
@@ -169,7 +172,7 @@ class Completion:
                 model.slots.release()
             raise
 
-    def _check_images(self, prompt: Prompt, card: ModelCard) -> None:
+    def _check_images(self, prompt: EnginePrompt, card: ModelCard) -> None:
         """llama-server refuses them if the model cannot see.
 
         Raises:
@@ -181,21 +184,21 @@ class Completion:
             error = {"code": 400, "message": message, "type": "invalid_request_error"}
             raise BadRequest(dumps({"error": error}))
 
-    def _prompt(self, card: ModelCard) -> Prompt:
+    def _prompt(self, card: ModelCard) -> EnginePrompt:
         body = self._body
         think = self._think(card)
         if body.messages is not None:
             messages = body.messages
             if card.system and (not messages or messages[0].role != "system"):
                 messages = (Message(role="system", content=card.system), *messages)
-            return Prompt(messages=messages, tools=body.tools, think=think)
+            return EnginePrompt(messages=messages, tools=body.tools, think=think)
         if body.raw:
-            return Prompt(raw=body.prompt, suffix=body.suffix)
+            return EnginePrompt(raw=body.prompt, suffix=body.suffix)
         system = body.system or card.system
         messages = (Message(role="user", content=body.prompt, images=body.images),)
         if system:
             messages = (Message(role="system", content=system), *messages)
-        return Prompt(
+        return EnginePrompt(
             messages=messages,
             suffix=body.suffix,
             template=body.template,
@@ -209,7 +212,7 @@ class Completion:
             return None
         return True if self._body.think is None else self._body.think
 
-    async def _fit(self, model: Loaded, prompt: Prompt, options: dict[str, Any]) -> Rendered:
+    async def _fit(self, model: Loaded, prompt: EnginePrompt, options: dict[str, Any]) -> Rendered:
         """Render the prompt, and cut it to the context as the era does.
 
         Raises:
@@ -242,10 +245,15 @@ class Completion:
         if self._house.era.llama_server:
             prompt_ns = prompt_ns // _MICROSECOND * _MICROSECOND
             eval_ns = max(eval_ns // _MICROSECOND, 1) * _MICROSECOND
+        prompt_n = finish.prompt_n + finish.cache_n
+        truth = self._wire.truth
+        truth.prompt_tokens, truth.cached_tokens = prompt_n, finish.cache_n
+        cached = {CACHED_COUNT: finish.cache_n} if self._house.era.cached_count else {}
         return {
             "total_duration": now_ns - self._received_ns,
             "load_duration": self._loaded_ns - self._received_ns,
-            "prompt_eval_count": finish.prompt_n + finish.cache_n,
+            "prompt_eval_count": prompt_n,
+            **cached,
             "prompt_eval_duration": prompt_ns,
             "eval_count": finish.predicted_n,
             "eval_duration": eval_ns,
@@ -261,17 +269,17 @@ def _settled(output: Output) -> bool:
     return output.ended.done() and not output.ended.cancelled()
 
 
-def _without_oldest(prompt: Prompt) -> Prompt | None:
+def _without_oldest(prompt: EnginePrompt) -> EnginePrompt | None:
     """The chat without its oldest message that is not a system message; None at the last one."""
     messages = list(prompt.messages)
     rest = [i for i, m in enumerate(messages) if m.role != "system"]
     if len(rest) < 2:
         return None
     del messages[rest[0]]
-    return Prompt(messages=tuple(messages), tools=prompt.tools, think=prompt.think)
+    return EnginePrompt(messages=tuple(messages), tools=prompt.tools, think=prompt.think)
 
 
-def _cut(tokens: Sequence[int], limit: int, num_keep: int) -> list[int]:
+def _cut(tokens: Sequence[int] | NDArray[np.int32], limit: int, num_keep: int) -> list[int]:
     """The first `num_keep` tokens and the last ones, `limit` in all."""
     keep = min(max(num_keep, 0), limit - 1)
     return [*tokens[:keep], *tokens[len(tokens) - (limit - keep) :]]

@@ -10,10 +10,10 @@ from bench.clock import Clock
 from bench.errors import EngineError
 from bench.server.app import App
 from bench.server.engine import Engine
-from bench.server.eras import DEFAULT_VERSION, Era, era_of
+from bench.server.eras import DEFAULT_VERSION, EmulatedVersion, era_of
 from bench.server.faults import FaultPlan, parse_fault, read_plan
 from bench.server.go import parse_keep_alive
-from bench.server.settings import Settings
+from bench.server.settings import ServerSettings
 from bench.server.simulated import SimulatedEngine
 from bench.server.truth import TruthLog
 from bench.simulation.profile import Profile, load_profile
@@ -35,6 +35,9 @@ class ServerConfig:
         num_parallel, max_loaded, max_queue, keep_alive, num_ctx: as OLLAMA_NUM_PARALLEL,
             OLLAMA_MAX_LOADED_MODELS, OLLAMA_MAX_QUEUE, OLLAMA_KEEP_ALIVE, OLLAMA_CONTEXT_LENGTH.
         ollama_version: the version whose behaviour is played.
+        cache_ram: MiB of the host's memory for sequences that lost their slot, as
+            LLAMA_ARG_CACHE_RAM (0.30 and later); 0 = none.
+        multiuser_cache: as OLLAMA_MULTIUSER_CACHE (up to 0.24).
         threads: of the llama.cpp engine.
         seed: of jitter, of requests without a seed, and of faults.
         truth_log: file for the truth log.
@@ -52,6 +55,8 @@ class ServerConfig:
     keep_alive: str = "5m"
     num_ctx: int | None = None
     ollama_version: str = DEFAULT_VERSION
+    cache_ram: int = 8192
+    multiuser_cache: bool = False
     threads: int | None = None
     seed: int = 0
     truth_log: str | None = None
@@ -75,7 +80,7 @@ def build_app(
     """
     era = era_of(config.ollama_version)
     engine, profile = _engine(config, clock, era, say)
-    settings = Settings(
+    settings = ServerSettings(
         num_parallel=config.num_parallel or (profile.num_parallel if profile else 1),
         max_loaded=config.max_loaded,
         max_queue=config.max_queue,
@@ -92,16 +97,23 @@ def build_app(
 
 
 def _engine(
-    config: ServerConfig, clock: Clock, era: Era, say: Say
+    config: ServerConfig, clock: Clock, era: EmulatedVersion, say: Say
 ) -> tuple[Engine, Profile | None]:
     if config.engine == "simulated":
         profile = load_profile(config.profile)
-        engine = SimulatedEngine(profile, clock, seed=config.seed, llama_server=era.llama_server)
+        engine = SimulatedEngine(
+            profile,
+            clock,
+            seed=config.seed,
+            llama_server=era.llama_server,
+            cache_ram_mib=config.cache_ram,
+            multiuser_cache=config.multiuser_cache,
+        )
         return engine, profile
     if config.engine == "llama.cpp":
         from bench.server.llamacpp import create_engine
 
-        return create_engine(config.models, config.threads, say), None
+        return create_engine(config.models, config.threads, say, config.cache_ram), None
     raise EngineError(f"there is no engine {config.engine!r}", f"There are: {', '.join(ENGINES)}.")
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -20,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from bench.children import module_command, scratch_folder
 from bench.clock import Clock, RealClock
 from bench.errors import EngineError
 from bench.server.app import App
@@ -86,8 +85,8 @@ def start_server(
     Raises:
         EngineError: it could not start; its message is the server's.
     """
-    with tempfile.TemporaryDirectory(prefix="ollama-bench-") as folder:
-        path = Path(truth_log) if truth_log else Path(folder) / "truth.jsonl"
+    with scratch_folder() as folder:
+        path = Path(truth_log) if truth_log else folder / "truth.jsonl"
         config = ServerConfig(
             engine=engine,
             profile=str(profile),
@@ -99,7 +98,7 @@ def start_server(
             **settings,
         )
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.server", msgspec.json.encode(config).decode()],
+            [*module_command("bench.server"), msgspec.json.encode(config).decode()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=dict(environment) if environment is not None else None,

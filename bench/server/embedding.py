@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.server.bodies import BadRequest, Fields, keep_alive_of, read_object
-from bench.server.engine import Embedding, EngineFailure, ModelCard, Prompt
+from bench.server.engine import Embedding, EngineFailure, EnginePrompt, ModelCard
+from bench.server.eras import EmulatedVersion
+from bench.server.go import dumps
 from bench.server.http import Request
 from bench.server.options import load_options, merged
 from bench.server.scheduler import Loaded
 from bench.server.settings import House, check_name
+from bench.server.truth import TruthRecord
 
+_TOO_LONG = "the input length exceeds the context length"
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 
 
@@ -70,6 +74,7 @@ async def embed(
     inputs: Sequence[str],
     *,
     refusal: int = 501,
+    truth: TruthRecord | None = None,
 ) -> Embedded:
     """Load the model and embed the inputs, one after the other.
 
@@ -80,6 +85,7 @@ async def embed(
         value: the body: keep_alive, options, truncate.
         inputs: the texts.
         refusal: status with which a chat model is refused in the llama-server era.
+        truth: where what was done is noted.
 
     Raises:
         EngineFailure: as Ollama answers.
@@ -100,25 +106,29 @@ async def embed(
             shift=True,
         ),
         keep_alive_ns,
+        truth,
     )
     try:
         loaded = house.clocks.now_ns()
         if inputs and house.era.llama_server and "embedding" not in card.capabilities:
             raise EngineFailure(_NO_EMBEDDINGS, refusal)
-        embeddings = [await _one(model, text, truncate) for text in inputs]
+        embeddings = [await _one(model, text, truncate, house.era) for text in inputs]
     finally:
         house.scheduler.release(model)
     if not inputs:  # only loads the model; no metrics
         return Embedded([], 0, 0, 0)
+    prompt_n = sum(e.prompt_n for e in embeddings)
+    if truth is not None:
+        truth.prompt_tokens, truth.cached_tokens = prompt_n, 0
     return Embedded(
         [np.asarray(e.vector, np.float32) for e in embeddings],
-        sum(e.prompt_n for e in embeddings),
+        prompt_n,
         house.clocks.now_ns() - request.received_ns,
         loaded - request.received_ns,
     )
 
 
-async def _one(model: Loaded, text: str, truncate: bool) -> Embedding:
+async def _one(model: Loaded, text: str, truncate: bool, era: EmulatedVersion) -> Embedding:
     """One input, in a slot of its own turn."""
     granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -128,25 +138,48 @@ async def _one(model: Loaded, text: str, truncate: bool) -> Embedding:
     model.slots.enter(start)
     try:
         await granted
-        return await model.runner.embed(await _fit(model, text, truncate))
+        return await model.runner.embed(await _fit(model, text, truncate, era))
     finally:
         if not model.slots.leave_queue(start):
             model.slots.release()
 
 
-async def _fit(model: Loaded, text: str, truncate: bool) -> str:
-    """The text, cut at its end until it fits into the context.
+async def _fit(model: Loaded, text: str, truncate: bool, era: EmulatedVersion) -> str:
+    """The text, cut at its end until it fits into the context and, for llama-server, into a batch.
+
+    A pooled embedding needs its whole text in one batch, so a model with a context of 8192 embeds
+    2048 tokens whatever is asked (ollama/ollama#14259).
 
     Raises:
         BadRequest: it is too long and must not be cut.
     """
-    while True:
-        tokens = len((await model.runner.render(Prompt(raw=text))).tokens)
-        if tokens <= model.options.num_ctx:
-            return text
-        if not truncate:
-            raise BadRequest("the input length exceeds the context length")
-        text = text[: len(text) * model.options.num_ctx // tokens]
+    context, batch = model.options.num_ctx, model.options.batch
+    limit = min(context, batch) if era.llama_server else context
+
+    async def length(text: str) -> int:
+        return len((await model.runner.render(EnginePrompt(raw=text))).tokens)
+
+    tokens = await length(text)
+    if tokens <= limit:
+        return text
+    if not truncate:
+        raise BadRequest(_TOO_LONG if tokens > context else _over_batch(tokens, batch))
+    fits, over = 0, len(text)  # characters
+    while over - fits > 1:
+        middle = (fits + over) // 2
+        if await length(text[:middle]) <= limit:
+            fits = middle
+        else:
+            over = middle
+    return text[:fits]
+
+
+def _over_batch(tokens: int, batch: int) -> str:
+    message = (
+        f"input ({tokens} tokens) is too large to process. increase the physical batch size "
+        f"(current batch size: {batch})"
+    )
+    return dumps({"error": {"code": 400, "message": message, "type": "invalid_request_error"}})
 
 
 def normalised(vector: NDArray[np.float32], dimensions: int = 0) -> NDArray[np.float32]:

@@ -13,6 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 Json: TypeAlias = Any
 """A value of a JSON document, decoded."""
 
@@ -143,7 +146,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
+class EnginePrompt:
     """What is to be rendered: the messages of a chat, or one raw text.
 
     A templated /api/generate comes as messages too (system and user). `raw` text gets no template.
@@ -171,7 +174,7 @@ class Rendered:
     """A prompt as the model sees it."""
 
     text: str
-    tokens: Sequence[int]
+    tokens: Sequence[int] | NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +191,7 @@ class Job:
             frequency_penalty, num_keep. num_predict < 0 means up to 10 x num_ctx; seed < 0 random.
         stop: stop sequences; their text is not delivered.
         format: None, "json", or a JSON schema (a dict).
-        think: as in `Prompt`; if truthy, thinking is delivered apart from the answer.
+        think: as in `EnginePrompt`; if truthy, thinking is delivered apart from the answer.
         tools: tool definitions; if there are any, calls are delivered as `Piece.tool_calls`.
         logprobs: whether to deliver them; `top_logprobs` alternatives per token.
     """
@@ -284,7 +287,7 @@ class Runner(Protocol):
         """False once it has broken down: the front then loads afresh."""
         ...
 
-    async def render(self, prompt: Prompt) -> Rendered:
+    async def render(self, prompt: EnginePrompt) -> Rendered:
         """Apply the template and tokenise.
 
         Raises:

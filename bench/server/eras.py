@@ -7,13 +7,13 @@ show. The word "runner era" means the Go runners (up to 0.24), "llama-server era
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.errors import EngineError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Era:
+class EmulatedVersion:
     """One version, and what it does differently.
 
     Attributes:
@@ -25,6 +25,7 @@ class Era:
         rich_tags: /api/tags has capabilities, context_length and embedding_length.
         new_v1: /v1 chat streams send the role once and a separate finish chunk.
         show_full_name: the 404 of /api/show names the model with its tag.
+        cached_count: the done line has `prompt_eval_cached_count` (0.33.3 and later).
     """
 
     version: str
@@ -34,6 +35,7 @@ class Era:
     rich_tags: bool
     new_v1: bool
     show_full_name: bool
+    cached_count: bool = False
 
     def room(self, num_ctx: int) -> int:
         """Most prompt tokens that are taken whole; llama-server keeps one token of headroom."""
@@ -58,19 +60,21 @@ class Era:
         return num_ctx - max((num_ctx - num_keep) // 2, 1)
 
 
+_LATEST_RECORDED = EmulatedVersion(
+    version="0.32.15",
+    llama_server=True,
+    metadata_ns=1_000_000,
+    default_repeat_penalty=1.0,
+    rich_tags=True,
+    new_v1=True,
+    show_full_name=True,
+)
 ERAS = {
     era.version: era
     for era in (
-        Era(
-            version="0.32.15",
-            llama_server=True,
-            metadata_ns=1_000_000,
-            default_repeat_penalty=1.0,
-            rich_tags=True,
-            new_v1=True,
-            show_full_name=True,
-        ),
-        Era(
+        replace(_LATEST_RECORDED, version="0.33.3", cached_count=True),
+        _LATEST_RECORDED,
+        EmulatedVersion(
             version="0.24.0",
             llama_server=False,
             metadata_ns=36_000_000,
@@ -79,7 +83,7 @@ ERAS = {
             new_v1=False,
             show_full_name=False,
         ),
-        Era(
+        EmulatedVersion(
             version="0.12.11",
             llama_server=False,
             metadata_ns=34_000_000,
@@ -93,7 +97,7 @@ ERAS = {
 DEFAULT_VERSION = "0.32.15"
 
 
-def era_of(version: str) -> Era:
+def era_of(version: str) -> EmulatedVersion:
     """The era of a version the server can play.
 
     Raises:

@@ -55,6 +55,14 @@ class Kind(StrEnum):
     """The done line has no durations and no counts."""
     ABSURD_DURATIONS = "absurd_durations"
     """The done line's durations are impossible: negative, or of years."""
+    BAD_JSON = "bad_json"
+    """The answer has lost its closing brackets, so it is no JSON."""
+    WRONG_JSON = "wrong_json"
+    """The answer stands in a list, so it is JSON but fits no schema of an object."""
+    UNKNOWN_TOOL = "unknown_tool"
+    """A tool is called that was not offered."""
+    WRONG_ARGUMENTS = "wrong_arguments"
+    """The arguments of a tool call have the wrong types."""
 
 
 _SECONDS = {
@@ -97,6 +105,19 @@ class Fault:
     def duration_s(self) -> float:
         """`seconds`, or the kind's default."""
         return _SECONDS.get(self.kind, 0.0) if self.seconds is None else self.seconds
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "rate": (0, 1),
+    "requests": (1, 10**9),
+    "after": (0, 10**6),
+    "seconds": (-(10**9), 10**9),
+    "status": (400, 599),
+    "burst": (1, 10**6),
+    "lines": (1, 10**6),
+    "parts": (1, 10**6),
+    "bytes": (0, 2**30),
+}
 
 
 class FaultPlan:
@@ -178,6 +199,14 @@ def _fault(details: Mapping[str, Any], where: str) -> Fault:
         fault = msgspec.convert({"kind": kind, **values}, Fault, strict=False)
     except msgspec.ValidationError as error:
         raise EngineError(f"{where}: {error}") from None
+    for name, (least, most) in _BOUNDS.items():
+        value = getattr(fault, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            # Written so that NaN is out of bounds as well.
+            if one is not None and not least <= one <= most:
+                raise EngineError(
+                    f"{where}: {name} must be from {least:g} to {most:g}, not {one:g}"
+                )
     if fault.rate is None and not fault.requests:
         return replace(fault, rate=1.0)
     return fault

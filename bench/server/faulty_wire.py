@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bench.server.engine import Piece
+from bench.server.engine import Json, Piece
 from bench.server.faults import Fault, Kind
 from bench.server.go import NS
-from bench.server.http import Reply
+from bench.server.http import ServerReply
 from bench.server.lines import Ending, error_body, error_line
 from bench.server.scheduler import BUSY
 from bench.server.stream import Clocks, Wire
@@ -45,13 +45,16 @@ class _Write:
 class FaultyWire(Wire):
     """A wire with one fault in it."""
 
-    def __init__(self, reply: Reply, clocks: Clocks, truth: TruthRecord, fault: Fault) -> None:
+    def __init__(
+        self, reply: ServerReply, clocks: Clocks, truth: TruthRecord, fault: Fault
+    ) -> None:
         super().__init__(reply, clocks, truth)
         truth.fault = fault.kind
         self._fault = fault
         self._lines = 0
         self._outbox: deque[_Write] = deque()
         self._held = False
+        self._opened = False
         self._gathered: list[tuple[bytes, int, int]] = []
         self._ending: Callable[[], None] | None = None
         self._drained = asyncio.Event()
@@ -88,6 +91,21 @@ class FaultyWire(Wire):
         if self._fault.kind is Kind.HUGE_LINE and self._lines == self._fault.after:
             return replace(piece, text=piece.text + "x" * self._fault.bytes)
         return piece
+
+    def spoil(self, piece: Piece, *, last: bool = False) -> Piece:
+        """What was to be JSON, or a call, is wrong."""
+        text, calls = piece.text, piece.tool_calls
+        match self._fault.kind:
+            case Kind.BAD_JSON:
+                text = text.replace("}", "").replace("]", "")
+            case Kind.WRONG_JSON:
+                if text and not self._opened:
+                    self._opened, text = True, f"[{text}"
+                if last and self._opened:
+                    text += "]"
+            case Kind.UNKNOWN_TOOL | Kind.WRONG_ARGUMENTS:
+                calls = tuple(_wrong_call(call, self._fault.kind) for call in calls)
+        return replace(piece, text=text, tool_calls=calls)
 
     def amend_ending(self, ending: Ending) -> Ending:
         """Counts are missing, or durations absurd."""
@@ -208,3 +226,14 @@ class FaultyWire(Wire):
             ending, self._ending = self._ending, None
             ending()
             self._drained.set()
+
+
+def _wrong_call(call: Json, kind: Kind) -> Json:
+    """A call of a tool that is not there, or with each argument in a list."""
+    function = dict(call["function"])
+    if kind is Kind.UNKNOWN_TOOL:
+        function["name"] += "_not_offered"
+    else:
+        given = function.get("arguments") or {"unasked": None}
+        function["arguments"] = {name: [value] for name, value in given.items()}
+    return {**call, "function": function}

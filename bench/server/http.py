@@ -1,6 +1,6 @@
 """A small HTTP/1.1 server on asyncio and httptools that behaves on the wire as Go's does.
 
-Each request becomes a `Request` and a `Reply`. A reply is either whole (`send`) or a stream
+Each request becomes a `Request` and a `ServerReply`. A reply is either whole (`send`) or a stream
 (`begin`, `write`, `end`); its head goes out with the first body bytes, in one write. Every write to
 the socket is one call of the transport, made at once, so its instant is known and faults can be put
 in.
@@ -23,7 +23,15 @@ import httptools
 # Up to this size Go sends a body with its length; a longer one goes out in chunks.
 _GO_BUFFER = 2048
 _LINGER = "hh" if sys.platform == "win32" else "ii"
-_MAX_BODY = 256 << 20
+_MAX_HEAD = 1 << 20
+"""Go's DefaultMaxHeaderBytes."""
+_MAX_BODY = 64 << 20
+_MAX_PIPELINE = 16
+"""Requests that wait for the one before them; then no more is read."""
+_MANY = 1024
+"""Connections from which on those that have long been idle are closed, the oldest first."""
+_MOST = 8192
+_IDLE_NS = 60 * 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -39,7 +47,7 @@ class Request:
     received_ns: int = 0
 
 
-class Reply:
+class ServerReply:
     """What goes back on one request.
 
     Attributes:
@@ -49,7 +57,7 @@ class Reply:
         ended: the reply is complete.
     """
 
-    def __init__(self, connection: Connection, keep: bool, head_only: bool) -> None:
+    def __init__(self, connection: ClientConnection, keep: bool, head_only: bool) -> None:
         self._connection = connection
         self._keep = keep
         self._head_only = head_only
@@ -128,7 +136,15 @@ class Reply:
         self._connection.replied(self._keep)
 
 
-Handler = Callable[[Request, Reply], Coroutine[Any, Any, None]]
+def _reason(status: int) -> str:
+    """Go's own words; it has none for what gateways made up."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"status code {status}"
+
+
+Handler = Callable[[Request, ServerReply], Coroutine[Any, Any, None]]
 
 
 @dataclass(slots=True)
@@ -145,12 +161,22 @@ class Listener:
     now_ns: Callable[[], int]
     extra_headers: list[tuple[str, str]] = field(default_factory=list)
     date: Callable[[], float] | None = None
-    connections: set[Connection] = field(default_factory=set)
+    connections: set[ClientConnection] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def __call__(self) -> Connection:
+    def __call__(self) -> ClientConnection:
         """A protocol for a new connection."""
-        return Connection(self)
+        return ClientConnection(self)
+
+    def room(self) -> bool:
+        """Whether there is room for one more connection, if need be instead of idle ones."""
+        if len(self.connections) < _MANY:
+            return True
+        old_ns = self.now_ns() - _IDLE_NS
+        for connection in list(self.connections):
+            if connection.idle_since_ns is not None and connection.idle_since_ns < old_ns:
+                connection.cut(reset=False)
+        return len(self.connections) < _MOST
 
     async def aclose(self) -> None:
         """Break off every request and every connection."""
@@ -162,7 +188,7 @@ class Listener:
             connection.cut(reset=False)
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One client's connection; its requests are answered one after the other."""
 
     def __init__(self, listener: Listener) -> None:
@@ -171,11 +197,16 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peer = ""
         self._waiting: list[tuple[Request, bool]] = []
-        self._reply: Reply | None = None
+        self._reply: ServerReply | None = None
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._size = 0
+        self._head_size = 0
+        self._in_head = True
+        self._refused = False
+        self._paused = False
+        self.idle_since_ns: int | None = None
 
     # -- asyncio's side
 
@@ -183,14 +214,24 @@ class Connection(asyncio.Protocol):
         """A client has connected."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self.idle_since_ns = self._listener.now_ns()
+        if not self._listener.room():
+            self.cut(reset=True)
+            return
         self._listener.connections.add(self)
         peer = transport.get_extra_info("peername")
         self._peer = f"{peer[0]}:{peer[1]}" if peer else ""
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
+        if self._refused:
+            return
         try:
             self._parser.feed_data(data)
+            if self._in_head:
+                self._head_size += len(data)
+            if self._head_size > _MAX_HEAD:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         except httptools.HttpParserUpgrade:
             # The request is complete, and is answered; another protocol is not taken up.
             self._parser = httptools.HttpRequestParser(self)
@@ -214,6 +255,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._url, self._headers, self._body, self._size = b"", {}, [], 0
+        self._head_size, self._in_head = 0, True
 
     def on_url(self, url: bytes) -> None:
         """(Part of) the target."""
@@ -225,6 +267,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
+        self._in_head, self._head_size = False, 0
         if self._headers.get("expect", "").lower() == "100-continue":
             self.put(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -238,7 +281,11 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is complete."""
-        url = httptools.parse_url(self._url)
+        try:
+            url = httptools.parse_url(self._url)
+        except httptools.HttpParserInvalidURLError:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
         request = Request(
             method=self._parser.get_method().decode("latin-1"),
             path=(url.path or b"/").decode("latin-1"),
@@ -248,7 +295,11 @@ class Connection(asyncio.Protocol):
             peer=self._peer,
             received_ns=self._listener.now_ns(),
         )
+        self._in_head = True
         self._waiting.append((request, self._parser.should_keep_alive()))
+        if len(self._waiting) >= _MAX_PIPELINE and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
         self._next()
 
     # -- the reply's side
@@ -262,7 +313,7 @@ class Connection(asyncio.Protocol):
         allow: str = "",
     ) -> bytes:
         """Status line and headers, in Go's order."""
-        reason = HTTPStatus(status).phrase if status != 499 else "status code 499"
+        reason = _reason(status)
         date = formatdate(self._listener.date() if self._listener.date else None, usegmt=True)
         headers = [("Allow", allow)] if allow else []
         headers += [("Content-Type", content_type)] if content_type else []
@@ -299,6 +350,7 @@ class Connection(asyncio.Protocol):
     def replied(self, keep: bool) -> None:
         """The reply under way has ended."""
         self._reply = None
+        self.idle_since_ns = self._listener.now_ns()
         if not keep and self._transport is not None:
             self._transport.close()
         elif self._waiting:
@@ -308,13 +360,20 @@ class Connection(asyncio.Protocol):
         if self._reply is not None or not self._waiting or self._transport is None:
             return
         request, keep = self._waiting.pop(0)
-        reply = self._reply = Reply(self, keep, request.method == "HEAD")
+        self.idle_since_ns = None
+        if self._paused and len(self._waiting) < _MAX_PIPELINE:
+            self._paused = False
+            self._transport.resume_reading()
+        reply = self._reply = ServerReply(self, keep, request.method == "HEAD")
         task = asyncio.get_running_loop().create_task(self._listener.handler(request, reply))
         self._listener.tasks.add(task)
         task.add_done_callback(self._listener.tasks.discard)
 
     def _refuse(self, status: HTTPStatus) -> None:
         """What cannot be understood is answered and closed, as Go does."""
+        if self._refused:
+            return
+        self._refused = True
         body = f"{status.value} {status.phrase}"
         head = (
             f"HTTP/1.1 {body}\r\nContent-Type: text/plain; charset=utf-8\r\n"

@@ -8,13 +8,17 @@ from typing import Any, Protocol
 from bench.server.engine import Piece
 from bench.server.go import dumps, rfc3339
 
+CACHED_COUNT = "prompt_eval_cached_count"
+"""The one count whose 0 is written: it says that nothing was cached."""
+
 
 @dataclass(slots=True)
 class Ending:
     """What the done line says.
 
     Attributes:
-        metrics: Ollama's durations (ns) and counts by name, in order; zeros are left out.
+        metrics: Ollama's durations (ns) and counts by name, in order; zeros are left out,
+            but for the cached count.
         context: token ids for `context`; None for none.
         piece: what is flushed with it.
     """
@@ -25,7 +29,7 @@ class Ending:
     piece: Piece = field(default_factory=Piece)
 
 
-class Format(Protocol):
+class LineFormat(Protocol):
     """Turns output into the bytes of one endpoint.
 
     `whole` is used instead of `piece` and `done` if the client wants no stream.
@@ -56,7 +60,8 @@ def _head(model: str, wall_ns: int) -> str:
 
 
 def _metrics(ending: Ending) -> str:
-    return "".join(f',"{name}":{value}' for name, value in ending.metrics.items() if value)
+    reported = {k: v for k, v in ending.metrics.items() if v or k == CACHED_COUNT}
+    return "".join(f',"{name}":{value}' for name, value in reported.items())
 
 
 def _tail(ending: Ending | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.server.engine import Piece
 from bench.server.go import NS, dumps
-from bench.server.lines import Ending
+from bench.server.lines import CACHED_COUNT, Ending
 
 JSON = "application/json"
 _EVENTS = "text/event-stream"
@@ -42,14 +42,17 @@ def _event(value: Any) -> str:
     return f"data: {dumps(value)}\n\n"
 
 
-def _usage(ending: Ending) -> dict[str, int]:
+def _usage(ending: Ending) -> dict[str, Any]:
     prompt = ending.metrics.get("prompt_eval_count", 0)
     completion = ending.metrics.get("eval_count", 0)
-    return {
+    usage: dict[str, Any] = {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
+    if CACHED_COUNT in ending.metrics:
+        usage["prompt_tokens_details"] = {"cached_tokens": ending.metrics[CACHED_COUNT]}
+    return usage
 
 
 class ChatEvents(_Events):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.server.engine import EngineFailure, LoadOptions, ModelCard
-from bench.server.eras import Era
+from bench.server.eras import EmulatedVersion
 
 _INTEGER, _FLOAT, _BOOLEAN, _STRINGS = "integer", "float32", "boolean", "array"
 
@@ -55,7 +55,9 @@ _SMALLEST_CONTEXT = 4
 _SMALLEST_CONTEXT_WITH_VISION = 2048
 
 
-def merged(card: ModelCard, requested: Mapping[str, Any] | None, era: Era) -> dict[str, Any]:
+def merged(
+    card: ModelCard, requested: Mapping[str, Any] | None, era: EmulatedVersion
+) -> dict[str, Any]:
     """Defaults, then the model's own, then the request's; unknown names are ignored.
 
     Raises:
@@ -72,7 +74,7 @@ def merged(card: ModelCard, requested: Mapping[str, Any] | None, era: Era) -> di
 def load_options(
     options: Mapping[str, Any],
     card: ModelCard,
-    era: Era,
+    era: EmulatedVersion,
     *,
     num_ctx: int,
     parallel: int,
@@ -113,7 +115,7 @@ def needs_reload(loaded: LoadOptions, wanted: LoadOptions, *, on_cpu: bool) -> b
     """Whether a model must be loaded anew (`runnerRef.needsReload` of Ollama).
 
     What a request leaves open does not differ from what was chosen for the loaded model; but where
-    that model was told, `num_batch` left open means 512, and `num_gpu` left open anything.
+    that model was given, `num_batch` left open means 512, and `num_gpu` left open anything.
 
     Args:
         loaded: what the model is loaded with.

@@ -30,12 +30,13 @@ from dataclasses import dataclass, field
 from bench.server.engine import Engine, EngineFailure, LoadOptions, ModelCard, Runner
 from bench.server.go import NS
 from bench.server.options import needs_reload
+from bench.server.truth import TruthRecord
 
 _log = logging.getLogger(__name__)
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
 
-class Slots:
+class RunnerSlots:
     """The parallel places of a runner, first come, first served.
 
     A freed slot is handed on within `release`, before anything else can happen.
@@ -90,7 +91,7 @@ class Loaded:
     card: ModelCard
     options: LoadOptions
     runner: Runner
-    slots: Slots
+    slots: RunnerSlots
     keep_alive_ns: int
     users: int = 0
     expires_ns: int | None = None
@@ -111,6 +112,7 @@ class _Pending:
     options: LoadOptions
     keep_alive_ns: int | None
     ready: asyncio.Future[Loaded]
+    truth: TruthRecord | None
 
 
 class Scheduler:
@@ -155,7 +157,11 @@ class Scheduler:
         return model.expires_ns
 
     async def acquire(
-        self, card: ModelCard, options: LoadOptions, keep_alive_ns: int | None
+        self,
+        card: ModelCard,
+        options: LoadOptions,
+        keep_alive_ns: int | None,
+        truth: TruthRecord | None = None,
     ) -> Loaded:
         """The model, loaded as wanted and held for the caller, who must `release` it.
 
@@ -165,6 +171,7 @@ class Scheduler:
             card: the model.
             options: it must be loaded with.
             keep_alive_ns: how long it is to stay from now on; None = as it was.
+            truth: where a load is noted, and what had to go for it.
 
         Raises:
             EngineFailure: the queue is full, or the model cannot be loaded.
@@ -175,7 +182,7 @@ class Scheduler:
         if len(self._pending) > self._max_queue:
             raise EngineFailure(BUSY, 503)
         loop = asyncio.get_running_loop()
-        request = _Pending(card, options, keep_alive_ns, loop.create_future())
+        request = _Pending(card, options, keep_alive_ns, loop.create_future(), truth)
         self._pending.append(request)
         if self._worker is None:
             self._worker = loop.create_task(self._work())
@@ -237,6 +244,7 @@ class Scheduler:
 
     async def _serve(self, request: _Pending) -> None:
         """Hand a request its model, having loaded it and made room for it if need be."""
+        began, unloaded = self._now(), list[str]()
         while not request.ready.cancelled():
             await self._all_unloaded()  # so that the memory is free
             model = self._loaded.get(request.card.digest)
@@ -247,7 +255,12 @@ class Scheduler:
             victim = model or self._in_the_way(request)
             if victim is None:
                 await self._load(request)
+                if request.truth is not None:
+                    request.truth.load_ns = self._now() - began
+                    request.truth.unloaded = unloaded
                 return
+            if victim.card.name not in unloaded:
+                unloaded.append(victim.card.name)
             self._unloaded.clear()
             self._dismiss(victim)
             await self._unloaded.wait()  # whichever goes first: there may be room then
@@ -271,7 +284,7 @@ class Scheduler:
             if request.ready.cancelled():
                 return
             raise
-        model = Loaded(card, options, runner, Slots(options.parallel), self._keep_alive_ns)
+        model = Loaded(card, options, runner, RunnerSlots(options.parallel), self._keep_alive_ns)
         self._loaded[card.digest] = model
         self._hold(model, request.keep_alive_ns)
         if request.ready.cancelled():  # at the last moment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import os
 import signal
 import threading
@@ -56,7 +57,9 @@ class _Door:
         self._server = await loop.create_server(
             self._app.listener, self._host, self.port, backlog=_BACKLOG
         )
-        self.port = self._server.sockets[0].getsockname()[1]
+        names = [sock.getsockname() for sock in self._server.sockets]
+        self.port = names[0][1]
+        self._app.loopback = all(ipaddress.ip_address(n[0]).is_loopback for n in names)
 
     def shut_for(self, seconds: float) -> None:
         """Listen no more, and again after a while."""

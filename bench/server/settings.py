@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from bench.clock import Clock
 from bench.server.engine import Engine, EngineFailure, ModelCard
-from bench.server.eras import Era
+from bench.server.eras import EmulatedVersion
 from bench.server.go import NS
 from bench.server.scheduler import Scheduler
 from bench.server.stream import Clocks
@@ -17,8 +17,8 @@ from bench.server.truth import TruthLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What `ollama serve` is told by its environment.
+class ServerSettings:
+    """What `ollama serve` reads from its environment.
 
     Attributes:
         num_parallel: slots per model.
@@ -40,8 +40,8 @@ class House:
     """One server's parts, handed to the handlers."""
 
     engine: Engine
-    era: Era
-    settings: Settings
+    era: EmulatedVersion
+    settings: ServerSettings
     clock: Clock
     clocks: Clocks
     scheduler: Scheduler

@@ -9,14 +9,13 @@ from bench.clock import NS, Clock
 from bench.server.cards import simulated_card
 from bench.server.engine import LoadOptions, Memory, ModelCard
 from bench.server.simulated_runner import SimulatedRunner
+from bench.simulation.prefix_cache import CacheRules, Choice
 from bench.simulation.profile import ModelProfile, Profile
 from bench.simulation.service import ServiceParameters
 from bench.simulation.text import prepare
 
 _OVERHEAD_BYTES = 200_000_000
 """Memory a runner takes beside weights and KV cache."""
-_HOST_ENTRIES = 64
-"""Sequences kept in the host's memory, in the llama-server era."""
 
 
 class SimulatedEngine:
@@ -26,8 +25,9 @@ class SimulatedEngine:
         profile: the machine and its models.
         clock: real, or virtual in tests.
         seed: of jitter and of requests without a seed.
-        llama_server: play the engine of 0.30 and later: it keeps sequences that lost their slot in
-            the host's memory.
+        llama_server: play the engine of 0.30 and later: see `prefix_cache`.
+        cache_ram_mib: memory of the host for sequences that lost their slot (llama-server).
+        multiuser_cache: as OLLAMA_MULTIUSER_CACHE (the engine before).
     """
 
     name = "simulated"
@@ -35,11 +35,20 @@ class SimulatedEngine:
     simulated = True
 
     def __init__(
-        self, profile: Profile, clock: Clock, *, seed: int = 0, llama_server: bool = True
+        self,
+        profile: Profile,
+        clock: Clock,
+        *,
+        seed: int = 0,
+        llama_server: bool = True,
+        cache_ram_mib: int = 8192,
+        multiuser_cache: bool = False,
     ) -> None:
         self.profile = profile
         self.device = f"profile {profile.name}: {profile.description}"
         self.llama_server = llama_server
+        self._cache_ram_mib = cache_ram_mib
+        self._go_choice: Choice = "fork" if multiuser_cache else "longest"
         self._clock = clock
         self._seed = seed
         self._loads = 0
@@ -75,7 +84,7 @@ class SimulatedEngine:
             options,
             self._speed(model, options, share),
             Memory(need, round(need * share)),
-            host_entries=_HOST_ENTRIES if self.llama_server else 0,
+            rules=self._rules(model),
             draw=random.Random(f"{self._seed}/{self._loads}"),
             now_ns=self._clock.now_ns,
             on_unload=lambda: self._runners.discard(runner),
@@ -95,6 +104,14 @@ class SimulatedEngine:
             slots=options.parallel,
             batch_tokens=options.batch,
             slowdown=slowdown,
+        )
+
+    def _rules(self, model: ModelProfile) -> CacheRules:
+        return CacheRules(
+            choice="similar" if self.llama_server else self._go_choice,
+            host_mib=self._cache_ram_mib,
+            bytes_per_token=model.kv_bytes_per_token,
+            checkpoints=model.hybrid,
         )
 
     def _used(self) -> int:

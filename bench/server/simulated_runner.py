@@ -10,29 +10,34 @@ import asyncio
 import hashlib
 import itertools
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from bench.clock import NS
 from bench.server.engine import (
     Embedding,
     EngineFailure,
+    EnginePrompt,
     Finish,
     Job,
     LoadOptions,
     Memory,
     Piece,
-    Prompt,
     Rendered,
     Sink,
 )
-from bench.simulation.prefix_cache import PrefixCache
+from bench.server.simulated_template import render
+from bench.simulation import next_token
+from bench.simulation.prefix_cache import CacheRules, PrefixCache, shifted
 from bench.simulation.profile import ModelProfile
 from bench.simulation.service import Event, ServiceModel, ServiceParameters, Work
-from bench.simulation.text import Part, Token, Utterance, utter
-from bench.simulation.tokens import tokenize
+from bench.simulation.text import END, Part, Token, Utterance, utter
+from bench.simulation.tokens import VOCABULARY, tokenize
 
+_NO_SLOT = -1
 _TURN = 256
 """Most events delivered before the event loop gets a chance to read from sockets."""
 
@@ -57,7 +62,7 @@ class SimulatedRunner:
         options: it was loaded with.
         parameters: how fast it serves.
         memory: it takes.
-        host_entries: sequences it can keep beside its slots.
+        rules: of its prefix cache.
         draw: its randomness.
         now_ns: the clock.
         on_unload: called when it is unloaded.
@@ -70,7 +75,7 @@ class SimulatedRunner:
         parameters: ServiceParameters,
         memory: Memory,
         *,
-        host_entries: int,
+        rules: CacheRules,
         draw: random.Random,
         now_ns: Callable[[], int],
         on_unload: Callable[[], None],
@@ -83,32 +88,28 @@ class SimulatedRunner:
         self._now = now_ns
         self._on_unload = on_unload
         self._service = ServiceModel(parameters, seed=draw.getrandbits(32))
-        self._cache = PrefixCache(options.parallel, host_entries)
+        self._cache = PrefixCache(options.parallel, rules)
         self._running: dict[int, _Running] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._embed_ids = itertools.count(1)
 
-    async def render(self, prompt: Prompt) -> Rendered:
-        """ChatML around the messages; nothing around a raw text."""
-        if prompt.raw is not None:
-            text = prompt.raw
-        else:
-            parts = [f"<|im_start|>{m.role}\n{m.content}<|im_end|>\n" for m in prompt.messages]
-            if prompt.tools:
-                names = " ".join(str(t.get("function", {}).get("name")) for t in prompt.tools)
-                parts.insert(0, f"<|im_start|>system\nTools: {names}<|im_end|>\n")
-            text = f"{''.join(parts)}<|im_start|>assistant\n"
-        return Rendered(text, [*prompt.context, *tokenize(text)])
+    async def render(self, prompt: EnginePrompt) -> Rendered:
+        """See `simulated_template`."""
+        return render(self._model, prompt)
 
     def start(self, job: Job, sink: Sink) -> None:
         """The output is decided now, and delivered as its tokens come due."""
-        slot, cached = self._cache.take(job.prompt.tokens)
-        prompt_n = max(len(job.prompt.tokens) - cached, 1)
+        tokens = np.asarray(job.prompt.tokens, np.int32)
+        # What is embedded is always read as a whole, and leaves the slot's content alone.
+        slot, cached = (_NO_SLOT, 0) if job.id < 0 else self._cache.take(tokens)
+        prompt_n = max(len(tokens) - cached, 1)
         utterance = self._utter(job)
         running = _Running(job, sink, utterance, slot, prompt_n, cached)
         self._running[job.id] = running
-        work = Work(job.id, prompt_n, len(utterance.tokens), cached)
+        images = int(np.count_nonzero(tokens[cached:] >= VOCABULARY))
+        encode = images * self._model.prefill_tok_per_s / self._model.images.encode_tok_per_s
+        work = Work(job.id, prompt_n, len(utterance.tokens), cached, round(encode))
         self._service.submit(self._now(), work)
         self._set_timer()
 
@@ -117,7 +118,7 @@ class SimulatedRunner:
         running = self._running.pop(job_id, None)
         if running is not None:
             self._service.cancel(self._now(), job_id)
-            self._cache.release(running.slot, running.job.prompt.tokens)
+            self._free(running, ())
             self._set_timer()
 
     async def embed(self, text: str) -> Embedding:
@@ -147,6 +148,8 @@ class SimulatedRunner:
         self._on_unload()
 
     def _utter(self, job: Job) -> Utterance:
+        if job.logprobs and next_token.ends_here(job.prompt.text):
+            return Utterance([END], True)
         limit = job.options.get("num_predict", -1)
         if limit <= 0:
             limit = 10 * self._options.num_ctx
@@ -197,16 +200,32 @@ class SimulatedRunner:
         piece = self._piece(running, token, event)
         if piece is not None:
             running.sink.piece(piece)
+        if event.token == 0 and running.slot != _NO_SLOT:
+            self._cache.evaluated(running.slot, running.job.prompt.tokens)
         if event.done:
             del self._running[event.id]
             ids = [token.id for token in running.utterance.tokens]
-            self._cache.release(running.slot, [*running.job.prompt.tokens, *ids])
+            self._free(running, ids[:-1])  # the last one has been sampled, but not read
             running.sink.finished(self._finish(running, event, ids))
+
+    def _free(self, running: _Running, output: Sequence[int]) -> None:
+        """Give the slot back, with the prompt and what was put out in it."""
+        if running.slot == _NO_SLOT:
+            return
+        job = running.job
+        prompt = np.asarray(job.prompt.tokens, np.int32)
+        whole = np.concatenate((prompt, np.asarray(output, np.int32)))
+        keep = max(job.options.get("num_keep", 4), 0)
+        held = shifted(whole, self._options.slot_ctx, keep)
+        self._cache.release(running.slot, held, min(len(prompt), len(held)))
 
     def _piece(self, running: _Running, token: Token, event: Event) -> Piece | None:
         """What is sent for a token; None if nothing is."""
         if token.part is Part.END:
             return None
+        entry = None
+        if running.job.logprobs:
+            entry, token = self._logprobs(running, token, event)
         piece = Piece(due_ns=event.at_ns, batch=event.batch)
         if token.part is Part.THINKING:
             piece.thinking = token.text
@@ -221,9 +240,28 @@ class SimulatedRunner:
             function = {"index": 0, **running.utterance.tool_call}
             call_id = f"call_{running.job.id:08x}"
             piece.tool_calls = ({"id": call_id, "function": function},)
-        if running.job.logprobs:
-            piece.logprobs = (_logprob(token.text, running.job.top_logprobs),)
+        if entry is not None:
+            piece.logprobs = (entry,)
         return piece
+
+    def _logprobs(
+        self, running: _Running, token: Token, event: Event
+    ) -> tuple[dict[str, Any], Token]:
+        """What the model thinks comes at this place, and the token that comes.
+
+        A form or a call is spelt as it must be; all else says what is likeliest.
+        """
+        job = running.job
+        text = job.prompt.text + "\0" * event.token
+        count = max(job.top_logprobs, 1)
+        listed = next_token.likeliest(self._model, text, count, running.cache_n)
+        free = job.format is None and running.utterance.tool_call is None
+        if free and token.part is not Part.END_OF_THINKING:
+            token = replace(token, text=listed[0].text)
+        entry = _entry(token.text, listed[0].logprob)
+        if job.top_logprobs:
+            entry["top_logprobs"] = [_entry(t.text, t.logprob) for t in listed]
+        return entry, token
 
     def _finish(self, running: _Running, event: Event, ids: list[int]) -> Finish:
         return Finish(
@@ -258,14 +296,7 @@ class _Collect:
             self.done.set_exception(failure)
 
 
-def _logprob(text: str, alternatives: int) -> dict[str, Any]:
-    draw = random.Random(text)
-    entry = {"token": text, "logprob": -draw.random(), "bytes": list(text.encode())}
-    others = []
-    for i in range(1, alternatives):
-        other = f"{text}{i}"
-        logprob = -1.0 - i - draw.random()
-        others.append({"token": other, "logprob": logprob, "bytes": list(other.encode())})
-    if alternatives:
-        entry = {**entry, "top_logprobs": [dict(entry), *others]}
-    return entry
+def _entry(text: str, logprob: float) -> dict[str, Any]:
+    """A token as Ollama lists it; one without text has no bytes."""
+    entry: dict[str, Any] = {"token": text, "logprob": logprob}
+    return entry | {"bytes": list(text.encode())} if text else entry

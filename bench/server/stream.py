@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.server.engine import EngineFailure, Finish, Piece
-from bench.server.http import Reply
-from bench.server.lines import Ending, Format
+from bench.server.http import ServerReply
+from bench.server.lines import Ending, LineFormat
 from bench.server.truth import TruthRecord
 
 _REPEAT_LIMIT = 30
@@ -40,7 +40,7 @@ class Clocks:
 class Wire:
     """Writes lines of one reply to the socket, and stamps them. Faults replace it."""
 
-    def __init__(self, reply: Reply, clocks: Clocks, truth: TruthRecord) -> None:
+    def __init__(self, reply: ServerReply, clocks: Clocks, truth: TruthRecord) -> None:
         self.reply = reply
         self.clocks = clocks
         self.truth = truth
@@ -53,6 +53,10 @@ class Wire:
 
     def amend(self, piece: Piece) -> Piece:
         """Last chance to change a piece."""
+        return piece
+
+    def spoil(self, piece: Piece, *, last: bool = False) -> Piece:
+        """Last chance to change what the model says; called for streams and whole replies."""
         return piece
 
     def amend_ending(self, ending: Ending) -> Ending:
@@ -91,7 +95,7 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class EndpointRules:
     """How one endpoint treats the output.
 
     Attributes:
@@ -122,8 +126,8 @@ class Output:
     def __init__(
         self,
         wire: Wire,
-        form: Format,
-        rules: Rules,
+        form: LineFormat,
+        rules: EndpointRules,
         *,
         metrics: Callable[[Finish, int], dict[str, int]],
         release: Callable[[], None],
@@ -145,6 +149,7 @@ class Output:
         """Write an increment, or gather it."""
         if self.ended.done():
             return
+        piece = self._wire.spoil(piece)
         if self._rules.abort_repeats and self._repeated(piece):
             self._break_off()
             return
@@ -164,6 +169,7 @@ class Output:
         if self.ended.done():
             return
         last = finish.piece or Piece()
+        last = self._wire.spoil(last, last=True)
         last.tool_calls = (*self._tool_calls, *last.tool_calls)
         context = self._rules.context
         now, wall = self._wire.now()
@@ -185,6 +191,8 @@ class Output:
             _append(self._gathered, last)
             body = self._form.whole(self._gathered, ending, wall)
             self._wire.whole(200, self._form.whole_type, body, finish.due_ns)
+        if self.ended.done():  # a fault ended the reply with its last line: who gave it up releases
+            return
         self._release()
         self.ended.set_result(None)
 

@@ -7,7 +7,7 @@ it: `body_sha256` and `peer` say which request it is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -34,6 +34,11 @@ class TruthRecord:
         gone: the client went away first.
         fault: kind of the fault that was put in, "" if none.
         metrics: the numbers of the done line, as sent.
+        prompt_tokens, cached_tokens: of the prompt, and how many of them were not evaluated again;
+            known in every version, whatever the done line says. None if none was evaluated.
+        load_ns: how long making room and loading the model took; None if it was loaded already,
+            or another request had begun the load.
+        unloaded: models that had to go first, the model's own name if it was loaded anew.
     """
 
     id: int
@@ -55,6 +60,10 @@ class TruthRecord:
     fault: str = ""
     done_reason: str = ""
     metrics: dict[str, int] = field(default_factory=dict)
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    load_ns: int | None = None
+    unloaded: list[str] = field(default_factory=list)
 
     @property
     def slot_wait_ns(self) -> int | None:
@@ -62,6 +71,25 @@ class TruthRecord:
         if self.slot_ns is None or self.queued_ns is None:
             return None
         return self.slot_ns - self.queued_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Swaps:
+    """Loads for which another model had to go.
+
+    Attributes:
+        count: of them.
+        lost_ns: time that making room and loading took, in all.
+    """
+
+    count: int
+    lost_ns: int
+
+
+def swaps_of(records: Iterable[TruthRecord]) -> Swaps:
+    """The swaps among some requests; loads into free memory and loads anew do not count."""
+    lost = [r.load_ns or 0 for r in records if any(name != r.model for name in r.unloaded)]
+    return Swaps(len(lost), sum(lost))
 
 
 def body_identity(body: bytes) -> str:

@@ -9,12 +9,13 @@ From each request's own server durations and from who else was in the server at 
   (`per_sequence` x n + `per_token` x K), with n the average of decoding sequences and K of their
   context tokens. A prefill beside a decode takes the place of the step's `base`, or hides in it.
 
-Both are least squares with coefficients not below zero. The uncertainty is from refitting resampled
-stretches of the run (moving-block bootstrap, Künsch 1989): requests that are near in time share the
-server's pace of that time, and resampling them one by one would claim more than they say. The draws
-are kept, so that whatever is predicted can carry it on.
+Both are least squares with coefficients not below zero, errors being proportional to what is
+expected (`relative`). Whether the model describes what it was fitted to is for `misfit` to say. The
+uncertainty is from refitting resampled stretches of the run (moving-block bootstrap, Künsch 1989):
+requests that are near in time share the server's pace of that time, and resampling them one by one
+would claim more than they say. The draws are kept, so that whatever is predicted can carry it on.
 
-What the fit does not explain is parted in two: what neighbours in time share is the server's `pace`
+What the fit does not explain has two parts: what neighbours in time share is the server's `pace`
 that wanders (clock speed, heat, other work on the machine), and the rest is `jitter` of the steps.
 The model has the jitter and no wandering pace.
 """
@@ -26,6 +27,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.simulation.misfit import GROUPS, LEAST_IN_GROUP, Off, off_by_size
+from bench.simulation.relative import relative_fit
 from bench.simulation.served import Beside, Company, Floats, Served, beside_prefills, company_of
 from bench.simulation.service import ServiceParameters
 
@@ -51,6 +54,8 @@ class ServiceFit:
             more slots than that are extrapolated.
         decode_error: median absolute relative error of the fitted time per token.
         pace: coefficient of variation of the server's pace over the run, a ratio.
+        off: measured over expected times, by prompt length and by how many decoded together; of
+            the requests that were fitted, and of each half by the fit to the other half.
     """
 
     parameters: ServiceParameters
@@ -60,6 +65,7 @@ class ServiceFit:
     most_together: float
     decode_error: float
     pace: float = 0.0
+    off: tuple[Off, ...] = ()
 
 
 def fit_service(
@@ -110,6 +116,10 @@ def fit_service(
         most_together=float(company.decoding[rows].max()),
         decode_error=float(np.median(np.abs(_residual(served, company, clean, parameters)))),
         pace=pace,
+        off=(
+            *_off(served, beside, company, rows, parameters),
+            *_held_out(served, beside, company, in_time, parameters),
+        ),
     )
 
 
@@ -151,14 +161,66 @@ def _prefill_ns(s: Served, beside: Beside, rows: NDArray[np.int64], base_ns: flo
 
 
 def _per_token(s: Served, beside: Beside, rows: NDArray[np.int64]) -> float:
-    tokens, duration = s.prompt_n[rows], (s.first - s.started)[rows]
-    decoding = beside.decoding[rows]
-    design = np.column_stack([tokens, decoding > 0, decoding])
-    # Errors count relative to the duration.
-    found = _non_negative(design / duration[:, None], np.ones(len(rows)))[0]
+    found = float(relative_fit(_prefill_design(s, beside, rows), _prefill(s, rows))[0])
     if found > 0:
         return found
-    return float(tokens @ duration / (tokens @ tokens))  # lengths all alike: no slope to be seen
+    tokens = s.prompt_n[rows]
+    # Lengths all alike: no slope to be seen.
+    return float(tokens @ _prefill(s, rows) / (tokens @ tokens))
+
+
+def _prefill(s: Served, rows: NDArray[np.int64]) -> Floats:
+    return np.asarray((s.first - s.started)[rows])
+
+
+def _prefill_design(s: Served, beside: Beside, rows: NDArray[np.int64]) -> Floats:
+    decoding = beside.decoding[rows]
+    return np.column_stack([s.prompt_n[rows], decoding > 0, decoding])
+
+
+def _off(
+    s: Served,
+    beside: Beside,
+    c: Company,
+    rows: NDArray[np.int64],
+    p: ServiceParameters,
+    groups: int = GROUPS,
+) -> list[Off]:
+    """How far the model is off, by prompt length and by how many decoded together."""
+    long = rows[beside.alone[rows]]
+    long = long[s.prompt_n[long] * p.prefill_ns_per_token > LONG_PREFILL * p.base_ns]
+    clean = rows[c.clean[rows]]
+    found = []
+    if len(long) >= LEAST_IN_GROUP:
+        took, alone = _prefill(s, long), s.prompt_n[long] * p.prefill_ns_per_token
+        waits = _prefill_design(s, beside, long)[:, 1:]
+        wait = relative_fit(waits, np.maximum(took - alone, 1.0), 1 / alone)
+        expected = alone + np.minimum(waits @ wait, alone)
+        size = s.prompt_n[long]
+        found += off_by_size("prefill", "prompt tokens", size, took, expected, groups)
+    if len(clean) >= LEAST_IN_GROUP:
+        took = (s.end - s.first - c.prefill_ns)[clean]
+        expected = took / (1 + _residual(s, c, clean, p))
+        size = np.round(c.decoding[clean])
+        found += off_by_size("decode", "requests together", size, took, expected, groups)
+    return found
+
+
+def _held_out(
+    s: Served, beside: Beside, c: Company, in_time: NDArray[np.int64], like: ServiceParameters
+) -> list[Off]:
+    """How far each half of the run is off by the fit to the other half; halves of stretches."""
+    length = max(1, round(np.sqrt(len(in_time))))
+    even = (np.arange(len(in_time)) // length) % 2 == 0
+    found = []
+    for fitted, left_out in ((in_time[even], in_time[~even]), (in_time[~even], in_time[even])):
+        try:
+            p = _fit_rows(s, beside, c, fitted, like)
+        except ValueError:
+            return []
+        groups = _off(s, beside, c, left_out, p, groups=1)
+        found += [replace(g, group=f"requests left out of a fit, {g.group}") for g in groups]
+    return found
 
 
 def _residual(s: Served, c: Company, rows: NDArray[np.int64], p: ServiceParameters) -> Floats:
@@ -205,22 +267,6 @@ def _fit_decode(s: Served, c: Company, rows: NDArray[np.int64]) -> tuple[float, 
     design = np.column_stack(
         [steps - c.prefill_steps[rows], steps * c.decoding[rows], steps * c.context[rows]]
     )
-    # Errors count relative to the duration, and more where more steps were averaged.
-    weight = np.sqrt(steps)
-    return _non_negative(design * (weight / measured)[:, None], weight)
-
-
-def _non_negative(design: Floats, target: Floats) -> tuple[float, float, float]:
-    """Least squares with coefficients >= 0: drop the most negative column, fit again."""
-    columns = [0, 1, 2]
-    while True:
-        scale = np.maximum(np.linalg.norm(design[:, columns], axis=0), 1e-300)
-        found, *_ = np.linalg.lstsq(design[:, columns] / scale, target, rcond=1e-6)
-        found = found / scale
-        if np.all(found >= 0) or len(columns) == 1:
-            break
-        del columns[int(np.argmin(found * scale))]
-    result = [0.0, 0.0, 0.0]
-    for column, value in zip(columns, found, strict=True):
-        result[column] = max(0.0, float(value))
-    return result[0], result[1], result[2]
+    # More where more steps were averaged.
+    base, per_sequence, per_context = relative_fit(design, measured, np.sqrt(steps))
+    return float(base), float(per_sequence), float(per_context)

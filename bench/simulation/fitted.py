@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 from bench.simulation.fit import ServiceFit
+from bench.simulation.misfit import worst
 from bench.simulation.service import ServiceParameters
 
 
@@ -43,6 +44,7 @@ class Fitted:
         draws: other fits that the data allow, each as likely.
         simulated: the run was made on the simulated engine, so this is a model of a model.
         pace: how much the server's pace wandered in the run: coefficient of variation, a ratio.
+        misfit: where the model is off from what it was fitted to, in words; "" if nowhere.
     """
 
     run: str
@@ -55,6 +57,7 @@ class Fitted:
     draws: tuple[Draw, ...]
     simulated: bool = False
     pace: float = 0.0
+    misfit: str = ""
 
 
 def draw_of(p: ServiceParameters) -> Draw:
@@ -95,6 +98,7 @@ def fitted_document(
         draws=tuple(draw_of(d) for d in fit.draws),
         simulated=simulated,
         pace=round(fit.pace, 4),
+        misfit=str(off) if (off := worst(fit.off)) else "",
     )
     document = asdict(fitted)
     of = " of the simulated engine" if simulated else ""

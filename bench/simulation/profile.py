@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,15 @@ from bench.simulation.service import ServiceParameters
 
 _SHIPPED = Path(__file__).parent / "profiles"
 _MS = 1e6
+_LOGIT_ERRORS = {
+    **dict.fromkeys(("F32", "F16", "BF16"), 0.0),
+    "Q8_0": 0.1,
+    "Q6_K": 0.15,
+    "Q5_K_M": 0.3,
+    "Q4_K_M": 0.4,
+    "Q4_0": 0.9,
+}
+"""As measured on files of 135M parameters; larger models have less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +40,24 @@ class Length:
 
     median: float
     p95: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCost:
+    """What an image costs a model that can see.
+
+    Attributes:
+        patch: side in pixels of the square that becomes one token; 0 = `tokens` whatever the size.
+        tokens: of an image whose size is not known, or does not matter.
+        most: tokens at most; larger images are scaled down.
+        encode_tok_per_s: image tokens per second that the encoder makes, before they are read as
+            any prompt token is.
+    """
+
+    patch: int = 32
+    tokens: int = 768
+    most: int = 4096
+    encode_tok_per_s: float = 2000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +92,16 @@ class ModelProfile:
         output_tokens: length of an answer that stops by itself, end token included.
         thinking_tokens: length of the thinking before it, if it thinks.
         serial: served one by one, whatever `--num-parallel` says.
+        hybrid: it cannot go back to any token of a sequence, only to a checkpoint (recurrent layers
+            or sliding windows).
+        thinking_kept: which thinking of earlier turns its template shows again: "none", that
+            of the "turn" under way (after the last user message), or "all".
+        images: what one costs, if it can see.
+        tool_call_rate: share of answers that call a tool if there are any; not given = whenever the
+            last user message names one.
+        divergence: standard deviation of the errors in its logits, against the original of its
+            family and size; not given = about what the quantisation usually has.
+        rounding: the same for errors that depend on what was in the cache.
     """
 
     name: str
@@ -88,12 +126,32 @@ class ModelProfile:
     output_tokens: Length = field(default_factory=lambda: Length(median=180, p95=600))
     thinking_tokens: Length = field(default_factory=lambda: Length(median=120, p95=400))
     serial: bool = False
+    hybrid: bool = False
+    thinking_kept: Literal["none", "turn", "all"] = "none"
+    images: ImageCost = field(default_factory=ImageCost)
+    tool_call_rate: float | None = None
+    divergence: float | None = None
+    rounding: float = 0.0
+
+    @property
+    def logit_error(self) -> float:
+        """Standard deviation of the errors in its logits."""
+        if self.divergence is not None:
+            return self.divergence
+        return _LOGIT_ERRORS.get(self.quantization.upper(), 0.3)
 
     @property
     def digest(self) -> str:
         """An invented manifest digest: 64 hex digits that change with what the model is."""
         what = f"{self.name} {self.family} {self.parameters} {self.quantization} {self.size_gb}"
         return hashlib.sha256(what.encode()).hexdigest()
+
+    def image_tokens_of(self, width: int, height: int) -> int:
+        """How many tokens an image of so many pixels takes; 0 for a size that is not known."""
+        patch = self.images.patch
+        if not patch or not width or not height:
+            return self.images.tokens
+        return min(math.ceil(width / patch) * math.ceil(height / patch), self.images.most) + 2
 
     def service(self, *, slots: int, batch_tokens: int, slowdown: float) -> ServiceParameters:
         """The service model's parameters.
@@ -121,7 +179,7 @@ class Profile:
 
     Attributes:
         num_ctx: context length served if a request asks for none.
-        num_parallel: slots, if the server is told nothing else.
+        num_parallel: slots, if the server is given nothing else.
         fitted: where the numbers come from, if they were fitted to a run.
     """
 

@@ -10,7 +10,7 @@ with p prompt tokens, n decoding sequences of K context tokens in all, and r seq
 maximum says that a few prompt tokens hide behind the reading of the weights, and that many make
 everybody beside them wait.
 
-`ServiceModel` is a pure state machine on a clock that it is told. With `per_token` it reports every
+`ServiceModel` is a pure state machine on a given clock. With `per_token` it reports every
 token; without, it jumps from one change of occupancy to the next in closed form, so that a request
 costs a few events however long its output. Without jitter both give the same times (to rounding);
 with jitter the coarse mode draws one factor per stretch with the same mean and variance.
@@ -61,12 +61,14 @@ class Work:
         prompt_n: prompt tokens to evaluate, at least 1 (those found in the cache left out).
         output_n: tokens to sample, end token included, at least 1.
         cached_n: prompt tokens found in the prefix cache; they cost no prefill, but are context.
+        extra_n: work before the prompt (encoding images), in prompt tokens; no context.
     """
 
     id: int
     prompt_n: int
     output_n: int
     cached_n: int = 0
+    extra_n: int = 0
 
 
 class Event(NamedTuple):
@@ -104,7 +106,7 @@ class _Sequence:
         self.submitted = submitted
         self.started = 0.0
         self.first_ns = 0
-        self.prompt_left = max(work.prompt_n, 1)
+        self.prompt_left = max(work.prompt_n, 1) + work.extra_n
         self.finish_step = 0
         self.gone = False
 

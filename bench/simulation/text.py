@@ -16,6 +16,7 @@ from enum import Enum, auto
 from functools import cache
 from typing import Any
 
+from bench.simulation.fitting import NOUNS, fitting
 from bench.simulation.profile import Length, ModelProfile
 from bench.simulation.tokens import EOS, pieces, token_id
 
@@ -25,8 +26,7 @@ _REPEATS = 40
 """A raw prompt that ends with this many equal words is continued with that word."""
 
 _ENGLISH = {
-    "noun": "river lamp engine garden letter window mountain market bridge harbour teacher forest "
-    "number story machine signal village paper season morning answer question",
+    "noun": NOUNS,
     "verb": "holds follows carries opens keeps finds moves shows leaves meets builds reaches",
     "adjective": "quiet small bright old narrow green steady open warm plain distant simple",
     "place": "near the|above the|behind the|along the|inside the|before the",
@@ -57,7 +57,7 @@ class Token:
 
 
 _THOUGHT = Token(Part.END_OF_THINKING, "", token_id("</think>"))
-_END = Token(Part.END, "", EOS)
+END = Token(Part.END, "", EOS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def utter(
         seed: of the sampling; None if greedy, so that the prompt alone decides.
         think: whether thinking comes first.
         form: None, "json", or a JSON schema the answer must fit.
-        tools: tool definitions; one whose name occurs in the prompt's last line is called.
+        tools: tool definitions; see `ModelProfile.tool_call_rate`.
     """
     key = hashlib.sha256(f"{model.name}\0{seed}\0{prompt}".encode()).digest()
     draw = random.Random(key)
@@ -125,13 +125,13 @@ def utter(
         n = _draw_length(model.thinking_tokens, draw)
         tokens += _prose(model.language, Part.THINKING, n, draw)
         tokens.append(_THOUGHT)
-    call = _call(prompt, tools)
+    call = _call(model, prompt, tools, draw) if tools else None
     repeated = _repeated_word(prompt)
     if call is not None:
         # The call's own tokens are sampled, but never seen as text.
-        tokens += _tokens(json.dumps(call), Part.ANSWER)
+        tokens += _tokens(json.dumps(call, ensure_ascii=False), Part.ANSWER)
     elif form is not None:
-        sample = {"name": "lamp", "count": 3} if form == "json" else _fit(form, draw)
+        sample = {"name": "lamp", "count": 3} if form == "json" else fitting(form, draw)
         text = json.dumps(sample, ensure_ascii=False, indent=2)
         tokens += _tokens(text, Part.ANSWER)
     elif repeated:
@@ -140,7 +140,7 @@ def utter(
         n = max(_draw_length(model.output_tokens, draw) - 1, 1)
         n = min(n, max(limit - len(tokens) + 1, 0))
         tokens += _prose(model.language, Part.ANSWER, n, draw)
-    tokens.append(_END)
+    tokens.append(END)
     stopped = len(tokens) <= limit
     return Utterance(tokens[:limit], stopped, call if stopped else None)
 
@@ -195,39 +195,30 @@ def _chinese_sentence(draw: random.Random) -> str:
 
 
 def _repeated_word(prompt: str) -> str:
-    words = prompt.split()[-_REPEATS:]
+    words = prompt.rsplit(maxsplit=_REPEATS)[-_REPEATS:]
     return f" {words[0]}" if len(words) == _REPEATS and len(set(words)) == 1 else ""
 
 
-def _call(prompt: str, tools: Sequence[Any]) -> dict[str, Any] | None:
-    """A call of the tool that the last lines name, with arguments that fit its schema."""
+def _call(
+    model: ModelProfile, prompt: str, tools: Sequence[Any], draw: random.Random
+) -> dict[str, Any] | None:
+    """A call with arguments that fit its schema; None if the answer is prose.
+
+    Without a rate the tool is called that the last user message names, once: not after its result.
+    """
+    functions = [tool.get("function", {}) for tool in tools]
+    if model.tool_call_rate is not None:
+        if draw.random() >= model.tool_call_rate:
+            return None
+        function = draw.choice(functions)
+        arguments = fitting(function.get("parameters", {}), draw)
+        return {"name": str(function.get("name", "")), "arguments": arguments}
     question = prompt.lower().rsplit("user", 1)[-1]
-    for tool in tools:
-        function = tool.get("function", {})
+    if "<|im_start|>tool" in question:
+        return None
+    for function in functions:
         name = str(function.get("name", ""))
         if any(word in question for word in name.lower().split("_") if word):
             fixed = random.Random(name)
-            return {"name": name, "arguments": _fit(function.get("parameters", {}), fixed)}
+            return {"name": name, "arguments": fitting(function.get("parameters", {}), fixed)}
     return None
-
-
-def _fit(schema: Any, draw: random.Random) -> Any:
-    """A value that fits a JSON schema (its types, enum, properties and items)."""
-    if not isinstance(schema, dict):
-        return {}
-    if schema.get("enum"):
-        return schema["enum"][0]
-    match schema.get("type", "object"):
-        case "string":
-            return draw.choice(_ENGLISH["noun"].split())
-        case "integer":
-            return draw.randint(1, 99)
-        case "number":
-            return draw.randint(1, 99) + 0.5
-        case "boolean":
-            return True
-        case "array":
-            return [_fit(schema.get("items", {"type": "string"}), draw) for _ in range(2)]
-        case "null":
-            return None
-    return {k: _fit(v, draw) for k, v in schema.get("properties", {}).items()}

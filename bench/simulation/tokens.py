@@ -1,8 +1,8 @@
 """An invented tokenizer: pieces of text, and a number for each.
 
-One token is a mark like `<|im_start|>`, a word of up to nine letters with the space before it, a
-digit, or any other single character; so a Chinese character is one token, and English has about 1.1
-tokens a word.
+One token is a mark like `<|im_start|>` or `</think>`, a word of up to nine letters with the space
+before it, a digit, or any other single character; so a Chinese character is one token, and English
+has about 1.1 tokens a word.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import re
 import zlib
 
 _CJK = "\u2e80-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af"
-_PIECE = re.compile(rf"<\|\w+\|>|[{_CJK}]| ?[^\W\d_{_CJK}]{{1,9}}| ?\d| ?\S|\s+")
-_VOCABULARY = 32_000
-BOS = 1
+_PIECE = re.compile(rf"<\|\w+\|>|</think>|[{_CJK}]| ?[^\W\d_{_CJK}]{{1,9}}| ?\d| ?\S|\s+")
+VOCABULARY = 32_000
+"""Tokens from here on are those of images."""
 EOS = 2
+IMAGE = "<|image|>"
 
 
 def pieces(text: str) -> list[str]:
@@ -24,7 +25,7 @@ def pieces(text: str) -> list[str]:
 
 def token_id(piece: str) -> int:
     """The number of a token."""
-    return 3 + zlib.crc32(piece.encode()) % (_VOCABULARY - 3)
+    return 3 + zlib.crc32(piece.encode()) % (VOCABULARY - 3)
 
 
 def tokenize(text: str) -> list[int]:

@@ -30,7 +30,7 @@ FILLS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class ModelledServer:
     """One server, and how sure we are of it.
 
     Attributes:
@@ -83,12 +83,12 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class OfferedLoad:
     """What arrives.
 
     Attributes:
         make: a workload for each seed; always the same one if it is replayed.
-        settle_share: first part that is left out of what is told.
+        settle_share: first part that is left out of the results.
         erlangs: requests in service at once, if each were alone; 0 = not known. Fewer slots than
             these cannot do.
     """
@@ -107,7 +107,9 @@ METRICS: dict[str, Callable[[FleetResult], NDArray[np.float64]]] = {
 """What can be promised of a simulated fleet."""
 
 
-def poisson_load(rate_per_s: float, lengths: NDArray[np.int64], machine: Machine) -> Load:
+def poisson_load(
+    rate_per_s: float, lengths: NDArray[np.int64], machine: ModelledServer
+) -> OfferedLoad:
     """Poisson arrivals whose lengths are drawn from measured ones; another draw for each seed.
 
     Args:
@@ -126,12 +128,12 @@ def poisson_load(rate_per_s: float, lengths: NDArray[np.int64], machine: Machine
         pairs = lengths[rng.integers(0, len(lengths), n)]
         return Workload(at, np.maximum(pairs[:, 0], 1), np.maximum(pairs[:, 1], 1))
 
-    return Load(make, SETTLE_SHARE, rate_per_s * service_s)
+    return OfferedLoad(make, SETTLE_SHARE, rate_per_s * service_s)
 
 
 def what_if(
-    machine: Machine,
-    load: Load,
+    machine: ModelledServer,
+    load: OfferedLoad,
     promises: Sequence[Promise],
     *,
     servers: int,
@@ -143,8 +145,8 @@ def what_if(
     Every draw gets arrivals of its own, so that the intervals hold their chance as well.
     """
 
-    def told(parameters: ServiceParameters, number: int) -> list[float]:
-        return _told(
+    def results(parameters: ServiceParameters, number: int) -> list[float]:
+        return _results(
             parameters,
             load.make(seed + number),
             promises,
@@ -155,10 +157,10 @@ def what_if(
             seed=seed + number,
         )
 
-    best = told(machine.parameters, 0)
+    best = results(machine.parameters, 0)
     size = len(load.make(seed))
     many = min(len(machine.draws), max(LEAST_DRAWS, min(DRAWS, MOST_SIMULATED // size)))
-    alternatives = [told(p, k) for k, p in enumerate(machine.draws[:many], start=1)]
+    alternatives = [results(p, k) for k, p in enumerate(machine.draws[:many], start=1)]
     columns = np.array(alternatives or [best])
     predicted = [
         Predicted(float(value), float(np.quantile(c, 0.025)), float(np.quantile(c, 0.975)))
@@ -234,7 +236,7 @@ def _fewest(holds: Callable[[int], bool], least: int, most: int) -> int:
     return high
 
 
-def _told(
+def _results(
     parameters: ServiceParameters,
     workload: Workload,
     promises: Sequence[Promise],

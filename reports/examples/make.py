@@ -2,9 +2,9 @@
 
     python reports/examples/make.py [NAME...]
 
-Nothing in them was measured on an Ollama server: two come from the simulated engine, whose speeds
+Nothing in them was measured on an Ollama server: most come from the simulated engine, whose speeds
 are invented, and one from a very small model under llama.cpp on whatever machine ran this. Takes
-about ten minutes.
+about fifteen minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 HERE = Path(__file__).parent
+PROFILES = HERE.parents[1] / "bench" / "simulation" / "profiles"
 BENCH = (sys.executable, "-m", "bench")
 
 
@@ -51,20 +54,43 @@ EXAMPLES = {
         run=("concurrency", "-m", "llama3.1:8b", "-m", "qwen3:32b"),
     ),
     "real-tokens": Example(serve=(), run=("--engine", "llama.cpp")),
+    "upgrade": Example(
+        serve=("--profile", "gpu-12gb"),
+        run=("quickstart", "-m", "llama3.1:8b", "--set", "options.num_predict=64"),
+    ),
 }
+SLOWER = 1.08
+"""How much longer a step takes on side b of the comparison."""
 
 
 def make(name: str) -> None:
     """Run one example and keep its page."""
     example = EXAMPLES[name]
     with tempfile.TemporaryDirectory() as folder:
-        if not example.serve:
+        page = "report.html"
+        if name == "upgrade":
+            page = "comparison.html"
+            slower = slowed(Path(folder), example.serve[1])
+            with served(example.serve) as a, served(("--profile", str(slower))) as b:
+                sides = ("--a", f"host={a}", "--b", f"host={b}", "--allow", "server")
+                run_dir = bench("ab", *example.run, *sides, "-o", folder, "--no-history")
+        elif not example.serve:
             run_dir = bench("demo", *example.run, "-o", folder)
         else:
             with served(example.serve) as host:
                 run_dir = bench("run", *example.run, "--host", host, "-o", folder, "--no-history")
-        shutil.copy(run_dir / "report.html", HERE / f"{name}.html")
+        shutil.copy(run_dir / page, HERE / f"{name}.html")
     print(HERE / f"{name}.html")
+
+
+def slowed(folder: Path, profile: str) -> Path:
+    """The same machine, with longer steps."""
+    document = YAML().load(PROFILES / f"{profile}.yaml")
+    document["models"][0]["step_ms"] *= SLOWER
+    path = folder / "slower.yaml"
+    with path.open("w", encoding="utf-8") as file:
+        YAML().dump(document, file)
+    return path
 
 
 def bench(*arguments: str) -> Path:

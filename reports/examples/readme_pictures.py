@@ -1,4 +1,4 @@
-"""Take the README's pictures again: the top of one example report, and the charts of another.
+"""Take the README's pictures again, from the example reports.
 
     python reports/examples/readme_pictures.py
 
@@ -21,17 +21,23 @@ COLOURS = 64
 
 
 def main() -> None:
-    """Write readme-report.png and readme-charts.png beside the reports."""
+    """Write the pictures beside the reports."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         top = opened(browser, "real-tokens")
-        keep(top, "readme-report.png", 0, below(top, "#comparison"))
+        keep(top, "readme-report.png", 0, below(top, "#table-comparison"))
         charts = opened(browser, "concurrency")
         start = charts.locator("#throughput").bounding_box()
         assert start is not None
         keep(charts, "readme-charts.png", start["y"] - MARGIN, below(charts, "#first-text"))
+        models = opened(browser, "quantisations")
+        start = models.locator("#speed").bounding_box()
+        assert start is not None
+        keep(models, "readme-models.png", start["y"] - MARGIN, below(models, "#speed"))
+        verdict = opened(browser, "upgrade")
+        keep(verdict, "readme-verdict.png", 0, below(verdict, "#answers"))
         browser.close()
 
 

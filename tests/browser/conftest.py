@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "report"))
 from runs import CHAT, CONCURRENCY, DEPTH, HARD, Workload, build
 
 from bench.report.formats import render
+from bench.report.run_page import run_page
 from bench.results.run import RunStatus
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -46,7 +47,7 @@ def browser_path() -> str:
     path = next((p for name in NAMES if (p := shutil.which(name))), None)
     if path is not None:
         return path
-    message = "no Chromium on the PATH: apt install chromium"
+    message = "no Chromium on the PATH: apt install chromium (macOS: brew install --cask chromium)"
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
@@ -75,7 +76,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         path = folder / f"{name}.html"
         if not path.exists():
             run, summary = build(WORKLOADS[name])
-            path.write_text(render([run], [summary], "html"), encoding="utf-8")
+            path.write_text(render(run_page([run], [summary]), "html"), encoding="utf-8")
         return path
 
     return page

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from runs import CHAT, build
+
+from bench.report.formats import render
+from bench.report.run_page import run_page
 
 Opened = Callable[..., Page]
 PAGES = ("chat", "concurrency", "depth", "hard", "small")
@@ -55,6 +59,26 @@ def test_sorting_by_click(opened: Opened) -> None:
     assert column(page, COMPARISON, 3) == before
 
 
+def test_ratios_to_another_baseline(opened: Opened) -> None:
+    page = opened("concurrency")
+    heads = [h.split("\n")[0] for h in page.locator(f"{COMPARISON} thead th").all_inner_texts()]
+    speed, ratio = (1 + next(i for i, h in enumerate(heads) if h.startswith(name))
+                    for name in ("Decode speed", "Decode speed / best"))  # fmt: skip
+    before = page.locator(f"{COMPARISON} tbody").inner_text()
+    choose = page.get_by_label("Ratios to: Speed and waiting, case by case")
+    choose.select_option(index=3)
+    speeds = column(page, COMPARISON, speed)
+    expected = [s / speeds[2] for s in speeds]
+    assert column(page, COMPARISON, ratio) == pytest.approx(expected[:2] + expected[3:], rel=1e-6)
+    cell = page.locator(f"{COMPARISON} tbody tr > :nth-child({ratio})")
+    expect(cell.nth(2)).to_have_text("baseline")
+    expect(cell.nth(0)).to_contain_text("±")
+    expect(page.locator(f"{COMPARISON} thead th").nth(ratio - 1)).to_contain_text("/ chosen")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+    choose.select_option(index=0)
+    assert page.locator(f"{COMPARISON} tbody").inner_text() == before
+
+
 def test_sorting_by_keyboard_and_by_text(opened: Opened) -> None:
     page = opened("chat")
     first = page.locator(f"{COMPARISON} thead th").first
@@ -69,6 +93,7 @@ def test_sorting_by_keyboard_and_by_text(opened: Opened) -> None:
 def test_absent_numbers_stay_last(opened: Opened) -> None:
     page = opened("concurrency")
     table = "#table-metric-ttft_s"
+    page.locator("#data-tables-fold > summary").click()
     page.locator("#metric-ttft_s-fold > summary").click()
     heads = page.locator(f"{table} thead th").all_inner_texts()
     p99 = next(i for i, h in enumerate(heads) if h.startswith("p99"))
@@ -83,8 +108,8 @@ def test_filtering(opened: Opened) -> None:
     page = opened("concurrency")
     box = page.get_by_label("Filter rows: Speed and waiting, case by case")
     rows = page.locator(f"{COMPARISON} tbody tr:visible")
-    box.fill("users  QWEN")
-    expect(rows).to_have_count(3)
+    box.fill("QWEN  40")
+    expect(rows).to_have_count(4)
     expect(rows.first).to_contain_text("qwen2.5:7b")
     box.fill("no such row")
     expect(rows).to_have_count(0)
@@ -163,6 +188,7 @@ def test_arrow_keys_step_through_the_points(opened: Opened) -> None:
 @pytest.mark.parametrize("chart", ["speed", "first-text", "split", "timeline", "drift"])
 def test_every_chart_answers_the_pointer(opened: Opened, chart: str) -> None:
     page = opened("chat")
+    page.locator("#evidence-fold > summary").click()
     plot = page.locator(f"#{chart} [data-plot]")
     plot.focus()
     page.keyboard.press("ArrowRight")
@@ -172,6 +198,62 @@ def test_every_chart_answers_the_pointer(opened: Opened, chart: str) -> None:
     assert tip
     assert tip["x"] >= frame["x"] - 1
     assert tip["x"] + tip["width"] <= frame["x"] + frame["width"] + 1
+
+
+def test_single_requests_are_sorted_filtered_and_opened(opened: Opened) -> None:
+    page = opened("hard")
+    table = page.locator("[data-requests]")
+    whole = [float(t.replace(",", "")) for t in table.locator("td:nth-child(11)").all_inner_texts()]
+    assert len(whole) == 8
+    assert whole == sorted(whole, reverse=True)
+    table.get_by_role("button", name="Failed only").click()
+    expect(table.locator("tbody tr").first).to_contain_text("http error")
+    table.locator("tbody th button").first.press("Enter")
+    expect(table.locator(".detail")).to_contain_text("Status 500")
+    table.get_by_role("button", name="All requests").click()
+    table.get_by_label("Requests of which case").select_option("1")
+    expect(table.locator("tbody tr").first).to_contain_text("通义千问")
+
+
+def test_single_requests_by_the_phase_that_took_longest(opened: Opened) -> None:
+    page = opened("concurrency")
+    table = page.locator("[data-requests]")
+    heads = table.locator("thead th").all_inner_texts()
+    phases = ["Queue", "Load", "Prefill", "Decode", "Overhead"]
+
+    def shown() -> list[dict[str, float]]:
+        rows = [r.locator("th, td").all_inner_texts() for r in table.locator("tbody tr").all()]
+        cells = [dict(zip(heads, row, strict=True)) for row in rows]
+        return [{p: float(c[p].replace(",", "")) for p in phases} for c in cells]
+
+    most = table.get_by_label("Requests that spent most of their time in")
+    most.select_option("Queue")
+    rows = shown()
+    assert len(rows) == 8
+    assert all(max(r, key=lambda p: r[p]) == "Queue" for r in rows)
+    assert [r["Queue"] for r in rows] == sorted((r["Queue"] for r in rows), reverse=True)
+    most.select_option("Decode")
+    assert all(max(r, key=lambda p: r[p]) == "Decode" for r in shown())
+    most.select_option("Load")
+    expect(table.locator("tbody tr")).to_have_count(0)
+    table.get_by_role("button", name="All requests").click()
+    assert len(shown()) == 8
+
+
+def test_a_bar_of_the_timeline_leads_to_its_request(opened: Opened) -> None:
+    page = opened("chat")
+    page.locator("#evidence-fold > summary").click()
+    plot = page.locator("#timeline [data-plot]")
+    plot.focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    said = plot.locator(".tip").inner_text()
+    page.keyboard.press("Enter")
+    rows = page.locator("[data-requests] tbody tr")
+    expect(rows).to_have_count(2)
+    request = rows.first.locator("td").nth(1).inner_text()
+    assert f"measure request {request}," in said
+    expect(rows.nth(1)).to_contain_text("Where the time went")
 
 
 def copied(page: Page, name: str, table: str) -> str:
@@ -189,12 +271,26 @@ def copied(page: Page, name: str, table: str) -> str:
 def test_copying_a_table(opened: Opened) -> None:
     page = opened("concurrency")
     markdown = copied(page, "Copy as Markdown", COMPARISON).splitlines()
-    assert markdown[0].startswith("| Case | Requests | Decode speed (tok/s) |")
-    assert markdown[1].startswith("| --- | ---: | ---: |")
+    assert markdown[0].startswith("| Model | Users | Requests | Decode speed (tok/s) |")
+    assert markdown[1].startswith("| --- | --- | ---: | ---: |")
     assert len(markdown) == 10
     table = copied(page, "Copy as CSV", COMPARISON).splitlines()
-    exact = [float(row.split(",")[2]) for row in table[1:]]
-    assert exact == pytest.approx(column(page, COMPARISON, 3))
+    exact = [float(row.split(",")[3]) for row in table[1:]]
+    assert exact == pytest.approx(column(page, COMPARISON, 4))
+
+
+def test_copying_the_summary(opened: Opened) -> None:
+    page = opened("chat")
+    page.evaluate(
+        """() => Object.defineProperty(navigator, 'clipboard', {
+             configurable: true, value: {writeText: async (text) => { window.copied = text; }}})"""
+    )
+    button = page.locator("[data-copy-summary] button")
+    button.click()
+    expect(button).to_have_text("Copied")
+    run, summary = build(CHAT)
+    assert page.evaluate("window.copied") == render(run_page([run], [summary]), "markdown")
+    expect(button).to_have_text("Copy summary")
 
 
 def test_copying_hostile_text_as_csv(opened: Opened) -> None:
@@ -224,7 +320,7 @@ def test_links_open_what_is_folded(opened: Opened) -> None:
 def test_keyboard_reaches_the_answers_first(opened: Opened) -> None:
     page = opened("chat")
     page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name="Skip to the answers")
+    skip = page.get_by_role("link", name="Skip to the verdict")
     expect(skip).to_be_focused()
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")
@@ -234,12 +330,13 @@ def test_keyboard_reaches_the_answers_first(opened: Opened) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_complete_without_script(opened: Opened, name: str) -> None:
     page = opened(name, java_script_enabled=False)
-    for section in ("answers", "comparison", "method", "data"):
+    for section in ("answers", "evidence", "method", "data"):
         expect(page.locator(f"#{section} > h2")).to_be_visible()
     expect(page.locator(f"{COMPARISON} table")).to_be_visible()
     expect(page.locator("figure svg[role=img]:visible").first).to_be_visible()
-    page.locator("details > summary").first.click()
-    expect(page.locator("details").first.locator("table")).to_be_visible()
+    for depth in (0, 1):
+        page.locator("#data details > summary").nth(depth).click()
+    expect(page.locator("#data table").first).to_be_visible()
 
 
 @pytest.mark.parametrize("paper", ["A4", "Letter"])

@@ -12,11 +12,12 @@ import time
 
 import numpy as np
 
-from bench.analysis.summarise import summarise
-from bench.ollama.exchange import Outcome, ServerTimings
+from bench.analysis.run.summarise import summarise
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import BlockInfo, ClockInfo, ModelInfo, RunInfo, RunStatus, TargetInfo
 from bench.scenario.plan import Block, Case, Load, Plan, PromptSpec, Target
+from bench.thresholds import parse_threshold
+from bench.wire.exchange import Outcome, ServerTimings
 
 LIMIT_S = 3.0
 USERS = 8
@@ -90,7 +91,7 @@ def run(requests: int, cases: int, blocks: int, chunks: int) -> tuple[RunInfo, l
     target = Target("here", "http://127.0.0.1:11434")
     plan = Plan(
         "large", "", (), "", {}, (target,), tuple(planned), tuple(plan_blocks), 1, 2,
-        ("ttft_s.p95 <= 2", "decode_tok_per_s >= 40"),
+        (parse_threshold("ttft_s.p95 <= 2"), parse_threshold("decode_tok_per_s >= 40")),
     )  # fmt: skip
     info = RunInfo(
         "run", RunStatus.COMPLETE, "0.1", "", ClockInfo(0, ""), plan,
@@ -104,7 +105,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--cases", type=int, default=4)
-    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--chunks", type=int, default=32)
     asked = parser.parse_args()
     info, made = run(asked.requests, asked.cases, asked.blocks, asked.chunks)

@@ -33,6 +33,7 @@ import bench
 from bench.commands.fitting import FittedProfile, fit_run
 from bench.load.session import Settings
 from bench.server.embedded import start_server
+from bench.server.llamacpp import DEMO_MODEL
 from bench.simulation.fleet import Workload, simulate_fleet
 
 FITTED_SLOTS = 2
@@ -62,7 +63,7 @@ def measure(folder: Path, slots: int, nice: int, load: dict[str, object]) -> Pat
         psutil.Process(server.pid).nice(nice)
         run = bench.run(
             file,
-            models=server.models,
+            models=[DEMO_MODEL],
             hosts=[server.url],
             settings=Settings(output=folder),
             report=False,

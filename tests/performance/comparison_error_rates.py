@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analysis.change_points import change_points
-from bench.analysis.comparison import Design, overall
-from bench.analysis.judging import Rules, judge, measure
-from bench.analysis.summary import BlockSummary, CaseSummary, Identity, RequestCounts
-from bench.analysis.verdict import Verdict
-from bench.analysis.welch import unpaired_effect
+from bench.analysis.comparison.metric_verdicts import Rules, judge_metrics, measure_metric
+from bench.analysis.comparison.result import Design, overall
+from bench.analysis.comparison.verdict_rule import Verdict
+from bench.analysis.run.summary import BlockSummary, CaseSummary, Identity, RequestCounts
+from bench.stats.sessions import session_noise
+from bench.stats.welch import unpaired_effect
 
 PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
 RULES = Rules(primary=PRIMARY)
@@ -93,8 +93,8 @@ def verdicts(
     found: Counter[Verdict] = Counter()
     for _ in range(repetitions):
         a, b = side("a", rng, noise, pairs, 0.0), side("b", rng, noise, pairs, change)
-        measured = [measure(m, a, b, Design.PAIRED, RULES, ()) for m in PRIMARY]
-        found[overall(judge(measured, RULES))[0]] += 1
+        measured = [measure_metric(m, a, b, Design.PAIRED, RULES, ()) for m in PRIMARY]
+        found[overall(judge_metrics(measured, RULES))[0]] += 1
     return found
 
 
@@ -109,8 +109,8 @@ def significant(noise: Noise, repetitions: int, pairs: int = 6, seed: int = 2) -
     hits = 0
     for _ in range(repetitions):
         a, b = side("a", rng, noise, pairs, 0.0), side("b", rng, noise, pairs, 0.0)
-        measured = [measure(m, a, b, Design.PAIRED, RULES, ()) for m in PRIMARY]
-        hits += any((m.p_corrected or 1.0) <= 0.05 for m in judge(measured, RULES))
+        measured = [measure_metric(m, a, b, Design.PAIRED, RULES, ()) for m in PRIMARY]
+        hits += any((m.p_corrected or 1.0) <= 0.05 for m in judge_metrics(measured, RULES))
     return hits / repetitions
 
 
@@ -122,19 +122,9 @@ def session_alarms(sessions: int | None, repetitions: int, seed: int = 3) -> flo
         levels = rng.normal(0, 0.02, (sessions or 0) + 2)
         runs = np.exp(levels[:, None] + rng.normal(0, 0.01, (levels.size, 6)))
         history = np.exp(np.log(runs[2:]).mean(axis=1)) if sessions else None
-        alarms += unpaired_effect(runs[0], runs[1], history).p_value <= 0.05
+        noise = None if history is None else session_noise(history)
+        alarms += unpaired_effect(runs[0], runs[1], noise).p_value <= 0.05
     return alarms / repetitions
-
-
-def found_change_points(n: int, after: int, repetitions: int, seed: int = 4) -> float:
-    """Share of series (sd 2 %) of n runs with a change point, `after` of them 5 % lower."""
-    rng = np.random.default_rng([seed, n, after])
-    hits = 0
-    for _ in range(repetitions):
-        logs = rng.normal(0, 0.02, n + after)
-        logs[n:] += np.log(0.95)
-        hits += bool(change_points(np.exp(logs)))
-    return hits / repetitions
 
 
 def main() -> None:
@@ -156,12 +146,6 @@ def main() -> None:
     print("\nseparate runs, sessions differ by 2 %, blocks by 1 %: false alarms")
     for sessions in (None, 5, 10, 30):
         print(f"  {sessions or 'no'} sessions known: {session_alarms(sessions, repetitions):.1%}")
-    print("\nchange points, sd 2 %")
-    for n in (10, 30, 100):
-        print(f"  stable series of {n}: {found_change_points(n, 0, repetitions):.1%}")
-    for after in (1, 3, 5):
-        share = found_change_points(30, after, repetitions)
-        print(f"  5 % lower in the last {after} of 30 + {after}: {share:.0%}")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from run_startup import MODEL
 from scipy.stats import kstest
 from transport_bench import CLIENT_CORE, Bench, pin
 
+from bench.address import Address
 from bench.clock import NS, RealClock
 from bench.load.measure import measure_open
 from bench.load.observer import Silent
@@ -37,12 +38,11 @@ from bench.load.quiet import quiet
 from bench.load.requests import RequestMaker
 from bench.load.sender import Sender
 from bench.load.stop import Stop
-from bench.ollama.address import Address
-from bench.ollama.transports import choose_transport, run_measuring
 from bench.results.record import RequestRecord
-from bench.scenario.arrivals import arrival_offsets_ns
+from bench.scenario.arrivals import ArrivalTimes, arrival_offsets_ns
 from bench.scenario.plan import Arrivals, Block, Case, Load, Plan, PromptSpec, Target
 from bench.scenario.prompts import prompt_source
+from bench.wire.transports import choose_transport, run_measuring
 
 HEAD_START_NS = NS // 5
 WINDOW = 1000
@@ -90,7 +90,8 @@ async def send_all(args: argparse.Namespace) -> dict[str, Any]:
     sender = Sender(case, block, transport, clock, clock.now_ns(), records.append, Silent(), Stop())
     make = RequestMaker(case, block, prompt_source(case, plan))
     with quiet():
-        measured = await measure_open(sender, make, clock.now_ns() + HEAD_START_NS, offsets)
+        arrivals = ArrivalTimes([], offsets, [])
+        measured = await measure_open(sender, make, clock.now_ns() + HEAD_START_NS, arrivals)
     await transport.aclose()
     records.sort(key=lambda r: r.planned_ns or 0)
     return {

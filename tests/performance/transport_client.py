@@ -17,14 +17,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from bench.address import Address
 from bench.clock import NS, RealClock
 from bench.load.quiet import quiet
-from bench.ollama.address import Address
-from bench.ollama.exchange import Call, Outcome, Reply, Transport
-from bench.ollama.transports import choose_transport, run_measuring
+from bench.ollama.line_reader import ollama_call
+from bench.wire.exchange import Outcome, Reply, Transport
+from bench.wire.transports import choose_transport, run_measuring
 
-CALL = Call("/api/chat", b'{"model":"null:1b","stream":true}')
-SHORT = Call("/api/chat", b'{"model":"null:1b","stream":false}', stream=False)
+CALL = ollama_call("/api/chat", b'{"model":"null:1b","stream":true}')
+SHORT = ollama_call("/api/chat", b'{"model":"null:1b","stream":false}', stream=False)
 
 
 class Meter:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.analysis.columns import Columns, columns_of
-from bench.analysis.latency import latencies
-from bench.analysis.quantile_ci import order_statistic_ranks
+from bench.analysis.run.columns import Columns
+from bench.analysis.run.evidence import columns_of
+from bench.analysis.run.latency import latencies
 from bench.results.directory import read_run
 from bench.simulation.fit import ServiceFit
 from bench.simulation.fleet import Workload, simulate_fleet
+from bench.stats.quantiles import order_statistic_ranks
 
 SETTLE_SHARE = 0.1
 

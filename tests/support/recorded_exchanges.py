@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bench.ollama.exchange import Call, Reply
+from bench.ollama.line_reader import ollama_call
+from bench.wire.exchange import Call, Reply
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 NATIVE = ("/api/chat", "/api/generate")
@@ -70,7 +71,9 @@ def _read() -> Iterator[Recorded]:
             yield Recorded(
                 f"{file.parent.name}/{file.stem}" + (f"[{i}]" if isinstance(found, list) else ""),
                 request["path"],
-                Call(request["path"], json.dumps(body).encode(), stream=stream, keep_text=True),
+                ollama_call(
+                    request["path"], json.dumps(body).encode(), stream=stream, keep_text=True
+                ),
                 response["status"],
                 tuple(c["data"].encode() for c in response["chunks"]),
                 "Transfer-Encoding" in response["headers"],

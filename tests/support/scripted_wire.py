@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 
-from bench.ollama.exchange import Transport
+from bench.wire.exchange import Transport
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 """Certificate and key of "localhost", which signs itself; for these tests only."""
@@ -53,6 +53,15 @@ class Peer:
             self.writer.write(piece)
             await self.writer.drain()
             await asyncio.sleep(pause_s)
+
+    async def together(self, *pieces: bytes) -> None:
+        """Write pieces, with TLS each in a record of its own, that arrive in one segment."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        for piece in pieces:
+            self.writer.write(piece)
+        await self.writer.drain()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     async def gone(self) -> None:
         """Return when the client has closed the connection."""

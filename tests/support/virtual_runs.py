@@ -7,7 +7,7 @@ hour takes seconds and every time is exact.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,21 @@ from virtual_server import virtual_app
 from bench.clock import VirtualClock, run_virtual
 from bench.load.block import send_here
 from bench.load.observer import Silent
-from bench.load.runner import Grow, Preparation, Runner
+from bench.load.runner import Grow, PlanRunner, Preparation
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
 from bench.load.workload import Workloads
-from bench.ollama.exchange import Call, Outcome, Reply, WireCounters
-from bench.ollama.http_reader import HttpReader
+from bench.ollama.control import ServerVersion
 from bench.ollama.replies import ResidentModel
-from bench.ollama.transports.flight import Flight, FlightBook, stop_flight
 from bench.results.directory import Run, RunDirectory, read_run
 from bench.results.run import ModelInfo, TargetInfo
 from bench.scenario.plan import Block, Case, Load, Plan, PromptSpec, Target
 from bench.server.app import App
 from bench.server.faults import FaultPlan
 from bench.simulation.profile import ModelProfile
+from bench.wire.exchange import Call, Outcome, Reply, WireCounters
+from bench.wire.http_reader import HttpReader
+from bench.wire.transports.flight import Flight, FlightBook, stop_flight
 
 MODEL = "m:latest"
 WORDS = "The quick brown fox jumps over the lazy dog and then it sleeps until the evening. "
@@ -86,6 +87,8 @@ def run_virtually(
     *,
     grow: Grow | None = None,
     faults: FaultPlan | None = None,
+    beside: Callable[[App], Coroutine[Any, Any, None]] | None = None,
+    others: Sequence[ModelProfile] = (),
     **settings: Any,
 ) -> Run:
     """Run a plan to its end.
@@ -96,15 +99,17 @@ def run_virtually(
         folder: gets the run directory.
         grow: adds blocks.
         faults: of the server.
+        beside: what another client does meanwhile.
+        others: models that are served besides, under their own names.
         **settings: of the server, e.g. `num_parallel=4`.
     """
     directory = RunDirectory.create(folder, plan.name)
 
     async def main() -> None:
-        app = virtual_app(replace(model, name=MODEL), faults=faults, **settings)
+        app = virtual_app(replace(model, name=MODEL), *others, faults=faults, **settings)
         clock = VirtualClock()
         info = TargetInfo("here", "http://x", "0.32.15", "E3", "simulated", simulated=True)
-        runner = Runner(
+        runner = PlanRunner(
             plan,
             {"here": OpenTarget(info, _Control(), VirtualTransport(app, clock))},
             directory,
@@ -112,11 +117,16 @@ def run_virtually(
             clock=clock,
             observer=Silent(),
             stop=Stop(),
-            preparation=Preparation(models=(ModelInfo("here", MODEL),)),
+            preparation=Preparation(
+                models=tuple(ModelInfo("here", name) for name in (MODEL, *(m.name for m in others)))
+            ),
             watched=False,
             grow=grow,
         )
+        other = asyncio.ensure_future(beside(app)) if beside else None
         await runner.run()
+        if other is not None:
+            other.cancel()
         if runner.error is not None:
             raise runner.error
 
@@ -134,6 +144,9 @@ class _Control:
         self, model: str, options: Mapping[str, Any], keep_alive: str | int, timeout_s: float
     ) -> int:
         return 0
+
+    async def version(self) -> ServerVersion:
+        return ServerVersion("0.32.15", "simulated")
 
     async def unload(self, model: str) -> None:
         return
@@ -181,7 +194,7 @@ class _Wire(asyncio.Transport):
         asyncio.get_running_loop().call_soon(self._ask, flight.call)
 
     def _ask(self, call: Call) -> None:
-        head = f"{call.method} {call.path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        head = f"{call.method} {call.path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         head += f"Content-Length: {len(call.body)}\r\n\r\n"
         self._protocol.data_received(head.encode() + call.body)
 

@@ -16,7 +16,7 @@ from bench.clock import VirtualClock
 from bench.server.app import App
 from bench.server.eras import era_of
 from bench.server.faults import FaultPlan
-from bench.server.settings import Settings
+from bench.server.settings import ServerSettings
 from bench.server.simulated import SimulatedEngine
 from bench.server.truth import TruthLog
 from bench.simulation.profile import Device, Length, ModelProfile, Profile
@@ -48,6 +48,8 @@ def virtual_app(
     *models: ModelProfile,
     version: str = "0.32.15",
     faults: FaultPlan | None = None,
+    vram_gb: float = 0.0,
+    cache_ram_mib: int = 8192,
     **settings: Any,
 ) -> App:
     """A server with these models (or one); call inside `run_virtual`."""
@@ -55,13 +57,15 @@ def virtual_app(
         name="virtual",
         description="virtual",
         invented=True,
-        device=Device(description="none"),
+        device=Device(description="none", vram_gb=vram_gb),
         models=models or (model(),),
     )
     clock, era = VirtualClock(), era_of(version)
-    engine = SimulatedEngine(profile, clock, llama_server=era.llama_server)
+    engine = SimulatedEngine(
+        profile, clock, llama_server=era.llama_server, cache_ram_mib=cache_ram_mib
+    )
     truth = TruthLog(keep=True)
-    return App(engine, era, Settings(**settings), clock=clock, truth=truth, faults=faults)
+    return App(engine, era, ServerSettings(**settings), clock=clock, truth=truth, faults=faults)
 
 
 class Client(asyncio.Transport):
@@ -92,7 +96,7 @@ class Client(asyncio.Transport):
     def send(self, path: str, body: Any, method: str = "POST") -> None:
         """Send one request; the server closes after its reply."""
         data = b"" if body is None else json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         self._protocol.data_received(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
 
     async def lines(self) -> list[dict[str, Any]]:

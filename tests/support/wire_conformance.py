@@ -31,7 +31,7 @@ KNOWN: dict[str, str] = {
     # Seen beside a real 0.32.15, in requests of no recording:
     "paths": "no /v1/responses, /v1/messages, /api/blobs, /api/push, cloud models or redirects of "
     "odd paths: nothing here needs them; /api/create refuses, for models are given at the start",
-    "browsers": "no CORS headers, and any Host is served: it is a tool for tests",
+    "browsers": "no CORS headers: it is a tool for tests",
     "_debug_render_only": "ignored: there is no template to show",
     "schemas": "a `format` that is no JSON schema is not refused by the simulated engine, nor are "
     "odd token ids in `context`",

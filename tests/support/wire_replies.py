@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from bench.ollama.exchange import Call
+from bench.ollama.line_reader import ollama_call
 
-CALL = Call("/api/chat", b'{"model":"m"}', keep_text=True)
+CALL = ollama_call("/api/chat", b'{"model":"m"}', keep_text=True)
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
 

@@ -1,7 +1,8 @@
 """Does a probe keep the promise? A test, not a glance.
 
-A probe passes when the one-sided 95 % upper bound of the promised percentile is within the limit,
-fails when the lower bound is beyond it, and is undecided in between.
+A probe passes when the one-sided 97.5 % upper bound of the promised percentile is within the limit,
+fails when the lower bound is beyond it, and is undecided in between. (97.5 and not 95, since a
+search looks at a load several times.)
 
 Latencies of one probe are correlated (a queue has a memory), so the bounds come from Woodruff's
 inversion (JASA 1952) over consecutive batches of the probe: the fraction of requests under the
@@ -19,19 +20,21 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.student_t import t_quantile
+from bench.stats.student_t import t_quantile
 
 BATCHES = 6
-"""Consecutive batches of one probe; enough for the t distribution, few enough to outlive the
-queue's memory: with 10, a queue exactly at its limit passed 13 % of 512-request probes, not 5 %."""
+"""Consecutive batches of one probe, at least; enough for the t distribution, few enough to outlive
+the queue's memory: with 10, a queue exactly at its limit passed 13 % of probes of 512, not 5 %.
+"""
+MOST_BATCHES = 20
+BATCH_MEMORIES = 15
+"""So many of the queue's memories a batch must last if there are to be more than the least."""
 TREND_BATCHES = 10
 MIN_PER_BATCH = 3
-SETTLE_SHARE = 0.2
-"""The first part of every probe, while the queue fills from empty; fixed, never adapted to data."""
-CONFIDENCE = 0.95
+CONFIDENCE = 0.975
 
 
-class Verdict(StrEnum):
+class ProbeVerdict(StrEnum):
     """What a probe says about a load."""
 
     PASS = "pass"
@@ -41,53 +44,59 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A percentile with its one-sided 95 % bounds; infinite where the data set none."""
+    """A percentile with its one-sided 97.5 % bounds; infinite where the data set none."""
 
     value: float
     lower: float
     upper: float
     n: int
 
-    def against(self, limit: float) -> Verdict:
+    def against(self, limit: float) -> ProbeVerdict:
         """Within the limit, beyond it, or neither proven."""
         if self.upper <= limit:
-            return Verdict.PASS
+            return ProbeVerdict.PASS
         if self.lower > limit:
-            return Verdict.FAIL
-        return Verdict.UNDECIDED
+            return ProbeVerdict.FAIL
+        return ProbeVerdict.UNDECIDED
 
 
 def least_requests(p: float) -> int:
     """So many requests can prove a percentile within its limit, if all of them are.
 
     Args:
-        p: between 0 and 1; 0.95 makes 150.
+        p: between 0 and 1; 0.95 makes 160.
     """
     t = t_quantile(CONFIDENCE, BATCHES - 1)
     n = BATCHES * MIN_PER_BATCH
     while p + t * math.sqrt(p * (1 - p) / n) > 1 - 1 / n:
         n += 1
-    return math.ceil(n / (1 - SETTLE_SHARE) / 10) * 10
+    return math.ceil(n / 10) * 10
 
 
-def settled(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What is judged of a probe: all but its first part, in order of arrival."""
-    return values[int(len(values) * SETTLE_SHARE) :]
+def batches_for(n: int, memory: float) -> int:
+    """How many batches a probe of n requests is cut into: more only if each outlives the queue.
+
+    Args:
+        n: requests, settled.
+        memory: of the queue, in requests.
+    """
+    return int(np.clip(n / (BATCH_MEMORIES * memory), BATCHES, MOST_BATCHES))
 
 
-def percentile_bound(values: NDArray[np.float64], p: float) -> Bound:
-    """The percentile of a probe's latencies with one-sided 95 % bounds.
+def percentile_bound(values: NDArray[np.float64], p: float, batches: int = BATCHES) -> Bound:
+    """The percentile of a probe's latencies with one-sided 97.5 % bounds.
 
     Args:
         values: one latency a request, in order of arrival. A request that failed is infinite: a
             broken promise, not a missing value.
         p: between 0 and 1.
+        batches: to take the variance from.
     """
     n = len(values)
     if n == 0:
         return Bound(math.nan, -math.inf, math.inf, 0)
     value = _quantile(values, p)
-    batches = min(BATCHES, n // MIN_PER_BATCH)
+    batches = min(batches, n // MIN_PER_BATCH)
     independent = p * (1 - p) / n
     if batches < 2:
         return Bound(value, -math.inf, math.inf, n)
@@ -101,7 +110,7 @@ def percentile_bound(values: NDArray[np.float64], p: float) -> Bound:
 
 
 def share_bound(successes: int, n: int) -> Bound:
-    """A share (an error rate) with one-sided 95 % Wilson bounds (JASA 1927)."""
+    """A share (an error rate) with one-sided 97.5 % Wilson bounds (JASA 1927)."""
     if n == 0:
         return Bound(math.nan, 0.0, 1.0, 0)
     z = t_quantile(CONFIDENCE, math.inf)
@@ -131,11 +140,11 @@ def backlog_grows(in_system: NDArray[np.float64]) -> bool:
     return rises and slope * (TREND_BATCHES - 1) > max(1.0, 0.5 * float(levels.mean()))
 
 
-def together(verdicts: list[Verdict]) -> Verdict:
+def together(verdicts: list[ProbeVerdict]) -> ProbeVerdict:
     """All promises at once: one broken is broken, all kept is kept."""
-    if Verdict.FAIL in verdicts:
-        return Verdict.FAIL
-    return Verdict.UNDECIDED if Verdict.UNDECIDED in verdicts else Verdict.PASS
+    if ProbeVerdict.FAIL in verdicts:
+        return ProbeVerdict.FAIL
+    return ProbeVerdict.UNDECIDED if ProbeVerdict.UNDECIDED in verdicts else ProbeVerdict.PASS
 
 
 def _quantile(values: NDArray[np.float64], p: float) -> float:

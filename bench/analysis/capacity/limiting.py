@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analysis.capacity.judge import Verdict
-from bench.analysis.capacity.promises import ERROR_RATE, ProbeOutcome, percentile_of
-from bench.analysis.capacity.result import Limit
-from bench.analysis.columns import Bools, Columns
-from bench.analysis.latency import latencies
-from bench.scenario.thresholds import Threshold
+from bench.analysis.capacity.judge import ProbeVerdict
+from bench.analysis.capacity.promises import ERROR_RATE, ProbeOutcome, percentile_of, waited
+from bench.analysis.capacity.result import Bottleneck
+from bench.analysis.run.columns import Columns
+from bench.analysis.run.latency import latencies
+from bench.thresholds import Threshold
 
 SURPRISING = 0.01
 """Below this probability a single user's late requests are no accident."""
@@ -21,23 +21,23 @@ ERRORS_SHARE = 0.01
 """From this share of failures on, errors are the reason, whatever else is slow."""
 
 
-def broken_promise(outcome: ProbeOutcome) -> str:
-    """The promise that is broken most clearly; "" if none is."""
-    broken = [k for k in outcome.kept if k.verdict is Verdict.FAIL]
+def broken_promise(outcome: ProbeOutcome) -> Threshold | None:
+    """The promise that is broken most clearly; None if none is."""
+    broken = [k for k in outcome.kept if k.verdict is ProbeVerdict.FAIL]
     if not broken:
-        return ""
+        return None
     return min(broken, key=lambda k: k.share.kept / k.share.requests if k.share else 0.0).promise
 
 
-def limiting(measured: Columns, outcome: ProbeOutcome, gpu_share: float | None) -> Limit:
+def limiting(measured: Columns, promise: Threshold | None, gpu_share: float | None) -> Bottleneck:
     """Why a probe broke its promise.
 
     Args:
         measured: the probe's measured requests.
-        outcome: its judgement.
+        promise: that breaks; None = not known.
         gpu_share: of the model after the probe; None = unknown.
     """
-    return _reason(measured, broken_promise(outcome), gpu_share)
+    return _reason(measured, promise, gpu_share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Alone:
     """
 
     breaks: str
-    limit: Limit
+    limit: Bottleneck
 
 
 def alone(measured: Columns, promises: Sequence[Threshold], gpu_share: float | None) -> Alone:
@@ -64,19 +64,18 @@ def alone(measured: Columns, promises: Sequence[Threshold], gpu_share: float | N
         promises: that `check_promise` accepts.
         gpu_share: of the model; None = unknown.
     """
-    late = {p: int(_late(measured, p).sum()) for p in promises}
+    late = {p: _late(measured, p) for p in promises}
     chance = {p: _chance(n, len(measured), _allowed(p)) for p, n in late.items()}
     worst = min(promises, key=lambda p: chance[p])
     if not len(measured) or chance[worst] >= SURPRISING:
-        return Alone("", Limit.NONE)
-    return Alone(worst.text, _reason(measured, worst.text, gpu_share))
+        return Alone("", Bottleneck.NONE)
+    return Alone(worst.text, _reason(measured, worst, gpu_share))
 
 
-def _late(measured: Columns, promise: Threshold) -> Bools:
+def _late(measured: Columns, promise: Threshold) -> int:
     if promise.metric == ERROR_RATE:
-        return ~measured.ok
-    times = latencies(measured)[promise.metric]
-    return np.asarray(~measured.ok | (times > promise.value))
+        return int(np.sum(~measured.ok))
+    return int(np.sum(~promise.holds(waited(measured, promise))))
 
 
 def _allowed(promise: Threshold) -> float:
@@ -90,16 +89,17 @@ def _chance(late: int, n: int, allowed: float) -> float:
     return max(0.0, 1 - sum(fewer))
 
 
-def _reason(measured: Columns, promise: str, gpu_share: float | None) -> Limit:
+def _reason(measured: Columns, promise: Threshold | None, gpu_share: float | None) -> Bottleneck:
     """Where the time goes of requests that break a promise."""
-    if promise.startswith(ERROR_RATE) or np.mean(~measured.ok) > ERRORS_SHARE:
-        return Limit.ERRORS
+    broken = promise.metric if promise is not None else ""
+    if broken == ERROR_RATE or np.mean(~measured.ok) > ERRORS_SHARE:
+        return Bottleneck.ERRORS
     if gpu_share is not None and 0 < gpu_share < 1:
-        return Limit.SPILL
-    if promise.startswith(("tpot_s", "eval_s")):
-        return Limit.DECODE
+        return Bottleneck.SPILL
+    if broken in ("tpot_s", "eval_s"):
+        return Bottleneck.DECODE
     times = latencies(measured.select(measured.ok))
-    parts = {Limit.SLOTS: "queue_s", Limit.PREFILL: "prompt_eval_s"}
-    if promise.startswith(("e2e_s", "total_s")):
-        parts[Limit.DECODE] = "eval_s"
+    parts = {Bottleneck.SLOTS: "queue_s", Bottleneck.PREFILL: "prompt_eval_s"}
+    if broken in ("e2e_s", "total_s"):
+        parts[Bottleneck.DECODE] = "eval_s"
     return max(parts, key=lambda part: float(np.nansum(times[parts[part]])))

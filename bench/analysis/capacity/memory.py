@@ -12,7 +12,7 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class KvBound:
     """Bound of the KV cache. None where it is not known.
 
     Attributes:
@@ -23,7 +23,7 @@ class Memory:
         fixed_from: where that is from: "loaded" (used less the context's share) or "file" (the size
             of the weights on disk, too low by the buffers).
         gpu_share: of the model that is in the GPU.
-        gpu_bytes: memory of the GPU; `gpu_from` is where that is from: "option" or "nvidia-smi".
+        gpu_bytes: memory of the GPU; `gpu_from` is where that is from: "option" or "driver".
         tokens: the largest num_ctx x slots whose cache stays on the GPU.
         others: other models that were in memory: they take their part of it.
     """
@@ -44,29 +44,29 @@ class Memory:
 
 def memory_bound(
     info: RunInfo, slots: int | None, *, gpu_bytes: int | None = None, cache_type: str | None = None
-) -> Memory | None:
+) -> KvBound | None:
     """The bound of a run's model; None if the model does not tell the shape of its cache.
 
     Args:
         info: of the run.
         slots: observed; None = unknown.
-        gpu_bytes: memory of the server's GPUs; None = as nvidia-smi said, if the server runs here.
+        gpu_bytes: memory of the server's GPUs; None = as its driver said, if the server runs here.
         cache_type: None = as the server is set, else 16 bits.
     """
     model = info.models[0] if info.models else None
     shape = kv_shape(model.model_info) if model else None
     if model is None or shape is None:
         return None
-    told = cache_type or _cache_setting(info)
-    kind = told or DEFAULT_CACHE
+    given = cache_type or _cache_setting(info)
+    kind = given or DEFAULT_CACHE
     per_token = shape.bytes_per_token(kind)
     after = next((b.after for b in reversed(info.blocks) if b.after and b.after.loaded), None)
     fixed, fixed_from = _fixed(model, after, slots, per_token)
     gpu, gpu_from = (gpu_bytes, "option") if gpu_bytes else _gpu_here(info)
-    return Memory(
+    return KvBound(
         shape=shape,
         cache_type=kind,
-        cache_known=told is not None,
+        cache_known=given is not None,
         bytes_per_token=per_token,
         used_bytes=after.size_bytes if after else None,
         fixed_bytes=fixed,
@@ -105,4 +105,4 @@ def _gpu_here(info: RunInfo) -> tuple[int | None, str]:
     gpus = info.environment.get("gpus") or []
     mib = [str(gpu.get("memory_mib", "")) for gpu in gpus if isinstance(gpu, dict)]
     total = sum(int(m) for m in mib if m.isdigit())
-    return (total * _MIB, "nvidia-smi") if total else (None, "")
+    return (total * _MIB, "driver") if total else (None, "")

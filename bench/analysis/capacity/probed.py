@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analysis.capacity.probe import Probe
 from bench.analysis.capacity.promises import ProbeOutcome
 from bench.analysis.capacity.queueing import mean_wait_s
 from bench.analysis.capacity.result import ProbeResult, PromiseResult
-from bench.analysis.capacity.search import Probe
-from bench.analysis.columns import Columns
-from bench.analysis.latency import latencies
+from bench.analysis.run.columns import Columns
+from bench.analysis.run.latency import latencies
 from bench.results.run import BlockInfo
-from bench.scenario.thresholds import Threshold
+from bench.thresholds import Threshold
 
 _NS = 1e9
 
@@ -27,12 +27,14 @@ class JudgedProbe:
     Attributes:
         measured: all requests of its measured phase, failed ones too.
         block: of the run, as it was run.
+        judged: how many requests, or turns of sessions, were judged.
     """
 
     probe: Probe
     outcome: ProbeOutcome
     measured: Columns
     block: BlockInfo
+    judged: int
 
 
 def probe_result(j: JudgedProbe, promises: Sequence[Threshold], slots: int | None) -> ProbeResult:
@@ -64,7 +66,8 @@ def probe_result(j: JudgedProbe, promises: Sequence[Threshold], slots: int | Non
         extension=j.probe.extension,
         verdict=str(j.outcome.verdict),
         growing=j.outcome.growing,
-        requests=len(j.measured),
+        requests=j.judged,
+        settle=min(j.probe.settle, len(j.measured)),
         duration_s=seconds,
         tok_per_s=float(np.nansum(served.output_tokens)) / seconds,
         goodput_per_s=_in_time(served, promises) / seconds,

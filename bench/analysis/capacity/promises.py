@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,22 +10,23 @@ import numpy as np
 
 from bench.analysis.capacity.judge import (
     Bound,
-    Verdict,
+    ProbeVerdict,
     backlog_grows,
+    batches_for,
     percentile_bound,
-    settled,
     share_bound,
     together,
 )
 from bench.analysis.capacity.limit import ProbeShare
-from bench.analysis.columns import Columns, Floats
-from bench.analysis.latency import latencies
-from bench.errors import UsageError
-from bench.scenario.thresholds import Threshold, parse_threshold
+from bench.analysis.run.absence import NO_TIME_PER_TOKEN, note, shapes
+from bench.analysis.run.columns import Columns, Floats
+from bench.analysis.run.latency import latencies
+from bench.errors import MeasurementInvalid, UsageError
+from bench.thresholds import Threshold, parse_threshold
 
 ERROR_RATE = "error_rate"
-
-_PERCENTILE = re.compile(r"p(\d+)")
+OF_SESSIONS = ("user_turn_s", "answer_start_s", "first_turn_ttft_s", "later_ttft_s")
+"""Times that only whole sessions have."""
 
 
 def check_promise(threshold: Threshold) -> str:
@@ -33,18 +34,23 @@ def check_promise(threshold: Threshold) -> str:
 
     A promise is an upper limit of a percentile of a per-request time, or of the error rate.
     """
-    if threshold.op not in ("<=", "<"):
-        advice = ""
-        if threshold.metric == "decode_tok_per_s":
-            advice = f": say tpot_s.p95 <= {1 / threshold.value:.3g} instead"
-        return f"{threshold.text}: a promise is an upper limit{advice}"
-    if threshold.metric == ERROR_RATE:
+    kind = threshold.kind
+    if kind.kind == "token_rate":
+        sensible = threshold.value > 0 and not threshold.is_upper_limit
+        usual = 1 / threshold.value if sensible else 0.05
+        return (
+            f"{threshold.text}: a promise is about times, not speeds: say "
+            f"tpot_s.p95 <= {usual:.3g} instead, the time per token"
+        )
+    if threshold.metric == ERROR_RATE and threshold.is_upper_limit:
         return ""
-    if not _PERCENTILE.fullmatch(threshold.statistic):
+    if kind.kind != "time" or threshold.quantile is None:
         return (
             f"{threshold.text}: a promise is about a percentile of a time, e.g. ttft_s.p95 <= 2, "
             "or about error_rate"
         )
+    if not threshold.is_upper_limit:
+        return f"{threshold.text}: a promise is an upper limit, e.g. {threshold.ref} <= 2"
     if threshold.metric == "itl_s":
         return f"{threshold.text}: say tpot_s, the time per token of a request"
     return ""
@@ -75,19 +81,18 @@ def parse_promises(expressions: Sequence[str]) -> tuple[Threshold, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class PromiseAtProbe:
     """One promise at one probe.
 
     Attributes:
-        promise: as written.
         bound: the percentile (or share) with its one-sided 95 % bounds.
         share: share of the last try's requests in time, for the fit of the limit; None for the
             error rate.
     """
 
-    promise: str
+    promise: Threshold
     bound: Bound
-    verdict: Verdict
+    verdict: ProbeVerdict
     share: ProbeShare | None = None
 
 
@@ -96,13 +101,18 @@ class ProbeSample:
     """What one try of a probe says, before it is judged.
 
     Attributes:
-        values: for each promise the latencies of the settled part, in order of arrival, infinite
+        values: for each promise the latencies after settling, in order of arrival, infinite
             where there was no answer; for the error rate 1 for each failure and 0 for the others.
-        found: how many open requests each arrival of the settled part found.
+        found: how many open requests each of these arrivals found.
     """
 
     values: tuple[Floats, ...]
     found: Floats
+
+    @property
+    def judged(self) -> int:
+        """Values of the promise that has the fewest."""
+        return min((len(v) for v in self.values), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,34 +125,42 @@ class ProbeOutcome:
         leans: what the percentiles themselves say, without their bounds.
     """
 
-    kept: tuple[Kept, ...]
+    kept: tuple[PromiseAtProbe, ...]
     growing: bool
-    verdict: Verdict
-    leans: Verdict
+    verdict: ProbeVerdict
+    leans: ProbeVerdict
 
 
-def sample_probe(measured: Columns, promises: Sequence[Threshold], dropped: int = 0) -> ProbeSample:
+def sample_probe(
+    measured: Columns, promises: Sequence[Threshold], dropped: int = 0, settle: int = 0
+) -> ProbeSample:
     """What one try of a probe says of the promises.
 
     Args:
         measured: its measured requests, failed ones among them.
         promises: that `check_promise` accepts.
         dropped: arrivals that were not even sent; each breaks every promise.
+        settle: so many arrivals came first, to fill the server, and are not judged.
     """
     columns = measured.select(np.argsort(measured.start_ns, kind="stable"))
-    failed = ~columns.ok
-    times = latencies(columns)
+    found = _found_in_system(columns)[settle:]
+    columns = columns.select(np.arange(min(settle, len(columns)), len(columns)))
     values = [
-        np.concatenate([failed.astype(np.float64), np.ones(dropped)])
+        np.concatenate([(~columns.ok).astype(np.float64), np.ones(dropped)])
         if promise.metric == ERROR_RATE
-        else _with_failures(times[promise.metric], failed, dropped)
+        else np.concatenate([waited(columns, promise), np.full(dropped, np.inf)])
         for promise in promises
     ]
-    return ProbeSample(tuple(values), settled(_found_in_system(columns)))
+    return ProbeSample(tuple(values), found)
 
 
 def judge_probe(
-    load: float, tries: Sequence[ProbeSample], promises: Sequence[Threshold]
+    load: float,
+    tries: Sequence[ProbeSample],
+    promises: Sequence[Threshold],
+    *,
+    can_prove: bool = True,
+    memory: float = math.inf,
 ) -> ProbeOutcome:
     """Judge a load by all that was tried at it.
 
@@ -150,40 +168,73 @@ def judge_probe(
         load: of the probe.
         tries: the probe, and before it those that it extends.
         promises: of the samples, in their order.
+        can_prove: False: so short against the queue's memory that nothing is proven, except that
+            a backlog which grows breaks the promise.
+        memory: of the queue, in requests; infinite = unknown.
     """
     kept = []
     for i, promise in enumerate(promises):
         pooled = np.concatenate([sample.values[i] for sample in tries])
         if promise.metric == ERROR_RATE:
             bound = share_bound(int(pooled.sum()), len(pooled))
-            kept.append(Kept(promise.text, bound, bound.against(promise.value)))
+            kept.append(PromiseAtProbe(promise, bound, bound.against(promise.value)))
             continue
-        bound = percentile_bound(pooled, percentile_of(promise))
+        batches = batches_for(len(pooled), memory)
+        bound = percentile_bound(pooled, percentile_of(promise), batches)
         share = ProbeShare.of(load, tries[-1].values[i], promise.value)
-        kept.append(Kept(promise.text, bound, bound.against(promise.value), share))
+        kept.append(PromiseAtProbe(promise, bound, bound.against(promise.value), share))
     growing = backlog_grows(tries[-1].found)
     verdict = together([k.verdict for k in kept])
-    if growing and verdict is Verdict.PASS:
-        verdict = Verdict.UNDECIDED
+    if (growing and verdict is ProbeVerdict.PASS) or not (growing or can_prove):
+        verdict = ProbeVerdict.UNDECIDED
     keeps = not growing and all(
         k.bound.value <= p.value for k, p in zip(kept, promises, strict=True)
     )
-    return ProbeOutcome(tuple(kept), growing, verdict, Verdict.PASS if keeps else Verdict.FAIL)
+    return ProbeOutcome(
+        tuple(kept), growing, verdict, ProbeVerdict.PASS if keeps else ProbeVerdict.FAIL
+    )
 
 
 def percentile_of(promise: Threshold) -> float:
     """0.95 for a promise about p95."""
-    match = _PERCENTILE.fullmatch(promise.statistic)
-    assert match is not None
-    digits = match.group(1)
-    return float(f"0.{digits}")
+    assert promise.quantile is not None
+    return promise.quantile
 
 
-def _with_failures(values: Floats, failed: np.ndarray, dropped: int) -> Floats:
-    """The settled part of a probe; whatever got no answer waited for ever."""
-    told = failed | ~np.isnan(values)
-    waited = np.where(failed, np.inf, values)[told]
-    return np.concatenate([settled(waited), np.full(dropped, np.inf)])
+def waited(columns: Columns, promise: Threshold) -> Floats:
+    """The promised time of each request, in order of rows.
+
+    Infinite where there was no answer, or where an answer lacks what must be in it, such as a first
+    word; what need not be there (time per token of a one-token answer) is left out.
+    """
+    values = latencies(columns)[promise.metric]
+    lacks = np.isnan(values) if promise.kind.missing == "never" else np.zeros(len(values), bool)
+    waits = np.where(~columns.ok | lacks, np.inf, values)
+    return waits[~np.isnan(waits)]
+
+
+def check_judgeable(measured: Columns, promises: Sequence[Threshold]) -> None:
+    """Refuses to go on where answers came, but none of them has what is promised.
+
+    Args:
+        measured: measured requests, failed ones among them.
+        promises: that `check_promise` accepts.
+
+    Raises:
+        MeasurementInvalid: a promise can be neither kept nor broken by such answers.
+    """
+    ok = measured.select(measured.ok)
+    for promise in promises:
+        if not len(ok) or promise.metric == ERROR_RATE or promise.kind.missing == "never":
+            continue
+        if not np.isnan(latencies(ok)[promise.metric]).all():
+            continue
+        why = note(np.ones(len(ok), dtype=np.bool_), shapes(ok, NO_TIME_PER_TOKEN))
+        raise MeasurementInvalid(
+            f"{promise.text} cannot be judged: none of {len(ok)} answers has a {promise.metric}"
+            + (f": {why}" if why else ""),
+            "Measure without what holds the stream back, or promise something else: e2e_s, say.",
+        )
 
 
 def _found_in_system(columns: Columns) -> Floats:

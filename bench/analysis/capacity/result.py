@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bench.analysis.capacity.memory import Memory
-from bench.analysis.capacity.promises import Kept
-from bench.analysis.capacity.search import Ending
+from bench.analysis.capacity.memory import KvBound
+from bench.analysis.capacity.probe import SearchEnding
+from bench.analysis.capacity.promises import PromiseAtProbe
 from bench.analysis.capacity.sweep import Sweep
+from bench.thresholds import Threshold
 
 
-class Limit(StrEnum):
+class Bottleneck(StrEnum):
     """What stands in the way of more load."""
 
     SLOTS = "slots"
@@ -38,7 +39,7 @@ class PromiseResult:
     Attributes:
         value: the promised percentile, or the error rate; None if so many requests failed that it
             has none.
-        low, high: its one-sided 95 % bounds; None = the data set no such bound.
+        low, high: its one-sided 97.5 % bounds; None = the data set no such bound.
         kept_share: of the settled requests in time; None for the error rate.
     """
 
@@ -50,14 +51,14 @@ class PromiseResult:
     kept_share: float | None
 
     @classmethod
-    def of(cls, kept: Kept) -> PromiseResult:
+    def of(cls, kept: PromiseAtProbe) -> PromiseResult:
         """From a judgement, whose numbers may be infinite."""
         value, low, high = (
             x if math.isfinite(x) else None
             for x in (kept.bound.value, kept.bound.lower, kept.bound.upper)
         )
         share = kept.share.kept / kept.share.requests if kept.share else None
-        return cls(kept.promise, str(kept.verdict), value, low, high, share)
+        return cls(kept.promise.text, str(kept.verdict), value, low, high, share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class ProbeResult:
         block: index of its block in the run.
         case: id of its case.
         extension: 0 for a first try; else it was judged together with the tries before it.
-        requests: measured.
+        requests: judged, and before them `settle` that filled the server.
         tok_per_s: output tokens per second of the window.
         goodput_per_s: requests that kept every promised time, per second of the window.
         ttft_p50_s, ttft_p95_s: of those that ended well; None without any.
@@ -97,6 +98,7 @@ class ProbeResult:
     service_mean_s: float | None = None
     service_cv2: float | None = None
     modelled_wait_s: float | None = None
+    settle: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,10 @@ class CapacityResult:
     """The answer, and how it was found.
 
     Attributes:
-        by: "rate" (requests/s, open loop) or "users" (closed loop).
-        load: the highest load that is known to keep every promise.
+        by: "rate" (requests/s, open loop), "users" (closed loop), or "sessions" (the same, with
+            users who play whole sessions).
+        load: that every promise is kept at, with 97.5 % confidence; never above `low`.
+        held, broke: the highest load that a probe proved kept, and the lowest proven broken.
         best: best estimate of the limit, from all probes together; None if none can be made.
         low, high: the limit lies between, with 95 % confidence; None = no such end is known.
         breaks: the promise that breaks first; "" if none did.
@@ -122,14 +126,14 @@ class CapacityResult:
     run_id: str
     model: str
     by: str
-    promises: tuple[str, ...]
-    ending: Ending
+    promises: tuple[Threshold, ...]
+    ending: SearchEnding
     load: float | None
     best: float | None
     low: float | None
     high: float | None
     breaks: str
-    limited_by: Limit
+    limited_by: Bottleneck
     probes: tuple[ProbeResult, ...]
     slots_observed: int | None
     slots_exact: bool
@@ -139,5 +143,7 @@ class CapacityResult:
     spent_s: float
     simulated: bool
     sweep: Sweep = field(default_factory=lambda: Sweep(()))
-    memory: Memory | None = None
+    memory: KvBound | None = None
+    held: float | None = None
+    broke: float | None = None
     schema: int = 1

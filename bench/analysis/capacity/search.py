@@ -1,12 +1,17 @@
 """The search for the highest load that keeps a promise, as a pure state machine.
 
-1. *Locate*: double (or halve) the load until the promise is broken at one load and kept at another,
-   then bisect on the logarithm of the load. A probe that proves neither counts as what its
-   percentile says: near the limit, proof is dear, and another load tells more than a longer look.
-2. *Prove*: a longer run a little under the limit must pass, and one at 10 % more must fail. A run
-   that proves neither is extended; what stays undecided makes the answer a range.
+1. *Locate*: double (or halve) the load with short probes until the promise is broken at one load
+   and kept at another, then bisect on the logarithm of the load. A probe that proves neither counts
+   as what its percentile says: near the limit, proof is dear, and another load tells more.
+2. *Prove*: a longer look a little under the limit must pass, and one at a load 10 % above it must
+   fail. Looks that prove neither are doubled, the two loads in turn; the two move when the
+   estimate of the limit leaves them. What stays undecided makes the answer a range.
 
-The machine asks for probes and is told their verdicts; who runs them (a real server or a simulated
+A queue has a memory: what it does now depends on what it did some 1 / (1 - load)^2 arrivals ago,
+with the load as a share of what the server can do. Every probe starts with arrivals that are not
+judged until an empty server has filled, and a proof is long against that memory.
+
+The machine asks for probes and receives their verdicts; who runs them (a real server or a simulated
 one) is not its business:
 
     search = Search(SearchSettings(start=0.25))
@@ -18,108 +23,41 @@ one) is not its business:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
-from bench.analysis.capacity.judge import Verdict
+from bench.analysis.capacity.judge import ProbeVerdict
+from bench.analysis.capacity.probe import (
+    CYCLE,
+    Probe,
+    Purpose,
+    SearchAnswer,
+    SearchEnding,
+    SearchSettings,
+)
 
-
-class Ending(StrEnum):
-    """How a search ended."""
-
-    CONFIRMED = "confirmed"
-    """The answer passed a longer run, and 10 % more failed."""
-    RANGE = "range"
-    """The limit lies in a range; confirmation was not reached."""
-    NEVER_SATURATED = "never_saturated"
-    """The promise was kept at every load up to the ceiling."""
-    NEVER_PASSED = "never_passed"
-    """The promise was broken at the lowest load already."""
-    UNDECIDED = "undecided"
-    """No load was proven to keep the promise, or none to break it."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSettings:
-    """What to search, and how hard.
-
-    Attributes:
-        start: first load tried (requests/s, or users).
-        floor, ceiling: never probe below or above. A load that fails at a 64th of `start` ends
-            the search too.
-        whole: loads are whole numbers (users).
-        precision: locating ends when the bracket's ends differ by this factor or less.
-        probe_requests: of a probe that locates.
-        confirm_factor: a proving probe is this much longer.
-        extensions: how often an undecided proving probe is extended, each time to the double.
-        margin: the load that must fail is this factor above the one that must pass.
-        max_probes: give up searching after so many probes.
-    """
-
-    start: float
-    floor: float = 0.0
-    ceiling: float = math.inf
-    whole: bool = False
-    precision: float = 1.2
-    probe_requests: int = 150
-    confirm_factor: int = 4
-    extensions: int = 2
-    margin: float = 1.1
-    max_probes: int = 60
-
-
-class Purpose(StrEnum):
-    """Why a probe is run."""
-
-    SEARCH = "search"
-    CONFIRM_PASS = "confirm_pass"
-    CONFIRM_FAIL = "confirm_fail"
-
-
-_WANTED = {Purpose.CONFIRM_PASS: Verdict.PASS, Purpose.CONFIRM_FAIL: Verdict.FAIL}
-"""A proving probe that leans the other way is in the wrong place: it is not worth extending."""
+SETTLE_MEMORIES = 4
+PROOF_MEMORIES = 40
+VALID_MEMORIES = 20
+"""A shorter probe proves nothing: its batches are too much alike (M/G/k: 6-14 % false passes)."""
+LOCATING_SHARE = 0.25
+"""Share of the budget left that one locating probe may take."""
+LEAST_REQUESTS = 20
+STRAY = 1.03
+"""The two loads move when the estimate of the limit is outside them by this factor."""
+OUTWARDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """One stretch of load to run.
-
-    Attributes:
-        requests: how many requests it should have.
-        extension: 0 for a first try; else it is judged together with the tries before it.
-    """
-
-    load: float
-    requests: int
-    purpose: Purpose = Purpose.SEARCH
-    extension: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the search found.
-
-    Attributes:
-        load: the highest load that is known to keep the promise; None if there is none.
-        low, high: the limit lies between these tests; `high` is None if no load failed.
-    """
-
-    ending: Ending
-    load: float | None
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Test:
+class _TriedLoad:
     """What all tries at one load say together."""
 
     load: float
-    verdict: Verdict
-    leans: Verdict
+    verdict: ProbeVerdict
+    leans: ProbeVerdict
     requests: int
     purpose: Purpose
+    tries: int
 
 
 @dataclass(slots=True)
@@ -131,174 +69,227 @@ class Search:
     """
 
     settings: SearchSettings
-    history: list[tuple[Probe, Verdict]] = field(default_factory=list)
+    history: list[tuple[Probe, ProbeVerdict]] = field(default_factory=list)
     limit: float | None = None
-    _tests: list[_Test] = field(default_factory=list)
+    _tests: list[_TriedLoad] = field(default_factory=list)
+    _proofs: dict[float, _TriedLoad] = field(default_factory=dict)
     _current: Probe | None = None
     _stopped: bool = False
     _pair: float | None = None
 
-    def next_probe(self) -> Probe | None:
-        """The probe to run now; None when the search is over."""
+    def next_probe(self, affords: Callable[[float], int] | None = None) -> Probe | None:
+        """The probe to run now; None when the search is over.
+
+        Args:
+            affords: how many requests at a load the budget still allows; None = any number.
+        """
         if self._stopped or len(self.history) >= self.settings.max_probes:
             return None
         if self._current is None:
-            self._current = self._choose()
+            probe = self._choose()
+            if probe is not None and affords is not None:
+                probe = self._within(probe, affords(probe.load))
+            self._current = probe
         return self._current
 
     def stop(self) -> None:
         """The time budget has ended: no more probes."""
         self._stopped = True
 
-    def record(self, probe: Probe, verdict: Verdict, leans: Verdict | None = None) -> None:
+    def valid(self, probe: Probe, requests: int) -> bool:
+        """Whether so many requests at its load, judged together, can prove that it keeps."""
+        return requests >= VALID_MEMORIES * self.settings.memory(probe.load)
+
+    def record(
+        self, probe: Probe, verdict: ProbeVerdict, leans: ProbeVerdict | None = None
+    ) -> None:
         """Tell the verdict of the probe that `next_probe` asked for.
 
         Args:
             probe: as asked for, or with fewer requests.
             verdict: of all tries at this load.
             leans: what the percentile itself says, without its bounds; only looked at if the
-                verdict is undecided. None: no telling, so that the probe is extended.
+                verdict is undecided. None: no telling.
         """
         self.history.append((probe, verdict))
         self._current = None
-        undecided = verdict is Verdict.UNDECIDED
-        worth_it = leans is None or leans is _WANTED.get(probe.purpose)
-        if undecided and worth_it and probe.extension < self.settings.extensions:
-            # As many requests again as all tries before had together.
-            more = probe.requests * (1 if probe.extension == 0 else 2)
-            self._current = replace(probe, requests=more, extension=probe.extension + 1)
-            return
-        total = probe.requests * (1 if probe.extension == 0 else 2)
-        said = verdict if not undecided else leans or Verdict.UNDECIDED
-        self._tests.append(_Test(probe.load, verdict, said, total, probe.purpose))
+        said = verdict if verdict is not ProbeVerdict.UNDECIDED else leans or ProbeVerdict.UNDECIDED
+        before = self._proofs.get(probe.load) if probe.purpose is not Purpose.SEARCH else None
+        total = probe.requests + (before.requests if before else 0)
+        tries = before.tries + 1 if before else 1
+        test = _TriedLoad(probe.load, verdict, said, total, probe.purpose, tries)
+        self._tests.append(test)
+        if probe.purpose is not Purpose.SEARCH:
+            self._proofs[probe.load] = test
 
-    def answer(self) -> Answer:
+    def answer(self) -> SearchAnswer:
         """What is known now."""
         low, high = self._bracket()
         if low is not None and high is not None:
-            confirmed = self._confirmed(high)
-            if confirmed is not None:
-                return Answer(Ending.CONFIRMED, confirmed, low, high)
-            return Answer(Ending.RANGE, low, low, high)
+            return self._confirmed(low, high) or SearchAnswer(SearchEnding.RANGE, low, low, high)
         if low is not None and low >= self.settings.ceiling:
-            return Answer(Ending.NEVER_SATURATED, low, low, None)
+            return SearchAnswer(SearchEnding.NEVER_SATURATED, low, low, None)
         if high is not None and self._lower_of(high) is None:
-            return Answer(Ending.NEVER_PASSED, None, None, high)
-        return Answer(Ending.UNDECIDED, low, low, high)
+            return SearchAnswer(SearchEnding.NEVER_PASSED, None, None, high)
+        return SearchAnswer(SearchEnding.UNDECIDED, low, low, high)
 
     def leaning_bracket(self) -> tuple[float | None, float | None]:
         """The limit is probably between these loads; nothing is proven by it."""
         return self._bracket(leaning=True)
 
-    def _confirmed(self, high: float) -> float | None:
-        """The highest load that passed a long run, if one at most 10 % above it failed one."""
-        proven = {t.load: t.verdict for t in self._tests if t.purpose is not Purpose.SEARCH}
-        passed = [x for x, v in proven.items() if v is Verdict.PASS and x < high]
-        top = max(passed, default=None)
-        failed = [x for x, v in proven.items() if v is Verdict.FAIL and x > (top or 0.0)]
-        if top is None or not failed:
+    def _confirmed(self, low: float, high: float) -> SearchAnswer | None:
+        """The answer if two long looks, at most 10 % apart, hold the limit between them."""
+        held, broke = self._proven()
+        if not 0 < held < broke <= self._above(held) * (1 + 1e-9) or low >= broke or high <= held:
             return None
-        return top if min(failed) <= self._above(top) else None
+        return SearchAnswer(SearchEnding.CONFIRMED, held, held, broke)
 
     def _bracket(self, *, leaning: bool = False) -> tuple[float | None, float | None]:
         """The highest load kept and the lowest broken; longer tests overrule shorter ones."""
-        tests = sorted(self._tests, key=lambda t: (t.verdict is not Verdict.UNDECIDED, t.requests))
+        tests = sorted(
+            self._tests, key=lambda t: (t.verdict is not ProbeVerdict.UNDECIDED, t.requests)
+        )
         low: float | None = None
         high: float | None = None
         for test in reversed(tests):
             verdict = test.leans if leaning else test.verdict
             inside = (low is None or test.load > low) and (high is None or test.load < high)
-            if inside and verdict is Verdict.PASS:
+            if inside and verdict is ProbeVerdict.PASS:
                 low = test.load
-            elif inside and verdict is Verdict.FAIL:
+            elif inside and verdict is ProbeVerdict.FAIL:
                 high = test.load
         return low, high
 
     def _choose(self) -> Probe | None:
         s = self.settings
         if not self._tests:
-            return Probe(self._whole(s.start), s.probe_requests)
+            return self._locating(self._whole(s.start))
         low, high = self.leaning_bracket()
         if low is None:
-            load = self._lower_of(min(t.load for t in self._tests))
-            if load is None and self._bracket()[1] is None:
-                return self._unproven(high, Purpose.CONFIRM_FAIL)
-        elif high is None:
-            load = self._higher_of(max(t.load for t in self._tests))
-            if load is None and self._bracket()[0] != low:
-                return self._unproven(low, Purpose.CONFIRM_PASS)
-        else:
-            load = self._between(low, high)
-            if load is None:
-                return self._next_proof(low, high)
-        return None if load is None else Probe(load, s.probe_requests)
+            end = min(t.load for t in self._tests)
+            return self._onwards(end, self._lower_of(end), Purpose.CONFIRM_FAIL)
+        if high is None:
+            end = max(t.load for t in self._tests)
+            return self._onwards(end, self._higher_of(end), Purpose.CONFIRM_PASS)
+        load = None if self._proofs else self._between(low, high)
+        return self._next_look(low, high) if load is None else self._locating(load)
 
-    def _next_proof(self, low: float, high: float) -> Probe | None:
-        """The load that must pass, then the one that must fail, placed around the limit.
+    def _onwards(self, end: float, load: float | None, purpose: Purpose) -> Probe | None:
+        """The next load; where there is none, a proof at the last, unless it is proven already."""
+        if load is not None:
+            return self._locating(load)
+        return None if end in self._bracket() else self._look(end, purpose)
 
-        If one turns out the other way, both move; if one stays undecided, others further out give
-        the range its ends.
+    def _next_look(self, low: float, high: float) -> Probe | None:
+        """At the load that must pass and the one that must fail, the shorter look first.
+
+        When one of the two cannot be decided, a load further out gives the range its end.
         """
-        proofs = {t.load: t for t in self._tests if t.purpose is not Purpose.SEARCH}
-        if self._pair is None or self._refuted(self._pair):
+        if self._pair is None or self._astray(self._pair, low, high):
             self._pair = self._just_under(low, high)
-        pair = (
-            (self._pair, Purpose.CONFIRM_PASS, self._below),
-            (self._above(self._pair), Purpose.CONFIRM_FAIL, self._above),
-        )
-        for load, purpose, outwards in pair:
-            while self._open(load, proofs):
-                if load not in proofs:
-                    return self._proof(load, purpose)
-                load = outwards(load)
+        under, over = self._pair, self._above(self._pair)
+        looks = [self._look(under, Purpose.CONFIRM_PASS), self._look(over, Purpose.CONFIRM_FAIL)]
+        wanted = [look for look in looks if look is not None]
+        if wanted:
+            return min(wanted, key=lambda look: look.extension)
+        for _ in range(OUTWARDS):
+            under, over = self._below(under), self._above(over)
+            for load, purpose in ((under, Purpose.CONFIRM_PASS), (over, Purpose.CONFIRM_FAIL)):
+                look = self._look(load, purpose)
+                if look is not None and load < self.settings.ceiling * self.settings.margin:
+                    return look
         return None
 
-    def _open(self, load: float, proofs: Mapping[float, _Test]) -> bool:
-        """Whether no long run, here or on the way to here, has proven that this load holds or not.
+    def _look(self, load: float, purpose: Purpose) -> Probe | None:
+        """The next look at a load, as long as all before together; None if it is decided."""
+        s = self.settings
+        low, high = self._proven()
+        if load <= low or load >= high:
+            return None
+        before = self._proofs.get(load)
+        if before is None:
+            first = max(s.proof_requests, math.ceil(PROOF_MEMORIES * s.memory(load)))
+            return self._settled(Probe(load, first, purpose))
+        if before.tries > s.doublings:
+            return None
+        return self._settled(Probe(load, before.requests, purpose, before.tries))
 
-        A short probe's verdict is not enough to end the search on.
-        """
-        held = [t.load for t in proofs.values() if t.verdict is Verdict.PASS]
-        broke = [t.load for t in proofs.values() if t.verdict is Verdict.FAIL]
-        inside = max(held, default=0.0) < load < min(broke, default=math.inf)
-        return inside and self._lower_of(load) is not None
+    def _proven(self) -> tuple[float, float]:
+        """The highest load that a long look proved kept, and the lowest proven broken."""
+        held = [t.load for t in self._proofs.values() if t.verdict is ProbeVerdict.PASS]
+        broke = [t.load for t in self._proofs.values() if t.verdict is ProbeVerdict.FAIL]
+        return max(held, default=0.0), min(broke, default=math.inf)
 
-    def _refuted(self, pair: float) -> bool:
-        """Whether the pair must move: its lower load failed, or its upper one passed.
-
-        Leaning that way is enough: then the limit is more likely elsewhere.
-        """
-        low, high = self._bracket()
+    def _astray(self, pair: float, low: float, high: float) -> bool:
+        """Whether the two loads must move: one is proven the other way, or the limit elsewhere."""
+        held, broke = self._proven()
         over = self._above(pair)
-        if (high is not None and pair >= high) or (low is not None and over <= low):
+        if pair >= broke or over <= held:
             return True
-        leans = {t.load: t.leans for t in self._tests if t.purpose is not Purpose.SEARCH}
-        return leans.get(pair) is Verdict.FAIL or leans.get(over) is Verdict.PASS
+        limit = self._estimate(low, high)
+        if self.settings.whole:
+            return not pair / STRAY <= limit < over * STRAY
+        return not pair / STRAY <= limit <= over * STRAY
+
+    def _estimate(self, low: float, high: float) -> float:
+        """Of the limit: by the fit if there is one, else the middle; within what is proven."""
+        held, broke = self._proven()
+        limit = self.limit or math.sqrt(low * high)
+        return min(max(limit, held), broke, self.settings.ceiling)
 
     def _just_under(self, low: float, high: float) -> float:
         """A load so that the limit lies midway between it and the one that must fail."""
+        held, broke = self._proven()
+        limit = self._estimate(low, high)
         if self.settings.whole:
-            return low
-        limit = self.limit if self.limit and low <= self.limit <= high else math.sqrt(low * high)
-        proven = self._bracket()[0] or 0.0
-        return max(limit / math.sqrt(self.settings.margin), proven)
+            load = max(1.0, math.floor(limit))
+        else:
+            load = limit / math.sqrt(self.settings.margin)
+        if load <= held:
+            return held
+        # A load that is proven to break is the upper one of the two.
+        return self._below(broke) if load >= broke else load
 
-    def _unproven(self, load: float | None, purpose: Purpose) -> Probe | None:
-        """A proof of the last load there is to try, unless it was tried."""
-        tried = any(t.load == load and t.purpose is purpose for t in self._tests)
-        return None if load is None or tried else self._proof(load, purpose)
-
-    def _proof(self, load: float, purpose: Purpose) -> Probe:
+    def _locating(self, load: float) -> Probe:
         s = self.settings
-        return Probe(load, s.probe_requests * s.confirm_factor, purpose)
+        least = math.ceil(CYCLE * s.memory(load)) if s.whole else 0
+        return self._settled(Probe(load, max(s.probe_requests, least)))
+
+    def _settled(self, probe: Probe) -> Probe:
+        s = self.settings
+        fill = math.ceil(SETTLE_MEMORIES * s.memory(probe.load)) + s.slots
+        return replace(probe, settle=min(fill, probe.requests))
+
+    def _within(self, probe: Probe, most: int) -> Probe | None:
+        """The probe, shortened if need be to what the budget left allows; None if too little.
+
+        A proof that would be too short to prove anything makes way for a locating probe there,
+        which sharpens the estimate.
+        """
+        if probe.purpose is not Purpose.SEARCH and probe.total > most:
+            kept = int(most * probe.requests / probe.total)
+            before = self._proofs.get(probe.load)
+            together = kept + (before.requests if before else 0)
+            if kept < self.settings.proof_requests or not self.valid(probe, together):
+                probe = Probe(probe.load, max(probe.requests, LEAST_REQUESTS), settle=probe.settle)
+        if probe.purpose is Purpose.SEARCH:
+            most = max(int(most * LOCATING_SHARE), min(most, 2 * LEAST_REQUESTS))
+        if probe.total <= most:
+            return probe
+        kept = int(most * probe.requests / probe.total)
+        if kept < LEAST_REQUESTS:
+            return None
+        return replace(probe, requests=kept, settle=most - kept)
 
     def _above(self, load: float) -> float:
         raised = load * self.settings.margin
-        return max(load + 1, math.ceil(raised - 1e-9)) if self.settings.whole else raised
+        return max(load + 1, math.floor(raised + 1e-9)) if self.settings.whole else raised
 
     def _below(self, load: float) -> float:
         lowered = load / self.settings.margin
-        return max(1.0, math.floor(lowered)) if self.settings.whole else lowered
+        if self.settings.whole:
+            return max(1.0, min(load - 1, math.ceil(lowered - 1e-9)))
+        return lowered
 
     def _lower_of(self, load: float) -> float | None:
         lower = self._whole(load / 2)
@@ -316,7 +307,7 @@ class Search:
         """The next load inside the bracket; None when the bracket is narrow enough."""
         if self.settings.whole:
             middle = float(round(math.sqrt(low * high)))
-            wide = high / low > 1.1 and low < middle < high
+            wide = high / low > self.settings.margin and low < middle < high
         else:
             middle = math.sqrt(low * high)
             wide = high / low > self.settings.precision
@@ -326,7 +317,7 @@ class Search:
         return max(1.0, float(math.floor(load))) if self.settings.whole else load
 
 
-def run_search(settings: SearchSettings, judge: Callable[[Probe], Verdict]) -> Search:
+def run_search(settings: SearchSettings, judge: Callable[[Probe], ProbeVerdict]) -> Search:
     """Run a search to its end with a function that runs and judges a probe."""
     search = Search(settings)
     while (probe := search.next_probe()) is not None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analysis.capacity.usl import UslFit, fit_usl
-from bench.analysis.columns import Columns
-from bench.analysis.slots import Slots, observe_slots
-from bench.analysis.summary import CaseSummary, Estimate
+from bench.analysis.run.columns import Columns
+from bench.analysis.run.slots import Slots, observe_slots
+from bench.analysis.run.summary import CaseSummary, Estimate
 from bench.results.run import BlockInfo
 
 LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.analysis.student_t import t_quantile
+from bench.stats.student_t import t_quantile
 
 MIN_LEVELS = 6
 """Fewer load levels than this cannot hold three coefficients and say how well."""
@@ -73,8 +73,8 @@ def fit_usl(users: ArrayLike, throughput: ArrayLike) -> UslFit:
     for _ in range(100):
         jacobian = _jacobian(n, beta)
         step, *_ = np.linalg.lstsq(jacobian, x - _law(n, beta), rcond=None)
-        beta = _damped(n, x, beta, step.astype(np.float64))
-        if np.all(np.abs(step) <= 1e-10 * (np.abs(beta) + 1e-6)):
+        before, beta = beta, _damped(n, x, beta, step.astype(np.float64))
+        if beta is before or np.all(np.abs(step) <= 1e-10 * (np.abs(beta) + 1e-6)):
             break
     residual = x - _law(n, beta)
     freedom = len(n) - 3
@@ -122,11 +122,11 @@ def _damped(
     beta: NDArray[np.float64],
     step: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Halve the step until it does not make the fit worse."""
+    """Halve the step until it makes the fit better; `beta` itself where none does."""
     before = float(np.sum((x - _law(n, beta)) ** 2))
     for _ in range(30):
         moved = beta + step
-        if moved[0] > 0 and float(np.sum((x - _law(n, moved)) ** 2)) <= before:
+        if moved[0] > 0 and float(np.sum((x - _law(n, moved)) ** 2)) < before:
             return np.asarray(moved)
         step = step / 2
     return beta

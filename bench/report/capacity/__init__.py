@@ -1,1 +1,1 @@
-"""How a search for capacity, and a what-if, are told."""
+"""Pages of a search for capacity and of a what-if."""

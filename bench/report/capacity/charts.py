@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.capacity.result import CapacityResult, ProbeResult
-from bench.analysis.summary import Estimate
+from bench.analysis.run.summary import Estimate
 from bench.report.capacity.sweep_charts import sweep_charts
 from bench.report.capacity.tables import (
     VERDICTS,
@@ -16,13 +17,13 @@ from bench.report.capacity.tables import (
     promise_table,
     wait_table,
 )
-from bench.report.capacity.wording import load_text, probe_cells, promised_words
+from bench.report.capacity.wording import load_text, probe_cells, searched_text
+from bench.report.charts.limits import limit_legend, limit_lines, limits
 from bench.report.charts.palette import BAD, GRID, SERIES, SOFT
-from bench.report.charts.parts import axes_in, sample_note, series_legend
+from bench.report.charts.parts import axes_in, picked, sample_note, series_legend, tag_bars, tagged
 from bench.report.charts.scales import plain
 from bench.report.page import Chart, Marks, Size
 from bench.report.units import plural, scale_for, show
-from bench.scenario.thresholds import parse_threshold
 
 _LOOKS: Final[dict[str, dict[str, Any]]] = {
     "pass": {"color": SERIES[2], "marker": "o", "linestyle": "none"},
@@ -31,7 +32,6 @@ _LOOKS: Final[dict[str, dict[str, Any]]] = {
 }
 _MEASURED: Final[dict[str, Any]] = {"color": SERIES[0], "marker": "o", "linestyle": "none"}
 _MODELLED: Final[dict[str, Any]] = {"color": SERIES[1], "marker": "", "linestyle": (0, (5, 2))}
-_DASHED: Final = (0, (5, 2))
 _LOG_FROM: Final = 12
 """A promised time that goes beyond its limit by this factor is drawn on a logarithmic axis."""
 
@@ -48,24 +48,29 @@ def capacity_charts(result: CapacityResult) -> list[Chart]:
 
 
 def _promise_chart(result: CapacityResult, i: int) -> Chart:
-    promise = parse_threshold(result.promises[i])
+    promise = result.promises[i]
     finite = [p for p in result.probes if p.kept[i].value is not None]
     cells = [(p, probe_cells(p)[i]) for p in finite]
-    unit = "share" if promise.metric == "error_rate" else "s"
+    unit = promise.kind.shown_unit
     scale = scale_for(unit, promise.value, *(e.value for _, e in cells))
+    limit = limits([promise], [np.array([promise.value])])
 
     def draw(figure: Figure, size: Size) -> Marks:
-        legend = [(f"promise {VERDICTS[v]}", look) for v, look in _LOOKS.items()]
-        ax = _axes(figure, size, result, series_legend(figure, size, legend, 24))
+        legend = [
+            (f"promise {VERDICTS[v]}", picked(look, f"verdict.{v}")) for v, look in _LOOKS.items()
+        ]
+        height = series_legend(figure, size, legend, 24)
+        height += limit_legend(figure, size, limit, 24 + height)
+        ax = _axes(figure, size, result, height)
         marks = Marks()
         for verdict, look in _LOOKS.items():
             shown = [(p, e) for p, e in cells if p.kept[i].verdict == verdict]
-            gid = f"promise-{i}-{verdict}"
+            gid = tagged(f"promise-{i}-{verdict}", [f"verdict.{verdict}"])
             _points(ax, shown, scale.factor, look, gid)
             marks.tips[gid] = [
                 f"{load_text(result, p.load)}\n{show(e, unit, scale).full}" for p, e in shown
             ]
-        ax.axhline(promise.value * scale.factor, color=BAD, linewidth=1.4, linestyle=_DASHED)
+        limit_lines(ax, limit, scale.factor, upright=False)
         if result.low is not None and result.high is not None:
             ax.axvspan(result.low, result.high, color=GRID, zorder=0)
         highest = max((e.value or 0.0 for _, e in cells), default=0.0)
@@ -73,7 +78,7 @@ def _promise_chart(result: CapacityResult, i: int) -> Chart:
             ax.set_yscale("log")
         else:
             ax.set_ylim(0)
-        _finish(ax, result, f"{promised_words(promise)} ({scale.unit})")
+        _finish(ax, result, f"{promise.label} ({scale.unit})")
         return marks
 
     return Chart(
@@ -81,8 +86,8 @@ def _promise_chart(result: CapacityResult, i: int) -> Chart:
         title=f"{promise.text}, against load",
         message=f"The promise {promise.text} at {plural(len(result.probes), 'probe')}.",
         caption=(
-            "Each point is one probe, with one-sided 95 % bounds; dashed: the promise; grey band: "
-            f"where the limit lies. n = {plural(_n(result), 'request')}."
+            "Each point is one probe, with one-sided 97.5 % bounds; dashed: the promise; grey "
+            f"band: where the limit lies. n = {plural(_n(result), 'request')}."
         ),
         table=promise_table(result, i),
         draw=draw,
@@ -110,9 +115,10 @@ def _points(
         e.high * factor - v if e.high is not None else 0.0
         for v, (_, e) in zip(y, shown, strict=True)
     ]
-    ax.errorbar(
+    bars = ax.errorbar(
         x, y, yerr=[lower, upper], fmt="none", ecolor=look["color"], elinewidth=1.2, capsize=3
     )
+    tag_bars(bars, tagged("", [gid.partition("@")[2]]))
     ax.plot(x, y, gid=gid, **look)
 
 
@@ -121,20 +127,20 @@ def _goodput_chart(result: CapacityResult) -> Chart:
     best = max(probes, key=lambda p: p.goodput_per_s)
 
     def draw(figure: Figure, size: Size) -> Marks:
-        legend = [("in time", _MEASURED)]
+        legend = [("in time", picked(_MEASURED, "rate.good"))]
+        gid = tagged("goodput", ["rate.good"])
         if result.by == "rate":
-            legend.append(("all that arrive", {"color": SOFT, "linestyle": (0, (1.5, 1.5))}))
+            arriving = {"color": SOFT, "linestyle": (0, (1.5, 1.5))}
+            legend.append(("all that arrive", picked(arriving, "rate.all")))
         ax = _axes(figure, size, result, series_legend(figure, size, legend, 24))
-        ax.plot(
-            [p.load for p in probes], [p.goodput_per_s for p in probes], gid="goodput", **_MEASURED
-        )
+        ax.plot([p.load for p in probes], [p.goodput_per_s for p in probes], gid=gid, **_MEASURED)
         if result.by == "rate":
             top = max(p.load for p in probes)
             ax.plot([0, top], [0, top], linewidth=1, **legend[1][1])
         ax.set_ylim(0)
         _finish(ax, result, "requests in time, per second")
         tips = [f"{load_text(result, p.load)}\n{p.goodput_per_s:.3g} in time/s" for p in probes]
-        return Marks({"goodput": tips})
+        return Marks({gid: tips})
 
     most = f"{best.goodput_per_s:.3g} requests/s in time"
     return Chart(
@@ -157,18 +163,22 @@ def _wait_chart(result: CapacityResult) -> Chart:
     scale = scale_for("s", *(p.queue_mean_s for p in probes))
 
     def draw(figure: Figure, size: Size) -> Marks:
-        legend = [("measured", _MEASURED), ("M/G/k model", _MODELLED)]
+        legend = [
+            ("measured", picked(_MEASURED, "queue.seen")),
+            ("M/G/k model", picked(_MODELLED, "queue.model")),
+        ]
+        gid = tagged("waits", ["queue.seen"])
         ax = _axes(figure, size, result, series_legend(figure, size, legend, 24))
         waits = [(p.queue_mean_s or 0.0) * scale.factor for p in probes]
-        ax.plot([p.load for p in probes], waits, gid="waits", **_MEASURED)
-        ax.plot([x for x, _ in modelled], [w * scale.factor for _, w in modelled], **_MODELLED)
+        ax.plot([p.load for p in probes], waits, gid=gid, **_MEASURED)
+        ax.plot([x for x, _ in modelled], [w * scale.factor for _, w in modelled], **legend[1][1])
         ax.set_ylim(0, 1.1 * max(waits) or 1.0)
         _finish(ax, result, f"mean wait for a slot ({scale.unit})")
         tips = [
             f"{load_text(result, p.load)}\n{show(Estimate(p.queue_mean_s), 's', scale).number}"
             for p in probes
         ]
-        return Marks({"waits": tips})
+        return Marks({gid: tips})
 
     return Chart(
         id="queue-growth",
@@ -192,7 +202,7 @@ def _axes(figure: Figure, size: Size, result: CapacityResult, legend_height: flo
 
 def _finish(ax: Axes, result: CapacityResult, label: str) -> None:
     ax.set_xlim(0)
-    ax.set_xlabel("users at once" if result.by == "users" else "arrivals (requests per second)")
+    ax.set_xlabel(searched_text(result))
     ax.set_ylabel(label)
     ax.xaxis.set_major_formatter(plain)
     ax.yaxis.set_major_formatter(plain)

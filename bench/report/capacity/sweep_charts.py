@@ -13,7 +13,15 @@ from bench.analysis.capacity.sweep import Level
 from bench.report.capacity.tables import frontier_table, sweep_table
 from bench.report.capacity.wording import knee_sentence, load_text
 from bench.report.charts.palette import SERIES, SOFT
-from bench.report.charts.parts import axes_in, ends, sample_note, series_legend
+from bench.report.charts.parts import (
+    axes_in,
+    ends,
+    picked,
+    sample_note,
+    series_legend,
+    tag_bars,
+    tagged,
+)
 from bench.report.charts.scales import level_axis, plain, time_axis
 from bench.report.page import Chart, Marks, Size
 from bench.report.units import plural, scale_for, show
@@ -37,20 +45,24 @@ def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
     slots, law = result.slots_observed, result.sweep.usl
 
     def draw(figure: Figure, size: Size) -> Marks:
-        legend = [("all together", _ALL), ("each user", _EACH)]
+        legend = [
+            ("all together", picked(_ALL, "speed.all")),
+            ("each user", picked(_EACH, "speed.each")),
+        ]
         legend += [("slots observed", _SLOTS)] if slots else []
-        legend += [("scalability law (model)", _LAW)] if law else []
+        fitted = picked(_LAW, "speed.law")
+        legend += [("scalability law (model)", fitted)] if law else []
         height = series_legend(figure, size, legend, 24)
         sample_note(figure, size, f"n = {plural(_n(levels), 'request')}")
         ax = axes_in(figure, size, 62, 14, 32 + height, 52)
-        _line(ax, levels, "tok_per_s", _ALL)
-        _line(ax, levels, "user_tok_per_s", _EACH)
+        _line(ax, levels, "tok_per_s", legend[0][1])
+        _line(ax, levels, "user_tok_per_s", legend[1][1])
         level_axis(ax, [x.users for x in levels], "users at once")
         if slots and slots <= levels[-1].users:
             ax.axvline(slots, linewidth=1.2, color=SOFT, linestyle=_SLOTS["linestyle"])
         if law and slots:
             n = np.linspace(1, slots, 60)
-            ax.plot(n, law.throughput(n), **_LAW)
+            ax.plot(n, law.throughput(n), **fitted)
         ax.set_ylim(0)
         ax.set_ylabel("tokens per second")
         ax.yaxis.set_major_formatter(plain)
@@ -60,7 +72,7 @@ def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
             for x in levels
             if x.user_tok_per_s and x.user_tok_per_s.value is not None
         ]
-        return Marks({"tok_per_s": said, "user_tok_per_s": each})
+        return Marks({"tok_per_s@speed.all": said, "user_tok_per_s@speed.each": each})
 
     return Chart(
         id="sweep-throughput",
@@ -85,16 +97,18 @@ def _frontier(result: CapacityResult, levels: list[Level]) -> Chart:
     scale = scale_for("s", *times)
 
     def draw(figure: Figure, size: Size) -> Marks:
-        legend = [("sweep over users", _ALL), ("probes", _PROBES)]
+        legend = [
+            ("sweep over users", picked(_ALL, "point.sweep")),
+            ("probes", picked(_PROBES, "point.probe")),
+        ]
         height = series_legend(figure, size, legend if probes else legend[:1], 24)
         sample_note(figure, size, f"n = {plural(n, 'request')}")
         ax = axes_in(figure, size, 62, 14, 32 + height, 52)
         speeds = [x.speed for x in shown]
         waits = [t * scale.factor for t in times]
-        _joined(ax, speeds, waits[: len(shown)], _ALL, "frontier-sweep")
-        ax.plot(
-            [p.tok_per_s for p in probes], waits[len(shown) :], gid="frontier-probes", **_PROBES
-        )
+        _joined(ax, speeds, waits[: len(shown)], legend[0][1], "frontier-sweep")
+        found = tagged("frontier-probes", ["point.probe"])
+        ax.plot([p.tok_per_s for p in probes], waits[len(shown) :], gid=found, **_PROBES)
         for level, speed, wait in zip(shown, speeds, waits, strict=False):
             ax.annotate(
                 str(level.users), (speed, wait), (6, 4), textcoords="offset points", fontsize=11
@@ -105,8 +119,8 @@ def _frontier(result: CapacityResult, levels: list[Level]) -> Chart:
         ax.xaxis.set_major_formatter(plain)
         return Marks(
             {
-                "frontier-sweep": [plural(x.users, "user") for x in shown],
-                "frontier-probes": [load_text(result, p.load) for p in probes],
+                "frontier-sweep@point.sweep": [plural(x.users, "user") for x in shown],
+                found: [load_text(result, p.load) for p in probes],
             }
         )
 
@@ -131,14 +145,15 @@ def _line(ax: Axes, levels: list[Level], name: str, look: dict[str, Any]) -> Non
     xs, estimates = [u for u, _ in known], [e for _, e in known]
     ys = [e.value for e in estimates]
     below, above = ends(estimates)
-    ax.errorbar(xs, ys, yerr=[below, above], fmt="none", ecolor=look["color"], capsize=4)
+    bars = ax.errorbar(xs, ys, yerr=[below, above], fmt="none", ecolor=look["color"], capsize=4)
+    tag_bars(bars, look["gid"])
     _joined(ax, xs, ys, look, name)
 
 
 def _joined(ax: Axes, xs: list[Any], ys: list[Any], look: dict[str, Any], gid: str) -> None:
     """A line, and markers of its own that can be asked."""
     ax.plot(xs, ys, **(look | {"marker": ""}))
-    ax.plot(xs, ys, gid=gid, **(look | {"linestyle": "none"}))
+    ax.plot(xs, ys, **(look | {"linestyle": "none", "gid": gid + look["gid"]}))
 
 
 def _n(levels: list[Level]) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.analysis.capacity.result import CapacityResult, ProbeResult
-from bench.analysis.summary import Estimate
-from bench.report.capacity.wording import load_text, probe_cells, promised_words
+from bench.analysis.run.summary import Estimate
+from bench.report.capacity.wording import load_text, probe_cells
 from bench.report.tables import (
     Cell,
     Column,
@@ -16,7 +16,6 @@ from bench.report.tables import (
     text_column,
 )
 from bench.report.units import percent
-from bench.scenario.thresholds import parse_threshold
 
 VERDICTS = {"pass": "kept", "fail": "broken", "undecided": "undecided"}
 _PURPOSES = {
@@ -24,7 +23,7 @@ _PURPOSES = {
     "confirm_pass": "must hold: ",
     "confirm_fail": "must break: ",
 }
-_SLOTS_TOLD = (1, 2, 4, 8, 16)
+_SLOTS_SHOWN = (1, 2, 4, 8, 16)
 
 
 def probe_table(result: CapacityResult) -> Table:
@@ -37,16 +36,18 @@ def probe_table(result: CapacityResult) -> Table:
             _load_column(result, probes),
             text_column("Promise", [_said(p) for p in probes]),
             *_promised(result, probes),
-            text_column("Requests", [p.requests for p in probes]),
+            text_column("To settle", [p.settle for p in probes]),
+            text_column("Judged", [p.requests for p in probes]),
             number_column("Took", "s", [p.duration_s for p in probes]),
             number_column("Goodput", "requests/s", [p.goodput_per_s for p in probes]),
             text_column("Backlog", ["grows" if p.growing else "" for p in probes]),
         ],
         note=(
-            "Each probe starts from an empty queue; its first fifth is left out of the promise. "
-            "Intervals are one-sided 95 % bounds: a promise is kept when the upper one is within "
-            "it, and broken when the lower one is beyond it. 'Again' is judged together with the "
-            "probes before it at that load."
+            "Each probe begins with requests that fill the server and are not judged. Intervals "
+            "are one-sided 97.5 % bounds: a promise is kept when the upper one is within it, and "
+            "broken when the lower one is beyond it; a probe that is short against the queue's "
+            "memory proves nothing. 'Again' is judged together with the probes before it at that "
+            "load."
         ),
     )
 
@@ -187,7 +188,7 @@ def memory_table(result: CapacityResult) -> Table | None:
         ("Largest num_ctx x slots that stays on the GPU", memory.tokens),
     ]
     if memory.tokens is not None:
-        pairs += [(f"num_ctx with {k} slots", memory.tokens // k) for k in _SLOTS_TOLD[1:]]
+        pairs += [(f"num_ctx with {k} slots", memory.tokens // k) for k in _SLOTS_SHOWN[1:]]
     return from_pairs(
         "kv-memory",
         "Memory of the context",
@@ -207,8 +208,8 @@ def _said(probe: ProbeResult) -> str:
 def _load_column(
     result: CapacityResult, probes: list[ProbeResult] | tuple[ProbeResult, ...]
 ) -> tuple[Column, list[Cell]]:
-    if result.by == "users":
-        return text_column("Users", [int(p.load) for p in probes])
+    if result.by != "rate":
+        return text_column(result.by.capitalize(), [int(p.load) for p in probes])
     return number_column("Load", "requests/s", [p.load for p in probes])
 
 
@@ -217,11 +218,11 @@ def _promised(
 ) -> list[tuple[Column, list[Cell]]]:
     return [
         estimate_column(
-            promised_words(promise),
-            "share" if promise.metric == "error_rate" else "s",
+            promise.label,
+            promise.kind.shown_unit,
             [probe_cells(p)[i] for p in probes],
         )
-        for i, promise in enumerate(map(parse_threshold, result.promises))
+        for i, promise in enumerate(result.promises)
     ]
 
 

@@ -4,48 +4,50 @@ from __future__ import annotations
 
 import math
 
-from bench.analysis.capacity.result import CapacityResult, Limit, ProbeResult
-from bench.analysis.capacity.search import Ending
+from bench.analysis.capacity.probe import SearchEnding
+from bench.analysis.capacity.result import Bottleneck, CapacityResult, ProbeResult
 from bench.analysis.capacity.users import UserModel, concurrent_users
-from bench.analysis.summary import Estimate
-from bench.report.glossary import term
+from bench.analysis.run.summary import Estimate
 from bench.report.page import Answer, Notice, Sentence, Tone
 from bench.report.units import duration, plural
-from bench.scenario.thresholds import Threshold
 
 LIMITS = {
-    Limit.SLOTS: "requests wait for a free slot",
-    Limit.PREFILL: "reading the prompts takes the time",
-    Limit.DECODE: "writing the answers takes the time",
-    Limit.SPILL: "a part of the model runs on the CPU",
-    Limit.ERRORS: "requests fail",
-    Limit.CLIENT: "this program could not keep up",
+    Bottleneck.SLOTS: "requests wait for a free slot",
+    Bottleneck.PREFILL: "reading the prompts takes the time",
+    Bottleneck.DECODE: "writing the answers takes the time",
+    Bottleneck.SPILL: "a part of the model runs on the CPU",
+    Bottleneck.ERRORS: "requests fail",
+    Bottleneck.CLIENT: "this program could not keep up",
 }
 ADVICE = {
-    Limit.SLOTS: "Try more slots (OLLAMA_NUM_PARALLEL) if memory allows, or another server.",
-    Limit.PREFILL: "Try shorter prompts, a warm prefix, or a faster machine.",
-    Limit.DECODE: "Try a smaller model or quantisation, fewer slots, or a faster machine.",
-    Limit.SPILL: "Try a smaller context, fewer slots or a smaller quantisation until all fits.",
-    Limit.ERRORS: "Look at the failed requests in the run's report.",
-    Limit.CLIENT: "Run it on another machine than the server's, or with --workers.",
+    Bottleneck.SLOTS: "Try more slots (OLLAMA_NUM_PARALLEL) if memory allows, or another server.",
+    Bottleneck.PREFILL: "Try shorter prompts, a warm prefix, or a faster machine.",
+    Bottleneck.DECODE: "Try a smaller model or quantisation, fewer slots, or a faster machine.",
+    Bottleneck.SPILL: (
+        "Try a smaller context, fewer slots or a smaller quantisation until all fits."
+    ),
+    Bottleneck.ERRORS: "Look at the failed requests in the run's report.",
+    Bottleneck.CLIENT: "Run it on another machine than the server's, or with --workers.",
 }
-REQUESTS_OF_A_SEARCH = 10_000
-"""What a search to its end took in simulations of six machines, on average."""
+REQUESTS_OF_A_SEARCH = 33_000
+"""What a search to its end took in simulations of eight machines, on average."""
 
 
 def load_text(result: CapacityResult, load: float) -> str:
     """A load with its unit: "0.5 requests/s", "4 users"."""
-    return plural(int(load), "user") if result.by == "users" else f"{load:.3g} requests/s"
+    if result.by == "rate":
+        return f"{load:.3g} requests/s"
+    return plural(int(load), "user") if result.by == "users" else plural(int(load), "session")
 
 
-def promised_words(promise: Threshold) -> str:
-    """What a promise is about: "Time to first text, p95"."""
-    return ", ".join(filter(None, (term(promise.metric).label, promise.statistic)))
+def searched_text(result: CapacityResult) -> str:
+    """What a load counts."""
+    return "arrivals (requests per second)" if result.by == "rate" else f"{result.by} at once"
 
 
 def promises_text(result: CapacityResult) -> str:
     """The promises in one clause."""
-    return " and ".join(result.promises)
+    return " and ".join(map(str, result.promises))
 
 
 def capacity_answer(result: CapacityResult) -> Answer:
@@ -58,34 +60,44 @@ def capacity_answer(result: CapacityResult) -> Answer:
 
 def _first(result: CapacityResult) -> tuple[Sentence, Tone]:
     promise = promises_text(result)
-    if result.limited_by is Limit.CLIENT:
+    if result.limited_by is Bottleneck.CLIENT:
         return ("was not measured to its limit: this program could not keep up.",), "caution"
-    if result.ending is Ending.NEVER_PASSED and not result.probes:
-        return (f"does not keep {promise} at any load: a single user is too much already.",), "bad"
-    if result.ending is Ending.NEVER_PASSED:
+    if result.ending is SearchEnding.NEVER_PASSED and not result.probes:
+        return (f"does not keep {promise} at any load: one alone is too much already.",), "bad"
+    if result.ending is SearchEnding.NEVER_PASSED:
         lowest = min((p.load for p in result.probes), default=0.0)
         at = load_text(result, lowest)
         return (f"does not keep {promise} at any load: it broke at {at} already.",), "bad"
-    if result.ending is Ending.NEVER_SATURATED and result.load is not None:
+    if result.ending is SearchEnding.NEVER_SATURATED and result.load is not None:
         at = load_text(result, result.load)
         return (f"keeps {promise} up to {at}, the highest load tried.",), "good"
     if result.load is None:
         found = "keep" if result.high is not None or result.best is not None else "keep or break"
         return (f"needs a longer search: no load is proven to {found} {promise}.",), "caution"
     kept = f"serves {load_text(result, result.load)} within {promise}"
-    if result.ending is Ending.CONFIRMED:
-        return (f"{kept}; a longer run confirmed it, and 10 % more failed.",), "good"
-    if result.ending is Ending.RANGE:
+    if result.ending is SearchEnding.CONFIRMED and result.held and result.broke:
+        return (f"{kept}; {_proofs(result, result.held, result.broke)}.",), "good"
+    if result.ending is SearchEnding.RANGE:
         return (f"{kept}; the limit is known only as a range.",), "neutral"
     return (f"{kept}, at least: no load is proven to break it.",), "caution"
 
 
+def _proofs(result: CapacityResult, held: float, broke: float) -> str:
+    """Which loads longer probes proved to hold and to break, as the table of probes has them."""
+    more = f"{broke / held - 1:.0%} more".replace("%", " %")
+    if held == result.load:
+        return f"a longer probe confirmed it, and {load_text(result, broke)} ({more}) broke it"
+    at = f"{load_text(result, held)} held in a longer probe"
+    return f"{at}, and {load_text(result, broke)} ({more}) broke"
+
+
 def _range(result: CapacityResult) -> Sentence:
     """Where the limit is."""
-    if result.limited_by is Limit.CLIENT:
+    if result.limited_by is Bottleneck.CLIENT:
         return ()
-    unit = "users" if result.by == "users" else "requests/s"
-    best = f"{result.best:.3g}" if result.best is not None else ""
+    unit = "requests/s" if result.by == "rate" else result.by
+    # Half a user is no answer.
+    best = f"{result.best:.3g}" if result.best is not None and result.by == "rate" else ""
     low, high = result.low, result.high
     if low is not None and high is not None:
         most_likely = f", most likely at {best}" if best else ""
@@ -99,7 +111,7 @@ def _range(result: CapacityResult) -> Sentence:
 
 def _reason(result: CapacityResult) -> Sentence:
     """Which promise breaks first, and why."""
-    if result.limited_by not in LIMITS or result.limited_by is Limit.CLIENT:
+    if result.limited_by not in LIMITS or result.limited_by is Bottleneck.CLIENT:
         return ()
     first = " first" if len(result.promises) > 1 else ""
     return (f"{result.breaks or 'The promise'} breaks{first}: {LIMITS[result.limited_by]}.",)
@@ -142,7 +154,7 @@ def knee_sentence(result: CapacityResult) -> str:
     if len(levels) < 2:
         return ""
     best = max(levels, key=lambda x: x.speed)
-    speed = f"{best.speed:.3g} tok/s"
+    speed = f"{best.speed:,.0f} tok/s" if best.speed >= 100 else f"{best.speed:.3g} tok/s"
     said = f"Throughput was highest with {plural(best.users, 'user')}: {speed}"
     if best.efficiency is not None and best.users > 1:
         said += f", {best.efficiency:.0%} of as many single users"
@@ -155,38 +167,40 @@ def knee_sentence(result: CapacityResult) -> str:
 
 def notices(result: CapacityResult) -> tuple[Notice, ...]:
     """What the reader must know."""
-    told = []
+    notices = []
     if result.limited_by in ADVICE:
         message = f"what stands in the way of more: {LIMITS[result.limited_by]}"
-        invalid = result.limited_by is Limit.CLIENT
-        told.append(Notice("limited_by", message, ADVICE[result.limited_by], invalidates=invalid))
-    if result.limited_by is Limit.CLIENT:
-        return tuple(told)
+        invalid = result.limited_by is Bottleneck.CLIENT
+        notices.append(
+            Notice("limited_by", message, ADVICE[result.limited_by], invalidates=invalid)
+        )
+    if result.limited_by is Bottleneck.CLIENT:
+        return tuple(notices)
     if result.slots_asked and result.slots_exact and result.slots_observed != result.slots_asked:
         message = f"the server was set to {plural(result.slots_asked, 'slot')}, and works with "
         message += str(result.slots_observed)
         advice = "Ollama lowers it where memory is short, and for some models; see its log."
-        told.append(Notice("fewer_slots", message, advice))
+        notices.append(Notice("fewer_slots", message, advice))
     if _cut_short(result):
         message = (
             f"the search used {duration(result.spent_s)} of the {duration(result.budget_s)} "
             "allowed, and the next probe would not have fitted"
         )
-        told.append(Notice("out_of_budget", message, _more_time(result)))
-    return tuple(told)
+        notices.append(Notice("out_of_budget", message, _more_time(result)))
+    return tuple(notices)
 
 
 def _cut_short(result: CapacityResult) -> bool:
-    if result.ending is Ending.UNDECIDED:
+    if result.ending is SearchEnding.UNDECIDED:
         return True
-    return result.ending is Ending.RANGE and result.spent_s > 0.7 * result.budget_s
+    return result.ending is SearchEnding.RANGE and result.spent_s > 0.7 * result.budget_s
 
 
 def _more_time(result: CapacityResult) -> str:
     """How much time a whole search would take, where that can be said."""
     advice = "Give it more time with --budget"
     rate = result.best or result.load
-    if result.by == "users" or not rate:
+    if result.by != "rate" or not rate:
         return f"{advice}."
     whole = duration(REQUESTS_OF_A_SEARCH / rate)
     return f"{advice}; a search to its end takes about {whole} here."

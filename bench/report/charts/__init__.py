@@ -6,27 +6,38 @@ from bench.report.charts.concurrency import concurrency_charts
 from bench.report.charts.context_depth import depth_chart
 from bench.report.charts.distribution import distribution_chart
 from bench.report.charts.drift import drift_chart
+from bench.report.charts.heat_map import heat_chart
 from bench.report.charts.latency_split import split_chart
+from bench.report.charts.machine_panel import machine_panels
+from bench.report.charts.roofline import roofline_chart
 from bench.report.charts.speed import speed_chart
+from bench.report.charts.thinking import thinking_chart
 from bench.report.charts.timeline import timeline_chart
-from bench.report.charts.utilisation import utilisation_chart
 from bench.report.model import Report
 from bench.report.page import Chart
 from bench.report.samples import samples_of
+from bench.report.workloads.charts import session_charts
+from bench.report.workloads.curves import curve_charts
+from bench.report.workloads.validity import validity_charts
 
 
 def run_charts(report: Report) -> list[Chart]:
     """Every chart for which the runs hold data, in the order of reading."""
     samples = samples_of(report)
     charts = [
-        speed_chart(report),
+        heat_chart(report) or speed_chart(report),
         split_chart(samples),
+        thinking_chart(samples),
         *concurrency_charts(report),
         distribution_chart(samples, "ttft_s", "first-text"),
         distribution_chart(samples, "tpot_s", "per-token"),
         depth_chart(report),
+        *session_charts(report),
+        *curve_charts(report),
+        *validity_charts(report),
         timeline_chart(samples),
         drift_chart(report),
-        utilisation_chart(report),
+        roofline_chart(report),
+        *machine_panels(report),
     ]
     return [c for c in charts if c is not None]

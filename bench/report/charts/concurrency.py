@@ -10,18 +10,29 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.summary import Estimate
+from bench.analysis.run.summary import Estimate
+from bench.report.charts.limits import Limit, asked, limit_legend, limit_lines, with_limits
 from bench.report.charts.palette import SOFT
-from bench.report.charts.parts import axes_in, interval_line, look_of, sample_note, series_legend
+from bench.report.charts.parts import (
+    axes_in,
+    case_tag,
+    interval_line,
+    look_of,
+    picked,
+    sample_note,
+    series_legend,
+    told_apart,
+)
 from bench.report.charts.scales import level_axis, time_axis
 from bench.report.findings import sweeps
-from bench.report.model import CaseView, Report
+from bench.report.model import SEPARATOR, CaseView, Report
 from bench.report.page import Chart, Marks, Size
 from bench.report.result_tables import metrics_by_case
 from bench.report.units import plural, scale_for, show, supported
 
 _THROUGHPUT: Final = "output_tok_per_s"
 _LATENCY: Final = "ttft_s"
+_PERCENTILES: Final = ("p50", "p95")
 _AXES: Final = {"users": "users at once", "rate": "arrivals (requests per second)"}
 
 
@@ -41,13 +52,15 @@ class _Sweep:
     def name(self) -> str:
         first, other = self.cases[0].axes, self.cases[-1].axes
         shared = [a for a in first if a in other]
-        return " · ".join((self.cases[0].model, *shared))
+        if shared and self.cases[0].label == SEPARATOR.join(first):
+            return SEPARATOR.join(shared)
+        return SEPARATOR.join((self.cases[0].model, *shared))
 
 
 def concurrency_charts(report: Report) -> list[Chart]:
     """Throughput and latency against load; empty where nothing was measured at several loads."""
     for axis in _AXES:
-        found = [_Sweep(axis, tuple(g)) for g in sweeps(report, axis)]
+        found = [_Sweep(axis, tuple(g)) for g in told_apart(list(sweeps(report, axis)))]
         if found:
             return [c for c in (_throughput(report, found), _latency(report, found)) if c]
     return []
@@ -58,12 +71,15 @@ def _throughput(report: Report, found: Sequence[_Sweep]) -> Chart | None:
     if not kept:
         return None
     n = _n(kept)
+    speeds = [np.array([e.value for e in _line(s, _THROUGHPUT, "value")[1]]) for s in kept]
+    limits = asked(report, _THROUGHPUT, [np.zeros(1), *speeds])
 
     def draw(figure: Figure, size: Size) -> Marks:
-        ax, marks = _axes(figure, size, kept, n)
+        ax, marks = _axes(figure, size, kept, n, limits)
         for sweep in kept:
             _draw_line(ax, sweep, _THROUGHPUT, "value", 1.0, marks)
         _slots(ax, kept)
+        limit_lines(ax, limits, upright=False)
         ax.set_ylim(0, ax.get_ylim()[1] * 1.08)
         ax.set_ylabel("tokens per second, all together")
         return marks
@@ -93,17 +109,20 @@ def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
     if not kept:
         return None
     n = _n(kept)
+    drawn = [e for s in kept for p in _PERCENTILES for e in _line(s, _LATENCY, p)[1]]
+    values = [x for e in drawn for x in (e.value, e.low, e.high) if x is not None]
+    limits = asked(report, _LATENCY, [np.array(values)], _PERCENTILES)
 
     def draw(figure: Figure, size: Size) -> Marks:
-        ax, marks = _axes(figure, size, kept, n)
-        drawn = [e for s in kept for p in ("p50", "p95") for e in _line(s, _LATENCY, p)[1]]
-        values = [x for e in drawn for x in (e.value, e.low, e.high) if x is not None]
+        ax, marks = _axes(figure, size, kept, n, limits)
         scale = scale_for("s", *values)
         for sweep in kept:
             _draw_line(ax, sweep, _LATENCY, "p50", scale.factor, marks)
             _draw_line(ax, sweep, _LATENCY, "p95", scale.factor, marks, dash=1)
         _slots(ax, kept)
-        time_axis(ax.yaxis, [np.array(values) * scale.factor], scale.unit, "time to first text")
+        span = [v * scale.factor for v in with_limits([np.array(values)], limits)]
+        time_axis(ax.yaxis, span, scale.unit, "time to first text")
+        limit_lines(ax, limits, scale.factor, upright=False)
         if ax.get_yscale() == "linear":
             ax.set_ylim(0)
         return marks
@@ -128,10 +147,13 @@ def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
     )
 
 
-def _axes(figure: Figure, size: Size, kept: Sequence[_Sweep], n: int) -> tuple[Axes, Marks]:
+def _axes(
+    figure: Figure, size: Size, kept: Sequence[_Sweep], n: int, limits: Sequence[Limit]
+) -> tuple[Axes, Marks]:
     sample_note(figure, size, f"n = {plural(n, 'request')}")
-    entries = [(s.name, look_of(s.cases[0])) for s in kept]
-    top = 20 + series_legend(figure, size, entries, 20) + 8
+    entries = [(s.name, picked(look_of(s.cases[0]), *map(case_tag, s.cases))) for s in kept]
+    top = 20 + series_legend(figure, size, entries, 20)
+    top += limit_legend(figure, size, limits, top) + 8
     ax = axes_in(figure, size, 54, 12, top, 44)
     level_axis(ax, [x for s in kept for x in s.levels()], _AXES[kept[0].axis])
     return ax, Marks()
@@ -154,15 +176,14 @@ def _draw_line(
     xs, estimates, cases = _line(sweep, metric_id, stat)
     if not xs:
         return
-    first = sweep.cases[0]
     unit = "tok/s" if metric_id == _THROUGHPUT else "s"
     label = "" if stat == "value" else f"{stat}: "
     tips = [
         f"{c.label}\n{label}{show(e, unit, stat=stat).full}"
         for c, e in zip(cases, estimates, strict=True)
     ]
-    gid = f"{metric_id}-{stat}-{first.key}"
-    interval_line(ax, first, gid, xs, estimates, tips, marks, factor=factor, dash=dash)
+    gid = f"{metric_id}-{stat}-{sweep.cases[0].key}"
+    interval_line(ax, sweep.cases, gid, xs, estimates, tips, marks, factor=factor, dash=dash)
 
 
 def _common_slots(kept: Sequence[_Sweep]) -> int | None:

@@ -8,7 +8,17 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.report.charts.parts import axes_in, interval_line, look_of, sample_note, series_legend
+from bench.report.charts.limits import Limit, asked, limit_legend, limit_lines
+from bench.report.charts.parts import (
+    axes_in,
+    case_tag,
+    interval_line,
+    look_of,
+    picked,
+    sample_note,
+    series_legend,
+    told_apart,
+)
 from bench.report.charts.scales import value_axis
 from bench.report.findings import depth_groups, prompt_length
 from bench.report.model import SEPARATOR, CaseView, Report
@@ -21,14 +31,17 @@ METRIC: Final = "decode_tok_per_s"
 
 def depth_chart(report: Report) -> Chart | None:
     """The chart, None where all prompts of a model are about equally long."""
-    groups = [kept for g in depth_groups(report) if len(kept := _with_speed(g)) > 1]
-    if not groups:
+    found = [kept for g in depth_groups(report) if len(kept := _with_speed(g)) > 1]
+    if not found:
         return None
+    groups = told_apart(found)
+    speeds = [e.value for g in groups for c in g if (e := c.estimate(METRIC))]
+    limits = asked(report, METRIC, [np.array([0.0, *speeds])])
     n = sum(m.n for g in groups for c in g if (m := c.metric(METRIC)))
 
     def draw(figure: Figure, size: Size) -> Marks:
         sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, groups)
+        return _draw(figure, size, groups, limits)
 
     return Chart(
         id="depth",
@@ -73,10 +86,16 @@ def _name(group: Sequence[CaseView]) -> str:
     return SEPARATOR.join((group[0].model, *shared))
 
 
-def _draw(figure: Figure, size: Size, groups: Sequence[Sequence[CaseView]]) -> Marks:
+def _draw(
+    figure: Figure,
+    size: Size,
+    groups: Sequence[Sequence[CaseView]],
+    limits: Sequence[Limit],
+) -> Marks:
     marks = Marks()
-    entries = [(_name(g), look_of(g[0])) for g in groups]
-    top = 20 + series_legend(figure, size, entries, 20) + 8
+    entries = [(_name(g), picked(look_of(g[0]), *map(case_tag, g))) for g in groups]
+    top = 20 + series_legend(figure, size, entries, 20)
+    top += limit_legend(figure, size, limits, top) + 8
     ax = axes_in(figure, size, 54, 14, top, 42)
     for group in groups:
         estimates = [e for c in group if (e := c.estimate(METRIC))]
@@ -85,9 +104,10 @@ def _draw(figure: Figure, size: Size, groups: Sequence[Sequence[CaseView]]) -> M
             for c, e in zip(group, estimates, strict=True)
         ]
         xs = [prompt_length(c) or 0.0 for c in group]
-        interval_line(ax, group[0], f"depth-{group[0].key}", xs, estimates, tips, marks)
+        interval_line(ax, group, f"depth-{group[0].key}", xs, estimates, tips, marks)
     logarithmic = value_axis(ax.xaxis, [np.array([prompt_length(c) for g in groups for c in g])])
     ax.set_xlabel(f"tokens in the prompt{' (logarithmic)' if logarithmic else ''}")
+    limit_lines(ax, limits, upright=False)
     ax.set_ylim(0)
     ax.set_ylabel("tokens per second")
     return marks

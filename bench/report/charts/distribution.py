@@ -1,30 +1,53 @@
-"""Distribution of a time over the requests of each case (ECDF), with percentiles marked."""
+"""Distribution of a time over the requests of each case: all shares (ECDF), or their tail."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
-from bench.analysis.summary import Estimate
+from bench.analysis.run.summary import Estimate
+from bench.metrics import MetricKind, term
+from bench.report.charts.limits import Limit, asked, limit_legend, limit_lines, with_limits
 from bench.report.charts.palette import DASHES, PAPER, SOFT, series_colour, series_marker
-from bench.report.charts.parts import axes_in, look_of, sample_note, series_legend, some_drawn
+from bench.report.charts.parts import (
+    MOST_CURVES,
+    axes_in,
+    case_tag,
+    look_of,
+    picked,
+    sample_note,
+    series_legend,
+    some_drawn,
+    tagged,
+    told_apart,
+)
 from bench.report.charts.scales import time_axis
-from bench.report.glossary import Term, term
+from bench.report.charts.shares import (
+    TAIL_POINTS,
+    VIEWS,
+    all_shares,
+    in_tail,
+    share_axes,
+    supported_share,
+    tail_curve,
+    tail_shares,
+)
+from bench.report.drill_down import TIMES
 from bench.report.model import SEPARATOR, CaseView
 from bench.report.page import Chart, Marks, Size
 from bench.report.result_tables import metric_table
 from bench.report.samples import CURVE_POINTS, CaseSample, Samples, curve, sample_size
 from bench.report.units import Scale, plural, scale_for, show, supported
 
-MOST_CURVES: Final = 8
-"""More curves than this cannot be told apart."""
 _MARKED: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _MIN_REQUESTS: Final = 5
+_STEPS: Final = 50
+"""Of so many points on, a distribution is drawn as a line."""
 
 
 def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart | None:
@@ -35,10 +58,11 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
     drawn = _chosen(have)
     n = sample_size(drawn, metric_id)
     name = term(metric_id)
+    limits = asked(samples.report, metric_id, [s.present(metric_id) for s in drawn])
 
     def draw(figure: Figure, size: Size) -> Marks:
         sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, drawn, metric_id)
+        return _draw(figure, size, drawn, metric_id, limits)
 
     return Chart(
         id=chart_id,
@@ -46,18 +70,20 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
         message=_message([s.case for s in have], metric_id),
         caption=(
             f"{_meaning(name, drawn)} Share of requests at or below each time; marked: p50, p90, "
-            f"p95, p99 where the requests can support them. n = {plural(n, 'request')}."
+            "p95, p99 where the requests can support them. The tail ends where their support does. "
+            f"n = {plural(n, 'request')}."
             + _thinned(drawn, metric_id)
             + some_drawn(len(drawn), len(have))
         ),
         table=metric_table(samples.report, metric_id, f"{chart_id}-"),
         draw=draw,
         height=(350, 350),
+        views=VIEWS,
         simulated=samples.report.simulated,
     )
 
 
-def _meaning(name: Term, drawn: Sequence[CaseSample]) -> str:
+def _meaning(name: MetricKind, drawn: Sequence[CaseSample]) -> str:
     """What the time is; in an open loop it counts from another moment, which the caution says."""
     open_loop = any(s.case.rate_per_s is not None for s in drawn)
     return f"{name.meaning} {name.caution}".rstrip() if open_loop else name.meaning
@@ -65,16 +91,20 @@ def _meaning(name: Term, drawn: Sequence[CaseSample]) -> str:
 
 def _chosen(have: Sequence[CaseSample]) -> list[CaseSample]:
     """Of every model as many cases as there is room for, from its lowest to its highest load."""
-    if len(have) <= MOST_CURVES:
-        return list(have)
-    models = list(dict.fromkeys(s.case.model for s in have))
-    each = max(1, MOST_CURVES // len(models))
-    chosen = []
-    for model in models:
-        own = [s for s in have if s.case.model == model]
-        places = np.linspace(0, len(own) - 1, min(each, len(own))).round().astype(int)
-        chosen += [own[i] for i in places]
-    return chosen[:MOST_CURVES]
+    by_model: dict[str, list[CaseSample]] = {}
+    for s in have:
+        by_model.setdefault(s.case.model, []).append(s)
+    each = max(1, MOST_CURVES // len(by_model))
+    few = have if len(have) <= MOST_CURVES else []
+    spread = few or [
+        own[round(i * (len(own) - 1) / max(min(each, len(own)) - 1, 1))]
+        for own in by_model.values()
+        for i in range(min(each, len(own)))
+    ]
+    samples = {s.case.key: s for s in spread}
+    return [
+        replace(samples[case.key], case=case) for (case,) in told_apart([[s.case] for s in spread])
+    ]
 
 
 def _thinned(drawn: Sequence[CaseSample], metric_id: str) -> str:
@@ -82,8 +112,8 @@ def _thinned(drawn: Sequence[CaseSample], metric_id: str) -> str:
     if most <= CURVE_POINTS:
         return ""
     return (
-        f" Curves are drawn with {CURVE_POINTS} points each; all numbers are computed from every "
-        "request."
+        f" Curves are drawn with {CURVE_POINTS} points at most; all numbers are computed from "
+        "every request."
     )
 
 
@@ -101,36 +131,66 @@ def _said(case: CaseView, median: Estimate) -> str:
     return f"{show(median, 's', stat='p50').full} with {case.label}"
 
 
-def _draw(figure: Figure, size: Size, drawn: Sequence[CaseSample], metric_id: str) -> Marks:
+def _draw(
+    figure: Figure,
+    size: Size,
+    drawn: Sequence[CaseSample],
+    metric_id: str,
+    limits: Sequence[Limit],
+) -> Marks:
     dashes = _dashes(drawn)
     top = 20.0
     for entries in _legends(drawn, dashes):
         top += series_legend(figure, size, entries, top)
-    ax = axes_in(figure, size, 60, 10, top + 8, 42)
+    top += limit_legend(figure, size, limits, top)
+    margins = (60.0, 10.0, top + 8, 42.0)
+    base = axes_in(figure, size, *margins)
     values = {s.case.key: s.present(metric_id) for s in drawn}
     scale = scale_for("s", *(float(np.median(v)) for v in values.values()))
-    marks = Marks()
-    for sample in drawn:
-        case = sample.case
-        x, share = curve(values[case.key] * scale.factor)
-        gid = f"{metric_id}-line-{case.key}"
-        ax.step(
-            x,
-            share,
-            where="post",
-            color=series_colour(case.series),
-            linestyle=look_of(case, dashes[case.key])["linestyle"],
-            gid=gid,
-        )
-        marks.models[gid] = case.model
-        _mark_percentiles(ax, sample, metric_id, scale, marks)
-    time_axis(
-        ax.xaxis, [v * scale.factor for v in values.values()], scale.unit, term(metric_id).label
-    )
-    ax.set_ylim(0, 1.03)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.set_ylabel("share of requests")
+    span = [v * scale.factor for v in with_limits(list(values.values()), limits)]
+    time_axis(base.xaxis, span, scale.unit, term(metric_id).label)
+    limit_lines(base, limits, scale.factor, upright=True)
+    marks = Marks(drawing=_axis_of(base, size, margins, scale, metric_id))
+    highest = max(supported_share(len(v)) for v in values.values())
+    views = share_axes(figure, size, base, margins)
+    for view, ax in enumerate(views):
+        for sample in drawn:
+            case = sample.case
+            few = 2 if size.narrow else 1
+            x, share = (
+                tail_curve(values[case.key], TAIL_POINTS // few)
+                if view
+                else curve(values[case.key], CURVE_POINTS // few)
+            )
+            gid = tagged(f"{metric_id}-{view}-{case.key}", [case_tag(case)])
+            ax.plot(
+                x * scale.factor,
+                in_tail(share) if view else share,
+                # Many steps look like the line through them, which takes half the room.
+                drawstyle="steps-post" if view or len(x) < _STEPS else "default",
+                color=series_colour(case.series),
+                linestyle=look_of(case, dashes[case.key])["linestyle"],
+                clip_on=False,  # the axes hold every value
+                gid=gid,
+            )
+            marks.models[gid] = case.model
+            _mark_percentiles(ax, sample, metric_id, scale, marks, tail=bool(view))
+    all_shares(views[0])
+    tail_shares(views[1], highest)
     return marks
+
+
+def _axis_of(
+    ax: Axes, size: Size, margins: tuple[float, float, float, float], scale: Scale, metric_id: str
+) -> dict[str, str]:
+    """Where times stand, for the page's script: from a place it finds the request."""
+    left, right, *_ = margins
+    ends = (x / scale.factor * 1e3 for x in ax.get_xlim())
+    kind, pixels = ax.get_xscale(), f"{left:g} {size.width - right:g}"
+    return {
+        "column": next(head for head, id in TIMES.items() if id == metric_id),
+        "axis": f"{kind} {pixels} {' '.join(f'{x:.7g}' for x in ends)}",
+    }
 
 
 def _legends(
@@ -139,12 +199,26 @@ def _legends(
     """Colours of models, then dashes of levels; one list of cases if levels differ by model."""
     models = list(dict.fromkeys(s.case.model for s in drawn))
     levels = [[s.case.axes for s in drawn if s.case.model == m] for m in models]
-    if len(models) == len(drawn) or any(other != levels[0] for other in levels):
-        return [[(s.case.label, look_of(s.case, dashes[s.case.key])) for s in drawn]]
+    if len(models) in (1, len(drawn)) or any(other != levels[0] for other in levels):
+        return [
+            [
+                (s.case.label, picked(look_of(s.case, dashes[s.case.key]), case_tag(s.case)))
+                for s in drawn
+            ]
+        ]
     firsts = {s.case.model: s.case for s in reversed(drawn)}
-    colours = [(m, look_of(firsts[m])) for m in models]
+    colours = [
+        (m, picked(look_of(firsts[m]), *(case_tag(s.case) for s in drawn if s.case.model == m)))
+        for m in models
+    ]
     lines = [
-        (SEPARATOR.join(axes), {"color": SOFT, "linestyle": DASHES[i % len(DASHES)]})
+        (
+            SEPARATOR.join(axes),
+            picked(
+                {"color": SOFT, "linestyle": DASHES[i % len(DASHES)]},
+                *(case_tag(s.case) for s in drawn if s.case.axes == axes),
+            ),
+        )
         for i, axes in enumerate(levels[0])
     ]
     return [colours, lines]
@@ -160,7 +234,7 @@ def _dashes(drawn: Sequence[CaseSample]) -> dict[str, int]:
 
 
 def _mark_percentiles(
-    ax: Axes, sample: CaseSample, metric_id: str, scale: Scale, marks: Marks
+    ax: Axes, sample: CaseSample, metric_id: str, scale: Scale, marks: Marks, *, tail: bool
 ) -> None:
     case = sample.case
     points = [
@@ -170,14 +244,16 @@ def _mark_percentiles(
     ]
     if not points:
         return
-    gid = f"{metric_id}-marks-{case.key}"
+    gid = tagged(f"{metric_id}-marks-{tail:d}-{case.key}", [case_tag(case)])
+    shares = np.array([share for _, share, _ in points])
     ax.plot(
         [(e.value or 0.0) * scale.factor for _, _, e in points],
-        [share for _, share, _ in points],
+        in_tail(shares) if tail else shares,
         linestyle="none",
         marker=series_marker(case.series),
         color=series_colour(case.series),
         markeredgecolor=PAPER,
+        clip_on=False,
         gid=gid,
     )
     marks.tips[gid] = [

@@ -13,11 +13,14 @@ from typing import Any, Final
 import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter
 
 from bench.report.charts.palette import INK
-from bench.report.charts.svg import page_svg
+from bench.report.charts.svg import page_svg, values_of
 from bench.report.page import Chart, Marks, Size
 from bench.resources import resource_dir
+from bench.shown import all_shown, shown
 
 STYLE_FILE: Final = "charts.mplstyle"
 WIDE: Final = 560
@@ -43,13 +46,11 @@ def inline_svg(chart: Chart) -> tuple[str, str]:
     """The chart as two elements of a page: for wide screens and for phones."""
     wide = Size(FULL if chart.full_width else WIDE, chart.height[0])
     narrow = Size(NARROW, chart.height[1], narrow=True)
-    label = f"{chart.title}. {chart.message}"
-    sources = [(_svg(chart, size), prefix) for size, prefix in ((wide, "w"), (narrow, "n"))]
-    first, second = (
-        page_svg(source, f"{chart.id}-{prefix}", label, marks)
-        for (source, marks), prefix in sources
-    )
-    return first, second
+    label = shown(f"{chart.title}. {chart.message}")
+    source, marks = _svg(chart, wide)
+    first = page_svg(source, f"{chart.id}-w", label, marks)
+    source, marks = _svg(chart, narrow)
+    return first, page_svg(source, f"{chart.id}-n", label, marks, values_of(first))
 
 
 def save(chart: Chart, path: Path) -> None:
@@ -57,7 +58,10 @@ def save(chart: Chart, path: Path) -> None:
     size = Size(FULL if chart.full_width else WIDE, chart.height[0])
     with _style():
         figure, _ = _drawn(chart, size)
-        figure.suptitle(chart.title, x=0.0, ha="left", y=1.0, va="top", fontweight="bold")
+        for axes in figure.axes:
+            # A picture has room for the first view alone.
+            axes.set_visible((axes.get_gid() or "view-0") == "view-0")
+        figure.suptitle(shown(chart.title), x=0.0, ha="left", y=1.0, va="top", fontweight="bold")
         figure.savefig(
             path,
             dpi=_PX_PER_INCH * _PNG_SCALE,
@@ -84,7 +88,19 @@ def _drawn(chart: Chart, size: Size) -> tuple[Figure, Marks]:
     marks = chart.draw(figure, size)
     if chart.simulated:
         _watermark(figure)
-    return figure, marks
+    _make_fit(figure)
+    return figure, all_shown(marks)
+
+
+def _make_fit(figure: Figure) -> None:
+    """All text of a drawing, as it may be shown: XML allows no control character."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(shown(text.get_text()))
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, FixedFormatter):
+            formatter.seq = [shown(str(label)) for label in formatter.seq]
 
 
 def _watermark(figure: Figure) -> None:

@@ -9,7 +9,14 @@ from typing import Final
 from matplotlib.figure import Figure
 
 from bench.report.charts.palette import PAPER, SOFT, series_colour, series_marker
-from bench.report.charts.parts import axes_in, look_of, sample_note, series_legend
+from bench.report.charts.parts import (
+    axes_in,
+    case_tag,
+    look_of,
+    picked,
+    sample_note,
+    series_legend,
+)
 from bench.report.charts.scales import elapsed
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
@@ -96,6 +103,10 @@ def _message(points: Sequence[_Point], name: str) -> str:
     return f"{said} Not steady: {', '.join(unsteady)}." if unsteady else said
 
 
+def _tags(points: Sequence[_Point], model: str) -> list[str]:
+    return [case_tag(p.case) for p in points if p.case.model == model]
+
+
 def _signed(percent: float) -> str:
     return f"{'+' if _rounded(percent) > 0 else ''}{number(percent, 1)}\u202f%"
 
@@ -108,7 +119,7 @@ def _draw(figure: Figure, size: Size, points: Sequence[_Point]) -> Marks:
     marks = Marks()
     firsts = {p.case.model: p.case for p in reversed(points)}
     looks = [
-        (m, {**look_of(c), "linestyle": "none"})
+        (m, picked({**look_of(c), "linestyle": "none"}, *_tags(points, m)))
         for m, c in sorted(firsts.items(), key=lambda i: i[1].series)
     ]
     top = 20 + series_legend(figure, size, looks, 20) + 8
@@ -133,6 +144,7 @@ def _draw(figure: Figure, size: Size, points: Sequence[_Point]) -> Marks:
             for p in own
         ]
         marks.models[gid] = model
+        marks.tags[gid] = _tags(points, model)
     reach = max(_LEAST_RANGE, *(abs(p.percent) for p in points)) * 1.15
     ax.set_ylim(-reach, reach)
     ax.set_xlim(left=-0.02 * scale.factor * last)

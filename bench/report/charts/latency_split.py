@@ -8,8 +8,23 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
+from bench.report.charts.limits import (
+    Limit,
+    asked,
+    legend_room,
+    limit_legend,
+    limit_lines,
+    with_limits,
+)
 from bench.report.charts.palette import PHASE_HATCHES, PHASES
-from bench.report.charts.parts import bar_legend, boxes, only_first, sample_note
+from bench.report.charts.parts import (
+    bar_legend,
+    boxes,
+    case_tag,
+    only_first,
+    part_tag,
+    sample_note,
+)
 from bench.report.charts.rows import MOST_ROWS, chart_height, lay_out, number_beside, row_axes
 from bench.report.model import CaseView
 from bench.report.page import Chart, Marks, Size
@@ -33,11 +48,14 @@ def split_chart(samples: Samples) -> Chart | None:
     if not have:
         return None
     drawn = have[:MOST_ROWS]
+    # A bar is a mean: it can be held against what was asked of the mean alone.
+    wholes = [np.array([0.0, *(sum(m.values()) for _, (m, _) in drawn)])]
+    limits = asked(samples.report, "e2e_s", wholes, ("mean",))
     n = sum(count for _, (_, count) in have)
 
     def draw(figure: Figure, size: Size) -> Marks:
         sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, drawn)
+        return _draw(figure, size, drawn, limits)
 
     return Chart(
         id="split",
@@ -46,11 +64,12 @@ def split_chart(samples: Samples) -> Chart | None:
         caption=(
             "Mean time of each part of a request; means add up, percentiles do not. Queue, load, "
             "prefill and decode are the server's own durations, overhead is what the client waited "
-            f"beyond them. n = {plural(n, 'request')}." + only_first(len(drawn), len(have), "case")
+            f"beyond them; of a request that was alone, also what the server names no part for. "
+            f"n = {plural(n, 'request')}." + only_first(len(drawn), len(have), "case")
         ),
         table=_table(have),
         draw=draw,
-        height=tuple(h + 22 for h in chart_height([s.case for s, _ in drawn])),  # type: ignore[arg-type]
+        height=chart_height([s.case for s, _ in drawn], 22 + legend_room(len(limits))),
         simulated=samples.report.simulated,
     )
 
@@ -62,6 +81,8 @@ Means = tuple[dict[str, float], int]
 def mean_parts(sample: CaseSample) -> Means | None:
     """Mean seconds of each part over the requests that have all of them; None if none has."""
     times = np.vstack([sample.times[m] for m in PARTS.values()])
+    # What a lone request spent in no part is no queue: it is time beyond the parts, too.
+    times[-1] += np.nan_to_num(sample.times["unaccounted_s"])
     complete = np.isfinite(times).all(axis=0)
     if not complete.any():
         return None
@@ -100,11 +121,17 @@ def _table(have: Sequence[tuple[CaseSample, Means]]) -> Table:
     )
 
 
-def _draw(figure: Figure, size: Size, drawn: Sequence[tuple[CaseSample, Means]]) -> Marks:
+def _draw(
+    figure: Figure,
+    size: Size,
+    drawn: Sequence[tuple[CaseSample, Means]],
+    limits: Sequence[Limit],
+) -> Marks:
     rows = lay_out([s.case for s, _ in drawn], size.narrow)
     shown = [p for p in PARTS if any(m[p] > 0 for _, (m, _) in drawn)]
     bar_legend(figure, size, [(p, PHASES[p], PHASE_HATCHES[p]) for p in shown], 20)
-    ax = row_axes(figure, size, rows, right=62, top=44)
+    top = 44 + limit_legend(figure, size, limits, 42)
+    ax = row_axes(figure, size, rows, right=62, top=top)
     by_key = {s.case.key: m for s, (m, _) in drawn}
     scale = scale_for("s", *(sum(m.values()) for m in by_key.values()))
     marks = Marks()
@@ -121,9 +148,12 @@ def _draw(figure: Figure, size: Size, drawn: Sequence[tuple[CaseSample, Means]])
             boxes(ax, drawn_boxes, PHASES[part], PHASE_HATCHES[part], gid)
             marks.tips[gid] = [_tip(c, by_key[c.key], part) for c, _ in own]
             marks.models[gid] = model
+            marks.tags[gid] = [f"{case_tag(c)} {part_tag(PHASES[part])}" for c, _ in own]
     for case, _, y in rows.places:
         number_beside(ax, y, show_value(sum(by_key[case.key].values()), "s", scale).number)
-    ax.set_xlim(0, max(sum(m.values()) for m in by_key.values()) * scale.factor * 1.02)
+    wholes = [np.array([sum(m.values()) for m in by_key.values()])]
+    ax.set_xlim(0, max(x for v in with_limits(wholes, limits) for x in v) * scale.factor * 1.02)
+    limit_lines(ax, limits, scale.factor, upright=True)
     ax.set_xlabel(f"mean time of a request ({scale.unit})")
     return marks
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from bench.analysis.summary import Estimate
-from bench.report.charts.palette import DASHES, INK, PAPER, SOFT, series_colour, series_marker
+from bench.analysis.run.summary import Estimate
+from bench.report.charts.palette import (
+    DASHES,
+    INK,
+    PAPER,
+    PHASES,
+    SOFT,
+    series_colour,
+    series_marker,
+)
+from bench.report.charts.svg import ENTRY
 from bench.report.model import CaseView
 from bench.report.page import Marks, Size
+from bench.shown import shown
 
 _LEGEND_ROW: Final = 19
+_LEGEND_SHARE: Final = 0.4
+"""A legend takes at most so much of a drawing; what does not fit is counted."""
 _X_LABEL: Final = 23
 _Y_LABEL: Final = 16
 
@@ -41,19 +55,63 @@ def sample_note(figure: Figure, size: Size, text: str) -> None:
     )
 
 
+_NARROW = 0.6
+
+
 def text_width(text: str, fontsize: float) -> float:
     """Width of a text in pixels, roughly; wide characters count double."""
-    return sum(fontsize * (1.02 if ord(c) > 0x2E80 else 0.6) for c in text)
+    return sum(fontsize * (1.02 if ord(c) > 0x2E80 else _NARROW) for c in text)
 
 
 def shortened(text: str, pixels: float, fontsize: float) -> str:
     """A text cut in the middle to fit, with an ellipsis."""
-    short, kept = text, len(text)
+    # No character is narrower than this, so longer cuts need not be measured.
+    short, kept = text, min(len(text), 2 + int(pixels / (fontsize * _NARROW)))
+    if kept < len(text):
+        kept += 1
+        short = text[: kept + 1]
     while text_width(short, fontsize) > pixels and kept > 2:
         kept -= 1
         front = (kept + 1) // 2
         short = f"{text[:front]}…{text[len(text) - (kept - front) :]}"
     return short
+
+
+def case_tag(case: CaseView) -> str:
+    """What a case is called among the tags of drawings."""
+    return f"c.{case.key.rpartition('c')[2]}"
+
+
+def part_tag(colour: str, label: str = "") -> str:
+    """What a part of requests is called among the tags: by its colour in all charts, or a label."""
+    names = {c: name for name, c in PHASES.items()}
+    return f"p.{names.get(colour, label)}"
+
+
+def tagged(gid: str, tags: Iterable[str]) -> str:
+    """An id that says to which entries of legends a group belongs.
+
+    Tags are of a kind each, before the dot. Who picks an entry sees, of all that has tags of its
+    kind, only what has one of the entry's, in every chart of the page.
+    """
+    return f"{gid}@{' '.join(tags)}"
+
+
+def picked(look: dict[str, Any], *tags: str) -> dict[str, Any]:
+    """The look of an entry of a legend that picks what has one of these tags."""
+    return {**look, "gid": tagged("", dict.fromkeys(tags))}
+
+
+def tag_bars(bars: ErrorbarContainer, gid: str) -> None:
+    """Gives the lines and caps of intervals an id."""
+    for part in (*bars.lines[1], *bars.lines[2]):
+        part.set_gid(gid)
+
+
+def _entry_id(text: str, label: str, box: tuple[float, float, float], gid: str) -> str:
+    """The id of an entry's text: where the entry stands, and its name if the text is cut."""
+    name = "" if text == label else shown(label)
+    return f"{ENTRY}{box[0]:.0f} {box[1]:.0f} {box[2]:.0f} {name}".rstrip() + gid
 
 
 def series_legend(
@@ -64,15 +122,20 @@ def series_legend(
     Args:
         figure: to draw on.
         size: of the figure.
-        entries: label and look (keywords of Line2D) of each line.
+        entries: label and look (keywords of Line2D) of each line; `picked` makes it a switch.
         top: distance from the upper edge, pixels.
     """
     x, y = 2.0, top
-    for label, look in entries:
+    for number, (label, look) in enumerate(entries):
         text = shortened(label, size.width - 44, 11.5)
         width = 34 + text_width(text, 11.5) + 10
         if x > 2.0 and x + width > size.width:
             x, y = 2.0, y + _LEGEND_ROW
+            if y + 2 * _LEGEND_ROW > top + _LEGEND_SHARE * size.height:
+                more = f"and {len(entries) - number} more: see the table"
+                middle = 1 - (y + 8) / size.height
+                figure.text(2 / size.width, middle, more, fontsize=11.5, color=SOFT, va="center")
+                break
         middle = 1 - (y + 8) / size.height
         figure.add_artist(
             Line2D(
@@ -82,9 +145,31 @@ def series_legend(
                 **look,
             )
         )
-        figure.text((x + 33) / size.width, middle, text, fontsize=11.5, color=INK, va="center")
+        gid = look.get("gid")
+        if gid:
+            gid = _entry_id(text, label, (x, y - 2, width - 10), gid)
+        figure.text(
+            (x + 33) / size.width, middle, text, fontsize=11.5, color=INK, va="center", gid=gid
+        )
         x += width
     return y + _LEGEND_ROW - top
+
+
+MOST_CURVES: Final = 5
+"""More curves than this cannot be told apart."""
+
+
+def told_apart(groups: Sequence[Sequence[CaseView]]) -> list[list[CaseView]]:
+    """Of many curves five, spread from the first to the last; of one model, each in its own colour.
+
+    Args:
+        groups: the cases of each curve.
+    """
+    last, most = len(groups) - 1, min(len(groups), MOST_CURVES)
+    chosen = [groups[round(i * last / max(most - 1, 1))] for i in range(most)]
+    if len({c.model for g in chosen for c in g}) > 1:
+        return [list(g) for g in chosen]
+    return [[replace(c, series=i) for c in g] for i, g in enumerate(chosen)]
 
 
 def look_of(case: CaseView, dash: int = 0) -> dict[str, Any]:
@@ -92,6 +177,7 @@ def look_of(case: CaseView, dash: int = 0) -> dict[str, Any]:
     return {
         "color": series_colour(case.series),
         "marker": series_marker(case.series),
+        "markeredgecolor": PAPER,
         "linestyle": DASHES[dash % len(DASHES)],
     }
 
@@ -119,6 +205,7 @@ def bar_legend(
     """A legend of filled boxes in one row: label, colour, hatch; returns where it ends, pixels."""
     x = 2.0
     for label, colour, hatch in entries:
+        gid, step = tagged("", [part_tag(colour, label)]), 18 + text_width(label, 11.5)
         figure.add_artist(
             Rectangle(
                 (x / size.width, 1 - (top + 13) / size.height),
@@ -128,6 +215,7 @@ def bar_legend(
                 edgecolor=PAPER,
                 linewidth=0,
                 hatch=hatch,
+                gid=gid,
             )
         )
         figure.text(
@@ -137,8 +225,9 @@ def bar_legend(
             fontsize=11 if size.narrow else 11.5,
             color=INK,
             va="center",
+            gid=_entry_id(label, label, (x, top - 3, step), gid),
         )
-        x += 18 + text_width(label, 11.5) + (6 if size.narrow else 14)
+        x += step + (6 if size.narrow else 14)
     return x
 
 
@@ -171,7 +260,7 @@ def boxes(ax: Axes, drawn: Sequence[Box], colour: str, hatch: str = "", gid: str
 
 def interval_line(
     ax: Axes,
-    case: CaseView,
+    cases: Sequence[CaseView],
     gid: str,
     xs: Sequence[float],
     estimates: Sequence[Estimate],
@@ -185,7 +274,7 @@ def interval_line(
 
     Args:
         ax: to draw on.
-        case: gives the line its colour and marker.
+        cases: of the points; the first gives the line its colour and marker.
         gid: unique in the drawing.
         xs: where on the x axis.
         estimates: a value each.
@@ -194,7 +283,9 @@ def interval_line(
         factor: drawn = stored x factor.
         dash: 0 = solid with filled markers; others are dashed with hollow ones.
     """
+    case, tags = cases[0], [case_tag(c) for c in cases]
     colour = series_colour(case.series)
+    line, ends_of, points = (tagged(gid + part, tags) for part in ("-line", "-bars", ""))
     ys = [(e.value or 0.0) * factor for e in estimates]
     lengths = [[x * factor for x in side] for side in ends(estimates)]
     ax.plot(
@@ -203,11 +294,10 @@ def interval_line(
         color=colour,
         linestyle=DASHES[dash],
         linewidth=1.5 if dash else 2,
-        gid=f"{gid}-line",
+        gid=line,
     )
     bars = ax.errorbar(xs, ys, yerr=lengths, fmt="none", ecolor=colour, elinewidth=1.5, capsize=4)
-    for part in (*bars.lines[1], *bars.lines[2]):
-        part.set_gid(f"{gid}-bars")
+    tag_bars(bars, ends_of)
     ax.plot(
         xs,
         ys,
@@ -215,8 +305,8 @@ def interval_line(
         marker=series_marker(case.series),
         color=PAPER if dash else colour,
         markeredgecolor=colour if dash else PAPER,
-        gid=gid,
+        gid=points,
     )
-    marks.tips[gid] = list(tips)
-    for name in (gid, f"{gid}-line", f"{gid}-bars"):
+    marks.tips[points] = list(tips)
+    for name in (line, ends_of, points):
         marks.models[name] = case.model

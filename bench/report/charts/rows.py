@@ -65,9 +65,9 @@ def lay_out(cases: Sequence[CaseView], narrow: bool) -> Rows:
     return Rows(tuple(headings), tuple(places), y, min(step * 0.58, _THICKEST))
 
 
-def chart_height(cases: Sequence[CaseView]) -> tuple[int, int]:
-    """Height of the wide and of the narrow drawing."""
-    frame = _TOP + _BOTTOM
+def chart_height(cases: Sequence[CaseView], legend: int = 0) -> tuple[int, int]:
+    """Height of the wide and of the narrow drawing, with so many pixels above the rows."""
+    frame = _TOP + _BOTTOM + legend
     return (
         round(lay_out(cases, narrow=False).height) + frame,
         round(lay_out(cases, narrow=True).height) + frame,

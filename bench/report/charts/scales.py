@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from bench.analysis.columns import Floats
+from bench.analysis.run.columns import Floats
 from bench.report.units import Scale, number
 
 _LOG_FROM: Final = 12.0
@@ -35,20 +35,26 @@ def value_axis(axis: Axis, values: Sequence[Floats]) -> bool:
     everything = np.concatenate([np.asarray(v, dtype=float) for v in values])
     positive = everything[everything > 0]
     low, high = (positive.min(), positive.max()) if len(positive) else (0.0, 1.0)
-    set_scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
     set_limits = axis.axes.set_xlim if isinstance(axis, XAxis) else axis.axes.set_ylim
     logarithmic = bool(low > 0 and high / low > _LOG_FROM)
     if logarithmic:
-        set_scale("log")
-        set_limits(low / 1.2, high * 1.2)
-        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
-        axis.set_minor_locator(NullLocator())
+        log_axis(axis, low / 1.2, high * 1.2)
     else:
         margin = (high - low) * 0.04 or high * 0.1 or 1.0
         set_limits(max(0.0, low - margin), high + margin)
         axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(plain))
+        axis.set_major_formatter(FuncFormatter(plain))
     return logarithmic
+
+
+def log_axis(axis: Axis, low: float, high: float) -> None:
+    """A logarithmic axis between two positive values, with plain numbers as ticks."""
+    horizontal = isinstance(axis, XAxis)
+    (axis.axes.set_xscale if horizontal else axis.axes.set_yscale)("log")
+    (axis.axes.set_xlim if horizontal else axis.axes.set_ylim)(low, high)
+    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(plain))
 
 
 def elapsed(seconds: float) -> Scale:

@@ -5,10 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from bench.report.charts.limits import (
+    Limit,
+    asked,
+    legend_room,
+    limit_legend,
+    limit_lines,
+    with_limits,
+)
 from bench.report.charts.palette import INK, SERIES_HATCHES, series_colour
-from bench.report.charts.parts import boxes, ends, only_first, sample_note, text_width
+from bench.report.charts.parts import (
+    boxes,
+    case_tag,
+    ends,
+    only_first,
+    sample_note,
+    text_width,
+)
 from bench.report.charts.rows import (
     MOST_ROWS,
     NUMBER_FONT,
@@ -31,11 +47,12 @@ def speed_chart(report: Report) -> Chart | None:
     if not cases:
         return None
     drawn = cases[:MOST_ROWS]
+    limits = asked(report, METRIC, [np.array([0.0, *map(_value, drawn)])])
     n = sum(_n(c) for c in cases)
 
     def draw(figure: Figure, size: Size) -> Marks:
         sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, drawn)
+        return _draw(figure, size, drawn, limits)
 
     return Chart(
         id="speed",
@@ -48,7 +65,7 @@ def speed_chart(report: Report) -> Chart | None:
         ),
         table=metric_table(report, METRIC, "chart-"),
         draw=draw,
-        height=chart_height(drawn),
+        height=chart_height(drawn, legend_room(len(limits))),
         simulated=report.simulated,
     )
 
@@ -82,10 +99,12 @@ def _n(case: CaseView) -> int:
     return metric.n if metric else 0
 
 
-def _draw(figure: Figure, size: Size, cases: Sequence[CaseView]) -> Marks:
+def _draw(figure: Figure, size: Size, cases: Sequence[CaseView], limits: Sequence[Limit]) -> Marks:
     rows = lay_out(cases, size.narrow)
     beside = [show(c.estimate(METRIC), "tok/s").cell for c, _, _ in rows.places]
-    ax = row_axes(figure, size, rows, right=20 + max(text_width(t, NUMBER_FONT) for t in beside))
+    top = 22 + limit_legend(figure, size, limits, 20)
+    right = 20 + max(text_width(t, NUMBER_FONT) for t in beside)
+    ax = row_axes(figure, size, rows, right=right, top=top)
     marks = Marks()
     for model in dict.fromkeys(c.model for c in cases):
         own = [(c, y) for c, _, y in rows.places if c.model == model]
@@ -101,15 +120,21 @@ def _draw(figure: Figure, size: Size, cases: Sequence[CaseView]) -> Marks:
         told = [(c, show(c.estimate(METRIC), "tok/s")) for c, _ in own]
         marks.tips[gid] = [f"{c.label}\n{shown.full}\nn = {_n(c)}" for c, shown in told]
         marks.models[gid] = model
+        marks.tags[gid] = [case_tag(c) for c, _ in own]
     estimates = [e for c, _, _ in rows.places if (e := c.estimate(METRIC))]
     values = [e.value or 0.0 for e in estimates]
     below, above = ends(estimates)
     places = [y for _, _, y in rows.places]
-    ax.errorbar(
+    bars = ax.errorbar(
         values, places, xerr=(below, above), fmt="none", ecolor=INK, elinewidth=2, capsize=4
     )
+    for i, part in enumerate((*bars.lines[1], *bars.lines[2])):
+        part.set_gid(f"speed-bars-{i}")
+        marks.tags[f"speed-bars-{i}"] = [case_tag(c) for c, _, _ in rows.places]
     for text, y in zip(beside, places, strict=True):
         number_beside(ax, y, text)
-    ax.set_xlim(0, max(v + a for v, a in zip(values, above, strict=True)) * 1.02)
+    highest = [v + a for v, a in zip(values, above, strict=True)]
+    ax.set_xlim(0, max(x for v in with_limits([np.array(highest)], limits) for x in v) * 1.02)
+    limit_lines(ax, limits, upright=True)
     ax.set_xlabel("tokens per second")
     return marks

@@ -2,25 +2,27 @@
 
 A page with a strict Content-Security-Policy ignores `style` attributes, several drawings in one
 page must not share ids, and colours must follow the theme. So style attributes become presentation
-attributes, colours get classes, ids that nothing refers to go, the others are prefixed, and
-coordinates are rounded to a hundredth of a pixel.
+attributes, colours become classes, ids that nothing refers to go, the others are short and begin
+with the drawing's, and coordinates are rounded to a tenth of a pixel.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from xml.etree import ElementTree
 
+from bench.report.charts.compact import POINT, compact, marks_before_texts, short_path, small_tiles
 from bench.report.charts.palette import CLASSES
 from bench.report.page import Marks
 
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _HREF: Final = "{http://www.w3.org/1999/xlink}href"
-_LONG_NUMBER: Final = re.compile(r"-?\d+\.\d{2,}(?:e-?\d+)?")
+_NUMBER: Final = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _URL: Final = re.compile(r"url\(#([^)]+)\)")
-_GEOMETRY: Final = frozenset({"d", "x", "y", "width", "height", "transform", "points"})
+_AXIS: Final = "matplotlib.axis_"
+_GEOMETRY: Final = frozenset({"x", "y", "width", "height", "points"})
 _DROPPED: Final = frozenset({"metadata", "style"})
 _NOTHING: Final = frozenset({"rotate(-0)", ""})
 # Presentation attributes that are the default, or that the root already sets.
@@ -30,11 +32,14 @@ _DEFAULTS: Final = {
     "stroke-dashoffset": "0",
     "opacity": "1",
     "stroke-width": "1",
+    "text-anchor": "start",
 }
+ENTRY: Final = "entry "
+"""Begins the id of a legend's text; then: left, upper edge and width of the entry, its name."""
 _DRAWABLE: Final = frozenset({f"{_SVG}path", f"{_SVG}use", f"{_SVG}rect"})
 
 
-def page_svg(source: str, prefix: str, label: str, marks: Marks) -> str:
+def page_svg(source: str, prefix: str, label: str, marks: Marks, said: Sequence[str] = ()) -> str:
     """A drawing as an element of a page.
 
     Args:
@@ -42,24 +47,56 @@ def page_svg(source: str, prefix: str, label: str, marks: Marks) -> str:
         prefix: unique in the page; begins every id.
         label: the text alternative.
         marks: groups whose points have values, and groups that belong to models.
+        said: values of the points of the drawing before this one (`values_of`); a point with one
+            of these only names its place.
 
     Raises:
         ValueError: a group that `marks` names has another number of points than it says.
     """
     root = ElementTree.fromstring(source)
     _drop(root)
+    marks_before_texts(root, _AXIS)
+    small_tiles(root)
     groups = {g.get("id"): g for g in root.iter(f"{_SVG}g")}
+    places = {text: str(place) for place, text in reversed(list(enumerate(said)))}
     for name, tips in marks.tips.items():
-        _attach_tips(groups.get(name), name, tips)
-    for name, model in marks.models.items():
-        if (group := groups.get(name)) is not None:
-            group.set("data-model", model)
+        _attach_tips(groups.get(name), name, tips, places)
+    for name, tags in marks.tags.items():
+        for point, tag in _each(groups.get(name), name, tags):
+            point.set("data-in", tag)
+    for group in root.iter(f"{_SVG}g"):  # several may have one id: intervals and their caps
+        _attach_names(group, marks.models)
+    for name, value in marks.drawing.items():
+        root.set(f"data-{name}", value)
     for element in root.iter():
         _plain_attributes(element)
     _prefix_ids(root, prefix)
     _unwrap(root)
     _dress(root, label)
-    return _text(root)
+    _strip(root)
+    compact(root)
+    _say_once(root, len(said))
+    return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>")
+
+
+def values_of(svg: str) -> list[str]:
+    """The values of the points of a drawing, in its order."""
+    return [t.text or "" for t in ElementTree.fromstring(svg).iter("title")]
+
+
+def _say_once(root: ElementTree.Element, before: int) -> None:
+    """A point whose value another has in the same drawing only names the other's place."""
+    places: dict[str, int] = {}
+    for point in list(root.iter()):
+        title = point.find("title")
+        if title is None:
+            continue
+        text = title.text or ""
+        if text in places:
+            point.remove(title)
+            point.set("data-at", str(places[text]))
+        else:
+            places[text] = before + len(places)
 
 
 def _drop(root: ElementTree.Element) -> None:
@@ -73,13 +110,38 @@ def _drop(root: ElementTree.Element) -> None:
                 parent.remove(child)
 
 
-def _attach_tips(group: ElementTree.Element | None, name: str, tips: list[str]) -> None:
+def _attach_tips(
+    group: ElementTree.Element | None, name: str, tips: list[str], places: dict[str, str]
+) -> None:
+    for point, tip in _each(group, name, tips):
+        point.set("class", POINT)
+        if tip in places:
+            point.set("data-at", places[tip])
+        else:
+            ElementTree.SubElement(point, f"{_SVG}title").text = tip
+
+
+def _attach_names(group: ElementTree.Element, models: Mapping[str, str]) -> None:
+    """What an id says of its group: model, view, tags, and where an entry of a legend stands."""
+    id = group.get("id", "")
+    name, at, tags = id.rpartition("@")
+    if id in models:
+        group.set("data-model", models[id])
+    if id.startswith("view-"):
+        group.set("class", id)
+    if at:
+        group.set("data-in", tags)
+    if at and name.startswith(ENTRY):
+        group.set("data-entry", name.removeprefix(ENTRY))
+
+
+def _each(
+    group: ElementTree.Element | None, name: str, said: list[str]
+) -> Iterator[tuple[ElementTree.Element, str]]:
     points = list(_points(group)) if group is not None else []
-    if len(points) != len(tips):
-        raise ValueError(f"{name}: {len(points)} points are drawn, {len(tips)} have values")
-    for point, tip in zip(points, tips, strict=True):
-        point.set("class", "pt")
-        ElementTree.SubElement(point, f"{_SVG}title").text = tip
+    if len(points) != len(said):
+        raise ValueError(f"{name}: {len(points)} points are drawn, {len(said)} have values")
+    return zip(points, said, strict=True)
 
 
 def _points(group: ElementTree.Element) -> Iterator[ElementTree.Element]:
@@ -99,12 +161,21 @@ def _plain_attributes(element: ElementTree.Element) -> None:
         known = CLASSES.get(element.get(name, "").lower())
         if known:
             classes.append(f"{name[0]}-{known}")
+            del element.attrib[name]
     if element.tag != f"{_SVG}svg":
         for name, value in _DEFAULTS.items():
             if element.get(name) == value:
                 del element.attrib[name]
     for name in _GEOMETRY & set(element.attrib):
-        element.set(name, _short(element.attrib[name]))
+        element.set(name, _short(element.attrib[name], 1))
+    if "transform" in element.attrib:
+        element.set("transform", _short(element.attrib["transform"], 2))
+    if element.get("fill") == "none" and classes[1:] == ["s-grid"]:
+        # A grid's lines end at the axes: nothing to clip, no ends to see.
+        for name in ("clip-path", "stroke-linecap"):
+            element.attrib.pop(name, None)
+    if "d" in element.attrib:
+        element.set("d", short_path(element.attrib["d"]))
     if element.get("transform", "-").startswith("rotate(-0 ") or not element.get("transform", "-"):
         del element.attrib["transform"]
     if _HREF in element.attrib:
@@ -132,35 +203,30 @@ def _font(value: str) -> Iterator[tuple[str, str]]:
         yield "font-weight", bold
 
 
-def _short(value: str) -> str:
-    return " ".join(_LONG_NUMBER.sub(_rounded, value).split())
-
-
-def _rounded(match: re.Match[str]) -> str:
-    return (
-        f"{round(float(match.group()), 2):g}"
-        if abs(float(match.group())) < 1e4
-        else (f"{float(match.group()):.1f}")
+def _short(value: str, decimals: int) -> str:
+    """Numbers within a text, rounded."""
+    return " ".join(
+        _NUMBER.sub(lambda m: f"{round(float(m.group()), decimals):.10g}", value).split()
     )
 
 
 def _prefix_ids(root: ElementTree.Element, prefix: str) -> None:
+    """Ids that are used become short and unique in the page; the others go."""
     used = set()
     for element in root.iter():
         for value in element.attrib.values():
             used.update(_URL.findall(value))
         used.add(element.get("href", "").removeprefix("#"))
+    defined = [e.get("id", "") for e in root.iter() if e.get("id") in used]
+    short = {name: f"{prefix}{place}" for place, name in enumerate(dict.fromkeys(defined))}
     for element in root.iter():
-        if (name := element.get("id")) is not None:
-            if name in used:
-                element.set("id", f"{prefix}-{name}")
-            else:
-                del element.attrib["id"]
-        for name, value in element.attrib.items():
-            if name == "href" and value.startswith("#"):
-                element.set(name, f"#{prefix}-{value[1:]}")
+        if (name := element.attrib.pop("id", None)) in short:
+            element.set("id", short[name])
+        for key, value in element.attrib.items():
+            if key == "href" and value[1:] in short:
+                element.set(key, f"#{short[value[1:]]}")
             elif "url(#" in value:
-                element.set(name, _URL.sub(rf"url(#{prefix}-\1)", value))
+                element.set(key, _URL.sub(lambda m: f"url(#{short.get(m[1], m[1])})", value))
 
 
 def _invisible(element: ElementTree.Element) -> bool:
@@ -169,7 +235,7 @@ def _invisible(element: ElementTree.Element) -> bool:
         element.tag == f"{_SVG}path"
         and element.get("fill") == "none"
         and element.get("stroke", "none") == "none"
-        and "pt" not in element.get("class", "").split()
+        and not element.get("class")
     )
 
 
@@ -197,10 +263,10 @@ def _dress(root: ElementTree.Element, label: str) -> None:
     root.set("focusable", "false")
 
 
-def _text(root: ElementTree.Element) -> str:
+def _strip(root: ElementTree.Element) -> None:
+    """White space between elements and the namespace of tags go."""
     for element in root.iter():
         if element.tag not in (f"{_SVG}text", f"{_SVG}tspan", f"{_SVG}title"):
             element.text = None
         element.tail = None
         element.tag = element.tag.removeprefix(_SVG)
-    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)

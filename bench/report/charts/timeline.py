@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,17 +12,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.analysis.columns import Floats
-from bench.ollama.exchange import Outcome
+from bench.analysis.run.columns import Floats
+from bench.analysis.run.evidence import columns_of
+from bench.report.charts.limits import Limit, asked, limit_legend
 from bench.report.charts.palette import BAD, GRID, INK, PHASE_HATCHES, PHASES, SOFT
-from bench.report.charts.parts import Box, axes_in, bar_legend, boxes, sample_note
+from bench.report.charts.parts import (
+    Box,
+    axes_in,
+    bar_legend,
+    boxes,
+    case_tag,
+    part_tag,
+    sample_note,
+    tagged,
+)
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
 from bench.report.samples import CaseSample, Samples
 from bench.report.tables import Table, from_columns, number_column, text_column
 from bench.report.units import plural, show_value
 from bench.results.record import Phase, RequestRecord
+from bench.results.records import records_of
 from bench.results.run import BlockInfo
+from bench.wire.exchange import Outcome
 
 MOST_REQUESTS: Final = 64
 """At most so many requests are drawn, the first of the block."""
@@ -29,6 +42,9 @@ _NARROW_MOST: Final = 32
 _ROW: Final = 7.5
 _FRAME: Final = 104
 _NS: Final = 1e9
+_LEGEND_ROW: Final = 19
+_FAILED: Final = 64
+"""Pixels that the cross and its name take in the legend."""
 _NOTICEABLE_S: Final = 0.05
 _CROSS: Final[dict[str, Any]] = {
     "linestyle": "none",
@@ -68,24 +84,30 @@ def timeline_chart(samples: Samples) -> Chart | None:
     def draw(figure: Figure, size: Size) -> Marks:
         shown = bars[:_NARROW_MOST] if size.narrow else bars
         sample_note(figure, size, f"n = {plural(len(shown), 'request')}")
-        return _draw(figure, size, shown, block)
+        return _draw(figure, size, shown, block, case, samples.report)
 
     return Chart(
         id="timeline",
         title="Who waited, who ran",
         message=_message(sample, block, [r for _, r in sent]),
         caption=(
-            f"{some} requests of block {block.index + 1} ({case.label}){reason}, "
+            f"{some} requests of block {block.number} ({case.label}){reason}, "
             "in the order they were sent; a row each. Phases have the server's durations, "
             "laid one after another from the moment of sending; what is left is overhead. "
-            f"{_on_phones(len(bars))}n = {plural(len(bars), 'request')}."
+            f"{_ticks(samples.report, bars)}{_on_phones(len(bars))}"
+            f"n = {plural(len(bars), 'request')}."
         ),
         table=_table(bars, case),
         draw=draw,
         height=(round(_FRAME + _ROW * len(bars)), round(_FRAME + _ROW * len(bars[:_NARROW_MOST]))),
         simulated=samples.report.simulated,
         full_width=True,
+        folded=not waits and all(b.record.outcome is Outcome.OK for b in bars),
     )
+
+
+def _ticks(report: Report, bars: Sequence[Bar]) -> str:
+    return "Ticks: when the time that was asked for is over. " if _limits(report, bars) else ""
 
 
 def _on_phones(drawn: int) -> str:
@@ -145,8 +167,11 @@ def _queues(sample: CaseSample, block: BlockInfo) -> Floats:
 def _sent_in(
     report: Report, case: CaseView, block: BlockInfo
 ) -> Iterator[tuple[int, RequestRecord]]:
-    for record in report.runs[case.run].run.records:
-        if record.block == block.index and record.sent_ns is not None:
+    run = report.runs[case.run].run
+    columns = columns_of(run.records, [c.id for c in run.info.plan.cases])
+    rows = np.flatnonzero(columns.block == block.index)
+    for record in records_of(run.records).read(rows):
+        if record.sent_ns is not None:
             yield record.sent_ns, record
 
 
@@ -188,11 +213,28 @@ def _table(bars: Sequence[Bar], case: CaseView) -> Table:
     )
 
 
-def _draw(figure: Figure, size: Size, bars: Sequence[Bar], block: BlockInfo) -> Marks:
+def _draw(
+    figure: Figure,
+    size: Size,
+    bars: Sequence[Bar],
+    block: BlockInfo,
+    case: CaseView,
+    report: Report,
+) -> Marks:
     present = [p for p in _ORDER if any(_length(b, p) > 0 for b in bars)]
+    lines = _limits(report, bars)
     right = bar_legend(figure, size, [(p, PHASES[p], PHASE_HATCHES[p]) for p in present], 20)
-    ax = axes_in(figure, size, 12, 12, 62, 40)
+    failed = any(b.record.outcome is not Outcome.OK for b in bars)
+    # On phones the first row of the legend is full.
+    wrapped = _LEGEND_ROW if failed and right + _FAILED > size.width else 0
+    if failed:
+        _failure_legend(figure, size, 2.0 if wrapped else right, 27 + wrapped)
+    top = 39.0 + wrapped
+    top += 23 + limit_legend(figure, size, lines, top)
+    ax = axes_in(figure, size, 12, 12, top, 40)
     end = max(b.end for b in bars)
+    for line in lines:
+        _due(ax, bars, line)
     _bands(ax, block, end)
     for part in present:
         drawn = [
@@ -201,11 +243,11 @@ def _draw(figure: Figure, size: Size, bars: Sequence[Bar], block: BlockInfo) -> 
             for name, start, stop in b.parts
             if name == part
         ]
-        boxes(ax, drawn, PHASES[part], PHASE_HATCHES[part])
-    if any(b.record.outcome is not Outcome.OK for b in bars):
+        gid = tagged("", [part_tag(PHASES[part])])
+        boxes(ax, drawn, PHASES[part], PHASE_HATCHES[part], gid)
+    if failed:
         _failures(ax, bars)
-        _failure_legend(figure, size, right)
-    marks = Marks()
+    marks = Marks(drawing={"case": case_tag(case).partition(".")[2]})
     whole = [_box(i, b.start, b.end, 0.5) for i, b in enumerate(bars)]
     boxes(ax, whole, "none", gid="timeline-bars")
     marks.tips["timeline-bars"] = [_tip(b) for b in bars]
@@ -251,6 +293,25 @@ def _bands(ax: Axes, block: BlockInfo, end: float) -> None:
             )
 
 
+def _limits(report: Report, bars: Sequence[Bar]) -> list[Limit]:
+    """What was asked of times from sending on, as far as a bar could reach it; a colour each."""
+    wholes = [np.array([0.0, *(b.end - b.start for b in bars)])]
+    found = [x for metric in ("e2e_s", "ttft_s") for x in asked(report, metric, wholes) if x.drawn]
+    colours = (BAD, INK, SOFT)
+    return [
+        replace(x, look={"color": colours[i % len(colours)], "linewidth": 1.4})
+        for i, x in enumerate(found)
+    ]
+
+
+def _due(ax: Axes, bars: Sequence[Bar], limit: Limit) -> None:
+    """Where each request would have taken as long as was asked."""
+    late = [b.start + limit.threshold.value for b in bars]
+    places = [x for at in late for x in (at, at, math.nan)]
+    rows = [y for i in range(len(bars)) for y in (i - 0.5, i + 0.5, math.nan)]
+    ax.plot(places, rows, **limit.look)
+
+
 def _failures(ax: Axes, bars: Sequence[Bar]) -> None:
     failed = [(i, b) for i, b in enumerate(bars) if b.record.outcome is not Outcome.OK]
     for i, bar in failed:
@@ -258,8 +319,8 @@ def _failures(ax: Axes, bars: Sequence[Bar]) -> None:
     ax.plot([b.end for _, b in failed], [i for i, _ in failed], **_CROSS)
 
 
-def _failure_legend(figure: Figure, size: Size, x: float) -> None:
-    middle = 1 - 27 / size.height
+def _failure_legend(figure: Figure, size: Size, x: float, y: float) -> None:
+    middle = 1 - y / size.height
     figure.add_artist(Line2D([(x + 7) / size.width], [middle], **_CROSS))
     figure.text((x + 18) / size.width, middle, "failed", fontsize=11, color=INK, va="center")
 
@@ -267,7 +328,7 @@ def _failure_legend(figure: Figure, size: Size, x: float) -> None:
 def _tip(bar: Bar) -> str:
     r = bar.record
     who = f", user {r.user + 1}" if r.user is not None else ""
-    lines = [f"{r.phase.replace('_', '-')} request {r.index + 1}{who}"]
+    lines = [f"{r.phase.replace('_', '-')} request {r.index + 1}{who}, block {r.block + 1}"]
     lines.append(f"sent at {show_value(bar.start, 's').number}")
     if r.outcome is not Outcome.OK:
         lines.append(r.outcome.replace("_", " "))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.analysis.comparison import Comparison, MetricComparison
-from bench.analysis.difference import Role
-from bench.analysis.verdict import Verdict
+from bench.analysis.comparison.result import Comparison, MetricComparison
+from bench.analysis.comparison.setup_difference import Role
+from bench.analysis.comparison.verdict_rule import Verdict
 from bench.report.comparison.wording import change_shown, key_name, metric_name, verdict_text
 
 _LEVELS = {
@@ -26,7 +26,7 @@ def github_annotations(comparisons: Sequence[Comparison]) -> str:
     """One line an annotation: differences first, then metrics that gate, then thresholds."""
     several = len(comparisons) > 1
     return "".join(
-        _command(level, title, f"{c.candidate.label}: {said}" if several else said) + "\n"
+        command(level, title, f"{c.candidate.label}: {said}" if several else said) + "\n"
         for c in comparisons
         for level, title, said in _annotations(c)
     )
@@ -54,6 +54,8 @@ def _annotations(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
             yield _level(m), f"{metric_name(m.metric)}: {verdict_text(m)}", _body(case.case, m)
     for t in comparison.failed_thresholds:
         yield "error", f"threshold failed: {t.expression}", f"{t.case}: {t.message}"
+    for t in comparison.unsupported_thresholds:
+        yield "warning", f"threshold needs more data: {t.expression}", f"{t.case}: {t.message}"
 
 
 def _level(m: MetricComparison) -> str:
@@ -66,7 +68,8 @@ def _body(case: str, m: MetricComparison) -> str:
     return f"{case}: {said}"
 
 
-def _command(level: str, title: str, message: str) -> str:
+def command(level: str, title: str, message: str) -> str:
+    """One annotation: level is error, warning or notice."""
     return f"::{level} title={_property(title)}::{_data(message)}"
 
 

@@ -13,10 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from bench.analysis.comparison import Comparison
-from bench.analysis.summary import BlockSummary, CaseSummary
-from bench.report.comparison.printable import printable, printable_text
-from bench.report.comparison.wording import flat
+from bench.analysis.comparison.result import Comparison
+from bench.analysis.run.summary import BlockSummary, CaseSummary
+from bench.shown import one_line, printable
 
 _NS = 1e9
 _RATES = {"prefill": "prefill_tok_per_s", "generate": "decode_tok_per_s"}
@@ -31,15 +30,14 @@ def benchstat(cases: Sequence[CaseSummary]) -> str:
 def refusal_comment(comparison: Comparison) -> str:
     """Why there are no lines of a candidate, as comments."""
     assert comparison.refused is not None
-    refused = printable(comparison.refused)
-    said = f"{printable_text(comparison.candidate.label)} left out: {refused.message}"
-    return "".join(f"# {flat(line)}\n" for line in said.splitlines())
+    said = f"{comparison.candidate.label} left out: {comparison.refused.message}"
+    return "".join(f"# {one_line(line)}\n" for line in said.splitlines())
 
 
 def _lines(case: CaseSummary) -> Iterator[str]:
     identity = case.identity
-    yield flat(
-        f"# Model: {printable_text(case.model)} | Quant: {identity.quantization or 'unknown'} | "
+    yield one_line(
+        f"# Model: {case.model} | Quant: {identity.quantization or 'unknown'} | "
         f"NumCtx: {identity.served_context or 'unknown'} | Server: {identity.server_version}"
     )
     name = _name(case)
@@ -67,4 +65,4 @@ def _name(case: CaseSummary) -> str:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[\s/=]+", "_", printable_text(text))
+    return re.sub(r"[\s/=]+", "_", one_line(printable(text)))

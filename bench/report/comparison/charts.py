@@ -8,7 +8,7 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.analysis.comparison import (
+from bench.analysis.comparison.result import (
     BlockPoint,
     CaseComparison,
     Comparison,
@@ -16,11 +16,18 @@ from bench.analysis.comparison import (
     MetricComparison,
 )
 from bench.report.charts.palette import BAD, GRID, INK, LINE, PAPER, SERIES, SOFT
-from bench.report.charts.parts import axes_in, series_legend, shortened, text_width
+from bench.report.charts.parts import (
+    axes_in,
+    picked,
+    series_legend,
+    shortened,
+    tagged,
+    text_width,
+)
 from bench.report.comparison.tables import block_table, verdict_table
 from bench.report.comparison.wording import change_shown, metric_name, verdict_text
 from bench.report.page import Chart, Marks, Size
-from bench.report.units import scale_for, show_value
+from bench.report.units import number, scale_for, show_value
 
 _ROW: Final = 34
 _FRAME: Final = 74
@@ -29,12 +36,13 @@ _REACH: Final = 3.0
 """The axis of effects ends at so many times the largest change to be caught, at most."""
 _BASELINE: Final[dict[str, Any]] = {"color": SERIES[0], "marker": "o", "linestyle": "none"}
 _CANDIDATE: Final[dict[str, Any]] = {"color": SERIES[1], "marker": "s", "linestyle": "none"}
+_SIDES: Final = (("baseline", _BASELINE), ("candidate", _CANDIDATE))
 
 
 def forest_chart(comparison: Comparison, number: int) -> Chart | None:
     """Every change with its interval against the sizes to ignore and to catch."""
-    rows = [(c, m) for c, m in comparison.judged() if m.change is not None]
-    rows.sort(key=lambda row: not row[1].primary)
+    known = [(c, m) for c, m in comparison.judged() if m.change is not None]
+    rows = [row for row in known if row[1].primary] or known
     drawn = rows[:_MOST_ROWS]
     if not drawn:
         return None
@@ -54,10 +62,9 @@ def forest_chart(comparison: Comparison, number: int) -> Chart | None:
             for (_, m), label in zip(drawn[:4], labels, strict=False)
         ),
         caption=(
-            "Change of every metric with its 95 % interval. Dark band: changes to ignore; pale "
-            "band: within the change to catch. Metrics that gate come first, in bold. Right of "
-            "zero is more, which is better for speeds and worse for times."
-            + (f" {left_out} more are in the table." if left_out else "")
+            "Change of every metric that decides, with its 95 % interval. Right of zero is better: "
+            "faster, or less waiting. Dark band: changes to ignore; pale band: within the change "
+            "to catch." + (f" {left_out} more are in the table." if left_out else "")
         ),
         table=verdict_table(comparison, number, brief=False),
         draw=draw,
@@ -96,7 +103,7 @@ def _draw_forest(
         _interval(ax, m, y, reach)
         gid = f"effect-{i}"
         ax.plot(
-            [_clip(m.change or 0.0, reach) * 100],
+            [_right(m) * _clip(m.change or 0.0, reach) * 100],
             [y],
             linestyle="none",
             marker="D" if m.primary else "o",
@@ -112,7 +119,8 @@ def _draw_forest(
     ax.set_yticks([])
     ax.grid(visible=False, axis="y")
     ax.spines[["left"]].set_visible(False)
-    ax.set_xlabel("change (%)")
+    ax.set_xlabel("worse \u2190   change (%)   \u2192 better")
+    ax.xaxis.set_major_formatter(lambda v, _: number(abs(v), 0 if abs(v) >= 2 or not v else 1))
     return marks
 
 
@@ -127,13 +135,18 @@ def _reach(rows: Sequence[MetricComparison]) -> float:
 def _bands(ax: Axes, m: MetricComparison, y: float) -> None:
     for size, shade in ((m.catch, GRID), (m.ignore, LINE)):
         # On the log scale: a change of D and its inverse.
-        low, high = (1 / (1 + size) - 1) * 100, size * 100
+        low, high = sorted((_right(m) * (1 / (1 + size) - 1) * 100, _right(m) * size * 100))
         ax.barh(y, high - low, left=low, height=0.62, color=shade, linewidth=0, zorder=0)
 
 
 def _interval(ax: Axes, m: MetricComparison, y: float, reach: float) -> None:
-    low, high = (_clip(v or 0.0, reach) * 100 for v in (m.low, m.high))
+    low, high = (_right(m) * _clip(v or 0.0, reach) * 100 for v in (m.low, m.high))
     ax.plot([low, high], [y, y], color=_colour(m), linewidth=2, solid_capstyle="butt")
+
+
+def _right(m: MetricComparison) -> int:
+    """The sign that puts better to the right."""
+    return -1 if m.better == "lower" else 1
 
 
 def _clip(value: float, reach: float) -> float:
@@ -184,9 +197,8 @@ def _block_chart(
 
 
 def _draw_blocks(figure: Figure, size: Size, m: MetricComparison, gid: str, paired: bool) -> Marks:
-    top = 4 + series_legend(
-        figure, size, [("baseline", dict(_BASELINE)), ("candidate", dict(_CANDIDATE))], 4
-    )
+    entries = [(name, picked(look, f"side.{name}")) for name, look in _SIDES]
+    top = 4 + series_legend(figure, size, entries, 4)
     ax = axes_in(figure, size, 66, 12, top + 8, 46)
     scale = scale_for(m.unit, m.baseline, m.candidate)
     marks = Marks()
@@ -199,7 +211,7 @@ def _draw_blocks(figure: Figure, size: Size, m: MetricComparison, gid: str, pair
         ("baseline", _BASELINE, m.baseline_blocks, xs[0]),
         ("candidate", _CANDIDATE, m.candidate_blocks, xs[1]),
     ):
-        group = f"{gid}-{name}"
+        group = tagged(f"{gid}-{name}", [f"side.{name}"])
         ax.plot(
             where,
             [p.value * scale.factor for p in points],

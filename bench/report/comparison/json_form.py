@@ -1,4 +1,4 @@
-"""Comparisons as JSON: stable keys, documented in `bench.analysis.comparison`."""
+"""Comparisons as JSON: stable keys, documented in `bench.analysis.comparison.result`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bench.analysis.comparison import SCHEMA, Comparison, worst
+from bench.analysis.comparison.result import SCHEMA, Comparison, worst
 
 
 def comparison_json(comparisons: Sequence[Comparison]) -> bytes:

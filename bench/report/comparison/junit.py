@@ -10,8 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from bench.analysis.comparison import CaseComparison, Comparison, MetricComparison, Refusal
-from bench.analysis.verdict import Verdict
+from bench.analysis.comparison.result import (
+    CaseComparison,
+    Comparison,
+    MetricComparison,
+    Refusal,
+)
+from bench.analysis.comparison.verdict_rule import Verdict
 from bench.report.comparison.wording import (
     change_shown,
     flat,
@@ -43,8 +48,14 @@ def junit(comparisons: Sequence[Comparison]) -> str:
         for t in comparison.failed_thresholds:
             one = ElementTree.SubElement(suite, "testcase", classname=t.case, name=t.expression)
             ElementTree.SubElement(one, "failure", message=t.message, type="threshold")
-        _count(suite)
-    _count(root)
+        for t in comparison.unsupported_thresholds:
+            one = ElementTree.SubElement(suite, "testcase", classname=t.case, name=t.expression)
+            ElementTree.SubElement(one, "skipped", message=t.message)
+    return xml_text(counted(root))
+
+
+def xml_text(root: ElementTree.Element) -> str:
+    """A document as a file holds it."""
     ElementTree.indent(root)
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -76,8 +87,11 @@ def _said(m: MetricComparison) -> str:
     return f"{metric_name(m.metric)}: {verdict_text(m)}, {change_shown(m).full}, {levels_text(m)}"
 
 
-def _count(element: ElementTree.Element) -> None:
-    cases = element.findall(".//testcase")
-    element.set("tests", str(len(cases)))
-    for attribute, tag in _COUNTED:
-        element.set(attribute, str(sum(c.find(tag) is not None for c in cases)))
+def counted(root: ElementTree.Element) -> ElementTree.Element:
+    """The same with the numbers of tests that each suite, and all, must state."""
+    for element in (root, *root.iter("testsuite")):
+        cases = element.findall(".//testcase")
+        element.set("tests", str(len(cases)))
+        for attribute, tag in _COUNTED:
+            element.set(attribute, str(sum(c.find(tag) is not None for c in cases)))
+    return root

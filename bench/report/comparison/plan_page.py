@@ -1,4 +1,4 @@
-"""A plan of a comparison, told."""
+"""The page about the plan of a comparison."""
 
 from __future__ import annotations
 
@@ -6,31 +6,18 @@ import math
 
 import msgspec
 
-from bench.analysis.paired import MIN_PAIRS
-from bench.analysis.planning import ComparisonPlan, MetricPlan
+from bench._version import __version__
+from bench.analysis.comparison.planning import ComparisonPlan, MetricPlan
 from bench.report.comparison.wording import metric_name
-from bench.report.console import console_text
-from bench.report.markdown import markdown
-from bench.report.page import Answer, Page
+from bench.report.page import Answer, Notice, Page, Section
 from bench.report.tables import Table, from_columns, text_column
-from bench.report.units import NO_VALUE, duration, number, percent
+from bench.report.units import NO_VALUE, duration, number, percent, plural
+from bench.stats.paired import MIN_PAIRS
 
 
-def render_plan(plan: ComparisonPlan, format_name: str) -> str:
-    """The plan as text.
-
-    Args:
-        plan: what to tell.
-        format_name: console, markdown or json.
-    """
-    if format_name == "json":
-        content = {**msgspec.to_builtins(plan), "seconds": plan.seconds}
-        return msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n"
-    page = _page(plan)
-    return markdown(page) if format_name == "markdown" else console_text(page)
-
-
-def _page(plan: ComparisonPlan) -> Page:
+def plan_page(plan: ComparisonPlan) -> Page:
+    """The page about a plan."""
+    content = {**msgspec.to_builtins(plan), "seconds": plan.seconds}
     return Page(
         title="What a comparison takes",
         subtitle="",
@@ -38,9 +25,12 @@ def _page(plan: ComparisonPlan) -> Page:
         facts=(),
         findings=(Answer("", ((_answer(plan),),)),),
         answers=(),
-        warnings=(),
-        sections=(),
+        warnings=tuple(Notice("pilot", note) for note in plan.notes),
+        sections=(Section("plan", "Noise and what it takes", (_table(plan),)),),
         brief=(_table(plan),),
+        data=msgspec.json.encode(content),
+        data_name="plan.json",
+        tool_version=__version__,
     )
 
 
@@ -67,9 +57,9 @@ def _table(plan: ComparisonPlan) -> Table:
         text_column("Pairs", [m.pairs or NO_VALUE for m in rows]),
         text_column("To see", [percent(m.catch) for m in rows]),
         text_column(f"{MIN_PAIRS} pairs show", [_percent(m.detectable) for m in rows]),
-        text_column("Between blocks", [_percent(m.between_blocks) for m in rows]),
-        text_column("Within a block", [_percent(m.within_block) for m in rows]),
-        text_column("Blocks", [m.blocks or None for m in rows]),
+        text_column("Noise of a pair", [_percent(m.pair_sd) for m in rows]),
+        text_column("95 % sure", [_range(m) for m in rows], "what that noise may really be"),
+        text_column("Pilot", [_pilot(m) for m in rows]),
         text_column("Requests a block", [_requests(m) for m in rows]),
         text_column("Note", [m.note for m in rows]),
     ]
@@ -77,9 +67,20 @@ def _table(plan: ComparisonPlan) -> Table:
         "plan",
         "Noise and what it takes",
         columns,
-        note="Noise is the standard deviation, as a share of the value. Power 80 %, two-sided 5 %, "
-        "shared among all metrics that gate.",
+        note="Noise of a pair is the standard deviation of the change that a pair of blocks shows "
+        "when nothing has changed; both blocks have the same prompts. Power 80 % on average over "
+        "what that noise may be, two-sided 5 %, shared among all metrics that gate.",
     )
+
+
+def _range(m: MetricPlan) -> str:
+    if m.pair_sd_low is None or m.pair_sd_high is None:
+        return ""
+    return f"{_percent(m.pair_sd_low)} to {_percent(m.pair_sd_high)}"
+
+
+def _pilot(m: MetricPlan) -> str:
+    return plural(m.blocks, "pair" if m.in_pairs else "block") if m.blocks else ""
 
 
 def _requests(m: MetricPlan) -> str:

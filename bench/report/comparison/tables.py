@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.analysis.comparison import CaseComparison, Comparison, MetricComparison
-from bench.analysis.difference import Role
-from bench.analysis.verdict import Verdict
+from bench.analysis.comparison.result import (
+    CaseComparison,
+    Comparison,
+    MetricComparison,
+)
+from bench.analysis.comparison.setup_difference import Role
+from bench.analysis.comparison.verdict_rule import Verdict
 from bench.report.comparison.wording import change_shown, key_name, metric_name, verdict_text
 from bench.report.tables import Cell, Column, Table, from_columns, number_column, text_column
 from bench.report.units import percent, scale_for, show_value
@@ -78,7 +82,7 @@ _ROLES = {
     Role.COMPARED: "compared",
     Role.EXPLAINS: "may explain a change",
     Role.ALLOWED: "allowed to differ",
-    Role.WITHHOLDS: "no verdict on what it touches",
+    Role.WITHHOLDS: "what it touches is not judged",
     Role.BLOCKS: "not comparable",
 }
 

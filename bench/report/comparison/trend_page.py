@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
 from matplotlib.figure import Figure
 
-import bench
-from bench.analysis.change_points import MAX_P, MIN_CHANGE, MIN_POINTS, ChangePoint
-from bench.analysis.metrics import METRICS
-from bench.analysis.summary import Estimate
-from bench.analysis.trend import Trend
+from bench._version import __version__
+from bench.analysis.comparison.trend import Trend
+from bench.analysis.run.summary import Estimate
+from bench.metrics import METRICS
 from bench.report.charts.palette import BAD, PAPER, SERIES, SOFT
-from bench.report.charts.parts import axes_in, ends
+from bench.report.charts.parts import axes_in, ends, text_width
 from bench.report.comparison.wording import metric_name
-from bench.report.page import Answer, Badge, Chart, Marks, Page, Prose, Section, Size, Tone
+from bench.report.page import Answer, Badge, Chart, Item, Marks, Page, Prose, Section, Size, Tone
 from bench.report.tables import Table, estimate_column, from_columns, text_column
 from bench.report.units import number, percent, plural, scale_for, show
+from bench.stats.change_points import MAX_P, MIN_CHANGE, MIN_POINTS, ChangePoint
 
 METHOD = (
     f"Change points by E-divisive means with Student's t (p < {MAX_P:g}, at least "
-    f"{percent(MIN_CHANGE)}), looked for from {MIN_POINTS} runs of one identity on. Where runs "
-    "scatter by 2 %, about 1 in 100 stable series shows a false one, and a drop of 5 % is found "
-    "after one run hardly ever, after three in 7 of 10 cases, after five in 9 of 10: this is a "
-    "report, not a gate. Identity: model digest, options, "
+    f"{percent(MIN_CHANGE)}), looked for from {MIN_POINTS} runs of one identity on. The test "
+    "allows for runs that resemble the run before, and a step must stay significant beside a "
+    "straight line. About 5 in 100 series without a step at most show a false one, with an "
+    "autocorrelation up to 0.8 or a drift of 10 %; with both, about 10. Where runs scatter by "
+    "2 %, a drop of 5 % is found after one run hardly ever, after three in 6 of 10 cases, after "
+    "five in 8 of 10; with 10 runs before and 10 since in fewer than half, as so short a series "
+    "may also have drifted. This is a report, not a gate. Identity: model digest, options, "
     "prompts, load, hardware; the server's version may change. Intervals of versions are Student's "
     "t over runs."
 )
 _MOST_SERIES = 12
+_DAY_S = 86_400
+_FEW_DAYS = 5.0
 
 
-def trend_page(trends: Sequence[Trend]) -> Page:
+def trend_page(trends: Sequence[Trend], links: Mapping[str, str] | None = None) -> Page:
     """The page about trends of one metric.
 
     Args:
         trends: at least one.
+        links: run -> where its report is, relative to the page.
     """
-    told = trends[:_MOST_SERIES]
+    told = _told_apart(trends[:_MOST_SERIES])
     metric = told[0].metric
     simulated = any(t.simulated for t in told)
     left_out = len(trends) - len(told)
-    items = [item for i, t in enumerate(told) for item in (_chart(t, i), version_table(t, i))]
+    items: list[Item] = []
+    for place, trend in enumerate(told):
+        items += [_chart(trend, place, links or {}), version_table(trend, place)]
     return Page(
         title=f"{metric_name(metric)} over time",
         subtitle="",
@@ -64,12 +74,32 @@ def trend_page(trends: Sequence[Trend]) -> Page:
         simulated=simulated,
         data=trend_json(trends),
         data_name="trend.json",
-        tool_version=bench.__version__,
+        tool_version=__version__,
     )
 
 
+def _told_apart(trends: Sequence[Trend]) -> list[Trend]:
+    """Cases of one name get a name that says what differs: scenario, else when they began."""
+    named = list(trends)
+    for told in (_scenario, _begin):
+        groups: dict[str, list[Trend]] = {}
+        for trend in named:
+            groups.setdefault(trend.case, []).append(trend)
+        differ = {case for case, group in groups.items() if len({told(t) for t in group}) > 1}
+        named = [replace(t, case=f"{t.case} ({told(t)})") if t.case in differ else t for t in named]
+    return named
+
+
+def _scenario(trend: Trend) -> str:
+    return trend.scenario
+
+
+def _begin(trend: Trend) -> str:
+    return f"from {trend.points[0].created_at[:16].replace('T', ' ')}"
+
+
 def trend_json(trends: Sequence[Trend]) -> bytes:
-    """The trends as JSON: `metric, case, identity, points[], changes[], versions[]`."""
+    """The trends as JSON: `metric, case, identity, points[], changes[], versions[], left_out[]`."""
     return msgspec.json.encode(list(trends))
 
 
@@ -113,7 +143,8 @@ def _answer(trend: Trend) -> Answer:
     else:
         text = "; ".join(_change_text(trend, c) for c in trend.changes)
     tone: Tone = "caution" if trend.changes else "neutral"
-    return Answer("", ((f"{trend.case}: {text}.",),), tone=tone)
+    more = ((f"Left out: {', '.join(trend.left_out)}.",),) if trend.left_out else ()
+    return Answer("", ((f"{trend.case}: {text}.",), *more), tone=tone)
 
 
 def _change_text(trend: Trend, change: ChangePoint) -> str:
@@ -128,19 +159,20 @@ def _change_text(trend: Trend, change: ChangePoint) -> str:
     )
 
 
-def _chart(trend: Trend, number_: int) -> Chart:
+def _chart(trend: Trend, number_: int, links: Mapping[str, str]) -> Chart:
     def draw(figure: Figure, size: Size) -> Marks:
         return _draw(figure, size, trend, f"trend-{number_}")
 
     return Chart(
         id=f"trend-{number_}",
         title=trend.case,
-        message=_answer(trend).texts[0],
+        message=_span(trend),
         caption=(
             f"{metric_name(trend.metric)} of every run with its 95 % interval, in order of time. "
-            "Lines: means between change points; dashed: another server version begins."
+            "Red: means between change points, and where they change; dashed: another server "
+            "version begins."
         ),
-        table=_point_table(trend, number_),
+        table=_point_table(trend, number_, links),
         draw=draw,
         height=(320, 320),
         simulated=trend.simulated,
@@ -148,14 +180,26 @@ def _chart(trend: Trend, number_: int) -> Chart:
     )
 
 
-def _point_table(trend: Trend, number_: int) -> Table:
+def _span(trend: Trend) -> str:
+    """What is drawn; what it means stands in the verdict, once."""
+    first, last = (trend.points[i].created_at[:10] for i in (0, -1))
+    versions = [v.server_version for v in trend.versions]
+    which = f" to {versions[-1]}" if len(versions) > 1 else ""
+    return (
+        f"{plural(len(trend.points), 'run')} from {first} to {last}, server {versions[0]}{which}."
+    )
+
+
+def _point_table(trend: Trend, number_: int, links: Mapping[str, str]) -> Table:
     points = trend.points
     values = [Estimate(p.value, p.low, p.high) for p in points]
+    runs, cells = text_column("Run", [p.run for p in points])
+    cells = [replace(c, href=links.get(p.run, "")) for c, p in zip(cells, points, strict=True)]
     return from_columns(
         f"trend-{number_}-table",
         f"{metric_name(trend.metric)} of every run, {trend.case}",
         [
-            text_column("Run", [p.run for p in points]),
+            (runs, cells),
             text_column("Time", [p.created_at[:16].replace("T", " ") for p in points]),
             text_column("Server version", [p.server_version for p in points]),
             estimate_column("Value", _unit(trend), values),
@@ -167,7 +211,8 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
     ax = axes_in(figure, size, 66, 34, 26, 46)
     points = trend.points
     scale = scale_for(_unit(trend), *(p.value for p in points))
-    xs = list(range(len(points)))
+    xs = _days(trend)
+    span = max(xs[-1] - xs[0], 1e-3)  # less is below what axes can tell from the date
     estimates = [Estimate(p.value, p.low, p.high) for p in points]
     lengths = [[x * scale.factor for x in side] for side in ends(estimates)]
     values = [p.value * scale.factor for p in points]
@@ -187,10 +232,26 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
     for start, end, level in zip(edges, edges[1:], levels, strict=False):
         ys = [level * scale.factor] * 2
         ax.plot([xs[start], xs[end - 1]], ys, color=BAD, linewidth=2, zorder=2)
+        ax.annotate(
+            show(Estimate(level), _unit(trend), scale).text,
+            (xs[start], ys[0]),
+            (0, 5),
+            textcoords="offset points",
+            color=BAD,
+            fontsize=10.5,
+        )
+    for change in trend.changes:
+        where = (xs[change.index - 1] + xs[change.index]) / 2
+        ax.axvline(where, color=BAD, linewidth=1)
+    labelled = -1.0
     for i in range(1, len(points)):
         if points[i].server_version != points[i - 1].server_version:
-            where = i - 0.5
+            where = (xs[i - 1] + xs[i]) / 2
             ax.axvline(where, color=SOFT, linestyle=(0, (3, 3)), linewidth=1)
+            place = (where - xs[0]) / span * size.width
+            if 0 <= place - labelled < text_width(points[i].server_version, 10) + 8:
+                continue
+            labelled = place
             ax.annotate(
                 points[i].server_version,
                 (where, 1.0),
@@ -200,10 +261,9 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
                 color=SOFT,
                 fontsize=10,
             )
-    most = 4 if size.narrow else 8
-    ticks = np.unique(np.linspace(0, len(xs) - 1, min(most, len(xs))).round().astype(int))
-    ax.set_xticks(ticks, [points[i].created_at[:10] for i in ticks])
-    ax.set_xlim(-0.5, len(xs) - 0.5)
+    ticks = np.linspace(xs[0], xs[-1], 3 if size.narrow else 6)
+    ax.set_xticks(ticks, [_date(x, span) for x in ticks])
+    ax.set_xlim(xs[0] - 0.04 * span, xs[-1] + 0.04 * span)
     ax.set_ylabel(scale.unit)
     tips = [
         f"{p.created_at[:16].replace('T', ' ')}\n{p.server_version}\n{show(e, _unit(trend)).full}"
@@ -212,6 +272,17 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
     return Marks(tips={gid: tips})
 
 
+def _days(trend: Trend) -> list[float]:
+    """When each run was made, in days of UTC."""
+    return [datetime.fromisoformat(p.created_at).timestamp() / _DAY_S for p in trend.points]
+
+
+def _date(days: float, span: float) -> str:
+    """A tick: the day, or within a few days the hour as well."""
+    at = datetime.fromtimestamp(days * _DAY_S, UTC)
+    return f"{at:%Y-%m-%d}" if span > _FEW_DAYS else f"{at:%m-%d %H:%M}"
+
+
 def _unit(trend: Trend) -> str:
     kind = METRICS.get(trend.metric.partition(".")[0])
-    return kind.unit if kind else ""
+    return kind.shown_unit if kind else ""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from bench.analysis.comparison import CaseComparison, Comparison, MetricComparison
-from bench.analysis.difference import Difference, Role
-from bench.analysis.verdict import Verdict
-from bench.report.glossary import term
+from bench.analysis.comparison.result import (
+    CaseComparison,
+    Comparison,
+    MetricComparison,
+)
+from bench.analysis.comparison.setup_difference import Role, SetupDifference
+from bench.analysis.comparison.verdict_rule import Verdict
+from bench.metrics import term
 from bench.report.page import Answer, Sentence, Tone
 from bench.report.units import NO_VALUE, Shown, number, percent, plural, scale_for, show_value
 
@@ -26,7 +30,7 @@ _ROLE_WORDS: Final = {
     Role.COMPARED: "Compared",
     Role.ALLOWED: "Also differs (allowed)",
     Role.EXPLAINS: "May explain a change",
-    Role.WITHHOLDS: "No verdict",
+    Role.WITHHOLDS: "Not judged",
     Role.BLOCKS: "Not comparable",
 }
 _KEY_WORDS: Final = {
@@ -44,6 +48,8 @@ _KEY_WORDS: Final = {
     "operating_system": "operating system",
     "era": "version boundary",
     "seed": "seed of the prompts",
+    "cached_share": "share read from the cache",
+    "eligible_cached_share": "share of the history read from the cache",
 }
 
 
@@ -102,11 +108,17 @@ def overall(comparison: Comparison) -> Answer:
         more += [(flat(comparison.refused.advice),)] if comparison.refused.advice else []
     else:
         first = _verdict_sentence(comparison, primary)
+        more += _measured_causes(primary)
     if comparison.indicative and comparison.verdict is not Verdict.NOT_COMPARABLE:
         more.append(("This is an indication, not a verdict: see the warnings.",))
     if comparison.failed_thresholds:
         failed = "; ".join(f"{t.expression} ({t.message})" for t in comparison.failed_thresholds)
         more.append((f"Thresholds failed: {failed}.",))
+    if comparison.unsupported_thresholds:
+        which = "; ".join(
+            f"{t.expression} ({t.message})" for t in comparison.unsupported_thresholds
+        )
+        more.append((f"Thresholds that need more data: {which}.",))
     tone: Tone = "bad" if comparison.failed_thresholds else TONES[comparison.verdict]
     return Answer("", (("Verdict: ", *first), *more), tone=tone)
 
@@ -136,6 +148,17 @@ def _verdict_sentence(
     return (f"{verdict.value}: ", *parts, ".")
 
 
+def _measured_causes(primary: Sequence[tuple[CaseComparison, MetricComparison]]) -> list[Sentence]:
+    """What was measured on both sides and explains the verdict of a metric that decides."""
+    causes = dict.fromkeys(
+        d.message
+        for case, m in primary
+        for d in case.differences
+        if d.verdict is m.verdict and d.explains(m.metric, m.verdict)
+    )
+    return [(f"Why: {message}",) for message in causes]
+
+
 def _how(m: MetricComparison) -> Sentence:
     if m.verdict in (Verdict.NO_SAMPLES, Verdict.NOT_COMPARABLE) or m.change is None:
         return (f"({m.note.rstrip('.')})",)
@@ -145,7 +168,7 @@ def _how(m: MetricComparison) -> Sentence:
 
 def difference_answers(comparison: Comparison) -> list[Answer]:
     """What differs besides the numbers; told before any number is."""
-    cases: dict[Difference, list[str]] = {}
+    cases: dict[SetupDifference, list[str]] = {}
     for case in comparison.cases:
         for difference in case.differences:
             cases.setdefault(difference, []).append(case.case)
@@ -164,10 +187,11 @@ def difference_answers(comparison: Comparison) -> list[Answer]:
     return answers
 
 
-def _told(d: Difference, cases: Sequence[str], of: int) -> str:
+def _told(d: SetupDifference, cases: Sequence[str], of: int) -> str:
     values = f" {d.baseline} \u2192 {d.candidate}" if d.baseline or d.candidate else ""
     where = "" if len(cases) == of else f" (in {', '.join(cases)})"
-    meaning = f": {d.message.rstrip('.')}" if d.message and d.role is not Role.COMPARED else ""
+    said = d.role is Role.COMPARED or d.verdict is not None
+    meaning = f": {d.message.rstrip('.')}" if d.message and not said else ""
     return f"{key_name(d.key)}{values}{where}{meaning}"
 
 

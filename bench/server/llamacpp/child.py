@@ -17,8 +17,10 @@ from typing import Any
 
 def main() -> None:
     """Load the model, say where it is served, and stay until stdin ends."""
-    # Ctrl-C reaches the whole foreground group; when to stop is the parent's decision.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # They reach the whole foreground group; when to stop is the parent's decision.
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever llama.cpp prints to stdout belongs to the log
     settings = json.loads(sys.stdin.readline())

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.server.engine import Finish, Job, Json, Piece
+from bench.server.llamacpp.tools import answer_schema
 
 _SAME_NAME = (
     "temperature",
@@ -54,6 +55,8 @@ def completion_request(job: Job, num_ctx: int) -> dict[str, Json]:
         body["n_predict"] = predict
     if job.format is not None:
         body["json_schema"] = {"type": "object"} if job.format == "json" else job.format
+    elif job.tools:
+        body["json_schema"] = answer_schema(job.tools)
     if job.logprobs:
         body["n_probs"] = max(1, job.top_logprobs)
     return body
@@ -91,7 +94,14 @@ def finish(event: dict[str, Any], output_tokens: Sequence[int], piece: Piece | N
 
 
 def logprobs(event: dict[str, Any], top: int) -> tuple[Json, ...]:
-    """An event's log-probabilities in Ollama's shape; `top` alternatives per token."""
+    """An event's log-probabilities in Ollama's shape; `top` alternatives per token.
+
+    As Ollama's own runner does, an event without text (the end of the text, a part of a character
+    that is held back) brings no entry, and the bytes are those of the text, not the engine's: parts
+    of characters all have the bytes of U+FFFD, and a token without text has none.
+    """
+    if not event.get("content"):
+        return ()
     return tuple(
         _logprob(entry)
         | ({"top_logprobs": [_logprob(t) for t in entry["top_logprobs"][:top]]} if top else {})
@@ -100,4 +110,6 @@ def logprobs(event: dict[str, Any], top: int) -> tuple[Json, ...]:
 
 
 def _logprob(entry: dict[str, Any]) -> dict[str, Json]:
-    return {"token": entry["token"], "logprob": entry["logprob"], "bytes": entry["bytes"]}
+    token = entry["token"]
+    kept: dict[str, Json] = {"token": token, "logprob": entry["logprob"]}
+    return kept | {"bytes": list(token.encode())} if token else kept

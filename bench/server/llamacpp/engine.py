@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import importlib.util
+import math
+import os
 import secrets
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,12 +21,14 @@ from bench.server.llamacpp.model_file import Say
 from bench.server.llamacpp.models import ServedModel, served_models
 from bench.server.llamacpp.process import EngineProcess
 from bench.server.llamacpp.runner import LlamaCppRunner
-from bench.server.llamacpp.threads import default_threads
 
 INSTALL = 'pip install "ollama-bench[demo]"'
 """The command that brings this engine."""
 
 _LOG_LOAD_DETAILS = 4  # from this verbosity on, llama.cpp logs the sizes of its buffers
+
+_MEAN = 1  # llama.cpp's number of this pooling
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def installed() -> bool:
@@ -42,7 +47,10 @@ def require_installed() -> None:
 
 
 def create_engine(
-    models: Sequence[str] = (), threads: int | None = None, say: Say | None = None
+    models: Sequence[str] = (),
+    threads: int | None = None,
+    say: Say | None = None,
+    cache_ram_mib: int = 8192,
 ) -> LlamaCppEngine:
     """The engine for `--model` arguments, or with the demo model if there are none.
 
@@ -52,12 +60,13 @@ def create_engine(
         models: `PATH.gguf` or `NAME=PATH.gguf` each.
         threads: to compute with, where a request does not say; None = `default_threads()`.
         say: shows one line of progress.
+        cache_ram_mib: memory of the host for sequences that lost their slot.
 
     Raises:
         EngineError: the extra is missing, or a model is missing or bad.
     """
     require_installed()
-    return LlamaCppEngine(served_models(models, say), threads or default_threads())
+    return LlamaCppEngine(served_models(models, say), threads or default_threads(), cache_ram_mib)
 
 
 class LlamaCppEngine:
@@ -66,15 +75,19 @@ class LlamaCppEngine:
     Args:
         models: what it serves.
         threads: to compute with, where a request does not say.
+        cache_ram_mib: memory of the host for sequences that lost their slot.
     """
 
     mark = "llama.cpp"
     simulated = False
 
-    def __init__(self, models: Sequence[ServedModel], threads: int) -> None:
+    def __init__(
+        self, models: Sequence[ServedModel], threads: int, cache_ram_mib: int = 8192
+    ) -> None:
         self._cards = [model.card for model in models]
         self._models = {model.card.digest: model for model in models}  # a copy has another name
         self._threads = threads
+        self._cache_ram_mib = cache_ram_mib
         self._runners: set[LlamaCppRunner] = set()
         self.name = f"llama.cpp (xllamacpp {importlib.metadata.version('xllamacpp')})"
         self.device = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
@@ -122,6 +135,7 @@ class LlamaCppEngine:
             "cpuparams.n_threads": threads,
             "cpuparams_batch.n_threads": threads,
             "ctx_shift": options.shift,
+            "cache_ram_mib": self._cache_ram_mib,
             "fit_params": False,
             "port": 0,
             "api_keys": [key],
@@ -134,4 +148,34 @@ class LlamaCppEngine:
             settings["chat_template"] = model.chat_template
         if "embedding" in model.card.capabilities:
             settings["embedding"] = True
+        if model.pool:
+            settings["pooling_type"] = _MEAN
         return settings
+
+
+def default_threads() -> int:
+    """Usable physical cores minus one, at least one.
+
+    All threads of a step wait for the slowest, so as many threads as cores collapses as soon as
+    anything else runs (measured: 2 threads on 2 busy cores 2-9 tokens/s, 1 thread 50-70).
+    """
+    return max(1, usable_cores() - 1)
+
+
+def usable_cores() -> int:
+    """Physical cores, within the process's CPU affinity and its container's quota."""
+    logical = psutil.cpu_count() or 1
+    physical = psutil.cpu_count(logical=False) or logical
+    if hasattr(os, "sched_getaffinity"):
+        # The share of the logical processors we may run on, taken of the physical cores.
+        physical = math.ceil(physical * len(os.sched_getaffinity(0)) / logical)
+    return max(1, min(physical, _quota(_CGROUP_QUOTA) or physical))
+
+
+def _quota(path: Path) -> int | None:
+    """Whole processors that a cgroup v2 `cpu.max` grants; None = no limit known."""
+    try:
+        quota, period = path.read_text(encoding="ascii").split()
+        return max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return None

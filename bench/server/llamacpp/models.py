@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from bench.server.llamacpp.model_file import SMOLLM2, Say, find_model
 from bench.server.llamacpp.thinking import CLOSING, OPENING
 
 DEMO_MODEL = "smollm2:135m"
+_DEMO_TOOLS = "smollm2-tools:135m"
+_DEMO_EMBEDDER = "smollm2-embed:135m"
 
 # Ollama's library runs this model without the system prompt that the file's own template inserts.
 _SMOLLM2_TEMPLATE = (
@@ -33,15 +36,17 @@ class ServedModel:
 
     Attributes:
         chat_template: Jinja, where it replaces the file's own; else "".
+        pool: take the mean of its tokens' vectors, though the file names no pooling.
     """
 
     card: ModelCard
     path: Path
     chat_template: str = ""
+    pool: bool = False
 
 
 def served_models(arguments: Sequence[str], say: Say | None = None) -> tuple[ServedModel, ...]:
-    """The models of `--model` arguments, or the demo model if there are none.
+    """The models of `--model` arguments; if there are none the demo model, and its other roles.
 
     Args:
         arguments: `PATH.gguf` or `NAME=PATH.gguf` each.
@@ -51,7 +56,8 @@ def served_models(arguments: Sequence[str], say: Say | None = None) -> tuple[Ser
         EngineError: a file is missing or bad, or two models have one name.
     """
     if not arguments:
-        return (demo_model(say),)
+        demo = demo_model(say)
+        return demo, _in_role(demo, _DEMO_TOOLS, "completion", "tools"), _embedder(demo)
     models = [_from_argument(argument) for argument in arguments]
     for at, model in enumerate(models):
         for other in models[:at]:
@@ -74,6 +80,18 @@ def demo_model(say: Say | None = None) -> ServedModel:
     return ServedModel(
         _card(DEMO_MODEL, path, metadata, _SMOLLM2_TEMPLATE, _SMOLLM2_STOP), path, _SMOLLM2_TEMPLATE
     )
+
+
+def _in_role(model: ServedModel, name: str, *capabilities: str) -> ServedModel:
+    """The same file as another model: loaded apart, with an identity of its own."""
+    digest = hashlib.sha256(f"{model.card.digest} {name}".encode()).hexdigest()
+    card = replace(model.card, name=name, digest=digest, capabilities=capabilities)
+    return replace(model, card=card)
+
+
+def _embedder(model: ServedModel) -> ServedModel:
+    """The demo's model as an embedder: no good one, but real work on real texts."""
+    return replace(_in_role(model, _DEMO_EMBEDDER, "embedding"), pool=True)
 
 
 def _from_argument(argument: str) -> ServedModel:
@@ -117,11 +135,12 @@ def _card(
 
 
 def _capabilities(metadata: GgufMetadata, template: str) -> tuple[str, ...]:
-    """What this engine can do with the model: it parses thinking, but no tool calls."""
+    """What this engine can do with the model: a template that knows tools knows their results."""
     if metadata.pools:
         return ("embedding",)
-    thinks = OPENING in template or CLOSING in template
-    return ("completion", "thinking") if thinks else ("completion",)
+    tools = ("tools",) if "tool" in template else ()
+    thinks = ("thinking",) if OPENING in template or CLOSING in template else ()
+    return ("completion", *tools, *thinks)
 
 
 def _modelfile(path: Path, stop: tuple[str, ...]) -> str:

@@ -104,7 +104,7 @@ def _new_log() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="ollama-bench-")) / "llama.cpp.log"
+        return Path(tempfile.mkdtemp(prefix=f"ollama-bench-{os.getpid()}-")) / "llama.cpp.log"
     old = sorted(folder.glob("llama.cpp-*.log"), key=lambda path: path.stat().st_mtime_ns)
     for path in old[: -_LOGS_KEPT + 1]:
         path.unlink(missing_ok=True)

@@ -13,19 +13,20 @@ import httpx
 from bench.server.engine import (
     Embedding,
     EngineFailure,
+    EnginePrompt,
     Finish,
     Job,
     Json,
     Memory,
     Message,
     Piece,
-    Prompt,
     Rendered,
     Sink,
 )
 from bench.server.llamacpp import completion
 from bench.server.llamacpp.process import EngineProcess
 from bench.server.llamacpp.thinking import OPENING, ThinkingSplitter
+from bench.server.llamacpp.tools import as_text, instructions, read_answer
 
 _BROKE_OFF = "an error was encountered while running the model: unexpected EOF"
 _GONE = (
@@ -74,7 +75,7 @@ class LlamaCppRunner:
         """
         await self._text_of([])
 
-    async def render(self, prompt: Prompt) -> Rendered:
+    async def render(self, prompt: EnginePrompt) -> Rendered:
         """Apply the template and tokenise; see `Runner.render`."""
         if prompt.template:
             raise EngineFailure("this engine cannot apply a template given with the request", 400)
@@ -84,8 +85,10 @@ class LlamaCppRunner:
         body = {"content": text, "add_special": True, "parse_special": True}
         return Rendered(text, (await self._post("/tokenize", body))["tokens"])
 
-    async def _apply_template(self, prompt: Prompt) -> str:
-        body: dict[str, Json] = {"messages": [_message(m) for m in prompt.messages]}
+    async def _apply_template(self, prompt: EnginePrompt) -> str:
+        messages = [instructions(prompt.tools)] if prompt.tools else []
+        messages += map(as_text, prompt.messages)
+        body: dict[str, Json] = {"messages": [_message(m) for m in messages]}
         if prompt.think is not None:
             body["chat_template_kwargs"] = {"enable_thinking": bool(prompt.think)}
         return str((await self._post("/apply-template", body))["prompt"])
@@ -174,6 +177,8 @@ class _Output:
         self.text = ""
         self.tokens: list[int] = []
         self._top = job.top_logprobs
+        self._call_id = f"call_{job.id:08x}" if job.tools and job.format is None else ""
+        self._held = ""
         opened = job.prompt.text.rstrip().endswith(OPENING)
         self._splitter = ThinkingSplitter(opened=opened) if job.think else None
 
@@ -185,6 +190,8 @@ class _Output:
             self.tokens.extend(event.get("tokens", ()))
         logprobs = completion.logprobs(event, self._top)
         thinking, answer = self._splitter.feed(text) if self._splitter else ("", text)
+        if self._call_id:  # read as a whole, at its end
+            self._held, answer = self._held + answer, ""
         if not (thinking or answer or logprobs):
             return None
         return Piece(text=answer, thinking=thinking, logprobs=logprobs)
@@ -196,7 +203,11 @@ class _Output:
             thinking, answer = self._splitter.flush()
             last = last or Piece()
             last.thinking, last.text = last.thinking + thinking, last.text + answer
-        return last if last and (last.text or last.thinking or last.logprobs) else None
+        if self._call_id:
+            last = last or Piece()
+            said = read_answer(self._held + last.text, self._call_id)
+            last.text, last.tool_calls = said.text, said.tool_calls
+        return last if last and last != Piece() else None
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
@@ -230,6 +241,4 @@ def _message(message: Message) -> dict[str, Json]:
     body: dict[str, Json] = {"role": message.role, "content": message.content}
     if message.thinking:
         body["reasoning_content"] = message.thinking
-    if message.tool_calls:
-        body["tool_calls"] = list(message.tool_calls)
     return body

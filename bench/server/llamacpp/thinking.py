@@ -13,7 +13,7 @@ OPENING = "<think>"
 CLOSING = "</think>"
 
 
-class _State(Enum):
+class _Part(Enum):
     BEFORE = auto()
     THINKING_STARTS = auto()
     THINKING = auto()
@@ -29,38 +29,38 @@ class ThinkingSplitter:
     """
 
     def __init__(self, *, opened: bool = False) -> None:
-        self._state = _State.THINKING_STARTS if opened else _State.BEFORE
+        self._state = _Part.THINKING_STARTS if opened else _Part.BEFORE
         self._held = ""
 
     def feed(self, text: str) -> tuple[str, str]:
         """The thinking and the answer that `text` completes; both may be ""."""
         self._held += text
         thinking = ""
-        if self._state is _State.BEFORE:
+        if self._state is _Part.BEFORE:
             self._look_for_opening()
-        if self._state is _State.THINKING_STARTS:
-            self._skip_space(_State.THINKING)
-        if self._state is _State.THINKING:
+        if self._state is _Part.THINKING_STARTS:
+            self._skip_space(_Part.THINKING)
+        if self._state is _Part.THINKING:
             thinking = self._take_thinking()
-        if self._state is _State.ANSWER_STARTS:
-            self._skip_space(_State.ANSWER)
-        answer = self._take(len(self._held)) if self._state is _State.ANSWER else ""
+        if self._state is _Part.ANSWER_STARTS:
+            self._skip_space(_Part.ANSWER)
+        answer = self._take(len(self._held)) if self._state is _Part.ANSWER else ""
         return thinking, answer
 
     def flush(self) -> tuple[str, str]:
         """What was still held back when the output ended."""
         rest = self._take(len(self._held))
-        return (rest, "") if self._state is _State.THINKING else ("", rest)
+        return (rest, "") if self._state is _Part.THINKING else ("", rest)
 
     def _look_for_opening(self) -> None:
         begun = self._held.lstrip()
         if begun.startswith(OPENING):
             self._held = begun[len(OPENING) :]
-            self._state = _State.THINKING_STARTS
+            self._state = _Part.THINKING_STARTS
         elif not OPENING.startswith(begun):
-            self._state = _State.ANSWER
+            self._state = _Part.ANSWER
 
-    def _skip_space(self, then: _State) -> None:
+    def _skip_space(self, then: _Part) -> None:
         self._held = self._held.lstrip()
         if self._held:
             self._state = then
@@ -70,7 +70,7 @@ class ThinkingSplitter:
         if at >= 0:
             thinking = self._take(at).rstrip()
             self._take(len(CLOSING))
-            self._state = _State.ANSWER_STARTS
+            self._state = _Part.ANSWER_STARTS
             return thinking
         return self._take(_certain(self._held))
 

@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 
+import bench.simulation.profile
 from bench.cli import cli
 from bench.commands.comparing import plan_pairs
 from bench.results.history import History
 from bench.server.embedded import start_server
+
+PROFILE = Path(bench.simulation.profile.__file__).parent / "profiles" / "test.yaml"
 
 
 @pytest.fixture
@@ -100,11 +104,18 @@ def test_ctrl_c_keeps_what_was_measured_and_stops_the_servers(scenario_file, oll
 
 
 def test_plan_runs_a_pilot_of_a_scenario(scenario_file, tmp_path):
-    with start_server(profile="test") as server:
+    # Ten times slower: the client's own half millisecond between requests bends no rate.
+    profile = YAML(typ="safe").load(PROFILE)
+    for model in profile["models"]:
+        model["step_ms"] *= 10
+    slow = tmp_path / "slow.yaml"
+    YAML().dump(profile, slow)
+    with start_server(profile=slow) as server:
         result = CliRunner().invoke(
             cli,
-            ["plan", str(scenario_file()), "--host", server.url, "-o", str(tmp_path / "runs"),
-             "--format", "json", "--primary", "decode_tok_per_s", "-q"],
+            ["plan", str(scenario_file()), "--host", server.url,
+             "-o", str(tmp_path / "runs"), "--format", "json",
+             "--primary", "decode_tok_per_s", "-q"],
             catch_exceptions=False,
         )  # fmt: skip
     assert result.exit_code == 0

@@ -128,7 +128,7 @@ def test_is_stopped_when_this_program_dies(server, tmp_path, number):
     assert process.stdout is not None
     pids = (int(process.stdout.readline()), child_in(tmp_path / "server.log"))
     os.kill(process.pid, number)
-    process.wait()
+    process.wait(timeout=30)
     process.stdout.close()
     assert gone(*pids)
 

@@ -10,8 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 import bench
-from bench.analysis.difference import Role
-from bench.analysis.verdict import Verdict
+from bench.analysis.comparison.setup_difference import Role
+from bench.analysis.comparison.verdict_rule import Verdict
 from bench.commands.comparing import Judging, ab, compare
 from bench.commands.sides import ab_plan
 from bench.errors import ExitCode
@@ -116,7 +116,10 @@ def test_a_context_change_is_named(serve, scenario_file, tmp_path):
     judging = Judging(allow=BUSY | {"served_context"}, primary=DECODE)
     (result,) = compare(runs[0], runs[1:], judging=judging)
     decode = row(result, "decode_tok_per_s")
-    assert (decode.verdict, decode.explained_by) == (Verdict.WORSE, ("served_context",))
+    assert (decode.verdict, decode.explained_by) == (
+        Verdict.WORSE,
+        ("served_context", "server"),  # two servers on this machine, by their ports
+    )
 
 
 def test_a_model_swap_is_named(serve, scenario_file, tmp_path):
@@ -132,7 +135,7 @@ def test_a_model_swap_is_named(serve, scenario_file, tmp_path):
     (result,) = compare(runs[0], runs[1:], judging=judging)
     decode = row(result, "decode_tok_per_s")
     assert decode.verdict is Verdict.WORSE
-    assert set(decode.explained_by) == {"digest", "quantization"}
+    assert set(decode.explained_by) == {"digest", "quantization", "server"}
 
 
 def test_aaa_then_bbb_is_only_an_indication(serve, scenario_file, tmp_path):

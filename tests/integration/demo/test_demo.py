@@ -101,7 +101,7 @@ def test_the_command_prints_where_the_run_is(fast_profile, tmp_path, monkeypatch
     assert "SIMULATED" in result.stderr
     assert opened == [(folder / "report.html").as_uri()]
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    assert [case["requests"]["ok"] for case in summary["cases"]] == [39, 39, 39]
+    assert [case["requests"]["ok"] for case in summary["cases"]] == [42, 42, 42]
 
 
 def test_json_is_alone_on_stdout(fast_profile, tmp_path):

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import pytest_asyncio
 
 from bench.server.engine import EngineFailure, Finish, Job, LoadOptions, Piece
 from bench.server.llamacpp import create_engine
@@ -26,8 +27,17 @@ async def engine(demo_model_file):
 @pytest.fixture
 async def runner(engine):
     """The demo model with two slots."""
-    (card,) = engine.cards()
+    card, *_ = engine.cards()
     return await engine.load(card, LoadOptions(num_ctx=1024, parallel=2))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_runner(demo_model_file):
+    """The same for tests that leave nothing in it, loaded once; they run on the module's loop."""
+    engine = create_engine(threads=1)
+    card, *_ = engine.cards()
+    yield await engine.load(card, LoadOptions(num_ctx=1024, parallel=2))
+    await engine.aclose()
 
 
 class Collector:

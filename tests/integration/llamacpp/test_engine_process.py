@@ -75,7 +75,7 @@ async def test_a_parameter_that_this_llama_cpp_has_not_got(demo_model_file):
 
 async def test_a_cancelled_load_leaves_no_process(demo_model_file):
     engine = create_engine(threads=1)
-    (card,) = engine.cards()
+    card, *_ = engine.cards()
     load = asyncio.create_task(engine.load(card, LoadOptions(num_ctx=512, parallel=1)))
     me = psutil.Process()
     for _ in range(400):
@@ -91,7 +91,7 @@ async def test_a_cancelled_load_leaves_no_process(demo_model_file):
 
 async def test_an_unknown_model(demo_model_file):
     engine = create_engine(threads=1)
-    (card,) = engine.cards()
+    card, *_ = engine.cards()
     other = type(card)(
         **{f: getattr(card, f) for f in card.__slots__} | {"name": "other:latest", "digest": "0"}
     )

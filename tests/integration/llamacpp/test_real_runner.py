@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from bench.server.engine import EngineFailure, Job, LoadOptions, Message, Prompt, Rendered
+from bench.server.engine import EngineFailure, EnginePrompt, Job, LoadOptions, Message, Rendered
 
 pytestmark = pytest.mark.real_engine
 
 RECORDINGS = Path(__file__).parents[2] / "recordings" / "ollama-0.32.15"
 MS = 1_000_000
+shares_a_runner = pytest.mark.asyncio(loop_scope="module")
 
 
 def chat(text):
-    return Prompt(messages=(Message(role="user", content=text),))
+    return EnginePrompt(messages=(Message(role="user", content=text),))
 
 
 def recorded(name):
@@ -43,27 +44,30 @@ async def test_a_completion_adds_up(complete):
     assert finish.prompt_ns + finish.predicted_ns <= elapsed
 
 
+@shares_a_runner
 @pytest.mark.parametrize(
     "name",
     ["chat-stream", "chat-nonstream", "chat-natural-stop", "chat-emoji", "chat-after-client-abort"],
 )
-async def test_prompts_have_as_many_tokens_as_with_ollama(runner, name):
+async def test_prompts_have_as_many_tokens_as_with_ollama(shared_runner, name):
     body, last = recorded(name)
     messages = tuple(Message(**message) for message in body["messages"])
-    rendered = await runner.render(Prompt(messages=messages))
+    rendered = await shared_runner.render(EnginePrompt(messages=messages))
     assert len(rendered.tokens) == last["prompt_eval_count"]
 
 
-async def test_a_raw_prompt_gets_no_template(runner):
+@shares_a_runner
+async def test_a_raw_prompt_gets_no_template(shared_runner):
     body, last = recorded("generate-raw")
-    rendered = await runner.render(Prompt(raw=body["prompt"]))
+    rendered = await shared_runner.render(EnginePrompt(raw=body["prompt"]))
     assert rendered.text == body["prompt"]
     assert len(rendered.tokens) == last["prompt_eval_count"]
 
 
-async def test_context_goes_in_front(runner):
-    first = await runner.render(Prompt(raw="Once upon"))
-    both = await runner.render(Prompt(raw=" a time", context=tuple(first.tokens)))
+@shares_a_runner
+async def test_context_goes_in_front(shared_runner):
+    first = await shared_runner.render(EnginePrompt(raw="Once upon"))
+    both = await shared_runner.render(EnginePrompt(raw=" a time", context=tuple(first.tokens)))
     assert both.text == "Once upon a time"
 
 
@@ -85,7 +89,9 @@ async def test_a_stop_sequence_is_not_delivered(complete):
 
 
 async def test_a_prefix_that_was_seen_is_counted_as_cached(complete):
-    prompt = Prompt(raw="The quick brown fox jumps over the lazy dog and runs into the wood. " * 8)
+    prompt = EnginePrompt(
+        raw="The quick brown fox jumps over the lazy dog and runs into the wood. " * 8
+    )
     first, _ = await complete(prompt, num_predict=2)
     again, _ = await complete(prompt, num_predict=2)
     assert first.cache_n == 0
@@ -129,7 +135,7 @@ async def test_logprobs_accompany_the_pieces(complete):
 
 
 async def test_characters_made_of_several_tokens_stay_whole(complete):
-    finish, sink = await complete(Prompt(raw="🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙"), num_predict=12)
+    finish, sink = await complete(EnginePrompt(raw="🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙"), num_predict=12)
     assert "�" not in sink.text
     assert len(finish.output_tokens) >= len(sink.pieces)
     assert len(sink.pieces) < finish.predicted_n
@@ -147,7 +153,7 @@ async def test_two_jobs_share_the_slots(runner, new_sink):
 
 
 async def test_a_cancelled_job_frees_its_slot_and_says_no_more(engine, new_sink):
-    (card,) = engine.cards()
+    card, *_ = engine.cards()
     runner = await engine.load(card, LoadOptions(num_ctx=4096, parallel=1))
     prompt = await runner.render(chat("Tell a very long story about a dragon."))
     long, short = new_sink(), new_sink()
@@ -165,31 +171,39 @@ async def test_a_cancelled_job_frees_its_slot_and_says_no_more(engine, new_sink)
     assert not long.ended.done()
 
 
-async def test_memory_is_what_llama_cpp_says(runner):
+@shares_a_runner
+async def test_memory_is_what_llama_cpp_says(shared_runner):
     kv_cache = 45 * 2**20
-    assert runner.memory.size_vram == 0
-    assert runner.memory.size > 92 * 2**20 + kv_cache
+    assert shared_runner.memory.size_vram == 0
+    assert shared_runner.memory.size > 92 * 2**20 + kv_cache
 
 
-async def test_embeddings_are_refused_as_ollama_refuses_them(runner):
+@shares_a_runner
+async def test_embeddings_are_refused_as_ollama_refuses_them(shared_runner):
     with pytest.raises(EngineFailure, match="This server does not support embeddings") as caught:
-        await runner.embed("hello")
+        await shared_runner.embed("hello")
     assert caught.value.status == 501
 
 
-async def test_a_prompt_longer_than_the_context_is_refused_in_llama_cpps_words(runner, new_sink):
+@shares_a_runner
+async def test_a_prompt_longer_than_the_context_is_refused_in_llama_cpps_words(
+    shared_runner, new_sink
+):
     sink = new_sink()
     job = Job(id=1, prompt=Rendered("", [1] * 1100), options={"num_predict": 2})
-    runner.start(job, sink)
+    shared_runner.start(job, sink)
     with pytest.raises(EngineFailure) as caught:
         await asyncio.wait_for(sink.ended, 60)
     assert caught.value.status == 400
     assert json.loads(caught.value.message)["error"]["type"] == "exceed_context_size_error"
 
 
-async def test_a_template_in_the_request_is_refused(runner):
+@shares_a_runner
+async def test_a_template_in_the_request_is_refused(shared_runner):
     with pytest.raises(EngineFailure, match="cannot apply a template") as caught:
-        await runner.render(Prompt(messages=(Message(role="user"),), template="{{ .Prompt }}"))
+        await shared_runner.render(
+            EnginePrompt(messages=(Message(role="user"),), template="{{ .Prompt }}")
+        )
     assert caught.value.status == 400
 
 
@@ -208,7 +222,7 @@ async def test_a_killed_process_breaks_the_stream_and_is_noticed(runner, new_sin
 
 
 async def test_unloading_ends_the_process(engine):
-    (card,) = engine.cards()
+    card, *_ = engine.cards()
     runner = await engine.load(card, LoadOptions(num_ctx=512, parallel=1))
     await runner.unload()
     assert not runner.alive

@@ -115,8 +115,9 @@ def test_embeddings_are_refused_like_ollamas(server, client):
 
 
 def test_the_official_client_lists_shows_and_chats(server, client):
-    (listed,) = client.list().models
-    assert listed.model == MODEL
+    models = client.list().models
+    assert {m.model for m in models} == {MODEL, "smollm2-tools:135m", "smollm2-embed:135m"}
+    (listed,) = [m for m in models if m.model == MODEL]
     assert listed.details.quantization_level == "Q4_1"
     shown = client.show(MODEL)
     assert shown.modelinfo["general.architecture"] == "llama"

@@ -3,11 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+from in_process import run_command
 
 from bench.server.embedded import EmbeddedServer, start_server
 
@@ -21,9 +23,24 @@ def simulated() -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., Any]:
+    """Runs `ollama-bench` in an empty folder, in this process."""
+
+    def run(*arguments: str, host: str = "127.0.0.1:1") -> Any:
+        return run_command(arguments, tmp_path, {"OLLAMA_HOST": host, "COLUMNS": "200"})
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Callable[..., Any]:
     """Runs `ollama-bench` as users do, in an empty folder."""
 
-    def run(*arguments: str, host: str = "127.0.0.1:1", **options: Any) -> Any:
+    def run(
+        *arguments: str,
+        host: str = "127.0.0.1:1",
+        environment: Mapping[str, str] = MappingProxyType({}),
+        **options: Any,
+    ) -> Any:
         return subprocess.run(
             [sys.executable, "-m", "bench", *arguments],
             cwd=tmp_path,
@@ -31,7 +48,7 @@ def command(tmp_path: Path) -> Callable[..., Any]:
             text=True,
             timeout=120,
             check=False,
-            env={**os.environ, "OLLAMA_HOST": host, "COLUMNS": "200"},
+            env={**os.environ, "OLLAMA_HOST": host, "COLUMNS": "200", **environment},
             **options,
         )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import socketserver
+import ssl
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from scripted_wire import CERTIFICATE
 
 GOOD = "schema: 1\nname: mine\nprompts: [Hello]\nload: {closed: {users: [1], requests: 2}}\n"
 
@@ -45,8 +47,8 @@ def test_all_errors_of_a_file_are_told_at_once(command, tmp_path):
         assert key in stderr
 
 
-def test_a_missing_file(command):
-    check(command("run", "nowhere/mine.yaml", "-m", "m"), 2, "nowhere/mine.yaml")
+def test_a_missing_file(process):
+    check(process("run", "nowhere/mine.yaml", "-m", "m"), 2, "nowhere/mine.yaml")
 
 
 def test_an_unknown_scenario_names_the_nearest(command):
@@ -105,9 +107,9 @@ def test_another_protocol_is_not_ollama(command):
         check(command("run", "smoke", "-m", "m", host=host), 6, "not Ollama")
 
 
-def test_a_model_that_is_not_installed(command, simulated):
+def test_a_model_that_is_not_installed(process, simulated):
     stderr = check(
-        command("run", "smoke", "-m", "sim-smal", host=simulated.url),
+        process("run", "smoke", "-m", "sim-smal", host=simulated.url),
         2,
         "sim-smal is not installed",
     )
@@ -145,11 +147,11 @@ def test_an_output_that_cannot_be_written(command, simulated):
     check(done, 2, "cannot write", "-o")
 
 
-def test_a_full_disk(command, simulated):
+def test_a_full_disk(process, simulated):
     """Files may not grow beyond a few kilobytes: the run ends with one message."""
     import resource
 
-    done = command(
+    done = process(
         "run",
         "smoke",
         "-m",
@@ -158,6 +160,8 @@ def test_a_full_disk(command, simulated):
         "load.closed.requests=200",
         "-q",
         host=simulated.url,
+        # Python would keep bytecode that is cut off at the limit.
+        environment={"PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
     stderr = check(done, 2, "cannot write", "requests.jsonl")
@@ -177,6 +181,16 @@ def test_output_directories_that_exist_are_kept(command, simulated, tmp_path):
         paths.add(done.stdout.strip())
     assert len(paths) == 2
     assert all(json.loads((tmp_path / p / "run.json").read_text())["status"] for p in paths)
+
+
+def test_a_certificate_that_nobody_trusts_is_told_with_both_ways_out(command):
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with serving(server) as address:
+        host = f"https://localhost:{address.rpartition(':')[2]}"
+        check(command("run", "smoke", "-m", "m", "--host", host), 6, "--ca-file", "--insecure")
 
 
 @pytest.mark.parametrize("name", ["doctor", "models"])

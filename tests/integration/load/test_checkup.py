@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from scripted_wire import Peer, WireServer
 
-from bench.load import checkup
-from bench.load.checkup import Status, check_server
-from bench.ollama.address import Address
+from bench.address import Address
+from bench.doctor import checkup
+from bench.doctor.checkup import Status, check_server
 
 
 async def empty(peer: Peer) -> None:

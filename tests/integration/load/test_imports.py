@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from bench.errors import ExitCode
+
 HEAVY = {
     "numpy",
     "scipy",
@@ -30,13 +34,37 @@ HTTP = {"httpx", "pydantic", "ruamel.yaml", "asyncio", "ssl"}
 FIRST_REQUEST = """
 import os, sys
 import bench.commands.run  # first, as the command does it
-from bench.ollama.transports.sockets import SocketTransport
+from bench.wire.transports.sockets import SocketTransport
 
 def first(self, call):
     os.write(2, "\\n".join(sys.modules).encode())
     os._exit(77)
 
 SocketTransport.send = first
+from bench.cli import main
+main()
+"""
+
+
+MEASURED = """
+import os, sys
+import bench.commands.run
+from bench.results.journal import Journal
+from bench.results.record import Phase
+
+append, before, seen = Journal.append, set(), 0
+
+def watched(self, record):
+    global seen
+    append(self, record)
+    if record.phase is Phase.MEASURE:
+        seen += 1
+        before.update(() if before else sys.modules)
+        if seen == 4:
+            os.write(2, "\\n".join({"done", *sys.modules} - before).encode())
+            os._exit(77)
+
+Journal.append = watched
 from bench.cli import main
 main()
 """
@@ -77,11 +105,37 @@ def test_the_first_request_waits_for_neither_numbers_nor_drawings(simulated, tmp
     assert found & HEAVY == set()
 
 
+def test_nothing_large_is_imported_while_it_is_measured(simulated, tmp_path):
+    """Imports stop the event loop: a view that needs numpy gets it before."""
+    arguments = ("run", "smoke", "-m", "sim-small", "--host", simulated.url)
+    found = modules(MEASURED, *arguments, cwd=tmp_path)
+    assert "done" in found
+    assert found & (HEAVY | {"bench.stats", "rich.progress"}) == set()
+
+
 def test_httpx_is_whole_but_for_its_command():
     code = """
 import sys
-from bench.ollama.http_client import httpx
+from bench.wire.http_client import httpx
 assert httpx.AsyncClient and "httpx._main" not in sys.modules
 print("done", file=sys.stderr)
 """
     assert modules(code) == {"done"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to itself")
+@pytest.mark.parametrize("entry", ["-m bench", "-c import sys, bench.__main__ as m; m.main()"])
+def test_ctrl_c_while_the_program_loads_shows_no_traceback(tmp_path, entry):
+    slow = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(20)"
+    (tmp_path / "click.py").write_text(slow)
+    flag, rest = entry.split(" ", 1)
+    done = subprocess.run(
+        [sys.executable, flag, rest],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (ExitCode.INTERRUPTED, "", "")

@@ -15,9 +15,11 @@ import time
 import pytest
 
 import bench
-from bench.ollama.exchange import Outcome
 from bench.results.directory import read_run
 from bench.results.record import Phase
+from bench.server.embedded import start_server
+from bench.telemetry import bandwidth
+from bench.wire.exchange import Outcome
 
 SLACK_NS, SLACK_AT_WORST_NS = 50_000_000, 2_000_000_000
 """A busy machine may hold the server up between its log line and the socket."""
@@ -29,8 +31,8 @@ def measured(run):
     return [r for r in run.records if r.phase is Phase.MEASURE]
 
 
-def test_a_run_leaves_a_whole_directory_and_prints_its_path_last(command, simulated, tmp_path):
-    done = command("run", "smoke", "-m", "sim-small", host=simulated.url)
+def test_a_run_leaves_a_whole_directory_and_prints_its_path_last(process, simulated, tmp_path):
+    done = process("run", "smoke", "-m", "sim-small", host=simulated.url)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / done.stdout.splitlines()[-1]
     assert {p.name for p in folder.iterdir()} == {
@@ -50,8 +52,8 @@ def test_a_run_leaves_a_whole_directory_and_prints_its_path_last(command, simula
     assert {r.outcome for r in run.records} == {Outcome.OK}
 
 
-def test_json_puts_the_summary_and_nothing_else_on_stdout(command, simulated):
-    done = command("run", "smoke", "-m", "sim-small", "--json", host=simulated.url)
+def test_json_puts_the_summary_and_nothing_else_on_stdout(process, simulated):
+    done = process("run", "smoke", "-m", "sim-small", "--json", host=simulated.url)
     summary = json.loads(done.stdout)
     assert summary["simulated"] is True
     assert summary["cases"][0]["requests"]["ok"] == 5
@@ -77,8 +79,18 @@ def test_a_failed_threshold_is_exit_code_1(command, simulated, tmp_path):
         "schema: 1\nprompts: [Hello]\noptions: {num_predict: 20}\nblocks: 1\n"
         "load: {closed: {users: [1], requests: 20}}\nthresholds: ['ttft_s.p50 <= 0.0000001']\n"
     )
-    done = command("run", "strict.yaml", "-m", "sim-small", "-q", host=simulated.url)
+    done = command("run", "strict.yaml", "-m", "sim-small", "-q", "--no-report", host=simulated.url)
     assert done.returncode == 1, done.stderr
+
+
+def test_a_threshold_that_needs_more_requests_is_exit_code_3(command, simulated, tmp_path):
+    file = tmp_path / "short.yaml"
+    file.write_text(
+        "schema: 1\nprompts: [Hello]\noptions: {num_predict: 20}\nblocks: 1\n"
+        "load: {closed: {users: [1], requests: 20}}\nthresholds: ['ttft_s.p95 <= 60']\n"
+    )
+    done = command("run", "short.yaml", "-m", "sim-small", "-q", "--no-report", host=simulated.url)
+    assert done.returncode == 3, done.stderr
 
 
 def test_several_scenarios_make_several_runs(command, simulated):
@@ -178,13 +190,15 @@ def test_a_kill_leaves_a_directory_that_can_still_be_told(started, tmp_path, com
     assert any(w["code"] == "incomplete" for w in json.loads(done.stdout)["warnings"])
 
 
-def test_models_and_doctor(command, simulated):
+def test_models_and_doctor(command, simulated, monkeypatch):
     listed = command("models", "--host", simulated.url)
     assert "sim-small:latest" in listed.stdout and "Q4_K_M" in listed.stdout
     rows = json.loads(command("models", "--host", simulated.url, "--json").stdout)
     assert {r["model"] for r in rows} == set(simulated.models)
     fine = command("doctor", "--host", simulated.url)
     assert fine.returncode == 0 and "simulated" in fine.stdout
+    # Reading memory takes as long as all else here together, and says nothing of the server.
+    monkeypatch.setattr(bandwidth, "measure_read_speed", lambda: [bandwidth.ReadSpeed(1, 1e10, 0)])
     dead = command("doctor", "--host", "127.0.0.1:1")
     assert dead.returncode == 6 and "ollama serve" in dead.stdout
     assert "Traceback" not in dead.stderr
@@ -270,3 +284,19 @@ def test_ctrl_c_while_the_loop_is_let_go_of_changes_nothing(simulated, tmp_path,
     )
     assert done.exit_code == 0
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_runner_that_died_in_the_warm_up_is_named(command, tmp_path):
+    """The second of three warm-up requests: its stream ends with what Ollama says then."""
+    (tmp_path / "three.yaml").write_text(
+        "schema: 1\nprompts: [Hello]\noptions: {num_predict: 20}\nblocks: 1\nwarmup: 3\n"
+        "load: {closed: {users: [1], requests: 5}}\n"
+    )
+    with start_server(profile="test", faults=["error_line:requests=2,after=1"]) as server:
+        done = command("run", "three.yaml", "-m", "sim-small", "-q", "--no-report", host=server.url)
+    run = read_run(tmp_path / done.stdout.splitlines()[-1])
+    [warning] = [w for w in run.info.warnings if w.code == "warm_up_failed"]
+    assert "1 of 3 warm-up requests failed" in warning.message
+    assert "unexpected EOF" in warning.message and "runner had died" in warning.advice
+    assert warning.message in run.info.blocks[0].notes
+    assert {r.outcome for r in measured(run)} == {Outcome.OK}

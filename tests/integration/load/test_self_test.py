@@ -9,14 +9,14 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from bench.cli import doctor
-from bench.load import self_test
-from bench.load.self_test import SelfTest, Step, run_self_test
+from bench.doctor import self_test
+from bench.doctor.self_test import LoadStep, SelfTest, run_self_test
 
 
 @pytest.mark.parametrize("transport", [None, "user", "httpx"])
 def test_every_chunk_is_compared_with_the_servers_own_note(transport):
     told = []
-    test = asyncio.run(run_self_test(transport, loads=(400,), seconds=0.5, told=told.append))
+    test = asyncio.run(run_self_test(transport, loads=(400,), seconds=0.5, on_step=told.append))
     assert told == list(test.steps)
     [step] = test.steps
     assert test.transport == (transport or test.transport)
@@ -50,7 +50,7 @@ def test_doctor_tells_the_self_test(quick):
 
 def test_the_table_fits_a_narrow_screen(capsys):
     """Also with the longest of its numbers: nothing is cut off."""
-    steps = [Step(100_000, 99_999.0, 123.4, 9.99, 0.0049, 0.99, 1234.0, 1.5) for _ in range(2)]
+    steps = [LoadStep(100_000, 99_999.0, 123.4, 9.99, 0.0049, 0.99, 1234.0, 1.5) for _ in range(2)]
     doctor._print([], SelfTest("kernel", "", tuple(steps), 1.0), Console(width=80))
     shown = capsys.readouterr().out
     assert "…" not in shown

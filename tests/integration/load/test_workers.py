@@ -92,6 +92,43 @@ def test_closed_loop_users_are_shared_out(run):
         assert len(same_time) <= 4
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_user_goes_on_until_the_last_measured_answer(run, workers):
+    """Whichever process sent that one: no user of another stops before it."""
+    long = SCENARIO.replace("num_predict: 10", "num_predict: 60").replace(
+        "requests: 41", "requests: 8"
+    )
+    done = read_run(run(long, workers=workers).path)
+    for block in done.info.blocks:
+        mine = [r for r in done.records if r.block == block.index and r.phase is not Phase.WARMUP]
+        last = max(r.end_ns for r in mine if r.phase is Phase.MEASURE)
+        assert block.window_end_ns == last
+        for user in range(4):
+            assert max(r.end_ns for r in mine if r.user == user) >= last
+        assert {r.outcome for r in mine} == {"ok"}
+        assert sum(r.phase is Phase.MEASURE for r in mine) == 8
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_open_loop_settles_and_holds(run, workers):
+    text = OPEN.replace("requests: 41", "requests: 41, settle: 0.5s")
+    done = read_run(run(text, workers=workers).path)
+    for block in done.info.blocks:
+        mine = [r for r in done.records if r.block == block.index and r.phase is not Phase.WARMUP]
+        measured = [r for r in mine if r.phase is Phase.MEASURE]
+        settle = [r for r in mine if r.phase is Phase.SETTLE]
+        assert len(measured) == block.planned_arrivals == 41
+        assert settle
+        begin = block.window_start_ns
+        assert max(r.planned_ns for r in settle) < min(r.planned_ns for r in measured)
+        assert min(r.planned_ns for r in settle) >= begin - 1.5e9
+        last_due = max(r.planned_ns for r in measured)
+        last_end = max(r.end_ns for r in measured)
+        hold = [r.planned_ns for r in mine if r.phase is Phase.HOLD]
+        assert all(last_due < due < last_due + 0.5e9 for due in hold)
+        assert all(due < last_end + 0.5e9 for due in hold)
+
+
 class Killer(Silent):
     """Kills a worker process in the middle of the first block."""
 

@@ -1,12 +1,12 @@
-"""Every command of the README, run in its order in one folder, as a reader would.
+"""Every command of the README and of the documents, run in order in one folder, as a reader would.
 
-In the README, a block marked `sh` is run line by line, one marked `python` as a program; a line
+A block marked `sh` is run line by line, one marked `python` as a program; a line
 that ends in `# exit code N` must exit so, others with 0. A block marked `text` after it is what the
 commands print: numbers, run names and lines with an ellipsis aside, its words must be printed here,
 too, but for a few that depend on the numbers. A `yaml` block that begins with a comment that is a
 file name is that file.
 
-The server is the embedded one with the models the README names, sped up.
+The server is the embedded one with the models that the pages name, sped up.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from configparser import ConfigParser
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -28,13 +28,37 @@ from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
 from bench.errors import ExitCode
+from bench.resources import DOCS
 from bench.server.embedded import start_server
 
-README = Path(__file__).parents[3] / "README.md"
+ROOT = Path(__file__).parents[3]
+README = ROOT / "README.md"
+ORDER = (
+    "measure",
+    "report",
+    "scenarios",
+    "models",
+    "capacity",
+    "compare",
+    "history",
+    "ci",
+    "serve",
+)
+"""Topics in the order in which a reader would follow them: some use what others made."""
+PAGES = (
+    README,
+    *(DOCS / f"{name}.md" for name in ORDER),
+    *sorted(p for p in DOCS.glob("*.md") if p.stem not in ORDER),
+)
 MACHINE = Path(__file__).with_name("desktop.yaml")
 SPEED_UP = 3.0
 TRIES = 3
 LONGEST_S = 300
+SHORTER = {
+    "--budget 3m": "--budget 1m",
+    "ollama-bench run concurrency": "ollama-bench run concurrency --set blocks=3",
+}
+"""Measurements that would take minutes here: the same commands, with less time or fewer blocks."""
 MAY_DIFFER = 0.35
 """Share of the words shown that other numbers may leave out: whole sentences depend on them."""
 INSTALLS = "python3 -m venv"
@@ -52,11 +76,12 @@ with start_server(profile={profile!r}, port=port):
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of the README: its mark, its text, and the number of its first line."""
+    """A fenced block of a page: its mark, its text, and where it begins."""
 
     mark: str
     text: str
-    line: int
+    page: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,10 +99,10 @@ class Place:
 
 
 def read_blocks() -> list[Block]:
-    tokens = MarkdownIt().parse(README.read_text(encoding="utf-8"))
     return [
-        Block(token.info.strip(), token.content, token.map[0] + 1)
-        for token in tokens
+        Block(token.info.strip(), token.content, page.stem, token.map[0] + 1)
+        for page in PAGES
+        for token in MarkdownIt().parse(page.read_text(encoding="utf-8"))
         if token.type == "fence" and token.map
     ]
 
@@ -90,9 +115,9 @@ def file_name(block: Block) -> str:
 
 def steps() -> list[Step]:
     blocks = read_blocks()
-    followers = [*blocks[1:], Block("", "", 0)]
+    followers = [*blocks[1:], Block("", "")]
     return [
-        Step(block, follower.text if follower.mark == "text" else "")
+        Step(block, follower.text if (follower.mark, follower.page) == ("text", block.page) else "")
         for block, follower in zip(blocks, followers, strict=True)
         if block.mark in {"sh", "python"} or (block.mark == "yaml" and file_name(block))
         if not block.text.startswith(INSTALLS)
@@ -142,8 +167,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     machines = tmp_path_factory.mktemp("machines")
     fast = write_profile(machines / "fast.yaml", SPEED_UP)
     slow = write_profile(machines / "slow.yaml", SPEED_UP * 0.8)
-    write_binary(folder / "old/bin/ollama", fast)
-    write_binary(folder / "new/bin/ollama", slow)
+    for where in (folder, folder / README.stem):
+        write_binary(where / "old/bin/ollama", fast)
+        write_binary(where / "new/bin/ollama", slow)
     with start_server(profile=fast) as server:
         env = {
             **os.environ,
@@ -175,18 +201,24 @@ def serve(command: str, place: Place) -> tuple[str, int]:
 
 
 def run(command: str, place: Place) -> tuple[str, int]:
-    if command.startswith("ollama-bench serve"):
+    for long, short in SHORTER.items():
+        command = command.replace(long, short)
+    if command.startswith(("ollama-bench serve", "ollama-bench record")):
         return serve(command, place)
     return run_quietly(["bash", "-c", command], place)
 
 
 def run_valid(command: str, place: Place) -> tuple[str, int]:
     """Runs a command; again, as a reader would, where a busy machine spoilt the measurement."""
+    return valid(lambda: run(command, place), place)
+
+
+def valid(act: Callable[[], tuple[str, int]], place: Place) -> tuple[str, int]:
     runs = place.folder / "runs"
     for _ in range(TRIES):
         before = set(runs.glob("*"))
-        printed, code = run(command, place)
-        if code != ExitCode.INVALID:
+        printed, code = act()
+        if code != ExitCode.INVALID and "MeasurementInvalid" not in printed:
             break
         for spoilt in set(runs.glob("*")) - before:
             shutil.rmtree(spoilt)
@@ -209,13 +241,16 @@ def run_quietly(arguments: list[str], place: Place) -> tuple[str, int]:
 def act(step: Step, place: Place) -> str:
     """Do what a block says; what was printed."""
     block = step.block
+    if block.page == README.stem:  # its reader has not read the documents, nor they it
+        place = replace(place, folder=place.folder / README.stem)
     if block.mark == "yaml":
         path = place.folder / file_name(block)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text)
         return ""
     if block.mark == "python":
-        printed, code = run_quietly([sys.executable, "-c", block.text], place)
+        program = [sys.executable, "-c", block.text]
+        printed, code = valid(lambda: run_quietly(program, place), place)
         assert code == 0, printed
         return printed
     all_printed = ""
@@ -228,11 +263,11 @@ def act(step: Step, place: Place) -> str:
 
 def name_of(step: Step) -> str:
     first = file_name(step.block) or step.block.text.splitlines()[0]
-    return f"{step.block.line}-{first[:50].strip()}"
+    return f"{step.block.page}-{step.block.line}-{first[:50].strip()}"
 
 
 @pytest.mark.parametrize("step", steps(), ids=name_of)
-def test_what_the_readme_says_happens(step: Step, place: Place) -> None:
+def test_what_the_pages_say_happens(step: Step, place: Place) -> None:
     printed = act(step, place)
     shown = words(step.printed)
     missing = shown - words(printed)
@@ -276,15 +311,25 @@ def as_unit(text: str) -> ConfigParser:
     return unit
 
 
-def test_links_within_the_readme_lead_somewhere() -> None:
-    text = README.read_text(encoding="utf-8")
-    headings = {
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        file, _, heading = target.partition("#")
+        if target.startswith("http"):
+            continue
+        found = page.parent / file if file else page
+        assert found.exists(), target
+        assert not heading or heading in headings(found), target
+
+
+def headings(page: Path) -> set[str]:
+    return {
         re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in text.splitlines()
+        for line in page.read_text(encoding="utf-8").splitlines()
         if line.startswith("#")
     }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in headings, target
-        elif not target.startswith("http"):
-            assert (README.parent / target).exists(), target
+
+
+def test_the_readme_can_be_read_in_one_sitting() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 220

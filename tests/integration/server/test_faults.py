@@ -38,7 +38,8 @@ async def exchange(
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     data = json.dumps(body).encode()
-    head = f"POST /api/chat HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(data)}"
+    head = "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    head += f"Content-Length: {len(data)}"
     writer.write(f"{head}\r\n\r\n".encode() + data)
     reads = []
     try:

@@ -30,7 +30,12 @@ async def server() -> AsyncIterator[tuple[App, int]]:
 
 def request(method: str, path: str, body: object = None, *headers: str) -> bytes:
     data = b"" if body is None else json.dumps(body).encode()
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(data)}", *headers]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        f"Content-Length: {len(data)}",
+        *headers,
+    ]
     return "\r\n".join([*lines, "", ""]).encode() + data
 
 
@@ -69,7 +74,7 @@ async def test_a_request_may_come_in_pieces(server: tuple[App, int]) -> None:
 async def test_a_chunked_request_body_and_expect_continue(server: tuple[App, int]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server[1])
     writer.write(
-        b"POST /api/show HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"POST /api/show HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
         b"Expect: 100-continue\r\n\r\n"
     )
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from in_process import run_command
 
 SERVE = [sys.executable, "-m", "bench", "serve"]
 
 
 def failed(*arguments: str) -> str:
     """What a serve that cannot start says."""
-    done = subprocess.run([*SERVE, *arguments], capture_output=True, text=True, check=False)
+    done = run_command(("serve", *arguments), Path.cwd(), {})
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -62,7 +63,7 @@ def test_a_port_in_use() -> None:
     [
         (["--profile", "gpu-12g"], "Did you mean 'gpu-12gb'?"),
         (["--engine", "llama"], "There are: simulated, llama.cpp."),
-        (["--ollama-version", "0.31.0"], "It can play: 0.32.15, 0.24.0, 0.12.11."),
+        (["--ollama-version", "0.31.0"], "It can play: 0.33.3, 0.32.15, 0.24.0, 0.12.11."),
         (["--fault", "stal"], "did you mean 'stall'?"),
         (["--keep-alive", "soon"], "Write it like 30s, 5m, 24h"),
         (["--truth-log", "/no/such/folder/truth"], "cannot be written"),

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 from scripted_wire import Make
 
-from bench.ollama.address import Address
-from bench.ollama.exchange import Transport, WireCounters
-from bench.ollama.transports import choose_transport
-from bench.ollama.transports.stamps import KernelStamps, why_no_kernel_stamps
+from bench.address import Address
+from bench.wire.exchange import Transport, WireCounters
+from bench.wire.transports import choose_transport
+from bench.wire.transports.stamps import KernelStamps, why_no_kernel_stamps
 
 # Kernel stamps exist on Linux only; there they must work.
 WIRE = ["kernel", "user", "httpx"] if sys.platform == "linux" else ["user", "httpx"]

@@ -8,7 +8,7 @@ import pytest
 from scripted_wire import Make, Peer, WireServer
 from wire_replies import CALL, GOOD, HEAD, token
 
-from bench.ollama.exchange import Outcome, Reply
+from bench.wire.exchange import Outcome, Reply
 
 MID_STREAM = HEAD + token("a") + token("b")
 

@@ -17,8 +17,9 @@ from scripted_wire import Make, Peer, WireServer
 from wire_replies import CALL, GOOD, HEAD, token
 
 from bench.clock import RealClock
-from bench.ollama.exchange import Call, Outcome
-from bench.ollama.transports import run_measuring
+from bench.ollama.line_reader import ollama_call
+from bench.wire.exchange import Outcome
+from bench.wire.transports import run_measuring
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a loop for Linux")
 
@@ -64,7 +65,7 @@ def test_request_that_does_not_fit_and_cancellation(make: Make) -> None:
     async def main() -> None:
         async with WireServer(handler) as server:
             transport = make("kernel", server.port)
-            big = await transport.send(Call("/api/chat", b"x" * 8_000_000))
+            big = await transport.send(ollama_call("/api/chat", b"x" * 8_000_000))
             assert big.outcome is Outcome.OK
             future = transport.send(CALL)
             await asyncio.sleep(0.05)

@@ -16,11 +16,12 @@ import pytest
 from recorded_exchanges import times
 from scripted_wire import Make
 
-from bench.ollama.exchange import Call, Outcome, Reply
+from bench.ollama.line_reader import ollama_call
 from bench.server.app import App
 from bench.server.config import ServerConfig
 from bench.server.embedded import server_here
 from bench.server.faults import Kind
+from bench.wire.exchange import Call, Outcome, Reply
 
 BODY: dict[str, Any] = {
     "model": "sim-small",
@@ -28,7 +29,7 @@ BODY: dict[str, Any] = {
     "options": {"num_predict": 8, "temperature": 0, "seed": 1},
     "keep_alive": -1,
 }
-CALL = Call("/api/chat", json.dumps(BODY).encode(), keep_text=True, idle_s=30)
+CALL = ollama_call("/api/chat", json.dumps(BODY).encode(), keep_text=True, idle_s=30)
 WHOLE = dataclasses.replace(
     CALL, body=json.dumps(BODY | {"stream": False}).encode(), stream=False, first_byte_s=30
 )
@@ -106,7 +107,7 @@ STREAMED = {
     "clock_jump:seconds=-7200": Expected(),
     "huge_line:after=2": Expected(),
     "huge_line:after=2,bytes=20000000": broken(
-        Outcome.MALFORMED, "a line is longer than 16777216 bytes", lines=2
+        Outcome.MALFORMED, "a line is longer than 4194304 bytes", lines=2
     ),
     "missing_counts": Expected(tokens=None),
     "absurd_durations": Expected(),
@@ -170,8 +171,12 @@ async def test_fault(
 
 
 def test_no_fault_is_left_out() -> None:
-    """`refuse` spoils the requests behind it too, so it has a test of its own."""
-    assert {fault.partition(":")[0] for fault in STREAMED} == set(Kind) - {Kind.REFUSE}
+    """`refuse` spoils the requests behind it too, so it has a test of its own.
+
+    Faults of what an answer says are in tests/unit/server/test_answers_and_inputs.py.
+    """
+    answers = {Kind.BAD_JSON, Kind.WRONG_JSON, Kind.UNKNOWN_TOOL, Kind.WRONG_ARGUMENTS}
+    assert {f.partition(":")[0] for f in STREAMED} == set(Kind) - {Kind.REFUSE} - answers
 
 
 async def test_a_reset_in_mid_stream(wire: str, make: Make) -> None:

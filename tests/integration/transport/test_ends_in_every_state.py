@@ -17,8 +17,9 @@ import pytest
 from scripted_wire import Make, Peer, WireServer, descriptors
 from wire_replies import CALL, DONE, GOOD, HEAD, token
 
-from bench.ollama.exchange import Call, Outcome, Reply, Transport
-from bench.ollama.wire_errors import CUT, CUT_IN_HEAD, NO_RESPONSE
+from bench.ollama.line_reader import ollama_call
+from bench.wire.errors import CUT, CUT_IN_HEAD, NO_RESPONSE
+from bench.wire.exchange import Outcome, Reply, Transport
 
 STATES = {
     "no answer": b"",
@@ -362,6 +363,6 @@ async def test_a_server_that_hangs_up_on_every_connection_is_told_not_tried_for_
         transport = make(sockets, server.port)
         await asyncio.wait_for(transport.open(8), 10)
         assert transport.counters.connections == 8
-        reply = await transport.send(Call(CALL.path, CALL.body))
+        reply = await transport.send(ollama_call(CALL.path, CALL.body))
         assert reply.outcome in (Outcome.DISCONNECTED, Outcome.CONNECT_ERROR)
         await transport.aclose()

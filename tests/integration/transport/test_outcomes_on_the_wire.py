@@ -7,12 +7,14 @@ import dataclasses
 import socket
 
 import pytest
-from scripted_wire import Make, Peer, WireServer
+from scripted_wire import CERTIFICATE, Make, Peer, WireServer
 from wire_replies import BODY, CALL, DONE, END, GOOD, HEAD, token
 
 from bench.errors import ServerUnreachable
-from bench.ollama.exchange import Call, Outcome, Reply
-from bench.ollama.transports.sockets import SocketTransport
+from bench.ollama.line_reader import ollama_call
+from bench.wire.exchange import Call, Outcome, Reply
+from bench.wire.reply_reader import ReplyReader
+from bench.wire.transports.sockets import SocketTransport
 
 
 async def answered(handler_says: bytes, make: Make, wire: str, call: Call = CALL) -> Reply:
@@ -119,6 +121,38 @@ async def test_idle_in_mid_reply(make: Make, wire: str) -> None:
     assert reply.answer == "aaaaaa"
 
 
+@pytest.mark.parametrize(
+    "drip",
+    [
+        (HEAD, token("a")),  # lines that never end the stream
+        (HEAD, b"1\r\n \r\n"),  # blanks that are no line
+        (HEAD + token("a") + b"0\r\n", b"X: y\r\n"),  # trailers
+        (HEAD + b"1", b";x"),  # extensions of a chunk
+        (HEAD, b"0"),  # a chunk's size
+        (b"HTTP/1.1 ", b"200 "),  # a head
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 500 X\r\n\r\n", b"["),  # an error's text
+    ],
+)
+async def test_no_reply_takes_longer_than_its_time(
+    drip: tuple[bytes, bytes], make: Make, wire: str
+) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(drip[0])
+        while True:
+            await peer.say(drip[1], pause_s=0.02)
+
+    async with WireServer(handler) as server, asyncio.timeout(20):
+        transport = make(wire, server.port)
+        reply = await transport.send(dataclasses.replace(CALL, total_s=0.3))
+        await transport.aclose()
+    # Such HTTP is refused, or the time runs out; it never goes on.
+    assert reply.outcome in (Outcome.TIMEOUT, Outcome.MALFORMED, Outcome.HTTP_ERROR)
+    if reply.outcome is Outcome.TIMEOUT:
+        assert reply.error == "the reply did not end within 0.3 s"
+
+
 async def test_connection_takes_too_long(
     make: Make, sockets: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +179,7 @@ async def test_large_request_to_a_slow_server(make: Make, wire: str) -> None:
 
     async with WireServer(handler) as server:
         transport = make(wire, server.port)
-        reply = await transport.send(Call("/api/chat", body))
+        reply = await transport.send(ollama_call("/api/chat", body))
         await transport.aclose()
     assert reply.outcome is Outcome.OK
 
@@ -158,11 +192,37 @@ async def test_answer_before_the_request_was_read(make: Make, sockets: str) -> N
 
     async with WireServer(handler) as server:
         transport = make(sockets, server.port)
-        reply = await transport.send(Call("/api/chat", b"x" * 8_000_000))
+        reply = await transport.send(ollama_call("/api/chat", b"x" * 8_000_000))
         assert (reply.status, reply.error) == (413, "too big")
         # A connection with half a request on it is of no more use.
         assert isinstance(transport, SocketTransport) and not transport.connections
         await transport.aclose()
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"500 Internal Server Error"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_json_that_is_nested_too_deeply(
+    status: bytes, stream: bool, make: Make, wire: str
+) -> None:
+    body = b"[" * 1000 + b"\n"
+    head = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+    reply = await answered(head + body, make, wire, dataclasses.replace(CALL, stream=stream))
+    assert reply.outcome is (Outcome.MALFORMED if b"200" in status else Outcome.HTTP_ERROR)
+    assert reply.error
+
+
+@pytest.mark.parametrize("method", ["head", "feed", "end_of_body", "finish"])
+async def test_a_reply_always_ends_whatever_its_reader_throws(
+    method: str, make: Make, wire: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("planted")
+
+    monkeypatch.setattr(ReplyReader, method, fail)
+    async with asyncio.timeout(10):
+        reply = await answered(GOOD, make, wire)
+    assert reply.outcome is Outcome.MALFORMED and "planted" in reply.error
+    assert reply.end_ns is not None
 
 
 # --- connections that the server closed while they were idle --------------------------------------
@@ -218,6 +278,37 @@ async def test_server_that_dies_on_a_request_is_blamed(make: Make, sockets: str)
     assert transport.counters.stale == 0
     server.close()
     await transport.aclose()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("pause_s", [0.0, 0.02])
+@pytest.mark.parametrize(
+    "extra", [GOOD.replace(b'"a"', b'"another"'), b"HTTP/1.1 408 X\r\n\r\n", b"x" * 70_000]
+)
+async def test_bytes_after_a_reply_are_never_the_next_ones_answer(
+    extra: bytes, pause_s: float, tls: bool, make: Make, wire: str
+) -> None:
+    if tls and wire == "kernel":
+        return
+
+    async def handler(peer: Peer) -> None:
+        while await peer.request():
+            if tls:
+                await peer.together(GOOD, extra)
+            elif pause_s:
+                await peer.say(GOOD, extra, pause_s=pause_s)
+            else:
+                await peer.say(GOOD + extra)
+
+    async with WireServer(handler, tls=tls) as server:
+        scheme = "https" if tls else "http"
+        trust = {"ca_file": str(CERTIFICATE)} if tls else {}
+        transport = make(wire, f"{scheme}://localhost:{server.port}", **trust)
+        for _ in range(4):
+            reply = await transport.send(CALL)
+            assert (reply.outcome, reply.answer) == (Outcome.OK, "a"), reply.error
+            await asyncio.sleep(0.05 if pause_s else 0.005)
+        await transport.aclose()
 
 
 async def test_words_out_of_turn_end_the_connection(make: Make, sockets: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from recorded_exchanges import Recorded, expected, held, native, times
 from scripted_wire import Make, Peer, WireServer
 
-from bench.ollama.exchange import Reply
+from bench.wire.exchange import Reply
 
 SMALL = [r for r in native() if len(r.wire()) < 1500][::6]
 

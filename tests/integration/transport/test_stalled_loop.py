@@ -11,7 +11,7 @@ import pytest
 from scripted_wire import Make
 from wire_replies import CALL, DONE, END, HEAD, token
 
-from bench.ollama.exchange import Outcome, Reply
+from bench.wire.exchange import Outcome, Reply
 
 STALL_S = 0.05
 

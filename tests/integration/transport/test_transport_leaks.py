@@ -8,7 +8,7 @@ import gc
 from scripted_wire import Make, Peer, WireServer, descriptors
 from wire_replies import CALL, GOOD, HEAD, token
 
-from bench.ollama.exchange import Transport
+from bench.wire.exchange import Transport
 
 
 async def mixed(peer: Peer) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.columns import Columns, columns_of
-from bench.analysis.summarise import summarise
-from bench.analysis.summary import CaseSummary, Summary
-from bench.ollama.exchange import Outcome, ServerTimings
+from bench.analysis.run.columns import Columns
+from bench.analysis.run.evidence import columns_of
+from bench.analysis.run.summarise import summarise
+from bench.analysis.run.summary import CaseSummary, Summary
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import (
     BlockInfo,
@@ -26,6 +26,8 @@ from bench.results.run import (
     TargetInfo,
 )
 from bench.scenario.plan import Block, Case, Load, Plan, PromptSpec, Target
+from bench.thresholds import parse_threshold
+from bench.wire.exchange import Outcome, ServerTimings
 
 CASE = "llama3.2:3b"
 RECORDINGS = Path(__file__).parents[2] / "recordings"
@@ -143,7 +145,7 @@ class RunBuilder:
             blocks=blocks,
             seed=1,
             salt=2,
-            thresholds=self.thresholds,
+            thresholds=tuple(map(parse_threshold, self.thresholds)),
         )
         target = TargetInfo("here", "http://127.0.0.1:11434", self.version, "E3", **self.target)
         usual: dict[str, Any] = {

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.analysis.client_checks import spread_evenly
-from bench.analysis.columns import Gaps
+from bench.analysis.run.client_checks import spread_evenly
+from bench.analysis.run.gaps import Gaps
 from bench.results.record import RequestRecord
 from bench.results.run import ClientHealth, RunWarning, TransportInfo
 from bench.scenario.plan import Arrivals, Load
@@ -98,7 +98,7 @@ def test_late_sends_bend_what_counts_from_the_planned_time(
     found = bent(run(0.01, 0.1))
     assert found is not None and "100.0 ms after they were due" in found.message
     assert found.advice.endswith("use --workers 2.")
-    assert "off by 0.1," in found.message
+    assert "off by 0.1 s," in found.message
     assert bent(run(0.2, 0.01)) is None  # well within the interval
     assert bent(run(0.01, 0.0002)) is None
 

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bench.analysis.columns import Columns, gaps_between_chunks
-from bench.analysis.latency import latencies
-from bench.ollama.exchange import ServerTimings
+from bench.analysis.run.columns import Columns
+from bench.analysis.run.gaps import Streams
+from bench.analysis.run.latency import latencies
 from bench.results.record import RequestRecord
+from bench.results.records import records_of
+from bench.wire.exchange import ServerTimings
 
 Made = Callable[[list[RequestRecord]], Columns]
 Request = Callable[..., RequestRecord]
@@ -69,23 +71,33 @@ def test_one_token_has_no_time_per_token(a_request: Request, columns_from: Made)
 def test_queue_is_what_the_server_spent_on_nothing_else(
     a_request: Request, columns_from: Made
 ) -> None:
-    times = one(columns_from, a_request(ttft=1.0, queue=0.7, load=0.1, decode=2.0))
+    waiting = a_request(ttft=1.0, queue=0.7, load=0.1, decode=2.0)
+    columns = columns_from([waiting, a_request(0.5, index=1)])
+    times = {id: float(v[0]) for id, v in latencies(columns).items()}
     assert times["queue_s"] == pytest.approx(0.7)
+    assert np.isnan(times["unaccounted_s"])
     assert times["prompt_eval_s"] == pytest.approx(0.2)
     parts = sum(times[id] for id in ("queue_s", "load_s", "prompt_eval_s", "eval_s"))
     assert parts == pytest.approx(times["total_s"])
 
 
+def test_a_request_that_was_alone_waited_for_no_other(
+    a_request: Request, columns_from: Made
+) -> None:
+    times = one(columns_from, a_request(ttft=1.0, queue=0.7, load=0.1, decode=2.0))
+    assert (times["queue_s"], times["unaccounted_s"]) == (0, pytest.approx(0.7))
+
+
 def test_queue_is_never_negative(a_request: Request, columns_from: Made) -> None:
-    server = ServerTimings(S, S // 2, 10, None, S // 2, 20, S // 2)
-    assert one(columns_from, a_request(server=server))["queue_s"] == 0
+    server = ServerTimings(S, S // 4, 10, None, S // 4 + 10**6, 20, S // 2)
+    assert one(columns_from, a_request(tokens=20, server=server))["unaccounted_s"] == 0
 
 
 def test_an_absent_eval_duration_of_one_token_was_no_time(
     a_request: Request, columns_from: Made
 ) -> None:
     server = ServerTimings(S, S // 4, 10, None, S // 4, 1, None)
-    assert one(columns_from, a_request(server=server))["queue_s"] == 0.5
+    assert one(columns_from, a_request(tokens=1, server=server))["unaccounted_s"] == 0.5
 
 
 def test_an_absent_eval_duration_of_many_tokens_is_absent(
@@ -105,7 +117,7 @@ def test_overhead_is_the_clients_time_beyond_the_servers(
 
 def gaps(columns_from: Made, *records: RequestRecord) -> list[float]:
     columns = columns_from(list(records))
-    found = gaps_between_chunks(records, columns, lambda c: c.ok & c.measured)
+    found = Streams(records_of(records), columns).gaps_of(columns.row)
     return found.seconds.tolist()
 
 
@@ -144,7 +156,7 @@ def test_gaps_know_their_request(a_request: Request, columns_from: Made) -> None
         a_request(9.0, tokens=4, index=2),
     ]
     columns = columns_from(records)
-    found = gaps_between_chunks(records, columns, lambda c: c.ok & c.measured)
+    found = Streams(records_of(records), columns).gaps_of(columns.row)
     assert set(found.row.tolist()) == {0, 2}
     assert found.of_rows(np.array([2])).row.tolist() == [2] * (found.row == 2).sum()
     assert len(found.of_rows(np.array([1])).seconds) == 0

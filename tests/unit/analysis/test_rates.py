@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.analysis import rates
-from bench.analysis.columns import Columns
+from bench.analysis.run import rates
+from bench.analysis.run.columns import Columns
 from bench.ollama.eras import era_of
-from bench.ollama.exchange import ServerTimings
 from bench.results.record import RequestRecord
+from bench.wire.exchange import ServerTimings
 
 NEWEST = era_of("0.32.15")
 Made = Callable[[list[RequestRecord]], Columns]
@@ -34,9 +34,17 @@ def timings(**given: int | None) -> ServerTimings:
 @pytest.fixture
 def columns(a_request: Request, columns_from: Made) -> Callable[..., Columns]:
     """`columns({...}, {...})`: requests with these server numbers."""
-    return lambda *servers: columns_from(
-        [a_request(server=timings(**server), index=i) for i, server in enumerate(servers)]
-    )
+
+    def made(*servers: dict[str, int | None]) -> Columns:
+        told = [timings(**server) for server in servers]
+        return columns_from(
+            [
+                a_request(ttft=0.6, decode=2.4, tokens=t.eval_count or 101, server=t, index=i)
+                for i, t in enumerate(told)
+            ]
+        )
+
+    return made
 
 
 Numbers = Callable[..., Columns]
@@ -73,14 +81,27 @@ def test_a_decode_rate_needs_sixteen_tokens(columns: Numbers, tokens: int, given
 
 def test_a_decode_rate_no_machine_reaches_is_refused_and_counted(columns: Numbers) -> None:
     parts = rates.decode(columns({"eval_count": 100, "eval_duration": 1_000_000}, {}), NEWEST)
-    assert parts.implausible.tolist() == [True, False]
     assert np.isnan(parts.per_request[0]) and parts.per_request[1] == 50
+    assert parts.note == "eval_duration is shorter than any machine takes for that many tokens"
+
+
+def test_a_prefill_rate_no_machine_reaches_is_refused_and_counted(columns: Numbers) -> None:
+    parts = rates.prefill(columns({"prompt_eval_duration": 100_000}, {}), NEWEST, busted=True)
+    assert parts.implausible.tolist() == [True, False]
+    assert np.isnan(parts.per_request[0]) and parts.per_request[1] == 800
 
 
 @pytest.mark.parametrize("missing", ["eval_count", "eval_duration"])
 def test_absent_is_not_zero(columns: Numbers, missing: str) -> None:
     parts = rates.decode(columns({missing: None}), NEWEST)
     assert np.isnan(parts.per_request).all()
+    assert parts.note == f"the server does not say {missing}"
+
+
+def test_a_zero_is_a_number_that_was_not_measured(columns: Numbers) -> None:
+    parts = rates.decode(columns({"eval_duration": 0}), NEWEST)
+    assert np.isnan(parts.per_request).all()
+    assert parts.note == "eval_duration is zero, which says nothing"
 
 
 def test_prefill_of_a_unique_prompt_is_count_over_duration(columns: Numbers) -> None:

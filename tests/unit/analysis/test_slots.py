@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from virtual_runs import closed, plan_of, run_virtually
+from virtual_server import model
 
-from bench.analysis.columns import Columns
-from bench.analysis.slots import Slots, mean_at_once, most_at_once, observe_slots
+from bench.analysis.run.columns import Columns
+from bench.analysis.run.slots import Slots, mean_at_once, most_at_once, observe_slots
+from bench.analysis.run.summarise import summarise
 from bench.results.record import RequestRecord
 from bench.scenario.plan import Load
 
@@ -19,9 +23,18 @@ Request = Callable[..., RequestRecord]
 
 
 def closed_loop(
-    a_request: Request, users: int, slots: int, requests: int = 40, **other: Any
+    a_request: Request,
+    users: int,
+    slots: int,
+    requests: int = 40,
+    unnamed: float = 0.0,
+    **other: Any,
 ) -> list[RequestRecord]:
-    """Users before a first-come-first-served server with so many slots; seconds."""
+    """Users before a first-come-first-served server with so many slots; seconds.
+
+    Args:
+        unnamed: time in a slot that the server counts as no part.
+    """
     rng = np.random.default_rng(users * 100 + slots)
     free = [0.0] * slots
     ready = [(0.001 * u, u) for u in range(users)]
@@ -29,7 +42,7 @@ def closed_loop(
     records = []
     for i in range(requests):
         sent, user = heapq.heappop(ready)
-        start = max(heapq.heappop(free), sent)
+        start = max(heapq.heappop(free), sent) + unnamed
         prefill, decode = 0.2, 1.0 + float(rng.uniform(0, 0.2))
         heapq.heappush(free, start + prefill + decode)
         heapq.heappush(ready, (start + prefill + decode + 0.002, user))
@@ -55,6 +68,27 @@ def test_without_waiting_there_are_at_least_as_many(
 ) -> None:
     found = observe_slots(columns_from(closed_loop(a_request, users, slots)))
     assert found == Slots(users, exact=False)
+
+
+@pytest.mark.parametrize(("users", "slots"), [(1, 1), (2, 2), (4, 4), (4, 8)])
+def test_time_in_no_part_is_no_wait_for_a_slot(
+    a_request: Request, columns_from: Made, users: int, slots: int
+) -> None:
+    """llama.cpp counts the prefill of others as no part; another client does the same."""
+    records = closed_loop(a_request, users, slots, unnamed=0.4)
+    assert observe_slots(columns_from(records)) == Slots(users, exact=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tokens", [2, 32, 200])
+@pytest.mark.parametrize(("users", "slots"), [(1, 1), (3, 3), (4, 4), (2, 1), (5, 4), (8, 4)])
+def test_slots_of_a_simulated_server(tmp_path: Path, users: int, slots: int, tokens: int) -> None:
+    """Exact if and only if there are more users than slots, with long and short answers."""
+    plan = plan_of(closed(users, 40), predict=tokens)
+    run = run_virtually(plan, model(), tmp_path, num_parallel=slots)
+    metric = summarise(run.info, run.records).cases[0].metrics["slots_observed"]
+    assert metric.stats["value"].value == min(users, slots)
+    assert (metric.note == "") == (users > slots)
 
 
 def test_replies_that_are_not_streamed_tell_by_the_servers_durations(

@@ -1,4 +1,4 @@
-"""The steadiness label: what it finds, and how often it cries wolf (seeded simulation)."""
+"""The steadiness label of a case: every metric that is shown, from planted runs."""
 
 from __future__ import annotations
 
@@ -6,112 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
-from scipy import stats
 
-from bench.analysis.columns import Floats
-from bench.analysis.steadiness import drift_p, find_change, means_of_neighbours, step_p
+from bench.analysis.run.columns import Floats
 from bench.results.record import RequestRecord
-
-REPETITIONS = 100
-
-
-def labelled(make: Callable[[np.random.Generator], Floats]) -> float:
-    rng = np.random.default_rng(20260101)
-    return sum(find_change(make(rng)) is not None for _ in range(REPETITIONS)) / REPETITIONS
-
-
-def noise(rng: np.random.Generator, n: int = 40) -> Floats:
-    return rng.normal(0, 0.02, n)
-
-
-def correlated(rng: np.random.Generator, n: int = 100, r: float = 0.6) -> Floats:
-    shocks = rng.normal(0, 0.02 * np.sqrt(1 - r * r), n + 50)
-    series = np.zeros(n + 50)
-    for i in range(1, n + 50):
-        series[i] = r * series[i - 1] + shocks[i]
-    return series[50:]
+from bench.scenario.plan import Load
 
 
 def step(size: float, n: int = 40) -> Floats:
     return np.where(np.arange(n) >= n // 2, size, 0.0)
-
-
-def test_steady_runs_are_rarely_labelled() -> None:
-    assert labelled(noise) <= 0.06  # nominal: two tests at 1 %
-
-
-def test_neighbours_that_resemble_each_other_are_rarely_labelled() -> None:
-    # Unprotected, a third of these would be.
-    assert labelled(correlated) <= 0.10
-
-
-def test_a_step_of_three_percent_is_mostly_found() -> None:
-    # 82-85 % at two percent of noise and 40 requests.
-    assert 0.72 <= labelled(lambda rng: noise(rng) + step(-0.03)) <= 0.98
-
-
-def test_a_step_of_ten_percent_is_found() -> None:
-    assert labelled(lambda rng: noise(rng) + step(-0.1)) >= 0.98
-
-
-def test_a_drift_of_three_percent_is_often_found() -> None:
-    # 35-50 %.
-    found = labelled(lambda rng: noise(rng) + np.linspace(0, -0.03, 40))
-    assert 0.3 <= found <= 0.7
-
-
-def test_a_change_below_one_percent_is_not_worth_a_label() -> None:
-    rng = np.random.default_rng(1)
-    assert find_change(rng.normal(0, 0.001, 400) + step(-0.005, 400)) is None
-
-
-def test_a_step_has_its_place_and_size() -> None:
-    change = find_change(noise(np.random.default_rng(2), 60) + step(np.log(0.91), 60))
-    assert change is not None
-    assert change.kind == "step"
-    assert change.at == pytest.approx(30, abs=2)
-    assert change.size == pytest.approx(-0.09, abs=0.02)
-
-
-def test_a_drift_has_its_size_over_the_whole() -> None:
-    change = find_change(noise(np.random.default_rng(2), 80) + np.linspace(0, np.log(0.8), 80))
-    assert change is not None
-    assert change.kind == "drift"
-    assert change.size == pytest.approx(-0.2, abs=0.03)
-
-
-def test_one_outlier_is_no_step() -> None:
-    series = noise(np.random.default_rng(5))
-    series[20] = 3.0
-    assert find_change(series) is None
-
-
-def test_a_constant_series_is_steady() -> None:
-    assert find_change(np.zeros(50)) is None
-
-
-def test_long_series_are_tested_on_means() -> None:
-    rng = np.random.default_rng(3)
-    change = find_change(rng.normal(0, 0.02, 5000) + step(-0.05, 5000))
-    assert change is not None
-    assert change.at == pytest.approx(2500, abs=50)
-
-
-def test_drift_is_kendalls_tau() -> None:
-    rng = np.random.default_rng(4)
-    series = rng.normal(0, 1, 50) + np.arange(50) / 50
-    scipys = stats.kendalltau(np.arange(50), series, method="asymptotic").pvalue
-    assert drift_p(series) == pytest.approx(scipys, rel=0.05)
-
-
-def test_the_p_value_does_not_depend_on_chance() -> None:
-    series = noise(np.random.default_rng(6))
-    assert step_p(series, 1) == step_p(series, 1)
-
-
-def test_means_of_neighbours() -> None:
-    assert means_of_neighbours(np.array([1.0, 3.0, 5.0, 7.0, 9.0]), 2).tolist() == [2, 6, 9]
 
 
 Request = Callable[..., RequestRecord]
@@ -132,8 +34,10 @@ def test_a_case_that_slows_down_is_labelled_with_the_request(
     speeds = 50 * np.exp(rng.normal(0, 0.01, 40) + step(np.log(0.9)))
     case = run_of(series_of(a_request, speeds)).case_summary()
     assert case.steadiness.steady is False
-    assert case.steadiness.message.startswith("step of -1")
-    assert "decode speed at request 2" in case.steadiness.message
+    assert "at request 2" in case.steadiness.message
+    assert "decode_tok_per_s" in case.steadiness.metrics
+    # One cause moves every time that decoding is in, and none other.
+    assert "ttft_s" not in case.steadiness.metrics
     # Nothing is deleted for it.
     assert case.metrics["decode_tok_per_s"].n == 40
 
@@ -155,3 +59,105 @@ def test_few_requests_tell_nothing(run_of: Callable[..., Any], a_request: Reques
     records = series_of(a_request, np.full(19, 50.0))
     case = run_of(records).case_summary()
     assert case.steadiness.steady is None
+
+
+def in_blocks(
+    a_request: Request, blocks: int, requests: int, ttft: Callable[[int, int], float]
+) -> list[RequestRecord]:
+    """Blocks of requests with these times to first text; decode noise of 1 %."""
+    rng = np.random.default_rng(11)
+    return [
+        a_request(
+            1000.0 * b + 10.0 * i,
+            block=b,
+            index=i,
+            tokens=101,
+            decode=2.0 * float(np.exp(rng.normal(0, 0.01))),
+            ttft=ttft(b, i),
+        )
+        for b in range(blocks)
+        for i in range(requests)
+    ]
+
+
+def test_a_step_in_the_time_to_first_text_alone_is_found(
+    run_of: Callable[..., Any], a_request: Request
+) -> None:
+    rng = np.random.default_rng(12)
+    records = in_blocks(
+        a_request,
+        3,
+        25,
+        lambda b, i: (0.3 if 25 * b + i < 37 else 0.4) * np.exp(rng.normal(0, 0.03)),
+    )
+    case = run_of(records, blocks=3).case_summary()
+    assert case.steadiness.steady is False
+    assert "ttft_s" in case.steadiness.metrics
+    assert "decode_tok_per_s" not in case.steadiness.metrics
+    assert case.steadiness.message.startswith(("step of +3", "step of -2"))  # the time, the speed
+
+
+def test_noise_between_three_blocks_is_no_step(
+    run_of: Callable[..., Any], a_request: Request
+) -> None:
+    rng = np.random.default_rng(13)
+    levels = (0.3, 0.33, 0.36)
+    records = in_blocks(a_request, 3, 25, lambda b, i: levels[b] * np.exp(rng.normal(0, 0.03)))
+    assert run_of(records, blocks=3).case_summary().steadiness.steady is True
+
+
+def test_a_step_between_blocks_is_found_where_there_are_enough(
+    run_of: Callable[..., Any], a_request: Request
+) -> None:
+    rng = np.random.default_rng(14)
+    records = in_blocks(
+        a_request, 8, 10, lambda b, i: (0.3 if b < 4 else 0.4) * np.exp(rng.normal(0, 0.03))
+    )
+    case = run_of(records, blocks=8).case_summary()
+    assert case.steadiness.steady is False
+    assert "from block 5 of its 8 on" in case.steadiness.message
+    assert "ttft_s" in case.steadiness.metrics
+
+
+def test_a_change_of_microseconds_is_not_worth_a_label(
+    run_of: Callable[..., Any], a_request: Request
+) -> None:
+    rng = np.random.default_rng(15)
+    records = [
+        a_request(
+            10.0 * i,
+            tokens=101,
+            decode=2 * float(np.exp(rng.normal(0, 0.01))),
+            index=i,
+            load=(0.0004 if i < 20 else 0.0008) * float(np.exp(rng.normal(0, 0.02))),
+        )
+        for i in range(40)
+    ]
+    assert run_of(records).case_summary().steadiness.steady is True
+
+
+def test_users_who_start_together_are_no_step(
+    run_of: Callable[..., Any], a_request: Request
+) -> None:
+    """Of four users on one slot the first waits for nobody, and the others for ever more."""
+    rng = np.random.default_rng(16)
+    records = []
+    for b in range(3):
+        free, due = 0.0, [0.0] * 4
+        for i in range(24):
+            start = max(free, due[i % 4])
+            spent = float(np.exp(rng.normal(0, 0.02)))
+            records.append(
+                a_request(
+                    1000.0 * b + due[i % 4],
+                    ttft=start - due[i % 4] + 0.2 * spent,
+                    queue=start - due[i % 4],
+                    decode=spent,
+                    tokens=101,
+                    block=b,
+                    index=i,
+                )
+            )
+            free = due[i % 4] = start + 1.2 * spent
+    run = run_of(records, blocks=3, case={"load": Load("closed", users=4, requests=24)})
+    assert run.case_summary().steadiness.steady is True

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis.incomplete_beta import beta_cdf, beta_quantile, binomial_cdf
-from bench.analysis.student_t import t_cdf, t_quantile, two_sided_p
+from bench.stats.incomplete_beta import beta_cdf, beta_quantile, binomial_cdf
+from bench.stats.student_t import t_cdf, t_quantile, two_sided_p
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.metrics import BLOCK_QUANTILE_MIN, LATENCY_STATS, METRICS
-from bench.analysis.summary_json import from_json, to_json
-from bench.ollama.exchange import Outcome, ServerTimings
+from bench.analysis.run.summary_json import from_json, to_json
+from bench.metric_kinds import DISTRIBUTION
+from bench.metrics import BLOCK_QUANTILE_MIN, METRICS
 from bench.results.record import Phase, RequestRecord
+from bench.thresholds import compared_texts
+from bench.wire.exchange import Outcome, ServerTimings
+from bench.work_metrics import WORK
 
 Request = Callable[..., RequestRecord]
 RunOf = Callable[..., Any]
@@ -76,6 +79,7 @@ def numbers(value: Any) -> Iterator[float]:
         yield value
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(rows=any_records(), version=st.sampled_from(["0.3.14", "0.12.6", "0.24.0", "0.33.3", "?"]))
 def test_whatever_comes_back_the_summary_is_whole(
@@ -112,8 +116,8 @@ def test_whatever_comes_back_the_summary_is_whole(
 
     # Quantiles rise, within the extremes.
     for metric in case.metrics.values():
-        if METRICS[metric.id].kind == "per_request" and metric.n:
-            assert tuple(metric.stats) == LATENCY_STATS
+        if METRICS[metric.id].kind in ("time", "tokens") and metric.n:
+            assert tuple(metric.stats) == DISTRIBUTION
             order = [metric.stats[s].value for s in ("min", "p50", "p90", "p95", "p99", "max")]
             known = [x for x in order if x is not None]
             assert known == sorted(known)
@@ -122,6 +126,7 @@ def test_whatever_comes_back_the_summary_is_whole(
     assert from_json(json.loads(json.dumps(content, allow_nan=False))) == summary
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(rows=any_records(), seed=st.integers(0, 99))
 def test_the_order_of_the_records_does_not_matter(
@@ -206,6 +211,13 @@ def test_block_values_have_the_documented_keys(run_of: RunOf, a_request: Request
     assert BLOCK_QUANTILE_MIN["p95"] == 20
     assert values["ttft_s.p50"] == 0.5
     assert case.blocks[1].start_s == pytest.approx(30.0)
+    judged = {key for key in values if METRICS[key.partition(".")[0]].better}
+    assert judged <= set(compared_texts())
+    lacking = {text.partition(".")[0] for text in compared_texts()} - rates - times
+    lacking -= {kind.id for kind in WORK}  # no sessions, no pictures, no checks
+    machine = {"mem_bw_share", "gpu_power_w", "j_per_token", "j_per_token_above_idle"}
+    machine.add("j_per_request")  # nothing was sampled
+    assert lacking == {"goodput_per_s", "send_delay_s"} | machine  # no threshold, no open loop
 
 
 def test_thinking_and_answer_are_told_apart(run_of: RunOf, a_request: Request) -> None:
@@ -224,6 +236,31 @@ def test_thinking_and_answer_are_told_apart(run_of: RunOf, a_request: Request) -
     assert case.metrics["ttft_s"].stats["p50"].value == pytest.approx(0.5)
     assert case.metrics["answer_ttft_s"].stats["p50"].value == pytest.approx(0.9)
     assert case.metrics["thinking_char_share"].stats["value"].value == 0.75
+
+
+@pytest.mark.parametrize(("never", "p50"), [(0, 0.9), (4, 1.3), (6, None)])
+def test_what_never_came_takes_forever_in_the_values_of_a_block(
+    run_of: RunOf, a_request: Request, never: int, p50: float | None
+) -> None:
+    """Comparisons rest on these: the few that got an answer must not stand for all."""
+    records = [
+        a_request(
+            5.0 * i,
+            ttft=0.5 + 0.1 * i,
+            index=i,
+            **(
+                {"first_answer_ns": None, "first_thinking_ns": 1, "answer_chars": 0}
+                if i < never
+                else {}
+            ),
+        )
+        for i in range(9)
+    ]
+    values = run_of(records).case_summary().blocks[0].values
+    found = values.get("answer_ttft_s.p50")
+    assert found == (None if p50 is None else pytest.approx(p50))
+    assert ("answer_ttft_s.mean" in values) == (never == 0)
+    assert values["e2e_s.p50"] > 0
 
 
 def test_a_case_that_was_not_begun_is_there_and_empty(run_of: RunOf) -> None:
@@ -280,7 +317,7 @@ def test_the_file_has_its_documented_shape(run_of: RunOf, a_request: Request) ->
     assert {"unit", "better", "n", "note", "mean", "p50", "p99"} <= set(ttft)
     assert ttft["p50"]["value"] == 0.5
     assert ttft["p99"]["value"] is None and ttft["p99"]["needs"] == 368
-    assert set(ttft["p50"]) == {"value", "low", "high", "needs", "method"}
+    assert set(ttft["p50"]) == {"value", "low", "high", "needs", "method", "needs_unit"}
 
 
 ERAS = ["0.12.11", "0.24.0", "0.32.15"]

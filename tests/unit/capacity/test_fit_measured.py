@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fit_check import compare
 from virtual_runs import closed, plan_of, run_virtually
 from virtual_server import model
 
+from bench.commands import fitting
 from bench.commands.fitting import FittedProfile, fit_run
+from bench.errors import ResultsError
 from bench.scenario.plan import Arrivals, Load
+from bench.simulation.fit import ServiceFit, fit_service
 from bench.simulation.profile import Length
+from bench.simulation.served import Served
 
 SERVER = model(
     step_ms=10,
@@ -30,12 +36,42 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> FittedProfile:
     return fit_run(run_virtually(plan, SERVER, folder, num_parallel=4).path)
 
 
+@pytest.mark.slow
 def test_the_slots_are_seen_in_the_blocks_that_waited(fitted: FittedProfile) -> None:
     assert fitted.fit.parameters.slots == 4
     assert fitted.cautions == ()
     assert fitted.document["fitted"]["simulated"] is True
 
 
+@pytest.mark.parametrize(("square_ns", "refused"), [(60_000.0, True), (500.0, False)])
+def test_a_server_that_the_model_does_not_describe_is_refused_or_said_to_be_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, square_ns: float, refused: bool
+) -> None:
+    """Prefill that grows with the square of the prompt, planted between the records and the fit."""
+    run = run_virtually(plan_of(closed(1, 80)), SERVER, tmp_path, num_parallel=1)
+
+    def fit_bent(served: Served, **how: int) -> ServiceFit:
+        extra = np.cumsum(square_ns * served.prompt_n**2)
+        before = extra - square_ns * served.prompt_n**2
+        bent = replace(
+            served,
+            started=served.started + before,
+            first=served.first + extra,
+            end=served.end + extra,
+        )
+        return fit_service(bent, **how)
+
+    monkeypatch.setattr(fitting, "fit_service", fit_bent)
+    if refused:
+        with pytest.raises(ResultsError, match="does not describe this server: prefill of"):
+            fit_run(run.path)
+        return
+    fitted = fit_run(run.path)
+    assert any("does not describe the run well: prefill" in c for c in fitted.cautions)
+    assert fitted.document["fitted"]["misfit"].startswith("prefill of")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 2, 8])
 @pytest.mark.parametrize("use", [0.5, 0.8])
 def test_predictions_hold_where_nothing_was_fitted(

@@ -12,12 +12,12 @@ import pytest
 from virtual_runs import MODEL, closed, plan_of, run_virtually
 from virtual_server import model
 
+from bench.analysis.capacity.probe import SearchEnding
 from bench.analysis.capacity.promises import parse_promises
-from bench.analysis.capacity.result import CapacityResult, Limit
-from bench.analysis.capacity.search import Ending
-from bench.analysis.columns import columns_of
-from bench.analysis.latency import latencies
-from bench.analysis.summarise import summarise
+from bench.analysis.capacity.result import Bottleneck, CapacityResult
+from bench.analysis.run.evidence import columns_of
+from bench.analysis.run.latency import latencies
+from bench.analysis.run.summarise import summarise
 from bench.commands.probing import Prober, SearchFor
 from bench.commands.run import FinishedRun
 from bench.commands.sizing import FoundCapacity, capacity_plan
@@ -27,6 +27,7 @@ from bench.results.run import RunInfo, RunWarning
 from bench.scenario.plan import Arrivals, Block, Case, Load
 from bench.server.faults import Fault, FaultPlan, Kind
 from bench.simulation.profile import Length
+from bench.thresholds import from_file, to_file
 
 SERVER = model(
     step_ms=10,
@@ -58,7 +59,8 @@ def found_on(
     )
     summary = summarise(run.info, run.records)
     result = prober.result(run.info, summary)
-    assert msgspec.json.decode(msgspec.json.encode(result), type=CapacityResult) == result
+    stored = msgspec.json.encode(result, enc_hook=to_file)
+    assert msgspec.json.decode(stored, type=CapacityResult, dec_hook=from_file) == result
     return FoundCapacity(run.path, result, FinishedRun(run.path, run.info, summary))
 
 
@@ -69,10 +71,11 @@ def p95_at(folder: Path, load: Load) -> float:
     return float(np.quantile(times[len(times) // 5 :], 0.95))
 
 
+@pytest.mark.slow
 def test_a_rate_is_found_that_holds_and_above_it_breaks(tmp_path: Path) -> None:
-    found = found_on(tmp_path, "ttft_s.p95 <= 0.5")
+    found = found_on(tmp_path, "ttft_s.p95 <= 0.5", budget_s=500.0)
     result = found.result
-    assert result.ending in (Ending.RANGE, Ending.CONFIRMED)
+    assert result.ending in (SearchEnding.RANGE, SearchEnding.CONFIRMED)
     assert found.exit_code is ExitCode.OK
     assert result.best is not None
     assert result.low is not None
@@ -81,26 +84,28 @@ def test_a_rate_is_found_that_holds_and_above_it_breaks(tmp_path: Path) -> None:
     assert result.high / result.low < 1.6
 
     def at(rate: float) -> Load:
-        return Load("open", rate_per_s=rate, arrivals=Arrivals("poisson"), requests=1500)
+        return Load("open", rate_per_s=rate, arrivals=Arrivals("poisson"), requests=300)
 
     assert p95_at(tmp_path, at(result.low)) < 0.5
     assert p95_at(tmp_path, at(1.1 * result.high)) > 0.5
     assert result.breaks == "ttft_s.p95 <= 0.5"
-    assert result.limited_by in (Limit.PREFILL, Limit.SLOTS)
+    assert result.limited_by in (Bottleneck.PREFILL, Bottleneck.SLOTS)
     assert (result.slots_observed, result.slots_exact) == (4, True)
     assert [x.users for x in result.sweep.levels] == [1, 2, 3, 4, 6, 8]
     assert result.simulated
 
 
+@pytest.mark.slow
 def test_users_are_found_that_hold_and_above_them_break(tmp_path: Path) -> None:
-    result = found_on(tmp_path, "ttft_s.p95 <= 0.8", by="users").result
+    result = found_on(tmp_path, "ttft_s.p95 <= 0.8", by="users", budget_s=200.0).result
     assert result.load is not None
     assert result.high is not None
     assert result.load == int(result.load)
-    assert p95_at(tmp_path, closed(int(result.load), 800)) < 0.8
-    assert p95_at(tmp_path, closed(int(result.high), 800)) > 0.8
+    assert p95_at(tmp_path, closed(int(result.load), 300)) < 0.8
+    assert p95_at(tmp_path, closed(int(result.high), 300)) > 0.8
 
 
+@pytest.mark.slow
 def test_the_sweep_ends_beyond_the_slots_and_the_budget_is_kept(tmp_path: Path) -> None:
     result = found_on(tmp_path, "ttft_s.p95 <= 0.5", parallel=1, budget_s=120.0).result
     assert [x.users for x in result.sweep.levels] == [1, 2]
@@ -115,8 +120,8 @@ def test_the_sweep_ends_beyond_the_slots_and_the_budget_is_kept(tmp_path: Path) 
 def test_a_server_that_fails_at_every_load_is_told_at_once(tmp_path: Path) -> None:
     always = [Fault(kind=Kind.STATUS, rate=1.0)]
     found = found_on(tmp_path, "ttft_s.p95 <= 2", faults=always)
-    assert found.result.ending is Ending.NEVER_PASSED
-    assert found.result.limited_by is Limit.ERRORS
+    assert found.result.ending is SearchEnding.NEVER_PASSED
+    assert found.result.limited_by is Bottleneck.ERRORS
     assert found.exit_code is ExitCode.WORSE
     assert len(found.run.info.blocks) == 3
     assert found.result.probes == ()
@@ -125,30 +130,32 @@ def test_a_server_that_fails_at_every_load_is_told_at_once(tmp_path: Path) -> No
 def test_a_server_that_fails_now_and_then_breaks_every_promise(tmp_path: Path) -> None:
     sometimes = [Fault(kind=Kind.STATUS, rate=0.25)]
     found = found_on(tmp_path, "ttft_s.p95 <= 2", "error_rate <= 1%", faults=sometimes)
-    assert found.result.ending is Ending.NEVER_PASSED
-    assert found.result.limited_by is Limit.ERRORS
+    assert found.result.ending is SearchEnding.NEVER_PASSED
+    assert found.result.limited_by is Bottleneck.ERRORS
     assert found.exit_code is ExitCode.WORSE
 
 
 def test_a_promise_that_fails_at_one_user_is_told_at_once(tmp_path: Path) -> None:
     found = found_on(tmp_path, "e2e_s.p95 <= 1", "tpot_s.p95 <= 0.001")
-    assert found.result.ending is Ending.NEVER_PASSED
+    assert found.result.ending is SearchEnding.NEVER_PASSED
     assert found.result.breaks == "tpot_s.p95 <= 0.001"
-    assert found.result.limited_by is Limit.DECODE
+    assert found.result.limited_by is Bottleneck.DECODE
     assert found.exit_code is ExitCode.WORSE
 
 
+@pytest.mark.slow
 def test_a_server_that_never_saturates_inside_the_limits(tmp_path: Path) -> None:
     found = found_on(tmp_path, "ttft_s.p95 <= 5", ceiling=4.0)
-    assert found.result.ending is Ending.NEVER_SATURATED
+    assert found.result.ending is SearchEnding.NEVER_SATURATED
     assert found.result.load == 4.0
-    assert found.result.limited_by is Limit.NONE
+    assert found.result.limited_by is Bottleneck.NONE
     assert found.exit_code is ExitCode.OK
     users = found_on(tmp_path, "ttft_s.p95 <= 5", by="users", ceiling=2.0)
-    assert users.result.ending is Ending.NEVER_SATURATED
+    assert users.result.ending is SearchEnding.NEVER_SATURATED
     assert users.result.load == 2
 
 
+@pytest.mark.slow
 def test_a_client_that_is_the_bottleneck_is_told(tmp_path: Path) -> None:
     def each(info: RunInfo) -> RunInfo:
         told = (f"late in block {b.index}" for b in info.blocks)
@@ -157,23 +164,25 @@ def test_a_client_that_is_the_bottleneck_is_told(tmp_path: Path) -> None:
         )
 
     found = found_on(tmp_path, "ttft_s.p95 <= 0.5", bend=each)
-    assert found.result.limited_by is Limit.CLIENT
+    assert found.result.limited_by is Bottleneck.CLIENT
     assert found.result.probes == ()
     assert found.exit_code is ExitCode.INVALID
 
 
+@pytest.mark.slow
 def test_a_probe_that_was_bent_once_is_run_again(tmp_path: Path) -> None:
     def once(info: RunInfo) -> RunInfo:
         late = RunWarning("late_sends", "late", invalidates=True)
         return replace(info, warnings=(late,)) if len(info.blocks) > 7 else info
 
-    result = found_on(tmp_path, "ttft_s.p95 <= 0.5", bend=once, budget_s=400.0).result
-    assert result.limited_by is not Limit.CLIENT
+    result = found_on(tmp_path, "ttft_s.p95 <= 0.5", bend=once, budget_s=150.0).result
+    assert result.limited_by is not Bottleneck.CLIENT
     assert result.probes
     # Block 6 was the first probe, block 7 was bent and is missing, block 8 took its place.
     assert 7 not in {p.block for p in result.probes}
 
 
+@pytest.mark.slow
 def test_what_was_asked_is_kept_beside_what_was_seen(tmp_path: Path) -> None:
     result = found_on(tmp_path, "ttft_s.p95 <= 0.5", budget_s=60.0, slots_asked=8).result
     assert (result.slots_asked, result.slots_observed) == (8, 4)

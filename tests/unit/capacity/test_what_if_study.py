@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from bench.commands.what_if import study
 from bench.errors import UsageError
-from bench.report.capacity.what_if import what_if_page
+from bench.report.capacity.what_if_page import what_if_page
 from bench.simulation.fit import ServiceFit
 from bench.simulation.fitted import fitted_document
 from bench.simulation.service import ServiceParameters
@@ -29,11 +29,11 @@ def trace(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "the 3 arrivals of day.csv"),
-        ({"time_scale": 0.5}, "the 3 arrivals of day.csv (times x 0.5)"),
+        ({}, "the 3 arrivals of day.csv (time_s, in s)"),
+        ({"time_scale": 0.5}, "the 3 arrivals of day.csv (times x 0.5; time_s, in s)"),
         (
             {"time_scale": 3, "window_s": (1, 9)},
-            "the 2 arrivals of day.csv (1 to 9 s, times x 3)",
+            "the 2 arrivals of day.csv (1 to 9 s; times x 3; time_s, in s)",
         ),
     ],
 )

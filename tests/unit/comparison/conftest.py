@@ -12,9 +12,8 @@ import msgspec
 import pytest
 
 import bench
-from bench.analysis.compare import Subject
-from bench.analysis.metrics import METRICS
-from bench.analysis.summary import (
+from bench.analysis.comparison.compare_runs import Subject
+from bench.analysis.run.summary import (
     BlockSummary,
     CaseSummary,
     Estimate,
@@ -24,7 +23,8 @@ from bench.analysis.summary import (
     Steadiness,
     Summary,
 )
-from bench.analysis.summary_json import to_json
+from bench.analysis.run.summary_json import to_json
+from bench.metrics import METRICS
 from bench.results.directory import SUMMARY_FILE, RunDirectory
 from bench.results.run import BlockInfo, ClockInfo, RunInfo, RunStatus, TargetInfo
 from bench.scenario.plan import Block, Case, Load, Plan, PromptSpec, Target
@@ -173,12 +173,12 @@ def _subject(label: str, plan: Plan, cases: Sequence[CaseSummary], **more: Any) 
     return Subject(label, info, summary)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def case_of() -> type[CaseMaker]:
     return CaseMaker
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_of() -> Callable[..., Subject]:
     """A run of separate cases: run_of(label, case, ..., seed=, settings=, status=, ...)."""
 

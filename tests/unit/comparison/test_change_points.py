@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from run_histories import History, marked
 
-from bench.analysis.change_points import MIN_POINTS, change_points
+from bench.stats.change_points import MIN_POINTS, change_points
 
 
 def test_a_step_is_found_where_it_is():
@@ -63,3 +64,34 @@ def test_a_five_percent_drop_shows_after_a_few_runs():
 def test_refuses_values_without_a_log():
     with pytest.raises(ValueError, match="above 0"):
         change_points(np.zeros(12))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "history",
+    [
+        History(),
+        History(sd=0.05, phi=0.3),
+        History(sd=0.05, phi=0.6),
+        History(sd=0.05, phi=0.8),
+        History(drift=0.1),
+        History(sd=0.05, drift=0.1),
+        History(sd=0.05, phi=0.6, heavy=True),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("n", [10, 30])
+def test_neither_autocorrelation_nor_drift_is_a_change(history, n):
+    # 5 %, and two standard errors; before, up to 58 % and with a drift 100 %.
+    assert marked(history, n, 200) <= 0.081
+
+
+def test_two_steps_are_not_taken_for_autocorrelation():
+    rng = np.random.default_rng(5)
+    levels = np.repeat([100, 88, 76], 15)
+    assert len(change_points(levels * np.exp(rng.normal(0, 0.01, 45)))) == 2
+
+
+@pytest.mark.parametrize(("n", "after", "least"), [(30, 3, 0.5), (30, 10, 0.8), (15, 15, 0.6)])
+def test_a_step_is_found_beside_the_chance_of_a_drift(n, after, least):
+    assert marked(History(), n, 150, after, np.log(0.95)) >= least

@@ -13,16 +13,22 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.analysis.summary import ThresholdResult
+from bench.analysis.run.summary import ThresholdResult, ThresholdVerdict
 from bench.cli import cli
 from bench.errors import BenchError
 from bench.results.run import RunStatus
+from bench.thresholds import parse_threshold
 
 FAST = {
     "decode_tok_per_s": [50.0, 50.2, 49.8, 50.1, 49.9, 50.0],
     "ttft_s.p50": [0.200, 0.201, 0.199, 0.202, 0.198, 0.200],
 }
 SLOW = {"decode_tok_per_s": [45.0, 45.2, 44.8, 45.1, 44.9, 45.1], "ttft_s.p50": FAST["ttft_s.p50"]}
+
+
+def not_met(case: str, note: str) -> ThresholdResult:
+    limit = parse_threshold("ttft_s.p95 <= 0.1")
+    return ThresholdResult(limit, case, ThresholdVerdict.NOT_MET, note=note)
 
 
 def call(*arguments: object) -> Result:
@@ -64,7 +70,7 @@ def test_the_same_run_twice_is_no_change_in_all_formats(two_runs, tmp_path):
         assert result.exit_code == 3 and result.stdout.strip()
     path = tmp_path / "out.html"
     result = call("compare", *two_runs, "--format", "html", "-o", path)
-    assert result.stdout.splitlines()[-1] == str(path)
+    assert result.stdout.splitlines()[-1] == f"Report: {path}"
     assert path.read_text().startswith("<!doctype html>")
 
 
@@ -126,6 +132,7 @@ class TestCandidatesThatCannotBeCompared:
         result = call("compare", runs["base"], *named, "--history", database)
         assert result.exit_code == code
 
+    @pytest.mark.slow
     def test_all_formats_tell_all_candidates(self, runs, tmp_path):
         candidates = [runs[name] for name in ("slow", "other", "torn")]
         for name in ("console", "markdown", "json", "junit", "github", "html", "benchstat"):
@@ -153,7 +160,7 @@ class TestCandidatesThatCannotBeCompared:
         assert (root.get("tests"), root.get("errors")) == ("3", "1")
 
     def test_its_thresholds_gate_all_the_same(self, stored, run_of, case_of, runs):
-        missed = ThresholdResult("ttft_s.p95 <= 0.1", "x", passed=False, message="is 0.2")
+        missed = not_met("x", "is 0.2")
         odd = case_of(FAST, identity={"served_context": 2048})
         run = stored(run_of("odd", odd, thresholds=(missed,)))
         assert call("compare", runs["base"], run).exit_code == 4
@@ -181,8 +188,8 @@ def test_sizes_and_primary(pair_run):
 
 def test_the_gate_asks_the_scenarios_thresholds(stored, ab_of, case_of):
     case = "b: llama3.2:3b, users=1"
-    missed = ThresholdResult("ttft_s.p95 <= 0.1", case, passed=False, message="is 0.2")
-    on_a = ThresholdResult("ttft_s.p95 <= 0.1", "a: x", passed=False, message="is 9")
+    missed = not_met(case, "is 0.2")
+    on_a = not_met("a: x", "is 9")
     run = stored(ab_of(case_of(FAST), case_of(FAST), thresholds=(missed, on_a)))
     assert call("compare", run).exit_code == 0
     gated = call("compare", run, "--gate", "--format", "json")
@@ -191,6 +198,22 @@ def test_the_gate_asks_the_scenarios_thresholds(stored, ab_of, case_of):
     assert [t["case"] for t in comparison["failed_thresholds"]] == [case]
 
 
+def test_a_gate_on_too_few_requests_is_inconclusive(stored, ab_of, case_of):
+    case = "b: llama3.2:3b, users=1"
+    needs = replace(
+        not_met(case, "p95 needs 72 requests"),
+        verdict=ThresholdVerdict.UNSUPPORTED,
+    )
+    run = stored(ab_of(case_of(FAST), case_of(FAST), thresholds=(needs,)))
+    assert call("compare", run).exit_code == 0
+    gated = call("compare", run, "--gate")
+    assert gated.exit_code == 3
+    assert "Thresholds that need more data: ttft_s.p95 <= 0.1" in " ".join(gated.stdout.split())
+    for name, said in (("junit", "<skipped"), ("github", "::warning title=threshold needs more")):
+        assert said in call("compare", run, "--gate", "--format", name).stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["console", "markdown", "benchstat"])
 def test_a_reader_that_stops_reading_changes_no_exit_code(two_runs, name):
     command = [sys.executable, "-m", "bench", "compare", *two_runs, "--format", name]
@@ -332,6 +355,24 @@ class TestHistory:
         sessions(11, "slow too", SLOW)
         result = self.compared(tmp_path, "s1", "slow", "slow too")
         assert "taken from 5 earlier runs" in " ".join(result.stdout.split())
+
+    def test_the_second_slow_night_is_found_as_the_first(self, tmp_path, sessions):
+        sessions(11, "slow again", SLOW)
+        database = tmp_path / "history.sqlite"
+        call("history", "rebuild", tmp_path, "--history", database)
+        names = [tmp_path / name for name in ("s1", "slow again")]
+        result = call("compare", *names, "--history", database)
+        assert "taken from 6 earlier runs" in " ".join(result.stdout.split())
+        assert result.exit_code == 1
+
+    def test_invalid_runs_are_left_out_by_name(self, tmp_path, stored, run_of, case_of, sessions):
+        bent = run_of("bent", case_of(FAST), valid=False)
+        stored(replace(bent, info=replace(bent.info, created_at="2026-01-08T10:00:00+00:00")))
+        said = " ".join(self.compared(tmp_path, "s1", "slow").stdout.split())
+        assert f"Left out of the earlier sessions: {bent.info.id} (invalid)" in said
+        database = tmp_path / "history.sqlite"
+        trend = call("history", "trend", "--history", database).stdout
+        assert f"Left out: {bent.info.id} (invalid)" in " ".join(trend.split())
 
     def test_later_runs_are_no_sessions(self, tmp_path, sessions):
         for day in range(20, 26):

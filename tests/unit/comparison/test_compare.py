@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 
-from bench.analysis.compare import compare_runs, compare_sides, default_primary
-from bench.analysis.comparison import Design
-from bench.analysis.judging import Rules
-from bench.analysis.summary import Steadiness
-from bench.analysis.verdict import Verdict
+from bench.analysis.comparison.compare_runs import (
+    compare_runs,
+    compare_sides,
+    default_primary,
+)
+from bench.analysis.comparison.metric_verdicts import Rules
+from bench.analysis.comparison.result import Design
+from bench.analysis.comparison.verdict_rule import Verdict
+from bench.analysis.run.summary import Steadiness
 from bench.errors import ExitCode, MeasurementInvalid, NotComparable
 from bench.results.run import RunStatus, RunWarning
 

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from bench.analysis.allowing import check_allowed
-from bench.analysis.compare import compare_runs, compare_sides
-from bench.analysis.difference import CaseSide, Role
-from bench.analysis.differences import differences
-from bench.analysis.judging import Rules
-from bench.analysis.verdict import Verdict
+from bench.analysis.comparison.allowing import check_allowed
+from bench.analysis.comparison.compare_runs import compare_runs, compare_sides
+from bench.analysis.comparison.metric_verdicts import Rules
+from bench.analysis.comparison.setup_checks import setup_differences
+from bench.analysis.comparison.setup_difference import CaseSide, Role
+from bench.analysis.comparison.verdict_rule import Verdict
 from bench.errors import ExitCode, NotComparable, UsageError
+from bench.report.comparison.comparison_page import comparison_page
+from bench.report.console import console_text
 from bench.scenario.plan import Target
 
 PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
@@ -24,7 +26,7 @@ def rules(*allow: str) -> Rules:
 
 def found(first, second, **more):
     sides = [CaseSide(s.info, s.summary.cases[0]) for s in (first, second)]
-    return {d.key: d for d in differences(*sides, **more)}
+    return {d.key: d for d in setup_differences(*sides, **more)}
 
 
 # What differs, and the key by which it is named and allowed.
@@ -175,6 +177,27 @@ class TestEras:
         difference = found(*runs)["era"]
         assert difference.role is Role.EXPLAINS
         assert difference.touches("ttft_s.p50") and not difference.touches("decode_tok_per_s")
+
+    def test_the_advice_names_what_helps(self, case_of, run_of):
+        values = {**FLAT, "tpot_s.p50": [0.02, 0.0201, 0.0199] * 2}
+        runs = [
+            run_of(label, case_of(values, identity={"server_version": version}))
+            for label, version in (("old", "0.24.0"), ("new", "0.32.15"))
+        ]
+        result = compare_runs(*runs, rules())
+        assert result.exit_code is ExitCode.NOT_COMPARABLE
+        (note,) = (n for n in result.notes if n.code == "era")
+        assert "--primary tpot_s.p50" in note.advice and "--allow era" in note.advice
+        helped = compare_runs(*runs, Rules(primary=("tpot_s.p50",)))
+        assert helped.verdict is Verdict.NO_CHANGE
+        assert not any(n.code == "era" for n in helped.notes)
+
+    def test_no_verdict_and_a_verdict_do_not_stand_together(self, case_of, run_of):
+        runs = self.versions(case_of, run_of, "0.24.0", "0.32.15")
+        page = comparison_page([compare_runs(*runs, rules())])
+        text = console_text(page)
+        assert "Not judged: version boundary" in text
+        assert "No verdict" not in text
 
     def test_a_default_that_is_set_is_no_boundary(self, case_of, run_of):
         unset = self.versions(case_of, run_of, "0.32.9", "0.32.10", options={"num_ctx": 4096})

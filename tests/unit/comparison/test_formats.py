@@ -8,13 +8,15 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from hostile import STRINGS, commands, controls, obeyed
 
-from bench.analysis.compare import compare_runs, compare_sides, refused
-from bench.analysis.comparison import FailedThreshold
-from bench.analysis.judging import Rules
+from bench.analysis.comparison.compare_runs import compare_runs, compare_sides, refused
+from bench.analysis.comparison.metric_verdicts import Rules
+from bench.analysis.comparison.result import FailedThreshold
 from bench.errors import NotComparable, UsageError
 from bench.report.comparison.benchstat import benchstat, refusal_comment
-from bench.report.comparison.formats import COMPARISON_RENDERERS, render_comparisons
+from bench.report.comparison.comparison_page import shown_page
+from bench.report.formats import RENDERERS, render
 
 PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
 FAST = {
@@ -37,23 +39,24 @@ def indicative(case_of, run_of):
     return compare_runs(run_of("old", case_of(FAST)), run_of("new", case_of(SLOW)), Rules(PRIMARY))
 
 
+@pytest.mark.slow
 def test_every_format_renders_every_kind(worse, indicative):
-    for name in COMPARISON_RENDERERS:
+    for name in (*RENDERERS, "junit", "github"):
         for comparisons in ([worse], [indicative], [indicative, indicative]):
-            assert render_comparisons(comparisons, name).strip()
+            assert render(shown_page(comparisons), name).strip()
     with pytest.raises(UsageError, match="there is no format 'pdf'"):
-        render_comparisons([worse], "pdf")
+        render(shown_page([worse]), "pdf")
 
 
 def test_differences_are_told_before_the_verdict(worse):
     for name in ("console", "markdown"):
-        text = render_comparisons([worse], name)
+        text = render(shown_page([worse]), name)
         assert 0 < text.index("tokens per answer 128 \u2192 140") < text.index("Verdict: worse")
         assert text.index("Verdict: worse") < text.index("Verdicts")
 
 
 def test_console_has_effect_interval_and_cross_check(worse):
-    text = " ".join(render_comparisons([worse], "console").split())
+    text = " ".join(render(shown_page([worse]), "console").split())
     assert re.search(
         r"Decode speed: worse, −10\.1 % \(−10\.5 to −9\.8\); 50\.0 → 44\.9 tok/s", text
     )
@@ -61,14 +64,14 @@ def test_console_has_effect_interval_and_cross_check(worse):
 
 
 def test_an_indication_says_so(indicative):
-    text = " ".join(render_comparisons([indicative], "console").split())
+    text = " ".join(render(shown_page([indicative]), "console").split())
     assert "worse (indicative)" in text
     assert "This is an indication, not a verdict" in text
     assert "ollama-bench ab" in text
 
 
 def test_json_has_stable_keys(worse):
-    content = json.loads(render_comparisons([worse], "json"))
+    content = json.loads(render(shown_page([worse]), "json"))
     assert (content["schema"], content["exit_code"]) == (1, 1)
     (comparison,) = content["comparisons"]
     assert comparison["verdict"] == "worse"
@@ -85,25 +88,26 @@ def test_json_has_stable_keys(worse):
     assert len(decode["baseline_blocks"]) == 6
 
 
+@pytest.mark.slow
 def test_html_tells_whose_an_answer_is(indicative):
     first, second = (
         replace(indicative, candidate=replace(indicative.candidate, label=label))
         for label in ("one", "other")
     )
-    page = render_comparisons([first, second], "html")
+    page = render(shown_page([first, second]), "html")
     assert page.index("one. Compared:") < page.index("other. Compared:")
-    assert "one. Compared" not in render_comparisons([first], "html")
+    assert "one. Compared" not in render(shown_page([first]), "html")
 
 
 def test_html_is_one_file_with_all_charts(worse):
-    page = render_comparisons([worse], "html")
+    page = render(shown_page([worse]), "html")
     assert page.count("<svg") >= 6  # effects and two block charts, each wide and narrow
     assert "Changes" in page and "block by block" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
 def test_junit(worse, indicative):
-    root = ElementTree.fromstring(render_comparisons([worse, indicative], "junit").encode())
+    root = ElementTree.fromstring(render(shown_page([worse, indicative]), "junit").encode())
     assert root.tag == "testsuites"
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("4", "2", "2")
     suite, separate = root
@@ -118,14 +122,14 @@ def test_a_failed_threshold_is_told_everywhere(case_of, ab_of):
     failed = FailedThreshold("ttft_s.p95 <= 0.1", "b: m", "is 0.2")
     gated = replace(same, failed_thresholds=(failed,))
     for name in ("console", "markdown", "junit", "github", "html", "json"):
-        text = render_comparisons([gated], name)
+        text = render(shown_page([gated]), name)
         assert "0.1" in text and "is 0.2" in text
-    root = ElementTree.fromstring(render_comparisons([gated], "junit").encode())
+    root = ElementTree.fromstring(render(shown_page([gated]), "junit").encode())
     assert root.get("failures") == "1"
 
 
 def test_github_annotations(worse):
-    lines = render_comparisons([worse], "github").splitlines()
+    lines = render(shown_page([worse]), "github").splitlines()
     assert all(re.match(r"::(error|warning|notice) title=[^:,]*::\S", line) for line in lines)
     assert lines[0].startswith("::warning title=tokens per answer differs::128 \u2192 140.")
     assert any(line.startswith("::error title=Decode speed%3A worse::") for line in lines)
@@ -152,28 +156,53 @@ def test_markup_in_names_stays_text(case_of, ab_of):
     result = compare_sides(
         ab_of(case_of(FAST, model=nasty), case_of(SLOW, model=nasty)), Rules(PRIMARY)
     )
-    assert "<script>alert" not in render_comparisons([result], "html")
-    ElementTree.fromstring(render_comparisons([result], "junit").encode())
-    assert "|`" not in render_comparisons([result], "markdown")
+    assert "<script>alert" not in render(shown_page([result]), "html")
+    ElementTree.fromstring(render(shown_page([result]), "junit").encode())
+    assert "|`" not in render(shown_page([result]), "markdown")
 
 
 HOSTILE = "a\x00b\x1b[31m\x08|pi`pe`,co:lon%25\r\nline \ufffe\udcff sp ace/x=y <b>&\"'"
 FORMS = ("junit", "github", "markdown", "html", "console", "json", "benchstat")
 
 
+def _texts(case_of, run_of, text, forms):
+    """Form -> two comparisons with a text in every place that one can come to."""
+    old = run_of(text, case_of(FAST, model=text))
+    longer = {"mean_output_tokens": 140.0}
+    new = run_of(f"new {text}", case_of(SLOW, model=text, identity=longer))
+    failed = FailedThreshold(f"{text} <= 1", text, text)
+    result = replace(compare_runs(old, new, Rules(PRIMARY)), failed_thresholds=(failed,))
+    gone = refused(result.baseline, result.candidate, text, NotComparable(text, text))
+    page = shown_page([result, gone])
+    texts = {name: render(page, name) for name in forms}
+    return texts | {"benchstat": benchstat(new.summary.cases) + refusal_comment(gone)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", STRINGS.values(), ids=STRINGS.keys())
+def test_every_hostile_string_in_every_form_for_machines(case_of, run_of, text):
+    forms = ("junit", "github", "console", "markdown", "json", "csv")
+    texts = _texts(case_of, run_of, text, forms)
+    annotations = texts.pop("github")
+    assert controls(annotations) == []
+    for line in annotations.splitlines():
+        assert re.match(r"::(error|warning|notice) title=[^:,]*::\S", line)
+        assert list(commands(line.split("::", 2)[2])) == []
+    assert {name: obeyed(found) for name, found in texts.items() if obeyed(found)} == {}
+    ElementTree.fromstring(texts["junit"].encode())
+    for line in texts["benchstat"].splitlines():
+        assert line.startswith("#") or re.fullmatch(
+            r"BenchmarkModel/name=[^\s/=]+/users=1/step=\w+ 1( [0-9.]+ \S+)+", line
+        )
+
+
+@pytest.fixture(scope="module")
+def texts(case_of, run_of):
+    return _texts(case_of, run_of, HOSTILE, (*RENDERERS, "junit", "github"))
+
+
 class TestHostileNames:
     """Names from elsewhere hold control characters, halves of surrogate pairs and markup."""
-
-    @pytest.fixture
-    def texts(self, case_of, run_of):
-        old = run_of(HOSTILE, case_of(FAST, model=HOSTILE))
-        longer = {"mean_output_tokens": 140.0}
-        new = run_of(f"new {HOSTILE}", case_of(SLOW, model=HOSTILE, identity=longer))
-        failed = FailedThreshold(f"{HOSTILE} <= 1", HOSTILE, HOSTILE)
-        result = replace(compare_runs(old, new, Rules(PRIMARY)), failed_thresholds=(failed,))
-        gone = refused(result.baseline, result.candidate, HOSTILE, NotComparable(HOSTILE, HOSTILE))
-        texts = {name: render_comparisons([result, gone], name) for name in COMPARISON_RENDERERS}
-        return texts | {"benchstat": benchstat(new.summary.cases) + refusal_comment(gone)}
 
     @pytest.mark.parametrize("name", FORMS)
     def test_can_be_written_and_move_no_cursor(self, texts, name):

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from bench.errors import ResultsError
-from bench.results.history import History, IndexedCase, IndexedRun, Value
-from bench.results.history_path import default_history
+from bench.results.history import History
+from bench.results.history_entries import IndexedCase, IndexedRun, Value
+from bench.results.history_file import default_history
 
 
 def run(run_id: str, *, decode: float = 50.0, day: int = 1, **more) -> IndexedRun:
@@ -175,6 +176,7 @@ def _add_many(path: Path, writer: int) -> None:
         history.add(replace(run(f"w{writer}-{n}"), tags=(f"t{writer}",)))
 
 
+@pytest.mark.slow
 def test_several_writers_at_once_lose_nothing(history):
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_add_many, args=(history.path, n)) for n in range(3)]

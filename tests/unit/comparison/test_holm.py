@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from bench.analysis.holm import benjamini_hochberg, holm_adjusted
+from bench.stats.holm import benjamini_hochberg, holm_adjusted
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis.comparison import MetricComparison, exit_code, overall
-from bench.analysis.verdict import Verdict
+from bench.analysis.comparison.result import MetricComparison, exit_code, overall
+from bench.analysis.comparison.verdict_rule import Verdict
 
 WORSE, BETTER, SAME = Verdict.WORSE, Verdict.BETTER, Verdict.NO_CHANGE
 OPEN, WITHHELD, NONE = Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE, Verdict.NO_SAMPLES

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis.paired import log_ratios, paired_effect
-from bench.analysis.sign_flip import sign_flip_p
+from bench.stats.paired import log_ratios, paired_effect, sign_flip_p
 
 # Student (1908), "The probable error of a mean": hours of sleep gained with two drugs.
 SLEEP = np.array([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])

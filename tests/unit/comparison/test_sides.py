@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.commands.sides import ab_plan, parse_side
+from bench.commands.sides import ab_plan, parse_side, pilot_plan
 from bench.errors import ScenarioError, UsageError
 from bench.results.directory import RunDirectory, read_info
 from bench.results.run import ClockInfo, RunInfo, RunStatus
@@ -71,8 +71,16 @@ def test_a_started_side_starts_the_other_too(scenario):
 def test_sides_that_do_not_differ(scenario):
     with pytest.raises(UsageError, match="nothing says how the two sides differ"):
         ab_plan(scenario, [], [], 6)
-    with pytest.raises(UsageError, match="the two sides are the same"):
-        ab_plan(scenario, ["model=x"], ["model=x"], 6)
+
+
+def test_equal_sides_are_an_a_a(scenario):
+    given = ab_plan(scenario, ["model=x"], ["model=x"], 6, hosts=[":1"])
+    pilot = pilot_plan(scenario, 6, models=["x"], hosts=[":1"])
+    for plan in (given, pilot):
+        one, other = plan.cases
+        assert (one.model, one.target, one.options) == (other.model, other.target, other.options)
+        assert len(plan.targets) == 1
+        assert {b.side for b in plan.blocks} == {"a", "b"}
 
 
 def test_a_wrong_key_is_named(scenario):

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.weightstats import DescrStatsW
 
-from bench.analysis.paired import LogEffect, paired_effect
-from bench.analysis.verdict import (
+from bench.analysis.comparison.verdict_rule import (
     MEDIAN_SIZES,
     RATE_SIZES,
     TAIL_SIZES,
@@ -20,6 +19,7 @@ from bench.analysis.verdict import (
     pairs_to_settle,
     sizes_of,
 )
+from bench.stats.paired import LogEffect, paired_effect
 
 effects = st.builds(
     LogEffect,
@@ -100,6 +100,11 @@ def test_no_change_is_two_one_sided_tests():
     [
         ("decode_tok_per_s", RATE_SIZES),
         ("output_tok_per_s", RATE_SIZES),
+        ("tpot_s.p50", RATE_SIZES),
+        ("itl_s.mean", RATE_SIZES),
+        ("eval_s.p50", RATE_SIZES),
+        ("prompt_eval_s.p50", RATE_SIZES),
+        ("tpot_s.p95", TAIL_SIZES),
         ("ttft_s.p50", MEDIAN_SIZES),
         ("e2e_s.mean", MEDIAN_SIZES),
         ("ttft_s.p95", TAIL_SIZES),
@@ -128,6 +133,9 @@ def test_pairs_to_settle():
     noisy = LogEffect(0.0, 0.05 / math.sqrt(6), 5, 6)
     pairs = pairs_to_settle(noisy, 0.05, RATE_SIZES)
     assert pairs is not None and pairs > 6
+    assert pairs_to_settle(noisy, 0.05, RATE_SIZES, df=5) > pairs  # so short a run knows it less
     settled = LogEffect(0.0, 0.05 / math.sqrt(pairs), pairs - 1, pairs)
     assert decide(settled, RATE_SIZES, True, settled.p_value) is Verdict.NO_CHANGE
     assert pairs_to_settle(noisy, 5.0, Sizes(0.01, 0.005)) is None
+    # As many as planned were run: no number promises anything then.
+    assert pairs_to_settle(LogEffect(0.03, 0.01, 29, 30), 0.05, RATE_SIZES) is None

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis.welch import MIN_SESSIONS, satterthwaite, unpaired_effect
+from bench.stats.sessions import MIN_SESSIONS, session_noise
+from bench.stats.welch import satterthwaite, unpaired_effect
 
 blocks = st.lists(st.floats(1, 100), min_size=2, max_size=10)
 
@@ -32,7 +33,7 @@ def test_satterthwaite_by_hand():
 def test_sessions_widen_the_interval():
     a, b = [100, 101, 99, 100], [95, 96, 94, 95]
     sessions = [100, 104, 97, 102, 98]
-    within, between = unpaired_effect(a, b), unpaired_effect(a, b, sessions)
+    within, between = unpaired_effect(a, b), unpaired_effect(a, b, session_noise(sessions))
     assert between.log_ratio == within.log_ratio
     assert between.standard_error > within.standard_error
     assert between.standard_error**2 == pytest.approx(
@@ -49,10 +50,11 @@ def false_alarms(sessions: int, repetitions: int = 600) -> float:
         levels = rng.normal(0, 0.02, sessions + 2)
         runs = np.exp(levels[:, None] + rng.normal(0, 0.01, (sessions + 2, 6)))
         history = np.exp(np.log(runs[2:]).mean(axis=1))
-        alarms += unpaired_effect(runs[0], runs[1], history).p_value <= 0.05
+        alarms += unpaired_effect(runs[0], runs[1], session_noise(history)).p_value <= 0.05
     return alarms / repetitions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sessions", [5, 20])
 def test_false_alarms_stay_at_five_percent_when_sessions_differ(sessions):
     assert false_alarms(sessions) <= 0.08
@@ -71,6 +73,6 @@ def test_too_few():
     with pytest.raises(ValueError, match="at least 2 blocks"):
         unpaired_effect([1.0], [1.0, 2.0])
     with pytest.raises(ValueError, match=f"{MIN_SESSIONS} are needed"):
-        unpaired_effect([1.0, 2.0], [1.0, 2.0], [1.0, 1.0])
+        session_noise([1.0, 1.0])
     with pytest.raises(ValueError, match="above 0"):
         unpaired_effect([0.0, 2.0], [1.0, 2.0])

@@ -121,6 +121,7 @@ def test_an_end_without_timings_is_an_error_not_a_zero():
 
 
 EVENT_WITH_LOGPROBS = {
+    "content": "-",
     "completion_probabilities": [
         {
             "id": 29,
@@ -132,7 +133,7 @@ EVENT_WITH_LOGPROBS = {
                 {"id": 28, "token": ",", "bytes": [44], "logprob": -2.25},
             ],
         }
-    ]
+    ],
 }
 
 
@@ -154,3 +155,18 @@ def test_logprobs_without_alternatives():
     (entry,) = logprobs(EVENT_WITH_LOGPROBS, top=0)
     assert entry == {"token": "-", "logprob": -0.5, "bytes": [45]}
     assert logprobs({}, top=0) == ()
+
+
+def test_what_has_no_text_brings_no_entry():
+    """The end of the text, and a part of a character: Ollama 0.24 and 0.32 send no entry."""
+    assert logprobs(EVENT_WITH_LOGPROBS | {"content": ""}, top=2) == ()
+
+
+def test_bytes_are_those_of_the_text():
+    """As Ollama sends them: never the engine's own, of which no client would know."""
+    half = {"id": 5, "token": "\ufffd", "bytes": [131], "logprob": -0.5}
+    control = {"id": 2, "token": "", "bytes": [], "logprob": -3.0}
+    event = {"content": "x", "completion_probabilities": [half | {"top_logprobs": [half, control]}]}
+    (entry,) = logprobs(event, top=2)
+    assert entry["bytes"] == [239, 191, 189]
+    assert entry["top_logprobs"][1] == {"token": "", "logprob": -3.0}

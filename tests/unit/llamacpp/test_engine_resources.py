@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from bench.server.engine import LoadOptions, ModelCard, ModelDetails
-from bench.server.llamacpp import threads
+from bench.server.llamacpp import engine
 from bench.server.llamacpp.memory import needed_bytes
 from bench.server.llamacpp.process import _LOGS_KEPT, _buffers, _last_error, _new_log
 
@@ -56,11 +56,11 @@ def test_a_file_that_says_nothing_counts_with_its_weights():
 def test_quota_of_a_container(tmp_path, text, processors):
     path = tmp_path / "cpu.max"
     path.write_text(text)
-    assert threads._quota(path) == processors
+    assert engine._quota(path) == processors
 
 
 def test_no_quota_file(tmp_path):
-    assert threads._quota(tmp_path / "none") is None
+    assert engine._quota(tmp_path / "none") is None
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_one_core_is_left_free(monkeypatch, tmp_path, physical, logical, allowed
         psutil, "cpu_count", lambda logical=True, n=(logical, physical): n[0 if logical else 1]
     )
     monkeypatch.setattr(
-        threads.os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False
+        engine.os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False
     )
-    monkeypatch.setattr(threads, "_CGROUP_QUOTA", tmp_path / "none")
-    assert threads.default_threads() == default
+    monkeypatch.setattr(engine, "_CGROUP_QUOTA", tmp_path / "none")
+    assert engine.default_threads() == default
 
 
 LOAD_LOG = """\

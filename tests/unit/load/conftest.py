@@ -13,16 +13,19 @@ import pytest
 from bench.clock import NS, VirtualClock, run_virtual
 from bench.load.block import send_here
 from bench.load.observer import Silent
-from bench.load.runner import Runner
+from bench.load.runner import PlanRunner
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
 from bench.load.workload import Workloads
+from bench.ollama.control import ServerVersion
+from bench.ollama.eras import era_of
 from bench.ollama.replies import ResidentModel
-from bench.ollama.transports.fake import FakeTransport, ScriptedReply, scripted_chat
+from bench.ollama.scripted import scripted_chat
 from bench.results.directory import Run, RunDirectory, read_run
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import RunInfo, TargetInfo
 from bench.scenario.plan import Arrivals, Block, Case, Distribution, Load, Plan, PromptSpec, Target
+from bench.wire.transports.fake import FakeTransport, ScriptedReply
 
 OPTIONS = {"num_ctx": 4096, "temperature": 0, "seed": 7, "num_predict": 8}
 
@@ -82,6 +85,7 @@ class FakeControl:
     digest: str = "abc"
     others: tuple[str, ...] = ()
     context: int = 4096
+    version_now: str = "0.32.15"
     log: list[str] = field(default_factory=list)
 
     async def ps(self) -> tuple[ResidentModel, ...]:
@@ -98,6 +102,9 @@ class FakeControl:
         await asyncio.sleep(took_s)
         self.loaded = True
         return round(took_s * NS)
+
+    async def version(self) -> ServerVersion:
+        return ServerVersion(self.version_now)
 
     async def unload(self, model: str) -> None:
         self.log.append("unload")
@@ -138,7 +145,8 @@ Script = Callable[[Any, int], ScriptedReply]
 
 def answers(first_s: float = 0.5, gap_s: float = 0.1, tokens: int = 5) -> Script:
     """A server with room for everyone: each answer takes `first_s + tokens * gap_s`."""
-    reply = scripted_chat(["word "] * tokens, first_s=first_s, gap_s=gap_s, model="m:1b")
+    words = ["word "] * tokens
+    reply = scripted_chat(words, first_s=first_s, gap_s=gap_s, model="m:1b", done_reason="stop")
     return lambda call, number: reply
 
 
@@ -152,6 +160,7 @@ def play(tmp_path: Path) -> Callable[..., Played]:
         control: FakeControl | None = None,
         when: Callable[[Stop, VirtualClock], Any] | None = None,
         observer: Silent | None = None,
+        version: str = "0.32.15",
     ) -> Played:
         directory = RunDirectory.create(tmp_path, "test")
         used = control or FakeControl()
@@ -161,8 +170,10 @@ def play(tmp_path: Path) -> Callable[..., Played]:
         async def main() -> None:
             clock, stop = VirtualClock(), Stop()
             made.append(FakeTransport(script or answers(), clock))
-            target = OpenTarget(TargetInfo("here", "http://x", "0.32.15", "E3"), used, made[0])
-            runner = Runner(
+            target = OpenTarget(
+                TargetInfo("here", "http://x", version, era_of(version).id), used, made[0]
+            )
+            runner = PlanRunner(
                 the_plan,
                 {"here": target},
                 directory,

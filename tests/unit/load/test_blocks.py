@@ -7,9 +7,10 @@ import pytest
 
 from bench.clock import NS
 from bench.errors import ModelError
-from bench.ollama.transports.fake import ScriptedReply, scripted_chat
+from bench.ollama.scripted import scripted_chat
 from bench.results.record import Phase
 from bench.scenario.plan import Distribution, SyntheticPrompts
+from bench.wire.transports.fake import ScriptedReply
 
 
 def test_load_warm_up_and_measurement_are_apart(play, kit):
@@ -53,15 +54,56 @@ def test_a_reload_inside_a_block_is_named(play, kit):
     script = lambda call, number: jump if number == 7 else usual  # noqa: E731
     done = play(kit.plan(kit.case(kit.closed(1, requests=20))), script)
     [warning] = [w for w in done.info.warnings if w.code == "reloaded"]
-    assert "first at request 7, 3.4 s" in warning.message
+    assert "(1 request waited; first at request 7, 3.4 s)" in warning.message
     assert warning.invalidates
     assert warning.message in done.info.blocks[0].notes
 
 
+def test_a_reload_after_the_runner_died_is_no_other_client(play, kit):
+    def script(call, number):
+        if number == 5:
+            error = (
+                b'{"error":"an error was encountered while running the model: unexpected EOF"}\n'
+            )
+            return ScriptedReply(((0.2, error),))
+        slow = 2.0 if number == 6 else 0.001
+        return scripted_chat(["x"] * 5, first_s=0.2 + slow, gap_s=0.05, load_s=slow, model="m:1b")
+
+    done = play(kit.plan(kit.case(kit.closed(1, requests=9))), script)
+    [warning] = [w for w in done.info.warnings if w.code == "reloaded"]
+    assert "runner had died" in warning.advice and "client" not in warning.advice
+
+
 def test_slow_warm_load_durations_of_old_servers_are_no_reload(play, kit):
     usual = scripted_chat(["a"] * 5, first_s=1.0, load_s=0.6)
-    done = play(kit.plan(kit.case(kit.closed(1, requests=20))), lambda call, number: usual)
+    plan = kit.plan(kit.case(kit.closed(1, requests=20)))
+    done = play(plan, lambda call, number: usual, version="0.24.0")
     assert "reloaded" not in done.warning_codes
+    # From 0.32.15 on a warm request costs milliseconds: there somebody reloads it every time.
+    done = play(plan, lambda call, number: usual)
+    [warning] = [w for w in done.info.warnings if w.code == "reloaded"]
+    assert "20 requests waited" in warning.message
+
+
+def test_a_runner_that_died_in_the_warm_up_is_named(play, kit):
+    error = b'{"error":"an error was encountered while running the model: unexpected EOF"}\n'
+    usual = scripted_chat(["a"] * 5)
+    script = lambda call, number: ScriptedReply(((0.2, error),)) if number == 1 else usual  # noqa: E731
+    done = play(kit.plan(kit.case(kit.closed(1, requests=6), warmup=3)), script)
+    [warning] = [w for w in done.info.warnings if w.code == "warm_up_failed"]
+    assert warning.message.startswith("block 1 of m:1b: 1 of 3 warm-up requests failed, one of")
+    assert "unexpected EOF" in warning.message and "runner had died" in warning.advice
+    assert warning.message in done.info.blocks[0].notes
+    assert not warning.invalidates and len(done.records()) == 6
+
+
+def test_other_failures_of_the_warm_up_are_named_in_their_words(play, kit):
+    error = b'{"error":"out of paper"}\n'
+    usual = scripted_chat(["a"] * 5)
+    script = lambda call, number: ScriptedReply(((0.2, error),)) if number == 0 else usual  # noqa: E731
+    done = play(kit.plan(kit.case(kit.closed(1, requests=6), warmup=3)), script)
+    [warning] = [w for w in done.info.warnings if w.code == "warm_up_failed"]
+    assert "first: out of paper" in warning.message and "died" not in warning.advice
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from bench.load.ceiling import ceiling_findings
-from bench.load.checkup import Status
-from bench.load.ranks import nearest_rank
-from bench.load.self_test import SelfTest, Step
+from bench.doctor.ceiling import ceiling_findings
+from bench.doctor.checkup import Status
+from bench.doctor.self_test import LoadStep, SelfTest
+from bench.load.watch import nearest_rank
 
 
 def step(offered, error_ms=0.02, reached=1.0, server_late_ms=0.1):
-    return Step(offered, offered * reached, 0.003, error_ms, 0.02, 0.0, server_late_ms, 0.2)
+    return LoadStep(offered, offered * reached, 0.003, error_ms, 0.02, 0.0, server_late_ms, 0.2)
 
 
 def found(*steps):

@@ -5,10 +5,11 @@ import itertools
 import pytest
 
 from bench.clock import NS
-from bench.ollama.exchange import Outcome
-from bench.ollama.transports.fake import ScriptedReply
+from bench.load.closed import ClosedSchedule
 from bench.results.record import Phase
 from bench.results.run import RunStatus
+from bench.wire.exchange import Outcome
+from bench.wire.transports.fake import ScriptedReply
 
 
 def in_flight_at(records, at_ns):
@@ -78,6 +79,22 @@ def test_duration_ends_sending_and_the_window_but_not_the_answers(play, kit):
     assert max(r.end_ns for r in measured) > deadline
     assert block.window_end_ns == pytest.approx(deadline, abs=NS)
     assert block.window_end_ns < max(r.end_ns for r in measured)
+
+
+def test_who_asks_on_after_the_last_measured_request_was_not_idle(play, kit, monkeypatch):
+    """With both limits, the requests run out long before the time: nobody came too late."""
+    late_ns: list[int] = []
+
+    async def watched(schedule, *supplies):
+        await run(schedule, *supplies)
+        late_ns.extend(schedule._sender.measured.late_ns)
+
+    run = ClosedSchedule.run
+    monkeypatch.setattr(ClosedSchedule, "run", watched)
+    load = kit.closed(4, requests=7, duration_s=60.0)
+    done = play(kit.plan(kit.case(load)), kit.answers())
+    assert any(r.phase is Phase.HOLD for r in done.run.records)
+    assert late_ns and max(late_ns) < 1_000_000
 
 
 def test_gives_up_after_max_errors(play, kit):

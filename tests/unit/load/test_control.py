@@ -5,10 +5,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from mock_server import mock_control
 
 from bench.errors import ModelError, NotOllama, ServerError, ServerUnreachable
 from bench.load.target import residency
-from bench.ollama.control import Control
 from bench.ollama.names import full_name, is_cloud_name, same_model
 from bench.ollama.replies import parse_ps, parse_show, parse_tags
 
@@ -22,8 +22,13 @@ def recorded(version, name):
     return exchange["status"], body.encode()
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr("bench.ollama.control_calls._PAUSES_S", (0.0, 0.0, 0.0))
+
+
 def control(answer):
-    return Control("http://here:11434/base", transport=httpx.MockTransport(answer))
+    return mock_control("http://here:11434/base", answer)
 
 
 def recorded_control(version, /, **names):
@@ -114,7 +119,7 @@ async def test_a_server_without_the_path_is_not_ollama():
     [
         (httpx.ConnectError("[Errno 111] Connection refused"), ServerUnreachable, "ollama serve"),
         (httpx.ConnectTimeout("slow"), ServerUnreachable, "no server answers"),
-        (httpx.ReadTimeout("slow"), ServerUnreachable, "did not answer in time"),
+        (httpx.ReadTimeout("slow"), ServerUnreachable, r"GET /api/version in time \(10 s\)"),
         (httpx.RemoteProtocolError("illegal status line"), NotOllama, "does not speak HTTP"),
         (httpx.ReadError("reset"), ServerUnreachable, "failed"),
     ],
@@ -143,6 +148,119 @@ async def test_a_broken_connection_is_not_something_else_than_ollama(said, kind,
         await control(answer).ps()
     assert type(caught.value) is kind
     assert words in caught.value.advice
+
+
+def once(first, then):
+    """Answers the first call of all in one way, all others in another."""
+    answers = [first]
+
+    def answer(request):
+        said = answers.pop() if answers else then
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        httpx.ReadError("reset"),
+        httpx.RemoteProtocolError("Server disconnected without sending a response."),
+        httpx.RemoteProtocolError("peer closed connection without sending complete message body"),
+        httpx.Response(503, json={"error": "busy"}, headers={"Retry-After": "0"}),
+        httpx.Response(503, content=b"", headers={"Retry-After": "Fri, 31 Dec 2027 23:59:59 GMT"}),
+        httpx.Response(502, content=b"<html><title>502 Bad Gateway</title>"),
+        httpx.Response(429, content=b"slow down", headers={"Retry-After": "nan"}),
+    ],
+)
+async def test_a_call_that_fails_once_is_asked_again_and_that_is_noted(first):
+    server = control(once(first, httpx.Response(200, json={"models": []})))
+    assert await server.tags() == ()
+    [note] = server.notes
+    assert "GET /api/tags was asked 2 times" in note
+
+
+async def test_a_preload_is_asked_again():
+    busy = httpx.Response(503, json={"error": "server busy"}, headers={"Retry-After": "0"})
+    server = control(once(busy, httpx.Response(200, json={"done": True})))
+    assert await server.preload("m", {}, "5m", 60.0) >= 0
+    assert "server busy" in server.notes[0]
+
+
+async def test_what_stays_broken_is_told_after_some_attempts():
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        return httpx.Response(503, content=b"")
+
+    with pytest.raises(ServerError, match=r"/api/tags with HTTP 503 Service Unavailable.* empty"):
+        await control(answer).tags()
+    assert len(asked) == 4
+
+
+async def test_waits_as_long_as_asked_but_not_for_ever(monkeypatch):
+    waited = []
+
+    async def sleep(seconds):
+        waited.append(seconds)
+
+    monkeypatch.setattr("bench.ollama.control_calls._PAUSES_S", (0.25, 0.5, 1.0))
+    for asked in ("2", "9999", "-5", "soon", "inf"):
+        busy = httpx.Response(503, headers={"Retry-After": asked})
+        calls = control(once(busy, httpx.Response(200, json={"models": []})))._calls
+        calls._sleep = sleep
+        await calls.ask("GET", "api/tags")
+    assert waited == [2.0, 30.0, 0.25, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_calls_that_no_number_needs_may_be_missing(status):
+    server = control(lambda request: httpx.Response(status, content=b"404 page not found"))
+    assert await server.ps() is None
+    assert (await server.show("m")).capabilities is None
+    assert len(server.notes) == 2
+    assert all(n.startswith("not known") and str(status) in n for n in server.notes)
+    await server.ps()
+    assert len(server.notes) == 2  # said once
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"models": 3}', b"<html>", b"[" * 3000, b"\xff"])
+async def test_an_odd_list_of_models_in_memory_is_as_good_as_none(body):
+    server = control(lambda request: httpx.Response(200, content=body))
+    assert await server.ps() is None
+    assert len(server.notes) == 1
+
+
+PAGE = b"<!DOCTYPE html><html><title>Sign in</title>" + b"<style>x</style>" * 500
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(504, content=b""), "HTTP 504 Gateway Timeout with an empty body"),
+        (httpx.Response(500, content=PAGE), "HTTP 500 Internal Server Error, a page: Sign in"),
+        (httpx.Response(500, json={"error": "out of memory"}), "Error: out of memory"),
+        (
+            httpx.Response(400, content=b"Client sent an HTTP request to an HTTPS server."),
+            "speaks https, not http",
+        ),
+    ],
+)
+async def test_failures_name_path_status_and_cause(answer, words):
+    with pytest.raises(ServerError, match=words) as caught:
+        await control(lambda request: answer).tags()
+    assert len(caught.value.message) < 300
+    assert "https" in words or "/api/tags" in caught.value.message
+
+
+async def test_an_address_with_v1_is_explained():
+    server = mock_control("http://here:11434/v1", lambda request: httpx.Response(404))
+    with pytest.raises(NotOllama) as caught:
+        await server.version()
+    assert "leave it out (http://here:11434)" in caught.value.advice
 
 
 async def test_redirects_and_refusals_are_explained():

@@ -7,11 +7,14 @@ import time
 import pytest
 from rich.console import Console
 
+from bench.analysis.run.summarise import summarise
+from bench.cli.case_progress import CaseProgress, rate, seconds
 from bench.cli.live import LiveView
-from bench.cli.progress import PlainView, Progress, duration, rate, seconds
+from bench.cli.progress import PlainView, Progress, duration
 from bench.cli.screen import Screen, shortened
-from bench.ollama.exchange import Outcome, ServerTimings
 from bench.results.record import Phase, RequestRecord
+from bench.results.run import BlockInfo
+from bench.wire.exchange import Outcome, ServerTimings
 
 
 def console(terminal):
@@ -20,12 +23,13 @@ def console(terminal):
 
 def test_plain_lines_for_logs_and_pipes(play, kit):
     lines: list[str] = []
-    play(kit.plan(kit.case(kit.closed(2, requests=10)), blocks=2), observer=PlainView(lines.append))
+    plan = kit.plan(kit.case(kit.closed(2, requests=10)), blocks=2)
+    play(plan, kit.answers(tokens=20), observer=PlainView(lines.append))
     text = "\n".join(lines)
     assert "1 case, 2 blocks, 20 requests" in text
     assert "block 2/2: m:1b" in text
-    assert "20 ok, 0 failed, 8.0 tok/s each, " in text
-    assert "TTFT p50/p95 500 ms / 500 ms" in text
+    assert "20 ok, 0 failed, 9.5 tok/s each, " in text
+    assert "TTFT p50/p95 500 ms / -" in text
     assert "\x1b" not in text
 
 
@@ -92,7 +96,7 @@ def test_a_narrow_screen_has_room_for_every_number(play, kit):
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["case", "ok", "failed", "tok/s", "TTFT", "p50", "/", "p95"]
     assert lines[1].startswith("  llama3.2:3b-") and "…, users=4" in lines[1]
-    assert lines[1].endswith("500 ms / 500 ms")
+    assert lines[1].endswith("500 ms / -")
     text = "\n".join(lines)
     assert "100%  block 1/1" in text and "0 in flight" in text
     assert "stopping: waiting for the answers under way; Ctrl-C again" in text
@@ -156,3 +160,65 @@ def test_plain_lines_say_what_ctrl_c_does():
     view.stopping(at_once=False)
     view.stopping(at_once=True)
     assert "Ctrl-C again" in lines[0] and "ending" in lines[1]
+
+
+def test_a_percentile_that_the_requests_do_not_carry_is_not_shown():
+    progress = CaseProgress()
+    shown = []
+    for i in range(72):
+        progress.count(timed(i, ttft=0.1 + 0.01 * (i % 5)))
+        shown.append(progress.ttft_so_far())
+    assert shown[4] == "-"
+    assert shown[5].endswith(" / -") and shown[70].endswith(" / -")
+    assert shown[71] == "120 ms / 140 ms"
+
+
+def test_answers_too_short_for_a_rate_have_none_in_the_view_either():
+    progress = CaseProgress()
+    progress.count(timed(0, tokens=15, eval_s=0.1))
+    assert progress.speed_so_far() == "-"
+    progress.count(timed(1, tokens=21, eval_s=1.0))
+    assert progress.speed_so_far() == "20.0"
+
+
+def test_of_a_block_that_has_ended_throughput_is_what_the_tables_say(kit):
+    """Two answers of 20 tokens, 2 s each; the window holds one of them and half of the other."""
+    progress = CaseProgress()
+    progress.count(timed(0, sent_s=0.0, e2e_s=2.0, phase=Phase.RAMP_UP))
+    progress.count(timed(1, sent_s=1.0, e2e_s=2.0))
+    window = {"start_ns": 0, "end_ns": 9 * 10**9, "window_start_ns": 10**9}
+    progress.end_block(BlockInfo(0, "m:1b", window_end_ns=3 * 10**9, **window))
+    assert progress.throughput_so_far() == "15.0"
+    assert (progress.in_block, progress.blocks_done) == (0, 1)
+
+
+def test_the_view_and_the_report_say_the_same(play, kit):
+    progress = Progress()
+    case = kit.case(kit.closed(2, requests=12), stream=True, options={"num_predict": 20})
+    played = play(kit.plan(case, blocks=2), kit.answers(tokens=20), observer=progress)
+    summary = summarise(played.info, played.run.records)
+    metrics = summary.cases[0].metrics
+    live = progress.cases[case.id]
+    assert live.throughput_so_far() == rate(metrics["output_tok_per_s"].stats["value"].value)
+    told = metrics["ttft_s"].stats["p50"].value
+    assert live.ttft_so_far().split(" / ")[0] == ("-" if told is None else seconds(told))
+
+
+def timed(index, *, ttft=0.1, tokens=20, eval_s=1.0, sent_s=0.0, e2e_s=2.0, phase=Phase.MEASURE):
+    """A streamed answer whose text comes from `ttft` on, or (without) from the send on."""
+    sent = round(sent_s * 1e9)
+    whole = phase is Phase.RAMP_UP or sent_s
+    return RequestRecord(
+        case="m:1b",
+        block=0,
+        index=index,
+        phase=phase,
+        outcome=Outcome.OK,
+        model="m:1b",
+        stream=True,
+        sent_ns=sent,
+        first_answer_ns=sent if whole else sent + round(ttft * 1e9),
+        last_text_ns=sent + round(e2e_s * 1e9),
+        end_ns=sent + round(e2e_s * 1e9),
+        server=ServerTimings(eval_count=tokens, eval_duration=round(eval_s * 1e9)),
+    )

@@ -6,9 +6,10 @@ import itertools
 import pytest
 
 from bench.clock import NS
-from bench.load.open import OpenSchedule
+from bench.load.open import ArrivalStretch, OpenSchedule
 from bench.load.supply import Supply
-from bench.ollama.transports.fake import scripted_chat
+from bench.ollama.scripted import scripted_chat
+from bench.results.record import Phase
 
 
 def one_slot(service_s):
@@ -119,6 +120,9 @@ class NotingSender:
         self.in_flight = self.dropped = 0
         self.sent = []
 
+    async def none_measured(self):
+        return
+
     def send(self, supply, phase, planned_ns):
         self.sent.append((planned_ns, self.clock.ns))
 
@@ -126,7 +130,8 @@ class NotingSender:
 def sent_by(kernel_stamped, offsets):
     sender = NotingSender(kernel_stamped)
     supply = Supply(lambda number: None, ahead=0)
-    asyncio.run(OpenSchedule(offsets, 1000, sender, 1_000_000).run(supply))
+    measured = ArrivalStretch(Phase.MEASURE, offsets, supply)
+    asyncio.run(OpenSchedule(1000, sender, 1_000_000).run([measured]))
     assert [planned for planned, _ in sender.sent] == [1_000_000 + o for o in offsets]
     assert all(at >= planned for planned, at in sender.sent)
     return sender
@@ -146,3 +151,18 @@ def test_answers_are_read_now_and_then_however_close_the_arrivals():
 def test_arrears_are_sent_one_after_the_other():
     sender = sent_by(False, [0] * 20)
     assert len(sender.clock.slept_until) <= 2
+
+
+def test_after_a_dropped_arrival_the_others_keep_their_own_prompts(play, kit):
+    """Arrival n has prompt n, whatever became of the arrivals before it."""
+    load = kit.open_loop(10.0, requests=60, max_in_flight=3)
+    asked = kit.plan(kit.case(load, warmup=0))
+    done = play(asked, kit.answers(first_s=0.75, gap_s=0.0))
+    assert done.info.blocks[0].dropped > 10
+    everything = play(kit.plan(kit.case(kit.open_loop(10.0, requests=60), warmup=0)))
+    prompt_at = {r.planned_ns: (r.nonce, r.prompt_sha256) for r in everything.records()}
+    assert len(prompt_at) == 60
+    first = min(r.planned_ns for r in done.records())
+    assert first == min(prompt_at)
+    for record in done.records():
+        assert (record.nonce, record.prompt_sha256) == prompt_at[record.planned_ns]

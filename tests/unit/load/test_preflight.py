@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from mock_server import mock_control
 
+from bench.address import Address
 from bench.errors import ModelError
 from bench.load.preflight import check_models, describe_target, resolve_model
-from bench.ollama.address import Address
-from bench.ollama.control import Control, ServerVersion
+from bench.ollama.control import ServerVersion
 from bench.scenario.plan import Distribution, PromptSpec, SyntheticPrompts
+from bench.scenario.work import Images, Tools
 
 
 def tag(name, **extra):
@@ -37,7 +39,7 @@ def server(installed=(), loaded=(), shown=None, pulls=()):
         names.extend(pulls)
         return httpx.Response(200, content=b'{"status":"success"}\n')
 
-    return Control("http://here", transport=httpx.MockTransport(answer))
+    return mock_control("http://here", answer)
 
 
 async def check(the_plan, control, pull=None):
@@ -121,6 +123,28 @@ async def test_thinking_is_refused_where_the_model_cannot(kit):
     await check(thinking, server(["m:1b"], shown=show(capabilities=["completion", "thinking"])))
 
 
+SEEN = PromptSpec(inline=("x",), images=Images(1, (64, 64)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "ability", "said"),
+    [
+        ({"tools": Tools((), "tools.json")}, "tools", "m:1b cannot use tools"),
+        ({"prompts": SEEN}, "vision", "m:1b cannot see pictures"),
+    ],
+)
+async def test_what_the_model_lacks_is_said_once_before_the_run(kit, asked, ability, said):
+    several = kit.plan(
+        *(replace(kit.case(kit.closed(n)), id=f"m:1b, {n}", **asked) for n in (1, 2))
+    )
+    with pytest.raises(ModelError, match="it can only do completion") as caught:
+        await check(several, server(["m:1b"]))
+    assert said in caught.value.message
+    assert caught.value.message.count("cannot") == 1
+    assert ability in caught.value.advice
+    await check(several, server(["m:1b"], shown=show(capabilities=["completion", ability])))
+
+
 async def test_old_servers_that_name_no_capabilities_are_believed(kit):
     old = show()
     del old["capabilities"]
@@ -150,7 +174,7 @@ async def test_prompt_and_answer_must_have_room(kit):
 def test_a_target_is_described_as_found():
     found = describe_target(
         "here",
-        Address.parse("http://user:secret@localhost:1"),
+        Address.parse("http://localhost:1", environ={"OLLAMA_BENCH_TOKEN": "secret"}),
         ServerVersion("0.32.15", "simulated"),
     )
     assert found.simulated and found.era == "E3" and found.same_host

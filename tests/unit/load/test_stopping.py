@@ -6,10 +6,10 @@ import pytest
 
 from bench.clock import NS
 from bench.errors import ResultsError, ServerUnreachable
-from bench.ollama.exchange import Outcome
-from bench.ollama.transports.fake import ScriptedReply
 from bench.results.journal import Journal
 from bench.results.run import RunStatus
+from bench.wire.exchange import Outcome
+from bench.wire.transports.fake import ScriptedReply
 
 LOAD = {"duration_s": 1000.0}
 

@@ -14,12 +14,14 @@ from bench.load.findings import block_findings
 from bench.load.quiet import quiet
 from bench.load.recording import Sending, make_record
 from bench.load.supply import Prepared, Supply
-from bench.load.tally import Tally
+from bench.load.tally import BlockTally
 from bench.load.watch import TICK_NS, Watch
-from bench.ollama.exchange import Call, Outcome, Reply, ServerTimings
+from bench.ollama.eras import era_of
+from bench.ollama.line_reader import ollama_call
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import BlockInfo, ClientHealth, Residency
 from bench.scenario.plan import Block, Case, Load, PromptSpec
+from bench.wire.exchange import Outcome, Reply, ServerTimings
 
 
 def watched(disturb):
@@ -27,7 +29,7 @@ def watched(disturb):
         watch = Watch(VirtualClock())
         watch.start()
         await disturb()
-        return watch.stop(Tally())
+        return watch.stop(BlockTally())
 
     return run_virtual(main())
 
@@ -65,7 +67,7 @@ def test_a_stop_for_garbage_is_seen_and_nothing_listens_afterwards():
 
 
 def test_the_tally_remembers_what_the_findings_need(kit):
-    tally = Tally()
+    tally = BlockTally()
     done = ServerTimings(load_duration=7)
     make = functools.partial(
         RequestRecord, case="c", block=0, phase=Phase.MEASURE, model="m", stream=True
@@ -104,9 +106,19 @@ def test_the_collector_is_off_only_inside():
         assert gc.isenabled()
 
 
+def test_the_collector_is_off_until_the_last_of_two_blocks_has_ended():
+    first, second = quiet(), quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not gc.isenabled()
+    second.__exit__(None, None, None)
+    assert gc.isenabled()
+
+
 def test_supply_shares_the_numbers_out():
     def make(number):
-        return Prepared(Call("/", b""), number)
+        return Prepared(ollama_call("/", b""), number)
 
     shares = [Supply(make, ahead=3, start=w, step=3) for w in range(3)]
     for share in shares:
@@ -142,7 +154,7 @@ def test_gaps_give_the_stamps_back(times, origin):
     record = make_record(
         CASE,
         Block(0, "c", 0, 1),
-        Prepared(Call("/", b""), 0),
+        Prepared(ollama_call("/", b""), 0),
         Sending(0, Phase.MEASURE),
         reply,
         origin,
@@ -158,7 +170,12 @@ def test_gaps_give_the_stamps_back(times, origin):
 def test_what_did_not_happen_stays_absent():
     reply = Reply(outcome=Outcome.CONNECT_ERROR, error="refused")
     record = make_record(
-        CASE, Block(0, "c", 0, 1), Prepared(Call("/", b""), 0), Sending(0, Phase.MEASURE), reply, 5
+        CASE,
+        Block(0, "c", 0, 1),
+        Prepared(ollama_call("/", b""), 0),
+        Sending(0, Phase.MEASURE),
+        reply,
+        5,
     )
     assert record.sent_ns is None and record.end_ns is None and record.chunk_gaps_ns == []
     assert record.server == ServerTimings()
@@ -176,7 +193,9 @@ def findings(kit, health=None, workers=1, **block):
         **block,
     )
     case = kit.case(kit.open_loop(1.0, requests=1))
-    return {w.code: w for w in block_findings(case, info, Tally(), workers=workers)}
+    return {
+        w.code: w for w in block_findings(case, info, BlockTally(), era_of(""), workers=workers)
+    }
 
 
 def test_a_client_that_may_have_bent_numbers_says_so(kit):
@@ -241,3 +260,56 @@ def test_spill_and_another_context_are_told(kit):
     assert "60%" in found["gpu_spill"].message
     fine = Residency(True, "d", size_bytes=100, vram_bytes=100, served_context=4096)
     assert findings(kit, after=fine) == {}
+
+
+def stalled(load, health, window_s=20.0, kernel=True):
+    """Whether a stall is found, and that it invalidates."""
+    case = closed_case(load)
+    info = BlockInfo(0, case.id, 0, 0, 0, round(window_s * NS), health=health)
+    found = block_findings(case, info, BlockTally(), era_of(""), kernel_stamps=kernel)
+    return [w.invalidates for w in found if w.code == "client_stalled"]
+
+
+def closed_case(load):
+    return Case(
+        id="m",
+        axes={},
+        target="here",
+        model="m",
+        endpoint="chat",
+        stream=True,
+        options={},
+        think=False,
+        keep_alive="5m",
+        prompts=PromptSpec(inline=("Hi",)),
+        load=load,
+        warmup=0,
+    )
+
+
+def test_a_stall_invalidates_what_it_bends_and_nothing_else():
+    four_users, arrivals = Load("closed", users=4), Load("open", rate_per_s=1.0)
+    still = ClientHealth(stalled_s=4.0, loop_lag_max_ms=4000.0)
+    assert stalled(four_users, ClientHealth(stalled_s=4.0, idle_s=16.0)) == [True]
+    assert stalled(four_users, still) == []  # no user had to wait, and the kernel stamped
+    assert stalled(four_users, still, kernel=False) == [True]
+    assert stalled(arrivals, still) == [True]
+    assert stalled(arrivals, still, window_s=900.0) == []
+    assert stalled(four_users, ClientHealth(stalled_s=0.3, idle_s=0.3)) == []
+
+
+def test_a_stall_counts_until_the_last_measured_answer():
+    async def main():
+        watch, tally = Watch(VirtualClock()), BlockTally()
+        watch.start()
+        for _ in range(2):
+            await asyncio.sleep(1.0)
+            asyncio.get_running_loop().now_ns += 4 * NS
+        await asyncio.sleep(0.1)
+        tally.ended_ns = 3 * NS  # in the middle of the first
+        tally.late_ns.extend([5_000_000, 3 * NS, 1 * NS])
+        return watch.stop(tally)
+
+    health = run_virtual(main())
+    assert health.stalled_s == pytest.approx(2.0, abs=0.02)
+    assert health.idle_s == 4.0

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bench.analysis.metrics import METRICS
+from bench.metrics import METRICS
 from bench.ollama.eras import BOUNDARIES, boundaries_between, era_of, parse_version
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.analysis.summary import (
+from bench.analysis.run.summary import (
     CaseSummary,
     Estimate,
     Identity,

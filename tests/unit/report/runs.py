@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.summarise import summarise
-from bench.analysis.summary import Summary
-from bench.ollama.exchange import Outcome, ServerTimings
+from bench.analysis.run.summarise import summarise
+from bench.analysis.run.summary import Summary
+from bench.metrics import METRICS
 from bench.results.directory import Run, RunDirectory
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import (
@@ -40,6 +40,8 @@ from bench.scenario.plan import (
     SyntheticPrompts,
     Target,
 )
+from bench.thresholds import parse_threshold
+from bench.wire.exchange import Outcome, ServerTimings
 
 NS = 1_000_000_000
 
@@ -87,10 +89,17 @@ class Workload:
     environment: dict[str, Any] = field(default_factory=dict)
 
 
+_BUILT: dict[tuple[Any, ...], tuple[Run, Summary]] = {}
+
+
 def build(workload: Workload | None = None, path: Path = Path("run")) -> tuple[Run, Summary]:
-    """A run and its summary."""
-    run = build_run(workload or Workload(), path)
-    return run, summarise(run.info, run.records)
+    """A run and its summary; equal ones are made once, since nothing of them can be changed."""
+    w = workload or Workload()
+    key = (repr(w), path, *METRICS)  # a test may add a metric
+    if key not in _BUILT:
+        run = build_run(w, path)
+        _BUILT[key] = run, summarise(run.info, run.records)
+    return _BUILT[key]
 
 
 def write_run(parent: Path, workload: Workload | None = None) -> Path:
@@ -189,7 +198,7 @@ def _plan(w: Workload, cases: list[Case], rng: np.random.Generator) -> Plan:
         blocks=tuple(blocks),
         seed=w.seed,
         salt=1234,
-        thresholds=w.thresholds,
+        thresholds=tuple(map(parse_threshold, w.thresholds)),
     )
 
 
@@ -342,6 +351,7 @@ def _utilisation(
     start: float, end: float, rng: np.random.Generator
 ) -> dict[str, list[tuple[int, float]]]:
     times = np.arange(start, end, 0.25)
+    times = times[:: 1 + len(times) // 1200]  # as many as a run keeps of a block
     return {
         "gpu_share": [(round(t * NS), float(rng.uniform(0.85, 0.99))) for t in times],
         "cpu_share": [(round(t * NS), float(rng.uniform(0.05, 0.2))) for t in times],

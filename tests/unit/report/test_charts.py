@@ -4,21 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from damaged_files import limited
 from hypothesis import given
 from hypothesis import strategies as st
 from runs import CHAT, CONCURRENCY, DEPTH, HARD, Workload, build
 
-from bench.ollama.exchange import Outcome, ServerTimings
+from bench.analysis.run.summary import Steadiness
 from bench.report.charts import run_charts
 from bench.report.charts.drift import drift_chart
 from bench.report.charts.latency_split import mean_parts
+from bench.report.charts.machine_panel import averaged
 from bench.report.charts.parts import shortened, text_width
 from bench.report.charts.scales import plain
 from bench.report.charts.timeline import MOST_REQUESTS, bar_of
-from bench.report.charts.utilisation import averaged
 from bench.report.model import build_report
 from bench.report.samples import CURVE_POINTS, curve, samples_of
 from bench.results.record import Phase, RequestRecord
+from bench.wire.exchange import Outcome, ServerTimings
 
 S = 1_000_000_000
 
@@ -28,14 +30,17 @@ def ids(workload: Workload) -> list[str]:
     return [c.id for c in run_charts(build_report([run], [summary]))]
 
 
+@pytest.mark.slow
 def test_charts_are_there_where_there_is_something_to_draw() -> None:
     always = ["speed", "split", "first-text", "per-token", "timeline", "drift"]
     assert ids(CHAT) == always
     assert ids(CONCURRENCY) == [
         *("speed", "split", "throughput", "latency-load", "first-text", "per-token"),
-        *("timeline", "drift", "utilisation"),
+        *("timeline", "drift", "machine-r0c0", "machine-r0c7"),
     ]
     assert ids(DEPTH) == [*always[:4], "depth", *always[4:]]
+    sweep = Workload(users=(1, 2), prompt_tokens=(100, 400), requests=8)
+    assert ids(sweep)[0] == "heat"
     assert ids(replace(CHAT, stream=False)) == ["speed", "split", "timeline", "drift"]
     assert ids(replace(CHAT, failures=1.0)) == ["timeline"]
 
@@ -53,6 +58,7 @@ def test_a_thinned_distribution_keeps_its_ends_and_its_shape(values: list[float]
         assert part <= (ordered <= value).mean() + 1e-12
 
 
+@pytest.mark.slow
 def test_mean_parts_add_up_to_the_mean_time_of_a_request() -> None:
     run, summary = build(CONCURRENCY)
     for sample in samples_of(build_report([run], [summary])).cases:
@@ -122,6 +128,7 @@ def test_bar_of_an_open_loop_begins_when_it_was_due() -> None:
     assert bar.parts[0][1] == 10.0
 
 
+@pytest.mark.slow
 def test_timeline_draws_at_most_so_many_and_says_so() -> None:
     run, summary = build(replace(CHAT, requests=200))
     chart = next(c for c in run_charts(build_report([run], [summary])) if c.id == "timeline")
@@ -138,6 +145,10 @@ def test_drift_is_relative_to_each_case() -> None:
     deviations = [row.cells[-1].raw or 0.0 for row in chart.table.rows]
     assert sum(deviations) == pytest.approx(0.0, abs=1e-9)
     assert max(deviations) == pytest.approx(6.0, abs=1.0)
+    assert "Not steady" not in chart.message
+    unsteady = tuple(replace(c, steadiness=Steadiness(False, "drift")) for c in summary.cases)
+    chart = drift_chart(build_report([run], [replace(summary, cases=unsteady)]))
+    assert chart is not None
     assert "Not steady" in chart.message
 
 
@@ -162,3 +173,21 @@ def test_shortened_names_fit(text: str, room: float) -> None:
     short = shortened(text, room, 12)
     assert text_width(short, 12) <= room
     assert short == text or short.count("…") > text.count("…")
+
+
+def test_a_name_of_any_length_is_cut_at_once() -> None:
+    """The cut is that of trying every length, which for long names would take minutes."""
+
+    def slowly(text: str, pixels: float) -> str:
+        short, kept = text, len(text)
+        while text_width(short, 10) > pixels and kept > 2:
+            kept -= 1
+            front = (kept + 1) // 2
+            short = f"{text[:front]}…{text[len(text) - (kept - front) :]}"
+        return short
+
+    for text in ("", "a", "abcdefghijkl" * 9, "模型" * 30, "m模" * 40):
+        for pixels in (1.0, 6.0, 29.9, 60.0, 200.0, 10_000.0):
+            assert shortened(text, pixels, 10) == slowly(text, pixels)
+    with limited(5):
+        assert len(shortened("x" * 500_000, 200, 10)) == 33

@@ -2,7 +2,7 @@
 
 from cases import case, metric, speed, throughput, time
 
-from bench.analysis.summary import Estimate, Identity
+from bench.analysis.run.summary import Estimate, Identity
 from bench.report.findings import depth, fastest, saturation
 from bench.report.model import CaseView
 from bench.report.page import Sentence, plain
@@ -78,6 +78,14 @@ def test_overlapping_models_are_not_ranked() -> None:
     assert told is not None
     assert "times as fast" not in told
     assert "ollama-bench ab" in told
+    # Overlap alone is no evidence of equality.
+    assert "equally" not in told
+    assert "is open" in told
+
+
+def test_equal_speeds_need_evidence() -> None:
+    group = [case(speed(48.0, 0.4), model="a"), case(speed(47.8, 0.4), model="b")]
+    assert said(fastest(group)) == "a and b write equally fast to within 5\u202f%."
 
 
 def test_models_without_intervals_are_not_compared() -> None:
@@ -90,8 +98,8 @@ def test_depth_speaks_when_intervals_separate() -> None:
     short = case(speed(48.8, 0.4), metric("prompt_tokens", "tokens", mean=Estimate(511.0)))
     long = case(speed(35.7, 0.3), metric("prompt_tokens", "tokens", mean=Estimate(7951.0)))
     assert said(depth([short, long])) == (
-        "llama3.2:3b slows from 48.8 tok/s ± 0.4 with 511 prompt tokens to 35.7 tok/s ± 0.3 with "
-        "7,951."
+        "llama3.2:3b with 1 users slows from 48.8 tok/s ± 0.4 with 511 prompt tokens to "
+        "35.7 tok/s ± 0.3 with 7,951."
     )
     same = case(speed(48.5, 0.4), metric("prompt_tokens", "tokens", mean=Estimate(7951.0)))
     assert depth([short, same]) is None

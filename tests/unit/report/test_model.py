@@ -31,6 +31,7 @@ def test_axes_in_words(name: str, value: str, text: str) -> None:
     assert axis_text(name, value) == text
 
 
+@pytest.mark.slow
 def test_only_what_varies_is_told() -> None:
     assert [c.label for c in report_of(Workload()).cases] == [LLAMA.name]
     two = report_of(Workload(models=(LLAMA, QWEN)))
@@ -44,6 +45,7 @@ def test_only_what_varies_is_told() -> None:
     assert report_of(DEPTH).cases[0].axes == ("500 input tokens",)
 
 
+@pytest.mark.slow
 def test_models_keep_their_colours() -> None:
     report = report_of(CONCURRENCY)
     assert report.models == (LLAMA.name, QWEN.name)

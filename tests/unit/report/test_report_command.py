@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 from runs import CHAT, CONCURRENCY, Workload, write_run
 
-from bench.cli.report import FORMATS, command
+from bench.cli.pages import PAGE_FORMATS
+from bench.cli.report import command
 from bench.errors import BenchError, ResultsError, UsageError
 from bench.report.formats import RENDERERS
 from bench.results.run import RunStatus
@@ -24,12 +25,14 @@ def fails(kind: type[BenchError], match: str, *arguments: object) -> None:
         CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_html_goes_into_the_run_directory(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, Workload(requests=6))
     assert run(run_dir) == f"{run_dir / 'report.html'}\n"
     assert (run_dir / "report.html").read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_other_formats_go_to_stdout_or_a_file(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, Workload(requests=6))
     assert json.loads(run(run_dir, "--format", "json"))["name"] == "chat"
@@ -39,6 +42,7 @@ def test_other_formats_go_to_stdout_or_a_file(tmp_path: Path) -> None:
     assert run(run_dir, "-o", "-").startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_several_runs_join(tmp_path: Path) -> None:
     dirs = [write_run(tmp_path, w) for w in (CHAT, Workload(name="smoke", requests=6))]
     target = tmp_path / "page.html"
@@ -58,6 +62,7 @@ def test_torn_journal_is_rendered(tmp_path: Path) -> None:
     assert "incomplete" in run(run_dir, "--format", "markdown")
 
 
+@pytest.mark.slow
 def test_charts_as_files(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, Workload(requests=6))
     run(run_dir, "--format", "json", "--charts", tmp_path / "charts")
@@ -65,6 +70,7 @@ def test_charts_as_files(tmp_path: Path) -> None:
     assert {"speed.svg", "speed.png", "timeline.svg", "timeline.png"} <= names
 
 
+@pytest.mark.slow
 def test_own_template_replaces_the_shipped_one(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, Workload(requests=6))
     own = tmp_path / "own"
@@ -73,6 +79,7 @@ def test_own_template_replaces_the_shipped_one(tmp_path: Path) -> None:
     assert run(run_dir, "--template", own, "-o", "-") == "<title>chat</title> of Acme True"
 
 
+@pytest.mark.slow
 def test_own_style_alone_is_enough_and_is_allowed_by_the_policy(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, Workload(requests=6))
     own = tmp_path / "own"
@@ -83,6 +90,7 @@ def test_own_style_alone_is_enough_and_is_allowed_by_the_policy(tmp_path: Path) 
     assert "<h1>chat</h1>" in page
 
 
+@pytest.mark.slow
 def test_broken_template_is_one_clear_error(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, Workload(requests=6))
     own = tmp_path / "own"
@@ -93,11 +101,13 @@ def test_broken_template_is_one_clear_error(tmp_path: Path) -> None:
     fails(UsageError, r"report\.html\.j2.*line 1", run_dir, "--template", own)
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, Workload(requests=6))
     fails(ResultsError, "does not exist", tmp_path / "nowhere")
     fails(ResultsError, "not a run directory", tmp_path)
     fails(UsageError, "no template in this folder", run_dir, "--template", tmp_path)
+    (tmp_path / "extra.css").write_text("")
     fails(UsageError, "for --format html only", run_dir, "--template", tmp_path, "--format", "csv")
     fails(ResultsError, "cannot write", run_dir, "-o", tmp_path / "nowhere" / "x.html")
     (tmp_path / "file").write_text("")
@@ -105,10 +115,11 @@ def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_command_offers_every_format_of_a_report() -> None:
-    assert set(FORMATS) == set(RENDERERS)
+    assert set(PAGE_FORMATS) == set(RENDERERS)
 
 
+@pytest.mark.slow
 def test_concurrency_to_every_format(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, CONCURRENCY)
-    for name in FORMATS:
+    for name in PAGE_FORMATS:
         assert len(run(run_dir, "--format", name, "-o", "-")) > 1000

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from cases import case, metric, speed, throughput, time
 
-from bench.analysis.summary import Estimate, Identity, RequestCounts, Steadiness
+from bench.analysis.run.open_loop import OVERLOAD
+from bench.analysis.run.summary import Estimate, Identity, RequestCounts, Steadiness
 from bench.report import sentences
 from bench.report.page import Sentence, plain
 from bench.report.sentences import answer
@@ -98,6 +99,9 @@ def test_kept_up_speaks_only_of_open_loops() -> None:
         "0.5 requests/s were asked for, 0.48 requests/s ± 0.02 were served."
     )
     assert sentences.kept_up(case(served)) is None
+    late = replace(metric("e2e_s", "s"), note=OVERLOAD)
+    overloaded = case(served, late, users=None, load={"loop": "open", "rate_per_s": 2.0})
+    assert "did not keep up" in said(sentences.kept_up(overloaded))
 
 
 def test_thinking_first_needs_a_wait_worth_telling() -> None:
@@ -137,11 +141,11 @@ def test_reading_speaks_of_long_prompts_only() -> None:
 
 
 def test_waiting_needs_more_than_bookkeeping() -> None:
-    assert said(sentences.waiting(case(time("queue_s", 3.41, 0.03)))) == (
+    assert said(sentences.waiting(case(time("queue_s", 3.41, 0.03), users=2))) == (
         "Half of the requests wait 3.41 s ± 0.03 or longer in the queue."
     )
-    assert sentences.waiting(case(time("queue_s", 0.004, 0.001))) is None
-    assert sentences.waiting(case(time("queue_s", 0.06, 0.05))) is None
+    assert sentences.waiting(case(time("queue_s", 0.004, 0.001), users=2)) is None
+    assert sentences.waiting(case(time("queue_s", 0.06, 0.05), users=2)) is None
 
 
 def test_one_user_does_not_wait_where_a_long_prompt_is_tokenised() -> None:
@@ -185,3 +189,38 @@ def test_unsteady_passes_on_what_changed() -> None:
     )
     for steady in (Steadiness(True), Steadiness(None)):
         assert sentences.unsteady(case(steadiness=steady)) is None
+
+
+def test_thinking_is_never_the_first_word() -> None:
+    share = metric("thinking_char_share", "", value=Estimate(0.6))
+    first = time("ttft_s", 0.3, 0.01, n=9)
+    answered = time("answer_ttft_s", 4.1, 0.1, n=4)
+    thinking = answer(case(share, first, answered)).texts
+    assert thinking[0].startswith("llama3.2:3b with 1 users starts to think after 0.30")
+    assert "5 of 40 requests brought thinking only: no word of an answer." in thinking
+    assert "It thinks first: the answer itself starts after 4.10 s ± 0.10, where one came." in (
+        thinking
+    )
+    assert sentences.never_answered(case(first, answered)) is None
+
+
+def test_work_without_a_first_word_has_a_headline_of_its_own() -> None:
+    texts = metric("text_per_s", "texts/s", value=Estimate(37.0, 35.0, 39.0))
+    (said,) = answer(case(texts)).texts
+    assert said == "llama3.2:3b with 1 users embeds 37 texts/s ± 2."
+    picture = (
+        metric("image_s", "s", value=Estimate(0.06, 0.05, 0.07)),
+        metric("image_tokens", "tokens", value=Estimate(258.0, 258.0, 258.0)),
+    )
+    assert "reads a picture in 60 ms ± 10, as 258 tokens" in answer(case(*picture)).texts[0]
+
+
+def test_what_is_kept_is_said_once_and_what_is_suspected_is_called_so() -> None:
+    share = Estimate(0.95, 0.93, 0.97)
+    told = " ".join(answer(case(metric("eligible_cached_share", "", value=share))).texts)
+    assert told.count("95 %") == 1
+    assert "suspected" not in told
+    guess = metric("suspected_cached_share", "", value=share)
+    said = " ".join(answer(case(guess)).texts)
+    assert "does not say what its cache keeps" in said
+    assert "95 % ± 2 of a session's history is suspected to be kept" in said

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.summary import Estimate
+from bench.analysis.run.summary import Estimate
 from bench.report.units import (
     decimals_for,
     duration,
@@ -65,8 +65,8 @@ def test_rate_without_interval_is_shown_bare() -> None:
 
 
 def test_rate_that_lacks_its_interval_says_so() -> None:
-    shown = show(Estimate(48.1234, needs=2), "tok/s")
-    assert shown.full == "48.1 tok/s (no interval)"
+    shown = show(Estimate(48.1234, needs=2, needs_unit="blocks"), "tok/s")
+    assert shown.full == "48.1 tok/s (no interval: needs 2 blocks)"
     assert shown.cell == "48.1 (no interval)"
 
 

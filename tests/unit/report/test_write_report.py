@@ -9,6 +9,7 @@ from bench.errors import ResultsError
 from bench.report import write_report
 
 
+@pytest.mark.slow
 def test_report_is_written_into_the_run_directory(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, CHAT)
     path = write_report(run_dir)

@@ -3,76 +3,24 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_runs import record, run_info
 
 from bench.errors import ResultsError
-from bench.ollama.exchange import Outcome, ServerTimings
-from bench.results.directory import RunDirectory, find_runs, read_run
+from bench.ollama.reply_lines import MAX_WHOLE
+from bench.results.directory import RunDirectory, find_runs, read_info, read_run
 from bench.results.journal import Journal, read_records
-from bench.results.record import Phase, RequestRecord, decode_record, encode_record
-from bench.results.run import BlockInfo, ClockInfo, Residency, RunInfo, RunStatus
-from bench.scenario.plan import Arrivals, Block, Case, Load, Plan, PromptSpec, Target
+from bench.results.record import decode_record, encode_record
+from bench.results.run import RunStatus
+from bench.wire.exchange import ServerTimings
 
 NOW = datetime(2026, 1, 1, 10, 15, tzinfo=UTC)
-
-
-def record(index: int = 0, **changes: object) -> RequestRecord:
-    base = RequestRecord(
-        case="c",
-        block=0,
-        index=index,
-        phase=Phase.MEASURE,
-        outcome=Outcome.OK,
-        model="模型:7b",
-        stream=True,
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]
-
-
-def run_info(run_id: str = "r", status: RunStatus = RunStatus.COMPLETE) -> RunInfo:
-    case = Case(
-        id="m, rate=2",
-        axes={"model": "m"},
-        target="default",
-        model="m",
-        endpoint="chat",
-        stream=True,
-        options={"num_ctx": 4096, "stop": ["x"]},
-        think="low",
-        keep_alive=-1,
-        prompts=PromptSpec(inline=("hello",)),
-        load=Load("open", rate_per_s=2.0, arrivals=Arrivals("gamma", 3.0), duration_s=10.0),
-        warmup=3,
-        format={"type": "object"},
-    )
-    plan = Plan(
-        name="n",
-        description="",
-        tags=("t",),
-        source="s",
-        scenario={"a": [1, None]},
-        targets=(Target("default", "http://127.0.0.1:11434"),),
-        cases=(case,),
-        blocks=(Block(0, case.id, 0, 7),),
-        seed=1,
-        salt=2,
-    )
-    block = BlockInfo(0, case.id, 0, 10, 2, 9, before=Residency(True, size_bytes=4, vram_bytes=2))
-    return RunInfo(
-        id=run_id,
-        status=status,
-        tool_version="1",
-        created_at="2026-01-01T10:15:00Z",
-        clock=ClockInfo(5, "2026-01-01T10:15:00Z"),
-        plan=plan,
-        blocks=(block,),
-    )
 
 
 def test_run_info_and_records_come_back_as_they_went(tmp_path: Path) -> None:
@@ -93,16 +41,42 @@ def test_run_info_and_records_come_back_as_they_went(tmp_path: Path) -> None:
     assert run.info.blocks[0].before.gpu_share == 0.5
 
 
+def test_thresholds_are_text_in_the_file_and_those_of_earlier_versions_are_read(
+    tmp_path: Path,
+) -> None:
+    directory = RunDirectory.create(tmp_path, "run", NOW)
+    directory.write_info(run_info(directory.id))
+    file = directory.path / "run.json"
+    stored = msgspec.json.decode(file.read_bytes())
+    assert stored["plan"]["thresholds"] == ["ttft_s.p95 <= 800ms"]
+    old = ["decode_tok_per_s >= 1m", "ttft_s.p95 <= 200%", "error_rate <= 1", "gone_s.p50 <= 2"]
+    stored["plan"]["thresholds"] = old
+    file.write_bytes(msgspec.json.encode(stored))
+    read = read_info(directory.path).plan.thresholds
+    assert [t.text for t in read] == old
+    assert [t.value for t in read] == [60, 2, 1, 2]
+    stored["plan"]["thresholds"] = ["nothing like one"]
+    file.write_bytes(msgspec.json.encode(stored))
+    with pytest.raises(ResultsError, match=r"METRIC OPERATOR VALUE.*thresholds"):
+        read_info(directory.path)
+
+
 def test_absent_counts_stay_absent_and_zero_stays_zero() -> None:
     back = decode_record(encode_record(record(server=ServerTimings(prompt_eval_cached_count=0))))
     assert back.server.prompt_eval_cached_count == 0
     assert back.server.prompt_eval_count is None
 
 
+def test_any_counter_that_a_reply_is_taken_with_can_be_read_back() -> None:
+    for number in (MAX_WHOLE, -MAX_WHOLE):
+        one = record(server=ServerTimings(total_duration=number))
+        assert decode_record(encode_record(one)) == one
+
+
 @given(
     st.text(max_size=50),
     st.lists(st.integers(0, 2**60), max_size=20),
-    st.one_of(st.none(), st.integers(0, 2**62)),
+    st.one_of(st.none(), st.integers(0, 2**62 - 1)),
 )
 def test_any_record_survives_its_line(error: str, gaps: list[int], sent: int | None) -> None:
     one = record(error=error, chunk_gaps_ns=gaps, sent_ns=sent)
@@ -120,7 +94,7 @@ def test_unknown_keys_of_a_later_version_are_ignored() -> None:
 def test_a_torn_last_line_loses_only_itself(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     path.write_bytes(encode_record(record(0)) + encode_record(record(1))[:40])
-    assert read_records(path) == ([record(0)], 1)
+    assert read_records(path)[:2] == ([record(0)], 1)
 
 
 def test_a_killed_writer_loses_nothing_that_had_ended(tmp_path: Path) -> None:
@@ -128,16 +102,16 @@ def test_a_killed_writer_loses_nothing_that_had_ended(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
-        "from test_run_directory import record\n"
+        "from small_runs import record\n"
         "from bench.results.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "for i in range(100): journal.append(record(i))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[2] / "support")
     done = subprocess.run([sys.executable, "-c", code, str(path), here], check=False)
     assert done.returncode == -9
-    records, torn = read_records(path)
+    records, torn, _ = read_records(path)
     assert len(records) == 100
     assert torn == 0
 

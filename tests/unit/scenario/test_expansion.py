@@ -149,8 +149,8 @@ def test_a_model_listed_twice_is_an_error() -> None:
             {"models": [f"m{i}" for i in range(50)], "blocks": 900},
             "50 cases x 900 blocks = 45,000 blocks",
         ),
-        ({"load": {"closed": {"requests": 9_000_000}}}, "27,000,000 requests"),
-        ({"load": {"open": {"rate": 5000, "duration": "10h"}}}, "540,000,000 requests"),
+        ({"load": {"closed": {"requests": 9_000_000}}}, "54,000,000 requests"),
+        ({"load": {"open": {"rate": 5000, "duration": "10h"}}}, "1,080,000,000 requests"),
         ({"prompts": {"synthetic": {"input_tokens": 5000}}}, "prompts do not fit"),
         (
             {"prompts": {"synthetic": {"input_tokens": {"uniform": {"low": 100, "high": 8000}}}}},
@@ -281,8 +281,9 @@ def test_requests_are_counted() -> None:
     cost = estimate(_plan(SWEEP, models=()))
     assert (cost.cases, cost.blocks) == (16, 48)
     assert cost.requests == Range(48 * 8, 48 * 8)
-    # Warm-up; the first requests of four users in half of the blocks; calibration.
-    assert cost.unmeasured == 48 * 3 + 24 * 4 + 2 * 3
+    # Warm-up; the first and all but one of the last requests of four users in half of the blocks;
+    # calibration.
+    assert cost.unmeasured == 48 * 3 + 24 * (4 + 3) + 2 * 3
 
 
 def test_time_follows_from_the_speeds() -> None:
@@ -305,8 +306,8 @@ def test_more_users_only_help_the_lower_end() -> None:
     one = estimate(_plan({"load": {"closed": {"users": 1, "requests": 24}}}), exact).seconds
     eight = estimate(_plan({"load": {"closed": {"users": 8, "requests": 24}}}), exact).seconds
     assert eight.low < one.low / 2
-    # Eight more to ramp up, in the worst case one after another.
-    assert eight.high == pytest.approx(one.high * (24 * 3 + 3 * 3 + 8 * 3) / (24 * 3 + 3 * 3))
+    # Eight more to ramp up and eight at the end, in the worst case one after another.
+    assert eight.high == pytest.approx(one.high * (24 * 3 + 3 * 3 + 16 * 3) / (24 * 3 + 3 * 3))
 
 
 def test_a_block_with_a_duration_takes_it() -> None:
@@ -324,7 +325,8 @@ def test_an_open_block_lasts_to_its_last_arrival() -> None:
     }
     cost = estimate(_plan(data))
     assert cost.requests == Range(60, 60)
-    assert 59 < cost.seconds.low < 70
+    assert 59 + 15 < cost.seconds.low < 70 + 15  # a quarter of it to settle
+    assert cost.unmeasured == 15 + 3
 
 
 @pytest.mark.parametrize(
@@ -345,3 +347,31 @@ def test_shipped_scenarios_take_minutes_on_a_gpu() -> None:
     for name in ("quickstart", "chat", "generate", "prefill", "context-depth", "cold-start"):
         plan = build_plan(load_scenario(name), models=["m"], salt=1)
         assert estimate(plan, gpu).seconds.high < 8 * 60
+
+
+@pytest.mark.parametrize(
+    ("load", "settle_s"),
+    [
+        ({"rate": 1, "duration": "60s"}, 15.0),
+        ({"rate": 0.5, "requests": 100}, 50.0),
+        ({"rate": 1, "requests": 100, "duration": "60s"}, 15.0),
+        ({"rate": 1, "duration": "60s", "settle": "30s"}, 30.0),
+        ({"rate": 1, "duration": "60s", "settle": 0}, 0.0),
+        ({"rate": 1, "duration": "10h"}, 600.0),
+    ],
+)
+def test_open_loops_settle_for_a_quarter_of_the_block(
+    load: dict[str, Any], settle_s: float
+) -> None:
+    assert _plan({"load": {"open": load}}).cases[0].load.settle_s == settle_s
+
+
+def test_a_load_of_an_older_run_does_not_settle() -> None:
+    """Its run.json has no such key: it began on an empty server, and is no equal of a new one."""
+    from bench.analysis.comparison.setup_checks import level_of
+    from bench.scenario.plan import Load
+
+    old = msgspec.convert({"loop": "open", "rate_per_s": 1.0}, Load)
+    assert old.settle_s == 0.0
+    new = msgspec.convert({"loop": "open", "rate_per_s": 1.0, "settle_s": 9.0}, Load)
+    assert level_of(old) != level_of(new)

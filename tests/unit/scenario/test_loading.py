@@ -55,7 +55,7 @@ def test_a_plan_says_everything_that_is_sent(tmp_path: Path) -> None:
     assert (case.load.users, case.load.requests) == (2, 4)
     assert plan.targets[0].url == "http://box:1234"
     assert case.id == "m, users=2"
-    assert [b.repetition for b in plan.blocks] == [0, 1, 2]
+    assert [b.repetition for b in plan.blocks] == [0, 1, 2, 3, 4, 5]
 
 
 def test_unknown_name_names_the_nearest() -> None:

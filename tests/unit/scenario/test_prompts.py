@@ -276,6 +276,36 @@ def test_calibration_prompts_span_the_lengths_of_the_case() -> None:
     assert len({p.nonce for p in prompts} | {measured.nonce}) == 4
 
 
+@pytest.mark.parametrize("system", [None, "You are a careful assistant."])
+@pytest.mark.parametrize("tokens", [60, 800])
+def test_prompts_for_a_warm_cache_are_calibrated_without_a_nonce(
+    tokens: int, system: str | None
+) -> None:
+    """Every digit and blank of a nonce costs a token here: 60 tokens asked for became 43."""
+
+    def count(prompt: Prompt) -> int:
+        text = (prompt.system or "") + prompt.user
+        digits = sum(c.isdigit() for c in text)
+        return 25 + digits + round((len(text.encode()) - digits) / 4.2)
+
+    case = _case(_synthetic(tokens, cache="warm"), system=system)
+    plan = _plan(case)
+    tries = calibration_prompts(case, plan, plan.blocks[0])
+    assert all(not p.nonce and p.user for p in tries)
+    rates = fit_calibration([p.units for p in tries], [count(p) for p in tries])
+    sent = prompt_source(case, plan, rates).prompt(plan.blocks[1], 3)
+    assert not sent.nonce
+    assert count(sent) == pytest.approx(tokens, rel=0.1)
+
+
+def test_calibration_without_a_nonce_reads_other_texts_in_every_run() -> None:
+    case = _case(_synthetic(60, cache="warm"))
+    plan = _plan(case)
+    later = replace(plan, salt=plan.salt + 1)
+    texts = [{p.user for p in calibration_prompts(case, p, p.blocks[0])} for p in (plan, later)]
+    assert not texts[0] & texts[1]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_calibrated_prompt_meets_its_token_count(language: str) -> None:
     """A made-up tokenizer, of which nothing is known but its counts: 3.1 bytes make a token."""

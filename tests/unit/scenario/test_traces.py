@@ -53,7 +53,7 @@ def test_json_lines_and_plain_columns(tmp_path: Path) -> None:
     lines = '{"time_s": 2.5, "prompt_tokens": 7}\n\n{"time_s": 0.5, "prompt_tokens": 9}\n'
     trace = load_trace(write(tmp_path, "t.jsonl", lines))
     assert trace == Trace((0.5, 2.5), (9, 7))
-    csv = "Time_s, output_tokens\n1, 3\n0, 0\n"
+    csv = "Time_s, output_tokens\n1, 3\n0, 1\n"
     assert load_trace(write(tmp_path, "t.csv", csv)) == Trace((0, 1), (), (1, 3))
 
 
@@ -78,7 +78,7 @@ def test_a_window_counts_from_its_start(tmp_path: Path) -> None:
         ("t.csv", "time_s,prompt_tokens\n1,5\n2\n", "t.csv:3: None is not a number of prompt"),
         ("t.csv", "time_s\n", "t.csv holds no arrival"),
         ("t.jsonl", "{\n", "t.jsonl:1: not JSON"),
-        ("t.jsonl", "[1]\n", "t.jsonl:1: must be an object with time_s"),
+        ("t.jsonl", "[1]\n", "t.jsonl:1: must be an object with time_s, or another time"),
         ("t.txt", "1\n-2\n", "t.txt:2: -2 is not a time from 0 on"),
     ],
 )

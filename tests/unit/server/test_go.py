@@ -41,6 +41,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(json_values)
 def test_what_is_written_reads_back(value: object) -> None:
     assert json.loads(dumps(value)) == value

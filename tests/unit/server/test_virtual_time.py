@@ -10,7 +10,8 @@ from virtual_server import MS, Client, ask, later, model, virtual_app
 
 from bench.clock import run_virtual
 from bench.server.app import App
-from bench.server.engine import LoadOptions, Prompt, Rendered
+from bench.server.engine import EnginePrompt, LoadOptions, Rendered
+from bench.server.faults import Fault, FaultPlan, Kind
 from bench.server.simulated_runner import SimulatedRunner
 from bench.simulation.service import ServiceModel, Work
 
@@ -83,7 +84,7 @@ def test_a_prompt_that_takes_long_to_render_is_not_overtaken(
 ) -> None:
     render = SimulatedRunner.render
 
-    async def slow(runner: SimulatedRunner, prompt: Prompt) -> Rendered:
+    async def slow(runner: SimulatedRunner, prompt: EnginePrompt) -> Rendered:
         await asyncio.sleep(0.05 if prompt.raw == "a x" else 0.001)
         return await render(runner, prompt)
 
@@ -519,3 +520,22 @@ def test_versions_differ(
         assert refusal in error["error"]
 
     run_virtual(main())
+
+
+def test_an_error_in_the_place_of_the_last_line_gives_the_slot_back_once() -> None:
+    async def main() -> tuple[list[str], int, str]:
+        defects: list[str] = []
+        handler = lambda _, context: defects.append(str(context))  # noqa: E731
+        asyncio.get_running_loop().set_exception_handler(handler)
+        app = virtual_app(faults=FaultPlan([Fault(kind=Kind.ERROR_LINE, requests=(1,), after=1)]))
+        body = {"model": "m", "prompt": "hi", "options": {"num_predict": 1}}
+        broken = await ask(app, "/api/generate", body)
+        both = await asyncio.gather(*(ask(app, "/api/generate", body) for _ in range(2)))
+        ends = [lines[-1]["total_duration"] for lines in both]
+        assert "error" in broken[-1]
+        return defects, ends[1] - ends[0], both[1][-1]["done_reason"]
+
+    defects, waited, reason = run_virtual(main())
+    assert defects == []
+    assert waited > 0, "there is one slot, not two"
+    assert reason == "length"

@@ -34,6 +34,7 @@ def served_by(parameters: ServiceParameters, rates: tuple[float, ...], n: int = 
     return Served(*(np.concatenate(p).astype(float) for p in zip(*parts, strict=True)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("profile", "rates", "tried"),
     [
@@ -101,6 +102,7 @@ def test_wandering_pace_and_jitter_are_told_apart(swing: float, jitter: float) -
     assert fit.parameters.jitter == pytest.approx(jitter, abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_draws_hold_the_pace_of_other_times() -> None:
     """A run sees a few moods of the server only: the interval holds the mean of all of them."""
     true = ServiceParameters(slots=1, prefill_ns_per_token=1e6, base_ns=2e7)

@@ -137,6 +137,7 @@ loads = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(loads, st.integers(1, 4), st.sampled_from([0, 70]), st.sampled_from([0.0, 30_000.0]))
 def test_the_coarse_mode_gives_the_same_times(

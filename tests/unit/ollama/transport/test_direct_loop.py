@@ -12,7 +12,7 @@ from itertools import cycle
 
 import pytest
 
-from bench.ollama.transports import direct_loop
+from bench.wire.transports import direct_loop
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll is Linux's")
 

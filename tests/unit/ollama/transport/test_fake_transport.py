@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from bench.clock import NS, VirtualClock, run_virtual
-from bench.ollama.exchange import Call, Outcome, Reply
-from bench.ollama.transports import FakeTransport, ScriptedReply, scripted_chat, scripted_error
+from bench.ollama.line_reader import ollama_call
+from bench.ollama.scripted import scripted_chat, scripted_error
+from bench.wire.exchange import Call, Outcome, Reply
+from bench.wire.transports import FakeTransport, ScriptedReply
 
-CALL = Call("/api/chat", b"{}", keep_text=True)
+CALL = ollama_call("/api/chat", b"{}", keep_text=True)
 LINE = b'{"message":{"content":"a"},"done":false}\n'
 
 
@@ -43,7 +45,7 @@ async def test_a_chat_to_the_nanosecond() -> None:
 async def test_not_streamed() -> None:
     script = scripted_chat(["Hi", " you"], stream=False)
     reply = await FakeTransport([script], VirtualClock()).send(
-        Call("/api/chat", b"{}", stream=False, keep_text=True)
+        ollama_call("/api/chat", b"{}", stream=False, keep_text=True)
     )
     assert (reply.outcome, reply.answer, len(reply.chunk_ns)) == (Outcome.OK, "Hi you", 0)
 
@@ -74,7 +76,7 @@ def test_every_end(script: ScriptedReply, outcome: Outcome, end_s: float) -> Non
 @virtual
 async def test_time_outs_of_a_thousand_calls_at_once() -> None:
     transport = FakeTransport([ScriptedReply(ending="hang")], VirtualClock())
-    calls = [Call("/api/chat", b"", first_byte_s=1 + i / 100) for i in range(1000)]
+    calls = [ollama_call("/api/chat", b"", first_byte_s=1 + i / 100) for i in range(1000)]
     replies = await asyncio.gather(*(transport.send(c) for c in calls))
     assert [r.end_ns for r in replies] == [round((1 + i / 100) * NS) for i in range(1000)]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from bench.clock import NS
-from bench.ollama.exchange import WireCounters
-from bench.ollama.transports import stamps as stamps_module
-from bench.ollama.transports.stamps import KernelStamps, sample_offset_ns, why_no_kernel_stamps
+from bench.wire.exchange import WireCounters
+from bench.wire.transports import stamps as stamps_module
+from bench.wire.transports.stamps import KernelStamps, sample_offset_ns, why_no_kernel_stamps
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux has them, nobody else")
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zlib
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded_exchanges import Recorded, expected, held, native, recorded
 
-from bench.ollama.exchange import Call, Outcome, Reply
-from bench.ollama.http_reader import HttpReader
-from bench.ollama.reply_reader import Limits, ReplyReader
+from bench.ollama.line_reader import ollama_call
+from bench.wire.exchange import Call, Outcome, Reply
+from bench.wire.http_reader import HttpReader
+from bench.wire.limits import ReplyLimits
+from bench.wire.reply_reader import ReplyReader
 
-CALL = Call("/api/chat", b"{}", keep_text=True)
+CALL = ollama_call("/api/chat", b"{}", keep_text=True)
 
 
-def read(wire: bytes, cuts: list[int], call: Call = CALL, limits: Limits | None = None) -> Reply:
+def read(
+    wire: bytes, cuts: list[int], call: Call = CALL, limits: ReplyLimits | None = None
+) -> Reply:
     """Feed a response cut at these places, one read a piece, stamped 1000, 2000, ..."""
-    limits = limits or Limits()
+    limits = limits or ReplyLimits()
     reader, http = ReplyReader(call, limits), HttpReader(limits)
     http.start(reader)
     stamp = 0
@@ -41,6 +47,9 @@ def stream(*lines: object, end: bytes = b"0\r\n\r\n") -> bytes:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     texts = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
     return head + b"".join(b"%x\r\n%b\n\r\n" % (len(t) + 1, t) for t in texts) + end
+
+
+HEAD = stream(end=b"")
 
 
 def token(text: str, **more: object) -> dict[str, object]:
@@ -113,7 +122,9 @@ def test_a_rubbish_body_is_an_outcome_never_an_exception(body: bytes) -> None:
     wire = stream(body)
     assert read(wire, []).outcome in set(Outcome) - {Outcome.OK}
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-    assert read(whole, [], Call("/", b"", stream=False)).outcome in set(Outcome) - {Outcome.OK}
+    assert read(whole, [], ollama_call("/", b"", stream=False)).outcome in set(Outcome) - {
+        Outcome.OK
+    }
 
 
 @settings(max_examples=100, deadline=None)
@@ -223,15 +234,149 @@ def test_nothing_counts_after_a_malformed_line(data: st.DataObject) -> None:
     assert reply.answer == "".join(f"t{i}" for i in range(bad))
 
 
-def test_line_after_done_is_malformed() -> None:
-    assert read(stream(DONE, token("a")), []).outcome is Outcome.MALFORMED
+@pytest.mark.parametrize("after", [token("x"), DONE, b"rubbish", b"[" * 1000])
+def test_line_after_done_is_no_part_of_the_reply(after: object) -> None:
+    reply = read(stream(token("a"), DONE, after), [])
+    assert (reply.outcome, reply.answer, len(reply.chunk_ns)) == (Outcome.OK, "a", 2)
+    assert (reply.server.eval_count, reply.odd) == (3, ("done",))
+
+
+def test_error_after_done_is_an_error() -> None:
+    reply = read(stream(DONE, {"error": "late"}), [])
+    assert (reply.outcome, reply.error) == (Outcome.STREAM_ERROR, "late")
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_reason_without_done_is_the_end(streamed: bool) -> None:
+    last = {"message": {"content": "b"}, "done_reason": "stop", "eval_count": 2}
+    if streamed:
+        reply = read(stream(token("a"), last), [])
+    else:
+        body = json.dumps(last).encode()
+        wire = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        reply = read(wire, [], ollama_call("/", b"", stream=False, keep_text=True))
+    assert (reply.outcome, reply.done_reason, reply.odd) == (Outcome.OK, "stop", ("done",))
+    assert (reply.server.eval_count, reply.answer) == (2, "ab" if streamed else "b")
+
+
+def test_reason_on_every_line_loses_no_text() -> None:
+    lines = [{**token(t), "done_reason": "stop"} for t in "abc"]
+    reply = read(stream(*lines, DONE), [])
+    assert (reply.outcome, reply.answer, reply.odd) == (Outcome.OK, "abc", ())
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        (b"12", 12),
+        (b"12.0", 12),
+        (b"12.4", None),
+        (b'"12"', 12),
+        (b"0", 0),
+        (b"-1", -1),
+        (b"4611686018427387903", 2**62 - 1),
+        (b"4611686018427387904", None),
+        (b"9223372036854775808", None),
+        (b"18446744073709551615", None),
+        (b"9" * 400, None),
+        (b"9" * 5000, None),
+        (b"1e400", None),
+        (b"NaN", None),
+        (b"-Infinity", None),
+        (b'"many"', None),
+        (b"true", None),
+        (b"[1]", None),
+        (b"{}", None),
+    ],
+)
+@pytest.mark.parametrize("more", [b"", b',"x":NaN', b',"created_at":1764404000'])
+def test_odd_number_costs_its_own_field(value: bytes, taken: int | None, more: bytes) -> None:
+    done = b'{"done":true,"eval_count":3,"load_duration":%b%b}' % (value, more)
+    reply = read(stream(token("a"), done), [])
+    assert (reply.outcome, reply.answer, reply.server.eval_count) == (Outcome.OK, "a", 3)
+    assert reply.server.load_duration == taken
+    assert ("load_duration" in reply.odd) == (taken is None)
+    assert ("created_at" in reply.odd) == (b"created_at" in more)
+
+
+def test_count_with_a_fraction_is_no_count() -> None:
+    reply = read(stream(b'{"done":true,"eval_count":3.5,"prompt_eval_count":4.0}'), [])
+    assert (reply.server.eval_count, reply.server.prompt_eval_count) == (None, 4)
+    assert reply.odd == ("eval_count",)
+
+
+def test_half_a_character_in_each_line() -> None:
+    lines = [b'{"message":{"content":"a\\ud83d"}}', b'{"message":{"content":"\\ude00b"}}']
+    reply = read(stream(*lines, DONE), [])
+    whole = read(stream(token("a"), token("😀b"), DONE), [])
+    assert (reply.outcome, reply.answer, reply.answer_chars) == (Outcome.OK, "a😀b", 3)
+    assert (reply.output_sha256, reply.odd) == (whole.output_sha256, ())
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"message":{"content":"a\\ud83d!"}}', b'{"message":{"content":"a\xf0\x9f!"}}']
+)
+def test_half_a_character_alone_is_no_text(line: bytes) -> None:
+    reply = read(stream(line, DONE), [])
+    assert (reply.outcome, reply.answer) == (Outcome.OK, "a\ufffd!")
+    assert len(reply.odd) == 1
+
+
+def test_whatever_is_stored_can_be_stored() -> None:
+    line = b'{"done":true,"done_reason":"\\ud83d","created_at":"\\udc00","remote_model":"\\ud800"}'
+    reply = read(stream(line), [])
+    for text in (reply.done_reason, reply.created_at_first, reply.remote_model):
+        assert text is not None
+        text.encode()
+
+
+NUMBERS = [
+    f"{what}_{unit}"
+    for what, unit in [
+        ("total", "duration"),
+        ("load", "duration"),
+        ("eval", "duration"),
+        ("prompt_eval", "duration"),
+        ("prompt_eval", "count"),
+        ("prompt_eval_cached", "count"),
+    ]
+]
+FIELDS = ["created_at", "done_reason", "remote_model", "model", "context", *NUMBERS]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    value=st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(st.characters(categories=["Cs", "L", "Cc"])),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    ),
+    name=st.sampled_from(FIELDS),
+)
+def test_no_value_of_no_field_costs_the_reply(value: object, name: str) -> None:
+    done = {"message": {"content": "b"}, "done": True, "eval_count": 3, name: value}
+    reply = read(stream(token("a"), done), [])
+    assert (reply.outcome, reply.answer, reply.server.eval_count) == (Outcome.OK, "ab", 3)
+    msgspec.json.encode(reply.server)
+    msgspec.json.encode(reply.other_fields)
+    msgspec.json.encode([reply.done_reason, reply.created_at_last, reply.remote_model, reply.odd])
+
+
+def test_tool_calls_of_another_kind() -> None:
+    lines = [b'{"message":{"tool_calls":{}}}', b'{"message":{"tool_calls":null}}']
+    reply = read(stream(*lines, DONE), [])
+    assert (reply.outcome, reply.tool_calls, reply.odd) == (Outcome.OK, 0, ("tool_calls",))
 
 
 def test_counters_are_verbatim_and_absent_is_none() -> None:
-    done = {**DONE, "eval_duration": 0, "total_duration": 2**62, "remote_model": "gpt"}
+    done = {**DONE, "eval_duration": 0, "total_duration": 2**62 - 1, "remote_model": "gpt"}
     reply = read(stream(done), [])
     assert (reply.server.eval_count, reply.server.eval_duration) == (3, 0)
-    assert (reply.server.total_duration, reply.server.load_duration) == (2**62, None)
+    assert (reply.server.total_duration, reply.server.load_duration) == (2**62 - 1, None)
     assert reply.remote_model == "gpt"
 
 
@@ -330,10 +475,19 @@ def error_response(body: bytes, status: int = 500, more: bytes = b"") -> bytes:
     [
         (b'{"error":"model \'x\' not found"}', "model 'x' not found"),
         (b'{"error":{"message":"m"}}', "m"),
-        (b"  <html>bad gateway</html> ", "<html>bad gateway</html>"),
-        (b"", ""),
+        (
+            b"  <html><style>a{}</style><TITLE>bad &amp; <b>gone</b></TITLE>x</html> ",
+            "HTTP 500 Internal Server Error, a page: bad & gone",
+        ),
+        (
+            b"<!DOCTYPE html><title></title><p>bad<br>gateway",
+            "HTTP 500 Internal Server Error, a page: bad gateway",
+        ),
+        (b"", "HTTP 500 Internal Server Error with an empty body"),
+        (b"404 page\nnot found", "HTTP 500 Internal Server Error: 404 page not found"),
         (b'{"error":"' + b"x" * 5000 + b'"}', "x" * 1000),
-        (b"y" * 300_000, "y" * 1000),
+        (b"y" * 300_000, f"HTTP 500 Internal Server Error: {'y' * 200}..."),
+        (b"<title" * 60_000, f"HTTP 500 Internal Server Error: {('<title' * 99)[:200]}..."),
     ],
 )
 def test_error_body(body: bytes, text: str) -> None:
@@ -349,7 +503,7 @@ def test_redirect_is_refused_with_advice() -> None:
 
 
 def test_long_line_is_refused() -> None:
-    limits = Limits(line_bytes=1000)
+    limits = ReplyLimits(line_bytes=1000)
     wire = stream(token("a" * 2000), DONE)
     for size in (1, 100, 10**9):
         reply = read(wire, evenly(wire, size), limits=limits)
@@ -360,32 +514,82 @@ def test_long_line_is_refused() -> None:
 
 
 def test_long_body_is_refused() -> None:
-    limits = Limits(body_bytes=1000)
+    limits = ReplyLimits(body_bytes=1000)
     lines = stream(*[token("a" * 50)] * 20, DONE)
     assert "1000 bytes" in read(lines, evenly(lines, 300), limits=limits).error
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b" " * 2000
-    reply = read(whole, evenly(whole, 100), Call("/", b"", stream=False), limits)
+    reply = read(whole, evenly(whole, 100), ollama_call("/", b"", stream=False), limits)
     assert reply.outcome is Outcome.MALFORMED and "1000 bytes" in reply.error
 
 
 @pytest.mark.parametrize("size", [40, 300, 10**9])
 def test_a_body_counts_once_however_it_is_read(size: int) -> None:
     lines = stream(*[token("a" * 50)] * 20, DONE)
-    limits = Limits(body_bytes=len(lines))
+    limits = ReplyLimits(body_bytes=len(lines))
     assert read(lines, evenly(lines, size), limits=limits).outcome is Outcome.OK
 
 
 def test_compression_bomb_is_refused() -> None:
     packed = gzip.compress(b" " * 50_000_000)
     wire = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b"
-    reply = read(wire % (len(packed), packed), [], limits=Limits(body_bytes=10_000_000))
+    reply = read(wire % (len(packed), packed), [], limits=ReplyLimits(body_bytes=10_000_000))
     assert reply.outcome is Outcome.MALFORMED
 
 
 def test_long_head_is_refused() -> None:
     wire = b"HTTP/1.1 200 OK\r\n" + b"X-A: %b\r\n" % (b"a" * 500) * 100
-    reply = read(wire, evenly(wire, 1000), limits=Limits(head_bytes=10_000))
+    reply = read(wire, evenly(wire, 1000), limits=ReplyLimits(head_bytes=10_000))
     assert reply.outcome is Outcome.MALFORMED and "head" in reply.error
+
+
+FRAMED = HEAD + b"".join(b"1\r\n%c\r\n" % b for b in BODY)
+
+
+def test_bytes_one_by_one_are_no_trouble() -> None:
+    assert read(FRAMED + b"0\r\n\r\n", []).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"0\r\n" + b"X-Trailer: a\r\n" * 30_000,
+        b"0\r\nX-Trailer: " + b"a" * 300_000,
+        b"1;" + b"x" * 300_000,
+        b"1;x=" + b'"a' * 200_000,
+        b"0" * 300_000,
+        b"1;%b\r\n \r\n" % (b"x" * 200) * 3000,
+    ],
+)
+@pytest.mark.parametrize("size", [500, 10**9])
+def test_what_frames_a_body_has_an_end(more: bytes, size: int) -> None:
+    wire = FRAMED + more
+    reply = read(wire + b"\r\n" * 2, evenly(wire, size))
+    assert reply.outcome is Outcome.MALFORMED
+
+
+@pytest.mark.parametrize("line", [b" ", b"\n", b'{"message":{"content":" "}}\n', b"{}\n"])
+@pytest.mark.parametrize("size", [64, 10**9])
+def test_blanks_take_linear_time(line: bytes, size: int) -> None:
+    def seconds(n: int) -> float:
+        wire = HEAD + (b"%x\r\n%b\r\n" % (len(line), line)) * n
+        start = time.process_time()
+        read(wire, evenly(wire, size))
+        return time.process_time() - start
+
+    few, many = min(seconds(2000) for _ in range(3)), min(seconds(32_000) for _ in range(2))
+    assert many < 16 * few * 4
+
+
+def test_limits_of_a_stream() -> None:
+    lines = stream(*[b"{}"] * 600_000)
+    assert "1000 lines" in read(lines, [], limits=ReplyLimits(lines=1000)).error
+    text = stream(*[token("a" * 1000)] * 3000, DONE)
+    assert "1000 bytes" in read(text, [], limits=ReplyLimits(whole_bytes=1000)).error
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + b" " * 2_000_000
+    whole = ollama_call("/", b"", stream=False)
+    assert (
+        "1000 bytes" in read(body, evenly(body, 64000), whole, ReplyLimits(whole_bytes=1000)).error
+    )
 
 
 def test_long_line_in_small_reads_is_not_quadratic() -> None:
@@ -426,7 +630,37 @@ def test_answer_that_ends_undecided_is_answer() -> None:
 def test_tags_in_a_reply_that_is_not_streamed() -> None:
     body = json.dumps({**DONE, "message": {"content": "<think>hm</think> Yes"}}).encode()
     wire = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-    reply = read(wire, [], Call("/api/chat", b"", stream=False, keep_text=True))
+    reply = read(wire, [], ollama_call("/api/chat", b"", stream=False, keep_text=True))
     assert (reply.thinking, reply.answer, reply.outcome) == ("hm", "Yes", Outcome.OK)
     assert reply.first_answer_ns is None and len(reply.chunk_ns) == 0
     assert reply.first_chunk_ns == 1000
+
+
+def test_a_counter_that_is_no_number_costs_that_counter_only() -> None:
+    done = {**DONE, "eval_duration": "95 ms", "eval_count": 3.0, "load_duration": 2.5}
+    reply = read(stream(token("a"), done), [])
+    assert reply.outcome is Outcome.OK
+    assert (reply.server.eval_count, reply.server.eval_duration) == (3, None)
+    assert reply.other_fields == {"eval_duration": "95 ms", "load_duration": 2.5}
+
+
+def test_unknown_fields_of_the_done_line_are_kept_bounded() -> None:
+    more = {"peak_memory": 2**40, "timings": {"n": [1, 2]}, "context": [1] * 9, "blob": "x" * 9000}
+    kept = read(stream(token("a"), {**DONE, **more}), []).other_fields
+    assert kept["peak_memory"] == 2**40 and kept["timings"] == {"n": [1, 2]}
+    assert kept["blob"].startswith('"xxx') and len(kept["blob"]) < 600
+    assert "context" not in kept
+
+
+def test_counters_that_no_column_holds_are_kept_beside_the_others() -> None:
+    reply = read(stream(token("a"), {**DONE, "load_duration": 2**70}), [])
+    assert reply.server.load_duration is None
+    assert reply.other_fields == {"load_duration": 2**70}
+
+
+def test_every_model_that_a_reply_names_is_kept() -> None:
+    lines = [{**token(f"t{i}"), "model": "a"} for i in range(6)]
+    lines[4]["model"] = "b"
+    wire = stream(*lines, {**DONE, "model": "a"})
+    assert read(wire, []).answered_by == "a, b"
+    assert read(wire, list(range(0, len(wire), 7))).answered_by == "a, b"

@@ -1,0 +1,131 @@
+"""What the machines of two sides did otherwise: clocks, heat, swapping, layers off the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from bench.analysis.comparison.setup_difference import CaseSide, Role, SetupDifference
+from bench.analysis.run.machine import window
+from bench.analysis.run.machine_checks import cards_of, swapped_bytes, throttling
+from bench.results.run import BlockInfo
+
+_APART: Final = 0.03
+"""Clocks that differ by less are the same."""
+_SWAPPED: Final = 64 * 2**20
+_SAME_SHARE: Final = 0.01
+_WORDS: Final = {"throttled_thermal": "thermal throttling", "throttled_hardware": "slowed down"}
+
+Names = tuple[str, str]
+
+
+def machine_causes(a: CaseSide, b: CaseSide, names: Names) -> Iterator[SetupDifference]:
+    """Differences that may explain a change.
+
+    Args:
+        a: the baseline.
+        b: the candidate.
+        names: how messages call the two.
+    """
+    sides = (_blocks(a), _blocks(b))
+    yield from _clocks(sides, names)
+    swapped = [sum(swapped_bytes(x) >= _SWAPPED for x in blocks) for blocks in sides]
+    if bool(swapped[0]) != bool(swapped[1]):
+        which = int(bool(swapped[1]))
+        first, second = (f"{n} of {len(s)} blocks" for n, s in zip(swapped, sides, strict=True))
+        message = (
+            f"{names[which]} read memory back from swap in {swapped[which]} of "
+            f"{len(sides[which])} blocks, the other did not."
+        )
+        yield SetupDifference("swapping", first, second, Role.EXPLAINS, message)
+
+
+def with_placement(
+    found: Iterable[SetupDifference], a: CaseSide, b: CaseSide, names: Names
+) -> tuple[SetupDifference, ...]:
+    """The differences, with what the blocks of both sides show where the GPU's share is one."""
+    said = _placement((_blocks(a), _blocks(b)), names)
+    return tuple(replace(d, message=said) if said and d.key == "gpu_share" else d for d in found)
+
+
+def _placement(sides: tuple[list[BlockInfo], list[BlockInfo]], names: Names) -> str:
+    """Spill or fallback in words, with both sides' evidence; "" if the blocks do not show it."""
+    shares = [
+        [b.after.gpu_share for b in blocks if b.after and b.after.gpu_share is not None]
+        for blocks in sides
+    ]
+    if not all(shares):
+        return ""
+    worse = int(min(shares[1]) < min(shares[0]))
+    fell = max(shares[worse]) == 0 and max(shares[1 - worse]) > 0
+    cause = "Fallback to the CPU" if fell else "A part of the model is off the GPU"
+    first, second = (_placed(sides[i], names[i]) for i in (worse, 1 - worse))
+    return f"{cause}: {first}; {second}. What runs on the CPU alone makes a large difference."
+
+
+def _placed(blocks: Sequence[BlockInfo], name: str) -> str:
+    """Where one side had its model: "b had 62% of it on the GPU in 3 of 3 blocks"."""
+    known = [b.after for b in blocks if b.after and b.after.gpu_share is not None]
+    least = min(known, key=lambda r: r.gpu_share or 0.0)
+    share = least.gpu_share or 0.0
+    hit = sum((r.gpu_share or 0.0) <= share + _SAME_SHARE for r in known)
+    where = f"in {hit} of {len(blocks)} blocks"
+    if share == 0:
+        cards = cards_of(blocks)
+        return f"{name} had none of it on the GPU {where}" + (
+            f", although its machine has {cards[0]}" if cards else ""
+        )
+    sizes = ""
+    if share < 1 and least.size_bytes and least.vram_bytes is not None:
+        sizes = f" ({least.vram_bytes / 1e9:.1f} of {least.size_bytes / 1e9:.1f} GB)"
+    return f"{name} had {share:.0%} of it on the GPU{sizes} {where}"
+
+
+def _blocks(side: CaseSide) -> list[BlockInfo]:
+    return [b for b in side.info.blocks if b.case == side.summary.id]
+
+
+def _clocks(
+    sides: tuple[list[BlockInfo], list[BlockInfo]], names: Names
+) -> Iterator[SetupDifference]:
+    series = [dict.fromkeys(n for b in blocks for n in b.utilisation) for blocks in sides]
+    devices = {
+        n.partition("_")[0]
+        for n in (*series[0], *series[1])
+        if n.endswith("_sm_clock_mhz") or n.partition("_")[2] in _WORDS
+    }
+    for device in sorted(devices):
+        clocks = [_clock(blocks, device) for blocks in sides]
+        hot = [_hot(blocks, device) for blocks in sides]
+        first, second = clocks
+        apart = first is not None and second is not None and abs(second / first - 1) > _APART
+        if not apart and bool(hot[0]) == bool(hot[1]):
+            continue
+        slow = int(second < first) if apart and first and second else int(bool(hot[1]))
+        said = f"{names[slow]} ran"
+        if apart and first and second:
+            said += f" at {clocks[slow]:,.0f} MHz against {clocks[1 - slow]:,.0f}"
+        why = f": {hot[slow]}" if hot[slow] else ""
+        message = f"{said}{why}." if apart else f"{names[slow]}: {hot[slow]}, the other not."
+        told = [
+            f"{c:,.0f} MHz" if c else h or "not throttled" for c, h in zip(clocks, hot, strict=True)
+        ]
+        yield SetupDifference(f"{device}_clock", told[0], told[1], Role.EXPLAINS, message)
+
+
+def _clock(blocks: Sequence[BlockInfo], device: str) -> float | None:
+    """Median over blocks of the mean clock in the window."""
+    told = [v for b in blocks if (v := window(b, f"{device}_sm_clock_mhz"))]
+    return float(np.median([np.mean(v) for v in told])) if told else None
+
+
+def _hot(blocks: Sequence[BlockInfo], device: str) -> str:
+    """Throttling in words: "thermal throttling in 4 of 6 blocks"; "" if there was none."""
+    found = throttling(blocks)
+    for cause, words in _WORDS.items():
+        if hit := found.get(f"{device}_{cause}"):
+            return f"{words} in {len(hit)} of {len(blocks)} blocks"
+    return ""

@@ -1,0 +1,291 @@
+"""From block values to verdicts: measures every metric of the matched cases, then judges all.
+
+Two passes, because the correction for several metrics needs all p values first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bench.analysis.comparison.result import BlockPoint, Design, MetricComparison
+from bench.analysis.comparison.setup_difference import Role, SetupDifference
+from bench.analysis.comparison.verdict_rule import (
+    ALPHA,
+    Sizes,
+    Verdict,
+    decide,
+    pairs_to_settle,
+    sizes_of,
+)
+from bench.analysis.run.summary import BlockSummary, CaseSummary
+from bench.metrics import METRICS
+from bench.stats.holm import benjamini_hochberg, holm_adjusted
+from bench.stats.paired import MIN_PAIRS, LogEffect, log_ratios, paired_effect, sign_flip_p
+from bench.stats.sessions import MIN_SESSIONS, session_noise
+from bench.stats.welch import satterthwaite, unpaired_effect
+
+Sessions = Callable[[CaseSummary, str], Sequence[float]]
+"""Values of a metric in earlier sessions of the same case and identity."""
+
+_SECONDARY_STATISTICS = ("", "p50", "p95")
+_NOT_COMPARED = frozenset({"ollama_tok_per_s", "send_delay_s", "goodput_share"})
+_COMPARED_SHARES = frozenset({"mem_bw_share"})
+"""Shares that are a speed, never 0 by luck."""
+
+_UNUSUAL = "the baseline is itself unlike the earlier sessions"
+_SEEN = "earlier sessions were about as far from the others as this one"
+
+
+def no_sessions(case: CaseSummary, metric: str) -> Sequence[float]:
+    """No history is known."""
+    del case, metric
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How to judge.
+
+    Attributes:
+        primary: metrics that gate.
+        catch, ignore: own sizes, by metric id (flat or not) or "*".
+        allow: keys of differences that are allowed.
+        strict: the whole interval must lie beyond what is ignored.
+    """
+
+    primary: tuple[str, ...]
+    catch: Mapping[str, float] = field(default_factory=dict)
+    ignore: Mapping[str, float] = field(default_factory=dict)
+    allow: frozenset[str] = frozenset()
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredMetric:
+    """One metric of one case, measured but not yet judged.
+
+    Attributes:
+        effect: None if there is none (`row.note` says why).
+        pair_sd: standard deviation of one pair's log ratio, for planning.
+        pair_df: its degrees of freedom.
+    """
+
+    row: MetricComparison
+    sizes: Sizes
+    effect: LogEffect | None = None
+    pair_sd: float = math.nan
+    pair_df: float = math.inf
+
+
+def compared_metrics(a: CaseSummary, b: CaseSummary, primary: Sequence[str]) -> list[str]:
+    """Flat ids of the metrics to compare: the primary ones first, whether or not they exist."""
+    found = dict.fromkeys(k for case in (a, b) for block in case.blocks for k in block.values)
+    secondary = [m for m in found if m not in primary and _is_compared(m)]
+    return [*dict.fromkeys(primary), *secondary]
+
+
+def _is_compared(metric: str) -> bool:
+    name, _, statistic = metric.partition(".")
+    kind = METRICS.get(name)
+    return (
+        kind is not None
+        and kind.better != ""
+        and (kind.kind not in ("share", "count") or name in _COMPARED_SHARES)
+        and name not in _NOT_COMPARED
+        and statistic in _SECONDARY_STATISTICS
+    )
+
+
+def measure_metric(
+    metric: str,
+    a: CaseSummary,
+    b: CaseSummary,
+    design: Design,
+    rules: Rules,
+    differences: Sequence[SetupDifference],
+    sessions: Sessions = no_sessions,
+) -> MeasuredMetric:
+    """Measure one metric: effect, interval and p value, or why there is none.
+
+    Args:
+        metric: flat id.
+        a: the baseline's case.
+        b: the candidate's case.
+        design: how the two were measured.
+        rules: which metrics gate, and their sizes.
+        differences: what else the two differ in.
+        sessions: earlier sessions of the baseline's identity; used for separate runs only.
+    """
+    kind = METRICS.get(metric.partition(".")[0])
+    sizes = sizes_of(metric, rules.catch, rules.ignore)
+    points = case_points(metric, a, b, design)
+    row = MetricComparison(
+        metric=metric,
+        unit=kind.unit if kind else "",
+        better=(kind.better if kind else "") or "higher",
+        primary=metric in rules.primary,
+        catch=sizes.catch,
+        ignore=sizes.ignore,
+        verdict=Verdict.INCONCLUSIVE,
+        baseline=_level(points[0]),
+        candidate=_level(points[1]),
+        n=min(len(points[0]), len(points[1])),
+        baseline_blocks=points[0],
+        candidate_blocks=points[1],
+    )
+    withheld = next((d for d in differences if _withholds(d, metric)), None)
+    if withheld is not None:
+        row = replace(row, verdict=Verdict.NOT_COMPARABLE, note=withheld.message)
+        return MeasuredMetric(row, sizes)
+    why_not = _no_effect(row, a, b, design)
+    if why_not is not None:
+        return MeasuredMetric(why_not, sizes)
+    if design is Design.PAIRED:
+        return _paired(row, sizes)
+    return _separate(row, sizes, sessions(a, metric))
+
+
+def judge_metrics(measured: Sequence[MeasuredMetric], rules: Rules) -> list[MetricComparison]:
+    """Correct for the number of metrics, and give every metric its verdict.
+
+    Args:
+        measured: all metrics of all cases of one comparison: Holm spans them.
+        rules: as for `measure_metric`.
+    """
+    corrected: list[float | None] = [None] * len(measured)
+    tested = [i for i, m in enumerate(measured) if m.effect is not None]
+    gates = [i for i in tested if measured[i].row.primary]
+    others = [i for i in tested if not measured[i].row.primary]
+    for group, correct in ((gates, holm_adjusted), (others, benjamini_hochberg)):
+        p_values = [_p_value(measured[i]) for i in group]
+        for i, p in zip(group, correct(p_values), strict=True):
+            corrected[i] = p
+    return [_judged(m, p, rules, len(gates)) for m, p in zip(measured, corrected, strict=True)]
+
+
+def _judged(m: MeasuredMetric, p: float | None, rules: Rules, gates: int) -> MetricComparison:
+    if m.effect is None or p is None:
+        return m.row
+    verdict = decide(m.effect, m.sizes, m.row.better == "higher", p, rules.strict)
+    needed = None
+    if verdict is Verdict.INCONCLUSIVE:
+        share = gates if m.row.primary else 1
+        needed = pairs_to_settle(m.effect, m.pair_sd, m.sizes, max(share, 1), m.pair_df)
+    return replace(m.row, verdict=verdict, p_corrected=p, pairs_needed=needed)
+
+
+def _p_value(m: MeasuredMetric) -> float:
+    assert m.row.p_value is not None
+    return m.row.p_value
+
+
+def _no_effect(
+    row: MetricComparison, a: CaseSummary, b: CaseSummary, design: Design
+) -> MetricComparison | None:
+    """The row with its reason, if there is no effect to be had; None if there is."""
+    counts = (len(row.baseline_blocks), len(row.candidate_blocks))
+    if min(counts) == 0:
+        side = (
+            "either side" if max(counts) == 0 else ("the baseline", "the candidate")[counts[1] == 0]
+        )
+        absent = b if counts[1] == 0 else a
+        stored = absent.metrics.get(row.metric.partition(".")[0])
+        reason = f": {stored.note}" if stored and stored.note not in ("", "no samples") else ""
+        note = f"no samples on {side}{reason}"
+        return replace(row, verdict=Verdict.NO_SAMPLES, note=note)
+    if min(counts) < 2:
+        unit = "pairs" if design is Design.PAIRED else "blocks a side"
+        note = f"too few blocks: has {min(counts)} {unit}, needs at least 2, better {MIN_PAIRS}"
+        return replace(row, note=note)
+    if any(p.value <= 0 for p in (*row.baseline_blocks, *row.candidate_blocks)):
+        return replace(row, note="no relative change: a block's value is 0")
+    return None
+
+
+def _paired(row: MetricComparison, sizes: Sizes) -> MeasuredMetric:
+    d = log_ratios([p.value for p in row.baseline_blocks], [p.value for p in row.candidate_blocks])
+    effect = paired_effect(d)
+    row = replace(
+        _with_effect(row, effect),
+        sign_flip_p=sign_flip_p(d),
+        indicative=effect.n < MIN_PAIRS,
+        note=f"{effect.n} pairs, {MIN_PAIRS} are needed" if effect.n < MIN_PAIRS else "",
+    )
+    return MeasuredMetric(row, sizes, effect, float(d.std(ddof=1)), d.size - 1)
+
+
+def _separate(row: MetricComparison, sizes: Sizes, earlier: Sequence[float]) -> MeasuredMetric:
+    a = np.array([p.value for p in row.baseline_blocks])
+    b = np.array([p.value for p in row.candidate_blocks])
+    known = [v for v in earlier if v > 0]
+    noise = session_noise(known) if len(known) >= MIN_SESSIONS else None
+    effect = unpaired_effect(a, b, noise)
+    doubt = ""
+    if noise is not None and row.baseline and row.candidate:
+        if noise.is_unusual(row.baseline, float(np.log(a).std(ddof=1)) / math.sqrt(a.size)):
+            doubt = _UNUSUAL
+        elif effect.p_value <= ALPHA and noise.has_seen(row.candidate, row.baseline):
+            doubt = _SEEN
+    row = replace(
+        _with_effect(row, effect),
+        indicative=noise is None or bool(doubt),
+        sessions=len(known),
+        note=doubt,
+    )
+    variances = [(float(np.log(v).var(ddof=1)), float(v.size - 1)) for v in (a, b)]
+    pair_variance, pair_df = satterthwaite(variances)
+    return MeasuredMetric(row, sizes, effect, math.sqrt(pair_variance), pair_df)
+
+
+def _with_effect(row: MetricComparison, effect: LogEffect) -> MetricComparison:
+    low, high = effect.interval()
+    return replace(row, change=effect.ratio_change, low=low, high=high, p_value=effect.p_value)
+
+
+def _withholds(difference: SetupDifference, metric: str) -> bool:
+    return difference.role is Role.WITHHOLDS and difference.touches(metric)
+
+
+def _level(points: Sequence[BlockPoint]) -> float | None:
+    """Geometric mean, so that the two levels' ratio is the effect; mean if there is none."""
+    values = [p.value for p in points]
+    if not values:
+        return None
+    return float(np.exp(np.log(values).mean())) if min(values) > 0 else float(np.mean(values))
+
+
+def _point(block: BlockSummary, metric: str) -> BlockPoint:
+    return BlockPoint(block.values[metric], block.start_s, block.pair, block.position)
+
+
+def case_points(
+    metric: str, a: CaseSummary, b: CaseSummary, design: Design
+) -> tuple[tuple[BlockPoint, ...], tuple[BlockPoint, ...]]:
+    """The block values of both sides: of whole pairs only where the two were measured in pairs."""
+    if design is Design.PAIRED:
+        return paired_points(metric, a, b)
+    first, second = (
+        tuple(_point(x, metric) for x in case.blocks if _usable(x, metric)) for case in (a, b)
+    )
+    return first, second
+
+
+def paired_points(
+    metric: str, a: CaseSummary, b: CaseSummary
+) -> tuple[tuple[BlockPoint, ...], tuple[BlockPoint, ...]]:
+    """Only pairs of which both blocks have a value."""
+    first = {x.pair: x for x in a.blocks if x.side == "a" and _usable(x, metric)}
+    second = {x.pair: x for x in b.blocks if x.side == "b" and _usable(x, metric)}
+    pairs = [p for p in first if p is not None and p in second]
+    return (
+        tuple(_point(first[p], metric) for p in pairs),
+        tuple(_point(second[p], metric) for p in pairs),
+    )
+
+
+def _usable(block: BlockSummary, metric: str) -> bool:
+    return metric in block.values and math.isfinite(block.values[metric])

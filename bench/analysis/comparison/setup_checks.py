@@ -1,0 +1,308 @@
+"""What two results differ in besides their numbers: named before any number is.
+
+At least four of twelve "slower after the upgrade" reports turned out to be about configuration,
+build or backend. So before a change is reported, all else that differs is named: the thing that
+is compared on purpose, what may explain a change, and what makes the two no comparison at all.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from bench.analysis.comparison.era_differences import UNKNOWN_VERSION, era_differences
+from bench.analysis.comparison.machine_differences import machine_differences
+from bench.analysis.comparison.server_place import server_differences
+from bench.analysis.comparison.setup_difference import CaseSide, Role, SetupDifference
+from bench.analysis.run.summary import CaseSummary
+from bench.scenario.plan import Case, Load, Plan
+
+OUTPUT_TOLERANCE = 0.02
+"""Mean output lengths closer than this count as equal."""
+
+GPU_SHARE_TOLERANCE = 0.01
+FAILED_TOLERANCE = 0.01
+
+
+_ANSWER_LENGTH = ("e2e_s", "eval_s", "total_s", "output_tok_per_s", "request_per_s")
+_WAITING = ("ttft_s", "answer_ttft_s", "e2e_s", "queue_s", "total_s", "output_tok_per_s")
+
+_CONSEQUENCES: Mapping[str, Mapping[str, Role]] = {
+    "model": {
+        "digest": Role.COMPARED,
+        "quantization": Role.COMPARED,
+        "gpu_share": Role.EXPLAINS,
+        "slots_observed": Role.EXPLAINS,
+    },
+    "digest": {"quantization": Role.EXPLAINS},
+    "options.num_ctx": {"served_context": Role.COMPARED, "gpu_share": Role.EXPLAINS},
+    "options.num_gpu": {"gpu_share": Role.COMPARED},
+    "settings.OLLAMA_NUM_PARALLEL": {
+        "slots_observed": Role.COMPARED,
+        "gpu_share": Role.EXPLAINS,
+    },
+    "settings.OLLAMA_CONTEXT_LENGTH": {
+        "served_context": Role.COMPARED,
+        "gpu_share": Role.EXPLAINS,
+    },
+    "served_context": {"gpu_share": Role.EXPLAINS},
+    "load": {"slots_observed": Role.EXPLAINS},
+}
+"""If the first is compared (or allowed), the others differ in consequence of it."""
+
+_MEANING = {
+    "model": "Different models.",
+    "digest": "One name, two digests: these are different weights.",
+    "quantization": "Different quantisations.",
+    "engine": "Numbers of different engines.",
+    "served_context": "The server gave the model another context length; a larger one takes "
+    "memory and can push layers off the GPU.",
+    "gpu_share": "Another share of the model lies in GPU memory; the rest runs on the CPU, which "
+    "alone makes a large difference.",
+    "slots_observed": "The server works on another number of requests at once; with fewer slots "
+    "requests wait longer.",
+    "prompts": "The prompts are not the same.",
+    "load": "The load is not the same.",
+    "failed_requests": "Failed requests have no latency and no speed, so what is left may look "
+    "better than it is.",
+}
+
+
+def setup_differences(
+    baseline: CaseSide,
+    candidate: CaseSide,
+    *,
+    intended: bool = False,
+    allow: Collection[str] = (),
+) -> tuple[SetupDifference, ...]:
+    """All differences of two cases, the gravest first.
+
+    Args:
+        baseline: one side.
+        candidate: the other.
+        intended: the two were set up side by side on purpose (`ab`), so what was *asked* of them
+            differs on purpose too.
+        allow: keys that the user allows to differ; "options" allows all of "options.*".
+    """
+    found = [*_asked(baseline, candidate, intended), *_observed(baseline, candidate)]
+    found = _with_consequences(_allowed(found, allow))
+    found += era_differences(baseline, candidate, allow)
+    order = list(Role)[::-1]
+    return tuple(sorted(found, key=lambda d: order.index(d.role)))
+
+
+def _asked(a: CaseSide, b: CaseSide, intended: bool) -> Iterator[SetupDifference]:
+    """Differences in what was asked of the two, from the plans."""
+    if a.summary.model != b.summary.model:
+        yield _difference("model", a.summary.model, b.summary.model, Role.COMPARED)
+    servers = _server(a), _server(b)
+    if intended and all(servers) and servers[0] != servers[1]:
+        yield _difference("server", *servers, Role.COMPARED)
+    elif not intended:
+        yield from server_differences(a, b)
+    role = Role.COMPARED if intended else Role.BLOCKS
+    settings = [_settings(side) for side in (a, b)]
+    for key, (first, second) in _unequal(*settings).items():
+        yield _difference(f"settings.{key}", first, second, role)
+    for key, (first, second) in _unequal(a.case.options, b.case.options).items():
+        yield _difference(f"options.{key}", first, second, role)
+    for name in ("endpoint", "stream", "think", "cold", "system", "raw", "format"):
+        first, second = getattr(a.case, name), getattr(b.case, name)
+        if first != second:
+            yield _difference(name, first, second, role)
+    loads = _unequal(level_of(a.case.load), level_of(b.case.load))
+    if loads:
+        first, second = (", ".join(f"{k}={v[side]}" for k, v in loads.items()) for side in (0, 1))
+        yield _difference("load", first, second, role)
+    if _prompts(a.info.plan, a.case) != _prompts(b.info.plan, b.case):
+        yield _difference("prompts", "", "", role)
+    elif a.info.plan.seed != b.info.plan.seed:
+        yield SetupDifference(
+            "seed",
+            str(a.info.plan.seed),
+            str(b.info.plan.seed),
+            Role.EXPLAINS,
+            "The prompts were drawn with different seeds: alike, but not the same.",
+        )
+
+
+def _observed(a: CaseSide, b: CaseSide) -> Iterator[SetupDifference]:
+    """Differences in what was found, from the servers and the summaries."""
+    first, second = a.summary.identity, b.summary.identity
+    yield from _versions(first.server_version, second.server_version)
+    if a.summary.simulated != b.summary.simulated or first.engine != second.engine:
+        yield _difference("engine", _engine(a), _engine(b), Role.BLOCKS)
+    for key in ("digest", "quantization", "served_context"):
+        one, other = getattr(first, key), getattr(second, key)
+        if one and other and one != other:
+            if key == "digest" and a.summary.model != b.summary.model:
+                yield SetupDifference(key, _text(one), _text(other), Role.COMPARED, "")
+            else:
+                yield _difference(key, one, other, Role.BLOCKS)
+    yield from _slots(a.summary, b.summary)
+    yield from _gpu_share(first.gpu_share, second.gpu_share)
+    yield from _output_tokens(first.mean_output_tokens, second.mean_output_tokens)
+    yield from _failures(a.summary, b.summary)
+    yield from machine_differences(a.info.environment, b.info.environment)
+
+
+def _versions(first: str, second: str) -> Iterator[SetupDifference]:
+    if first == second:
+        return
+    if first and second:
+        yield _difference("server_version", first, second, Role.COMPARED)
+        return
+    yield SetupDifference(
+        "server_version",
+        first or UNKNOWN_VERSION,
+        second or UNKNOWN_VERSION,
+        Role.EXPLAINS,
+        "One side's version is not known: its numbers are read as those of the newest.",
+    )
+
+
+def _failures(a: CaseSummary, b: CaseSummary) -> Iterator[SetupDifference]:
+    """Another share of requests failed; those have no latency."""
+    shares = []
+    for case in (a, b):
+        total = case.requests.ok + case.requests.failed
+        shares.append(case.requests.failed / total if total else 0.0)
+    if abs(shares[1] - shares[0]) > FAILED_TOLERANCE:
+        first, second = (f"{c.requests.failed} of {c.requests.ok + c.requests.failed}"
+                         for c in (a, b))  # fmt: skip
+        yield _difference("failed_requests", first, second, Role.EXPLAINS)
+
+
+def _slots(a: CaseSummary, b: CaseSummary) -> Iterator[SetupDifference]:
+    """A known number of slots differs from another, or is below what the other side has at least.
+
+    The number is known (`Identity.slots_observed`) once requests had to wait; until then only that
+    there are at least as many as were seen at work together.
+    """
+    (seen, exact), (seen_other, exact_other) = (_slots_seen(case) for case in (a, b))
+    if seen is None or seen_other is None:
+        return
+    differ = exact and exact_other and seen != seen_other
+    differ |= exact and seen < seen_other
+    differ |= exact_other and seen_other < seen
+    if differ:
+        first = f"{seen}" if exact else f"at least {seen}"
+        second = f"{seen_other}" if exact_other else f"at least {seen_other}"
+        yield _difference("slots_observed", first, second, Role.BLOCKS, _WAITING)
+
+
+def _slots_seen(case: CaseSummary) -> tuple[int | None, bool]:
+    """(how many slots were seen at work, whether there are no more)."""
+    if case.identity.slots_observed is not None:
+        return case.identity.slots_observed, True
+    metric = case.metrics.get("slots_observed")
+    value = metric.stats["value"].value if metric and "value" in metric.stats else None
+    return (None if value is None else round(value)), False
+
+
+def _gpu_share(first: float | None, second: float | None) -> Iterator[SetupDifference]:
+    if first is None or second is None or abs(first - second) <= GPU_SHARE_TOLERANCE:
+        return
+    yield _difference("gpu_share", f"{first:.0%}", f"{second:.0%}", Role.BLOCKS)
+
+
+def _output_tokens(first: float | None, second: float | None) -> Iterator[SetupDifference]:
+    if not first or not second or abs(second / first - 1) <= OUTPUT_TOLERANCE:
+        return
+    yield SetupDifference(
+        "output_tokens",
+        f"{first:.0f}",
+        f"{second:.0f}",
+        Role.EXPLAINS,
+        "The answers are not equally long: times of whole answers, and throughput at the same "
+        "number of users, differ for that reason.",
+        _ANSWER_LENGTH,
+    )
+
+
+def _allowed(found: list[SetupDifference], allow: Collection[str]) -> list[SetupDifference]:
+    return [
+        replace(d, role=Role.ALLOWED) if d.role is Role.BLOCKS and _is_in(d.key, allow) else d
+        for d in found
+    ]
+
+
+def _is_in(key: str, allow: Collection[str]) -> bool:
+    return key in allow or key.partition(".")[0] in allow
+
+
+def _with_consequences(found: list[SetupDifference]) -> list[SetupDifference]:
+    """What follows from a difference that is compared or allowed does not forbid anything."""
+    causes = [d.key for d in found if d.role in (Role.COMPARED, Role.ALLOWED)]
+    soft: dict[str, Role] = {}
+    for cause in causes:
+        for key, role in _CONSEQUENCES.get(cause, {}).items():
+            soft.setdefault(key, role)
+    return [
+        replace(d, role=soft[d.key]) if d.role is Role.BLOCKS and d.key in soft else d
+        for d in found
+    ]
+
+
+def _difference(
+    key: str, baseline: Any, candidate: Any, role: Role, metrics: tuple[str, ...] = ()
+) -> SetupDifference:
+    first, second = _text(baseline), _text(candidate)
+    meaning = _MEANING.get(key, "")
+    return SetupDifference(key, first, second, role, meaning, metrics)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = str(value).removeprefix("sha256:")
+    if re.fullmatch("[0-9a-f]{64}", text):
+        return text[:12]
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _unequal(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    keys = dict.fromkeys((*a, *b))
+    return {k: (a.get(k), b.get(k)) for k in keys if a.get(k) != b.get(k)}
+
+
+def _settings(side: CaseSide) -> Mapping[str, str]:
+    """What is known of the server's environment; nothing is known of a server by URL."""
+    return side.target.settings if side.target else {}
+
+
+def _server(side: CaseSide) -> str:
+    """The URL by which a server is reached, or the command by which it was started."""
+    targets = side.info.plan.targets
+    target = next((t for t in targets if t.name == side.summary.target), None)
+    return "" if target is None else shlex.join(target.command) or target.url
+
+
+def _engine(side: CaseSide) -> str:
+    engine = side.summary.identity.engine or "ollama"
+    return f"{engine} (simulated)" if side.summary.simulated and engine != "simulated" else engine
+
+
+def level_of(load: Load) -> dict[str, Any]:
+    """What makes a load level; how long it was kept up is no part of it.
+
+    Whether an open loop settled first is: latencies from an empty server are of another kind.
+    """
+    return {
+        "loop": load.loop,
+        "users": load.users,
+        "rate": load.rate_per_s,
+        "arrivals": load.arrivals,
+        "think_time": load.think_time_s,
+        "settled": (load.loop == "open" and load.settle_s > 0) or None,
+    }
+
+
+def _prompts(plan: Plan, case: Case) -> tuple[Any, ...]:
+    spec = case.prompts
+    return (spec, plan.prompt_files.get(spec.file) if spec.file else None)

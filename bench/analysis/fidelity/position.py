@@ -1,0 +1,97 @@
+"""One place in a text: what two models think comes next, as far as their servers say.
+
+A server lists the 20 likeliest tokens with their probabilities over the whole vocabulary. Merging
+everything outside the tokens that both list into one event can only lower the Kullback-Leibler
+divergence (data-processing inequality; Cover & Thomas, *Elements of Information Theory*, 2.8), so
+the divergence of what is listed is a lower bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TopTokens = Sequence[tuple[str, float]]
+"""Tokens as text with their log-probabilities (natural), likeliest first."""
+
+LIST = 20
+"""The most that Ollama lists."""
+_HEAD = 10
+_LEAST_REST = 1e-9
+_ELSEWHERE = 2.0
+"""Log ratio of the rests from which on the candidate expects something else altogether: that is in
+the bound, and says nothing of small errors in the tail. One such place would outweigh hundreds."""
+_REPLACEMENT = "\ufffd"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Reference and candidate at one place.
+
+    Attributes:
+        bound: divergence of the listed tokens and of one rest; never above the true divergence.
+        rest: the reference's probability outside the tokens that both list.
+        observed: log ratios p / q of the reference's tokens from rank 11 on, without the ratio of
+            the rests: what the tail looks like.
+        at_least: the same for tokens that the candidate does not list: not below these.
+        other_top: the likeliest tokens differ.
+        common: the share of the reference's tokens that the candidate lists, too.
+    """
+
+    bound: float
+    rest: float
+    observed: tuple[float, ...]
+    at_least: tuple[float, ...]
+    other_top: bool
+    common: float
+
+
+def pair(reference: TopTokens, candidate: TopTokens) -> Pair | None:
+    """Compare two lists.
+
+    Args:
+        reference: as its server sent it.
+        candidate: the same.
+
+    Returns:
+        None if a list has no token that can be told from others, or they have none in common.
+    """
+    p, q = _named(reference), _named(candidate)
+    common = [token for token in p if token in q]
+    if not common:
+        return None
+    rest_p = max(1 - sum(math.exp(p[t]) for t in common), _LEAST_REST)
+    rest_q = max(1 - sum(math.exp(q[t]) for t in common), _LEAST_REST)
+    shift = math.log(rest_p / rest_q)
+    tail = list(p)[_HEAD:] if abs(shift) < _ELSEWHERE else []
+    last = min(q.values())
+    return Pair(
+        bound=sum(math.exp(p[t]) * (p[t] - q[t]) for t in common) + rest_p * shift,
+        rest=rest_p,
+        observed=tuple(p[t] - q[t] - shift for t in tail if t in q),
+        at_least=tuple(p[t] - last - shift for t in tail if t not in q),
+        other_top=_first(reference) != _first(candidate),
+        common=len(common) / len(p),
+    )
+
+
+def _named(tokens: TopTokens) -> dict[str, float]:
+    """Tokens by text, without those whose text does not say which token it is.
+
+    Control tokens come without text, parts of a character as U+FFFD; of several that look the same,
+    the likeliest is kept.
+    """
+    kept: dict[str, float] = {}
+    for token, log_p in sorted(tokens, key=lambda entry: -entry[1]):
+        if token and _REPLACEMENT not in token and not _control(token):
+            kept.setdefault(token, log_p)
+    return kept
+
+
+def _control(token: str) -> bool:
+    return token.startswith("<|") and token.endswith("|>")
+
+
+def _first(tokens: TopTokens) -> str:
+    return max(tokens, key=lambda entry: entry[1])[0]

@@ -1,0 +1,1 @@
+"""What one run means: records as columns, rates, percentiles, intervals, warnings."""

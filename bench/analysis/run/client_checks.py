@@ -1,0 +1,218 @@
+"""Did the client itself move a reported number by more than the number's interval?
+
+What the client did wrong is known: how late it sent, how late it read, how long its users idled
+between an answer and their next request. From that follows how far each number can have been moved.
+A number that was moved by more than half the width of its 95 % interval lies about its own
+uncertainty, and the run is invalid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.analysis.run.case_data import CaseData
+from bench.analysis.run.columns import Floats, seconds
+from bench.analysis.run.gaps import Gaps
+from bench.analysis.run.summary import CaseSummary, Estimate
+from bench.metrics import METRICS, QUANTILES
+from bench.results.run import ClientHealth, RunInfo, RunWarning
+from bench.results.warning_codes import WarningCode
+from bench.stats.quantiles import read_quantile
+
+MIN_SHARE = 0.01
+"""A number that was moved by less than this part of itself is not called bent, however narrow its
+interval."""
+MIN_SHIFT_S = 0.0005
+"""The same for times."""
+MIN_LAG_S = 0.002
+"""An idle event loop's ticks are late by up to a millisecond or two: its timers are that coarse."""
+MIN_USER_STAMPS_SHARE = 0.01
+MIN_COALESCED_SHARE = 0.05
+
+_FROM_PLANNED = ("ttft_s", "answer_ttft_s", "e2e_s")
+_FROM_STAMPS = ("ttft_s", "answer_ttft_s", "e2e_s")
+_RELIEF = "Stop other work on this machine, or use --workers {}."
+
+_RATES = ("request_per_s", "output_tok_per_s", "goodput_per_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far a number can have been moved, by what, and how sure the number says it is.
+
+    Attributes:
+        number: e.g. "ttft_s.p95".
+        by: in the unit of the number.
+        half_width: of its interval.
+        cause: a clause.
+    """
+
+    number: str
+    by: float
+    half_width: float
+    value: float
+    cause: str
+    advice: str
+
+    @property
+    def excess(self) -> float:
+        """`by` over what is allowed: above 1 the number is bent."""
+        floor = 0.0 if self.number.split(".")[0] in _RATES else MIN_SHIFT_S
+        return self.by / max(self.half_width, MIN_SHARE * abs(self.value), floor, 1e-12)
+
+    def grave(self, gaps_decide: bool) -> bool:
+        """Whether the run is invalid by it."""
+        return self.excess > 1 and (gaps_decide or not self.number.startswith("itl_s"))
+
+
+def client_warnings(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
+    """One warning if the client bent a number of this case: the number that was bent most.
+
+    It makes the run invalid, but for gaps between chunks by which nothing is decided: of two chunks
+    in one read, a busy machine makes many.
+    """
+    workers = info.transport.workers if info.transport is not None else 1
+    shifts = [
+        *_sent_late(workers, data, summary),
+        *_read_late(info, data, summary),
+        *_read_together(workers, data, summary),
+        *_asked_late(workers, data, summary),
+    ]
+    deciding = (*(t.metric for t in info.plan.thresholds), *info.plan.primary)
+    gaps_decide = any(text.startswith("itl_s") for text in deciding)
+    worst = max(shifts, key=lambda s: (s.grave(gaps_decide), s.excess), default=None)
+    if worst is None or worst.excess <= 1:
+        return
+    unit = METRICS[worst.number.partition(".")[0]].unit
+    yield RunWarning(
+        WarningCode.CLIENT_BENT,
+        f"{worst.number} may be off by {worst.by:.3g} {unit}, and its interval says "
+        f"±{worst.half_width:.2g} {unit}: {worst.cause}",
+        worst.advice,
+        summary.id,
+        invalidates=worst.grave(gaps_decide),
+    )
+
+
+def _sent_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+    """Open loop: latencies count from the planned time, so they hold the send delay.
+
+    What the numbers would be without it is known exactly. Time that connecting took is not ours.
+    """
+    if data.case.load.loop != "open":
+        return
+    ok = data.ok
+    delay = seconds(ok.sent_ns - ok.planned_ns - np.nan_to_num(ok.connect_ns))
+    delay = np.maximum(delay, 0.0)
+    for id in _FROM_PLANNED:
+        values = data.times[id]
+        there = ~np.isnan(values) & ~np.isnan(delay)
+        if not there.any():
+            continue
+        before, after = np.sort(values[there]), np.sort((values - delay)[there])
+        moved = {"mean": float(delay[there].mean())}
+        for name, p in QUANTILES.items():
+            moved[name] = read_quantile(before, p) - read_quantile(after, p)
+        late = float(delay[there].max()) * 1e3
+        cause = f"requests were sent up to {late:.1f} ms after they were due"
+        advice = _RELIEF.format(workers + 1)
+        yield from _shifts(summary, id, moved, cause, advice)
+
+
+def _read_late(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+    """Stamps taken by this program hold its own lag; those of the kernel do not."""
+    kernel = info.transport is not None and info.transport.name == "kernel"
+    healths = [i.health for i in data.infos.values()]
+    if kernel and not any(_stamped_here(h) for h in healths):
+        return
+    usual = max((_lag_s(h.loop_lag_mean_ms, h.loop_lag_p99_ms) for h in healths), default=0.0)
+    worst = max((_lag_s(h.loop_lag_p99_ms) for h in healths), default=0.0)
+    moved = {q: worst if p > 0.5 else usual for q, p in QUANTILES.items()} | {"mean": usual}
+    moved = {stat: by for stat, by in moved.items() if by > MIN_LAG_S}
+    cause = f"this program was up to {worst * 1e3:.1f} ms late in reading (p99)"
+    advice = "Stop other work on this machine, or measure from another one."
+    for id in _FROM_STAMPS:
+        yield from _shifts(summary, id, moved, cause, advice)
+    # Both ends of a gap are late: its middle stays where it is, its tail grows.
+    tail = {stat: by for stat, by in moved.items() if QUANTILES.get(stat, 0.0) > 0.5}
+    yield from _shifts(summary, "itl_s", tail, cause, advice)
+
+
+def _read_together(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+    """Chunks that shared a read because this program was late hide the gaps between them.
+
+    They share the stamp of the last of them: the first seems to come late and the others at once.
+    Most likely they came evenly spread. A server that sends in bursts makes shared reads too; then
+    this program is not late.
+    """
+    gaps = data.gaps
+    healths = [i.health for i in data.infos.values()]
+    lines = sum(h.reads + h.coalesced_lines for h in healths)
+    if not lines or not len(gaps.seconds):
+        return
+    share = (sum(h.coalesced_lines for h in healths) - len(data.measured)) / lines
+    lag = max((_lag_s(h.loop_lag_p99_ms) for h in healths), default=0.0)
+    if share <= MIN_COALESCED_SHARE or lag <= max(MIN_LAG_S, float(np.median(gaps.seconds))):
+        return
+    seen, spread = np.sort(gaps.seconds), np.sort(spread_evenly(gaps))
+    moved = {
+        q: abs(read_quantile(seen, p) - read_quantile(spread, p)) for q, p in QUANTILES.items()
+    }
+    cause = f"{share:.0%} of the chunks shared a read, while this program was late"
+    advice = _RELIEF.format(workers + 1)
+    yield from _shifts(summary, "itl_s", moved, cause, advice)
+
+
+def spread_evenly(gaps: Gaps) -> Floats:
+    """The gaps as they would be if chunks with the same stamp had come one after another.
+
+    A gap and the gaps of 0 that follow it in the same reply become equal parts of it.
+    """
+    begins = gaps.seconds > 0
+    begins[1:] |= gaps.row[1:] != gaps.row[:-1]
+    begins[:1] = True
+    group = np.cumsum(begins) - 1
+    sizes = np.bincount(group)
+    return np.asarray((gaps.seconds[begins] / sizes)[group], dtype=np.float64)
+
+
+def _asked_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+    """Closed loop: users who idle between an answer and their next request ask less often.
+
+    By Little's law the cycle of a user (answer, pause, idling) is users / rate; what part of it is
+    idling, the rates are too low by.
+    """
+    users, rate = data.case.load.users, summary.metrics["request_per_s"].stats.get("value")
+    if data.case.load.loop != "closed" or users is None or rate is None or not rate.value:
+        return
+    idle = max((_lag_s(i.health.send_late_mean_ms) for i in data.infos.values()), default=0.0)
+    share = idle * rate.value / users
+    cause = f"users asked again {idle * 1e3:.1f} ms after they were ready, on average"
+    advice = _RELIEF.format(workers + 1)
+    for id in _RATES:
+        value = summary.metrics[id].stats.get("value")
+        if value is not None and value.value is not None:
+            yield from _shifts(summary, id, {"value": share * value.value}, cause, advice)
+
+
+def _shifts(
+    summary: CaseSummary, id: str, moved: dict[str, float], cause: str, advice: str
+) -> Iterator[Shift]:
+    """The numbers of a metric that are reported with an interval."""
+    for stat, by in moved.items():
+        known = summary.metrics[id].stats.get(stat, Estimate(None))
+        if known.value is not None and known.low is not None and known.high is not None:
+            half = (known.high - known.low) / 2
+            yield Shift(f"{id}.{stat}", by, half, known.value, cause, advice)
+
+
+def _stamped_here(health: ClientHealth) -> bool:
+    return health.user_stamps > MIN_USER_STAMPS_SHARE * max(1, health.reads)
+
+
+def _lag_s(*lags_ms: float | None) -> float:
+    """The first that is known, in seconds."""
+    return next((lag / 1e3 for lag in lags_ms if lag is not None), 0.0)

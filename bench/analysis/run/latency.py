@@ -1,0 +1,100 @@
+"""Per-request times, in seconds; NaN where a request has none.
+
+In an open loop, what a user feels counts from when the request was *due* (`planned_ns`): a
+generator that falls behind must not hide the wait (coordinated omission). `send_delay_s` says how
+far behind it was. In a closed loop it counts from when the request was sent.
+
+Failed requests have no latency. They are counted in `error_rate` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bench.analysis.run.columns import Columns, Floats, seconds
+from bench.analysis.run.session_times import session_times
+from bench.metrics import METRICS, MetricKind
+
+Times = Callable[[Columns], Floats]
+ADDED: dict[str, Times] = {}
+"""Metrics that were added by `per_request`: id -> what computes one value a row, NaN = absent."""
+
+
+def per_request(kind: MetricKind) -> Callable[[Times], Times]:
+    """Adds a metric: a time that each request has, with all that is known of it.
+
+    From then on it is in summaries, blocks and reports, and thresholds can ask for it:
+
+        @per_request(MetricKind("connect_s", "Connecting", "time", "Time to connect.", unit="s"))
+        def connect_s(columns: Columns) -> Floats:
+            return seconds(columns.connect_ns)
+
+    Raises:
+        ValueError: there is a metric of that id, or the new one is no time.
+    """
+    if kind.id in METRICS or kind.kind != "time" or kind.unit != "s":
+        raise ValueError(f"{kind.id} exists already, or is no time in seconds")
+
+    def add(times: Times) -> Times:
+        METRICS[kind.id] = kind
+        ADDED[kind.id] = times
+        return times
+
+    return add
+
+
+def latencies(columns: Columns) -> dict[str, Floats]:
+    """Every per-request time of some requests that ended well.
+
+    Returns:
+        Metric id -> one value a row:
+
+        * `ttft_s`: first non-empty text, thinking or answer. Streams only.
+        * `answer_ttft_s`: first non-empty answer text. Streams only.
+        * `tpot_s`: (last text - first text) / tokens between them, from two tokens on, where the
+          stream shows how many these are (`bench.analysis.run.stream_shape`).
+        * `e2e_s`: last byte.
+        * `send_delay_s`: sent - planned. Open loop only.
+        * `load_s`, `prompt_eval_s`, `eval_s`, `total_s`: the server's durations.
+        * `queue_s`: total - load - prompt_eval - eval, not below 0: an upper bound of the wait for
+          a slot (it also holds rendering, tokenising and a slow reader). 0 for a request that was
+          alone: it waited for no other of this run.
+        * `unaccounted_s`: the same of requests that were alone: time that is in no part.
+        * those of sessions: see `bench.analysis.run.session_times`; `batch_s` of embeddings.
+        * `overhead_s`: client's send-to-last-byte minus the server's total: network and client.
+    """
+    start = columns.start_ns
+    first_text = np.where(columns.stream, columns.first_text_ns, np.nan)
+    first_answer = np.where(columns.stream, columns.first_answer_ns, np.nan)
+    text_span = np.where(columns.stream, columns.last_text_ns - first_text, np.nan)
+    rest = queue_ns(columns)
+    return {
+        "ttft_s": seconds(first_text - start),
+        "answer_ttft_s": seconds(first_answer - start),
+        "tpot_s": seconds(text_span / columns.steps),
+        "e2e_s": seconds(columns.end_ns - start),
+        "send_delay_s": seconds(columns.sent_ns - columns.planned_ns),
+        "load_s": seconds(columns.load_ns),
+        "prompt_eval_s": seconds(columns.prompt_eval_ns),
+        "eval_s": seconds(columns.eval_ns),
+        "total_s": seconds(columns.total_ns),
+        "queue_s": seconds(np.where(columns.alone & ~np.isnan(rest), 0.0, rest)),
+        "unaccounted_s": seconds(np.where(columns.alone, rest, np.nan)),
+        "overhead_s": seconds(columns.end_ns - columns.sent_ns - columns.total_ns),
+        **session_times(columns, first_text),
+        "batch_s": np.where(columns.work.inputs > 0, seconds(columns.end_ns - start), np.nan),
+        **{id: times(columns) for id, times in ADDED.items()},
+    }
+
+
+def queue_ns(columns: Columns) -> Floats:
+    """Time the server spent on neither load, prompt nor decoding, not below 0.
+
+    `eval_duration` is absent from a reply of one token in some eras: nothing was timed then.
+    """
+    untimed = np.isnan(columns.eval_ns) & (columns.output_tokens <= 1)
+    eval_ns = np.where(untimed, 0.0, columns.eval_ns)
+    rest = columns.total_ns - columns.load_ns - columns.prompt_eval_ns - eval_ns
+    return np.maximum(rest, 0.0)

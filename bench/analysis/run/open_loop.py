@@ -1,0 +1,220 @@
+"""Open loops: what their latencies can carry, and whether the server keeps up at all.
+
+Only metrics that hold a wait in the server's queue are touched: their neighbours resemble each
+other. One that the load's memory leaves too few independent requests for is not given; nor is any
+where the backlog grew: such latencies grow with the length of the block and are no steady state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bench.analysis.run.case_data import CaseData
+from bench.analysis.run.columns import WARMUP, Columns, Floats
+from bench.analysis.run.latency import queue_ns
+from bench.analysis.run.slots import Slots
+from bench.analysis.run.summary import CaseSummary, Estimate, Metric
+from bench.metrics import QUANTILES
+from bench.results.run import RunWarning
+from bench.results.warning_codes import WarningCode
+from bench.stats.queue_memory import (
+    MEMORIES_FOR_MEAN,
+    Interval,
+    LoadMemory,
+    backlog_growth,
+    batch_mean,
+    batch_quantile,
+    memory_of,
+    memory_of_service,
+    requests_for_quantile,
+)
+
+QUEUEING = ("ttft_s", "answer_ttft_s", "e2e_s", "total_s", "queue_s")
+"""Metrics that hold the wait for a slot."""
+OVERLOAD = "the backlog grew: not a steady state"
+"""The note of a metric that holds a wait, where the server did not keep up."""
+_TOO_SHORT = "the queue remembers too long for so few requests"
+_DROPPED_SHARE = 0.01
+_MIN_WAITING = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """A server that cannot keep up.
+
+    Attributes:
+        blocks: how many blocks show it.
+        start, end: open requests at the begin and at the end of the worst of them.
+    """
+
+    blocks: int
+    start: float
+    end: float
+
+
+def overload(data: CaseData) -> Overload | None:
+    """Whether the backlog grew in most blocks of an open loop."""
+    if data.case.load.loop != "open":
+        return None
+    grown = []
+    for index in data.block_order:
+        block = data.columns.select(data.columns.block == index)
+        info = data.infos.get(index)
+        full = info is not None and info.dropped > _DROPPED_SHARE * (info.planned_arrivals or 1)
+        found = backlog_growth(_found_by_arrivals(block))
+        if found is None and full:
+            found = 0.0, float(data.case.load.max_in_flight)
+        grown.append(found)
+    worst = [g for g in grown if g is not None]
+    if not worst or len(worst) <= len(grown) / 2:
+        return None
+    return Overload(len(worst), *max(worst, key=lambda g: g[1] - g[0]))
+
+
+def _found_by_arrivals(block: Columns) -> Floats:
+    """How many open requests each measured arrival of a block found, in order of time."""
+    known = (block.phase != WARMUP) & ~np.isnan(block.planned_ns)
+    starts = np.sort(block.planned_ns[known])
+    ends = np.sort(block.end_ns[known & ~np.isnan(block.end_ns)])
+    due = np.sort(block.planned_ns[known & block.measured])
+    found = np.searchsorted(starts, due, side="left") - np.searchsorted(ends, due, side="right")
+    return found.astype(np.float64)
+
+
+def with_memory(
+    metrics: Mapping[str, Metric], data: CaseData, slots: Slots | None
+) -> dict[str, Metric]:
+    """The metrics of a case; in an open loop, with what a queue's memory lets them carry.
+
+    Args:
+        metrics: of the case, with intervals as if requests were independent.
+        data: of the case.
+        slots: of its model on its target.
+    """
+    if data.case.load.loop != "open":
+        return dict(metrics)
+    refused = overload(data) is not None
+    by_load = None if refused else _memory_of_load(data, slots)
+    changed = {}
+    for id in QUEUEING:
+        metric = metrics[id]
+        if not metric.n:
+            continue
+        if refused:
+            none = Estimate(None, method=OVERLOAD)
+            stats = {s: e if s in ("min", "max") else none for s, e in metric.stats.items()}
+            changed[id] = replace(metric, stats=stats, note=OVERLOAD)
+        else:
+            changed[id] = replace(metric, stats=_stats(metric, _in_order(data, id), by_load))
+    return {**metrics, **changed}
+
+
+def _stats(metric: Metric, blocks: list[Floats], by_load: LoadMemory | None) -> dict[str, Estimate]:
+    memory = memory_of(blocks, by_load)
+    needs = {"mean": MEMORIES_FOR_MEAN * memory}
+    needs |= {stat: requests_for_quantile(p, memory) for stat, p in QUANTILES.items()}
+    stats = dict(metric.stats)
+    for stat, needed in needs.items():
+        if stat not in stats:
+            continue
+        whole = math.ceil(needed) if math.isfinite(needed) else None
+        if needed > metric.n:
+            stats[stat] = Estimate(None, needs=whole, method=_TOO_SHORT)
+            continue
+        found = batch_mean(blocks) if stat == "mean" else batch_quantile(blocks, QUANTILES[stat])
+        stats[stat] = _estimate(found, stat, max(whole or 0, metric.n + 1))
+    return stats
+
+
+def _estimate(found: Interval, stat: str, needs: int) -> Estimate:
+    bare = found.low is None or found.high is None
+    if bare and stat != "mean":
+        return Estimate(None, needs=needs, method=found.method)
+    return Estimate(found.value, found.low, found.high, needs if bare else None, found.method)
+
+
+def _in_order(data: CaseData, id: str) -> list[Floats]:
+    """The values of a metric, one array a block, in the order in which requests were due."""
+    order = np.argsort(data.ok.start_ns, kind="stable")
+    values, blocks = data.times[id][order], data.ok.block[order]
+    there = ~np.isnan(values)
+    return [values[there & (blocks == b)] for b in np.unique(blocks[there])]
+
+
+def _memory_of_load(data: CaseData, slots: Slots | None) -> LoadMemory | None:
+    """Memory from the load of the slots.
+
+    Service times are those of requests that had to wait: they were worked on while every slot was
+    busy. Without waits there may be more slots than were ever used, and less load.
+    """
+    work = (data.ok.prompt_eval_ns + data.ok.eval_ns) / 1e9
+    known = ~np.isnan(work)
+    rate = _rate(data)
+    if slots is None or not slots.observed or not known.any() or rate is None:
+        return None
+    service = work[known]
+    waiting = known & (queue_ns(data.ok) > 0.25 * np.median(work[known]) * 1e9)
+    if slots.exact and waiting.sum() >= _MIN_WAITING:
+        service = work[waiting]
+    memory = memory_of_service(service, rate, slots.observed, _arrival_cv2(data))
+    return LoadMemory(memory, at_most=not slots.exact)
+
+
+def _rate(data: CaseData) -> float | None:
+    if data.case.load.rate_per_s is not None:
+        return data.case.load.rate_per_s
+    seconds = sum(b.seconds for b in data.throughput.values())
+    return len(data.judged) / seconds if seconds > 0 else None
+
+
+def _arrival_cv2(data: CaseData) -> float:
+    arrivals = data.case.load.arrivals
+    if arrivals is None or arrivals.kind == "poisson":
+        return 1.0
+    if arrivals.kind == "constant":
+        return 0.0
+    if arrivals.kind == "gamma":
+        return arrivals.burstiness
+    gaps = np.diff(arrivals.times_s)
+    return float(gaps.var() / gaps.mean() ** 2) if len(gaps) and gaps.mean() > 0 else 1.0
+
+
+def open_loop_warnings(data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
+    """Overload; or a block too short for what it was to show."""
+    found = overload(data)
+    if found is not None:
+        where = f"in {found.blocks} of {len(data.block_order)} blocks "
+        yield RunWarning(
+            WarningCode.OVERLOAD,
+            f"the backlog grew {where if len(data.block_order) > 1 else ''}from "
+            f"{found.start:.0f} to {found.end:.0f} open requests: the server does not keep up with "
+            "this rate",
+            "Its latencies grow with the length of the block, so none is given as typical. "
+            "Lower the rate, or read request_per_s as what the server can do.",
+            data.case.id,
+        )
+        return
+    if data.case.load.loop != "open":
+        return
+    stats = summary.metrics["ttft_s" if data.case.stream else "e2e_s"].stats
+    short = {s: e.needs for s in ("p50", "p95") if (e := stats.get(s)) and e.value is None}
+    needed = [n for n in short.values() if n]
+    rate = _rate(data)
+    if not needed or rate is None:
+        return
+    count = len(data.block_order)
+    seconds = max(needed) / count / rate
+    long = f"{math.ceil(seconds)}s" if seconds < 120 else f"{math.ceil(seconds / 60)}m"
+    yield RunWarning(
+        WarningCode.SHORT_BLOCK,
+        f"{' and '.join(short)} of the latencies {'are' if len(short) > 1 else 'is'} not given: "
+        "at this rate the queue remembers "
+        f"what happened for so long that {max(needed):,} requests are needed",
+        f"Make the {'block' if count == 1 else 'blocks'} longer: load.open.duration: {long}"
+        f"{'' if count == 1 else f' with {count} blocks'}; or measure at a lower rate.",
+        data.case.id,
+    )

@@ -1,0 +1,106 @@
+"""What the error of the senders' clocks can do to a number, where several machines sent.
+
+Latencies and speeds are measured on one clock each, the sender's, and owe nothing to the others.
+Where requests of several machines are laid beside each other, each may be off by the bound that the
+load found for its sender (`SenderClock.error_ns`):
+
+* Rates and mean concurrency are sums over a measured window whose ends are off by as much; their
+  intervals are widened by twice the error over the window.
+* What was in flight when another request waited (slots, other load) is left out where the error is
+  not small beside a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from bench.analysis.run.case_data import CaseData
+from bench.analysis.run.columns import Columns
+from bench.analysis.run.summary import Estimate, Metric
+from bench.results.run import BlockInfo, RunWarning
+from bench.results.warning_codes import WarningCode
+
+SMALL_SHARE = 0.05
+"""An error below this part of a typical request shifts no overlap that counts."""
+WIDENED_SHARE = 0.005
+"""From here on the reader is told that an interval is wider by the clocks."""
+_BY_WINDOW = ("output_tok_per_s", "request_per_s", "goodput_per_s", "in_flight")
+
+
+def clock_error_s(infos: Iterable[BlockInfo]) -> float:
+    """The most that a time of one sender can be off from another's; 0 with one clock.
+
+    Args:
+        infos: of the blocks of a case.
+    """
+    several = [info.senders for info in infos if len(info.senders) > 1]
+    errors = (s.clock.error_ns for senders in several for s in senders if s.clock)
+    return 2 * max(errors, default=0) / 1e9
+
+
+def overlaps_known(infos: Iterable[BlockInfo], ok: Columns) -> bool:
+    """Whether requests of different senders can be laid beside each other.
+
+    Args:
+        infos: of the blocks of a case.
+        ok: its requests that ended well.
+    """
+    error_s = clock_error_s(infos)
+    took_ns = ok.end_ns - ok.sent_ns
+    known = took_ns[~np.isnan(took_ns)]
+    return not error_s or (
+        len(known) > 0 and error_s <= SMALL_SHARE * float(np.median(known)) / 1e9
+    )
+
+
+def widened(metrics: dict[str, Metric], data: CaseData) -> dict[str, Metric]:
+    """The metrics of a case, those of its windows with what the clocks can do in their intervals.
+
+    Args:
+        metrics: by id.
+        data: of the case.
+    """
+    share = _window_share(data)
+    if not share:
+        return metrics
+    return metrics | {id: _wider(metrics[id], share) for id in _BY_WINDOW}
+
+
+def clock_warnings(data: CaseData) -> Iterator[RunWarning]:
+    """What the clocks left out or made wider."""
+    share, error_ms = _window_share(data), clock_error_s(data.infos.values()) * 1e3
+    bent = []
+    if not overlaps_known(data.infos.values(), data.ok):
+        bent.append("slots and waits for other load are left out")
+    if share > WIDENED_SHARE:
+        bent.append(f"intervals of rates are wider by {share:.1%}")
+    if bent:
+        yield RunWarning(
+            WarningCode.SENDER_CLOCKS,
+            f"times of different senders may be {error_ms:.2g} ms apart from each other: "
+            + "; ".join(bent),
+            "Longer blocks, longer answers, or senders nearer to this machine would help; see the "
+            "round trips of the senders.",
+            data.case.id,
+        )
+
+
+def _window_share(data: CaseData) -> float:
+    """By what part of itself a number of the windows can be off: 2 errors over their length."""
+    spent = [done.seconds for done in data.throughput.values() if done.seconds > 0]
+    return clock_error_s(data.infos.values()) * len(spent) / sum(spent) if spent else 0.0
+
+
+def _wider(metric: Metric, share: float) -> Metric:
+    stats = {name: _wider_estimate(one, share) for name, one in metric.stats.items()}
+    return replace(metric, stats=stats)
+
+
+def _wider_estimate(estimate: Estimate, share: float) -> Estimate:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return estimate
+    by = share * abs(estimate.value)
+    return replace(estimate, low=max(0.0, estimate.low - by), high=estimate.high + by)

@@ -1,0 +1,175 @@
+"""Thresholds, judged on a case.
+
+A request that never got the thing counts as infinitely late, as in a search for capacity: whoever
+waits for an answer does not care that those who got one got it soon. So the percentile that is
+judged may be later than the one in the tables, which describe the requests that ended well.
+
+The point estimate decides where the data carry it. A percentile that they do not carry is judged
+neither way, unless it is broken beyond doubt (`bench.stats.broken_quantile`). A metric without
+samples fails.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from bench.analysis.run.case_data import CaseData
+from bench.analysis.run.columns import Floats, Ints
+from bench.analysis.run.sample import Sample, one_per_request
+from bench.analysis.run.summary import Estimate, Metric, ThresholdResult, ThresholdVerdict
+from bench.metrics import METRICS, MetricKind
+from bench.stats.broken_quantile import broken_beyond_doubt
+from bench.stats.quantiles import order_statistics, read_quantile, requests_needed
+from bench.thresholds import Threshold
+
+_NEVER_S = 1e9
+"""Stands for infinity in quantiles, which interpolate; what comes out above `_LATE_S` is one."""
+_LATE_S = 1e5
+
+
+def judge(threshold: Threshold, data: CaseData, metrics: dict[str, Metric]) -> ThresholdResult:
+    """One threshold on one case."""
+    kind = METRICS.get(threshold.metric)
+    result = ThresholdResult(threshold, data.case.id, ThresholdVerdict.NOT_MET)
+    if kind is None:
+        return replace(result, note="this version has no such metric")
+    metric = metrics[threshold.metric]
+    late = _never_got_it(kind, data)
+    result = replace(result, note=_lateness(len(late), len(data.judged) + _dropped(data)))
+    estimate = _estimate(threshold, data, metric, late) if metric.n else None
+    if estimate is None:
+        return replace(result, note=_joined(f"no samples: {metric.note}", result.note))
+    if estimate.value is None:
+        return _unsupported(result, estimate, _sample(kind, data, late))
+    verdict = ThresholdVerdict.MET if threshold.holds(estimate.value) else result.verdict
+    return replace(
+        result,
+        verdict=verdict,
+        value=_finite(estimate.value),
+        low=_finite(estimate.low),
+        high=_finite(estimate.high),
+        note=_joined(result.note, _no_interval(estimate)),
+    )
+
+
+def _never_got_it(kind: MetricKind, data: CaseData) -> Ints:
+    """The blocks of the requests that never got the thing, one entry a request."""
+    if not kind.missing or (kind.streamed and not data.case.stream):
+        return np.zeros(0, dtype=np.int64)
+    failed = data.judged.block[~data.judged.ok]
+    dropped = [np.full(info.dropped, i, dtype=np.int64) for i, info in data.infos.items()]
+    without = np.zeros(0, dtype=np.int64)
+    if kind.missing == "never":
+        without = data.ok.block[np.isnan(data.times[kind.id])]
+    return np.concatenate([failed, without, *dropped])
+
+
+def _dropped(data: CaseData) -> int:
+    return sum(info.dropped for info in data.infos.values())
+
+
+def _estimate(threshold: Threshold, data: CaseData, metric: Metric, late: Ints) -> Estimate | None:
+    """The statistic that is judged, infinite where it would be; None if there is none."""
+    plain = metric.stats.get(threshold.statistic or "value")
+    if not len(late) or threshold.statistic == "min":
+        return plain
+    p = threshold.quantile
+    if p is None:
+        return Estimate(math.inf, method="")
+    sample = _sample(threshold.kind, data, late)
+    assert sample is not None
+    bounds = order_statistics(sample.units, p)
+    if bounds.low is None or bounds.high is None:
+        return Estimate(None, needs=requests_needed(p), method=bounds.method)
+    # Never has no spread, so there is no interval that would hold.
+    value = _or_never(read_quantile(np.sort(sample.values), p))
+    return Estimate(value, method="requests that never got it have no spread")
+
+
+def _sample(kind: MetricKind, data: CaseData, late: Ints) -> Sample | None:
+    """The values of single requests, those that never came with them; None for gaps."""
+    values = _values(kind, data)
+    if values is None:
+        return None
+    return one_per_request(
+        np.concatenate([values, np.full(len(late), _NEVER_S)]),
+        np.concatenate([data.ok.block, late]),
+    )
+
+
+def _values(kind: MetricKind, data: CaseData) -> Floats | None:
+    """One value a request that ended well; NaN where it has none."""
+    rates = {
+        "decode_tok_per_s": data.decode,
+        "ollama_tok_per_s": data.ollama_decode,
+        "prefill_tok_per_s": data.prefill,
+    }
+    if kind.kind == "token_rate":
+        return rates[kind.id].per_request
+    if kind.kind == "tokens":
+        return np.asarray(getattr(data.ok, kind.id), dtype=np.float64)
+    return data.times.get(kind.id)
+
+
+def _unsupported(
+    result: ThresholdResult, estimate: Estimate, sample: Sample | None
+) -> ThresholdResult:
+    """A percentile that the data do not carry: broken beyond doubt, or judged neither way."""
+    threshold, p = result.threshold, result.threshold.quantile
+    assert p is not None
+    needs = f"{threshold.statistic} {estimate.needed}" if estimate.needs else ""
+    result = replace(result, needs=estimate.needs)
+    if sample is None:
+        return replace(result, verdict=ThresholdVerdict.UNSUPPORTED, note=needs)
+    n = len(sample.values)
+    here = _or_never(read_quantile(np.sort(sample.values), p))
+    wrong = ~threshold.holds(sample.values)
+    allowed = 1 - p if threshold.is_upper_limit else p
+    if not threshold.holds(here) and broken_beyond_doubt(wrong, sample.blocks, allowed):
+        return replace(
+            result,
+            value=_finite(here),
+            note=_joined(
+                result.note,
+                f"{int(wrong.sum()):,} of {n:,} requests do not keep it, which is no accident",
+            ),
+        )
+    of_these = _in_unit(here, threshold.kind.unit)
+    return replace(
+        result,
+        verdict=ThresholdVerdict.UNSUPPORTED,
+        value=_finite(here),
+        note=_joined(result.note, needs, f"of these {n:,} alone it is {of_these}"),
+    )
+
+
+def _or_never(value: float | None) -> float | None:
+    return math.inf if value is not None and value > _LATE_S else value
+
+
+def _in_unit(value: float | None, unit: str) -> str:
+    return "never" if value is None or math.isinf(value) else f"{value:.4g} {unit}"
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _finite(value: float | None) -> float | None:
+    """Files have no infinity: never is no number."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _lateness(late: int, of: int) -> str:
+    if not late:
+        return ""
+    which = "1 request" if late == 1 else f"{late:,} requests"
+    return f"{which} of {of:,} never got it and count as infinitely late"
+
+
+def _no_interval(estimate: Estimate) -> str:
+    bare = estimate.low is None and estimate.high is None and estimate.method
+    return f"no interval: {estimate.needed or estimate.method}" if bare else ""

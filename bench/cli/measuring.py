@@ -1,0 +1,186 @@
+"""The options of every command that measures, written once: `run`, `ab`, `plan`, `capacity`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.certificates import certificate_options
+from bench.cli.judging import history_of, history_options, history_path_of
+from bench.cli.output import console
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.load.session import Settings
+    from bench.results.history import History
+
+Command = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """What these options say. Attributes: as the options of the same names."""
+
+    models: tuple[str, ...]
+    hosts: tuple[str, ...]
+    overrides: tuple[str, ...]
+    prices: tuple[str, ...]
+    telemetry: tuple[str, ...]
+    bandwidth: float | None
+    seed: int | None
+    output: Path
+    transport: str | None
+    workers: str
+    load_from: str
+    keep_text: bool
+    pull: bool
+    insecure: bool
+    ca_file: str
+    history_path: Path | None
+    no_history: bool
+    no_report: bool
+    dry_run: bool
+    quiet: bool
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What to measure: the keyword arguments of `make_plan` and its like."""
+        return {
+            "models": self.models,
+            "hosts": self.hosts,
+            "overrides": (*self.overrides, *self._shortcuts()),
+            "seed": self.seed,
+        }
+
+    def _shortcuts(self) -> list[str]:
+        """Options that stand for a key of the scenario, as `--set` takes them."""
+        lists = {"price": self.prices, "telemetry": self.telemetry}
+        found = [f"{key}={json.dumps(list(values))}" for key, values in lists.items() if values]
+        return found if self.bandwidth is None else [*found, f"bandwidth={self.bandwidth}"]
+
+    def history(self) -> History | None:
+        """The history; None = off.
+
+        Raises:
+            ResultsError: the file that was named is no history.
+        """
+        return history_of(self.history_path, self.no_history)
+
+    def settings(self, *, one_at_a_time: bool = False) -> Settings:
+        """Where results go, and how to send.
+
+        Raises:
+            UsageError: the number of workers is none.
+            ResultsError: the file that was named is no history.
+        """
+        from bench.load.session import Settings
+
+        pull = None
+        if self.pull:
+            from bench.cli.pulling import PullBar
+
+            pull = PullBar(console(err=True, quiet=self.quiet))
+        return Settings(
+            output=self.output,
+            transport=self.transport,
+            workers=_worker_count(self.workers),
+            load_from=self.load_from,
+            keep_text=self.keep_text,
+            insecure=self.insecure,
+            ca_file=self.ca_file,
+            pull=pull,
+            one_at_a_time=one_at_a_time,
+            history=history_path_of(self.history_path, self.no_history),
+        )
+
+
+_OPTIONS: tuple[Callable[[Command], Command], ...] = (
+    click.option("-m", "--model", "models", multiple=True, help="Model to measure; repeatable."),
+    click.option("--host", "hosts", multiple=True, help="Server to measure; repeatable."),
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Override a scenario key; repeatable.",
+    ),
+    click.option(
+        "--price",
+        "prices",
+        multiple=True,
+        metavar="MONEY",
+        help="Of electricity (0.30 EUR/kWh) or of the machine (1.20 EUR/h); repeatable.",
+    ),
+    click.option(
+        "--telemetry",
+        multiple=True,
+        metavar="WHAT",
+        help="Hardware to watch: auto, off, a kind such as nvidia, or the URL of a Prometheus "
+        "exporter on the server's machine; repeatable.",
+    ),
+    click.option(
+        "--bandwidth",
+        type=float,
+        metavar="GB/S",
+        help="Of the memory that holds the model, where the machine does not tell it.",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        default=Path("runs"),
+        show_default=True,
+        help="Folder that gets the run directory.",
+    ),
+    click.option("--seed", type=int, help="Seed of everything that is drawn."),
+    click.option("--dry-run", is_flag=True, help="Print the plan and stop."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors."),
+    click.option("--pull", is_flag=True, help="Pull missing models first."),
+    click.option("--transport", metavar="NAME", help="Force kernel, user or httpx."),
+    click.option(
+        "--workers",
+        default="1",
+        show_default=True,
+        metavar="N|auto",
+        help="Processes that send.",
+    ),
+    click.option(
+        "--load-from",
+        default="",
+        metavar="ADDRESS|local:N|FILE",
+        help="Machines that send: a Dask scheduler, or a file of hosts; see help fleet.",
+    ),
+    click.option("--keep-text", is_flag=True, help="Keep the text of the answers."),
+    certificate_options,
+    click.option("--no-report", is_flag=True, help="Write no HTML page."),
+    history_options,
+)
+
+
+def measuring_options(command: Command) -> Command:
+    """The options; the command gets them as one argument, `measuring`."""
+
+    @wraps(command)
+    def whole(*args: Any, **given: Any) -> Any:
+        ours = {field.name: given.pop(field.name) for field in fields(Measuring)}
+        return command(*args, measuring=Measuring(**ours), **given)
+
+    wrapped: Command = whole
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _worker_count(text: str) -> int:
+    """How many processes are asked for; 0 = as many as the load needs."""
+    if text == "auto":
+        return 0
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise UsageError(f"--workers {text}: give a number of processes, or auto")

@@ -1,0 +1,162 @@
+"""Putting a page on standard output or into a file, for the commands whose result is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.output import console, echo, say
+from bench.errors import UsageError
+from bench.files import write_whole
+
+if TYPE_CHECKING:
+    from bench.report.page import Page
+
+
+PAGE_FORMATS = ("console", "markdown", "html", "json", "csv")
+"""Those that every page has: `bench.report.formats.RENDERERS`, which would take long to import."""
+
+RUN_FORMATS = (*PAGE_FORMATS, "requests-csv", "junit", "benchstat", "github", "parquet")
+"""Those of pages about runs."""
+
+also_write = click.option(
+    "--write",
+    "also",
+    multiple=True,
+    metavar="FORMAT=FILE",
+    help="Write another format to a file as well, e.g. junit=result.xml; repeatable.",
+)
+
+page_format = click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(PAGE_FORMATS),
+    default="console",
+    show_default=True,
+)
+
+
+def _checked(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
+    if folder is not None:
+        from bench.report.own_template import check_template
+
+        check_template(folder)
+    return folder
+
+
+own_template = click.option(
+    "--template",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    callback=_checked,
+    help="Your own templates, style and script for the HTML page: see reports/README.md.",
+)
+
+open_option = click.option(
+    "--open", "open_report", is_flag=True, help="Open the report in the browser."
+)
+
+
+def tell_report(path: Path, open_report: bool, *, err: bool = False, quiet: bool = False) -> None:
+    """Say where a report was written, and open it if that is wanted.
+
+    Args:
+        path: of the HTML page.
+        open_report: open it in the browser.
+        err: say it on stderr, because stdout is for another format.
+        quiet: do not say it.
+    """
+    if quiet:
+        pass
+    elif err:
+        say(f"Report: {path}")
+    else:
+        echo(f"Report: {path}\n")
+    if open_report:
+        open_page(path)
+
+
+def open_page(path: Path) -> None:
+    """Open a page in the browser."""
+    import webbrowser
+
+    webbrowser.open(path.resolve().as_uri())
+
+
+def write_also(run_dirs: Sequence[Path], wanted: Sequence[tuple[str, Path]]) -> None:
+    """Write runs in further formats.
+
+    Raises:
+        UsageError: what a format needs is not installed.
+        ResultsError: a file cannot be written.
+    """
+    from bench.report.write import write_reports
+
+    for name, file in wanted:
+        write_reports(run_dirs, name, file)
+
+
+def format_and_file(text: str, formats: Sequence[str]) -> tuple[str, Path]:
+    """What `--write FORMAT=FILE` says.
+
+    Raises:
+        UsageError: it is not of this form, or no such format.
+    """
+    name, equals, file = text.partition("=")
+    if not equals or not file or name not in formats:
+        raise UsageError(f"--write {text}: write FORMAT=FILE, with one of {', '.join(formats)}")
+    if name == "parquet" and find_spec("pyarrow") is None:
+        raise UsageError(
+            f"--write {text}: Parquet needs pyarrow, which is not installed",
+            "Install it with: pip install 'ollama-bench[parquet]'; or take requests-csv.",
+        )
+    return name, Path(file)
+
+
+def write_page(page: Page, path: Path, template: Path | None = None) -> None:
+    """Write a page as HTML.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    from bench.report.formats import render
+
+    _write(path, render(page, "html", template))
+
+
+def tell_page(
+    page: Page,
+    format_name: str,
+    output: Path | None = None,
+    *,
+    template: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Put a page on stdout, or into a file.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    if format_name == "console" and output is None:
+        from bench.report.console import print_page
+
+        print_page(page, console(quiet=quiet))
+        return
+    from bench.report.formats import render
+
+    text = render(page, format_name, template).rstrip("\n")
+    if output is None:
+        echo(f"{text}\n")
+    else:
+        _write(output, text)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None

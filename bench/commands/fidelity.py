@@ -1,0 +1,372 @@
+"""Fidelity as a Python function: what `ollama-bench fidelity` does.
+
+import bench
+found = bench.fidelity("llama3.2:3b-instruct-fp16", ["llama3.2:3b-instruct-q8_0"])
+print(found.result.candidates[0].divergence)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from bench._version import __version__
+from bench.address import server_url
+from bench.analysis.fidelity.analyse import analyse, by_side
+from bench.analysis.fidelity.result import FidelityResult
+from bench.analysis.fidelity.tokenizers import ENOUGH, check_tokenizer
+from bench.commands.running import Interrupts, finish, interruptible
+from bench.commands.sources import names
+from bench.errors import BenchError, Interrupted, NotComparable, UsageError
+from bench.load.gates import ask_gates, is_asked, total_questions
+from bench.load.session import Settings
+from bench.load.word_by_word import ask_side, describe_side, make_room, total_places, turns
+from bench.ollama.control import Control
+from bench.ollama.names import same_model
+from bench.results.directory import RunDirectory
+from bench.results.fidelity_files import (
+    AGAIN,
+    GATES_FILE,
+    PLACES_FILE,
+    REFERENCE,
+    RESULT_FILE,
+    SCHEMA,
+    FidelitySetup,
+    GateRecord,
+    PlaceRecord,
+    Side,
+    append_place,
+    go_on,
+    open_places,
+    read_gates,
+    read_places,
+    read_setup,
+    write_setup,
+)
+from bench.scenario.plan import DEFAULT_TEXTS, ForcedText
+from bench.scenario.word_ends import forced_texts, identity
+
+NUM_CTX = 2048
+"""More than any text takes."""
+_AGAIN = 60
+
+Connect = Callable[[Side], Control]
+"""Finds the server of a side."""
+OnStep = Callable[[str, int, int], None]
+"""Called after every place: label of the side, places that have an answer, places in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFidelity:
+    """A fidelity run that has ended.
+
+    Attributes:
+        path: its run directory.
+    """
+
+    path: Path
+    result: FidelityResult
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from bench.report.fidelity.page import fidelity_page
+        from bench.report.notebook import fragment
+
+        return fragment(fidelity_page(self.result))
+
+
+def fidelity(
+    reference: str,
+    candidates: str | Sequence[str],
+    *,
+    host: str | None = None,
+    texts: str | Sequence[str] = DEFAULT_TEXTS,
+    quick: bool = False,
+    seed: int = 7,
+    settings: Settings | None = None,
+    on_step: OnStep | None = None,
+) -> FoundFidelity:
+    """Measure how far candidates' next words are from a reference's, on the servers that run them.
+
+    Args:
+        reference: the model to compare with: the original, or the best file there is. A model is a
+            name, or `NAME@URL` for one on another server.
+        candidates: models to compare with it.
+        host: server of the models that name none; None = OLLAMA_HOST.
+        texts: names of shipped texts, or files.
+        quick: 12 texts instead of 40.
+        seed: of the choice of texts and places.
+        settings: where results go, and whom to trust.
+        on_step: is told how it goes.
+
+    Raises:
+        Interrupted: what was measured is kept; see `resume_fidelity`.
+        NotComparable: a candidate has another tokenizer.
+        BenchError: it could not be measured; see `bench.errors`.
+    """
+    settings = settings or Settings()
+    given = [reference, *names(candidates)]
+    if len(given) < 2:
+        raise UsageError(
+            "there is nothing to compare with the reference",
+            "Name at least one candidate: ollama-bench fidelity REFERENCE CANDIDATE...",
+        )
+    wanted = [_model_and_url(text, host) for text in given]
+    _refuse_twins(wanted)
+    chosen = forced_texts(names(texts), quick=quick, seed=seed)
+
+    async def describe() -> tuple[Side, ...]:
+        sides = []
+        named = labels([(url, model) for model, url in wanted])
+        for (model, url), label in zip(wanted, named, strict=True):
+            async with Control.of(settings.address(url)) as control:
+                sides.append(await describe_side(control, model, label))
+        return tuple(sides)
+
+    sides = finish(describe())
+    directory = RunDirectory.create(settings.output, "fidelity")
+    setup = _begin(directory, sides, chosen, seed)
+    return _measure(directory, setup, settings, on_step)
+
+
+def resume_fidelity(
+    path: str | Path, *, settings: Settings | None = None, on_step: OnStep | None = None
+) -> FoundFidelity:
+    """Go on with a fidelity run where it stopped; one that is complete is only judged again.
+
+    Args:
+        path: its run directory.
+        settings: whom to trust.
+        on_step: is told how it goes.
+
+    Raises:
+        NotComparable: a model or its server has changed since.
+        BenchError: it could not be measured; see `bench.errors`.
+    """
+    path = Path(path)
+    setup = read_setup(path)
+    return _measure(RunDirectory(path, setup.id), setup, settings or Settings(), on_step)
+
+
+async def begin(
+    directory: RunDirectory,
+    sides: tuple[Side, ...],
+    texts: tuple[ForcedText, ...],
+    seed: int,
+    connect: Connect,
+    on_step: OnStep,
+) -> None:
+    """Ask every side in a run directory that is there already, and judge.
+
+    Args:
+        directory: of the run.
+        sides: as described just now, the reference first.
+        texts: with their places.
+        seed: of their choice.
+        connect: finds the server of a side.
+        on_step: is told how it goes.
+
+    Raises:
+        NotComparable: a candidate has another tokenizer.
+        BenchError: it could not be measured; it says how to go on.
+    """
+    setup = _begin(directory, sides, texts, seed)
+    records: list[PlaceRecord] = []
+    with _goes_on(directory.path):
+        await _ask(directory, setup, connect, records, on_step)
+    _judge(directory, setup, records)
+
+
+def asked_so_far(directory: RunDirectory) -> str:
+    """How many answers are kept, in words."""
+    setup = read_setup(directory.path)
+    done = len(read_places(directory.path))
+    return f"interrupted; {done} of {total_places(setup)} answers are kept in {directory.path}"
+
+
+def _begin(
+    directory: RunDirectory, sides: tuple[Side, ...], texts: tuple[ForcedText, ...], seed: int
+) -> FidelitySetup:
+    setup = FidelitySetup(
+        schema=SCHEMA,
+        id=directory.id,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        tool_version=__version__,
+        sides=sides,
+        texts=texts,
+        identity=identity(texts),
+        num_ctx=NUM_CTX,
+        seed=seed,
+        again=_AGAIN,
+    )
+    write_setup(directory, setup)
+    return setup
+
+
+def _judge(
+    directory: RunDirectory, setup: FidelitySetup, records: list[PlaceRecord]
+) -> FidelityResult:
+    result = analyse(setup, records, read_gates(directory.path))
+    text = msgspec.json.format(msgspec.json.encode(result), indent=2)
+    directory.write_file(RESULT_FILE, text + b"\n")
+    return result
+
+
+@contextmanager
+def _goes_on(path: Path) -> Iterator[None]:
+    """Errors say how to go on, but for those after which there is nothing to go on with."""
+    try:
+        yield
+    except NotComparable:
+        raise
+    except BenchError as error:
+        error.advice = f"{error.advice} {go_on(path)}".strip()
+        raise
+
+
+def _measure(
+    directory: RunDirectory, setup: FidelitySetup, settings: Settings, on_step: OnStep | None
+) -> FoundFidelity:
+    records = read_places(directory.path)
+    asked = {r.key for r in read_gates(directory.path)} | {r.key for r in records}
+    try:
+        if len(asked) < total_places(setup) + total_questions(setup):
+            with interruptible() as interrupts, _goes_on(directory.path):
+                finish(_ask_alone(directory, setup, settings, records, on_step, interrupts))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise Interrupted(asked_so_far(directory), go_on(directory.path)) from None
+    return FoundFidelity(directory.path, _judge(directory, setup, records))
+
+
+async def _ask_alone(
+    directory: RunDirectory,
+    setup: FidelitySetup,
+    settings: Settings,
+    records: list[PlaceRecord],
+    on_step: OnStep | None,
+    interrupts: Interrupts,
+) -> None:
+    """Ask on connections of its own, until it is interrupted."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    interrupts.act = lambda: loop.call_soon_threadsafe(task.cancel)
+    if interrupts.asked:
+        task.cancel()
+    async with AsyncExitStack() as stack:
+        controls = {
+            url: await stack.enter_async_context(Control.of(settings.address(url)))
+            for url in {side.url for side in setup.sides}
+        }
+        await _ask(directory, setup, lambda side: controls[side.url], records, on_step)
+
+
+async def _ask(
+    directory: RunDirectory,
+    setup: FidelitySetup,
+    connect: Connect,
+    records: list[PlaceRecord],
+    on_step: OnStep | None,
+) -> None:
+    """Ask what is missing, in the order of `turns`."""
+    done = {record.key for record in records}
+    total = total_places(setup)
+    said = by_side(records)
+    with open_places(directory.path / PLACES_FILE) as journal:
+
+        def tell(label: str) -> None:
+            if on_step is not None:
+                on_step(label, len(records), total)
+
+        def keep(record: PlaceRecord) -> None:
+            append_place(journal, record)
+            records.append(record)
+            said.setdefault(record.side, {})[record.text, record.cut] = record
+            side = setup.sides[max(record.side, REFERENCE)]
+            tell(side.label)
+            if record.side > REFERENCE and len(said[record.side]) % ENOUGH == 0:
+                sides = said.get(REFERENCE, {}), said[record.side]
+                check_tokenizer(setup.sides[0].label, side.label, *sides)
+
+        for side in setup.sides:
+            await _unchanged(connect(side), side)
+        before = setup.sides[REFERENCE]
+        for number, text in turns(setup):
+            side = setup.sides[max(number, REFERENCE)]
+            if side != before and text is None:
+                await make_room(connect(before), before.model)
+            await ask_side(connect(side), setup, number, done, keep, text)
+            before = side
+            if number == AGAIN or (number > REFERENCE and text in (None, len(setup.texts) - 1)):
+                await _ask_gates(directory.path, setup, max(number, REFERENCE), connect, tell)
+
+
+async def _ask_gates(
+    path: Path, setup: FidelitySetup, side: int, connect: Connect, tell: Callable[[str], None]
+) -> None:
+    """Ask a side whether it works at all."""
+    about = setup.sides[side]
+    if not is_asked(about):
+        return
+    done = {record.key for record in read_gates(path)}
+    with open_places(path / GATES_FILE) as journal:
+
+        def keep(record: GateRecord) -> None:
+            append_place(journal, record)
+            tell(f"{about.label}: does it work")
+
+        await ask_gates(connect(about), setup, side, done, keep)
+
+
+async def _unchanged(control: Control, side: Side) -> None:
+    """Refuse to mix two states of a model or server in one result.
+
+    Raises:
+        NotComparable: what was changed.
+    """
+    now = await describe_side(control, side.model, side.label)
+    for what, then, found in (
+        ("server's version", side.version, now.version),
+        ("server's engine", side.engine, now.engine),
+        ("model's digest", side.digest, now.digest),
+    ):
+        if then != found:
+            raise NotComparable(
+                f"{side.label}: the {what} was {then or 'unknown'} when this run began, and is "
+                f"{found or 'unknown'} now",
+                "Begin anew; what was measured then belongs to the old state.",
+            )
+
+
+def _model_and_url(text: str, host: str | None) -> tuple[str, str]:
+    """`NAME` or `NAME@URL`."""
+    model, at, url = text.partition("@")
+    if not model or (at and not url):
+        raise UsageError(
+            f"{text!r} is no model", "Write NAME, or NAME@URL for one on another server."
+        )
+    return model, server_url(url if at else host)
+
+
+def _refuse_twins(wanted: Sequence[tuple[str, str]]) -> None:
+    for i, (model, url) in enumerate(wanted):
+        if any(same_model(model, m) and url == u for m, u in wanted[:i]):
+            raise UsageError(
+                f"{model} on {url} is named twice",
+                "How far it is from itself is measured anyway: that is the noise floor.",
+            )
+
+
+def labels(wanted: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of models, with the server where there are several servers.
+
+    Args:
+        wanted: server and model of each.
+    """
+    several = len({server for server, _ in wanted}) > 1
+    return [f"{model} on {server}" if several else model for server, model in wanted]

@@ -1,0 +1,1 @@
+"""Looks at the machine, the server and the client before anything is measured."""

@@ -1,0 +1,244 @@
+"""Looks at a machine and its server for what bends numbers; changes nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from bench.address import Address
+from bench.errors import BenchError
+from bench.ollama.control import Control, ServerVersion
+from bench.ollama.eras import era_of
+from bench.ollama.replies import ResidentModel
+from bench.wire.transports import choose_transport
+from bench.wire.transports.stamps import why_no_kernel_stamps
+
+BUSY_SHARE = 0.1
+"""CPU share of other work above which numbers suffer."""
+
+DESCRIPTORS = 4096
+"""Open files below which large loads run out of connections."""
+
+_OWN_STAMPS = "Times hold this program's own delays; keep the machine idle."
+_LOOK_S = 0.5
+_UNSURE = 0.15
+"""Passes of a test of memory that differ by more were disturbed."""
+_COARSE_CLOCKS = ("jiffies", "acpi_pm", "hpet")
+
+
+class Status(StrEnum):
+    """How a check came out."""
+
+    FINE = "fine"
+    CAUTION = "caution"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        what: was looked at.
+        said: what was found.
+        advice: what to do about it; "" if nothing.
+    """
+
+    what: str
+    status: Status
+    said: str
+    advice: str = ""
+
+
+async def check_server(address: Address) -> list[Finding]:
+    """The server: reachable, which version, what is in memory; a single `bad` one if it is not."""
+    try:
+        async with Control.of(address) as control:
+            version = await control.version()
+            installed = await control.tags()
+            loaded = await control.ps() or ()
+            notes = control.notes
+    except BenchError as error:
+        return [Finding("server", Status.BAD, error.message, error.advice)]
+    here = "on this machine" if address.is_loopback else "on another machine"
+    found = [Finding("server", Status.FINE, f"{address.url} answers, {here}")]
+    found += _transport(address)
+    found += _version(version)
+    if installed:
+        found.append(Finding("models", Status.FINE, f"{len(installed)} installed"))
+    else:
+        advice = "Get one, e.g.: ollama pull llama3.2:3b"
+        found.append(Finding("models", Status.CAUTION, "none is installed", advice))
+    found += [Finding("control calls", Status.CAUTION, note) for note in notes]
+    return [*found, *_in_memory(loaded)]
+
+
+def _transport(address: Address) -> Iterator[Finding]:
+    """Where this server gets worse stamps than this machine can give."""
+    transport, reason = choose_transport(address)
+    if transport.name != "kernel" and not why_no_kernel_stamps():
+        said = f"{transport.name}, which takes time stamps by itself: {reason}"
+        yield Finding("transport", Status.CAUTION, said, _OWN_STAMPS)
+
+
+def _version(version: ServerVersion) -> Iterator[Finding]:
+    era = era_of(version.version)
+    status = Status.CAUTION if era.caution or era.assumed else Status.FINE
+    said = f"{version.version}: {era.name}" + (f". {era.caution}" if era.caution else "")
+    if era.assumed:
+        said += ". Not a released version: the newest meaning of its numbers is assumed"
+    yield Finding("version", status, said)
+    if version.simulated:
+        yield Finding(
+            "engine",
+            Status.CAUTION,
+            "the simulated engine: its numbers are made up",
+            "Use it to try the tool, never as a result.",
+        )
+
+
+def _in_memory(loaded: tuple[ResidentModel, ...]) -> Iterator[Finding]:
+    names = ", ".join(m.name for m in loaded)
+    if len(loaded) > 1:
+        advice = "Unload what is not measured: ollama stop NAME"
+        yield Finding("in memory", Status.CAUTION, f"{len(loaded)} models: {names}", advice)
+    else:
+        yield Finding("in memory", Status.FINE, names or "no model")
+    for model in loaded:
+        share = None
+        if model.size_bytes and model.vram_bytes is not None:
+            share = model.vram_bytes / model.size_bytes
+        if share is not None and 0 < share < 1:
+            yield Finding(
+                "placement",
+                Status.CAUTION,
+                f"only {share:.0%} of {model.name} is on the GPU, the CPU computes the rest",
+                "Use a smaller num_ctx, fewer parallel slots or a smaller quantisation.",
+            )
+
+
+def check_machine() -> list[Finding]:
+    """This machine: other work, memory, power, clocks, descriptors."""
+    checks = (_other_work, _memory, _read_speed, _governor, _battery, _clock, _stamps, _descriptors)
+    return [finding for check in checks if (finding := _tried(check)) is not None]
+
+
+def _tried(check: Callable[[], Finding | None]) -> Finding | None:
+    """The finding of a check; a system that cannot be asked is no fault."""
+    try:
+        return check()
+    except (OSError, psutil.Error, AttributeError, NotImplementedError) as error:
+        return Finding(check.__name__.strip("_").replace("_", " "), Status.UNKNOWN, str(error))
+
+
+def _other_work() -> Finding:
+    share = psutil.cpu_percent(interval=_LOOK_S) / 100
+    said = f"{share:.0%} of {psutil.cpu_count()} CPUs are busy now"
+    if share <= BUSY_SHARE:
+        return Finding("other work", Status.FINE, said)
+    return Finding(
+        "other work",
+        Status.CAUTION,
+        said,
+        "Stop other programs, or measure from another machine; watch the intervals.",
+    )
+
+
+def _memory() -> Finding:
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    said = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB are free"
+    if swap.used > 0.1 * memory.total:
+        said += f", {swap.used / 2**30:.1f} GiB are swapped out"
+        advice = "A model that is swapped is slow: close programs."
+        return Finding("memory", Status.CAUTION, said, advice)
+    return Finding("memory", Status.FINE, said)
+
+
+def _read_speed() -> Finding:
+    """What decoding on the CPU cannot exceed: model bytes x tokens per second."""
+    from bench.telemetry.bandwidth import measure_read_speed
+
+    try:
+        speeds = measure_read_speed()
+    except MemoryError as error:
+        return Finding("memory speed", Status.UNKNOWN, str(error))
+    said = ", ".join(
+        f"{s.bytes_per_s / 1e9:.1f} GB/s read by {s.threads} "
+        f"{'thread' if s.threads == 1 else 'threads'}"
+        for s in speeds
+    )
+    best = max(speeds, key=lambda s: s.bytes_per_s)
+    if best.spread > _UNSURE:
+        advice = "Other work disturbed it: stop that, and look again."
+        return Finding("memory speed", Status.CAUTION, f"{said}, ±{best.spread:.0%}", advice)
+    return Finding("memory speed", Status.FINE, said)
+
+
+def _governor() -> Finding | None:
+    file = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    if not file.is_file():
+        return None
+    governor = file.read_text().strip()
+    if governor == "performance":
+        return Finding("CPU governor", Status.FINE, governor)
+    advice = (
+        "Clocks rise and fall with load; for steady numbers: cpupower frequency-set -g performance"
+    )
+    return Finding("CPU governor", Status.CAUTION, governor, advice)
+
+
+def _battery() -> Finding | None:
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    if battery is None:
+        return None
+    if battery.power_plugged is False:
+        said = f"on battery ({battery.percent:.0f} %)"
+        return Finding("power", Status.CAUTION, said, "Plug it in: on battery it is throttled.")
+    return Finding("power", Status.FINE, "plugged in")
+
+
+def _clock() -> Finding | None:
+    file = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+    if not file.is_file():
+        return None
+    source = file.read_text().strip()
+    if source in _COARSE_CLOCKS:
+        advice = "Reading it is slow or coarse; see the kernel's clocksource= parameter."
+        return Finding("clock", Status.CAUTION, source, advice)
+    return Finding("clock", Status.FINE, source)
+
+
+def _stamps() -> Finding:
+    why = why_no_kernel_stamps()
+    if not why:
+        return Finding("time stamps", Status.FINE, "the kernel stamps arriving data")
+    return Finding(
+        "time stamps",
+        Status.CAUTION,
+        f"taken by this program: {why}",
+        _OWN_STAMPS,
+    )
+
+
+def _descriptors() -> Finding | None:
+    found = None
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = soft if hard == resource.RLIM_INFINITY else hard
+        said = f"{soft:,} open files" + (f", can be raised to {most:,}" if most > soft else "")
+        few = most < DESCRIPTORS
+        found = Finding(
+            "descriptors",
+            Status.CAUTION if few else Status.FINE,
+            said,
+            "For many users: ulimit -n 16384" if few else "",
+        )
+    return found

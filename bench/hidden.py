@@ -1,0 +1,148 @@
+"""What is never written anywhere: secrets, by the place they stand at and by their values.
+
+`scrub` goes over text as it enters (server text, logs, messages); `remember` tells it the secrets
+that this process knows of, so that a server that echoes a header does not give them away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+HIDDEN: Final = "(hidden)"
+"""Written in place of a secret."""
+
+_HARMLESS_BEGINNINGS: Final = (
+    *("OLLAMA_", "CUDA_", "GGML_", "LLAMA_ARG_"),
+    *("HIP_", "HSA_", "ROCR_", "GPU_", "OMP_"),
+)
+_HARMLESS: Final = frozenset({"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"})
+_SECRET_WORDS: Final = (
+    *("KEY", "TOKEN", "SECRET", "PASS", "PWD", "AUTH", "CRED", "COOKIE", "JWT", "SESSION"),
+    *("PRIVATE", "SIGNATURE", "BEARER", "CERT", "DSN", "PROXY"),
+)
+CLIENT_SETTINGS: Final = frozenset(
+    f"OLLAMA_{name}"
+    for name in (
+        *("CONTEXT_LENGTH", "DEBUG", "FLASH_ATTENTION", "GPU_OVERHEAD", "INTEL_GPU", "KEEP_ALIVE"),
+        *("KV_CACHE_TYPE", "LLM_LIBRARY", "LOAD_TIMEOUT", "MAX_LOADED_MODELS", "MAX_QUEUE"),
+        *("MAX_VRAM", "MULTIUSER_CACHE", "NEW_ENGINE", "NEW_ESTIMATES", "NOHISTORY", "NOPRUNE"),
+        *("NUM_PARALLEL", "NUM_THREADS", "SCHED_SPREAD", "VULKAN"),
+    )
+)
+"""Ollama's own settings (envconfig) that name no person, host or path: kept of this process."""
+
+_LEAST_CHARACTERS: Final = 4
+_LEAST_OF_A_VALUE: Final = 8
+"""A shorter one ("1", "on") would be found in everything."""
+
+# Whatever stands before the "@" of an address, with or without a scheme ("name@sha256:" is a
+# digest).
+_USERINFO: Final = re.compile(
+    r"(?P<kept>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"<>]*@"
+    r"|(?<![\w./:@-])[\w.+%~-]+:[^\s@/'\"<>]+@(?=[\w\[])(?!sha256)"
+)
+_WORDS: Final = r"token|key|secret|passw(?:or)?d|passwd|pwd|auth|sig|credential|session|jwt|code"
+_QUERY: Final = re.compile(rf"([?&;][\w.-]*(?:{_WORDS})[\w.-]*=)[^&\s#'\"<>]+", re.IGNORECASE)
+_HEADER: Final = re.compile(
+    r"\b((?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api-key|x-auth-token)"
+    r"(\\?[\"']?\s*[:=]\s*\[?\s*\\?[\"']?)(?!\(hidden\))[^\r\n\"'\\]+",
+    re.IGNORECASE,
+)
+_BEARER: Final = re.compile(r"\b(Bearer|Basic)\s+(?=\S*[\d._~+/=-])[\w.~+/=-]{8,}")
+_SETTING: Final = re.compile(r"(\benv\.(\w+)\s*=\s*)(\S+)")
+
+_known: dict[str, None] = {}
+_pattern: re.Pattern[str] | None = None
+
+
+def is_harmless(variable: str) -> bool:
+    """Whether a variable's value may be written: its name is on the list, and says no secret."""
+    name = variable.upper()
+    if any(word in name for word in _SECRET_WORDS):
+        return False
+    return name in _HARMLESS or name.startswith(_HARMLESS_BEGINNINGS)
+
+
+def shown_environment(env: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of a server to start, with what is not known to be harmless hidden."""
+    return {
+        name: (scrub(value) if isinstance(value, str) else value) if is_harmless(name) else HIDDEN
+        for name, value in env.items()
+    }
+
+
+def shown_value(path: str, value: str) -> str:
+    """The value of a scenario's key as it may be shown; hidden if it is one of an `env`."""
+    before, env, variable = path.rpartition("env.")
+    secret = env and (not before or before.endswith(".")) and not is_harmless(variable)
+    return HIDDEN if secret else scrub(value)
+
+
+def remember(*secrets: str) -> None:
+    """Hide these values from now on, wherever `scrub` or `without_known` finds them."""
+    global _pattern
+    for secret in secrets:
+        for form in (secret, unquote(secret), quote(secret, safe="")):
+            if len(form) >= _LEAST_CHARACTERS:
+                _known.setdefault(form)
+    if _known:
+        longest_first = sorted(_known, key=len, reverse=True)
+        _pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+
+def remember_environment(given: Mapping[str, str], inherited: Mapping[str, str]) -> None:
+    """Hide the secrets of a server to start: it may print its environment.
+
+    Args:
+        given: set for it: every value is a secret that is not known to be harmless.
+        inherited: of this process: those are whose names say so.
+    """
+    secrets = [v for k, v in given.items() if not is_harmless(k)]
+    secrets += [v for k, v in inherited.items() if any(word in k.upper() for word in _SECRET_WORDS)]
+    remember(*(v for v in secrets if len(v) >= _LEAST_OF_A_VALUE))
+
+
+def scrub(text: str) -> str:
+    """A message, or a server's text or log, without secrets: known ones, and where they stand."""
+    if not text:
+        return text
+    text = without_known(text)
+    text = _USERINFO.sub(lambda found: f"{found['kept'] or ''}{HIDDEN}@", text)
+    text = _QUERY.sub(rf"\1{HIDDEN}", text)
+    text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
+    text = _BEARER.sub(rf"\1 {HIDDEN}", text)
+    return _SETTING.sub(lambda m: m[0] if is_harmless(m[2]) else m[1] + HIDDEN, text)
+
+
+def without_known(text: str) -> str:
+    """A text without the secrets that this process knows; nothing else of it changes."""
+    return text if _pattern is None or not text else _pattern.sub(HIDDEN, text)
+
+
+def scrub_bytes(content: bytes) -> bytes:
+    """A log without secrets; what is not UTF-8 in it stays as it is."""
+    return scrub(content.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+
+
+def scrub_all(content: Any, kept: Iterable[str] = ()) -> Any:
+    """JSON-ready content without secrets; values under the keys in `kept` stay as they are.
+
+    What any `env` sets is hidden by its name.
+    """
+    if isinstance(content, str):
+        return scrub(content)
+    if isinstance(content, list | tuple):
+        return [scrub_all(item, kept) for item in content]
+    if not isinstance(content, dict):
+        return content
+    return {
+        key: shown_environment(value)
+        if key == "env" and isinstance(value, dict)
+        else value
+        if key in kept
+        else scrub_all(value, kept)
+        for key, value in content.items()
+    }

@@ -1,0 +1,57 @@
+"""Asks the questions of `bench.scenario.gates`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from bench.load.word_by_word import REPLY_TIMEOUT_S
+from bench.ollama.control import Control
+from bench.ollama.next_token import options, read_answer
+from bench.results.fidelity_files import FidelitySetup, GateRecord, Side
+from bench.scenario.gates import questions
+
+
+def is_asked(side: Side) -> bool:
+    """Whether there is a point in it: the simulated engine writes words by chance."""
+    return side.engine != "simulated"
+
+
+def total_questions(setup: FidelitySetup) -> int:
+    """How many questions are asked in all."""
+    each = sum(1 for _ in questions(setup.num_ctx))
+    return each * sum(map(is_asked, setup.sides))
+
+
+async def ask_gates(
+    control: Control,
+    setup: FidelitySetup,
+    side: int,
+    done: Collection[tuple[int, str, int]],
+    on_answer: Callable[[GateRecord], None],
+) -> None:
+    """Ask one side what is not answered yet.
+
+    Args:
+        control: of its server.
+        setup: of the run.
+        side: its number.
+        done: keys of what has an answer.
+        on_answer: called with each answer as it comes.
+
+    Raises:
+        BenchError: the server refuses, or cannot be reached.
+    """
+    for asked in questions(setup.num_ctx):
+        if (side, asked.gate.value, asked.number) in done:
+            continue
+        body = {
+            "model": setup.sides[side].model,
+            "prompt": asked.prompt,
+            "stream": False,
+            "think": False,
+            "options": options(setup.num_ctx) | {"num_predict": asked.most},
+        }
+        if asked.format is not None:
+            body["format"] = asked.format
+        text, ended = read_answer(await control.generate(body, REPLY_TIMEOUT_S))
+        on_answer(GateRecord(side, asked.gate.value, asked.number, asked.shown, text, ended))

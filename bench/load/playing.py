@@ -1,0 +1,140 @@
+"""Plays one session: its requests one after another, those of sub-agents at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from bench.clock import NS
+from bench.load.sender import Sender
+from bench.load.session_requests import LiveSession
+from bench.results.record import Phase, RequestRecord
+from bench.scenario.sessions import Step
+from bench.wire.exchange import Outcome
+
+PhaseOf = Callable[[], Phase | None]
+"""What a request is sent for now; None = the session ends here."""
+Sent = Callable[[Phase], None]
+
+
+_AHEAD_NS = 3_000_000
+"""So long before it is due a request is encoded: not earlier, for a body is large and pauses are
+long."""
+
+
+class _Over(Exception):
+    """The session does not go on: a request of it failed, or the load has ended."""
+
+
+class Player:
+    """One session being played.
+
+    The main thread goes step by step. A title is asked for together with the message it is for; a
+    sub-agent begins when its main step is answered; the next main step waits for those that stand
+    before it in the session. Pauses count from the end of the answer before, as it was stamped.
+
+    Args:
+        session: to play.
+        sender: sends its requests.
+        phase_of: asked before each request.
+        sent: called for each request.
+        user: who plays it, in a closed loop.
+        planned_ns: when it was due to begin, in an open loop.
+    """
+
+    def __init__(
+        self,
+        session: LiveSession,
+        sender: Sender,
+        phase_of: PhaseOf,
+        sent: Sent,
+        user: int | None = None,
+        planned_ns: int | None = None,
+    ) -> None:
+        self._session = session
+        self._sender = sender
+        self._phase_of = phase_of
+        self._told = sent
+        self._user = user
+        self._planned_ns = planned_ns
+        self._beside: dict[str, asyncio.Task[int]] = {}
+
+    async def play(self, due_ns: int | None = None) -> bool:
+        """Play it; False if it did not come to its end.
+
+        Args:
+            due_ns: when its user was ready to begin, absolute.
+        """
+        whole = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._main(group, due_ns)
+        except* _Over:
+            whole = False
+        return whole
+
+    async def _main(self, group: asyncio.TaskGroup, due_ns: int | None) -> None:
+        steps = self._session.steps
+        ended_ns, index = due_ns, 0
+        while index < len(steps):
+            step = steps[index]
+            if step.thread:
+                self._start_beside(group, index, ended_ns)
+            else:
+                ended_ns = await self._after_others(ended_ns)
+                titles = self._titles_after(index)
+                for title in titles:
+                    self._start_beside(group, title, None)
+                ended_ns = await self._one(index, ended_ns)
+                self._session.follow_up()
+                index += len(titles)
+            index += 1
+
+    def _titles_after(self, index: int) -> range:
+        """The titles right after a main step: they are asked for at the same time."""
+        steps, after = self._session.steps, index + 1
+        while after < len(steps) and steps[after].kind == "title" and steps[after].fresh:
+            after += 1
+        return range(index + 1, after)
+
+    def _start_beside(self, group: asyncio.TaskGroup, index: int, ready_ns: int | None) -> None:
+        thread = self._session.steps[index].thread
+        before = self._beside.get(thread)
+
+        async def go() -> int:
+            after_ns = ready_ns if before is None else await before
+            return await self._one(index, after_ns)
+
+        self._beside[thread] = group.create_task(go())
+
+    async def _after_others(self, ended_ns: int | None) -> int | None:
+        """When the main thread and all that it waits for were done."""
+        waits = [t for name, t in self._beside.items() if not name.startswith("title")]
+        self._beside = {n: t for n, t in self._beside.items() if n.startswith("title")}
+        ends = [await wait for wait in waits]
+        return max([*ends, ended_ns or 0]) if ends else ended_ns
+
+    async def _one(self, index: int, after_ns: int | None) -> int:
+        """Send one request when it is due; when its answer had ended, absolute."""
+        clock, step = self._sender.clock, self._session.steps[index]
+        due_ns = _due(step, after_ns)
+        if due_ns is not None and step.gap_s:
+            await clock.sleep_until(due_ns - _AHEAD_NS)
+        prepared = self._session.prepare(index)
+        if due_ns is not None and step.gap_s:
+            await clock.sleep_until(due_ns)
+        phase = self._phase_of()
+        if phase is None:
+            raise _Over
+        planned_ns, self._planned_ns = self._planned_ns, None
+        self._told(phase)
+        record: RequestRecord = await self._sender.send_prepared(
+            prepared, phase, self._user, planned_ns, due_ns
+        )
+        if record.outcome is not Outcome.OK or record.end_ns is None:
+            raise _Over
+        return self._sender.origin_ns + record.end_ns
+
+
+def _due(step: Step, after_ns: int | None) -> int | None:
+    return None if after_ns is None else after_ns + round((step.gap_s or 0.0) * NS)

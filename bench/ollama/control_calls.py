@@ -1,0 +1,274 @@
+"""One control call over HTTP: bounded in time and size, and asked again where that may help.
+
+A server that is busy, restarting or behind a gateway may cut or refuse a single call. Before and
+between measurements there is time to ask again; that it was necessary is noted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import BenchError, NotOllama, ServerError
+from bench.ollama.control_errors import explain, not_ollama, speaks_https
+from bench.ollama.error_bodies import body_error
+from bench.wire.http_client import httpx
+
+MAX_ANSWER = 4 * 1024 * 1024
+"""Bytes of one answer, decompressed. The list of a thousand models has a quarter of that."""
+MAX_LINE = 256 * 1024
+"""Bytes of one line of a pull."""
+_PIECE = 64 * 1024
+QUICK_S = 10.0
+"""How long a call that has nothing to compute may take in all, and a connection to be opened."""
+_FIRST_LINE_S = 60.0
+"""A pull says at once what it is going to do."""
+
+ATTEMPTS = 4
+_PAUSES_S = (0.25, 0.5, 1.0)
+_LONGEST_PAUSE_S = 30.0
+_TRY_AGAIN = frozenset({429, 502, 503, 504})
+_MISSING = frozenset({404, 405, 501})
+
+
+@dataclass(frozen=True, slots=True)
+class ControlAnswer:
+    """What a control call got.
+
+    Attributes:
+        took_ns: the attempt that was answered, on the client's clock.
+    """
+
+    path: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    took_ns: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether it succeeded."""
+        return self.status == httpx.codes.OK
+
+    @property
+    def missing(self) -> bool:
+        """Whether the server does not know the call."""
+        return self.status in _MISSING
+
+    @property
+    def said(self) -> str:
+        """The server's own words, or the status and what a gateway's page says."""
+        return body_error(self.status, self.body)
+
+
+class ControlCalls:
+    """Asks a server.
+
+    Args:
+        url: of the server, as messages name it.
+        client: carries the calls.
+        note: receives what a user should know although it ended no call.
+        sleep: waits between attempts.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        client: httpx.AsyncClient,
+        note: Callable[[str], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.url = url
+        self._client = client
+        self._note = note
+        self._sleep = sleep
+        self._answered = False
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        timeout_s: float | None = None,
+    ) -> ControlAnswer:
+        """The answer to one call, whatever its status; a redirect is none.
+
+        Args:
+            method: of HTTP.
+            path: without a slash at the start.
+            body: sent as JSON.
+            timeout_s: for the whole of each attempt; None means `QUICK_S`.
+
+        Raises:
+            ServerUnreachable: there is none, or not in time.
+            NotOllama: it is no HTTP, or endless.
+            ServerError: it is a redirect.
+        """
+        timeout_s = QUICK_S if timeout_s is None else timeout_s
+        first = ""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                answer = await self._once(method, path, body, timeout_s)
+            except BenchError:
+                raise
+            except Exception as error:
+                call = f"{method} /{path}"
+                why = explain(self.url, call, error, timeout_s, self._answered)
+                if not self._answered and await speaks_https(self._client.base_url, error):
+                    raise not_plain(self.url) from error
+                if attempt == ATTEMPTS or not _passing(error):
+                    raise why from error
+                first = first or why.message
+                pause_s = _PAUSES_S[attempt - 1]
+            else:
+                self._answered = True
+                if attempt == ATTEMPTS or answer.status not in _TRY_AGAIN:
+                    if first:
+                        self._note(
+                            f"{method} /{path} was asked {attempt} times; the first time: {first}"
+                        )
+                    return answer
+                first = first or answer.said
+                pause_s = _wanted_pause_s(answer, _PAUSES_S[attempt - 1])
+            await self._sleep(pause_s)
+        raise AssertionError  # the last attempt returns or raises
+
+    async def _once(
+        self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float
+    ) -> ControlAnswer:
+        start_ns = time.monotonic_ns()
+        limits = httpx.Timeout(timeout_s, connect=min(timeout_s, QUICK_S))
+        async with asyncio.timeout(timeout_s + 1.0):
+            async with self._client.stream(method, path, json=body, timeout=limits) as response:
+                if response.is_redirect:
+                    to = response.headers.get("location", "another address")[:300]
+                    raise ServerError(
+                        f"{self.url} redirects to {to}",
+                        "Redirects are not followed: name that address.",
+                    )
+                content = b"".join([piece async for piece in self._pieces(response, MAX_ANSWER)])
+                took_ns = time.monotonic_ns() - start_ns
+                return ControlAnswer(
+                    f"/{path}", response.status_code, response.headers, content, took_ns
+                )
+
+    async def _pieces(self, response: httpx.Response, most: int) -> AsyncIterator[bytes]:
+        """The body without its coding; none of its pieces is large, all of them are bounded."""
+        inflate = _Inflate(response.headers.get("content-encoding", ""))
+        left = most
+        async for data in response.aiter_raw():
+            for plain in inflate(data):
+                left -= len(plain)
+                if left < 0:
+                    path = response.url.path
+                    raise not_ollama(
+                        self.url, f"its answer to {path} has more than {most // 1024} KiB"
+                    )
+                yield plain
+
+    @asynccontextmanager
+    async def lines(
+        self, path: str, body: dict[str, Any], check: Callable[[ControlAnswer], Any]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of an answer that may take hours, silent for minutes.
+
+        Args:
+            path: without a slash at the start.
+            body: sent as JSON.
+            check: raises if the answer is no success.
+        """
+        timeout = httpx.Timeout(QUICK_S, read=None)
+        try:
+            async with (
+                asyncio.timeout(_FIRST_LINE_S) as limit,
+                self._client.stream("POST", path, json=body, timeout=timeout) as response,
+            ):
+                limit.reschedule(None)
+                if response.status_code != httpx.codes.OK:
+                    content = b"".join([p async for p in self._pieces(response, MAX_ANSWER)])
+                    check(
+                        ControlAnswer(
+                            f"/{path}", response.status_code, response.headers, content, 0
+                        )
+                    )
+                yield self._split(response, path)
+        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
+            raise explain(self.url, f"POST /{path}", error, _FIRST_LINE_S, True) from error
+
+    async def _split(self, response: httpx.Response, path: str) -> AsyncIterator[bytes]:
+        rest = bytearray()
+        async for data in self._pieces(response, sys.maxsize):
+            first, *others = data.split(b"\n")
+            rest += first
+            for other in others:
+                yield bytes(rest)
+                rest[:] = other
+            if len(rest) > MAX_LINE:
+                raise not_ollama(self.url, f"a line of its answer to /{path} does not end")
+        yield bytes(rest)
+
+
+def not_plain(url: str) -> NotOllama:
+    """The error for http spoken to a port that speaks https."""
+    return NotOllama(
+        f"{url} speaks https, not http",
+        f"Write its address with https:// ({url.replace('http://', 'https://', 1)}).",
+    )
+
+
+def _passing(error: Exception) -> bool:
+    """Whether the same call may well succeed a moment later."""
+    if isinstance(error, httpx.RemoteProtocolError):
+        return "peer closed connection" in str(error) or "Server disconnected" in str(error)
+    return isinstance(error, httpx.ReadError | httpx.WriteError | httpx.CloseError)
+
+
+def _wanted_pause_s(answer: ControlAnswer, usual_s: float) -> float:
+    """What Retry-After asks for, within reason; a date in it is not worth reading."""
+    try:
+        asked_s = float(answer.headers.get("retry-after", ""))
+    except ValueError:
+        return usual_s
+    return min(max(asked_s, usual_s), _LONGEST_PAUSE_S) if math.isfinite(asked_s) else usual_s
+
+
+class _Inflate:
+    """Decompresses a body, a bit at a time.
+
+    Raises:
+        httpx.DecodingError: it has a coding that was not asked for.
+    """
+
+    def __init__(self, coding: str) -> None:
+        coding = coding.strip().lower()
+        self._inflate: Any = None
+        if coding in ("gzip", "x-gzip", "deflate"):
+            self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        elif coding not in ("", "identity"):
+            raise httpx.DecodingError(f"the answer is encoded with {coding[:40]!r}")
+
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        """What these bytes hold, in pieces of at most 64 KiB.
+
+        Raises:
+            httpx.DecodingError: they cannot be decompressed.
+        """
+        if self._inflate is None:
+            yield data
+            return
+        try:
+            while not self._inflate.eof:
+                plain = self._inflate.decompress(data, _PIECE)
+                data = self._inflate.unconsumed_tail
+                yield plain
+                if not data and len(plain) < _PIECE:
+                    return
+        except zlib.error as error:
+            raise httpx.DecodingError(f"the compressed answer is broken: {error}") from error

@@ -1,0 +1,1 @@
+"""The proxy that writes real sessions for replay; it measures nothing."""

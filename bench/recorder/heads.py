@@ -1,0 +1,70 @@
+"""The head of a request, as the server behind the proxy must see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.address import Address
+
+MOST_HEAD = 256 * 1024
+_NOT_PASSED = (b"host", b"accept-encoding", b"connection", b"proxy-connection")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request's head.
+
+    Attributes:
+        method, path: as the client sent them; the path without the query.
+        forwarded: the bytes to send on.
+        length: bytes of the body; None = it comes in chunks.
+    """
+
+    method: str
+    path: str
+    forwarded: bytes
+    length: int | None
+
+
+def read_head(raw: bytes, target: Address) -> Head:
+    """Rewrite a head for the server: its host and base path, and an answer that is not packed.
+
+    Args:
+        raw: the head with the empty line that ends it.
+        target: where it goes.
+
+    Raises:
+        ValueError: it is no head of HTTP/1.
+    """
+    request_line, *lines = raw.rstrip(b"\r\n").split(b"\r\n")
+    method, _, rest = request_line.partition(b" ")
+    url, _, version = rest.rpartition(b" ")
+    if not url.startswith(b"/") or not version.startswith(b"HTTP/1."):
+        raise ValueError("not a request of HTTP/1")
+    length: int | None = 0
+    kept = []
+    has_key = False
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        key = name.strip().lower()
+        if not colon or name != name.strip():
+            raise ValueError("a header without a name")
+        if key == b"content-length":
+            if not value.strip().isdigit():
+                raise ValueError("a content length that is no number")
+            length = None if length is None else int(value)
+        if key == b"transfer-encoding":
+            length = None
+        has_key |= key == b"authorization"
+        if key not in _NOT_PASSED:
+            kept.append(line)
+    if target.authorization and not has_key:
+        kept.append(f"Authorization: {target.authorization}".encode())
+    head = [
+        b"%s %s%s HTTP/1.1" % (method, target.base_path.encode(), url),
+        b"Host: " + target.authority.encode(),
+        *kept,
+        b"Connection: keep-alive",
+    ]
+    path = url.partition(b"?")[0].decode("latin-1")
+    return Head(method.decode("latin-1"), path, b"\r\n".join(head) + b"\r\n\r\n", length)

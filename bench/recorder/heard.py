@@ -1,0 +1,330 @@
+"""What a request asked and what was answered, in the form in which it is recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from bench.recorder.exchange import Exchange
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One call of a model.
+
+    Attributes:
+        messages: of the request, as the client sent them; those of other forms than chat are made
+            into messages.
+        answer: as far as it came; None = none did.
+        tools: definitions sent along, None if there were none.
+        prompt_tokens, cached_tokens, output_tokens: as the server counted; None = it did not say.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    answer: Message | None
+    tools: list[Any] | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+def heard(exchange: Exchange) -> Heard | None:
+    """The call of a model in an exchange; None = it was none, or one that cannot be read."""
+    reader = _READERS.get(exchange.path)
+    if exchange.method != "POST" or reader is None or not 200 <= exchange.status < 300:
+        return None
+    request = exchange.request.whole
+    reply = exchange.reply.whole
+    if request is None:
+        return None
+    try:
+        body = msgspec.json.decode(request)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    try:
+        return reader(body, reply or b"")
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None  # another form than the one documented: it passed all the same
+
+
+def _objects(reply: bytes) -> Iterator[dict[str, Any]]:
+    """JSON objects of a reply: one, one a line, or one an event."""
+    for line in reply.split(b"\n"):
+        text = line.strip()
+        if text.startswith(b"data:"):
+            text = text[5:].strip()
+        if not text.startswith(b"{"):
+            continue
+        try:
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _body_or_events(reply: bytes) -> list[dict[str, Any]]:
+    try:
+        value = msgspec.json.decode(reply)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return list(_objects(reply))
+    return [value] if isinstance(value, dict) else []
+
+
+def _chat(body: dict[str, Any], reply: bytes) -> Heard | None:
+    messages = tuple(_message_list(body.get("messages")))
+    if not messages:
+        return None  # only loads or unloads the model
+    answer: Message = {"role": "assistant", "content": ""}
+    calls: list[Any] = []
+    thinking = ""
+    last: dict[str, Any] = {}
+    for line in _body_or_events(reply):
+        part = line.get("message") or {}
+        answer["content"] += part.get("content") or ""
+        thinking += part.get("thinking") or ""
+        calls += part.get("tool_calls") or []
+        last = line if line.get("done") else last
+    if thinking:
+        answer["thinking"] = thinking
+    if calls:
+        answer["tool_calls"] = calls
+    return _native(body, messages, answer, last)
+
+
+def _generate(body: dict[str, Any], reply: bytes) -> Heard | None:
+    if not body.get("prompt"):
+        return None
+    system = [{"role": "system", "content": body["system"]}] if body.get("system") else []
+    images = {"images": body["images"]} if body.get("images") else {}
+    messages = (*system, {"role": "user", "content": body["prompt"], **images})
+    lines = _body_or_events(reply)
+    text = "".join(line.get("response") or "" for line in lines)
+    last: dict[str, Any] = next((line for line in reversed(lines) if line.get("done")), {})
+    return _native(body, messages, {"role": "assistant", "content": text}, last)
+
+
+def _native(
+    body: dict[str, Any], messages: tuple[Message, ...], answer: Message, last: dict[str, Any]
+) -> Heard:
+    return Heard(
+        str(body.get("model", "")),
+        messages,
+        answer if last or answer["content"] else None,
+        body.get("tools") or None,
+        _count(last.get("prompt_eval_count")),
+        _count(last.get("prompt_eval_cached_count")),
+        _count(last.get("eval_count")),
+    )
+
+
+def _completions(body: dict[str, Any], reply: bytes) -> Heard | None:
+    messages = tuple(_message_list(body.get("messages")))
+    text, seen = "", False
+    usage: dict[str, Any] = {}
+    calls: dict[int, dict[str, Any]] = {}
+    for event in _body_or_events(reply):
+        usage = event.get("usage") or usage
+        for choice in (event.get("choices") or [])[:1]:
+            delta = choice.get("delta") or choice.get("message") or {}
+            text += delta.get("content") or ""
+            seen = True
+            for number, piece in enumerate(delta.get("tool_calls") or []):
+                _add_call(calls, piece.get("index", number), piece)
+    answer: Message = {"role": "assistant", "content": text}
+    if calls:
+        answer["tool_calls"] = [calls[index] for index in sorted(calls)]
+    details = usage.get("prompt_tokens_details") or {}
+    return Heard(
+        str(body.get("model", "")),
+        messages,
+        answer if seen else None,
+        body.get("tools") or None,
+        _count(usage.get("prompt_tokens")),
+        _count(details.get("cached_tokens")),
+        _count(usage.get("completion_tokens")),
+    )
+
+
+def _add_call(calls: dict[int, dict[str, Any]], index: int, piece: dict[str, Any]) -> None:
+    """A piece of a tool call: the first has its name, and all of them parts of its arguments."""
+    function = piece.get("function") or {}
+    empty = {"type": "function", "function": {"name": "", "arguments": ""}}
+    call = calls.setdefault(index, empty)
+    if piece.get("id"):
+        call["id"] = piece["id"]
+    call["function"]["name"] += function.get("name") or ""
+    call["function"]["arguments"] += function.get("arguments") or ""
+
+
+def _anthropic(body: dict[str, Any], reply: bytes) -> Heard | None:
+    """/v1/messages."""
+    messages: list[Message] = []
+    if body.get("system"):
+        messages.append({"role": "system", "content": _parts_text(body["system"])})
+    for raw in _message_list(body.get("messages")):
+        messages += _anthropic_message(raw)
+    text = ""
+    usage: dict[str, Any] = {}
+    calls: dict[int, list[Any]] = {}
+    for event in _body_or_events(reply):
+        usage |= {k: v for k, v in _usage_of(event).items() if v is not None}
+        for index, block in enumerate(event.get("content") or []):
+            text += block.get("text") or ""
+            if block.get("type") == "tool_use":
+                calls[index] = [block.get("id"), block["name"], json.dumps(block.get("input"))]
+        block, index = event.get("content_block") or {}, event.get("index", 0)
+        if block.get("type") == "tool_use":
+            calls[index] = [block.get("id"), block["name"], ""]
+        delta = event.get("delta") or {}
+        text += delta.get("text") or ""
+        if index in calls and "content_block" not in event:
+            calls[index][2] += delta.get("partial_json") or ""
+    answer: Message = {"role": "assistant", "content": text}
+    if calls:
+        answer["tool_calls"] = [_call(*call) for call in calls.values()]
+    cached = _count(usage.get("cache_read_input_tokens"))
+    # Here, other than in OpenAI's form, cached tokens stand beside the input.
+    beside = (cached or 0) + (_count(usage.get("cache_creation_input_tokens")) or 0)
+    fresh = _count(usage.get("input_tokens"))
+    return Heard(
+        str(body.get("model", "")),
+        tuple(messages),
+        answer if usage or text else None,
+        _anthropic_tools(body.get("tools")),
+        None if fresh is None else fresh + beside,
+        cached,
+        _count(usage.get("output_tokens")),
+    )
+
+
+def _usage_of(event: dict[str, Any]) -> dict[str, Any]:
+    return event.get("usage") or (event.get("message") or {}).get("usage") or {}
+
+
+def _anthropic_message(raw: Message) -> list[Message]:
+    content = raw.get("content")
+    if not isinstance(content, list):
+        return [{"role": raw.get("role"), "content": content}]
+    made: list[Message] = []
+    calls = [_call(p.get("id"), p["name"], p.get("input")) for p in _of(content, "tool_use")]
+    for part in _of(content, "tool_result"):
+        result = {"role": "tool", "content": _parts_text(part.get("content"))}
+        made.append({**result, "tool_call_id": part.get("tool_use_id")})
+    text = _parts_text(content)
+    images = [p["source"]["data"] for p in _of(content, "image") if p.get("source", {}).get("data")]
+    if text or calls or images or not made:
+        message: Message = {"role": raw.get("role"), "content": text}
+        message |= {"tool_calls": calls} if calls else {}
+        made.append(message | ({"images": images} if images else {}))
+    return made
+
+
+def _of(parts: list[Any], kind: str) -> list[dict[str, Any]]:
+    return [p for p in parts if isinstance(p, dict) and p.get("type") == kind]
+
+
+def _parts_text(content: Any) -> str:
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else ""
+    return "\n".join(p["text"] for p in content if isinstance(p, dict) and _is_text(p))
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    return isinstance(part.get("text"), str)
+
+
+def _anthropic_tools(tools: Any) -> list[Any] | None:
+    if not tools:
+        return None
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool["name"],
+                "description": tool.get("description", ""),
+                "parameters": tool.get("input_schema") or {"type": "object"},
+            },
+        }
+        for tool in tools
+        if isinstance(tool, dict) and "name" in tool
+    ]
+
+
+def _responses(body: dict[str, Any], reply: bytes) -> Heard | None:
+    """/v1/responses."""
+    messages: list[Message] = []
+    if body.get("instructions"):
+        messages.append({"role": "system", "content": body["instructions"]})
+    given = body.get("input")
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else given or []
+    for item in items:
+        messages += _response_item(item)
+    last: dict[str, Any] = {}
+    for event in _body_or_events(reply):
+        last = event.get("response") or (event if "output" in event else last)
+    output: list[Message] = [m for item in last.get("output") or [] for m in _response_item(item)]
+    answer: Message | None = None
+    if output:
+        answer = {"role": "assistant", "content": "".join(m["content"] for m in output)}
+        if calls := [call for m in output for call in m.get("tool_calls", [])]:
+            answer["tool_calls"] = calls
+    usage = last.get("usage") or {}
+    tools = [
+        {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
+        for tool in _of(body.get("tools") or [], "function")
+    ]
+    return Heard(
+        str(body.get("model", "")),
+        tuple(messages),
+        answer,
+        tools or None,
+        _count(usage.get("input_tokens")),
+        _count((usage.get("input_tokens_details") or {}).get("cached_tokens")),
+        _count(usage.get("output_tokens")),
+    )
+
+
+def _response_item(item: dict[str, Any]) -> list[Message]:
+    kind = item.get("type", "message")
+    if kind == "message":
+        return [{"role": item.get("role"), "content": _parts_text(item.get("content"))}]
+    if kind == "function_call":
+        call = _call(item.get("call_id"), item["name"], item.get("arguments"))
+        return [{"role": "assistant", "content": "", "tool_calls": [call]}]
+    if kind == "function_call_output":
+        result = _parts_text(item.get("output"))
+        return [{"role": "tool", "content": result, "tool_call_id": item.get("call_id")}]
+    return []
+
+
+def _call(identity: Any, name: str, arguments: Any) -> dict[str, Any]:
+    made = {"type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"id": identity, **made} if isinstance(identity, str) else made
+
+
+def _message_list(value: Any) -> list[Message]:
+    return [m for m in value if isinstance(m, dict)] if isinstance(value, list) else []
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+_READERS: dict[str, Callable[[dict[str, Any], bytes], Heard | None]] = {
+    "/api/chat": _chat,
+    "/api/generate": _generate,
+    "/v1/chat/completions": _completions,
+    "/v1/messages": _anthropic,
+    "/v1/responses": _responses,
+}
+"""Paths of model calls -> what reads them."""

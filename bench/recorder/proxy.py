@@ -1,0 +1,375 @@
+"""Passes requests to a server and its replies back, byte for byte as they come.
+
+One connection to the server for each of a client, kept open between requests. A reply is written to
+the client before anything else is done with it; what is recorded is put together elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import httptools
+
+from bench.address import Address
+from bench.recorder.exchange import Exchange
+from bench.recorder.heads import MOST_HEAD, Head, read_head
+
+Ended = Callable[[Exchange], None]
+_CONNECT_S = 10.0
+_LARGE = 1 << 20
+"""A request that is kept to be sent again if the kept connection was closed in the meantime."""
+
+
+class WallClock:
+    """Seconds since 1970 that never jump: the time at the start, and what has passed since."""
+
+    def __init__(self) -> None:
+        self._origin = time.time() - time.monotonic()
+
+    def now_s(self) -> float:
+        """Now."""
+        return self._origin + time.monotonic()
+
+
+class ClientSide(asyncio.Protocol):
+    """One connection of a client.
+
+    Args:
+        target: where requests go.
+        clock: stamps them.
+        ended: is given each exchange when it is over.
+        failed: is told once why the server cannot be reached.
+    """
+
+    def __init__(
+        self, target: Address, clock: WallClock, ended: Ended, failed: Callable[[str], None]
+    ) -> None:
+        self._target, self._clock, self._ended, self._failed = target, clock, ended, failed
+        self.transport: asyncio.Transport | None = None
+        self._server: ServerSide | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._buffer = bytearray()
+        self._head: Head | None = None
+        self._left = 0
+        self._chunks: _Chunks | None = None
+        self._sent: list[bytes] = []
+        self._sent_size = 0
+        self._resendable = True
+        self.exchange: Exchange | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client came."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self._head is None or not self._open_body():
+            self._buffer += data
+            if self._head is None:
+                self._next_request()
+            elif len(self._buffer) > MOST_HEAD:  # a second request before the reply to the first
+                self._pause(True)
+        else:
+            self._body(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone: what it asked for need not go on."""
+        self.transport = None
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._server is not None:
+            self._server.close()
+        self._finish(complete=False)
+
+    def pause_writing(self) -> None:
+        """The client reads slowly: so does the proxy."""
+        if self._server is not None:
+            self._server.pause(True)
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        if self._server is not None:
+            self._server.pause(False)
+
+    def _open_body(self) -> bool:
+        return self._left > 0 or self._chunks is not None
+
+    def _next_request(self) -> None:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._buffer) > MOST_HEAD:
+                self._refuse(431, "the head of the request is too long")
+            return
+        raw = bytes(self._buffer[: end + 4]).lstrip(b"\r\n")
+        rest = bytes(self._buffer[end + 4 :])
+        self._buffer.clear()
+        try:
+            self._head = read_head(raw, self._target)
+        except ValueError as error:
+            self._refuse(400, str(error))
+            return
+        self.exchange = Exchange(self._head.method, self._head.path)
+        self._left = self._head.length or 0
+        self._chunks = _Chunks() if self._head.length is None else None
+        self._sent, self._sent_size = [], 0
+        self._resendable = True
+        self._connect()
+        self._pass_on(self._head.forwarded)
+        if self._open_body():
+            self._body(rest)
+        else:
+            self._buffer += rest
+            self.exchange.at_s = self._clock.now_s()
+
+    def _body(self, data: bytes) -> None:
+        """Bytes of a body: passed on as they are."""
+        exchange = self.exchange
+        assert exchange is not None
+        rest = b""
+        if self._chunks is None:
+            data, rest = data[: self._left], data[self._left :]
+            self._left -= len(data)
+            exchange.request.add(data)
+        else:
+            try:
+                for piece in self._chunks.feed(data):
+                    exchange.request.add(piece)
+            except httptools.HttpParserError:
+                self._refuse(400, "the body of the request is no chunks of HTTP/1")
+                return
+            if self._chunks.ended:
+                self._chunks = None
+        self._pass_on(data)
+        if not self._open_body():
+            exchange.at_s = self._clock.now_s()
+            self._buffer += rest
+
+    def _pass_on(self, data: bytes) -> None:
+        if self._resendable:
+            self._sent.append(data)
+            self._sent_size += len(data)
+            self._resendable = self._sent_size <= _LARGE
+        if self._connecting is None and self._server is not None:
+            self._server.write(data)
+        elif not self._resendable:
+            self._resendable = True  # it is all there is until the connection is made
+            self._pause(True)
+
+    def _connect(self) -> None:
+        if self._server is None or self._server.closed:
+            self._connecting = asyncio.get_running_loop().create_task(self._reach())
+
+    async def _reach(self) -> None:
+        """Connect to the server, and send what has come of the request so far."""
+        target, loop = self._target, asyncio.get_running_loop()
+        tls = target.tls_context() if target.scheme == "https" else None
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                if target.unix_socket:
+                    made = await loop.create_unix_connection(
+                        lambda: ServerSide(self), target.unix_socket
+                    )
+                else:
+                    made = await loop.create_connection(
+                        lambda: ServerSide(self), target.host, target.port, ssl=tls
+                    )
+        except (OSError, TimeoutError) as error:
+            why = getattr(error, "strerror", None) or str(error) or "no answer"
+            message = f"{target.url} cannot be reached: {why}"
+            self._failed(message)
+            self._refuse(502, message)
+            return
+        finally:
+            self._connecting = None
+        self._server = made[1]
+        self._server.write(b"".join(self._sent))
+        self._pause(False)
+
+    def from_server(self, data: bytes) -> None:
+        """Bytes of a reply: passed on first of all."""
+        if self.transport is not None:
+            self.transport.write(data)
+        self._resendable = False
+
+    def replied(self, keep: bool) -> None:
+        """The reply has ended."""
+        self._finish(complete=True)
+        if not keep and self.transport is not None:
+            self.transport.close()
+        elif self._buffer:
+            self._pause(False)
+            self._next_request()
+
+    def server_lost(self) -> None:
+        """The server closed the connection, in a reply or between two."""
+        if self.exchange is None:
+            return
+        if self._resendable and self.exchange.status == 0 and not self._open_body():
+            self._resendable = False
+            self._connect()
+            return
+        self._finish(complete=False)
+        if self.transport is not None:
+            self.transport.close()
+
+    def _finish(self, complete: bool) -> None:
+        exchange, self.exchange, self._head = self.exchange, None, None
+        self._left, self._chunks = 0, None
+        if exchange is not None:
+            exchange.complete = complete
+            exchange.answered_at_s = self._clock.now_s()
+            self._ended(exchange)
+
+    def _refuse(self, status: int, message: str) -> None:
+        body = json.dumps({"error": f"ollama-bench record: {message}"}).encode()
+        reason = {400: "Bad Request", 431: "Headers Too Large", 502: "Bad Gateway"}[status]
+        head = (
+            f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.exchange = None  # nothing was asked of the server
+        if self.transport is not None:
+            self.transport.write(head.encode() + body)
+            self.transport.close()
+
+    def _pause(self, stop: bool) -> None:
+        self.pause_reading(stop)
+
+    def pause_reading(self, stop: bool) -> None:
+        """Stop or go on reading from the client."""
+        if self.transport is not None and not self.transport.is_closing():
+            with suppress(RuntimeError):  # it is so already
+                (self.transport.pause_reading if stop else self.transport.resume_reading)()
+
+
+class ServerSide(asyncio.Protocol):
+    """The connection to the server for one client.
+
+    Args:
+        client: whose requests it carries.
+    """
+
+    def __init__(self, client: ClientSide) -> None:
+        self._client = client
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._ended = False
+        self._keep = True
+        self._delimited = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of a request."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close it."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self, stop: bool) -> None:
+        """Stop or go on reading from the server."""
+        if self._transport is not None and not self._transport.is_closing():
+            with suppress(RuntimeError):
+                (self._transport.pause_reading if stop else self._transport.resume_reading)()
+
+    def pause_writing(self) -> None:
+        """The server reads slowly: so does the proxy."""
+        self._client.pause_reading(True)
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._client.pause_reading(False)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a reply."""
+        self._client.from_server(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.close()
+            return
+        if self._ended:
+            keep, self._ended = self._keep, False
+            self._parser = httptools.HttpResponseParser(self)
+            if not keep:
+                self.close()
+            self._client.replied(keep)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server closed it; that may be the end of a reply without a length."""
+        self._transport = None
+        exchange = self._client.exchange
+        if exchange is not None and exchange.status and not self._delimited and exc is None:
+            self._client.replied(keep=False)
+        else:
+            self._client.server_lost()
+
+    def on_message_begin(self) -> None:
+        """A reply begins."""
+        self._delimited = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header: whether the reply says where it ends."""
+        if name.lower() in (b"content-length", b"transfer-encoding"):
+            self._delimited = True
+
+    def on_headers_complete(self) -> None:
+        """The head has come."""
+        status = self._parser.get_status_code()
+        exchange = self._client.exchange
+        if exchange is not None and status >= 200:
+            exchange.status = status
+            self._ended = exchange.method == "HEAD"  # whatever length it says, no body comes
+        self._keep = self._parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        """Bytes of the body."""
+        if self._client.exchange is not None:
+            self._client.exchange.reply.add(body)
+
+    def on_message_complete(self) -> None:
+        """A reply ends; one with 1xx is only the herald of the real one."""
+        self._ended = self._parser.get_status_code() >= 200
+        self._keep = self._parser.should_keep_alive()
+
+
+class _Chunks:
+    """Reads a body that comes in chunks."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self._pieces: list[bytes] = []
+        self.ended = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The content of these bytes."""
+        self._pieces = []
+        self._parser.feed_data(data)
+        return self._pieces
+
+    def on_body(self, body: bytes) -> None:
+        """Content."""
+        self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        """The last chunk was there."""
+        self.ended = True

@@ -1,0 +1,225 @@
+"""Many people's runs on one page: machines, models and versions in one table.
+
+Nothing is judged here: runs of different machines are different experiments, so the table says what
+each number is a number of, and its interval. Only the same case on the same machine under several
+versions of the server makes a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from bench._version import __version__
+from bench.analysis.comparison.machine_differences import hardware_of
+from bench.analysis.run.summary import CaseSummary, Estimate, Summary
+from bench.analysis.run.summary_json import to_json
+from bench.ollama.eras import parse_version
+from bench.report.page import Answer, Badge, Item, Notice, Page, Prose, Section
+from bench.report.tables import Table, estimate_column, from_columns, text_column
+from bench.report.units import count, plural
+from bench.results.run import RunInfo
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_COLUMNS = (
+    ("Decode", "decode_tok_per_s", "value", "tok/s"),
+    ("TTFT p50", "ttft_s", "p50", "s"),
+    ("Throughput", "output_tok_per_s", "value", "tok/s"),
+    ("Prefill", "prefill_tok_per_s", "value", "tok/s"),
+)
+_READ = (
+    "One row a case of a run. Numbers of different machines, models, contexts or loads are of "
+    "different things; the columns say of what. Intervals are 95 %. Click a head to sort, type in "
+    "the field to filter: every word must be in the row. The page holds all of it; nothing was "
+    "sent anywhere."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One case of one run."""
+
+    info: RunInfo
+    summary: Summary
+    case: CaseSummary
+
+    @property
+    def machine(self) -> str:
+        """What its server computed on, as far as known."""
+        place = {t.name: t.same_host for t in self.info.targets}.get(self.case.target)
+        hardware = hardware_of(self.info.environment) or "unknown machine"
+        return hardware if place is not False else f"another host than {hardware}"
+
+    @property
+    def load(self) -> str:
+        """Users or rate."""
+        load = self.case.load
+        if isinstance(load.get("users"), int):
+            return plural(load["users"], "user")
+        rate = load.get("rate_per_s")
+        return f"{rate:g}/s" if isinstance(rate, int | float) else ""
+
+    @property
+    def line(self) -> tuple[object, ...]:
+        """Equal for entries that differ in the version of the server and in time only."""
+        identity = self.case.identity
+        same = (
+            self.machine,
+            self.case.model,
+            identity.digest,
+            identity.engine,
+            identity.quantization,
+        )
+        asked = (self.case.id, self.load, identity.prompts_sha256, identity.served_context)
+        return (*same, *asked, identity.gpu_share and round(identity.gpu_share, 2))
+
+
+def board_page(runs: Sequence[tuple[RunInfo, Summary]], left_out: Sequence[str] = ()) -> Page:
+    """The page.
+
+    Args:
+        runs: what is known of each, at least one.
+        left_out: messages about run directories that could not be read.
+    """
+    entries = [Entry(info, summary, case) for info, summary in runs for case in summary.cases]
+    entries.sort(key=lambda e: (e.machine, e.case.model, e.load, _version(e), e.info.created_at))
+    table, lines = _table(entries), _lines(entries)
+    machines = dict.fromkeys(e.machine for e in entries)
+    models = tuple(dict.fromkeys(e.case.model for e in entries))
+    invalid = sum(not summary.valid for _, summary in runs)
+    made_up = sum(summary.simulated for _, summary in runs)
+    badges = []
+    if made_up:
+        told = "The simulated engine made their numbers up by a model."
+        badges.append(Badge(f"{made_up} of {plural(len(runs), 'run')} simulated", "caution", told))
+    if invalid:
+        badges.append(Badge(f"{invalid} invalid", "bad", "Do not trust their numbers."))
+    items: list[Item] = [Prose(_READ), table, *lines]
+    return Page(
+        title="Board",
+        subtitle="Machines, models and versions side by side",
+        badges=tuple(badges),
+        facts=(
+            ("Runs", count(len(runs))),
+            ("Machines", count(len(machines))),
+            ("Models", count(len(models))),
+            ("Versions", count(len({e.case.identity.server_version for e in entries}))),
+        ),
+        findings=(),
+        answers=tuple(_fastest(entries, model) for model in models),
+        warnings=tuple(
+            Notice("left_out", message, "Take the run directory from where it was made.")
+            for message in left_out
+        ),
+        sections=(Section("board", "All cases", tuple(items)),),
+        brief=(table, *lines),
+        simulated=bool(made_up) and made_up == len(runs),
+        data=msgspec.json.encode([to_json(summary) for _, summary in runs]),
+        data_name="summaries.json",
+        tool_version=__version__,
+    )
+
+
+def _fastest(entries: Sequence[Entry], model: str) -> Answer:
+    """Where a model decoded fastest; runs that are invalid or made up do not count."""
+    found = [
+        (e.value, entry)
+        for entry in entries
+        if entry.case.model == model and entry.summary.valid and not entry.case.simulated
+        if (e := _estimate(entry, "decode_tok_per_s", "value")) and e.value is not None
+    ]
+    if not found:
+        return Answer(model, (("has no decode speed in a valid, real run.",),), model)
+    value, best = max(found, key=lambda pair: pair[0])
+    runs = len({entry.info.id for _, entry in found})
+    where = f"{best.machine}, {best.case.identity.engine} {best.case.identity.server_version}"
+    said = f"decoded fastest at {value:.3g} tok/s ({where}), of {plural(runs, 'run')}."
+    return Answer(model, ((said,),), model)
+
+
+def _estimate(entry: Entry, metric: str, stat: str) -> Estimate | None:
+    found = entry.case.metrics.get(metric)
+    return found.stats.get(stat) if found else None
+
+
+def _state(entry: Entry) -> str:
+    if entry.case.simulated:
+        return "simulated"
+    if not entry.summary.valid:
+        return "invalid"
+    return "" if entry.summary.status == "complete" else entry.summary.status
+
+
+def _table(entries: Sequence[Entry]) -> Table:
+    identities = [e.case.identity for e in entries]
+    shares = [i.gpu_share for i in identities]
+    columns = [
+        text_column("Machine", [e.machine for e in entries]),
+        text_column("Model", [e.case.model for e in entries]),
+        text_column("Quantisation", [i.quantization for i in identities]),
+        text_column("Server", [f"{i.engine} {i.server_version}" for i in identities]),
+        text_column("Scenario", [e.summary.name for e in entries]),
+        text_column("Load", [e.load for e in entries]),
+        text_column("Context", [i.served_context for i in identities]),
+        text_column("On GPU", ["" if s is None else f"{s:.0%}" for s in shares]),
+        *(
+            estimate_column(
+                title, unit, [_estimate(e, id, stat) for e in entries], stat, key=f"{id}.{stat}"
+            )
+            for title, id, stat, unit in _COLUMNS
+        ),
+        text_column("Requests", [e.case.requests.ok for e in entries]),
+        text_column("Failed", [e.case.requests.failed or "" for e in entries]),
+        text_column("State", [_state(e) for e in entries]),
+        text_column("Date", [e.info.created_at[:10] for e in entries]),
+        text_column("Run", [e.info.id for e in entries]),
+    ]
+    models = [e.case.model for e in entries]
+    return from_columns("board-table", "All cases", columns, models=models, filterable=True)
+
+
+def _lines(entries: Sequence[Entry]) -> tuple[Table, ...]:
+    """The same case on the same machine under several versions, as a small line each."""
+    lines: dict[tuple[object, ...], dict[str, list[Entry]]] = {}
+    for entry in entries:
+        if entry.summary.valid and _estimate(entry, "decode_tok_per_s", "value"):
+            versions = lines.setdefault(entry.line, {})
+            versions.setdefault(entry.case.identity.server_version, []).append(entry)
+    told = [versions for versions in lines.values() if len(versions) > 1]
+    if not told:
+        return ()
+    first = [next(iter(versions.values()))[0] for versions in told]
+    values = [[_mean(same) for same in versions.values()] for versions in told]
+    columns = [
+        text_column("Machine", [e.machine for e in first]),
+        text_column("Model", [e.case.model for e in first]),
+        text_column("Case", [f"{e.summary.name}, {e.load}" for e in first]),
+        text_column("Versions", [" → ".join(versions) for versions in told]),
+        text_column("Decode", [sparkline(v) for v in values], "Lowest to highest of the line."),
+        text_column("tok/s", [" → ".join(f"{x:.4g}" for x in v) for v in values]),
+        text_column("Change", [f"{v[-1] / v[0] - 1:+.1%}" for v in values]),
+        text_column("Runs", [sum(map(len, versions.values())) for versions in told]),
+    ]
+    note = "A change without a verdict: `ollama-bench compare` says whether it is certain."
+    return (from_columns("versions", "By version", columns, note=note, filterable=True),)
+
+
+def _mean(entries: Sequence[Entry]) -> float:
+    found = [_estimate(e, "decode_tok_per_s", "value") for e in entries]
+    values = [e.value for e in found if e is not None and e.value is not None]
+    return sum(values) / len(values) if values else 0.0
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Values as blocks of eight heights, the lowest to the highest; alike = all in the middle."""
+    low, high = min(values), max(values)
+    if high - low < 1e-9 * max(abs(high), 1e-9):
+        return _BLOCKS[3] * len(values)
+    return "".join(_BLOCKS[round((v - low) / (high - low) * 7)] for v in values)
+
+
+def _version(entry: Entry) -> tuple[tuple[int, ...], str]:
+    text = entry.case.identity.server_version
+    return tuple(parse_version(text) or ()), text

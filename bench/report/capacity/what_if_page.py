@@ -1,0 +1,278 @@
+"""The page about a what-if: predictions of a fitted service model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bench._version import __version__
+from bench.analysis.run.summary import Estimate
+from bench.report.charts.palette import BAD, MARKERS, SERIES
+from bench.report.charts.parts import axes_in, picked, series_legend, tag_bars
+from bench.report.charts.scales import plain
+from bench.report.page import (
+    Answer,
+    Badge,
+    Chart,
+    Marks,
+    Notice,
+    Page,
+    Prose,
+    Section,
+    Sentence,
+    Size,
+)
+from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
+from bench.report.units import percent, plural
+from bench.thresholds import Threshold, to_file
+
+_LOG_FROM = 12
+"""A percentile that goes beyond its promise by this factor is drawn on a logarithmic axis."""
+
+METHOD = (
+    "The service model (slots, FIFO queue, prefill, continuous batching) replays the load in "
+    "virtual time, once for each refit of the model to resampled requests; intervals hold 95 % of "
+    "them. They cover what the fit does not know, not what the model leaves out: networks, memory "
+    "limits, other work on the machine. Predictions for more slots than were seen busy together "
+    "are extrapolated. Measure before you buy."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedValue:
+    """A predicted number with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What a number of servers would do.
+
+    Attributes:
+        promised: the promised percentiles, in the order of the promises.
+        holds: share of the refits in which every promise holds.
+        busy: share of the slots' time in use.
+    """
+
+    servers: int
+    ttft_p50_s: PredictedValue
+    ttft_p95_s: PredictedValue
+    tpot_p50_s: PredictedValue
+    queue_p95_s: PredictedValue
+    tok_per_s: PredictedValue
+    busy: PredictedValue
+    promised: tuple[PredictedValue, ...]
+    holds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A what-if and its answer.
+
+    Attributes:
+        load: in words, "500 users with 6 questions an hour, peak factor 3: 2.5 requests/s".
+        slots: of each server.
+        needed: fewest servers that suffice; None = none of those tried.
+        fitted_to: id of the run the profile was fitted to; "" if it was not fitted.
+        invented: the profile's numbers are made up.
+        simulated: it was fitted to a run of the simulated engine.
+        extrapolated: what the profile's run did not show; "" if nothing.
+        pace: how much the server's pace wandered in that run, as a coefficient of variation; 0 if
+            too little to matter.
+        misfit: where the model is off from what it was fitted to; "" if nowhere.
+    """
+
+    profile: str
+    model: str
+    load: str
+    promises: tuple[Threshold, ...]
+    slots: int
+    routing: str
+    needed: int | None
+    options: tuple[Option, ...]
+    requests: int
+    fitted_to: str
+    invented: bool
+    simulated: bool = False
+    extrapolated: str = ""
+    pace: float = 0.0
+    misfit: str = ""
+
+
+def what_if_page(study: Study, *, charts: bool = True) -> Page:
+    """The page of a study."""
+    table = option_table(study)
+    badges = [Badge("prediction", "caution", "A model's answer; nothing of this was measured.")]
+    if study.invented:
+        badges.append(Badge("invented profile", "caution", "The machine's numbers are made up."))
+    if study.simulated:
+        badges.append(Badge("simulated", "caution", "Fitted to a run of the simulated engine."))
+    evidence = (_promise_chart(study),) if charts and study.promises else ()
+    return Page(
+        title=f"What if: {study.model}",
+        subtitle=study.load,
+        badges=tuple(badges),
+        facts=_facts(study),
+        findings=(_answer(study),),
+        answers=(),
+        warnings=_notices(study),
+        sections=(
+            Section("evidence", "Prediction", (*evidence, table)),
+            Section("method", "How it was predicted", (Prose(METHOD),)),
+        ),
+        brief=(table,),
+        simulated=True,
+        data=msgspec.json.encode(study, enc_hook=to_file),
+        data_name="what-if.json",
+        tool_version=__version__,
+    )
+
+
+def _facts(study: Study) -> tuple[tuple[str, str], ...]:
+    facts = (
+        ("Profile", study.profile),
+        ("Fitted to", study.fitted_to),
+        ("Slots of a server", str(study.slots)),
+        ("Routing", study.routing),
+        ("Simulated requests", f"{study.requests:,} for each draw"),
+    )
+    return tuple((name, value) for name, value in facts if value)
+
+
+def option_table(study: Study) -> Table:
+    """One row for each number of servers."""
+    rows = study.options
+    promised = [
+        estimate_column(promise.text, "s", [_estimate(o.promised[i]) for o in rows])
+        for i, promise in enumerate(study.promises)
+    ]
+    return from_columns(
+        "options",
+        "Predicted, by number of servers",
+        [
+            text_column("Servers", [o.servers for o in rows]),
+            *promised,
+            number_column("Holds in", "share", [o.holds for o in rows]),
+            estimate_column("First text, p50", "s", [_estimate(o.ttft_p50_s) for o in rows]),
+            estimate_column("First text, p95", "s", [_estimate(o.ttft_p95_s) for o in rows]),
+            estimate_column("Time per token, p50", "s", [_estimate(o.tpot_p50_s) for o in rows]),
+            estimate_column("Queue, p95", "s", [_estimate(o.queue_p95_s) for o in rows]),
+            estimate_column("Throughput", "tok/s", [_estimate(o.tok_per_s) for o in rows]),
+            number_column("Slots busy", "share", [min(o.busy.value, 1.0) for o in rows]),
+        ],
+        note="'Holds in' is the share of the refits in which every promise holds.",
+    )
+
+
+def _estimate(value: PredictedValue) -> Estimate:
+    return Estimate(value.value, value.low, value.high)
+
+
+def _answer(study: Study) -> Answer:
+    promise = " and ".join(map(str, study.promises))
+    if study.needed is None:
+        most = max(o.servers for o in study.options)
+        tried = f"{plural(most, 'server')} would not serve {study.load} within {promise}."
+        return Answer("", ((tried,),), tone="bad")
+    servers = plural(study.needed, "server")
+    sentences: list[Sentence] = [(f"{servers} would serve {study.load} within {promise}.",)]
+    fewer = [o for o in study.options if o.servers < study.needed]
+    if fewer:
+        last = fewer[-1]
+        held = f"hold in {percent(last.holds)} of the fits" if 0 < last.holds < 1 else "not hold"
+        sentences.append((f"With {plural(last.servers, 'server')} it would {held}.",))
+    return Answer("", tuple(sentences), tone="good")
+
+
+def _notices(study: Study) -> tuple[Notice, ...]:
+    notices = [
+        Notice(
+            "prediction",
+            "this is a model's prediction; nothing of it was measured",
+            "Measure the answer with `ollama-bench capacity` before you rely on it.",
+        )
+    ]
+    if study.invented:
+        advice = "Fit one to your own machine with `ollama-bench capacity fit`."
+        notices.append(Notice("invented", "the profile's machine is invented", advice))
+    if study.simulated:
+        message = "the profile was fitted to a run of the simulated engine, not of a real server"
+        notices.append(Notice("simulated", message, "Fit one to a run of your own server."))
+    if study.extrapolated:
+        advice = "Measure a run with more users, and fit."
+        notices.append(Notice("extrapolated", study.extrapolated, advice))
+    if study.misfit:
+        message = f"the model does not describe its run well: {study.misfit}"
+        advice = "Take its answers for hints, and measure them with `ollama-bench capacity`."
+        notices.append(Notice("misfit", message, advice))
+    if study.pace:
+        message = (
+            f"the server's own pace wandered by {study.pace:.0%} (standard deviation) while it was "
+            "measured; the model keeps one pace, so real tails are longer than these"
+        )
+        notices.append(
+            Notice("pace", message, "Leave room, or fit to a machine that is left alone.")
+        )
+    return tuple(notices)
+
+
+def _promise_chart(study: Study) -> Chart:
+    limits = [p.value or 1.0 for p in study.promises]
+    servers = [o.servers for o in study.options]
+    looks: list[dict[str, Any]] = [
+        picked(
+            {
+                "color": SERIES[i % len(SERIES)],
+                "marker": MARKERS[i % len(MARKERS)],
+                "linestyle": "-",
+            },
+            f"promise.{i}",
+        )
+        for i in range(len(limits))
+    ]
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        height = series_legend(
+            figure, size, list(zip(map(str, study.promises), looks, strict=True)), 4
+        )
+        ax = axes_in(figure, size, 62, 14, 12 + height, 52)
+        for i, (limit, look) in enumerate(zip(limits, looks, strict=True)):
+            shown: Sequence[PredictedValue] = [o.promised[i] for o in study.options]
+            values = [v.value / limit for v in shown]
+            below = [max(0.0, (v.value - v.low) / limit) for v in shown]
+            above = [max(0.0, (v.high - v.value) / limit) for v in shown]
+            tag_bars(
+                ax.errorbar(servers, values, yerr=[below, above], capsize=3, **look), look["gid"]
+            )
+        ax.axhline(1.0, color=BAD, linewidth=1.4, linestyle=(0, (5, 2)))
+        ratios = [
+            v.value / x for o in study.options for v, x in zip(o.promised, limits, strict=True)
+        ]
+        if max(ratios) > _LOG_FROM:
+            ax.set_yscale("log")
+        else:
+            ax.set_ylim(0)
+        ax.set_xlabel("servers")
+        ax.set_ylabel("promised percentile / promise")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        ax.xaxis.set_major_formatter(plain)
+        ax.yaxis.set_major_formatter(plain)
+        return Marks()
+
+    return Chart(
+        id="what-if-promise",
+        title="The promise against servers",
+        message=f"Predicted for {plural(len(servers), 'number')} of servers.",
+        caption="Below the dashed line the promise holds. Intervals hold 95 % of the refits.",
+        table=None,  # it stands below the chart
+        draw=draw,
+        simulated=True,
+    )

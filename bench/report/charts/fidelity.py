@@ -1,0 +1,216 @@
+"""Speed against fidelity, and fidelity by kind of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.analysis.fidelity.pareto import front
+from bench.analysis.fidelity.result import FidelityResult
+from bench.analysis.run.summary import Estimate
+from bench.report.charts.palette import GRID, PAPER, SOFT, series_colour, series_marker
+from bench.report.charts.parts import axes_in, ends, picked, series_legend, tag_bars, tagged
+from bench.report.charts.scales import log_axis, value_axis
+from bench.report.fidelity.page import Placed
+from bench.report.fidelity.wording import NATS, floor_limit
+from bench.report.page import Chart, Marks, Size
+from bench.report.units import show, show_value
+
+SPEED: Final = "tok/s"
+_LEAST_AREA, _MOST_AREA = 40.0, 320.0
+_REFERENCE_SHARE = 0.7
+"""Where below everything else the reference stands: its divergence is 0, which no logarithm has."""
+
+
+def speed_chart(
+    result: FidelityResult, placed: Mapping[int, Placed], sentences: Sequence[str]
+) -> Chart | None:
+    """Divergence over decode speed; None if fewer than two sides have a speed.
+
+    Args:
+        result: of the fidelity.
+        placed: side -> what is known of it.
+        sentences: what is dominated, in words.
+    """
+    speeds = {i: p.speed for i, p in placed.items() if p.speed and p.speed.value}
+    if len(speeds) < 2:
+        return None
+    line = front(result, speeds)
+    names = ", ".join(result.sides[i].label for i in line)
+    return Chart(
+        id="speed-fidelity",
+        title="Speed against fidelity",
+        message=" ".join((f"On the Pareto front, from the fastest on: {names}.", *sentences)),
+        caption=(
+            "Right is faster, down is closer to the original. Lines: 95 % intervals both ways. "
+            "The area of a point is the size of its file. Filled: on the Pareto front, by the "
+            "values alone; the dotted line joins them. The reference stands on the lower edge: its "
+            "divergence is 0. In the shaded band nothing can be told from it."
+        ),
+        table=None,
+        draw=lambda figure, size: _draw(figure, size, result, placed, speeds, line),
+        height=(400, 380),
+        simulated=result.simulated,
+    )
+
+
+def kinds_chart(result: FidelityResult, placed: Mapping[int, Placed]) -> Chart | None:
+    """Divergence of each candidate by kind of text; None if there is one kind."""
+    if len(result.kinds) < 2:
+        return None
+    kinds = list(result.kinds)
+    said = [
+        f"{result.sides[c.side].label}: "
+        + ", ".join(f"{k} {show_value(c.by_kind[k].value, NATS).full}" for k in c.by_kind)
+        for c in result.candidates
+    ]
+    return Chart(
+        id="fidelity-kinds",
+        title="Fidelity by kind of text",
+        message=". ".join(said) + ".",
+        caption=f"Divergence with 95 % intervals, for each kind of text: {', '.join(kinds)}.",
+        table=None,
+        draw=lambda figure, size: _draw_kinds(figure, size, result, placed, kinds),
+        height=(60 + 26 * len(kinds) * max(2, len(result.candidates)), 380),
+        simulated=result.simulated,
+    )
+
+
+def _draw(
+    figure: Figure,
+    size: Size,
+    result: FidelityResult,
+    placed: Mapping[int, Placed],
+    speeds: Mapping[int, Estimate],
+    line: Sequence[int],
+) -> Marks:
+    marks = Marks()
+    sides = sorted(speeds, key=lambda i: placed[i].series)
+    entries = [
+        (_label(result, i, placed[i]), picked(_look(placed[i].series), f"side.{i}")) for i in sides
+    ]
+    top = series_legend(figure, size, entries, 4) + 14
+    ax = axes_in(figure, size, 62, 14, top, 42)
+    found = {c.side: c.divergence for c in result.candidates if c.side in speeds}
+    limit = floor_limit(result)
+    drawn = [v for e in found.values() for v in (e.value, e.low, e.high) if v and v > limit / 10]
+    lowest = min([limit, *drawn]) * _REFERENCE_SHARE
+    log_axis(ax.yaxis, lowest, max([limit, *drawn]) * 1.5)
+    ax.axhspan(lowest, limit, color=GRID, alpha=0.6, gid="floor")
+    value_axis(ax.xaxis, [np.array([v for e in speeds.values() for v in _ends(e)])])
+    places = {0: (speeds[0].value or 0.0, lowest)} if 0 in speeds else {}
+    places |= {i: (speeds[i].value or 0.0, max(e.value or 0.0, lowest)) for i, e in found.items()}
+    joined = [places[i] for i in line if i in places]
+    ax.plot(*zip(*joined, strict=True), color=SOFT, linestyle=":", linewidth=1.5, gid="front")
+    largest = max((result.sides[i].size_bytes or 0 for i in sides), default=0) or 1
+    for i in sides:
+        x, y = places[i]
+        colour, tags = series_colour(placed[i].series), [f"side.{i}"]
+        gid, ends_of = tagged(f"fidelity-{i}", tags), tagged(f"fidelity-{i}-bars", tags)
+        xerr = [[v] for v in (part[0] for part in ends([speeds[i]]))]
+        yerr = [[v] for v in (part[0] for part in ends([found[i]]))] if i in found else None
+        bars = ax.errorbar([x], [y], xerr=xerr, yerr=yerr, fmt="none", ecolor=colour, capsize=3)
+        tag_bars(bars, ends_of)
+        share = (result.sides[i].size_bytes or 0) / largest
+        ax.plot(
+            [x],
+            [y],
+            linestyle="none",
+            marker=series_marker(placed[i].series),
+            markersize=math.sqrt(_LEAST_AREA + share * (_MOST_AREA - _LEAST_AREA)),
+            color=colour if i in line else PAPER,
+            markeredgecolor=PAPER if i in line else colour,
+            markeredgewidth=1.5,
+            clip_on=False,
+            gid=gid,
+        )
+        divergence = show(found[i], NATS).full if i in found else "the reference"
+        told = (_label(result, i, placed[i]), show(speeds[i], SPEED).full, divergence)
+        marks.tips[gid] = ["\n".join(told)]
+        for name in (gid, ends_of):
+            marks.models[name] = result.sides[i].model
+    ax.set_xlabel("tokens per second, of one answer")
+    ax.set_ylabel("divergence (nats, logarithmic)")
+    return marks
+
+
+def _draw_kinds(
+    figure: Figure,
+    size: Size,
+    result: FidelityResult,
+    placed: Mapping[int, Placed],
+    kinds: Sequence[str],
+) -> Marks:
+    marks = Marks()
+    candidates = sorted(result.candidates, key=lambda c: placed[c.side].series)
+    entries = [
+        (result.sides[c.side].label, picked(_look(placed[c.side].series), f"side.{c.side}"))
+        for c in candidates
+    ]
+    top = series_legend(figure, size, entries, 4) + 10
+    ax = axes_in(figure, size, 70, 14, top, 42)
+    step = 0.7 / max(1, len(candidates))
+    for n, c in enumerate(candidates):
+        chosen = [(k, e) for k, name in enumerate(kinds) if (e := c.by_kind.get(name)) and e.value]
+        ys = [k - 0.35 + step * (n + 0.5) for k, _ in chosen]
+        xs = [e.value or 0.0 for _, e in chosen]
+        series = placed[c.side].series
+        colour, tags = series_colour(series), [f"side.{c.side}"]
+        gid, ends_of = tagged(f"kinds-{c.side}", tags), tagged(f"kinds-{c.side}-bars", tags)
+        bars = ax.errorbar(
+            xs, ys, xerr=ends([e for _, e in chosen]), fmt="none", ecolor=colour, capsize=3
+        )
+        tag_bars(bars, ends_of)
+        ax.plot(
+            xs,
+            ys,
+            linestyle="none",
+            marker=series_marker(series),
+            color=colour,
+            markeredgecolor=PAPER,
+            gid=gid,
+        )
+        label = result.sides[c.side].label
+        marks.tips[gid] = [f"{label}, {kinds[k]}\n{show(e, NATS).full}" for k, e in chosen]
+        for name in (gid, ends_of):
+            marks.models[name] = result.sides[c.side].model
+    _kind_rows(ax, kinds)
+    values = [v for c in candidates for e in c.by_kind.values() for v in _ends(e) if v > 0]
+    logarithmic = value_axis(ax.xaxis, [np.array(values or [1.0])])
+    ax.set_xlabel(f"divergence (nats{', logarithmic' if logarithmic else ''})")
+    return marks
+
+
+def _kind_rows(ax: Axes, kinds: Sequence[str]) -> None:
+    ax.set_yticks(range(len(kinds)), kinds)
+    ax.set_ylim(len(kinds) - 0.5, -0.5)
+    for k in range(1, len(kinds)):
+        ax.axhline(k - 0.5, color=GRID, linewidth=1)
+
+
+def _look(series: int) -> dict[str, object]:
+    return {
+        "color": series_colour(series),
+        "marker": series_marker(series),
+        "linestyle": "none",
+        "markersize": 8,
+    }
+
+
+def _label(result: FidelityResult, side: int, placed: Placed) -> str:
+    about = result.sides[side]
+    told = []
+    if about.size_bytes:
+        told.append(f"file {show_value(float(about.size_bytes), 'B').full}")
+    if placed.vram_bytes:
+        told.append(f"GPU {show_value(float(placed.vram_bytes), 'B').full}")
+    return f"{about.label} ({', '.join(told)})" if told else about.label
+
+
+def _ends(estimate: Estimate) -> list[float]:
+    return [v for v in (estimate.low, estimate.value, estimate.high) if v is not None]

@@ -1,0 +1,143 @@
+"""Decode speed over two axes of a sweep: a cell a case, a panel for each value of a third axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Final
+
+import numpy as np
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from bench.report.charts.palette import INK, PAPER, SERIES, SOFT
+from bench.report.charts.parts import axes_in, case_tag, sample_note, shortened
+from bench.report.model import CaseView, Report
+from bench.report.page import Chart, Marks, Size
+from bench.report.result_tables import metric_table
+from bench.report.units import plural, show
+
+METRIC: Final = "decode_tok_per_s"
+_MOST_PANELS: Final = 4
+_CELL: Final = 44
+_LEFT: Final = 76
+_PALEST, _DEEPEST = 0.08, 0.6
+
+Panel = tuple[str, dict[tuple[str, str], CaseView]]
+"""Its title, and the case of each (column, row)."""
+
+
+def heat_chart(report: Report) -> Chart | None:
+    """The chart, None unless the cases vary in two axes besides the model, or in three of all."""
+    cases = [c for c in report.cases if (e := c.estimate(METRIC)) and e.value]
+    names = [n for n, _ in cases[0].columns] if cases else []
+    inner = [n for n in names if n not in ("Model", "Run")]
+    if len(inner) < 2 or len(names) > 3 or len(cases) < len(report.cases):
+        return None
+    values = {n: list(dict.fromkeys(dict(c.columns).get(n, "") for c in cases)) for n in names}
+    if len(inner) == 3:
+        inner.remove(min(inner, key=lambda n: len(values[n])))
+    across, down = sorted(inner, key=lambda n: -len(values[n]))
+    outer = next((n for n in names if n not in inner), "")
+    panels: list[Panel] = []
+    for value in values.get(outer, [""]):
+        own = [c for c in cases if not outer or dict(c.columns)[outer] == value]
+        places = {(dict(c.columns)[across], dict(c.columns)[down]): c for c in own}
+        if len(places) < len(own):
+            return None
+        panels.append((f"{outer}: {value}" if outer else "", places))
+    if len(panels) > _MOST_PANELS:
+        return None
+    n = sum(m.n for c in cases if (m := c.metric(METRIC)))
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        sample_note(figure, size, f"n = {plural(n, 'request')}")
+        return _draw(figure, size, panels, (across, values[across]), (down, values[down]))
+
+    best = max(cases, key=_value)
+    worst = min(cases, key=_value)
+    tall = len(values[down]) * _CELL + 92
+    return Chart(
+        id="heat",
+        title="Decode speed over the sweep",
+        message=(
+            f"From {show(best.estimate(METRIC), 'tok/s').full} ({best.label}) down to "
+            f"{show(worst.estimate(METRIC), 'tok/s').full} ({worst.label})."
+        ),
+        caption=(
+            "Tokens per second of one answer, on the server's clock; the deeper the colour, the "
+            f"faster. Intervals are in the table. n = {plural(n, 'request')}."
+        ),
+        table=metric_table(report, METRIC, "heat-"),
+        draw=draw,
+        height=(tall, 12 + (tall - 12) * len(panels)),
+        simulated=report.simulated,
+        full_width=len(panels) > 1,
+    )
+
+
+def _value(case: CaseView) -> float:
+    estimate = case.estimate(METRIC)
+    return (estimate.value if estimate else None) or 0.0
+
+
+def _draw(
+    figure: Figure,
+    size: Size,
+    panels: Sequence[Panel],
+    across: tuple[str, Sequence[str]],
+    down: tuple[str, Sequence[str]],
+) -> Marks:
+    speeds = np.array([_value(c) for _, places in panels for c in places.values()])
+    low, span = float(speeds.min()), max(float(np.ptp(speeds)), 1e-9)
+    marks = Marks()
+    for number, (title, places) in enumerate(panels):
+        stacked = (size.height - 12) / len(panels) if size.narrow else size.height
+        wide = size.width if size.narrow else size.width / len(panels)
+        left = 0.0 if size.narrow else number * wide
+        top = 12 + number * stacked if size.narrow else 12
+        ax = axes_in(
+            figure,
+            size,
+            left + _LEFT,
+            size.width - left - wide + 8,
+            top + 24,
+            size.height - (top + stacked - 12 if size.narrow else size.height) + 46,
+        )
+        cells = [k for k in product(across[1], down[1]) if k in places]
+        at = [(across[1].index(a), down[1].index(d)) for a, d in cells]
+        shares = [(_value(places[k]) - low) / span for k in cells]
+        gid = f"heat-{number}"
+        ax.add_collection(
+            PolyCollection(
+                [
+                    ((x - 0.5, y - 0.5), (x + 0.5, y - 0.5), (x + 0.5, y + 0.5), (x - 0.5, y + 0.5))
+                    for x, y in at
+                ],
+                facecolors=[to_rgba(SERIES[0], _PALEST + (_DEEPEST - _PALEST) * s) for s in shares],
+                edgecolors=PAPER,
+                linewidths=1.5,
+                gid=gid,
+            )
+        )
+        marks.tips[gid] = [
+            f"{places[k].label}\n{show(places[k].estimate(METRIC), 'tok/s').full}" for k in cells
+        ]
+        marks.tags[gid] = [case_tag(places[k]) for k in cells]
+        for (x, y), key in zip(at, cells, strict=True):
+            text = show(places[key].estimate(METRIC), "tok/s").text
+            ax.text(x, y, text, ha="center", va="center", fontsize=11.5, color=INK)
+        ax.set_xlim(-0.5, len(across[1]) - 0.5)
+        ax.set_ylim(len(down[1]) - 0.5, -0.5)
+        ax.set_xticks(range(len(across[1])), [shortened(v, 70, 11) for v in across[1]])
+        ax.set_yticks(range(len(down[1])), [shortened(v, 44, 11) for v in down[1]])
+        ax.grid(visible=False)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        ax.set_xlabel(across[0])
+        ax.set_ylabel(down[0])
+        if title:
+            text = shortened(title, wide - _LEFT, 11.5)
+            ax.set_title(text, fontsize=11.5, color=SOFT, loc="left")
+    return marks

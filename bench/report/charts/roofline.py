@@ -1,0 +1,140 @@
+"""Memory read while decoding, against what can be read: each model, by its number of users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from matplotlib.figure import Figure
+
+from bench.analysis.run.summary import Estimate, Roofline
+from bench.report.charts.palette import INK, SOFT
+from bench.report.charts.parts import (
+    axes_in,
+    case_tag,
+    interval_line,
+    look_of,
+    picked,
+    series_legend,
+)
+from bench.report.charts.scales import level_axis, plain
+from bench.report.model import CaseView, Report
+from bench.report.page import Chart, Marks, Size
+from bench.report.result_tables import case_columns
+from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
+from bench.report.units import number
+
+GB: Final = 1e9
+
+
+def roofline_chart(report: Report) -> Chart | None:
+    """The chart, None where no case has a roof."""
+    told = [(c, r) for c in report.cases if (r := c.summary.roofline) and r.share <= 1]
+    if not told:
+        return None
+    peaks = {round(r.peak_bytes_per_s / GB) for _, r in told}
+    roofs = {round(r.reachable_bytes_per_s / GB) for _, r in told}
+    apart = "; the dotted one what its highest clock would give" if peaks != roofs else ""
+    assumed = "; ".join(dict.fromkeys(a for _, r in told for a in r.assumed))
+
+    def draw(figure: Figure, size: Size) -> Marks:
+        return _draw(figure, size, told)
+
+    return Chart(
+        id="roofline",
+        title="Reading memory: reached and reachable",
+        message=" ".join(_message(told)),
+        caption=(
+            "Bytes that decoding must read per second, weights and KV cache. The line above is "
+            f"what the memory gives{apart}. {' '.join(dict.fromkeys(_source(r) for _, r in told))}"
+            f"{f' Assumed: {assumed}.' if assumed else ''}"
+        ),
+        table=_table(told),
+        draw=draw,
+        simulated=report.simulated,
+    )
+
+
+def _message(told: Sequence[tuple[CaseView, Roofline]]) -> Iterator[str]:
+    """Each model once, with the range over its cases."""
+    for model in dict.fromkeys(c.model for c, _ in told):
+        roofs = [r for c, r in told if c.model == model]
+        ends = [f([r.bytes_per_s for r in roofs]) / GB for f in (min, max)]
+        reached = " to ".join(dict.fromkeys(number(x, 1) for x in ends))
+        yield f"{model}: {reached} of {number(roofs[0].reachable_bytes_per_s / GB, 1)} GB/s."
+
+
+def _source(roof: Roofline) -> str:
+    return f"{roof.place}: {roof.source}."
+
+
+def _table(told: Sequence[tuple[CaseView, Roofline]]) -> Table:
+    roofs = [r for _, r in told]
+    cases = [c for c, _ in told]
+    flops = [r.prefill_flop_per_s / 1e9 if r.prefill_flop_per_s else None for r in roofs]
+    prompt = [r.flop_per_prompt_token / 1e9 for r in roofs]
+    return from_columns(
+        "roofline-table",
+        "Decoding against the memory's roof",
+        [
+            *case_columns(cases),
+            number_column("Read per step (MB)", "", [r.bytes_per_step / 1e6 for r in roofs]),
+            number_column("Answers per step", "", [r.sequences for r in roofs]),
+            number_column("Time of a step", "s", [r.step_s for r in roofs]),
+            number_column("Of it reading, at least", "s", [r.reading_s for r in roofs]),
+            number_column("Reached (GB/s)", "", [r.bytes_per_s / GB for r in roofs]),
+            number_column("Reachable (GB/s)", "", [r.reachable_bytes_per_s / GB for r in roofs]),
+            number_column("Peak (GB/s)", "", [r.peak_bytes_per_s / GB for r in roofs]),
+            estimate_column("Share", "share", [c.estimate("mem_bw_share") for c in cases]),
+            number_column("Prompt token (GFLOP)", "", prompt),
+            number_column("Prefill (GFLOP/s)", "", flops),
+            text_column("Memory of", [r.place for r in roofs]),
+        ],
+        models=[c.model for c in cases],
+    )  # fmt: skip
+
+
+def _draw(figure: Figure, size: Size, told: Sequence[tuple[CaseView, Roofline]]) -> Marks:
+    models = list(dict.fromkeys(c.model for c, _ in told))
+    first = {m: next(c for c, _ in told if c.model == m) for m in models}
+    looks = [
+        (m, picked(look_of(first[m]), *(case_tag(c) for c, _ in told if c.model == m)))
+        for m in models
+    ]
+    top = 4 + series_legend(figure, size, looks, 2) + 8
+    ax = axes_in(figure, size, 54, 14, top, 42)
+    marks = Marks()
+    for i, model in enumerate(models):
+        points = sorted(
+            ((c.users or max(1, round(r.sequences)), c, r) for c, r in told if c.model == model),
+            key=lambda p: p[0],
+        )
+        estimates = [_reached(c, r) for _, c, r in points]
+        interval_line(
+            ax,
+            [c for _, c, _ in points],
+            f"roof{i}",
+            [p[0] for p in points],
+            estimates,
+            [f"{c.label}: {number(r.bytes_per_s / GB, 1)} GB/s" for _, c, r in points],
+            marks,
+            factor=1 / GB,
+        )
+    for _, roof in told:
+        ax.axhline(roof.reachable_bytes_per_s / GB, color=INK, linewidth=1.6)
+        if roof.peak_bytes_per_s > 1.005 * roof.reachable_bytes_per_s:
+            ax.axhline(roof.peak_bytes_per_s / GB, color=SOFT, linewidth=1.2, linestyle=(0, (1, 2)))
+    highest = max(r.peak_bytes_per_s for _, r in told) / GB
+    ax.set_ylim(0, highest * 1.08)
+    level_axis(ax, [c.users or max(1, round(r.sequences)) for c, r in told], "users")
+    ax.yaxis.set_major_formatter(plain)
+    ax.set_ylabel("GB/s read")
+    return marks
+
+
+def _reached(case: CaseView, roof: Roofline) -> Estimate:
+    """The share's interval, in bytes per second."""
+    share, by = case.estimate("mem_bw_share"), roof.reachable_bytes_per_s
+    if share is None or share.low is None or share.high is None:
+        return Estimate(roof.bytes_per_s)
+    return Estimate(roof.bytes_per_s, share.low * by, share.high * by)

@@ -1,0 +1,223 @@
+"""The page about one or several comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bench._version import __version__
+from bench.analysis.comparison.result import Comparison, Design
+from bench.analysis.comparison.verdict_rule import Verdict
+from bench.report.comparison.annotations import github_annotations
+from bench.report.comparison.json_form import comparison_json
+from bench.report.comparison.junit import junit
+from bench.report.comparison.tables import difference_table, verdict_table
+from bench.report.comparison.wording import TONES, case_answer, difference_answers, overall
+from bench.report.page import Answer, Badge, Chart, Item, Notice, Page, Prose, Section
+from bench.report.tables import Table
+from bench.report.units import plural
+from bench.shown import all_shown, encodable
+
+PAIRED_METHOD = (
+    "Measured in interleaved pairs of blocks. The block is the unit: requests inside one share its "
+    "fate. Each pair gives one log ratio of block values (rates: total tokens over total time; "
+    "times: median or percentile); their mean is the change, with Student's t over pairs as its "
+    "interval, and an exact sign-flip permutation as a cross-check."
+)
+SEPARATE_METHOD = (
+    "Measured as two separate runs. Welch's t on the logs of block values; the spread between "
+    "earlier sessions of the same identity is added where at least five are known. Drift between "
+    "the runs cannot be distinguished from a change."
+)
+VERDICT_METHOD = (
+    "Verdicts: worse or better if the change is significant and its point lies beyond what is to "
+    "be ignored; no change if its 90 % interval lies within what is to be caught (two one-sided "
+    "tests); else inconclusive. Metrics that gate are corrected by Holm over all cases; the "
+    "others, which never gate, show Benjamini-Hochberg q values."
+)
+
+
+def shown_page(
+    comparisons: Sequence[Comparison], distributions: Sequence[Chart] = (), *, charts: bool = True
+) -> Page:
+    """The page about comparisons with one baseline, safe to be shown, with formats of its own.
+
+    Names come from outside: what obeys control characters gets none. JSON is for programs: names
+    stay what they are.
+
+    Args:
+        comparisons: one for each candidate; at least one.
+        distributions: charts of the requests behind them.
+        charts: draw charts; the short forms need none.
+    """
+    shown = [all_shown(c) for c in comparisons]
+    return replace(
+        comparison_page(shown, distributions, charts=charts),
+        data=comparison_json([all_shown(c, encodable) for c in comparisons]),
+        forms={"junit": lambda: junit(shown), "github": lambda: github_annotations(shown)},
+    )
+
+
+def comparison_page(
+    comparisons: Sequence[Comparison], distributions: Sequence[Chart] = (), *, charts: bool = True
+) -> Page:
+    """The page about comparisons with one baseline.
+
+    Args:
+        comparisons: one for each candidate; at least one.
+        distributions: charts of the requests behind them.
+        charts: draw charts; the short forms need none.
+    """
+    first = comparisons[0]
+    simulated = any(c.baseline.simulated or c.candidate.simulated for c in comparisons)
+    return Page(
+        title=f"{first.scenario}: {_title(comparisons)}",
+        subtitle="",
+        badges=_badges(comparisons, simulated),
+        facts=_facts(comparisons),
+        findings=_findings(comparisons),
+        answers=(),
+        warnings=_notices(comparisons),
+        sections=_sections(comparisons, distributions, charts),
+        brief=_present(
+            *(
+                _named(verdict_table(c, i, brief=True), c, comparisons)
+                for i, c in enumerate(comparisons)
+            )
+        ),
+        provenance=_present(
+            *(_named(difference_table(c, i), c, comparisons) for i, c in enumerate(comparisons))
+        ),
+        simulated=simulated,
+        data=comparison_json(comparisons),
+        data_name="comparison.json",
+        tool_version=__version__,
+    )
+
+
+def _title(comparisons: Sequence[Comparison]) -> str:
+    first = comparisons[0]
+    new = first.candidate.label if len(comparisons) == 1 else f"{len(comparisons)} runs"
+    return f"{new} against {first.baseline.label}"
+
+
+def _findings(comparisons: Sequence[Comparison]) -> tuple[Answer, ...]:
+    """Differences first, then the verdict, then every case."""
+    told: list[Answer] = []
+    for comparison in comparisons:
+        of_one = [*difference_answers(comparison), overall(comparison)]
+        of_one += [case_answer(case) for case in comparison.cases]
+        if len(comparisons) > 1:
+            first, *more = of_one[0].sentences
+            first = (f"{comparison.candidate.label}. ", *first)
+            of_one[0] = replace(of_one[0], sentences=(first, *more))
+        told += of_one
+    return tuple(told)
+
+
+def _badges(comparisons: Sequence[Comparison], simulated: bool) -> tuple[Badge, ...]:
+    badges = []
+    if simulated:
+        help_text = "The simulated engine made these numbers up by a model."
+        badges.append(Badge("simulated", "caution", help_text))
+    for comparison in comparisons:
+        text = comparison.verdict.value
+        if len(comparisons) > 1:
+            text = f"{comparison.candidate.label}: {text}"
+        if comparison.indicative and comparison.verdict is not Verdict.NOT_COMPARABLE:
+            text += " (indicative)"
+        badges.append(Badge(text, TONES[comparison.verdict]))
+        if comparison.failed_thresholds:
+            badges.append(Badge(f"{len(comparison.failed_thresholds)} thresholds failed", "bad"))
+        if comparison.unsupported_thresholds:
+            number = len(comparison.unsupported_thresholds)
+            badges.append(Badge(f"{plural(number, 'threshold')} not supported", "caution"))
+    return tuple(badges)
+
+
+def _facts(comparisons: Sequence[Comparison]) -> tuple[tuple[str, str], ...]:
+    sides = {"Baseline": comparisons[0].baseline}
+    for number, comparison in enumerate(comparisons, 1):
+        name = "Candidate" if len(comparisons) == 1 else f"Candidate {number}"
+        sides[name] = comparison.candidate
+    return tuple(
+        (
+            name,
+            ", ".join(
+                part
+                for part in (
+                    side.label,
+                    " + ".join(side.models),
+                    side.server_version,
+                    side.created_at[:16].replace("T", " "),
+                )
+                if part
+            ),
+        )
+        for name, side in sides.items()
+    )
+
+
+def _notices(comparisons: Sequence[Comparison]) -> tuple[Notice, ...]:
+    """What there is to know, each once; with the candidates it concerns, if not all."""
+    of: dict[Notice, list[str]] = {}
+    for comparison in comparisons:
+        notices = [Notice(n.code, n.message, n.advice) for n in comparison.notes]
+        for side, cases in (
+            ("baseline", comparison.only_baseline),
+            ("candidate", comparison.only_candidate),
+        ):
+            if cases:
+                message = f"Only the {side} has: {'; '.join(cases)}."
+                notices.append(Notice("unmatched_case", message))
+        for notice in dict.fromkeys(notices):
+            of.setdefault(notice, []).append(comparison.candidate.label)
+    return tuple(
+        notice if len(labels) == len(comparisons) else replace(notice, where=tuple(labels))
+        for notice, labels in of.items()
+    )
+
+
+def _sections(
+    comparisons: Sequence[Comparison], distributions: Sequence[Chart], charts: bool
+) -> tuple[Section, ...]:
+    differences, evidence, numbers = [], [], []
+    for i, comparison in enumerate(comparisons):
+        differences.append(_named(difference_table(comparison, i), comparison, comparisons))
+        numbers.append(_named(verdict_table(comparison, i, brief=False), comparison, comparisons))
+        if charts:
+            evidence += [_titled(c, comparison, comparisons) for c in _charts(comparison, i)]
+    designs = {case.design for c in comparisons for case in c.cases}
+    method = [Prose(PAIRED_METHOD)] if Design.PAIRED in designs else []
+    method += [Prose(SEPARATE_METHOD)] if Design.SEPARATE in designs else []
+    items: list[tuple[str, str, Sequence[Item]]] = [
+        ("differences", "What differs", _present(*differences)),
+        ("evidence", "Evidence", [*evidence, *distributions]),
+        ("numbers", "All numbers", _present(*numbers)),
+        ("method", "How it was judged", [*method, *([Prose(VERDICT_METHOD)] if method else [])]),
+    ]
+    return tuple(Section(key, title, tuple(i)) for key, title, i in items if i)
+
+
+def _named(table: Table, of: Comparison, among: Sequence[Comparison]) -> Table:
+    """A table that says whose it is, where there are several."""
+    return replace(table, caption=_whose(table.caption, of, among))
+
+
+def _titled(chart: Chart, of: Comparison, among: Sequence[Comparison]) -> Chart:
+    return replace(chart, title=_whose(chart.title, of, among))
+
+
+def _whose(title: str, of: Comparison, among: Sequence[Comparison]) -> str:
+    return title if len(among) == 1 else f"{title}: {of.candidate.label}"
+
+
+def _charts(comparison: Comparison, number: int) -> list[Chart]:
+    from bench.report.comparison.charts import block_charts, forest_chart
+
+    forest = forest_chart(comparison, number)
+    return [*([forest] if forest else []), *block_charts(comparison, number)]
+
+
+def _present(*tables: Table) -> tuple[Table, ...]:
+    return tuple(t for t in tables if t.rows)

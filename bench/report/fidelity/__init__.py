@@ -1,0 +1,1 @@
+"""Reports on fidelity: how far candidates are from a reference."""

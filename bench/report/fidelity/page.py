@@ -1,0 +1,283 @@
+"""The page about fidelity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from bench._version import __version__
+from bench.analysis.fidelity.pareto import dominated
+from bench.analysis.fidelity.result import (
+    Difference,
+    Distance,
+    FidelityResult,
+    GateResult,
+    Nearer,
+)
+from bench.analysis.run.summary import Estimate
+from bench.report.fidelity.wording import (
+    NATS,
+    OTHER_WORD,
+    candidate_answer,
+    cautions,
+    difference_answer,
+    dominated_sentence,
+    floor_sentence,
+    gate_answers,
+    verdict_text,
+)
+from bench.report.page import Answer, Badge, Chart, Page, Prose, Section, plain
+from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
+from bench.report.units import plural
+
+WORKS = "Does it work at all?"
+METHOD = (
+    "Reference and candidates read the same texts. At chosen ends of words each is asked for its "
+    "20 likeliest next tokens, with probabilities over its whole vocabulary; one request a place, "
+    "so nothing that a model writes decides what it reads next. The divergence is Kullback and "
+    "Leibler's, in nats a token, the reference first: 0 where both expect the same. Merging all "
+    "that not both list into one event gives the bound, which is never above the truth. What lies "
+    "beyond is estimated from the lower half of the lists: the log ratios there are taken as "
+    "normal around 0, their standard deviation is fitted for each candidate by maximum likelihood "
+    "with unlisted tokens as censored values (Tobit), and adds half its square, weighted with the "
+    "probability that lies there. Means are over texts; intervals are Student's t over texts (95 "
+    "%), of shares Clopper and Pearson's with the spread between texts; candidates are compared "
+    "paired by text, each comparison for itself. A candidate whose interval begins within three "
+    "noise floors cannot be told from the reference; two candidates are alike if they differ by "
+    "less than that, or than a tenth of the larger divergence."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What is known of a side besides its divergence.
+
+    Attributes:
+        speed: tokens per second of one answer; None = not measured.
+        vram_bytes: what the model took on the GPU.
+        series: its colour and marker.
+    """
+
+    series: int
+    speed: Estimate | None = None
+    vram_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a page has to say about fidelity, whatever else it is about."""
+
+    findings: tuple[Answer, ...]
+    charts: Callable[[], tuple[Chart, ...]]
+    brief: tuple[Table, ...]
+    tables: tuple[Table, ...]
+    method: Prose
+    gates: Table | None = None
+
+
+def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None = None) -> Parts:
+    """The parts.
+
+    Args:
+        result: what was found.
+        placed: side -> what is known of it besides; None = nothing.
+    """
+    known = placed or {i: Placed(i) for i in range(len(result.sides))}
+    speeds = {i: p.speed for i, p in known.items() if p.speed and p.speed.value}
+    beaten = dominated(result, speeds)
+    sentences = [dominated_sentence(result, found, speeds) for found in beaten]
+    nearest = sorted(result.candidates, key=lambda c: c.divergence.value or 0.0)
+
+    def charts() -> tuple[Chart, ...]:
+        from bench.report.charts.fidelity import kinds_chart, speed_chart
+
+        drawn = (
+            speed_chart(result, known, [plain(s) for s in sentences]),
+            kinds_chart(result, known),
+        )
+        return tuple(c for c in drawn if c is not None)
+
+    return Parts(
+        findings=(
+            *(candidate_answer(result, found) for found in nearest),
+            *(difference_answer(result, d) for d in result.differences),
+            *(Answer("", (sentence,)) for sentence in sentences),
+            *gate_answers(result),
+            Answer("", ((floor_sentence(result),),)),
+        ),
+        charts=charts,
+        brief=(_candidates(result),),
+        tables=tuple(t for t in (_differences(result), _kinds(result), _sides(result)) if t),
+        method=Prose(METHOD),
+        gates=_gates(result),
+    )
+
+
+def fidelity_page(result: FidelityResult) -> Page:
+    """The page about fidelity alone."""
+    badge = Badge("simulated", "caution", "The simulated engine made these numbers up by a model.")
+    parts = fidelity_parts(result)
+    return Page(
+        title=f"Fidelity to {result.sides[0].label}",
+        subtitle="How far each candidate's next words are from the reference's.",
+        badges=(badge,) if result.simulated else (),
+        facts=(
+            ("Texts", f"{result.texts} ({', '.join(f'{n} {k}' for k, n in result.kinds.items())})"),
+            ("Identity of texts and places", result.identity),
+            ("Begun", result.created_at[:16].replace("T", " ")),
+            ("Run", result.run_id),
+        ),
+        findings=parts.findings,
+        answers=(),
+        warnings=cautions(result),
+        sections=(
+            *(Section("evidence", "Evidence", charts) for charts in (parts.charts(),) if charts),
+            *(Section("gates", WORKS, (table,)) for table in (parts.gates,) if table),
+            Section("numbers", "All numbers", (*parts.brief, *parts.tables)),
+            Section("method", "How it was measured", (parts.method,)),
+        ),
+        brief=parts.brief,
+        provenance=parts.tables,
+        models=tuple(dict.fromkeys(s.model for s in result.sides)),
+        simulated=result.simulated,
+        data=msgspec.json.encode(result),
+        data_name="fidelity.json",
+        tool_version=__version__,
+    )
+
+
+def _candidates(result: FidelityResult) -> Table:
+    found = sorted(result.candidates, key=lambda c: c.divergence.value or 0.0)
+    sides = [result.sides[c.side] for c in found]
+    return from_columns(
+        "candidates",
+        f"Candidates against {result.sides[0].label}, nearest first",
+        [
+            text_column("Candidate", [s.label for s in sides]),
+            text_column("Quantisation", [s.quantization for s in sides]),
+            number_column("File", "B", [_maybe(s.size_bytes) for s in sides]),
+            estimate_column("Divergence", NATS, [c.divergence for c in found]),
+            number_column("At least", NATS, [c.bound for c in found]),
+            estimate_column("Another likeliest word", OTHER_WORD, [c.other_top for c in found]),
+            text_column("Places", [c.used for c in found]),
+            text_column(
+                "Verdict",
+                [_distance(c.distance) for c in found],
+            ),
+        ],
+        models=[s.model for s in sides],
+        note=floor_sentence(result),
+    )
+
+
+def _gates(result: FidelityResult) -> Table | None:
+    """What each side passes, a row a gate; None if nothing was asked."""
+    if not result.gates:
+        return None
+    found = {(g.gate, g.side): g for g in result.gates}
+    gates = {g.gate: g.asked for g in reversed(result.gates)}
+    names = list(reversed(gates))
+    sides = sorted({g.side for g in result.gates})
+    return from_columns(
+        "gates",
+        f"{WORKS} Questions with one answer, no scores",
+        [
+            text_column("What is looked at", names),
+            *(
+                text_column(result.sides[i].label, [_passed(found.get((n, i))) for n in names])
+                for i in sides
+            ),
+            text_column("Asked", [gates[n] for n in names]),
+        ],
+        note="Greedy answers through the model's template. What came of those that fail stands "
+        "with the answers; a small model may fail some in its original, too.",
+    )
+
+
+def _passed(found: GateResult | None) -> str:
+    if found is None:
+        return "not asked"
+    some = (
+        f" ({found.failed} of {found.answers} fail)" if found.answers > 1 and found.failed else ""
+    )
+    return f"{'yes' if found.passed else 'no'}{some}"
+
+
+def _distance(distance: Distance) -> str:
+    return distance.value
+
+
+def _kinds(result: FidelityResult) -> Table | None:
+    """Divergence by kind of text; None if there is one kind."""
+    if len(result.kinds) < 2:
+        return None
+    return from_columns(
+        "kinds",
+        "Divergence by kind of text",
+        [
+            text_column("Candidate", [result.sides[c.side].label for c in result.candidates]),
+            *(
+                estimate_column(kind, NATS, [c.by_kind.get(kind) for c in result.candidates])
+                for kind in result.kinds
+            ),
+        ],
+        models=[result.sides[c.side].model for c in result.candidates],
+    )
+
+
+def _differences(result: FidelityResult) -> Table | None:
+    """Pairs of candidates; None if there is one candidate."""
+    if not result.differences:
+        return None
+    found = result.differences
+    return from_columns(
+        "differences",
+        "Candidates against each other, paired by text",
+        [
+            text_column("First", [result.sides[d.first].label for d in found]),
+            text_column("Second", [result.sides[d.second].label for d in found]),
+            estimate_column("Second further off by", NATS, [d.difference for d in found]),
+            text_column("Verdict", [_whose(result, d) for d in found]),
+        ],
+    )
+
+
+def _whose(result: FidelityResult, found: Difference) -> str:
+    near = {Nearer.FIRST: found.first, Nearer.SECOND: found.second}.get(found.verdict)
+    said = verdict_text(found)
+    return said if near is None else f"{result.sides[near].label} {said}"
+
+
+def _sides(result: FidelityResult) -> Table:
+    sides = result.sides
+    tail = {c.side: c for c in result.candidates}
+    return from_columns(
+        "sides",
+        "Models and servers",
+        [
+            text_column("Model", [s.model for s in sides]),
+            text_column("Role", ["reference", *["candidate"] * (len(sides) - 1)]),
+            text_column("Digest", [s.digest.removeprefix("sha256:")[:12] for s in sides]),
+            text_column("Quantisation", [s.quantization for s in sides]),
+            text_column("Parameters", [s.parameter_size for s in sides]),
+            text_column("Server", [f"{s.engine} {s.version}" for s in sides]),
+            text_column("Address", [s.url for s in sides]),
+            number_column(
+                "Spread of the tail",
+                "",
+                [tail[i].spread if i in tail else None for i in range(len(sides))],
+            ),
+            number_column(
+                "Beyond the common tokens",
+                OTHER_WORD,
+                [tail[i].rest if i in tail else None for i in range(len(sides))],
+            ),
+        ],
+        note=f"{plural(len(sides), 'model')}; a name does not say what a file is made of.",
+    )
+
+
+def _maybe(value: int | None) -> float | None:
+    return None if value is None else float(value)

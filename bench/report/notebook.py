@@ -1,0 +1,127 @@
+"""Results as notebooks show them: a fragment of HTML, and tables for pandas and polars."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from html import escape
+from typing import Any, Literal
+
+from bench.analysis.run.summary import Summary
+from bench.errors import UsageError
+from bench.report.page import Page
+from bench.report.request_rows import request_table
+from bench.report.tables import Table
+from bench.results.directory import Run
+from bench.shown import all_shown
+
+What = Literal["requests", "cases", "blocks"]
+TABLES = ("requests", "cases", "blocks")
+
+
+def fragment(page: Page) -> str:
+    """The answers, the warnings and the tables of the short forms; the page's style is not needed.
+
+    Everything is escaped: names of models and texts of servers come from outside.
+    """
+    page = all_shown(page)
+    answers = "".join(f"<li>{escape(' '.join(a.texts))}</li>" for a in page.answers)
+    warnings = "".join(
+        f"<li><b>{escape(w.code.replace('_', ' '))}</b>: {escape(w.message)}</li>"
+        for w in page.warnings
+    )
+    simulated = "<p><b>Simulated: a model made these numbers up.</b></p>" if page.simulated else ""
+    told = f"<details><summary>{len(page.warnings)} kinds of warnings</summary><ul>{warnings}</ul>"
+    return (
+        f"<div><h4>{escape(page.title)}</h4>{simulated}<ul>{answers}</ul>"
+        f"{f'{told}</details>' if warnings else ''}"
+        f"{''.join(_table(t) for t in page.brief)}</div>"
+    )
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{escape(c.head)}</th>" for c in table.columns)
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(c.text)}</td>' for c in row.cells)}</tr>" for row in table.rows
+    )
+    return (
+        f"<table><caption>{escape(table.caption)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def frame_columns(runs: Sequence[Run], summaries: Sequence[Summary], what: str) -> dict[str, Any]:
+    """The columns of a data frame.
+
+    Args:
+        runs: whose requests; needed for "requests" only.
+        summaries: whose cases and blocks.
+        what: "requests": one row a request, with derived metrics. "cases": one row a statistic of
+            a metric of a case, with its interval. "blocks": one row a value of a block.
+
+    Raises:
+        UsageError: there is no such table.
+    """
+    if what == "requests":
+        return request_table(runs)
+    if what not in TABLES:
+        raise UsageError(f"there is no table {what!r}", f"Known: {', '.join(TABLES)}.")
+    rows = [row for s in summaries for row in (_cases(s) if what == "cases" else _blocks(s))]
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+
+
+def _cases(summary: Summary) -> list[dict[str, Any]]:
+    return [
+        {
+            "run_id": summary.run_id,
+            "case": case.id,
+            "model": case.model,
+            "target": case.target,
+            "metric": metric.id,
+            "unit": metric.unit,
+            "statistic": name,
+            "value": e.value,
+            "low": e.low,
+            "high": e.high,
+            "n": metric.n,
+            "needs": e.needs,
+        }
+        for case in summary.cases
+        for metric in case.metrics.values()
+        for name, e in metric.stats.items()
+    ]
+
+
+def _blocks(summary: Summary) -> list[dict[str, Any]]:
+    return [
+        {
+            "run_id": summary.run_id,
+            "case": case.id,
+            "block": block.number,
+            "pair": block.pair,
+            "side": block.side,
+            "start_s": block.start_s,
+            "metric": metric,
+            "value": value,
+        }
+        for case in summary.cases
+        for block in case.blocks
+        for metric, value in block.values.items()
+    ]
+
+
+def frame_of(library: Literal["pandas", "polars"], columns: dict[str, Any]) -> Any:
+    """A data frame; absent values are absent in it.
+
+    Raises:
+        UsageError: the library is not installed.
+    """
+    try:
+        module = importlib.import_module(library)
+    except ImportError:
+        raise UsageError(
+            f"{library} is not installed", f"Install it with: pip install {library}"
+        ) from None
+    if library == "polars":
+        return module.DataFrame(columns, infer_schema_length=None)
+    return module.DataFrame(columns)

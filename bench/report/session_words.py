@@ -1,0 +1,142 @@
+"""What sessions, mixes, embeddings and checked answers say, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from bench.analysis.run.neighbours import Cost, neighbour_costs
+from bench.analysis.run.summary import CaseSummary
+from bench.report.model import CaseView, Report
+from bench.report.page import Answer, Sentence
+from bench.report.tables import Table, from_columns, text_column
+from bench.report.units import number, show
+
+_KEPT: Final = 0.8
+"""From here on a cache works: what is missing are the answers of a recorded history."""
+_LOST: Final = 0.5
+_WHAT: Final = {
+    "user_turn_s.mean": "a turn takes",
+    "batch_s.mean": "a batch takes",
+    "ttft_s.mean": "the first text takes",
+    "e2e_s.mean": "an answer takes",
+    "decode_tok_per_s": "text is written",
+}
+
+
+def cache(case: CaseView) -> Sentence | None:
+    """Whether the histories of sessions stay in the cache."""
+    found = case.estimate("eligible_cached_share")
+    if found is None or found.value is None or found.low is None or found.high is None:
+        return _suspected(case)
+    shown = show(found, "share")
+    if found.low >= _KEPT:
+        return ("It keeps ", shown, " of what it has read of a session.")
+    if found.high <= _LOST:
+        return (
+            "The cache is lost: only ",
+            shown,
+            " of a session's history is kept, and each turn reads the rest again.",
+        )
+    return ("It keeps ", shown, " of what it has read of a session; the rest is read again.")
+
+
+def _suspected(case: CaseView) -> Sentence | None:
+    """What the time of prompts says of a cache that the server says nothing of."""
+    found = case.estimate("suspected_cached_share")
+    if found is None or found.value is None:
+        return None
+    shown = show(found, "share")
+    return (
+        "The server does not say what its cache keeps; by the time that prompts take, ",
+        shown,
+        " of a session's history is suspected to be kept.",
+    )
+
+
+def turn(case: CaseView) -> Sentence | None:
+    """What a person waits."""
+    found = case.estimate("user_turn_s", "mean")
+    if found is None or found.value is None:
+        return None
+    return ("A message is answered in ", show(found, "s"), " on average, tools not counted.")
+
+
+def embeddings(case: CaseView) -> Sentence | None:
+    """How many texts are embedded."""
+    found = case.estimate("text_per_s")
+    if found is None or found.value is None:
+        return None
+    return ("It embeds ", show(found, "texts/s"), ".")
+
+
+def pictures(case: CaseView) -> Sentence | None:
+    """What a picture costs."""
+    tokens, spent = case.estimate("image_tokens"), case.estimate("image_s")
+    if tokens is None or spent is None or tokens.value is None or spent.value is None:
+        return None
+    return ("It reads a picture in ", show(spent, "s"), ", as ", show(tokens, "tokens"), ".")
+
+
+def validity(case: CaseView) -> Sentence | None:
+    """How many answers are what was asked for."""
+    words = {
+        "json_valid_rate": "are JSON",
+        "schema_valid_rate": "follow the schema",
+        "tool_call_valid_rate": "call a tool rightly",
+    }
+    for id in ("schema_valid_rate", "tool_call_valid_rate", "json_valid_rate"):
+        found = case.estimate(id)
+        if found is not None and found.value is not None:
+            return (show(found, "share"), f" of the answers {words[id]}.")
+    return None
+
+
+QUALIFIERS = (turn, cache, embeddings, pictures, validity)
+
+
+def neighbours(report: Report) -> Iterator[Answer]:
+    """What the parts of a mix cost each other, where the interval says it."""
+    for view in report.runs:
+        for cost in neighbour_costs(view.summary.cases):
+            if cost.low is None or cost.high is None or cost.low <= 1 <= cost.high:
+                continue
+            others = "the other parts" if _parts(view.summary.cases) > 2 else "the other part"
+            speed = cost.metric == "decode_tok_per_s"
+            times = f"{number(cost.ratio, 2)} times as {'fast' if speed else 'long'}"
+            interval = f" ({number(cost.low, 2)}–{number(cost.high, 2)})"
+            yield Answer(
+                "",
+                ((f"Beside {others}, {_WHAT[cost.metric]} {times}{interval} for {cost.part}.",),),
+            )
+
+
+def _parts(cases: Sequence[CaseSummary]) -> int:
+    return len({c.axes["part"] for c in cases if "part" in c.axes})
+
+
+def neighbour_table(report: Report) -> Table | None:
+    """The same as a table, with what cannot be said."""
+    costs: list[Cost] = [c for v in report.runs for c in neighbour_costs(v.summary.cases)]
+    if not costs:
+        return None
+    return from_columns(
+        "neighbours",
+        "What the parts cost each other",
+        [
+            text_column("Part", [c.part for c in costs]),
+            text_column("Metric", [c.metric for c in costs]),
+            text_column("Together / alone", [number(c.ratio, 2) for c in costs]),
+            text_column("95 % interval", [_interval(c) for c in costs]),
+            text_column("Pairs of blocks", [c.blocks for c in costs]),
+        ],
+        note="Each block together with the others against the one alone of the same repetition.",
+    )
+
+
+def _interval(cost: Cost) -> str:
+    if cost.low is None or cost.high is None:
+        return "needs 2 blocks"
+    if cost.low <= 1 <= cost.high:
+        return f"{number(cost.low, 2)}–{number(cost.high, 2)}, no difference shown"
+    return f"{number(cost.low, 2)}–{number(cost.high, 2)}"

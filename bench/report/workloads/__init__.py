@@ -1,0 +1,1 @@
+"""What reports show of sessions, batches, pictures and checked answers."""

@@ -1,0 +1,141 @@
+"""What is right key by key in a scenario, but wrong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.scenario.schema import PROMPT_KINDS, Scenario
+
+Found = Iterator[tuple[str, str]]
+
+SESSIONS = ("conversation", "agent", "sessions")
+_EMBEDDED = ("text_per_s", "embed_tok_per_s", "batch_s")
+
+
+def inconsistencies(scenario: Scenario) -> list[tuple[str, str]]:
+    """What is right key by key but wrong together, as (key path, message)."""
+    return [
+        *_request(scenario),
+        *_load(scenario),
+        *_sessions(scenario),
+        *_embedding(scenario),
+        *_answers(scenario),
+    ]
+
+
+def kind_of(scenario: Scenario) -> str:
+    """Which of the kinds of prompts it has."""
+    return next(k for k in PROMPT_KINDS if getattr(scenario.prompts, k) is not None)
+
+
+def _request(scenario: Scenario) -> Found:
+    if scenario.raw and scenario.endpoint != "generate":
+        yield "raw", "needs endpoint: generate"
+    if scenario.raw and scenario.system is not None:
+        yield "raw", "cannot go with system: the server refuses the two together"
+    if scenario.options.num_predict == 0:
+        yield "options.num_predict", "0 means different things to different servers"
+    if not scenario.stream:
+        for index, threshold in enumerate(scenario.thresholds):
+            if threshold.kind.streamed:
+                message = (
+                    f"{threshold.metric} is only known when answers are streamed (stream: true)"
+                )
+                yield f"thresholds[{index}]", message
+
+
+def _load(scenario: Scenario) -> Found:
+    closed = scenario.load.closed
+    if scenario.cold and (closed is None or closed.users != [1]):
+        yield "cold", "unloads before every request: it needs load: {closed: {users: 1}}"
+    if scenario.cold and closed is not None:
+        for key, given in (("think_time", closed.think_time), ("ramp_up", closed.ramp_up)):
+            if given:
+                yield f"load.closed.{key}", "has no meaning with cold: remove it"
+    if closed is not None and closed.requests is not None:
+        most = max(closed.users)
+        if closed.requests < most and "users" not in scenario.matrix:
+            message = (
+                f"fewer than the {most} users, so some would never send: requests counts "
+                "all users of a block together"
+            )
+            yield "load.closed.requests", message
+
+
+def _sessions(scenario: Scenario) -> Found:
+    kind, load = kind_of(scenario), scenario.load
+    limits = load.closed or load.open
+    path = "load.closed" if load.closed is not None else "load.open"
+    recorded = load.open is not None and load.open.arrivals.recorded is not None
+    if recorded and kind != "sessions":
+        yield "load.open.arrivals", "recorded is for prompts.sessions: nothing else has times"
+    if kind not in SESSIONS:
+        if limits is not None and limits.sessions is not None:
+            yield f"{path}.sessions", f"prompts.{kind} has no sessions: give requests or duration"
+        return
+    at = f"prompts.{kind}"
+    if scenario.endpoint != "chat":
+        yield at, "needs endpoint: chat"
+    if scenario.cold:
+        yield "cold", f"unloads before every request: it cannot go with {at}"
+    if scenario.prompts.images is not None:
+        yield "prompts.images", f"go with single prompts, not with {at}"
+    if scenario.control:
+        yield "control", f"is for single prompts, not for {at}"
+    if load.closed is not None and load.closed.think_time is not None:
+        yield "load.closed.think_time", f"{at} has its own pauses: remove it"
+    if load.open is not None:
+        if load.open.requests is not None:
+            yield f"{path}.requests", "what arrives are sessions: give sessions or duration"
+        if load.open.arrivals.trace is not None:
+            yield f"{path}.arrivals", "a trace of requests cannot go with sessions: use recorded"
+
+
+def _embedding(scenario: Scenario) -> Found:
+    prompts = scenario.prompts
+    if scenario.endpoint != "embed":
+        if prompts.batch != [1]:
+            yield "prompts.batch", "needs endpoint: embed"
+        return
+    if kind_of(scenario) not in ("inline", "file", "synthetic"):
+        yield f"prompts.{kind_of(scenario)}", "cannot go with endpoint: embed"
+    for key, given in (
+        ("prompts.images", prompts.images),
+        ("tools", scenario.tools),
+        ("format", scenario.format),
+        ("checks", scenario.checks),
+        ("system", scenario.system),
+    ):
+        if given:
+            yield key, "has no meaning with endpoint: embed, which writes no text: remove it"
+    written = {"decode_tok_per_s", "ollama_tok_per_s", "prefill_tok_per_s", "output_tok_per_s"}
+    for index, threshold in enumerate(scenario.thresholds):
+        kind = threshold.kind
+        if kind.streamed or kind.id in written or kind.id == "output_tokens":
+            message = f"endpoint: embed writes no text, so it has no {kind.id}: ask for text_per_s"
+            yield f"thresholds[{index}]", message
+
+
+def _answers(scenario: Scenario) -> Found:
+    if scenario.endpoint != "embed":
+        for index, threshold in enumerate(scenario.thresholds):
+            if threshold.kind.id in _EMBEDDED:
+                message = f"{threshold.kind.id} is of endpoint: embed"
+                yield f"thresholds[{index}]", message
+    if "schema" in scenario.checks and not isinstance(scenario.format, dict):
+        yield "checks", "schema needs format: a JSON schema, here or as {file: schema.json}"
+    if "tool_call" in scenario.checks and scenario.tools is None:
+        yield "checks", "tool_call needs tools: a file of them"
+    if scenario.tools is not None and scenario.endpoint != "chat":
+        yield "tools", "needs endpoint: chat"
+    if scenario.control and scenario.format is None and scenario.prompts.images is None:
+        yield "control", "leaves out pictures or the format: there is neither"
+    if scenario.control and scenario.tools is not None and scenario.tools.results is not None:
+        yield "control", "cannot go with tools.results"
+    wanted = {"json_valid_rate": "json", "schema_valid_rate": "schema"}
+    wanted["tool_call_valid_rate"] = "tool_call"
+    for index, threshold in enumerate(scenario.thresholds):
+        check = wanted.get(threshold.kind.id)
+        if check is not None and check not in scenario.checks:
+            message = f"{threshold.kind.id} is only known with checks: [{check}]"
+            yield f"thresholds[{index}]", message

@@ -1,0 +1,150 @@
+"""Exports of chat UIs: ChatGPT (`conversations.json`) and Open WebUI.
+
+Both keep a tree, since answers can be asked for anew; the branch that is open is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench.scenario.session_files.block_tree import Numbers
+from bench.scenario.session_files.conversations import Message, Timed, steps_of
+from bench.scenario.session_files.message_forms import content_of, message, role_of, tool_call
+from bench.scenario.session_files.rows import FileRow, Notes, Reading
+from bench.scenario.session_files.times import TimeField
+from bench.scenario.sessions import Session
+from bench.scenario.trace_rows import cell_text
+
+_BEGINNINGS = (
+    "times of answers in it may be those of their beginning: the pauses are not known, arrivals are"
+)
+_OTHER_BRANCHES = "messages on branches that were given up left out"
+
+
+def is_chatgpt(value: dict[str, Any]) -> bool:
+    """Whether a row is a conversation of an export of ChatGPT."""
+    return isinstance(value.get("mapping"), dict) and "current_node" in value
+
+
+def is_open_webui(value: dict[str, Any]) -> bool:
+    """Whether a row is a chat of an export of Open WebUI."""
+    chat = value.get("chat")
+    return isinstance(chat, dict) and isinstance(chat.get("history"), dict)
+
+
+def read_chatgpt(rows: Iterator[FileRow], notes: Notes, _numbers: Numbers) -> Reading:
+    """Reads the conversations.
+
+    Raises:
+        ValueError: a row is wrong.
+    """
+    times = TimeField()
+    sessions = []
+    for row in rows:
+        path = _path(row, row.value["mapping"], row.value.get("current_node"), "parent")
+        nodes = [n["message"] for n in path if isinstance(n.get("message"), dict)]
+        messages = sum(
+            isinstance(n, dict) and isinstance(n.get("message"), dict)
+            for n in row.value["mapping"].values()
+        )
+        if messages > len(nodes):
+            notes.count(_OTHER_BRANCHES, messages - len(nodes))
+        items = []
+        for raw in nodes:
+            if (made := _chatgpt_message(row, raw, notes)) is not None:
+                asks = made["role"] in ("user", "tool")
+                at = raw.get("create_time") if asks else None
+                items.append(
+                    Timed(made, None if at is None else times.read(row, "create_time", at))
+                )
+        name = row.name("conversation_id", "id")
+        sessions += _session(name, items, notes)
+    notes.say(_BEGINNINGS)
+    return Reading(sessions, "shared")
+
+
+def _chatgpt_message(row: FileRow, raw: dict[str, Any], notes: Notes) -> Message | None:
+    author, content = raw.get("author"), raw.get("content")
+    if not isinstance(author, dict) or not isinstance(content, dict):
+        raise row.wrong("a message has no author or no content")
+    role = role_of(row, author.get("role"))
+    kind = content.get("content_type")
+    if kind in ("text", "multimodal_text"):
+        text, _ = content_of(row, _parts(content.get("parts"), notes), notes)
+    elif isinstance(content.get("text"), str):
+        text = content["text"]
+    else:
+        notes.count(f"messages left out, of the kind {kind!r}")
+        return None
+    if role == "system" and not text:
+        notes.count("empty system messages left out")
+        return None
+    recipient = raw.get("recipient")
+    made: Message = {"role": role, "content": text}
+    if role == "assistant" and recipient not in (None, "all"):
+        arguments = text if text.lstrip().startswith("{") else {"input": text}
+        made["content"] = ""
+        made["tool_calls"] = [tool_call(raw.get("id"), str(recipient), arguments)]
+    if role == "tool" and isinstance(author.get("name"), str):
+        made["tool_name"] = author["name"]
+    return made
+
+
+def _parts(parts: Any, notes: Notes) -> list[str]:
+    texts = []
+    for part in parts if isinstance(parts, list) else []:
+        if isinstance(part, str):
+            texts.append(part)
+        else:
+            kind = part.get("content_type") if isinstance(part, dict) else part
+            notes.count(f"parts of messages left out, of the kind {kind!r}")
+    return texts
+
+
+def read_open_webui(rows: Iterator[FileRow], notes: Notes, _numbers: Numbers) -> Reading:
+    """Reads the chats.
+
+    Raises:
+        ValueError: a row is wrong.
+    """
+    times = TimeField()
+    sessions = []
+    for row in rows:
+        history = row.value["chat"]["history"]
+        nodes = history.get("messages")
+        if not isinstance(nodes, dict):
+            raise row.wrong("chat.history.messages is not an object")
+        path = _path(row, nodes, history.get("currentId"), "parentId")
+        if len(nodes) > len(path):
+            notes.count(_OTHER_BRANCHES, len(nodes) - len(path))
+        items = []
+        for raw in path:
+            made = message(row, raw, notes)
+            at = raw.get("timestamp") if made["role"] in ("user", "tool") else None
+            items.append(Timed(made, None if at is None else times.read(row, "timestamp", at)))
+        system = row.value["chat"].get("system")
+        if isinstance(system, str) and system.strip():
+            items.insert(0, Timed({"role": "system", "content": system}))
+        sessions += _session(row.name("id"), items, notes)
+    notes.say(_BEGINNINGS)
+    return Reading(sessions, "shared")
+
+
+def _session(name: str, items: list[Timed], notes: Notes) -> list[Session]:
+    steps = steps_of(items)
+    if not steps:
+        notes.count("conversations without a message of a user left out")
+    return [Session(name, steps)] if steps else []
+
+
+def _path(row: FileRow, nodes: dict[str, Any], current: Any, parent: str) -> list[dict[str, Any]]:
+    """The nodes from the root to the one that is open."""
+    path: list[dict[str, Any]] = []
+    while current is not None:
+        node = nodes.get(current) if isinstance(current, str) else None
+        if not isinstance(node, dict) or len(path) > len(nodes):
+            raise row.wrong(f"message {cell_text(current)} is not there, or is its own ancestor")
+        path.append(node)
+        current = node.get(parent)
+    return path[::-1]

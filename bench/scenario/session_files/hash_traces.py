@@ -1,0 +1,173 @@
+"""Traces of Mooncake (kvcache-ai/Mooncake, FAST25) and of Bailian (alibaba-edu).
+
+Both have `timestamp`, `input_length`, `output_length` and `hash_ids` of blocks. Mooncake counts
+milliseconds and blocks of 512 tokens, Bailian seconds and blocks of 16; only Bailian has `chat_id`
+and `parent_chat_id`. Without them the size of a block must follow from lengths and numbers of ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.scenario.session_files.block_tree import BlockTree, Numbers, Stretches
+from bench.scenario.session_files.message_forms import json_value
+from bench.scenario.session_files.rows import FileRow, Notes, Reading
+from bench.scenario.session_files.times import TimeField
+from bench.scenario.sessions import Session, Step
+from bench.scenario.trace_rows import cell_text
+
+BLOCK_TOKENS = {"mooncake": 512, "bailian": 16}
+_UNIT = {"mooncake": "ms", "bailian": "s"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    row: FileRow
+    hashes: tuple[int, ...]
+    prompt: int
+    output: int
+
+
+def is_hash_trace(value: dict[str, Any]) -> bool:
+    """Whether a row is one of these traces."""
+    return value.keys() >= {"input_length", "output_length", "hash_ids"}
+
+
+def read_hash_trace(
+    rows: Iterator[FileRow], notes: Notes, numbers: Numbers, known: str = ""
+) -> Reading:
+    """Reads a trace of one of the two.
+
+    Args:
+        rows: of the file.
+        notes: gets how it was read.
+        numbers: of the file.
+        known: which of the two it is; "" = to be found out.
+
+    Raises:
+        ValueError: a row is wrong, or the two cannot be told apart.
+    """
+    requests = [_request(row) for row in rows]
+    name = known or _which(requests)
+    times = TimeField(_UNIT[name])
+    tree = BlockTree(numbers)
+    steps = []
+    for request in requests:
+        row = request.row
+        try:
+            blocks, lengths = tree.stretches(request.hashes, BLOCK_TOKENS[name], request.prompt)
+        except ValueError as error:
+            raise row.wrong(str(error)) from None
+        steps.append(
+            Step(
+                kind="user",
+                at_s=_time(row, times, name) if "timestamp" in row.value else None,
+                gap_s=_delay(row),
+                prompt_tokens=request.prompt,
+                output_tokens=request.output,
+                blocks=blocks,
+                lengths=lengths,
+            )
+        )
+    notes.say(f"blocks of {BLOCK_TOKENS[name]} tokens, times in {_UNIT[name]} ({name})")
+    join = _chats if any("chat_id" in r.row.value for r in requests) else _by_session
+    return Reading(join(requests, steps, notes, numbers), "shared", name)
+
+
+def _request(row: FileRow) -> _Request:
+    hashes = json_value(row.value["hash_ids"])
+    if not isinstance(hashes, list) or not all(type(h) is int for h in hashes):
+        raise row.wrong(f"hash_ids is {cell_text(hashes)}, not a list of whole numbers")
+    prompt, output = row.needed_count("input_length"), row.needed_count("output_length")
+    return _Request(row, tuple(h % 2**63 for h in hashes), prompt, output)
+
+
+def _which(requests: list[_Request]) -> str:
+    if any("chat_id" in r.row.value for r in requests):
+        return "bailian"
+    fits = dict.fromkeys(BLOCK_TOKENS, True)
+    for r in requests:
+        for name, size in BLOCK_TOKENS.items():
+            # The last block may be partly filled, or have no id of its own.
+            fits[name] &= r.prompt // size <= len(r.hashes) <= r.prompt // size + 1
+    row = requests[0].row
+    if all(fits.values()):
+        raise row.wrong(
+            "could be a trace of Mooncake (times in ms, blocks of 512 tokens) or of Bailian (times "
+            "in s, blocks of 16): say which with prompts.sessions.format"
+        )
+    if not any(fits.values()):
+        raise row.wrong(
+            f"{len(requests[0].hashes)} hash_ids for {requests[0].prompt:,} tokens are neither "
+            "blocks of 512 (Mooncake) nor of 16 (Bailian) in all rows"
+        )
+    return next(name for name, fit in fits.items() if fit)
+
+
+def _time(row: FileRow, times: TimeField, name: str) -> float:
+    value = row.value["timestamp"]
+    if name == "mooncake" and isinstance(value, float) and not value.is_integer():
+        raise row.wrong(f"timestamp is {value:g}: Mooncake counts whole milliseconds, its unit")
+    return times.read(row, "timestamp", value)
+
+
+def _delay(row: FileRow) -> float | None:
+    """The pause in ms that some tools write in rows of a session."""
+    value = row.value.get("delay")
+    return value / 1000 if isinstance(value, int | float) and value >= 0 else None
+
+
+def _chats(
+    requests: list[_Request], steps: list[Step], notes: Notes, _numbers: Numbers
+) -> list[Session]:
+    """Chats by their parents: -1 begins one."""
+    root: dict[Any, str] = {}
+    chats: dict[str, list[Step]] = {}
+    for request, step in zip(requests, steps, strict=True):
+        chat, parent = request.row.value.get("chat_id"), request.row.value.get("parent_chat_id")
+        for name, value in (("chat_id", chat), ("parent_chat_id", parent)):
+            if not isinstance(value, int | str) and (name == "chat_id" or value is not None):
+                raise request.row.wrong(f"{name} is {cell_text(value)}, not the number of a chat")
+        if parent not in (-1, None) and parent not in root:
+            notes.count("chats whose beginning is not in the file")
+        root[chat] = root.get(parent, str(chat))
+        chats.setdefault(root[chat], []).append(step)
+    return [_session(name, chat) for name, chat in chats.items()]
+
+
+def _by_session(
+    requests: list[_Request], steps: list[Step], notes: Notes, numbers: Numbers
+) -> list[Session]:
+    """Each row a session; rows with `session_id` hold only what is new in a turn."""
+    sessions: dict[str, list[Step]] = {}
+    for request, step in zip(requests, steps, strict=True):
+        value = request.row.value
+        if "session_id" not in value:
+            sessions[request.row.label] = [step]
+            continue
+        turns = sessions.setdefault(str(value["session_id"]), [])
+        turns.append(_grown(turns[-1], step, numbers) if turns else step)
+    if any("session_id" in r.row.value for r in requests):
+        notes.say(
+            "rows with session_id hold the new text of a turn: prompts are grown by the turns and "
+            "answers before them"
+        )
+    return [_session(name, turns) for name, turns in sessions.items()]
+
+
+def _grown(before: Step, step: Step, numbers: Numbers) -> Step:
+    """A turn with the history that its row leaves out: the turn before, and its answer."""
+    answer: Stretches = ((), ())
+    if before.output_tokens:
+        answer = (numbers.new(),), (before.output_tokens,)
+    blocks = (*before.blocks, *answer[0], *step.blocks)
+    lengths = (*before.lengths, *answer[1], *step.lengths)
+    return replace(step, blocks=blocks, lengths=lengths, prompt_tokens=sum(lengths))
+
+
+def _session(name: str, steps: list[Step]) -> Session:
+    if all(step.at_s is not None for step in steps):
+        steps = sorted(steps, key=lambda step: step.at_s or 0.0)
+    return Session(name, (replace(steps[0], fresh=True), *steps[1:]))

@@ -1,0 +1,276 @@
+"""From the keys of a scenario that ask for more than single prompts to plain data of the plan."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from bench.files import read_file
+from bench.scenario.distribution import Distribution
+from bench.scenario.fields import DistributionSpec
+from bench.scenario.options import DEFAULTS
+from bench.scenario.schema import Scenario
+from bench.scenario.work import (
+    Images,
+    MadeSessions,
+    Passages,
+    Replay,
+    SubAgents,
+    Tools,
+)
+from bench.scenario.work_schema import (
+    AgentSpec,
+    ConversationSpec,
+    RagSpec,
+    SessionBase,
+    lognormal,
+)
+
+_MAX_IMAGE_BYTES = 50_000_000
+_MAX_JSON_BYTES = 5_000_000
+
+# Published statistics of coding agents, tokens (median, 95 % quantile): 710 traces with 48,658
+# requests of kv-cache-tester; the 95 % quantiles follow from its medians and 90 % quantiles.
+_HEAD = 15_100
+_FIRST = (3_900.0, 23_700.0)
+_NEW = (705.0, 6_750.0)
+_OUTPUT = (216.0, 1_347.0)
+
+
+def distribution(spec: DistributionSpec) -> Distribution:
+    """A distribution of the file as that of the plan."""
+    if spec.fixed is not None:
+        return Distribution("fixed", {"value": spec.fixed})
+    if spec.uniform is not None:
+        return Distribution("uniform", {"low": spec.uniform.low, "high": spec.uniform.high})
+    if spec.normal is not None:
+        return Distribution("normal", {"mean": spec.normal.mean, "sd": spec.normal.sd})
+    if spec.lognormal is not None:
+        made = spec.lognormal
+        return Distribution("lognormal", {"median": made.median, "p95": made.p95})
+    assert spec.choice is not None
+    weights = spec.choice.weights or [1.0] * len(spec.choice.values)
+    return Distribution("choice", {"values": list(spec.choice.values), "weights": weights})
+
+
+def made_sessions(scenario: Scenario) -> MadeSessions | None:
+    """What `prompts.conversation` or `prompts.agent` ask for."""
+    options = DEFAULTS | scenario.options.model_dump(exclude_none=True)
+    prompts = scenario.prompts
+    if prompts.conversation is not None:
+        return _conversation(prompts.conversation, options)
+    return _agent(prompts.agent, options) if prompts.agent is not None else None
+
+
+def _common(spec: SessionBase, options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "language": spec.language,
+        "head": spec.head,
+        "history": spec.history,
+        "pause_cap_s": spec.pause_cap,
+        "context": spec.context or int(options["num_ctx"]),
+    }
+
+
+def _conversation(spec: ConversationSpec, options: dict[str, Any]) -> MadeSessions:
+    output = Distribution("fixed", {"value": max(1, int(options["num_predict"]))})
+    if spec.output_tokens is not None:
+        output = distribution(spec.output_tokens)
+    return MadeSessions(
+        **_common(spec, options),
+        shared_tokens=spec.shared_tokens,
+        turns=distribution(spec.turns),
+        first_tokens=distribution(spec.first_tokens),
+        turn_tokens=distribution(spec.turn_tokens),
+        output_tokens=output,
+        pause_s=distribution(spec.pause),
+        compaction=False,
+    )
+
+
+def _agent(spec: AgentSpec, options: dict[str, Any]) -> MadeSessions:
+    def tokens(given: DistributionSpec | None, usual: tuple[float, float]) -> Distribution:
+        median, p95 = usual
+        scaled = lognormal(max(1.0, median * spec.scale), max(1.0, p95 * spec.scale))
+        return distribution(given or scaled)
+
+    head = spec.shared_tokens
+    agents = spec.subagents
+    return MadeSessions(
+        **_common(spec, options),
+        shared_tokens=round(_HEAD * spec.scale) if head is None else head,
+        turns=distribution(spec.turns),
+        first_tokens=tokens(spec.first_tokens, _FIRST),
+        turn_tokens=tokens(spec.turn_tokens, _NEW),
+        output_tokens=tokens(spec.output_tokens, _OUTPUT),
+        pause_s=distribution(spec.pause),
+        compaction=spec.compaction,
+        titles=spec.titles,
+        tool_steps=distribution(spec.tool_steps),
+        tool_tokens=tokens(spec.tool_tokens, _NEW),
+        tool_pause_s=distribution(spec.tool_pause),
+        subagents=None
+        if agents is None or not agents.chance
+        else SubAgents(
+            chance=agents.chance,
+            parallel=agents.parallel,
+            steps=distribution(agents.steps),
+            first_tokens=max(1, round(agents.first_tokens * spec.scale)),
+            same_head=agents.same_head,
+        ),
+    )
+
+
+def replay(scenario: Scenario) -> Replay | None:
+    """What `prompts.sessions` asks for.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    spec = scenario.prompts.sessions
+    if spec is None:
+        return None
+    from bench.scenario.replayed import session_file
+
+    path = shown_path(scenario.directory / spec.file)
+    columns = tuple(sorted(spec.columns.items()))
+    return Replay(
+        file=spec.file,
+        path=path,
+        format=spec.format,
+        history=spec.history,
+        pause_cap_s=spec.delays.cap,
+        start=spec.start,
+        max_context=spec.max_context or 0,
+        language=spec.language,
+        count=len(session_file(path, spec.format, columns).sessions),
+        columns=columns,
+    )
+
+
+def shown_path(path: Path) -> str:
+    """A path from here: run directories are mailed, and what a home is called is private."""
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+
+
+def passages(spec: RagSpec | None) -> Passages | None:
+    """What `prompts.rag` asks for."""
+    if spec is None:
+        return None
+    return Passages(
+        passages=spec.passages,
+        passage_tokens=spec.passage_tokens,
+        corpus=spec.corpus,
+        zipf=spec.popularity.zipf,
+        question_tokens=spec.question_tokens,
+        question=spec.question,
+        language=spec.language,
+    )
+
+
+def images(scenario: Scenario) -> Images | None:
+    """What `prompts.images` asks for.
+
+    Raises:
+        ValueError: a file cannot be read, or is no picture.
+    """
+    spec = scenario.prompts.images
+    if spec is None:
+        return None
+    if spec.pixels is not None:
+        return Images(spec.count, (spec.pixels[0], spec.pixels[1]))
+    found = []
+    for name in spec.files or []:
+        paths = (
+            sorted(scenario.directory.glob(name)) if "*" in name else [scenario.directory / name]
+        )
+        if not paths:
+            raise ValueError(f"there is no file {name}")
+        found += [(path.name, _picture(path)) for path in paths]
+    return Images(spec.count, (0, 0), tuple(found))
+
+
+_MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")
+
+
+def _picture(path: Path) -> str:
+    data = _read(path, _MAX_IMAGE_BYTES)
+    if not data.startswith(_MAGIC):
+        raise ValueError(f"{path.name} is no PNG, JPEG, WebP or GIF")
+    return base64.b64encode(data).decode()
+
+
+def tools(scenario: Scenario) -> Tools | None:
+    """What `tools` asks for.
+
+    Raises:
+        ValueError: the file cannot be read, or holds no tools.
+    """
+    spec = scenario.tools
+    if spec is None:
+        return None
+    value = read_json(scenario.directory / spec.file)
+    if isinstance(value, dict):
+        value = value.get("tools", [value])
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"{spec.file} must hold a list of tools")
+    for number, tool in enumerate(value, 1):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise ValueError(
+                f"{spec.file}: tool {number} is not as OpenAI and Ollama write them: "
+                '{"type": "function", "function": {"name": ..., "parameters": {...}}}'
+            )
+    results = spec.results
+    if results is None:
+        return Tools(tuple(value), spec.file)
+    return Tools(
+        tuple(value), spec.file, distribution(results.tokens), results.pause, results.rounds
+    )
+
+
+def format_value(scenario: Scenario) -> Any:
+    """The format, read from its file if it names one.
+
+    Raises:
+        ValueError: the file cannot be read, or holds no schema.
+    """
+    given = scenario.format
+    if not isinstance(given, dict) or set(given) != {"file"} or not isinstance(given["file"], str):
+        return given
+    value = read_json(scenario.directory / given["file"])
+    if not isinstance(value, dict):
+        raise ValueError(f"{given['file']} must hold a JSON schema, an object")
+    return value
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        return json.loads(_read(path, _MAX_JSON_BYTES).decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError):
+            raise ValueError(f"{path.name}:{error.lineno}: is not JSON: {error.msg}") from None
+        if isinstance(error, RecursionError):
+            raise ValueError(f"{path.name}: nested too deeply") from None
+        raise
+
+
+def _read(path: Path, most: int) -> bytes:
+    try:
+        data = read_file(path, most + 1)
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
+    if len(data) > most:
+        raise ValueError(f"{path.name} is larger than {most:,} bytes")
+    return data

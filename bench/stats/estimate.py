@@ -1,0 +1,34 @@
+"""A number with its interval, or what it would take to have one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CONFIDENCE = 0.95
+"""Of every interval that is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 95 % interval.
+
+    Attributes:
+        value: the point estimate; None when the data cannot support one: a percentile always has
+            its interval, a mean or a rate may stand alone, as what these requests came to.
+        low, high: ends of the 95 % interval; None when there is none.
+        needs: how many an interval would take, when there is none but might be.
+        method: how the interval was made, e.g. "t, 6 blocks".
+        needs_unit: what `needs` counts: "requests" or "blocks".
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    needs: int | None = None
+    method: str = ""
+    needs_unit: str = "requests"
+
+    @property
+    def needed(self) -> str:
+        """What it would take, in words: "needs 72 requests"; "" if nothing is missing."""
+        return f"needs {self.needs:,} {self.needs_unit}" if self.needs else ""

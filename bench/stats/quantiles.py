@@ -1,0 +1,253 @@
+"""Quantiles with their intervals.
+
+The quantile is type 7 of Hyndman & Fan (1996), as numpy's default. Its interval:
+
+* Each block has a quantile of its own. How these vary says how sure the common one is: Student's t
+  over blocks, on the log scale where all values are positive, because noise is a factor there.
+* A percentile far from the median also depends on how much blocks differ, and few blocks show that
+  badly. The end away from the median therefore lies further out, by what an error in the spread of
+  the blocks' medians would move the percentile.
+* Blocks too short to have that quantile (fewer than five requests beyond it) add the interval of
+  independent requests: order statistics (Hahn & Meeker, *Statistical Intervals*, section 5.2) or,
+  for many values a request (gaps), Woodruff's (JASA 1952) over requests. It only ever widens.
+
+A quantile that so many independent requests would not bound is not given, nor is one whose interval
+spans a factor of 100: `needs` says how many requests or blocks it would take. Measured coverage:
+`tests/performance/interval_coverage.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+import numpy as np
+
+from bench.stats.block_spread import (
+    WIDEST,
+    Floats,
+    Ints,
+    blocks_needed,
+    groups_of,
+    spread,
+    total_by,
+)
+from bench.stats.estimate import CONFIDENCE, Estimate
+from bench.stats.incomplete_beta import binomial_cdf
+from bench.stats.student_t import t_quantile
+
+_BEYOND = 5
+"""A block with so many requests beyond a quantile has that quantile."""
+_TAIL = 2.0
+"""The spread of a few blocks is found too small more often than too large: twice its standard
+error is added. Chosen on the grid of `tests/performance/interval_coverage.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The ends of an interval as shares of the sorted values; None = no bound.
+
+    Attributes:
+        method: how it was made.
+        low, high: between 0 and 1.
+    """
+
+    low: float | None
+    high: float | None
+    method: str
+
+
+@lru_cache(maxsize=4096)
+def order_statistic_ranks(n: int, p: float, confidence: float = CONFIDENCE) -> tuple[int, int]:
+    """The ranks whose values enclose the p-quantile of n independent values.
+
+    Returns:
+        (low, high), counted from 1; low is 0 and high is n + 1 where there is no bound.
+    """
+    tail = (1 - confidence) / 2
+    low = _smallest(lambda k: binomial_cdf(k, n, p) > tail, n)
+    high = _smallest(lambda k: binomial_cdf(k, n, p) >= 1 - tail, n) + 1
+    return low, high
+
+
+def _smallest(holds: Callable[[int], bool], n: int) -> int:
+    """The smallest k in 0..n for which a monotone condition holds."""
+    low, high = 0, n
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@lru_cache(maxsize=256)
+def requests_needed(p: float, confidence: float = CONFIDENCE) -> int:
+    """How many independent values bound the p-quantile on both sides.
+
+    At 95 %: 6 for p50, 36 for p90, 72 for p95, 368 for p99.
+    """
+    tail = (1 - confidence) / 2
+    return math.ceil(math.log(tail) / math.log(max(p, 1 - p)))
+
+
+def order_statistics(n: int, p: float) -> Shares:
+    """The interval of the p-quantile of n independent values."""
+    low, high = order_statistic_ranks(n, p)
+    return Shares(
+        _share_of_rank(low, n) if low >= 1 else None,
+        _share_of_rank(high, n) if high <= n else None,
+        "order statistics",
+    )
+
+
+def _share_of_rank(rank: int, n: int) -> float:
+    """The share at which type 7 reads exactly the value of this rank."""
+    return (rank - 1) / (n - 1) if n > 1 else 0.5
+
+
+def woodruff(below: Floats, sizes: Floats, p: float) -> Shares:
+    """Woodruff's interval of the p-quantile of values that come from requests, many from each.
+
+    Args:
+        below: for each request, how many of its values are at or below the estimate.
+        sizes: for each request, how many values it has.
+        p: which quantile.
+    """
+    clusters = len(sizes)
+    total = sizes.sum()
+    # Linearised variance of the ratio sum(below) / sum(sizes).
+    residuals = below - (below.sum() / total) * sizes
+    variance = clusters / (clusters - 1) * float((residuals**2).sum()) / total**2
+    half = t_quantile((1 + CONFIDENCE) / 2, clusters - 1) * math.sqrt(variance)
+    return Shares(
+        p - half if p - half > 0 else None,
+        p + half if p + half < 1 else None,
+        f"Woodruff, {clusters} requests",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    """The values of one metric, sorted: all of them, and those of each group.
+
+    Attributes:
+        ordered: ascending.
+        parts: the same for each group.
+        units: how many requests they come from.
+        name: of the groups.
+    """
+
+    ordered: Floats
+    parts: list[Floats]
+    units: int
+    name: str
+
+    @property
+    def weights(self) -> Floats:
+        """The share of the values that each group has."""
+        return np.array([len(part) for part in self.parts]) / len(self.ordered)
+
+
+def quantile_estimates(
+    values: Floats, blocks: Ints, quantiles: Mapping[str, float], owner: Ints | None = None
+) -> dict[str, Estimate]:
+    """Quantiles of some values, with 95 % intervals.
+
+    Args:
+        values: without NaN.
+        blocks: the block of each request, numbered 0, 1, ...; every request has a value.
+        quantiles: name -> p, e.g. {"p95": 0.95}.
+        owner: the request of each value where one has many (gaps); None = one each, in order.
+
+    Returns:
+        Name -> estimate. `value` is None where the data cannot bound the quantile.
+    """
+    if not len(values):
+        return {name: Estimate(None, needs=requests_needed(p)) for name, p in quantiles.items()}
+    groups, name = groups_of(blocks)
+    group = groups if owner is None else groups[owner]
+    sizes = np.bincount(group)
+    split = np.split(values[np.argsort(group, kind="stable")], np.cumsum(sizes)[:-1])
+    data = _Grouped(np.sort(values), [np.sort(part) for part in split], len(blocks), name)
+    return {
+        name: _estimate(data, p, _of_requests(values, owner, data, p))
+        for name, p in quantiles.items()
+    }
+
+
+def read_quantile(ordered: Floats, p: float) -> float:
+    """The type 7 quantile of values in ascending order, at least one."""
+    at = p * (len(ordered) - 1)
+    below = int(at)
+    above = min(below + 1, len(ordered) - 1)
+    low, high = float(ordered[below]), float(ordered[above])
+    return low + (high - low) * (at - below)
+
+
+def _of_requests(values: Floats, owner: Ints | None, data: _Grouped, p: float) -> Shares:
+    """The interval of requests that are independent of each other."""
+    if owner is None:
+        return order_statistics(data.units, p)
+    if data.units < 2:
+        return Shares(None, None, "one request")
+    below = total_by(owner, values <= read_quantile(data.ordered, p))
+    return woodruff(below, total_by(owner, np.ones(len(values))), p)
+
+
+def _estimate(data: _Grouped, p: float, requests: Shares) -> Estimate:
+    point = read_quantile(data.ordered, p)
+    if requests.low is None or requests.high is None:
+        needs = max(requests_needed(p), data.units + 1)
+        return Estimate(None, needs=needs, method=requests.method)
+    method = f"t, {data.name}"
+    weights, positive = data.weights, float(data.ordered[0]) > 0
+    own, medians = (_scaled(data.parts, q, positive) for q in (p, 0.5))
+    found = spread(weights * (own - weights @ own), weights)
+    middle = spread(weights * (medians - weights @ medians), weights)
+    if found is None or middle is None:
+        return Estimate(None, needs=2, method=method, needs_unit="blocks")
+    at, median = _scaled([data.ordered], p, positive)[0], _scaled([data.ordered], 0.5, positive)[0]
+    inner = found.t * found.se
+    variance = middle.se**2 / float(weights @ weights)
+    tail = _spread_error(abs(at - median), variance, p, found.df)
+    outer = found.t * math.hypot(found.se, _TAIL * tail)
+    if positive and inner + outer > WIDEST:
+        needs = blocks_needed(inner + outer, found, len(weights))
+        return Estimate(None, needs=needs, method=method, needs_unit="blocks")
+    ends = at - (outer if p < 0.5 else inner), at + (outer if p > 0.5 else inner)
+    low, high = (math.exp(e) if positive else float(e) for e in ends)
+    if not positive and data.ordered[0] == 0:
+        low = max(low, 0.0)
+    if data.units / len(weights) * min(p, 1 - p) < _BEYOND:
+        low = min(low, read_quantile(data.ordered, requests.low))
+        high = max(high, read_quantile(data.ordered, requests.high))
+        method += f" and {requests.method}"
+    # Rounding may move an end past the point where values are all but equal.
+    return Estimate(point, min(low, point), max(high, point), method=method)
+
+
+def _scaled(parts: list[Floats], p: float, positive: bool) -> Floats:
+    found = np.array([read_quantile(part, p) for part in parts])
+    return np.log(found) if positive else found
+
+
+def _spread_error(distance: float, between: float, p: float, df: float) -> float:
+    """The standard error that not knowing the spread of blocks well gives a percentile.
+
+    Were all normal, the percentile would lie z standard deviations from the median, and part of
+    that variance is the one between blocks, known on `df` degrees of freedom only.
+
+    Args:
+        distance: of the percentile from the median.
+        between: the variance of block medians.
+        p: which quantile.
+        df: degrees of freedom of that variance.
+    """
+    shifts = NormalDist().inv_cdf(p) ** 2 * between
+    part = 1.0 if shifts >= distance**2 else shifts / distance**2
+    return distance * part / math.sqrt(2 * df)

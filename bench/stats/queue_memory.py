@@ -1,0 +1,259 @@
+"""How long a queue remembers, and statistics of a series that does.
+
+Waits in a queue resemble each other for long: once it is long it stays long. At 90 % load some 200
+neighbours say what one independent request would, so a percentile of a few hundred requests in a
+row is that of one or two episodes, and too low on average: most short stretches miss the long
+queues.
+
+Memory is counted in requests: as many in a row as weigh together like one independent request. Two
+ways to know it:
+
+* From the load: the queue is close to a Brownian motion that is reflected at 0, whose relaxation
+  time is 2 rho s (ca2 + cs2) / (k (1 - rho)^2), for service time s with squared coefficient of
+  variation cs2, ca2 that of the gaps between arrivals, k slots, load rho (Kleinrock, *Queueing
+  Systems II*, section 2.9; Abate & Whitt 1987); autocorrelation that decays with it weighs twice.
+* From the series: the sum of its autocorrelations, up to five times that sum (Sokal 1997). A short
+  series has not seen what the queue can do, so this is too low where it matters most.
+
+The interval of a percentile takes the share of requests at or below it in long batches in a row,
+with Student's t over the batches, on the scale of the logit, which has no end (Woodruff 1952;
+batch means: Law & Kelton, *Simulation Modeling and Analysis*, section 9.5). What it needs was found
+by simulation of M/G/4 at 50, 80 and 90 % load (`tests/performance/open_loop_settling.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.stats.incomplete_beta import beta_cdf
+from bench.stats.student_t import t_quantile
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+CONFIDENCE = 0.95
+MEMORIES_FOR_MEAN = 40.0
+_MEMORIES_AT_LEAST = 20.0
+_MEMORIES_IN_TAIL = 6.0
+"""A percentile needs so many memories' worth of requests beyond it: for p95, 120 in all."""
+_BATCHES, _BATCHES_IN_TAIL, _TAIL = 12, 6, 0.8
+_TREND_BATCHES, _TREND_LEAST = 8, 24
+_MIN_GROWTH, _MIN_GROWTH_SHARE = 3.0, 0.03
+_BLOCKS_DIFFER_P = 0.1
+_FULL = 0.99
+_SHORTEST = 1e-6
+_UNSEEN = 1.5
+"""Where only the series tells its memory: what it has not seen, roughly."""
+
+
+def memory_of_load(load: float, arrival_cv2: float, service_cv2: float) -> float:
+    """The memory of a queue, in requests, from how it is loaded.
+
+    Args:
+        load: busy share of the slots, 0 and more; from 1 on there is no limit to the memory.
+        arrival_cv2: squared coefficient of variation of the gaps between arrivals.
+        service_cv2: the same of the service times.
+    """
+    if load >= 1:
+        return math.inf
+    return 1 + 4 * load**2 * (arrival_cv2 + service_cv2) / (1 - min(load, _FULL)) ** 2
+
+
+def memory_of_service(service: Floats, rate: float, slots: int, arrival_cv2: float) -> float:
+    """The memory of a queue, in requests, from a sample of its service times.
+
+    The load is taken at the upper end of what the sample allows (one-sided 95 %): too short a
+    memory, by chance, is what would let through just those runs whose queue was short by chance.
+
+    Args:
+        service: times for which requests keep a slot, in seconds; not empty.
+        rate: arrivals per second.
+        slots: how many.
+        arrival_cv2: as for `memory_of_load`.
+    """
+    mean, variance = float(service.mean()), float(service.var())
+    if mean <= 0:
+        return 1.0
+    most = mean + t_quantile(CONFIDENCE, math.inf) * math.sqrt(variance / len(service))
+    return memory_of_load(rate * most / slots, arrival_cv2, variance / mean**2)
+
+
+def memory_of_series(blocks: Sequence[Floats]) -> float:
+    """The memory of a series, in values: the integrated autocorrelation time, at least 1.
+
+    Args:
+        blocks: the series in pieces, each in order of time.
+    """
+    longest = max((len(b) for b in blocks), default=0)
+    if longest < 3:
+        return 1.0
+    middle = np.concatenate(blocks).mean()
+    products = np.zeros(longest)
+    size = 1 << (2 * longest - 1).bit_length()
+    for block in blocks:
+        spectrum = np.fft.rfft(block - middle, size)
+        products[: len(block)] += np.fft.irfft(spectrum * np.conj(spectrum), size)[: len(block)]
+    if products[0] <= 1e-12 * max(1.0, middle**2):
+        return 1.0
+    sums = 1 + 2 * np.cumsum(products[1:] / products[0])
+    enough = np.flatnonzero(np.arange(1, longest) >= 5 * sums)
+    return max(1.0, float(sums[enough[0]] if len(enough) else sums[-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadMemory:
+    """What the load of a queue says of its memory.
+
+    Attributes:
+        requests: the memory.
+        at_most: it is a bound from above: there may be more slots than were ever in use.
+    """
+
+    requests: float
+    at_most: bool = False
+
+
+def memory_of(latencies: Sequence[Floats], by_load: LoadMemory | None) -> float:
+    """The memory of a queue, in requests, from its load where that is known, and its series.
+
+    Args:
+        latencies: positive, one array a block, in order of time.
+        by_load: what the load says, if it is known.
+    """
+    seen = memory_of_series([np.log(np.maximum(b, _SHORTEST)) for b in latencies])
+    if by_load is None:
+        return _UNSEEN * seen
+    if by_load.at_most:
+        return min(by_load.requests, _UNSEEN * seen)
+    # The formula is for a busy queue; half of what is seen is more than chance adds to it.
+    return max(by_load.requests, seen / 2)
+
+
+def requests_for_quantile(p: float, memory: float) -> float:
+    """How many requests the p-quantile needs; infinite if the memory is."""
+    return max(_MEMORIES_AT_LEAST, _MEMORIES_IN_TAIL / min(p, 1 - p)) * memory
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A statistic with its 95 % interval; an end is None where there is none."""
+
+    value: float
+    low: float | None
+    high: float | None
+    method: str
+
+
+def batch_quantile(blocks: Sequence[Floats], p: float) -> Interval:
+    """A quantile of a series with memory, from batches that are long against it.
+
+    Args:
+        blocks: the series in pieces, each in order of time; not empty.
+        p: which quantile, between 0 and 1.
+    """
+    values = np.concatenate(blocks)
+    ordered, n = np.sort(values), len(values)
+    point = _read(ordered, p)
+    wanted = _BATCHES if max(p, 1 - p) < _TAIL else _BATCHES_IN_TAIL
+    batches, what = _batches([b <= point for b in blocks], wanted)
+    below = np.array([b.mean() for b in batches])
+    sizes = np.array([len(b) for b in batches])
+    if len(batches) < 2:
+        return Interval(point, None, None, what)
+    error = max(_spread(below, sizes), math.sqrt(p * (1 - p) / n))
+    reach = t_quantile((1 + CONFIDENCE) / 2, len(batches) - 1) * error / (p * (1 - p))
+    low, high = (1 / (1 + math.exp(-(math.log(p / (1 - p)) + side))) for side in (-reach, reach))
+    return Interval(
+        point,
+        _read(ordered, low) if low >= 1 / n else None,
+        _read(ordered, high) if high <= 1 - 1 / n else None,
+        what,
+    )
+
+
+def batch_mean(blocks: Sequence[Floats]) -> Interval:
+    """The mean of a series with memory, as `batch_quantile`."""
+    value = float(np.concatenate(blocks).mean())
+    batches, what = _batches(blocks, _BATCHES)
+    if len(batches) < 2:
+        return Interval(value, None, None, what)
+    means, sizes = np.array([b.mean() for b in batches]), np.array([len(b) for b in batches])
+    reach = t_quantile((1 + CONFIDENCE) / 2, len(batches) - 1) * _spread(means, sizes)
+    return Interval(value, value - reach, value + reach, what)
+
+
+def backlog_growth(in_system: Floats) -> tuple[float, float] | None:
+    """From how many to how many open requests the backlog grows through a block, if it does.
+
+    It grows if a line through the means of consecutive batches rises, at one-sided 99 %, and by
+    more than 3 % of the arrivals.
+
+    Args:
+        in_system: number of open requests that each arrival found, in order of time.
+    """
+    n = len(in_system)
+    if n < _TREND_LEAST:
+        return None
+    levels = np.array([b.mean() for b in np.array_split(in_system, _TREND_BATCHES)])
+    x = np.arange(_TREND_BATCHES) - (_TREND_BATCHES - 1) / 2
+    slope = float(x @ levels / (x @ x))
+    residual = levels - levels.mean() - slope * x
+    error = math.sqrt(float(residual @ residual) / (_TREND_BATCHES - 2) / float(x @ x))
+    growth = slope * _TREND_BATCHES
+    if slope <= t_quantile(0.99, _TREND_BATCHES - 2) * error:
+        return None
+    if growth <= max(_MIN_GROWTH, _MIN_GROWTH_SHARE * n):
+        return None
+    start = max(0.0, float(levels.mean()) - growth / 2)
+    return start, start + growth
+
+
+def _batches(
+    blocks: Sequence[Floats] | Sequence[NDArray[np.bool_]], wanted: int
+) -> tuple[list[NDArray[np.float64]], str]:
+    """So many batches of all blocks together; the blocks themselves if they differ."""
+    each = -(-wanted // len(blocks))
+    per_block = [
+        [np.asarray(part, dtype=np.float64) for part in np.array_split(b, min(each, len(b)))]
+        for b in blocks
+        if len(b)
+    ]
+    if each == 1 or _blocks_differ(per_block):
+        whole = [np.asarray(b, dtype=np.float64) for b in blocks if len(b)]
+        return whole, f"{len(whole)} blocks"
+    found = [part for parts in per_block for part in parts]
+    return found, f"{len(found)} batches in a row"
+
+
+def _blocks_differ(per_block: list[list[Floats]]) -> bool:
+    """One-way analysis of variance: do batches of one block resemble each other?"""
+    means = [np.array([part.mean() for part in parts]) for parts in per_block]
+    groups, n = len(means), sum(len(m) for m in means)
+    if groups < 2 or n <= groups:
+        return False
+    middle = np.concatenate(means).mean()
+    between = sum(len(m) * float((m.mean() - middle) ** 2) for m in means) / (groups - 1)
+    within = sum(float(((m - m.mean()) ** 2).sum()) for m in means) / (n - groups)
+    if within <= 0:
+        return between > 0
+    first, second = groups - 1, n - groups
+    f = between / within
+    return beta_cdf(second / (second + first * f), second / 2, first / 2) < _BLOCKS_DIFFER_P
+
+
+def _spread(means: Floats, sizes: Ints) -> float:
+    """Standard error of the mean of all values, from the means of batches."""
+    total = sizes.sum()
+    residuals = sizes * (means - (means * sizes).sum() / total)
+    count = len(means)
+    return math.sqrt(count / (count - 1) * float((residuals**2).sum())) / float(total)
+
+
+def _read(ordered: Floats, p: float) -> float:
+    """The type 7 quantile of values in ascending order."""
+    return float(np.interp(p * (len(ordered) - 1), np.arange(len(ordered)), ordered))

@@ -1,0 +1,152 @@
+"""Joules over a window, from samples of a counter or of power."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+NS = 1e9
+LEAST_S = 3.0
+"""Over less time a reading says more about the counter than about the machine."""
+DEVICE = re.compile(r"(gpu|amd|intel|apple|cpu)(\d+)_")
+"""How the name of a device's series begins."""
+_MOST_GAP = 0.2
+_MOST_STEP = 1 / 3
+"""Samples further apart than this part of the window do not show what happened in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy of one device over a window.
+
+    Attributes:
+        error_j: one tick of the counter, or one sample of power, at each end.
+        method: "counter" or "power".
+    """
+
+    joules: float
+    seconds: float
+    error_j: float
+    method: str
+
+    @property
+    def watts(self) -> float:
+        """On average."""
+        return self.joules / self.seconds
+
+
+def device_energy(
+    samples: Mapping[str, Sequence[tuple[int, float]]], device: str, start_ns: int, end_ns: int
+) -> Energy | str:
+    """Energy of a device between two moments: by its counter, else by added-up power.
+
+    Args:
+        samples: by name of the series.
+        device: such as "gpu0".
+        start_ns: begin of the window, on the clock of the samples.
+        end_ns: its end.
+
+    Returns:
+        The energy; or, in words, why it cannot be said.
+    """
+    if end_ns - start_ns < LEAST_S * NS:
+        return f"under {LEAST_S:.0f} s of steady load"
+    why = "no energy or power of it can be read"
+    for series, method in (("energy_j", counted_energy), ("power_w", integrated_energy)):
+        if found := samples.get(f"{device}_{series}"):
+            energy = method([(t, v) for t, v in found], start_ns, end_ns)
+            if isinstance(energy, Energy):
+                return energy
+            why = energy
+    return why
+
+
+def power_devices(names: Sequence[str]) -> list[str]:
+    """The devices among series that tell energy or power, in order."""
+    found = [m[0][:-1] for n in names if (m := DEVICE.match(n)) and _tells(n[m.end() :])]
+    return sorted(set(found))
+
+
+def _tells(series: str) -> bool:
+    return series in ("energy_j", "power_w")
+
+
+def counted_energy(
+    samples: Sequence[tuple[int, float]], start_ns: int, end_ns: int
+) -> Energy | str:
+    """Energy between two moments from samples of a counter: (ns, joules), in order.
+
+    Returns:
+        The energy; or, in words, why it cannot be said.
+    """
+    import numpy as np  # late: the sampler starts before the first request
+
+    times, values = _arrays(samples)
+    if why := _not_covered(times, start_ns, end_ns):
+        return why
+    first, last = np.interp([start_ns, end_ns], times, values)
+    inside = (times >= start_ns) & (times <= end_ns)
+    changes = times[1:][inside[1:] & (np.diff(values) > 0)]
+    if len(changes) < 2:
+        return "the counter of energy stood still, or the window is too short for it"
+    seconds = (end_ns - start_ns) / NS
+    joules = float(last - first)
+    tick_s = float(np.median(np.diff(changes))) / NS
+    return Energy(joules, seconds, 2 * tick_s * joules / seconds, "counter")
+
+
+def integrated_energy(
+    samples: Sequence[tuple[int, float]], start_ns: int, end_ns: int
+) -> Energy | str:
+    """Energy between two moments from samples of power: (ns, watts), in order. Trapezoids.
+
+    Returns:
+        The energy; or, in words, why it cannot be said.
+    """
+    import numpy as np  # late: the sampler starts before the first request
+
+    times, watts = _arrays(samples)
+    if why := _not_covered(times, start_ns, end_ns):
+        return why
+    inside = (times > start_ns) & (times < end_ns)
+    t = np.concatenate([[start_ns], times[inside], [end_ns]])
+    w = np.interp(t, times, watts)
+    joules = float(np.sum(np.diff(t) / NS * (w[1:] + w[:-1]) / 2))
+    step_s = float(np.median(np.diff(times))) / NS
+    return Energy(joules, (end_ns - start_ns) / NS, step_s * float(w[0] + w[-1]), "power")
+
+
+def _arrays(
+    samples: Sequence[tuple[int, float]],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    import numpy as np  # late: the sampler starts before the first request
+
+    table = np.array(samples, dtype=np.float64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _not_covered(times: npt.NDArray[np.float64], start_ns: int, end_ns: int) -> str:
+    """Why samples cannot stand for a window: they end before it does, or have a hole."""
+    import numpy as np  # late: the sampler starts before the first request
+
+    if len(times) < 3:
+        return "there are fewer than three samples"
+    window = end_ns - start_ns
+    if window <= 0:
+        return "the window is empty"
+    inside = times[(times >= start_ns) & (times <= end_ns)]
+    usual = float(np.median(np.diff(times)))
+    edges = np.concatenate([[start_ns], inside, [end_ns]])
+    hole = float(np.diff(edges).max())
+    if usual > _MOST_STEP * window:
+        return f"samples {usual / NS:.0f} s apart are too far apart for so short a window"
+    outside = max(times[0] - start_ns, end_ns - times[-1])
+    if outside > max(usual, 0.01 * window) or hole > max(3 * usual, _MOST_GAP * window):
+        return "the samples do not cover the window"
+    return ""

@@ -1,0 +1,149 @@
+"""Wrong, cut and endless replies: an outcome each, in bounded time and memory.
+
+Some seconds of what `tests/performance/wire_fuzz_long.py` does for minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import gzip
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+from scripted_wire import Make, WireServer
+from wire_fuzz import ask_control, endless, exchange_replies, json_line, read_replies
+from wire_replies import CALL, HEAD
+
+from bench.address import Address
+from bench.errors import BenchError
+from bench.ollama.control import Control
+from bench.wire import limits
+from bench.wire.exchange import Outcome
+from bench.wire.limits import ReplyLimits
+
+SMALL = ReplyLimits(
+    head_bytes=64_000, line_bytes=100_000, lines=3_000, whole_bytes=100_000, body_bytes=300_000
+)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.ollama.control_calls._PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("bench.ollama.control_calls._LONGEST_PAUSE_S", 0.0)
+
+
+@pytest.fixture
+def memory() -> Iterator[None]:
+    """Nothing in this test may take more than a few dozen MiB."""
+    tracemalloc.start()
+    yield
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60 * 1024 * 1024
+
+
+def test_replies_read_without_a_socket() -> None:
+    figures = read_replies(3000, seed=1)
+    assert not figures.faults, figures.faults[0]
+    assert figures.tried == 3000 and figures.outcomes["ok"] > 100
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_replies_over_sockets(wire: str, tls: bool, make: Make) -> None:
+    if tls and wire == "kernel":
+        return
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    figures = await exchange_replies(wire, tls, 150, 2, make)
+    assert not figures.faults, figures.faults[0]
+    assert figures.outcomes["ok"] >= 150
+
+
+async def test_control_replies(impatient: None, no_proxy: None) -> None:
+    figures = await ask_control(400, seed=3)
+    assert not figures.faults, figures.faults[0]
+    assert figures.outcomes["answered"] > 20
+
+
+LINE = json_line({"message": {"content": "x" * 30}, "done": False})
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (HEAD, LINE),
+        (HEAD, b"3\r\n{}\n\r\n"),
+        (HEAD, b"1\r\n\n\r\n"),
+        (HEAD, b"4\r\naaaa\r\n"),
+        (HEAD + LINE + b"0\r\n", b"X-T: y\r\n"),
+        (HEAD + b"0\r\nX-T: ", b"y"),
+        (HEAD + b"1;", b"x"),
+        (HEAD, b"0"),
+        (b"HTTP/1.1 ", b"2"),
+        (OK, b"X-H: y\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * 30_000_000), b" "),
+        (b"HTTP/1.1 500 X\r\n\r\n", b"["),
+    ],
+    ids=str,
+)
+async def test_endless_replies_end(
+    begin: bytes, more: bytes, wire: str, make: Make, memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with WireServer(endless(begin, more)) as server, asyncio.timeout(30):  # type: ignore[arg-type]
+        transport = make(wire, server.port)
+        transport._book.limits = SMALL  # type: ignore[attr-defined]
+        if hasattr(transport, "limits"):
+            transport.limits = SMALL
+        reply = await transport.send(dataclasses.replace(CALL, total_s=2.0))
+        await transport.aclose()
+    # httpx reads tiny chunks so slowly that its time runs out before a limit is reached.
+    slow = wire == "httpx" and reply.outcome is Outcome.TIMEOUT
+    assert reply.outcome in (Outcome.MALFORMED, Outcome.HTTP_ERROR) or slow
+    assert reply.error
+
+
+def test_the_shipped_limits_are_those_that_were_measured() -> None:
+    """`tests/performance/wire_fuzz_long.py` runs into them; larger ones need its figures anew."""
+    assert ReplyLimits() == limits.LIMITS
+    assert limits.LIMITS.whole_bytes <= 16 * 1024 * 1024
+    assert limits.LIMITS.line_bytes <= 4 * 1024 * 1024
+    assert limits.LIMITS.lines <= 4_000_000
+
+
+BOMB = gzip.compress(b'{"models":[' + b'{"name":"m"},' * 2_000_000)
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (OK + b'\r\n{"models":[', b'{"name":"m"},'),
+        (OK + b"\r\n", b" "),
+        (OK + b"Content-Encoding: gzip\r\n\r\n" + BOMB, b""),
+        (HEAD + b"0\r\n", b"X-T: y\r\n"),
+        (OK, b"X-H: y\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 500 X\r\n\r\n", b"<p>"),
+    ],
+    ids=range(7),
+)
+async def test_endless_control_replies_end(
+    begin: bytes, more: bytes, impatient: None, no_proxy: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.ollama.control_calls.QUICK_S", 0.5)
+    monkeypatch.setattr("bench.ollama.control_calls._FIRST_LINE_S", 1.0)
+    handler = endless(begin, more or b" ")
+    async with WireServer(handler) as server, asyncio.timeout(60):  # type: ignore[arg-type]
+        address = Address.parse(f"http://127.0.0.1:{server.port}", environ={})
+        tracemalloc.start()
+        async with Control.of(address) as control:
+            with pytest.raises(BenchError):
+                await control.tags()
+            with pytest.raises(BenchError):
+                async for _ in control.pull("m"):
+                    pass
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 60 * 1024 * 1024

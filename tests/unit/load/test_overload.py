@@ -1,0 +1,67 @@
+"""A server that cannot keep up is named, and its latencies are no steady state."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bench.analysis.run.summarise import summarise
+from bench.ollama.scripted import scripted_chat
+
+
+def one_slot(service_s):
+    free_at = 0.0
+
+    def script(call, number):
+        nonlocal free_at
+        now = asyncio.get_running_loop().time()
+        start = max(now, free_at)
+        free_at = start + service_s
+        return scripted_chat(["x", "y"], first_s=free_at - now - 0.1, gap_s=0.05)
+
+    return script
+
+
+def codes(done):
+    return {w.code: w for w in summarise(done.info, done.run.records).warnings}
+
+
+@pytest.mark.parametrize("rate", [1.15, 2.0])
+def test_an_overloaded_open_loop_is_named(play, kit, rate):
+    load = kit.open_loop(rate, duration_s=120.0, arrivals="poisson", settle_s=30.0)
+    done = play(kit.plan(kit.case(load, warmup=0), blocks=3), one_slot(1.0))
+    found = codes(done)
+    assert "overload" in found
+    assert "keep up" in found["overload"].message
+    assert "littles_law" not in found
+    metrics = summarise(done.info, done.run.records).cases[0].metrics
+    for id in ("ttft_s", "e2e_s"):
+        assert {metrics[id].stats[s].value for s in ("mean", "p50", "p90", "p95", "p99")} == {None}
+        assert "steady state" in metrics[id].note
+    # What it can do is known, and steady.
+    assert metrics["request_per_s"].stats["value"].value == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_server_that_keeps_up_is_not(play, kit):
+    load = kit.open_loop(0.5, duration_s=600.0, arrivals="poisson", settle_s=60.0)
+    done = play(kit.plan(kit.case(load, warmup=0), blocks=3), one_slot(0.4))
+    assert "overload" not in codes(done)
+    metrics = summarise(done.info, done.run.records).cases[0].metrics
+    assert metrics["ttft_s"].stats["p50"].value == pytest.approx(0.3, abs=0.05)
+
+
+def test_dropped_arrivals_are_an_overload(play, kit):
+    load = kit.open_loop(4.0, requests=200, max_in_flight=5)
+    done = play(kit.plan(kit.case(load, warmup=0)), one_slot(1.0))
+    assert "overload" in codes(done)
+
+
+def test_a_block_that_is_too_short_says_so(play, kit):
+    load = kit.open_loop(0.8, requests=25, arrivals="poisson", settle_s=5.0)
+    done = play(kit.plan(kit.case(load, warmup=0), blocks=3), one_slot(1.0))
+    found = codes(done)["short_block"]
+    assert "load.open.duration" in found.advice
+    stats = summarise(done.info, done.run.records).cases[0].metrics["ttft_s"].stats
+    assert stats["p95"].value is None
+    assert stats["p95"].needs > 75

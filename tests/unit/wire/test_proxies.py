@@ -1,0 +1,83 @@
+"""Whatever stands in the environment as a proxy: it can be used, or one message says why not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.address import Address
+from bench.errors import BenchError, UsageError
+from bench.ollama.control import Control
+from bench.wire.proxies import proxy_for
+from bench.wire.transports import choose_transport
+
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+SERVER = Address.parse("http://gpu.example.org:11434", environ={})
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "used"),
+    [
+        ("http://proxy:3128", "http://proxy:3128"),
+        ("proxy:3128", "http://proxy:3128"),
+        (" http://u:p@proxy:3128/ ", "http://u:p@proxy:3128/"),
+        ("", ""),
+        ("   ", ""),
+    ],
+)
+def test_usual_values(value: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", value)
+    assert proxy_for(SERVER) == used
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://",
+        "http://[::bad",
+        "http://p:99999",
+        "ftp://p:1",
+        "http://u:s3cret@p:x",
+        "a b",
+        "http://p:0",
+    ],
+)
+def test_what_is_no_proxy_is_named_without_its_secrets(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", value)
+    with pytest.raises(UsageError, match="ALL_PROXY") as caught:
+        choose_transport(SERVER)
+    assert "s3cret" not in f"{caught.value.message} {caught.value.advice}"
+    # This machine's own server is asked without any.
+    assert proxy_for(Address.parse("127.0.0.1", environ={})) == ""
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    value=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+)
+async def test_any_value_is_a_proxy_or_one_message(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in (value, f"http://{value}", f"http://{value}@p:1", f"http://p:{value}"):
+        monkeypatch.setenv("http_proxy", text)
+        try:
+            transport, _ = choose_transport(SERVER)
+            await transport.aclose()
+            await Control.of(SERVER).aclose()
+        except BenchError as error:
+            said = error.message
+        else:
+            said = ""
+        assert "\n" not in said
