@@ -82,7 +82,8 @@ def test_speed_against_fidelity_is_drawn(server, settings):
         server,
         settings,
         models=["m:q8", "m:f16"],
-        options={"num_predict": 32, "num_ctx": 1024},
+        # Long answers: beside short ones a busy machine's own delays make a run invalid.
+        options={"num_predict": 320, "num_ctx": 1024},
     )
     page = page_of([found.path])
     (section,) = (s for s in page.sections if s.title == "Fidelity")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,13 +35,15 @@ NAMES = (
     *("AWS_SECRET_ACCESS_KEY", "GITHUB_PAT", "WEBHOOK", "DATABASE_URL", "SENTRY_DSN", "PRIVATE"),
     *("HTTPS_PROXY", "AUTHORIZATION", "CREDENTIALS", "LLAMA_ARG_API_KEY", "OLLAMA_API_KEY", "PIN"),
 )
-GIVEN = {name: f"planted-{n:02d}-{name.lower()}-Zq9" for n, name in enumerate(NAMES)}
+MARK = "Zq9-vK7w-Xd2"
+"""Ends every planted secret. Long: three letters happen by chance in a page's packed numbers."""
+GIVEN = {name: f"planted-{n:02d}-{name.lower()}-{MARK}" for n, name in enumerate(NAMES)}
 GIVEN["HTTPS_PROXY"] = f"http://user:{GIVEN['HTTPS_PROXY']}@proxy.example:3128"
-GIVEN["DATABASE_URL"] = f"postgres://me:{GIVEN['DATABASE_URL']}@db/x?password=planted-query-Zq9"
+GIVEN["DATABASE_URL"] = f"postgres://me:{GIVEN['DATABASE_URL']}@db/x?password=planted-query-{MARK}"
 INHERITED = {
-    "OLLAMA_BENCH_TOKEN": "planted-bearer-token-Zq9",
-    "OLLAMA_REMOTES_AUTH": "planted-client-Zq9",
-    "CI_JOB_TOKEN": "planted-ci-job-Zq9",
+    "OLLAMA_BENCH_TOKEN": f"planted-bearer-token-{MARK}",
+    "OLLAMA_REMOTES_AUTH": f"planted-client-{MARK}",
+    "CI_JOB_TOKEN": f"planted-ci-job-{MARK}",
 }
 HARMLESS = {"OLLAMA_NUM_PARALLEL": "2", "CUDA_VISIBLE_DEVICES": "0"}
 
@@ -52,17 +56,20 @@ def forms(secret: str) -> set[bytes]:
 def planted() -> dict[str, set[bytes]]:
     found = {}
     for name, value in {**GIVEN, **INHERITED}.items():
-        secret = next(p for p in value.replace("@", " ").replace(":", " ").split() if "Zq9" in p)
+        secret = next(p for p in value.replace("@", " ").replace(":", " ").split() if MARK in p)
         found[name] = forms(secret)
     return found
 
 
 def leaks(content: bytes, where: str) -> list[str]:
+    """What is planted in it, packed or not: a page hands out its numbers as base64 of gzip."""
+    for packed in re.findall(rb"H4sI[A-Za-z0-9+/]+=*", content):
+        content += gzip.decompress(base64.b64decode(packed))
     return [
         f"{name} in {where}"
         for name, secrets in planted().items()
         if any(secret in content for secret in secrets)
-    ] + ([f"something planted in {where}"] if b"Zq9" in content else [])
+    ] + ([f"something planted in {where}"] if MARK.encode() in content else [])
 
 
 @pytest.fixture
@@ -136,26 +143,26 @@ def test_no_file_or_message_of_a_run_holds_one(bench, tmp_path: Path, workers: s
     "arguments",
     [
         ("run", "leaky.yaml", "-m", "m", "--dry-run"),
-        ("run", "smoke", "-m", "m", "--host", "http://user:planted-Zq9@127.0.0.1:1"),
-        ("run", "smoke", "-m", "m", "--host", "user:planted-Zq9@127.0.0.1:1"),
-        ("run", "smoke", "-m", "m", "--host", "http://127.0.0.1:1/?token=planted-Zq9"),
-        ("run", "smoke", "-m", "m", "--host", "http://127.0.0.1:1/x?api_key=planted-Zq9"),
-        ("run", "smoke", "-m", "m", "--host", "ftp://user:planted-Zq9@127.0.0.1:1"),
-        ("doctor", "--host", "http://user:planted-Zq9@127.0.0.1:x"),
-        ("models", "--host", "http://127.0.0.1:1#access_token=planted-Zq9"),
-        ("run", "leaky.yaml", "-m", "m", "--set", "targets[0].env.PIN=[planted-Zq9]"),
-        ("run", "leaky.yaml", "-m", "m", "--set", "targets[9].env.PIN=planted-Zq9"),
+        ("run", "smoke", "-m", "m", "--host", "http://user:planted-Zq9-vK7w-Xd2@127.0.0.1:1"),
+        ("run", "smoke", "-m", "m", "--host", "user:planted-Zq9-vK7w-Xd2@127.0.0.1:1"),
+        ("run", "smoke", "-m", "m", "--host", "http://127.0.0.1:1/?token=planted-Zq9-vK7w-Xd2"),
+        ("run", "smoke", "-m", "m", "--host", "http://127.0.0.1:1/x?api_key=planted-Zq9-vK7w-Xd2"),
+        ("run", "smoke", "-m", "m", "--host", "ftp://user:planted-Zq9-vK7w-Xd2@127.0.0.1:1"),
+        ("doctor", "--host", "http://user:planted-Zq9-vK7w-Xd2@127.0.0.1:x"),
+        ("models", "--host", "http://127.0.0.1:1#access_token=planted-Zq9-vK7w-Xd2"),
+        ("run", "leaky.yaml", "-m", "m", "--set", "targets[0].env.PIN=[planted-Zq9-vK7w-Xd2]"),
+        ("run", "leaky.yaml", "-m", "m", "--set", "targets[9].env.PIN=planted-Zq9-vK7w-Xd2"),
         ("run", "wrong.yaml", "-m", "m"),
         (
             "ab",
             "smoke",
             "--a",
-            "env.PIN=planted-1-Zq9",
+            "env.PIN=planted-1-Zq9-vK7w-Xd2",
             "--b",
-            "env.PIN=planted-2-Zq9",
+            "env.PIN=planted-2-Zq9-vK7w-Xd2",
             "--dry-run",
         ),
-        ("ab", "smoke", "--a", "env.PIN=planted-Zq9", "--b", "host=h", "-m", "m"),
+        ("ab", "smoke", "--a", "env.PIN=planted-Zq9-vK7w-Xd2", "--b", "host=h", "-m", "m"),
     ],
 )
 def test_no_refusal_or_dry_run_shows_one(tmp_path: Path, arguments: tuple[str, ...]) -> None:

@@ -24,7 +24,8 @@ def get(url: str, host: str = "") -> bytes:
 
 
 def test_the_page_shows_the_run_and_becomes_the_report(tmp_path: Path) -> None:
-    keys = {"options": {"num_predict": 20}, "load": {"closed": {"requests": 30}}, "blocks": 2}
+    # Long answers: beside short ones a busy machine's own delays make a run invalid.
+    keys = {"options": {"num_predict": 160}, "load": {"closed": {"requests": 15}}, "blocks": 2}
     (tmp_path / "s.yaml").write_text(json.dumps({"schema": 1, "name": "live", **keys}))
     with start_server(profile="test") as server:
         run = subprocess.Popen(
@@ -52,10 +53,10 @@ def test_the_page_shows_the_run_and_becomes_the_report(tmp_path: Path) -> None:
                 report = get(f"{url}report")
             time.sleep(0.2)
         _, err = run.communicate(timeout=60)
-    assert run.returncode == 0
+    assert run.returncode == 0, err
     assert seen[-1]["done"] == seen[-1]["blocks"] == 2
     (case,) = seen[-1]["cases"]
-    assert (case["requests"], case["failed"]) == (60, 0)
+    assert (case["requests"], case["failed"]) == (30, 0)
     assert case["ttft_p50_s"] > 0
     assert case["decode_tok_per_s"] > 0
     directory = next((tmp_path / "runs").iterdir())
