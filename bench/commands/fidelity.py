@@ -103,7 +103,7 @@ def fidelity(
         quick: 12 texts instead of 40.
         seed: of the choice of texts and places.
         settings: where results go, and whom to trust.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
 
     Raises:
         Interrupted: what was measured is kept; see `resume_fidelity`.
@@ -143,7 +143,7 @@ def resume_fidelity(
     Args:
         path: its run directory.
         settings: whom to trust.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
 
     Raises:
         NotComparable: a model or its server has changed since.
@@ -170,7 +170,7 @@ async def begin(
         texts: with their places.
         seed: of their choice.
         connect: finds the server of a side.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
 
     Raises:
         NotComparable: a candidate has another tokenizer.

@@ -1,4 +1,4 @@
-"""The page about one or several runs: what is told, and in which order."""
+"""The page about one or several runs: its sections and their order."""
 
 from __future__ import annotations
 
