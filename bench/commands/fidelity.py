@@ -130,7 +130,7 @@ def fidelity(
         return tuple(sides)
 
     sides = finish(describe())
-    directory = RunDirectory.create(settings.output, "fidelity")
+    directory = RunDirectory.create(Path(settings.output), "fidelity")
     setup = _begin(directory, sides, chosen, seed)
     return _measure(directory, setup, settings, on_step)
 

@@ -26,6 +26,7 @@ _OF_CLIENT: Final = frozenset(
         WarningCode.GC_PAUSE,
         WarningCode.MORE_WORKERS,
         WarningCode.LATE_SENDS,
+        WarningCode.USERS_IDLED,
         WarningCode.COALESCED,
         WarningCode.USER_STAMPS,
     }
