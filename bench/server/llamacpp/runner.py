@@ -16,7 +16,6 @@ from bench.server.engine import (
     EnginePrompt,
     Finish,
     Job,
-    Json,
     Memory,
     Message,
     Piece,
@@ -27,6 +26,7 @@ from bench.server.llamacpp import completion
 from bench.server.llamacpp.process import EngineProcess
 from bench.server.llamacpp.thinking import OPENING, ThinkingSplitter
 from bench.server.llamacpp.tools import as_text, instructions, read_answer
+from bench.server.model_card import Json
 
 _BROKE_OFF = "an error was encountered while running the model: unexpected EOF"
 _GONE = (
