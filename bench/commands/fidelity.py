@@ -111,7 +111,7 @@ def fidelity(
         quick: 15 texts instead of 60.
         seed: of the choice of texts and places.
         settings: where results go, and whom to trust.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
 
     Raises:
         Interrupted: what was measured is kept; see `resume_fidelity`.
@@ -138,7 +138,7 @@ def fidelity(
         return tuple(sides)
 
     sides = finish(describe())
-    directory = RunDirectory.create(settings.output, "fidelity")
+    directory = RunDirectory.create(Path(settings.output), "fidelity")
     setup = _begin(directory, sides, chosen, seed)
     return _measure(directory, setup, settings, on_step)
 
@@ -151,7 +151,7 @@ def resume_fidelity(
     Args:
         path: its run directory.
         settings: whom to trust.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
 
     Raises:
         NotComparable: a model or its server has changed since.
@@ -178,7 +178,7 @@ async def begin(
         texts: with their places.
         seed: of their choice.
         connect: finds the server of a side.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
 
     Raises:
         NotComparable: a candidate has another tokenizer.

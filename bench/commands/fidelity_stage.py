@@ -18,7 +18,7 @@ class FidelityStage:
 
     Args:
         plan: of the run.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
     """
 
     def __init__(self, plan: Plan, on_step: OnStep) -> None:

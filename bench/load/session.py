@@ -67,7 +67,7 @@ class Settings:
         page_cpu_s: what a live page costs, see `bench.telemetry.sampling.Telemetry`.
     """
 
-    output: Path = Path("runs")
+    output: str | Path = Path("runs")
     transport: str | None = None
     workers: int = 1
     load_from: str = ""
@@ -76,7 +76,7 @@ class Settings:
     ca_file: str = ""
     pull: PullObserver | None = None
     one_at_a_time: bool = False
-    history: Path | None = field(default_factory=default_history)
+    history: str | Path | None = field(default_factory=default_history)
     page_cpu_s: Callable[[], float] | None = None
 
     def address(self, url: str) -> Address:
@@ -167,7 +167,7 @@ async def measure(
             raise KeyboardInterrupt
         if afterwards is not None:
             await afterwards.prepare(ready.controls)
-        directory = RunDirectory.create(settings.output, plan.name)
+        directory = RunDirectory.create(Path(settings.output), plan.name)
         if logs is not None:
             stack.callback(_keep_logs, logs, directory)
         workloads = Workloads(plan, settings.keep_text)
@@ -331,7 +331,7 @@ async def _open_targets(
         warnings += _more_workers(plan, settings)
     else:
         warnings += fleet.warnings({name: t.info.url for name, t in targets.items()})
-        warnings += await fleet.fetch_left(settings.output)
+        warnings += await fleet.fetch_left(Path(settings.output))
     names, reasons = ", ".join(used), "; ".join(dict.fromkeys(used.values()))
     transport_info = TransportInfo(names, reasons, workers, settings.load_from)
     return Ready(targets, controls, tuple(models), tuple(warnings), transport_info)

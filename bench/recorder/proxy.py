@@ -42,7 +42,7 @@ class ClientSide(asyncio.Protocol):
         target: where requests go.
         clock: stamps them.
         ended: is given each exchange when it is over.
-        failed: is told once why the server cannot be reached.
+        failed: called once with why the server cannot be reached.
     """
 
     def __init__(

@@ -299,7 +299,7 @@ class Scenario(Model):
     tools: ToolsField | None = None
     """Tools that every request offers: a file, or {file: tools.json, results: {...}}."""
     checks: Annotated[list[CheckName], scalar_or_list(str)] = Field(default_factory=list)
-    """What is looked at in every answer: json (it is JSON), schema (it follows the format),
+    """What is checked in every answer: json (it is JSON), schema (it follows the format),
     tool_call (it calls a tool that there is, with arguments that fit)."""
     control: bool | None = None
     """Every request is followed by the same one without its pictures, else without the format, so

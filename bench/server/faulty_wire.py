@@ -60,7 +60,7 @@ class FaultyWire(Wire):
         self._drained = asyncio.Event()
 
     def strike_first(self, refuse: Callable[[float], None]) -> bool:
-        """The faults that come before the request is looked at; True if that was all.
+        """The faults that come before the request is parsed; True if that was all.
 
         Args:
             refuse: makes the server refuse connections for so many seconds.

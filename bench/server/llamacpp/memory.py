@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.server.engine import LoadOptions, ModelCard
 
-_BYTES_PER_ELEMENT = 2  # llama.cpp's KV cache is 16-bit unless told otherwise
+_BYTES_PER_ELEMENT = 2  # llama.cpp's KV cache is 16-bit unless configured otherwise
 
 
 def needed_bytes(card: ModelCard, options: LoadOptions) -> int:
