@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     help="Shipped texts (en, zh, de, es, code) and files, with commas between; of a file each "
     "paragraph is a text, or each line of .jsonl.",
 )
-@click.option("--quick", is_flag=True, help="12 texts instead of 40: for large differences.")
+@click.option("--quick", is_flag=True, help="15 texts instead of 60: for large differences.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Of texts and places.")
 @click.option(
     "--resume",

@@ -88,7 +88,7 @@ def fidelity(
         candidates: models to compare with it.
         host: server of the models that name none; None = OLLAMA_HOST.
         texts: names of shipped texts, or files.
-        quick: 12 texts instead of 40.
+        quick: 15 texts instead of 60.
         seed: of the choice of texts and places.
         settings: where results go, and whom to trust.
         on_step: called with progress messages.

@@ -6,14 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.analysis.fidelity.analyse import by_side
-from bench.analysis.fidelity.tokenizers import ENOUGH, check_tokenizer
+from bench.analysis.fidelity.tokenizers import check_tokenizer
 from bench.errors import NotComparable
 from bench.load.gates import ask_gates, is_asked
-from bench.load.word_by_word import ask_side, describe_side, make_room, total_places, turns
+from bench.load.word_by_word import (
+    ask_side,
+    describe_side,
+    make_room,
+    takes_turns,
+    total_places,
+    turns,
+)
 from bench.ollama.control import Control
 from bench.results.directory import RunDirectory
 from bench.results.fidelity_files import (
     AGAIN,
+    ENOUGH,
     GATES_FILE,
     PLACES_FILE,
     REFERENCE,
@@ -52,19 +60,23 @@ async def ask_missing(
         def keep(record: PlaceRecord) -> None:
             append_place(journal, record)
             records.append(record)
+            done.add(record.key)
             said.setdefault(record.side, {})[record.text, record.cut] = record
             side = setup.sides[max(record.side, REFERENCE)]
             tell(side.label)
-            if record.side > REFERENCE and len(said[record.side]) % ENOUGH == 0:
-                sides = said.get(REFERENCE, {}), said[record.side]
-                check_tokenizer(setup.sides[0].label, side.label, *sides)
+            if record.side == AGAIN or len(said[record.side]) % ENOUGH:
+                return
+            for other in [record.side] if record.side > REFERENCE else sorted(said):
+                if other > REFERENCE:
+                    about = setup.sides[0].label, setup.sides[other].label
+                    check_tokenizer(*about, said.get(REFERENCE, {}), said[other])
 
         for side in setup.sides:
             await _unchanged(connect(side), side)
         before = setup.sides[REFERENCE]
         for number, text in turns(setup):
             side = setup.sides[max(number, REFERENCE)]
-            if side != before and text is None:
+            if side != before and not takes_turns(setup):
                 await make_room(connect(before), before.model)
             await ask_side(connect(side), setup, number, done, keep, text)
             before = side

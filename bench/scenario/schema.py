@@ -145,7 +145,7 @@ class FidelitySpec(Model):
     )
     """Shipped texts (en, zh, de, es, code) or files, relative to the scenario file."""
     quick: bool = False
-    """12 texts instead of 40: for large differences."""
+    """15 texts instead of 60: for large differences."""
 
 
 def _prices(value: Any) -> Any:

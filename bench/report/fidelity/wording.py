@@ -181,7 +181,7 @@ def cautions(result: FidelityResult) -> tuple[Notice, ...]:
         ),
         Notice(
             "short_texts",
-            "The texts have about 120 tokens: long contexts are not covered",
+            "The texts are short: long contexts are not covered",
         ),
     ]
     for found in result.candidates:

@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-import httpx
-
 from bench.server.engine import (
     Embedding,
     EngineFailure,
@@ -27,6 +25,7 @@ from bench.server.llamacpp.process import EngineProcess
 from bench.server.llamacpp.thinking import OPENING, ThinkingSplitter
 from bench.server.llamacpp.tools import as_text, instructions, read_answer
 from bench.server.model_card import Json
+from bench.wire.http_client import httpx
 
 _BROKE_OFF = "an error was encountered while running the model: unexpected EOF"
 _GONE = (
