@@ -14,6 +14,7 @@ from bench.report.comparison.junit import junit
 from bench.report.comparison.tables import difference_table, verdict_table
 from bench.report.comparison.wording import TONES, case_answer, difference_answers, overall
 from bench.report.page import Answer, Badge, Chart, Item, Notice, Page, Prose, Section
+from bench.report.quick_import import import_matplotlib
 from bench.report.tables import Table
 from bench.report.units import plural
 from bench.shown import all_shown, encodable
@@ -213,6 +214,7 @@ def _whose(title: str, of: Comparison, among: Sequence[Comparison]) -> str:
 
 
 def _charts(comparison: Comparison, number: int) -> list[Chart]:
+    import_matplotlib()
     from bench.report.comparison.charts import block_charts, forest_chart
 
     forest = forest_chart(comparison, number)
