@@ -16,7 +16,7 @@ def import_matplotlib() -> None:
     from matplotlib import artist
 
     in_full = artist.kwdoc
-    artist.kwdoc = lambda _: ""
+    artist.kwdoc = lambda artist: ""
     try:
         import matplotlib.figure  # noqa: F401
     finally:

@@ -19,7 +19,7 @@ class _OneTick(Axis):
         """Draw the tick at every place in view, then the label."""
         if not self.get_visible():
             return
-        places = self.get_majorticklocs()
+        places = self.get_majorticklocs().tolist()
         formatter = self.get_major_formatter()
         labels = formatter.format_ticks(places)
         if formatter.get_offset():  # "1e7" beside the axis: part of its numbers
