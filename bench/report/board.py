@@ -92,8 +92,10 @@ def board_page(runs: Sequence[tuple[RunInfo, Summary]], left_out: Sequence[str] 
     made_up = sum(summary.simulated for _, summary in runs)
     badges = []
     if made_up:
-        told = "The simulated engine made their numbers up by a model."
-        badges.append(Badge(f"{made_up} of {plural(len(runs), 'run')} simulated", "caution", told))
+        meaning = "The simulated engine made their numbers up by a model."
+        badges.append(
+            Badge(f"{made_up} of {plural(len(runs), 'run')} simulated", "caution", meaning)
+        )
     if invalid:
         badges.append(Badge(f"{invalid} invalid", "bad", "Do not trust their numbers."))
     items: list[Item] = [Prose(_READ), table, *lines]
@@ -187,20 +189,20 @@ def _lines(entries: Sequence[Entry]) -> tuple[Table, ...]:
         if entry.summary.valid and _estimate(entry, "decode_tok_per_s", "value"):
             versions = lines.setdefault(entry.line, {})
             versions.setdefault(entry.case.identity.server_version, []).append(entry)
-    told = [versions for versions in lines.values() if len(versions) > 1]
-    if not told:
+    measured_twice = [versions for versions in lines.values() if len(versions) > 1]
+    if not measured_twice:
         return ()
-    first = [next(iter(versions.values()))[0] for versions in told]
-    values = [[_mean(same) for same in versions.values()] for versions in told]
+    first = [next(iter(versions.values()))[0] for versions in measured_twice]
+    values = [[_mean(same) for same in versions.values()] for versions in measured_twice]
     columns = [
         text_column("Machine", [e.machine for e in first]),
         text_column("Model", [e.case.model for e in first]),
         text_column("Case", [f"{e.summary.name}, {e.load}" for e in first]),
-        text_column("Versions", [" → ".join(versions) for versions in told]),
+        text_column("Versions", [" → ".join(versions) for versions in measured_twice]),
         text_column("Decode", [sparkline(v) for v in values], "Lowest to highest of the line."),
         text_column("tok/s", [" → ".join(f"{x:.4g}" for x in v) for v in values]),
         text_column("Change", [f"{v[-1] / v[0] - 1:+.1%}" for v in values]),
-        text_column("Runs", [sum(map(len, versions.values())) for versions in told]),
+        text_column("Runs", [sum(map(len, versions.values())) for versions in measured_twice]),
     ]
     note = "A change without a verdict: `ollama-bench compare` says whether it is certain."
     return (from_columns("versions", "By version", columns, note=note, filterable=True),)

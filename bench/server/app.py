@@ -19,7 +19,8 @@ from bench.server.eras import EmulatedVersion
 from bench.server.faults import FaultPlan
 from bench.server.faulty_wire import FaultyWire
 from bench.server.go import dumps
-from bench.server.http import Listener, Request, ServerReply
+from bench.server.http import Listener
+from bench.server.http_reply import Request, ServerReply
 from bench.server.lines import ChatLines, GenerateLines, error_body
 from bench.server.local_only import may_ask
 from bench.server.openai_events import JSON as JSON_V1

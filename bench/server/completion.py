@@ -12,19 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.server.bodies import BadRequest, CompletionBody
-from bench.server.engine import (
-    EngineFailure,
-    EnginePrompt,
-    Finish,
-    Job,
-    Message,
-    ModelCard,
-    Piece,
-    Rendered,
-)
+from bench.server.engine import EngineFailure, EnginePrompt, Finish, Job, Message, Piece, Rendered
 from bench.server.go import dumps
-from bench.server.http import Request
+from bench.server.http_reply import Request
 from bench.server.lines import CACHED_COUNT, Ending, LineFormat
+from bench.server.model_card import ModelCard
 from bench.server.options import load_options, merged, sampling
 from bench.server.scheduler import Loaded
 from bench.server.settings import House

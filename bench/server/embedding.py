@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.server.bodies import BadRequest, Fields, keep_alive_of, read_object
-from bench.server.engine import Embedding, EngineFailure, EnginePrompt, ModelCard
+from bench.server.engine import Embedding, EngineFailure, EnginePrompt
 from bench.server.eras import EmulatedVersion
 from bench.server.go import dumps
-from bench.server.http import Request
+from bench.server.http_reply import Request
+from bench.server.model_card import ModelCard
 from bench.server.options import load_options, merged
 from bench.server.scheduler import Loaded
 from bench.server.settings import House, check_name

@@ -6,9 +6,10 @@ import dataclasses
 from typing import Any
 
 from bench.server.bodies import BadRequest, Fields, read_object
-from bench.server.engine import EngineFailure, ModelCard
+from bench.server.engine import EngineFailure
 from bench.server.go import dumps, rfc3339
 from bench.server.lines import error_body
+from bench.server.model_card import ModelCard
 from bench.server.settings import House, check_name, full_name, is_name
 
 JSON = "application/json; charset=utf-8"

@@ -1,4 +1,4 @@
-"""Listening: from a configuration to a running server, until it is told to stop."""
+"""Listening: from a configuration to a running server, until a signal stops it."""
 
 from __future__ import annotations
 

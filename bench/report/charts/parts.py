@@ -157,10 +157,10 @@ def series_legend(
 
 
 MOST_CURVES: Final = 5
-"""More curves than this cannot be told apart."""
+"""More curves than this cannot be distinguished."""
 
 
-def told_apart(groups: Sequence[Sequence[CaseView]]) -> list[list[CaseView]]:
+def distinguishable(groups: Sequence[Sequence[CaseView]]) -> list[list[CaseView]]:
     """Of many curves five, spread from the first to the last; of one model, each in its own colour.
 
     Args:

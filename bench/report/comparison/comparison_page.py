@@ -104,15 +104,15 @@ def _title(comparisons: Sequence[Comparison]) -> str:
 
 def _findings(comparisons: Sequence[Comparison]) -> tuple[Answer, ...]:
     """Differences first, then the verdict, then every case."""
-    told: list[Answer] = []
+    findings: list[Answer] = []
     for comparison in comparisons:
         of_one = [*difference_answers(comparison), *verdict_answers(comparison)]
         if len(comparisons) > 1:
             first, *more = of_one[0].sentences
             first = (f"{comparison.candidate.label}. ", *first)
             of_one[0] = replace(of_one[0], sentences=(first, *more))
-        told += of_one
-    return tuple(told)
+        findings += of_one
+    return tuple(findings)
 
 
 def _badges(comparisons: Sequence[Comparison], simulated: bool) -> tuple[Badge, ...]:

@@ -25,7 +25,7 @@ TONES: Final[dict[Verdict, Tone]] = {
     Verdict.NOT_COMPARABLE: "caution",
 }
 _WIDE: Final = 10.0
-"""Percent: an interval wider than twice this is told without decimals."""
+"""Percent: an interval wider than twice this is shown without decimals."""
 _ROLE_WORDS: Final = {
     Role.COMPARED: "Compared",
     Role.ALLOWED: "Also differs (allowed)",
@@ -191,7 +191,7 @@ def _how(m: MetricComparison) -> Sentence:
 
 
 def difference_answers(comparison: Comparison) -> list[Answer]:
-    """What differs besides the numbers; told before any number is."""
+    """What differs besides the numbers; shown before any number."""
     cases: dict[SetupDifference, list[str]] = {}
     for case in comparison.cases:
         for difference in case.differences:
@@ -200,10 +200,14 @@ def difference_answers(comparison: Comparison) -> list[Answer]:
     if comparison.refused is not None:
         return answers
     for role in (Role.COMPARED, Role.WITHHOLDS, Role.ALLOWED, Role.EXPLAINS):
-        told = [_told(d, c, len(comparison.cases)) for d, c in cases.items() if d.role is role]
-        if told:
+        texts = [
+            _difference_text(d, c, len(comparison.cases))
+            for d, c in cases.items()
+            if d.role is role
+        ]
+        if texts:
             tone: Tone = "neutral" if role is Role.COMPARED else "caution"
-            answers.append(Answer("", ((f"{_ROLE_WORDS[role]}: {'; '.join(told)}.",),), tone=tone))
+            answers.append(Answer("", ((f"{_ROLE_WORDS[role]}: {'; '.join(texts)}.",),), tone=tone))
     if not answers:
         answers.append(
             Answer("", (("Compared: nothing that is recorded differs besides the time.",),))
@@ -211,7 +215,7 @@ def difference_answers(comparison: Comparison) -> list[Answer]:
     return answers
 
 
-def _told(d: SetupDifference, cases: Sequence[str], of: int) -> str:
+def _difference_text(d: SetupDifference, cases: Sequence[str], of: int) -> str:
     values = f" {d.baseline} \u2192 {d.candidate}" if d.baseline or d.candidate else ""
     where = "" if len(cases) == of else f" (in {', '.join(cases)})"
     said = d.role is Role.COMPARED or d.verdict is not None

@@ -46,8 +46,8 @@ METHOD = (
     "probability that lies there. Means are over texts; intervals are Student's t over texts (95 "
     "%), of shares Clopper and Pearson's with the spread between texts; candidates are compared "
     "paired by text, each comparison for itself. A candidate whose interval begins within three "
-    "noise floors cannot be told from the reference; two candidates are alike if they differ by "
-    "less than that, or than a tenth of the larger divergence."
+    "noise floors cannot be distinguished from the reference; two candidates are alike if they "
+    "differ by less than that, or than a tenth of the larger divergence."
 )
 
 
@@ -186,7 +186,7 @@ def _gates(result: FidelityResult) -> Table | None:
         "gates",
         f"{WORKS} Questions with one answer, no scores",
         [
-            text_column("What is looked at", names),
+            text_column("What is checked", names),
             *(
                 text_column(result.sides[i].label, [_passed(found.get((n, i))) for n in names])
                 for i in sides

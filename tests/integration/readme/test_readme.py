@@ -49,6 +49,7 @@ PAGES = (
     README,
     *(DOCS / f"{name}.md" for name in ORDER),
     *sorted(p for p in DOCS.glob("*.md") if p.stem not in ORDER),
+    ROOT / "scenarios/README.md",
 )
 MACHINE = Path(__file__).with_name("desktop.yaml")
 SPEED_UP = 3.0
