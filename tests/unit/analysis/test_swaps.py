@@ -49,7 +49,7 @@ def test_swaps_and_the_time_lost_to_them(tmp_path: Path, users: int, vram_gb: fl
         sent = [r.sent_ns for r in run.records if r.block in blocks and r.sent_ns is not None]
         loads = [
             t
-            for t in apps[0].house.truth.records
+            for t in apps[0].state.truth.records
             if t.model == name
             and (name, t.received_ns - origin) in measured
             and min(sent) <= t.received_ns - origin <= max(sent)
