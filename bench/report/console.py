@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from bench.shown import shown
 
 _TONES = {"neutral": "", "good": "green", "bad": "red", "caution": "yellow"}
 _WIDTH_OF_FILES = 120
+_LEAST_WIDTH = 20
 _WIDE = 100  # below this, a table that does not fit is a list
 _LEAST_WORDS = 16  # below this, a column of words is hard to read
 
@@ -73,11 +75,12 @@ def print_page(page: Page, console: Console) -> None:
 
 
 def console_text(page: Page) -> str:
-    """The short form of a page as plain text."""
-    console = Terminal(file=io.StringIO(), width=_WIDTH_OF_FILES, color_system=None)
+    """The short form of a page as plain text, as wide as the terminal or `COLUMNS` says."""
+    width = max(_LEAST_WIDTH, shutil.get_terminal_size((_WIDTH_OF_FILES, 0)).columns)
+    console = Terminal(file=io.StringIO(), width=width, color_system=None)
     print_page(page, console)
     assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
 
 
 def _head(page: Page) -> Text:
