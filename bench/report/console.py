@@ -93,7 +93,7 @@ def _head(page: Page) -> Text:
 def _answer(answer: Answer) -> RenderableType:
     first, *more = answer.texts
     lines: list[RenderableType] = [Text(first, style=_TONES[answer.tone])]
-    lines += [Padding(Text(s, style="dim"), (0, 0, 0, 2)) for s in more]
+    lines += [Padding.indent(Text(s, style="dim"), 2) for s in more]
     return Group(*lines)
 
 
@@ -113,7 +113,7 @@ def _fitting(table: Table, console: Console) -> RenderableType:
         return _listed(table)
     drawn: list[RenderableType] = []
     for number, part in enumerate(parts):
-        some = _some_columns(table, part, "" if number else table.caption)
+        some = replace(table.of_columns(part), caption="" if number else table.caption)
         least = [_least_width(some, i) for i in range(len(part))]
         wanted = [_wanted_width(some, i) for i in range(len(part))]
         drawn.append(_rich(some, _widths(least, wanted, console.width)))
@@ -132,12 +132,6 @@ def _parts(least: Sequence[int], width: int) -> list[list[int]]:
     return parts
 
 
-def _some_columns(table: Table, part: Sequence[int], caption: str) -> Table:
-    rows = tuple(replace(row, cells=tuple(row.cells[i] for i in part)) for row in table.rows)
-    columns = tuple(table.columns[i] for i in part)
-    return replace(table, caption=caption, columns=columns, rows=rows)
-
-
 def _listed(table: Table) -> RenderableType:
     """Each row under its first cell: a line for each cell that holds something."""
     lines: list[RenderableType] = [Text(table.caption, style="bold")]
@@ -149,7 +143,7 @@ def _listed(table: Table) -> RenderableType:
         for column, cell in others:
             if cell.text and cell.text != NO_VALUE:
                 said = Text(f"{column.head}: ", style="dim").append(_unbroken(cell, column))
-                lines.append(Padding(said, (0, 0, 0, 2)))
+                lines.append(Padding.indent(said, 2))
     return Group(*lines)
 
 
