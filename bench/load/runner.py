@@ -322,7 +322,7 @@ class PlanRunner:
     def _finish(self, status: RunStatus) -> None:
         environment = self.info.environment | (self._rest or {})
         if self._telemetry is not None:
-            environment = environment | {"telemetry": self._telemetry.told()}
+            environment = environment | {"telemetry": self._telemetry.status()}
         self.info = replace(self.info, status=status, finished_at=_now(), environment=environment)
         self._directory.write_info(self.info)
 

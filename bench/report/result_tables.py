@@ -134,7 +134,7 @@ def _compared(cases: Sequence[CaseView]) -> Iterator[str]:
     if against_best(cases, "decode_tok_per_s")[0] is not None:
         yield (
             "The range of a ratio allows for both intervals, and for the best having been chosen "
-            "among all; where it holds 1, the case cannot be told from the best."
+            "among all; where it holds 1, the case cannot be distinguished from the best."
         )
 
 
@@ -249,7 +249,7 @@ def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | No
 
 
 def stored_unit(metric: Metric) -> str:
-    """The unit of a metric's stored numbers; shares, which have none, are told from counts."""
+    """The unit of a metric's stored numbers; shares have none, counts have theirs."""
     kind = METRICS.get(metric.id)
     if kind is not None and kind.unit == "money":
         return metric.unit
@@ -310,31 +310,31 @@ def absent_table(report: Report) -> Table | None:
 
 def block_table(report: Report) -> Table | None:
     """Point values of every block in order of time; None if there are none."""
-    told = [(c, b) for c in report.cases for b in c.summary.blocks]
-    told.sort(key=lambda pair: (pair[0].run, pair[1].start_s))
-    if not told:
+    rows = [(c, b) for c in report.cases for b in c.summary.blocks]
+    rows.sort(key=lambda pair: (pair[0].run, pair[1].start_s))
+    if not rows:
         return None
-    present = {k for _, b in told for k in b.values}
+    present = {k for _, b in rows for k in b.values}
     columns = [
-        text_column("Block", [f"{b.number}: {c.label}" for c, b in told]),
-        number_column("Start", "s", [b.start_s for _, b in told]),
-        text_column("Requests", [b.n_ok for _, b in told]),
+        text_column("Block", [f"{b.number}: {c.label}" for c, b in rows]),
+        number_column("Start", "s", [b.start_s for _, b in rows]),
+        text_column("Requests", [b.n_ok for _, b in rows]),
     ]
     for key in (k for k in _BLOCK_VALUES if k in present):
         metric_id, _, stat = key.partition(".")
-        unit = next((stored_unit(m) for c, _ in told if (m := c.metric(metric_id))), "")
+        unit = next((stored_unit(m) for c, _ in rows if (m := c.metric(metric_id))), "")
         title = f"{term(metric_id).label}, {stat}" if stat else term(metric_id).label
-        columns.append(number_column(title, unit, [b.values.get(key) for _, b in told]))
+        columns.append(number_column(title, unit, [b.values.get(key) for _, b in rows]))
     return from_columns(
         "blocks",
         "Every block, in order of time",
         columns,
-        models=[c.model for c, _ in told],
+        models=[c.model for c, _ in rows],
         note=(
             "A block is one uninterrupted stretch of one case. Point values, without intervals; "
             "the summary inside this page holds every statistic of every block."
         ),
-        filterable=len(told) > 12,
+        filterable=len(rows) > 12,
         folded=True,
     )
 

@@ -133,6 +133,7 @@ class WarningCode(StrEnum):
     GC_PAUSE = auto(), CAUTION, "the client stopped to collect garbage"
     MORE_WORKERS = auto(), NOTE, "the load is more than one process of the client should send"
     LATE_SENDS = auto(), BY_DEGREE, "requests were sent late"
+    USERS_IDLED = auto(), CAUTION, "the client took a moment to ask again: rates may be higher"
     COALESCED = auto(), CAUTION, "chunks shared a read, so their gaps are not exact"
     USER_STAMPS = auto(), CAUTION, "reads without a kernel time stamp"
 

@@ -62,7 +62,7 @@ def test_swaps_and_the_time_lost_to_them(
             for r in run.records
             if r.block in blocks and r.phase is Phase.MEASURE and r.sent_ns is not None
         }
-        told = [t for t in apps[0].house.truth.records if t.model == name]
+        told = [t for t in apps[0].state.truth.records if t.model == name]
         asked = [t for t in told if t.received_ns - origin in sent]
         awaited = loads_awaited(asked, told)
         found = {k: cases[part].metrics[k].stats["value"].value for k in ("swaps", "swap_s")}
@@ -72,7 +72,6 @@ def test_swaps_and_the_time_lost_to_them(
         assert found["swap_s"] == pytest.approx(lost, rel=0.02)
         assert bool(awaited) is (vram_gb < 2)
         if turns == "in a queue":
-            assert len(awaited) > len(sent) / 2
             assert len(awaited) > len(sent) / 2
 
 
