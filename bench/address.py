@@ -272,7 +272,9 @@ def _host_and_port(authority: str) -> tuple[str, str]:
             raise ValueError(f"{host!r} is not an IPv6 address")
         return literal or "127.0.0.1", port
     if "[" in authority or "]" in authority:
-        raise ValueError(f"{authority!r} is no IPv6 address: write it as [::1]:{OLLAMA_PORT}")
+        raise ValueError(
+            f"{authority!r} is not the name or address of a host: write IPv6 as [::1]:{OLLAMA_PORT}"
+        )
     if (literal := _ip(authority)) is not None:
         return literal, ""
     host, _, port = authority.rpartition(":") if ":" in authority else (authority, "", "")

@@ -22,7 +22,7 @@ SEARCH = ("capacity", "smoke", "-m", "x", *NOBODY)
         (("ab", "smoke", "--a", "modle=x", "--b", "model=y"), "(from --a modle=x)"),
         (("ab", "smoke", "--a", "env.=1", "--b", "env.X=2"), "--a env.=1: write KEY=VALUE"),
         (("run", "smoke", "-m", "", *NOBODY), "-m '': a model has a name"),
-        (("run", "smoke", "-m", "x", "--host", "http://[::1"), "'[::1' is no IPv6 address"),
+        (("run", "smoke", "-m", "x", "--host", "http://[::1"), "write IPv6 as [::1]:11434"),
         ((*SEARCH, "--slo", "fast"), "--slo fast: must be METRIC"),
         ((*SEARCH, "--slo", "ttft_s.p90<=0"), "no server takes no time"),
         (("serve", "--port", "0", "--model", "x.gguf"), "--model x.gguf: the simulated engine"),
