@@ -37,7 +37,7 @@ class ServerSettings:
 
 
 @dataclass(slots=True, kw_only=True)
-class House:
+class ServerState:
     """One server's parts, handed to the handlers."""
 
     engine: Engine

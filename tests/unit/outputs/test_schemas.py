@@ -75,6 +75,7 @@ def printed(*arguments: object) -> Any:
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 def test_what_commands_print_as_json_fulfils_them(tmp_path: Path) -> None:
     from runs import CHAT, write_run
 
