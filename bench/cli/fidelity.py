@@ -22,7 +22,7 @@ from bench.cli.pages import (
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.commands.fidelity import OnStep
+    from bench.commands.fidelity_asking import OnStep
 
 
 @click.command(short_help="Measure how far quantisations, servers or settings move the answers.")

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bench.clock import NS
 from bench.load.block import PhaseSender, Sent, Surroundings, hopeless, uncalibrated
-from bench.load.measure import GRACE_S, MeasuredPhase, ramp_up_s
+from bench.load.measure import MeasuredPhase
 from bench.load.messages import (
     Arrived,
     Departed,
@@ -30,6 +30,7 @@ from bench.load.runner_findings import warm_up_findings
 from bench.load.stop import Stop
 from bench.load.tally import BlockTally
 from bench.load.target import OpenTarget
+from bench.load.warming import GRACE_S, ramp_up_s
 from bench.load.worker_process import StartAll, Worker, WorkerDied, start_here
 from bench.load.workload import Workloads
 from bench.results.record import Phase, RequestRecord, scrubbed

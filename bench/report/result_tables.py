@@ -38,6 +38,13 @@ _WORK_VALUES: Final = (
     ("swaps", "Loads"),
     ("swap_s", "Lost to loads"),
 )
+CHECKS: Final = {
+    "schema_valid_rate": "follow the schema",
+    "json_valid_rate": "are JSON",
+    "tool_call_valid_rate": "call a tool rightly",
+}
+_FEW_BLOCKS: Final = 3
+_WIDE_SHARE: Final = 0.15
 _LATENCIES: Final = (
     ("ttft_s", "First text", ("p50", "p95")),
     ("user_turn_s", "Turn", ("p50",)),
@@ -109,7 +116,9 @@ def comparison_table(report: Report) -> Table:
         columns,
         models=[c.model for c in cases],
         keys=[c.key for c in cases],
-        note=" ".join(("95 % intervals.", *_compared(cases), *_tail_needs(cases))),
+        note=" ".join(
+            ("95 % intervals.", *_compared(cases), *_tail_needs(cases), *few_blocks(cases))
+        ),
         filterable=len(cases) > 6,
     )
 
@@ -171,6 +180,27 @@ def _tail_needs(cases: Sequence[CaseView]) -> Iterator[str]:
                 f"The {stat} of the first text {most.needed}: "
                 f"{plural(len(short), 'case')} had fewer."
             )
+
+
+def few_blocks(cases: Sequence[CaseView]) -> Iterator[str]:
+    """Why the share of valid answers is so uncertain, where the few blocks are the reason."""
+    wide = [c for c in cases if any(map(_is_wide, (c.estimate(id) for id in CHECKS)))]
+    few = [n for c in wide if 1 < (n := len(c.summary.blocks)) <= _FEW_BLOCKS]
+    if few:
+        yield (
+            f"Shares of valid answers have wide intervals where they rest on {min(few)} blocks, "
+            "however many requests those have: so few hardly show how much blocks differ. "
+            "Six (blocks: 6) do."
+        )
+
+
+def _is_wide(share: Estimate | None) -> bool:
+    return bool(
+        share
+        and share.low is not None
+        and share.high is not None
+        and share.high - share.low > _WIDE_SHARE
+    )
 
 
 def _worth_showing(cases: Sequence[CaseView], metric_id: str, stat: str) -> bool:

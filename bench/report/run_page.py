@@ -41,6 +41,7 @@ from bench.report.page import (
     Section,
     Tone,
 )
+from bench.report.quick_import import import_matplotlib
 from bench.report.request_rows import request_csv
 from bench.report.result_tables import (
     absent_table,
@@ -190,6 +191,7 @@ def _minute(stamp: str) -> str:
 
 
 def _sections(report: Report, close: Sequence[Parts]) -> tuple[Section, ...]:
+    import_matplotlib()
     from bench.report.charts import run_charts
 
     fidelity: list[Item] = []

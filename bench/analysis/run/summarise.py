@@ -23,6 +23,7 @@ from bench.analysis.run.machine_side import machine_side
 from bench.analysis.run.open_loop import OVERLOAD, overload
 from bench.analysis.run.sender_clocks import overlaps_known, widened
 from bench.analysis.run.slots import Slots, observe_slots
+from bench.analysis.run.starved import starvation
 from bench.analysis.run.steadiness import case_steadiness
 from bench.analysis.run.summary import (
     CaseSummary,
@@ -59,7 +60,8 @@ def summarise(info: RunInfo, records: Iterable[RequestRecord]) -> Summary:
     columns = streams.columns
     rows = [np.flatnonzero(columns.case == i) for i in range(len(ids))]
     slots = _slots_by_server(info, map(columns.select, rows))
-    summaries, warnings, results = [], [*info.warnings, *run_warnings(info)], []
+    found_first = [*info.warnings, *run_warnings(info), *starvation(info, columns)]
+    summaries, warnings, results = [], found_first, []
     # One case after the other: all that is known of one may take as much memory as its records.
     for case, part in zip(info.plan.cases, map(columns.select, rows), strict=True):
         one = _case_data(info, case, part, streams, thresholds)

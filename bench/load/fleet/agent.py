@@ -32,7 +32,7 @@ from bench.load.fleet.spool import Spool, spool_folder
 from bench.load.messages import Failed, StopSending, encode
 
 SILENCE_S = 6.0
-"""Nothing heard for so long: the other side is gone, or the network is."""
+"""After so long without a message, the other side or the network is gone."""
 _LINGER_S = 2.0
 """After its run has gone, what was said can still be fetched for so long."""
 _LONGEST_LINE = 2**26
@@ -115,7 +115,7 @@ class Agent:
         self._spool.close(keep=self._wanted and self._acked < self._spool.size)
 
     async def _listen(self) -> None:
-        """End when the run's machine is not heard any more."""
+        """End when the run's machine is silent."""
         while time.monotonic() - self._heard_s < SILENCE_S:
             await asyncio.sleep(0.25)
         self._over.set()

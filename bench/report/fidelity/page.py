@@ -29,6 +29,7 @@ from bench.report.fidelity.wording import (
     verdict_text,
 )
 from bench.report.page import Answer, Badge, Chart, Page, Prose, Section, plain
+from bench.report.quick_import import import_matplotlib
 from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
 from bench.report.units import plural
 
@@ -91,6 +92,7 @@ def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None =
     nearest = sorted(result.candidates, key=lambda c: c.divergence.value or 0.0)
 
     def charts() -> tuple[Chart, ...]:
+        import_matplotlib()
         from bench.report.charts.fidelity import kinds_chart, speed_chart
 
         drawn = (

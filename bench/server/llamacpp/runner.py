@@ -14,7 +14,6 @@ from bench.server.engine import (
     EnginePrompt,
     Finish,
     Job,
-    Json,
     Memory,
     Message,
     Piece,
@@ -25,6 +24,7 @@ from bench.server.llamacpp import completion
 from bench.server.llamacpp.process import EngineProcess
 from bench.server.llamacpp.thinking import OPENING, ThinkingSplitter
 from bench.server.llamacpp.tools import as_text, instructions, read_answer
+from bench.server.model_card import Json
 from bench.wire.http_client import httpx
 
 _BROKE_OFF = "an error was encountered while running the model: unexpected EOF"

@@ -76,6 +76,7 @@ def test_the_nearer_candidate_is_named_and_the_order_does_not_matter(planted):
     assert turned.differences[0].difference.high < 0
 
 
+@pytest.mark.slow
 def test_a_copy_is_no_difference_in_19_of_20(planted):
     """The same file under another name differs by the rounding that the floor shows, too."""
     alike = [

@@ -20,6 +20,7 @@ def pairs_of(data):
     return [pair(a, b) for a, b in zip(data.reference, data.candidate, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", KNOWN)
 def test_a_planted_divergence_is_found_and_the_bound_is_below_it(planted, spread):
     data = planted([spread] * 300, vocabulary=50_000 if spread == 1.0 else 20_000)
@@ -30,6 +31,7 @@ def test_a_planted_divergence_is_found_and_the_bound_is_below_it(planted, spread
     assert found.bound <= found.estimate.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.1, 0.3])
 def test_heavy_tails_bend_it_little(planted, spread):
     """Student's t with 4 degrees of freedom; the mean goes astray by itself, so medians."""
