@@ -26,6 +26,7 @@ _OF_CLIENT: Final = frozenset(
         WarningCode.GC_PAUSE,
         WarningCode.MORE_WORKERS,
         WarningCode.LATE_SENDS,
+        WarningCode.USERS_IDLED,
         WarningCode.COALESCED,
         WarningCode.USER_STAMPS,
     }
@@ -126,13 +127,13 @@ def _places(report: Report, found: Sequence[_Seen]) -> tuple[str, ...]:
     cases = [c for c in report.cases if (c.run, c.summary.id) in at]
     if len(cases) == len(report.cases) > 1:
         return (f"all {plural(len(cases), 'case')}",)
-    told = []
+    by_model = []
     for model in dict.fromkeys(c.model for c in cases):
         axes = [SEPARATOR.join(c.axes) for c in cases if c.model == model and c.axes]
-        told.append(SEPARATOR.join((model, ", ".join(axes))) if axes else model)
+        by_model.append(SEPARATOR.join((model, ", ".join(axes))) if axes else model)
     known = {(c.run, c.summary.id) for c in cases}
     unknown = [case for run, case in sorted(at) if case and (run, case) not in known]
-    return (*(x for x in labels if x), *told, *unknown)
+    return (*(x for x in labels if x), *by_model, *unknown)
 
 
 def _sentence_case(text: str, names: Sequence[str]) -> str:

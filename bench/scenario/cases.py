@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Any
 
 from bench.address import default_url, full_url
 from bench.errors import Problem, ScenarioError, UsageError
+from bench.scenario.axis_text import axis_text
 from bench.scenario.fields import DistributionSpec
 from bench.scenario.load_schema import DEFAULT_REQUESTS, ArrivalsSpec, Limits, LoadSpec
 from bench.scenario.matrix import MAX_CASES, combinations
@@ -328,24 +328,3 @@ def _recorded(scenario: Scenario) -> Arrivals:
     sessions = session_file(found.path, found.format, found.columns).sessions
     starts = tuple(s.start_s for s in sessions if s.start_s is not None)
     return Arrivals("trace", trace_file=found.file, times_s=starts)
-
-
-def axis_text(value: Any) -> str:
-    """A value of an axis as text: short, and the same in every run."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, dict) and len(value) == 1:
-        ((kind, inner),) = value.items()
-        if isinstance(inner, dict):
-            return f"{kind}({', '.join(f'{k} {axis_text(v)}' for k, v in inner.items())})"
-        return axis_text(inner)
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) for v in value):
-        return "x".join(map(str, value))  # pixels
-    if isinstance(value, dict | list):
-        return hashlib.sha256(repr(value).encode()).hexdigest()[:8]
-    text = " ".join(str(value).split())
-    return (
-        text if len(text) <= 40 else f"{text[:28]}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    )

@@ -85,7 +85,7 @@ class Recorder:
             kept = self._counters[name].add(at_ns, value) if name in self._counters else value
             self.samples.setdefault(name, []).append((at_ns, kept))
 
-    def told(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """The source's description, and how reading it went."""
         since_ns, why = self._since_ns, self.why
         if since_ns is not None and self._now() - since_ns > DEADLINE_S * 1e9:
@@ -191,7 +191,7 @@ class Telemetry:
             r for owners, r in list(self._recorders) if target in owners or (here and not owners)
         ]
 
-    def told(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """What was read, what could not be seen and why, and what the reading cost."""
         elapsed_ns = max(1, self._now() - self._started_ns)
         page = (
@@ -200,7 +200,7 @@ class Telemetry:
             else {"page_of_a_core": self.page_cpu_s() / elapsed_ns * 1e9}
         )
         return page | {
-            "sources": [recorder.told() for _, recorder in list(self._recorders)],
+            "sources": [recorder.status() for _, recorder in list(self._recorders)],
             "not_measurable": dict(self._blind),
             "not_seen": dict(self._not_seen),
             "cost_of_a_core": sum(list(self._cpu_ns.values())) / elapsed_ns,
