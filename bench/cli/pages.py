@@ -112,8 +112,8 @@ def format_and_file(text: str, formats: Sequence[str]) -> tuple[str, Path]:
         raise UsageError(f"--write {text}: write FORMAT=FILE, with one of {', '.join(formats)}")
     folder = Path(file).parent
     if not folder.is_dir() or Path(file).is_dir():
-        what = f"{file} is a folder" if Path(file).is_dir() else f"there is no folder {folder}"
-        raise UsageError(f"--write {text}: {what}", "Name another file.")
+        why = "it is a folder" if Path(file).is_dir() else f"there is no folder {folder}"
+        raise UsageError(f"--write {text}: cannot write {file}: {why}", "Name another file.")
     if name == "parquet" and find_spec("pyarrow") is None:
         raise UsageError(
             f"--write {text}: Parquet needs pyarrow, which is not installed",

@@ -18,7 +18,7 @@ SEARCH = ("capacity", "smoke", "-m", "x", *NOBODY)
     [
         ((*SIDES, "--write", "docx=x"), "--write docx=x: write FORMAT=FILE"),
         ((*SIDES, "--write", "junit=nowhere/x"), "there is no folder nowhere"),
-        (("run", "smoke", "--write", "json=."), "--write json=.: . is a folder"),
+        (("run", "smoke", "--write", "json=."), "cannot write .: it is a folder"),
         (("ab", "smoke", "--a", "modle=x", "--b", "model=y"), "(from --a modle=x)"),
         (("ab", "smoke", "--a", "env.=1", "--b", "env.X=2"), "--a env.=1: write KEY=VALUE"),
         (("run", "smoke", "-m", "", *NOBODY), "-m '': a model has a name"),
