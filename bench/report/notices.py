@@ -78,7 +78,8 @@ def _notice(report: Report, invalidates: bool, code: WarningCode, found: Sequenc
         messages.setdefault(_sentence_case(one.message, report.models), []).append(one)
     said = _sentence_case(worst.message, report.models)
     more = tuple((m, _places(report, at)) for m, at in messages.items() if m != said)
-    where = _places(report, found) if len(messages) == 1 else (_how_often(found),)
+    where = (_how_often(found),) if len(messages) > 1 else ()
+    where = where if where and not where[0].endswith(" of 1 case") else _places(report, found)
     return Notice(
         code,
         said,
