@@ -199,7 +199,8 @@ WORK: Final = (
         "Model loads",
         "How often the server loaded the model while it was measured, because another had taken "
         "its place.",
-        "spans in which requests waited for a load; requests that waited together count once",
+        "moments at which requests had waited for a load; those that ended waiting together count "
+        "once",
         better="lower",
         clock="server",
         unit="loads",
@@ -208,8 +209,9 @@ WORK: Final = (
     _number(
         "swap_s",
         "Time lost to loads",
-        "How long requests waited for the model to be loaded, each such span counted once.",
-        "Σ length of these spans",
+        "How long at least one request waited until the model was loaded, the loads of others "
+        "before it too.",
+        "length of the union of these waits",
         unit="s",
         better="lower",
         clock="server",

@@ -22,7 +22,7 @@ from bench.cli.pages import (
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.commands.fidelity import OnStep
+    from bench.commands.fidelity_asking import OnStep
 
 
 @click.command(short_help="Measure how far quantisations, servers or settings move the answers.")
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     help="Shipped texts (en, zh, de, es, code) and files, with commas between; of a file each "
     "paragraph is a text, or each line of .jsonl.",
 )
-@click.option("--quick", is_flag=True, help="12 texts instead of 40: for large differences.")
+@click.option("--quick", is_flag=True, help="15 texts instead of 60: for large differences.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Of texts and places.")
 @click.option(
     "--resume",

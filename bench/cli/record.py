@@ -78,7 +78,7 @@ def _summary(tally: Tally) -> str:
     sessions = f"{tally.sessions:,} session{'' if tally.sessions == 1 else 's'}"
     lines = [f"Recorded {requests} in {sessions}." if tally.requests else "Nothing was recorded."]
     if tally.cut:
-        lines.append(f"{tally.cut:,} of them were not heard to the end (client or server left).")
+        lines.append(f"{tally.cut:,} of them were cut short (client or server left).")
     if tally.passed:
         lines.append(f"{tally.passed:,} more passed that were no chats.")
     if tally.lost:

@@ -142,7 +142,9 @@ def run_in_view(
 
     observer, view = view_on(quiet)
     watching = (
-        observer if page is None else cast("Observer", Forwarding(observer, page, settings.output))
+        observer
+        if page is None
+        else cast("Observer", Forwarding(observer, page, Path(settings.output)))
     )
     with view:
         run = run_plan(plan, settings=settings, observer=watching, report=report)

@@ -15,7 +15,7 @@ from bench.resources import resource_dir
 from bench.scenario.estimate import Range, duration_text, estimate
 from bench.scenario.expand import build_plan
 from bench.scenario.jsonschema import json_schema_text
-from bench.scenario.library import scenario_names, scenario_path
+from bench.scenario.library import headline, scenario_names, scenario_path
 from bench.scenario.loading import load_scenario
 from bench.scenario.plan import Load, Plan
 from bench.scenario.schema import Scenario
@@ -39,8 +39,7 @@ def list_scenarios() -> None:
     for name in scenario_names():
         scenario = load_scenario(str(scenario_path(name)))
         cost = estimate(_plan(scenario))
-        first = re.split(r"(?<=[.:])\s", scenario.description.strip())[0].rstrip(":.")
-        table.add_row(name, first, str(cost.cases), _requests(cost.requests))
+        table.add_row(name, headline(scenario), str(cost.cases), _requests(cost.requests))
     console().print(table)
     say("\nRun one with: ollama-bench run NAME -m MODEL", err=False)
 

@@ -124,17 +124,17 @@ def command(
 
 
 def _announce(app: App, url: str) -> None:
-    house = app.house
+    state = app.state
     address = url.removeprefix("http://")
-    names = ", ".join(sorted(house.cards()))
-    slots = house.settings.num_parallel
+    names = ", ".join(sorted(state.cards()))
+    slots = state.settings.num_parallel
     set_command = "set" if sys.platform == "win32" else "export"
     say(
-        f"Embedded server, engine {house.engine.name}: {house.engine.device}\n"
-        f"Plays Ollama {house.era.version}; says it is {house.version}\n"
+        f"Embedded server, engine {state.engine.name}: {state.engine.device}\n"
+        f"Plays Ollama {state.era.version}; says it is {state.version}\n"
         f"Models: {names}\n"
         f"{slots} slot{'s' if slots > 1 else ''} per model, "
-        f"context {house.settings.num_ctx} tokens unless asked otherwise\n"
+        f"context {state.settings.num_ctx} tokens unless asked otherwise\n"
         f"Listening on {url}\n\n"
         f"  {set_command} OLLAMA_HOST={address}\n\n"
         "Ctrl-C stops it.",

@@ -8,7 +8,7 @@ print(found.result.candidates[0].divergence)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,32 +18,25 @@ import msgspec
 
 from bench._version import __version__
 from bench.address import server_url
-from bench.analysis.fidelity.analyse import analyse, by_side
+from bench.analysis.fidelity.analyse import analyse
 from bench.analysis.fidelity.result import FidelityResult
-from bench.analysis.fidelity.tokenizers import ENOUGH, check_tokenizer
+from bench.commands.fidelity_asking import Connect, OnStep, ask_missing
 from bench.commands.running import Interrupts, finish, interruptible
 from bench.commands.sources import names
 from bench.errors import BenchError, Interrupted, NotComparable, UsageError
-from bench.load.gates import ask_gates, is_asked, total_questions
+from bench.load.gates import total_questions
 from bench.load.session import Settings
-from bench.load.word_by_word import ask_side, describe_side, make_room, total_places, turns
+from bench.load.word_by_word import describe_side, total_places
 from bench.ollama.control import Control
 from bench.ollama.names import same_model
 from bench.results.directory import RunDirectory
 from bench.results.fidelity_files import (
-    AGAIN,
-    GATES_FILE,
-    PLACES_FILE,
-    REFERENCE,
     RESULT_FILE,
     SCHEMA,
     FidelitySetup,
-    GateRecord,
     PlaceRecord,
     Side,
-    append_place,
     go_on,
-    open_places,
     read_gates,
     read_places,
     read_setup,
@@ -55,11 +48,6 @@ from bench.scenario.word_ends import forced_texts, identity
 NUM_CTX = 2048
 """More than any text takes."""
 _AGAIN = 60
-
-Connect = Callable[[Side], Control]
-"""Finds the server of a side."""
-OnStep = Callable[[str, int, int], None]
-"""Called after every place: label of the side, places that have an answer, places in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +88,10 @@ def fidelity(
         candidates: models to compare with it.
         host: server of the models that name none; None = OLLAMA_HOST.
         texts: names of shipped texts, or files.
-        quick: 12 texts instead of 40.
+        quick: 15 texts instead of 60.
         seed: of the choice of texts and places.
         settings: where results go, and whom to trust.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
 
     Raises:
         Interrupted: what was measured is kept; see `resume_fidelity`.
@@ -130,7 +118,7 @@ def fidelity(
         return tuple(sides)
 
     sides = finish(describe())
-    directory = RunDirectory.create(settings.output, "fidelity")
+    directory = RunDirectory.create(Path(settings.output), "fidelity")
     setup = _begin(directory, sides, chosen, seed)
     return _measure(directory, setup, settings, on_step)
 
@@ -143,7 +131,7 @@ def resume_fidelity(
     Args:
         path: its run directory.
         settings: whom to trust.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
 
     Raises:
         NotComparable: a model or its server has changed since.
@@ -170,7 +158,7 @@ async def begin(
         texts: with their places.
         seed: of their choice.
         connect: finds the server of a side.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
 
     Raises:
         NotComparable: a candidate has another tokenizer.
@@ -179,7 +167,7 @@ async def begin(
     setup = _begin(directory, sides, texts, seed)
     records: list[PlaceRecord] = []
     with _goes_on(directory.path):
-        await _ask(directory, setup, connect, records, on_step)
+        await ask_missing(directory, setup, connect, records, on_step)
     _judge(directory, setup, records)
 
 
@@ -263,84 +251,7 @@ async def _ask_alone(
             url: await stack.enter_async_context(Control.of(settings.address(url)))
             for url in {side.url for side in setup.sides}
         }
-        await _ask(directory, setup, lambda side: controls[side.url], records, on_step)
-
-
-async def _ask(
-    directory: RunDirectory,
-    setup: FidelitySetup,
-    connect: Connect,
-    records: list[PlaceRecord],
-    on_step: OnStep | None,
-) -> None:
-    """Ask what is missing, in the order of `turns`."""
-    done = {record.key for record in records}
-    total = total_places(setup)
-    said = by_side(records)
-    with open_places(directory.path / PLACES_FILE) as journal:
-
-        def tell(label: str) -> None:
-            if on_step is not None:
-                on_step(label, len(records), total)
-
-        def keep(record: PlaceRecord) -> None:
-            append_place(journal, record)
-            records.append(record)
-            said.setdefault(record.side, {})[record.text, record.cut] = record
-            side = setup.sides[max(record.side, REFERENCE)]
-            tell(side.label)
-            if record.side > REFERENCE and len(said[record.side]) % ENOUGH == 0:
-                sides = said.get(REFERENCE, {}), said[record.side]
-                check_tokenizer(setup.sides[0].label, side.label, *sides)
-
-        for side in setup.sides:
-            await _unchanged(connect(side), side)
-        before = setup.sides[REFERENCE]
-        for number, text in turns(setup):
-            side = setup.sides[max(number, REFERENCE)]
-            if side != before and text is None:
-                await make_room(connect(before), before.model)
-            await ask_side(connect(side), setup, number, done, keep, text)
-            before = side
-            if number == AGAIN or (number > REFERENCE and text in (None, len(setup.texts) - 1)):
-                await _ask_gates(directory.path, setup, max(number, REFERENCE), connect, tell)
-
-
-async def _ask_gates(
-    path: Path, setup: FidelitySetup, side: int, connect: Connect, tell: Callable[[str], None]
-) -> None:
-    """Ask a side whether it works at all."""
-    about = setup.sides[side]
-    if not is_asked(about):
-        return
-    done = {record.key for record in read_gates(path)}
-    with open_places(path / GATES_FILE) as journal:
-
-        def keep(record: GateRecord) -> None:
-            append_place(journal, record)
-            tell(f"{about.label}: does it work")
-
-        await ask_gates(connect(about), setup, side, done, keep)
-
-
-async def _unchanged(control: Control, side: Side) -> None:
-    """Refuse to mix two states of a model or server in one result.
-
-    Raises:
-        NotComparable: what was changed.
-    """
-    now = await describe_side(control, side.model, side.label)
-    for what, then, found in (
-        ("server's version", side.version, now.version),
-        ("server's engine", side.engine, now.engine),
-        ("model's digest", side.digest, now.digest),
-    ):
-        if then != found:
-            raise NotComparable(
-                f"{side.label}: the {what} was {then or 'unknown'} when this run began, and is "
-                f"{found or 'unknown'} now",
-                "Begin anew; what was measured then belongs to the old state.",
-            )
+        await ask_missing(directory, setup, lambda side: controls[side.url], records, on_step)
 
 
 def _model_and_url(text: str, host: str | None) -> tuple[str, str]:

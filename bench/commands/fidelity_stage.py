@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.commands.fidelity import OnStep, asked_so_far, begin, labels
+from bench.commands.fidelity import asked_so_far, begin, labels
+from bench.commands.fidelity_asking import OnStep
 from bench.errors import Interrupted
 from bench.load.word_by_word import describe_side, make_room
 from bench.ollama.control import Control
@@ -14,11 +15,11 @@ from bench.scenario.plan import Plan
 
 
 class FidelityStage:
-    """Measures what `Plan.fidelity` asks for; see `bench.load.session.Afterwards`.
+    """Measures what `Plan.fidelity` asks for; see `bench.load.afterwards.Afterwards`.
 
     Args:
         plan: of the run.
-        on_step: is told how it goes.
+        on_step: called with progress messages.
     """
 
     def __init__(self, plan: Plan, on_step: OnStep) -> None:

@@ -30,7 +30,7 @@ from bench.analysis.run.summary import Summary
 from bench.clock import NS
 from bench.commands.probe_loads import By, ProbeLoads, rounded
 from bench.results.record import Phase, RequestRecord
-from bench.results.run import RunInfo
+from bench.results.run import RunInfo, RunStatus
 from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Block, Case, Plan
 from bench.thresholds import Threshold
@@ -182,6 +182,7 @@ class Prober:
             budget_s=self.wanted.budget_s,
             spent_s=_spent_s(info),
             simulated=info.simulated,
+            interrupted=info.status is RunStatus.INTERRUPTED,
             sweep=sweep_of(swept, info.blocks, observed),
             memory=memory_bound(
                 info,

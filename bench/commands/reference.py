@@ -21,6 +21,8 @@ from bench.metrics import METRICS
 from bench.resources import DOCS
 from bench.results.warning_codes import WarningCode, all_codes
 from bench.scenario.jsonschema import json_schema
+from bench.scenario.library import headline, scenario_names, scenario_path
+from bench.scenario.loading import load_scenario
 
 _MARK = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MANY = 12
@@ -67,6 +69,13 @@ def warnings() -> str:
     return _table(("code", "severity", "meaning"), rows)
 
 
+def shipped_scenarios() -> str:
+    """Every scenario that ships, with what it measures."""
+    files = ((name, load_scenario(str(scenario_path(name)))) for name in scenario_names())
+    rows = [(f"[{name}](../../scenarios/{name}.yaml)", headline(file)) for name, file in files]
+    return _table(("scenario", "measures"), rows)
+
+
 def scenario_keys() -> str:
     """Every key of a scenario file, with what it takes and its default."""
     schema = json_schema()
@@ -98,6 +107,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "metrics": metrics,
     "exit_codes": exit_codes,
     "warnings": warnings,
+    "shipped_scenarios": shipped_scenarios,
     "scenario_keys": scenario_keys,
     "run_file": run_file,
     "requests_file": requests_file,

@@ -234,7 +234,7 @@ def run_plan(
     raise ended.error
 
 
-def _index(run: FinishedRun, history: Path | None) -> list[RunWarning]:
+def _index(run: FinishedRun, history: str | Path | None) -> list[RunWarning]:
     """Index a run; what was measured matters more than a history that cannot be written."""
     if history is None:
         return []

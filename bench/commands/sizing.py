@@ -21,13 +21,12 @@ from bench.commands.probe_loads import By, sweep_case
 from bench.commands.probing import Prober, SearchFor, block_seed
 from bench.commands.run import FinishedRun, make_plan, run_plan
 from bench.commands.sources import ScenarioSource, names
-from bench.errors import ExitCode, ResultsError, UsageError
-from bench.files import read_file
+from bench.errors import ExitCode, UsageError
 from bench.load.observer import Observer
 from bench.load.session import Settings
 from bench.results.directory import RunDirectory
 from bench.scenario.plan import Block, Plan
-from bench.thresholds import Threshold, from_file, to_file
+from bench.thresholds import Threshold, to_file
 
 CAPACITY_FILE = "capacity.json"
 
@@ -181,18 +180,3 @@ def search_plan(
     text = msgspec.json.format(msgspec.json.encode(result, enc_hook=to_file), indent=2)
     RunDirectory(run.path, run.info.id).write_file(CAPACITY_FILE, text + b"\n")
     return FoundCapacity(run.path, result, run)
-
-
-def read_capacity(path: Path) -> CapacityResult | None:
-    """What a run directory's search found; None if it was no search."""
-    file = path / CAPACITY_FILE
-    if not file.is_file():
-        return None
-    try:
-        return msgspec.json.decode(read_file(file), type=CapacityResult, dec_hook=from_file)
-    except (OSError, ValueError, RecursionError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ResultsError(
-            f"{file} cannot be read: {why}",
-            "Take it from where it was made, or remove it: the run's own report does not need it.",
-        ) from error

@@ -43,7 +43,7 @@ def study(
     model: str | None = None,
     people: UserModel | None = None,
     rate_per_s: float | None = None,
-    trace: Path | None = None,
+    trace: str | Path | None = None,
     time_scale: float = 1.0,
     window_s: tuple[float, float] | None = None,
     slots: int | None = None,
@@ -174,7 +174,7 @@ def _lengths(profile: Profile, model: ModelProfile, rng: np.random.Generator) ->
 def _load(
     people: UserModel | None,
     rate_per_s: float | None,
-    trace: Path | None,
+    trace: str | Path | None,
     time_scale: float,
     window_s: tuple[float, float] | None,
     lengths: NDArray[np.int64],
@@ -189,12 +189,12 @@ def _load(
         raise UsageError(f"window {window_s[0]:g} {window_s[1]:g} must begin before it ends")
     if trace is not None:
         try:
-            replayed = load_trace(trace, window_s)
+            replayed = load_trace(Path(trace), window_s)
         except ValueError as error:
             raise UsageError(str(error)) from None
         if len(replayed) < 2:
             raise UsageError(f"{trace} has fewer than two arrivals in that window")
-        words = _trace_words(trace, replayed, time_scale, window_s)
+        words = _trace_words(Path(trace), replayed, time_scale, window_s)
         return _replay(replayed, time_scale, lengths), words
     if people is not None:
         rate = people.rate_per_s

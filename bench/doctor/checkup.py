@@ -1,4 +1,4 @@
-"""Looks at a machine and its server for what bends numbers; changes nothing."""
+"""Check a machine and its server for what distorts numbers; changes nothing."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        what: was looked at.
+        what: was checked.
         said: what was found.
         advice: what to do about it; "" if nothing.
     """

@@ -59,7 +59,7 @@ class _Stream:
 
 
 class NullServer:
-    """Serves on a loopback port until it is told to stop."""
+    """Serves on a loopback port until its input closes."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)

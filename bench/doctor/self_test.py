@@ -108,7 +108,7 @@ async def run_self_test(
         transport: name of the transport; None = the one that a local server would get.
         loads: chunks per second, ascending; the first that is not reached is the last one tried.
         seconds: how long each load is held.
-        on_step: is given every step as it ends.
+        on_step: called after each step.
 
     Raises:
         ServerError: its own server fails.

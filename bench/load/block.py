@@ -18,8 +18,6 @@ from bench.load.measure import (
     measure_open,
     measure_session_arrivals,
     measure_session_users,
-    ramp_up_s,
-    warm_up,
 )
 from bench.load.observer import Observer
 from bench.load.quiet import quiet
@@ -29,6 +27,7 @@ from bench.load.stop import Stop
 from bench.load.tally import BlockTally
 from bench.load.target import OpenTarget, look
 from bench.load.together import Together
+from bench.load.warming import ramp_up_s, warm_up
 from bench.load.workload import BlockWorkload
 from bench.ollama.eras import era_of
 from bench.results.record import RequestRecord
@@ -49,7 +48,7 @@ class Surroundings:
 
     Attributes:
         origin_ns: start of the run on the clock.
-        keep: is given every record.
+        keep: called with every record.
         before_measuring: awaited between the first warm-up and the first measurement, so that
             work which would disturb a measurement has ended.
         before_sending: awaited when a block's model is loaded and nothing has been sent yet.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import statistics
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,26 +12,16 @@ from bench.load.holding import Release, at_once
 from bench.load.open import ArrivalStretch, OpenSchedule
 from bench.load.sender import Sender, Share
 from bench.load.session_users import SessionArrivals, SessionOf, SessionStretch, SessionUsers
-from bench.load.supply import Prepared, Supply
+from bench.load.supply import Supply
+from bench.load.warming import GRACE_S, Maker
 from bench.load.watch import Watch
-from bench.results.record import Phase, RequestRecord
+from bench.results.record import Phase
 from bench.results.run import ClientHealth, SenderInfo
-from bench.scenario.plan import Case
-from bench.wire.exchange import Outcome
 
 if TYPE_CHECKING:
     from bench.scenario.arrivals import ArrivalTimes
 
-GRACE_S = 30.0
-"""How long requests in flight may take to end after the first Ctrl-C."""
-
 _READY_AHEAD = 256
-_LONGEST_RAMP_S = 30.0
-_GUESSED_RAMP_S = 0.1
-"""Per user, where no warm-up tells how long a request takes."""
-
-Maker = Callable[[Phase, int], Prepared]
-"""The prepared call with this number in this phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,55 +42,6 @@ class MeasuredPhase:
     complete: bool = True
     health: ClientHealth = field(default_factory=ClientHealth)
     senders: tuple[SenderInfo, ...] = ()
-
-
-async def warm_up(sender: Sender, make: Maker, count: int) -> bool:
-    """Send warm-up requests, as many at once as the load will have; True unless stopped."""
-    share = sender.share
-    mine = share.count(count)
-    if mine == 0:
-        return not sender.stop.requested
-    supply = Supply(lambda n: make(Phase.WARMUP, n), mine, share.worker, share.of)
-    supply.refill()
-    left = mine
-
-    async def one_at_a_time() -> None:
-        nonlocal left
-        while left > 0:
-            left -= 1
-            ended = sender.send(supply, Phase.WARMUP)
-            supply.refill()
-            await ended
-
-    async def all_users() -> None:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(mine, share.count(sender.case.load.users or 1) or 1)):
-                group.create_task(one_at_a_time())
-
-    sender.observer.phase_started(sender.block, Phase.WARMUP)
-    finished = await sender.run(all_users())
-    await sender.drain(GRACE_S)
-    return finished
-
-
-def ramp_up_s(case: Case, warmed_up: Sequence[RequestRecord]) -> float:
-    """Over how many seconds a closed loop's users start.
-
-    Users that all start at once stay in step and queue up behind each other: a burst that says
-    nothing about the load asked for. Unless the scenario says otherwise, their starts are spread
-    over the time one request took in the warm-up, or over a guess where there was none.
-    """
-    load = case.load
-    if load.ramp_up_s > 0 or (load.users or 1) == 1:
-        return load.ramp_up_s
-    took = [
-        r.end_ns - r.sent_ns
-        for r in warmed_up
-        if r.outcome is Outcome.OK and r.end_ns is not None and r.sent_ns is not None
-    ]
-    if not took:
-        return min((load.users or 1) * _GUESSED_RAMP_S, _LONGEST_RAMP_S)
-    return min(statistics.median(took) / NS, _LONGEST_RAMP_S)
 
 
 async def measure_closed(

@@ -21,7 +21,7 @@ class Init(msgspec.Struct, frozen=True, tag=True):
         transports: name of the transport of each target.
         origin_ns: start of the run on the machine's monotonic clock.
         elsewhere: on another machine than the run's: arrivals are drawn for each sender, so that
-            each one's follow the law of all, and the way to the server is looked at.
+            each one's follow the law of all, and the connection to the server is checked.
     """
 
     plan: Plan

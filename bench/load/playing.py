@@ -54,7 +54,7 @@ class Player:
         self._session = session
         self._sender = sender
         self._phase_of = phase_of
-        self._told = sent
+        self._on_phase = sent
         self._user = user
         self._planned_ns = planned_ns
         self._beside: dict[str, asyncio.Task[int]] = {}
@@ -127,7 +127,7 @@ class Player:
         if phase is None:
             raise _Over
         planned_ns, self._planned_ns = self._planned_ns, None
-        self._told(phase)
+        self._on_phase(phase)
         record: RequestRecord = await self._sender.send_prepared(
             prepared, phase, self._user, planned_ns, due_ns
         )

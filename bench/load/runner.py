@@ -14,12 +14,13 @@ from typing import Any, Protocol
 from bench.clock import Clock
 from bench.errors import BenchError, ServerUnreachable
 from bench.load.block import PhaseSender, Surroundings, run_block
+from bench.load.findings import unread_findings
 from bench.load.machine_rest import machine_at_rest
 from bench.load.observer import Observer
+from bench.load.residence import make_room, restore_keep_alive
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
 from bench.load.together import Together
-from bench.ollama.names import same_model
 from bench.results.directory import RunDirectory, kept_note
 from bench.results.journal import Journal
 from bench.results.record import RequestRecord
@@ -36,9 +37,7 @@ from bench.results.run import (
 from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Block, Case, Plan
 from bench.telemetry.sampling import Telemetry
-
-_AFTER_RUN_KEEP_ALIVE = "5m"
-"""Ollama's own default: what a model gets back that a run had pinned in memory."""
+from bench.wire.exchange import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +177,7 @@ class PlanRunner:
         interrupted = self._stop.requested and len(self.info.blocks) < len(self._plan.blocks)
         interrupted |= any(not b.complete for b in self.info.blocks) and self._stop.requested
         self._finish(RunStatus.INTERRUPTED if interrupted else RunStatus.COMPLETE)
-        await self._restore_keep_alive()
+        await restore_keep_alive(self._plan.cases, self._targets)
         return self.info
 
     async def _run_blocks(self, around: Surroundings) -> None:
@@ -229,9 +228,12 @@ class PlanRunner:
     async def _run_together(self, blocks: Sequence[Block], around: Surroundings) -> None:
         """Blocks that run at the same time: they begin and end to measure together."""
         counts: Counter[int] = Counter()
+        given_up = False
 
         def keep(record: RequestRecord) -> None:
+            nonlocal given_up
             counts[record.block] += 1
+            given_up |= record.outcome is Outcome.TIMEOUT
             around.keep(record)
 
         both = replace(around, keep=keep, together=Together(len(blocks)))
@@ -242,6 +244,8 @@ class PlanRunner:
         ends = await asyncio.gather(*running)
         for ended in ends:
             self._keep_block(replace(ended.info, records=counts[ended.info.index]), ended.warnings)
+        if given_up:
+            await make_room([self._plan.case(b.case) for b in blocks], self._targets)
         if error := next((e.error for e in ends if e.error is not None), None):
             raise error
 
@@ -275,6 +279,8 @@ class PlanRunner:
             case = self._plan.case(info.case)
             samples = self._telemetry.between(case.target, info.start_ns, info.end_ns, origin_ns)
             info = replace(info, utilisation=samples)
+            if not self.info.blocks:
+                warnings = [*warnings, *unread_findings(self._telemetry.unread())]
         for warning in warnings:
             self._observer.warned(warning)
         self.info = replace(
@@ -319,23 +325,9 @@ class PlanRunner:
     def _finish(self, status: RunStatus) -> None:
         environment = self.info.environment | (self._rest or {})
         if self._telemetry is not None:
-            environment = environment | {"telemetry": self._telemetry.told()}
+            environment = environment | {"telemetry": self._telemetry.status()}
         self.info = replace(self.info, status=status, finished_at=_now(), environment=environment)
         self._directory.write_info(self.info)
-
-    async def _restore_keep_alive(self) -> None:
-        """Give models that the run had pinned their usual time in memory back."""
-        pinned = {
-            (c.target, c.model): c
-            for c in self._plan.cases
-            if str(c.keep_alive).startswith("-") and not c.cold
-        }
-        for (name, model), case in pinned.items():
-            control = self._targets[name].control
-            with contextlib.suppress(BenchError):
-                loaded = await control.ps()
-                if loaded is None or any(same_model(m.name, model) for m in loaded):
-                    await control.preload(model, case.options, _AFTER_RUN_KEEP_ALIVE, 60.0)
 
 
 def _at_once(blocks: Sequence[Block]) -> Iterator[list[Block]]:

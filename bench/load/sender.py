@@ -53,7 +53,7 @@ class Sender:
         transport: puts them on the wire.
         clock: tells the time.
         origin_ns: start of the run on that clock.
-        keep: is given every record as its request ends.
+        keep: called with every record as its request ends.
         observer: receives every request.
         stop: the user's wish to stop.
         share: this worker's part.
@@ -85,6 +85,7 @@ class Sender:
         together: bool = False,
     ) -> None:
         self.alone = share.of == 1 and not together
+        self.together = together
         self.case = case
         self.block = block
         self.clock = clock
@@ -95,6 +96,7 @@ class Sender:
         self.warmed_up: list[RequestRecord] = []
         self.dropped = 0
         self.errors = 0
+        self._unheard = 0
         self.failure: Exception | None = None
         self._transport = transport
         self.origin_ns = origin_ns
@@ -129,6 +131,11 @@ class Sender:
         """Did the block reach its limit of failed requests?"""
         limit = self.case.load.max_errors
         return limit is not None and self.errors >= limit
+
+    @property
+    def _starved(self) -> bool:
+        """Do other blocks take all turns? Their load is kept up for as long as this one asks."""
+        return self.together and self._unheard >= (self.case.load.users or 1)
 
     def send(
         self,
@@ -222,7 +229,8 @@ class Sender:
             return
         if record.outcome is not Outcome.OK and record.phase is not Phase.HOLD:
             self.errors += 1
-            if self.too_many_errors:
+            self._unheard += record.outcome is Outcome.TIMEOUT and record.headers_ns is None
+            if self.too_many_errors or self._starved:
                 self._halt.set()
         if record.phase is Phase.MEASURE:
             due_ns = sending.due_ns if sending.planned_ns is None else sending.planned_ns

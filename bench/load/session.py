@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from bench._version import __version__
 from bench.address import Address
 from bench.children import scratch_folder
 from bench.clock import Clock, RealClock
-from bench.errors import BenchError, Interrupted, UsageError
+from bench.errors import BenchError, UsageError
+from bench.load.afterwards import Afterwards, run_afterwards
 from bench.load.block import PhaseSender, send_here
 from bench.load.descriptors import descriptors_for, ensure_descriptors
 from bench.load.observer import Observer
@@ -67,7 +68,7 @@ class Settings:
         page_cpu_s: what a live page costs, see `bench.telemetry.sampling.Telemetry`.
     """
 
-    output: Path = Path("runs")
+    output: str | Path = Path("runs")
     transport: str | None = None
     workers: int = 1
     load_from: str = ""
@@ -76,7 +77,7 @@ class Settings:
     ca_file: str = ""
     pull: PullObserver | None = None
     one_at_a_time: bool = False
-    history: Path | None = field(default_factory=default_history)
+    history: str | Path | None = field(default_factory=default_history)
     page_cpu_s: Callable[[], float] | None = None
 
     def address(self, url: str) -> Address:
@@ -97,33 +98,6 @@ class Ended:
     directory: RunDirectory
     info: RunInfo
     error: BenchError | None = None
-
-
-class Afterwards(Protocol):
-    """What is measured when all blocks have run, on the same servers."""
-
-    async def prepare(self, controls: Mapping[str, Control]) -> None:
-        """Before the first block: refuse what cannot be measured.
-
-        Args:
-            controls: of every target, by name.
-
-        Raises:
-            BenchError: the reason.
-        """
-        ...
-
-    async def measure(self, directory: RunDirectory) -> None:
-        """Measure into the run directory.
-
-        Raises:
-            BenchError: it cannot go on; what was measured is kept.
-        """
-        ...
-
-    def interrupted(self, directory: RunDirectory) -> Interrupted:
-        """What to say when it was stopped."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +141,7 @@ async def measure(
             raise KeyboardInterrupt
         if afterwards is not None:
             await afterwards.prepare(ready.controls)
-        directory = RunDirectory.create(settings.output, plan.name)
+        directory = RunDirectory.create(Path(settings.output), plan.name)
         if logs is not None:
             stack.callback(_keep_logs, logs, directory)
         workloads = Workloads(plan, settings.keep_text)
@@ -205,24 +179,8 @@ async def measure(
         info = await runner.run()
         error = runner.error
         if afterwards is not None and info.status is RunStatus.COMPLETE:
-            error = await _afterwards(afterwards, directory, stop)
+            error = await run_afterwards(afterwards, directory, stop)
         return Ended(directory, info, error)
-
-
-async def _afterwards(
-    afterwards: Afterwards, directory: RunDirectory, stop: Stop
-) -> BenchError | None:
-    """Why it did not come to its end, if it did not."""
-
-    async def whole() -> bool:
-        await afterwards.measure(directory)
-        return True
-
-    try:
-        ended = await stop.or_stopped(whole())
-    except BenchError as error:
-        return error
-    return None if ended else afterwards.interrupted(directory)
 
 
 def _telemetry(plan: Plan, ready: Ready, clock: Clock) -> Telemetry:
@@ -331,7 +289,7 @@ async def _open_targets(
         warnings += _more_workers(plan, settings)
     else:
         warnings += fleet.warnings({name: t.info.url for name, t in targets.items()})
-        warnings += await fleet.fetch_left(settings.output)
+        warnings += await fleet.fetch_left(Path(settings.output))
     names, reasons = ", ".join(used), "; ".join(dict.fromkeys(used.values()))
     transport_info = TransportInfo(names, reasons, workers, settings.load_from)
     return Ready(targets, controls, tuple(models), tuple(warnings), transport_info)

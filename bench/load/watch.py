@@ -15,7 +15,7 @@ from bench.load.tally import BlockTally
 from bench.results.run import ClientHealth
 
 TICK_NS = 10_000_000
-"""How often the event loop's lag is looked at."""
+"""Interval between samples of the event loop's lag."""
 STALL_NS = 500_000_000
 """A lag from here on is no jitter: the process was stopped, swapped out, or starved."""
 

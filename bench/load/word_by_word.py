@@ -6,14 +6,24 @@ so the server evaluates only what is new (its prefix cache).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 from bench.errors import ModelError, ServerError
 from bench.ollama.control import Control
 from bench.ollama.names import is_cloud_name, same_model
 from bench.ollama.next_token import NO_LIST, next_token_request, options, read_next_token
-from bench.results.fidelity_files import AGAIN, REFERENCE, FidelitySetup, PlaceRecord, Side
+from bench.results.fidelity_files import (
+    AGAIN,
+    ENOUGH,
+    REFERENCE,
+    FidelitySetup,
+    PlaceRecord,
+    Side,
+)
 
 LOAD_TIMEOUT_S = 1800.0
 REPLY_TIMEOUT_S = 600.0
@@ -61,6 +71,15 @@ async def describe_side(control: Control, model: str, label: str) -> Side:
         size_bytes=found.size_bytes if found else None,
         quantization=shown.quantization or (found.quantization if found else ""),
         parameter_size=shown.parameter_size or (found.parameter_size if found else ""),
+        tokenizer=_tokenizer(shown.model_info),
+    )
+
+
+def _tokenizer(info: Mapping[str, Any]) -> str:
+    """A mark of all that a server says about a tokenizer; "" if it says nothing."""
+    said = {k: v for k, v in info.items() if k.startswith("tokenizer.") or "vocab_size" in k}
+    return (
+        hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16] if said else ""
     )
 
 
@@ -82,19 +101,43 @@ def places_of(setup: FidelitySetup, side: int) -> Iterator[tuple[int, int]]:
             return
 
 
-def turns(setup: FidelitySetup) -> Iterator[tuple[int, int | None]]:
-    """(side, text) in the order of asking; None = all texts.
+def takes_turns(setup: FidelitySetup) -> bool:
+    """Whether each side has a server for itself."""
+    return len({side.url for side in setup.sides}) == len(setup.sides)
 
-    One side after the other, since each wants the memory for itself. Sides that have a server each
-    take turns, text by text: what changes meanwhile concerns all of them, and a run that is
-    stopped has the same texts of all.
+
+def turns(setup: FidelitySetup) -> Iterator[tuple[int, int | None]]:
+    """(side, text) in the order of asking; None = all texts that are left.
+
+    One side after the other, since each wants the memory for itself; candidates whose tokenizer is
+    described otherwise than the reference's are tried first, or hours might pass before they are
+    refused. Sides that have a server each take turns, text by text: what changes meanwhile concerns
+    all of them, and a run that is stopped has the same texts of all.
     """
     sides = range(len(setup.sides))
-    if len({side.url for side in setup.sides}) < len(sides):
-        yield from ((side, None) for side in (REFERENCE, AGAIN, *sides[1:]))
+    if takes_turns(setup):
+        yield from ((side, text) for text in range(len(setup.texts)) for side in sides)
+        yield AGAIN, None
         return
-    yield from ((side, text) for text in range(len(setup.texts)) for side in sides)
-    yield AGAIN, None
+    yield from (
+        (side, text) for side in sides[1:] if _doubtful(setup, side) for text in _few(setup)
+    )
+    yield from ((side, None) for side in (REFERENCE, AGAIN, *sides[1:]))
+
+
+def _doubtful(setup: FidelitySetup, side: int) -> bool:
+    known = setup.sides[side].tokenizer
+    return not known or known != setup.sides[REFERENCE].tokenizer
+
+
+def _few(setup: FidelitySetup) -> Iterator[int]:
+    """The first texts, as many as it takes to try a model."""
+    places = 0
+    for number, text in enumerate(setup.texts):
+        if places >= ENOUGH:
+            return
+        yield number
+        places += len(text.cuts)
 
 
 def total_places(setup: FidelitySetup) -> int:

@@ -21,7 +21,7 @@ from bench.clock import RealClock
 from bench.errors import BenchError, ExitCode
 from bench.load.block import connections_wanted, put_on
 from bench.load.descriptors import descriptors_for, ensure_descriptors
-from bench.load.measure import MeasuredPhase, warm_up
+from bench.load.measure import MeasuredPhase
 from bench.load.messages import (
     Arrived,
     Departed,
@@ -42,6 +42,7 @@ from bench.load.observer import Silent
 from bench.load.quiet import quiet
 from bench.load.sender import Sender, Share
 from bench.load.stop import Stop
+from bench.load.warming import warm_up
 from bench.load.workload import BlockWorkload, workload
 from bench.results.record import Phase
 from bench.wire.exchange import Transport

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bench.clock import NS
 from bench.load.block import PhaseSender, Sent, Surroundings, hopeless, uncalibrated
-from bench.load.measure import GRACE_S, MeasuredPhase, ramp_up_s
+from bench.load.measure import MeasuredPhase
 from bench.load.messages import (
     Arrived,
     Departed,
@@ -30,6 +30,7 @@ from bench.load.runner_findings import warm_up_findings
 from bench.load.stop import Stop
 from bench.load.tally import BlockTally
 from bench.load.target import OpenTarget
+from bench.load.warming import GRACE_S, ramp_up_s
 from bench.load.worker_process import StartAll, Worker, WorkerDied, start_here
 from bench.load.workload import Workloads
 from bench.results.record import Phase, RequestRecord, scrubbed
@@ -48,7 +49,7 @@ _HEAD_START_S = 0.1
 _Answer = TypeVar("_Answer", bound=WarmedUp | Done)
 
 
-class _Hearing:
+class _WorkerEvents:
     """Listens to the workers during one block and keeps what they say."""
 
     def __init__(self, case: Case, around: Surroundings, workers: Sequence[Worker]) -> None:
@@ -170,44 +171,44 @@ class WorkerPool:
                 self._workers = await self._start(replace(self._init, origin_ns=around.origin_ns))
             except WorkerDied as error:
                 return Sent(None, warnings=[*warnings, _died(case, block, error, self._init.of)])
-        hearing = _Hearing(case, around, self._workers)
-        stops = asyncio.ensure_future(_pass_on(around.stop, hearing))
+        events = _WorkerEvents(case, around, self._workers)
+        stops = asyncio.ensure_future(_pass_on(around.stop, events))
         try:
-            sent = await _send(case, block, rates, around, hearing)
+            sent = await _send(case, block, rates, around, events)
         except WorkerDied as error:
-            await hearing.survivors()
+            await events.survivors()
             await self.aclose()
             return Sent(
                 None,
-                hearing.measured,
-                warnings=[*warnings, _died(case, block, error, len(hearing.workers))],
+                events.measured,
+                warnings=[*warnings, _died(case, block, error, len(events.workers))],
             )
         finally:
             stops.cancel()
-        if hearing.gave_up:  # workers that were told to stop stay stopped
+        if events.gave_up:  # workers that were stopped stay stopped
             await self.aclose()
-        warnings += [] if sent.note else warm_up_findings(case, block, hearing.warmed_up)
+        warnings += [] if sent.note else warm_up_findings(case, block, events.warmed_up)
         return Sent(sent.measured, sent.tally, sent.note, warnings)
 
 
 async def _send(
-    case: Case, block: Block, rates: TokenRates | None, around: Surroundings, hearing: _Hearing
+    case: Case, block: Block, rates: TokenRates | None, around: Surroundings, events: _WorkerEvents
 ) -> Sent:
     """Warm up, then measure, all workers together."""
     around.observer.phase_started(block, Phase.WARMUP)
-    warmed = await hearing.all(WarmUp(case, block, rates), WarmedUp)
+    warmed = await events.all(WarmUp(case, block, rates), WarmedUp)
     if not all(w.finished for w in warmed):
         return Sent(None)
-    if why := hopeless(hearing.warmed_up):
+    if why := hopeless(events.warmed_up):
         return Sent(None, note=why)
     if around.before_measuring is not None:
         await around.before_measuring()
-    ramp_s = 0.0 if case.load.loop == "open" else ramp_up_s(case, hearing.warmed_up)
+    ramp_s = 0.0 if case.load.loop == "open" else ramp_up_s(case, events.warmed_up)
     first = Phase.SETTLE if case.load.settle_s else Phase.MEASURE
     around.observer.phase_started(block, Phase.RAMP_UP if ramp_s else first)
-    head_start_s = max(_HEAD_START_S, *(w.head_start_s for w in hearing.workers))
+    head_start_s = max(_HEAD_START_S, *(w.head_start_s for w in events.workers))
     start_ns = around.clock.now_ns() + round(head_start_s * NS)
-    done = await hearing.all(Measure(start_ns, ramp_s), Done)
+    done = await events.all(Measure(start_ns, ramp_s), Done)
     measured = together([d.measured for d in done])
     senders = tuple(
         SenderInfo(
@@ -219,10 +220,10 @@ async def _send(
             w.transport,
             d.measured.complete,
         )
-        for number, (worker, d, w) in enumerate(zip(hearing.workers, done, warmed, strict=True))
+        for number, (worker, d, w) in enumerate(zip(events.workers, done, warmed, strict=True))
     )
-    complete = measured.complete and not hearing.gave_up
-    return Sent(dataclasses.replace(measured, complete=complete, senders=senders), hearing.measured)
+    complete = measured.complete and not events.gave_up
+    return Sent(dataclasses.replace(measured, complete=complete, senders=senders), events.measured)
 
 
 def _died(case: Case, block: Block, error: WorkerDied, of: int) -> RunWarning:
@@ -236,12 +237,12 @@ def _died(case: Case, block: Block, error: WorkerDied, of: int) -> RunWarning:
     )
 
 
-async def _pass_on(stop: Stop, hearing: _Hearing) -> None:
-    """Tell the workers of every Ctrl-C."""
+async def _pass_on(stop: Stop, events: _WorkerEvents) -> None:
+    """Forward every Ctrl-C to the workers."""
     await stop.wait_requested()
-    hearing.stop()
+    events.stop()
     await stop.wait_at_once()
-    hearing.stop()
+    events.stop()
 
 
 def together(parts: Sequence[MeasuredPhase]) -> MeasuredPhase:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.load.closed import ThinkTime
-from bench.load.measure import Maker
 from bench.load.requests import RequestMaker
 from bench.load.session_requests import SessionMaker
 from bench.load.target import OpenTarget
+from bench.load.warming import Maker
 from bench.results.record import Phase
 from bench.scenario.calibration import TokenRates, fit_calibration
 from bench.scenario.draws import think_time_s

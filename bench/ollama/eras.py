@@ -167,7 +167,7 @@ class Boundary:
     Attributes:
         version: the first version of the new meaning.
         kind: `definition` (the number means something else), `default` (the server does something
-            else unless told), `overhead` (the server itself became faster or slower, which is real
+            else by default), `overhead` (the server itself became faster or slower, which is real
             but is not the model's speed).
         metrics: ids of the metrics it touches.
         reason: what changed.

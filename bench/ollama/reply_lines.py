@@ -1,4 +1,4 @@
-"""The lines that Ollama sends, as far as they are looked at."""
+"""The fields that are read of the lines Ollama sends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LineMessage(msgspec.Struct, gc=False):
 
 
 class Line(msgspec.Struct, gc=False):
-    """What is looked at in every line, of both endpoints."""
+    """Fields that both endpoints send in every line."""
 
     created_at: str = ""
     model: Any = None

@@ -15,8 +15,10 @@ from contextlib import suppress
 import httptools
 
 from bench.address import Address
+from bench.recorder.chunked import ChunkedBody
 from bench.recorder.exchange import Exchange
 from bench.recorder.heads import MOST_HEAD, Head, read_head
+from bench.recorder.server_side import ServerSide
 
 Ended = Callable[[Exchange], None]
 _CONNECT_S = 10.0
@@ -41,8 +43,8 @@ class ClientSide(asyncio.Protocol):
     Args:
         target: where requests go.
         clock: stamps them.
-        ended: is given each exchange when it is over.
-        failed: is told once why the server cannot be reached.
+        ended: called with each exchange when it is over.
+        failed: called once with why the server cannot be reached.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class ClientSide(asyncio.Protocol):
         self._buffer = bytearray()
         self._head: Head | None = None
         self._left = 0
-        self._chunks: _Chunks | None = None
+        self._chunks: ChunkedBody | None = None
         self._sent: list[bytes] = []
         self._sent_size = 0
         self._resendable = True
@@ -75,7 +77,7 @@ class ClientSide(asyncio.Protocol):
             if self._head is None:
                 self._next_request()
             elif len(self._buffer) > MOST_HEAD:  # a second request before the reply to the first
-                self._pause(True)
+                self.pause_reading(True)
         else:
             self._body(data)
 
@@ -117,7 +119,7 @@ class ClientSide(asyncio.Protocol):
             return
         self.exchange = Exchange(self._head.method, self._head.path)
         self._left = self._head.length or 0
-        self._chunks = _Chunks() if self._head.length is None else None
+        self._chunks = ChunkedBody() if self._head.length is None else None
         self._sent, self._sent_size = [], 0
         self._resendable = True
         self._connect()
@@ -160,7 +162,7 @@ class ClientSide(asyncio.Protocol):
             self._server.write(data)
         elif not self._resendable:
             self._resendable = True  # it is all there is until the connection is made
-            self._pause(True)
+            self.pause_reading(True)
 
     def _connect(self) -> None:
         if self._server is None or self._server.closed:
@@ -190,7 +192,7 @@ class ClientSide(asyncio.Protocol):
             self._connecting = None
         self._server = made[1]
         self._server.write(b"".join(self._sent))
-        self._pause(False)
+        self.pause_reading(False)
 
     def from_server(self, data: bytes) -> None:
         """Bytes of a reply: passed on first of all."""
@@ -204,7 +206,7 @@ class ClientSide(asyncio.Protocol):
         if not keep and self.transport is not None:
             self.transport.close()
         elif self._buffer:
-            self._pause(False)
+            self.pause_reading(False)
             self._next_request()
 
     def server_lost(self) -> None:
@@ -239,137 +241,8 @@ class ClientSide(asyncio.Protocol):
             self.transport.write(head.encode() + body)
             self.transport.close()
 
-    def _pause(self, stop: bool) -> None:
-        self.pause_reading(stop)
-
     def pause_reading(self, stop: bool) -> None:
         """Stop or go on reading from the client."""
         if self.transport is not None and not self.transport.is_closing():
             with suppress(RuntimeError):  # it is so already
                 (self.transport.pause_reading if stop else self.transport.resume_reading)()
-
-
-class ServerSide(asyncio.Protocol):
-    """The connection to the server for one client.
-
-    Args:
-        client: whose requests it carries.
-    """
-
-    def __init__(self, client: ClientSide) -> None:
-        self._client = client
-        self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
-        self._ended = False
-        self._keep = True
-        self._delimited = False
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing can be sent any more."""
-        return self._transport is None or self._transport.is_closing()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def write(self, data: bytes) -> None:
-        """Send bytes of a request."""
-        if self._transport is not None:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """Close it."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def pause(self, stop: bool) -> None:
-        """Stop or go on reading from the server."""
-        if self._transport is not None and not self._transport.is_closing():
-            with suppress(RuntimeError):
-                (self._transport.pause_reading if stop else self._transport.resume_reading)()
-
-    def pause_writing(self) -> None:
-        """The server reads slowly: so does the proxy."""
-        self._client.pause_reading(True)
-
-    def resume_writing(self) -> None:
-        """It reads again."""
-        self._client.pause_reading(False)
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes of a reply."""
-        self._client.from_server(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.close()
-            return
-        if self._ended:
-            keep, self._ended = self._keep, False
-            self._parser = httptools.HttpResponseParser(self)
-            if not keep:
-                self.close()
-            self._client.replied(keep)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The server closed it; that may be the end of a reply without a length."""
-        self._transport = None
-        exchange = self._client.exchange
-        if exchange is not None and exchange.status and not self._delimited and exc is None:
-            self._client.replied(keep=False)
-        else:
-            self._client.server_lost()
-
-    def on_message_begin(self) -> None:
-        """A reply begins."""
-        self._delimited = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header: whether the reply says where it ends."""
-        if name.lower() in (b"content-length", b"transfer-encoding"):
-            self._delimited = True
-
-    def on_headers_complete(self) -> None:
-        """The head has come."""
-        status = self._parser.get_status_code()
-        exchange = self._client.exchange
-        if exchange is not None and status >= 200:
-            exchange.status = status
-            self._ended = exchange.method == "HEAD"  # whatever length it says, no body comes
-        self._keep = self._parser.should_keep_alive()
-
-    def on_body(self, body: bytes) -> None:
-        """Bytes of the body."""
-        if self._client.exchange is not None:
-            self._client.exchange.reply.add(body)
-
-    def on_message_complete(self) -> None:
-        """A reply ends; one with 1xx is only the herald of the real one."""
-        self._ended = self._parser.get_status_code() >= 200
-        self._keep = self._parser.should_keep_alive()
-
-
-class _Chunks:
-    """Reads a body that comes in chunks."""
-
-    def __init__(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-        self._pieces: list[bytes] = []
-        self.ended = False
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The content of these bytes."""
-        self._pieces = []
-        self._parser.feed_data(data)
-        return self._pieces
-
-    def on_body(self, body: bytes) -> None:
-        """Content."""
-        self._pieces.append(body)
-
-    def on_message_complete(self) -> None:
-        """The last chunk was there."""
-        self.ended = True

@@ -1,4 +1,4 @@
-"""The proxy on a socket of this machine, until it is told to stop."""
+"""The proxy on a socket of this machine, until it is stopped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def proxying(
         target: the server behind it.
         writer: records what passes.
         port: 0 = any free one.
-        failed: is told why the server cannot be reached.
+        failed: called with why the server cannot be reached.
 
     Raises:
         UsageError: it cannot listen there.

@@ -1,4 +1,4 @@
-"""Writes what was heard as lines of a file, in a thread of its own: passing on never waits."""
+"""Writes recorded calls as lines of a file, in a thread of its own: passing on never waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import msgspec
 from bench.errors import UsageError
 from bench.hidden import scrub_all
 from bench.recorder.exchange import Exchange
-from bench.recorder.heard import Heard, heard
+from bench.recorder.model_calls import ModelCall, read_call
 from bench.recorder.threads import ThreadPlace, Threads
 from bench.scenario.session_files.recorded import MARK, VERSION
 
@@ -68,7 +68,9 @@ class Writer:
         except FileExistsError:
             raise UsageError(f"{path} exists already", "give another name with -o") from None
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror}", "give another name with -o"
+            ) from None
         self._file = os.fdopen(fd, "wb", buffering=0)
         self._worker = ThreadPoolExecutor(1, "record")
 
@@ -98,7 +100,7 @@ class Writer:
             self._waiting.release()
 
     def _record(self, exchange: Exchange) -> None:
-        call = heard(exchange)
+        call = read_call(exchange)
         if call is None or not call.messages:
             self.tally.passed += 1
             return
@@ -112,7 +114,7 @@ class Writer:
         self._sessions.add(place.session)
         self.tally.sessions = len(self._sessions)
 
-    def _line(self, exchange: Exchange, call: Heard, place: ThreadPlace) -> dict[str, Any]:
+    def _line(self, exchange: Exchange, call: ModelCall, place: ThreadPlace) -> dict[str, Any]:
         new = call.messages[place.new :]
         answered = exchange.answered_at_s
         line: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""How it is told: one report model, many renderers."""
+"""Render one report model as HTML, Markdown, CSV and other formats."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from bench.analysis.run.summary_json import to_json
 from bench.ollama.eras import parse_version
 from bench.report.page import Answer, Badge, Item, Notice, Page, Prose, Section
 from bench.report.tables import Table, estimate_column, from_columns, text_column
-from bench.report.units import count, plural
+from bench.report.units import count, plural, show
 from bench.results.run import RunInfo
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -29,6 +29,9 @@ _COLUMNS = (
     ("Throughput", "output_tok_per_s", "value", "tok/s"),
     ("Prefill", "prefill_tok_per_s", "value", "tok/s"),
 )
+_TOLD = 8
+"""Models that the verdict names; the others are one click away."""
+_OFTEN_ALIKE = ("Quantisation", "Scenario", "Load", "Context", "On GPU", "Failed", "State")
 _READ = (
     "One row a case of a run. Numbers of different machines, models, contexts or loads are of "
     "different things; the columns say of what. Intervals are 95 %. Click a head to sort, type in "
@@ -92,11 +95,15 @@ def board_page(runs: Sequence[tuple[RunInfo, Summary]], left_out: Sequence[str] 
     made_up = sum(summary.simulated for _, summary in runs)
     badges = []
     if made_up:
-        told = "The simulated engine made their numbers up by a model."
-        badges.append(Badge(f"{made_up} of {plural(len(runs), 'run')} simulated", "caution", told))
+        meaning = "The simulated engine made their numbers up by a model."
+        badges.append(
+            Badge(f"{made_up} of {plural(len(runs), 'run')} simulated", "caution", meaning)
+        )
     if invalid:
         badges.append(Badge(f"{invalid} invalid", "bad", "Do not trust their numbers."))
-    items: list[Item] = [Prose(_READ), table, *lines]
+    answers = tuple(_fastest(entries, model) for model in models)
+    narrow, same = _without_constants(table)
+    items: list[Item] = [Prose(_READ), *([Prose(same)] if same else []), narrow, *lines]
     return Page(
         title="Board",
         subtitle="Machines, models and versions side by side",
@@ -107,8 +114,8 @@ def board_page(runs: Sequence[tuple[RunInfo, Summary]], left_out: Sequence[str] 
             ("Models", count(len(models))),
             ("Versions", count(len({e.case.identity.server_version for e in entries}))),
         ),
-        findings=(),
-        answers=tuple(_fastest(entries, model) for model in models),
+        findings=answers[:_TOLD],
+        answers=answers[_TOLD:],
         warnings=tuple(
             Notice("left_out", message, "Take the run directory from where it was made.")
             for message in left_out
@@ -125,17 +132,17 @@ def board_page(runs: Sequence[tuple[RunInfo, Summary]], left_out: Sequence[str] 
 def _fastest(entries: Sequence[Entry], model: str) -> Answer:
     """Where a model decoded fastest; runs that are invalid or made up do not count."""
     found = [
-        (e.value, entry)
+        (e, entry)
         for entry in entries
         if entry.case.model == model and entry.summary.valid and not entry.case.simulated
         if (e := _estimate(entry, "decode_tok_per_s", "value")) and e.value is not None
     ]
     if not found:
         return Answer(model, (("has no decode speed in a valid, real run.",),), model)
-    value, best = max(found, key=lambda pair: pair[0])
+    speed, best = max(found, key=lambda pair: pair[0].value or 0.0)
     runs = len({entry.info.id for _, entry in found})
     where = f"{best.machine}, {best.case.identity.engine} {best.case.identity.server_version}"
-    said = f"decoded fastest at {value:.3g} tok/s ({where}), of {plural(runs, 'run')}."
+    said = f"decoded fastest at {show(speed, 'tok/s').full} ({where}), of {plural(runs, 'run')}."
     return Answer(model, ((said,),), model)
 
 
@@ -180,6 +187,19 @@ def _table(entries: Sequence[Entry]) -> Table:
     return from_columns("board-table", "All cases", columns, models=models, filterable=True)
 
 
+def _without_constants(table: Table) -> tuple[Table, str]:
+    """The table without columns of one value, which is shown in a sentence."""
+    values = {
+        c.title: {row.cells[i].text for row in table.rows} for i, c in enumerate(table.columns)
+    }
+    alike = {
+        t: v.pop() for t, v in values.items() if t in _OFTEN_ALIKE and len(v) == 1 < len(table.rows)
+    }
+    kept = [i for i, column in enumerate(table.columns) if column.title not in alike]
+    told = ", ".join(f"{title} {value}" for title, value in alike.items() if value)
+    return table.of_columns(kept), f"In all rows: {told}." if told else ""
+
+
 def _lines(entries: Sequence[Entry]) -> tuple[Table, ...]:
     """The same case on the same machine under several versions, as a small line each."""
     lines: dict[tuple[object, ...], dict[str, list[Entry]]] = {}
@@ -187,20 +207,20 @@ def _lines(entries: Sequence[Entry]) -> tuple[Table, ...]:
         if entry.summary.valid and _estimate(entry, "decode_tok_per_s", "value"):
             versions = lines.setdefault(entry.line, {})
             versions.setdefault(entry.case.identity.server_version, []).append(entry)
-    told = [versions for versions in lines.values() if len(versions) > 1]
-    if not told:
+    measured_twice = [versions for versions in lines.values() if len(versions) > 1]
+    if not measured_twice:
         return ()
-    first = [next(iter(versions.values()))[0] for versions in told]
-    values = [[_mean(same) for same in versions.values()] for versions in told]
+    first = [next(iter(versions.values()))[0] for versions in measured_twice]
+    values = [[_mean(same) for same in versions.values()] for versions in measured_twice]
     columns = [
         text_column("Machine", [e.machine for e in first]),
         text_column("Model", [e.case.model for e in first]),
         text_column("Case", [f"{e.summary.name}, {e.load}" for e in first]),
-        text_column("Versions", [" → ".join(versions) for versions in told]),
+        text_column("Versions", [" → ".join(versions) for versions in measured_twice]),
         text_column("Decode", [sparkline(v) for v in values], "Lowest to highest of the line."),
         text_column("tok/s", [" → ".join(f"{x:.4g}" for x in v) for v in values]),
         text_column("Change", [f"{v[-1] / v[0] - 1:+.1%}" for v in values]),
-        text_column("Runs", [sum(map(len, versions.values())) for versions in told]),
+        text_column("Runs", [sum(map(len, versions.values())) for versions in measured_twice]),
     ]
     note = "A change without a verdict: `ollama-bench compare` says whether it is certain."
     return (from_columns("versions", "By version", columns, note=note, filterable=True),)

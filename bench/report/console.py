@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from bench.shown import shown
 
 _TONES = {"neutral": "", "good": "green", "bad": "red", "caution": "yellow"}
 _WIDTH_OF_FILES = 120
+_LEAST_WIDTH = 20
 _WIDE = 100  # below this, a table that does not fit is a list
 _LEAST_WORDS = 16  # below this, a column of words is hard to read
 
@@ -73,11 +75,12 @@ def print_page(page: Page, console: Console) -> None:
 
 
 def console_text(page: Page) -> str:
-    """The short form of a page as plain text."""
-    console = Terminal(file=io.StringIO(), width=_WIDTH_OF_FILES, color_system=None)
+    """The short form of a page as plain text, as wide as the terminal or `COLUMNS` says."""
+    width = max(_LEAST_WIDTH, shutil.get_terminal_size((_WIDTH_OF_FILES, 0)).columns)
+    console = Terminal(file=io.StringIO(), width=width, color_system=None)
     print_page(page, console)
     assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
 
 
 def _head(page: Page) -> Text:
@@ -90,7 +93,7 @@ def _head(page: Page) -> Text:
 def _answer(answer: Answer) -> RenderableType:
     first, *more = answer.texts
     lines: list[RenderableType] = [Text(first, style=_TONES[answer.tone])]
-    lines += [Padding(Text(s, style="dim"), (0, 0, 0, 2)) for s in more]
+    lines += [Padding.indent(Text(s, style="dim"), 2) for s in more]
     return Group(*lines)
 
 
@@ -110,7 +113,7 @@ def _fitting(table: Table, console: Console) -> RenderableType:
         return _listed(table)
     drawn: list[RenderableType] = []
     for number, part in enumerate(parts):
-        some = _some_columns(table, part, "" if number else table.caption)
+        some = replace(table.of_columns(part), caption="" if number else table.caption)
         least = [_least_width(some, i) for i in range(len(part))]
         wanted = [_wanted_width(some, i) for i in range(len(part))]
         drawn.append(_rich(some, _widths(least, wanted, console.width)))
@@ -129,24 +132,18 @@ def _parts(least: Sequence[int], width: int) -> list[list[int]]:
     return parts
 
 
-def _some_columns(table: Table, part: Sequence[int], caption: str) -> Table:
-    rows = tuple(replace(row, cells=tuple(row.cells[i] for i in part)) for row in table.rows)
-    columns = tuple(table.columns[i] for i in part)
-    return replace(table, caption=caption, columns=columns, rows=rows)
-
-
 def _listed(table: Table) -> RenderableType:
     """Each row under its first cell: a line for each cell that holds something."""
     lines: list[RenderableType] = [Text(table.caption, style="bold")]
     for row in table.rows:
         head, *others = zip(table.columns, row.cells, strict=True)
-        axis = head[0].head.islower() or head[1].text.isdigit()  # "2" alone says little
+        axis = head[0].head.islower() or head[1].text[:1].isdigit()  # "2" alone says little
         named = Text(f"{head[0].head}: " if axis else "")
         lines.append(named.append(_unbroken(head[1], head[0])))
         for column, cell in others:
             if cell.text and cell.text != NO_VALUE:
                 said = Text(f"{column.head}: ", style="dim").append(_unbroken(cell, column))
-                lines.append(Padding(said, (0, 0, 0, 2)))
+                lines.append(Padding.indent(said, 2))
     return Group(*lines)
 
 

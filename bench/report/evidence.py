@@ -90,7 +90,7 @@ def _folded(title: str, inside: str) -> str:
 
 
 def _requests(runs: Sequence[Run]) -> Table:
-    """The first measured requests of each run as the server told them; all are in the zip."""
+    """The first measured requests of each run as the server sent them; all are in the zip."""
     rows = [
         (run.info.id, r)
         for run in runs

@@ -219,11 +219,11 @@ def _still_gains(group: Sequence[CaseView]) -> Sentence | None:
 
 def fastest(group: Sequence[CaseView]) -> Sentence | None:
     """Which model writes fastest, where the intervals separate; said to be open where not."""
-    told = [(c, e) for c in group if (e := c.estimate("decode_tok_per_s")) and e.value]
-    if len(told) < 2:
+    with_decode = [(c, e) for c in group if (e := c.estimate("decode_tok_per_s")) and e.value]
+    if len(with_decode) < 2:
         return None
-    told.sort(key=lambda pair: -(pair[1].value or 0.0))
-    (best, top), (second, next_best) = told[0], told[1]
+    with_decode.sort(key=lambda pair: -(pair[1].value or 0.0))
+    (best, top), (second, next_best) = with_decode[0], with_decode[1]
     between = ratio(top, next_best)
     if best.model == second.model or between is None:
         return None

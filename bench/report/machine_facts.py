@@ -78,6 +78,6 @@ def _seen_memory(environment: dict[str, Any]) -> str:
 
 
 def _sources(environment: dict[str, Any]) -> list[dict[str, Any]]:
-    told = environment.get("telemetry")
-    sources = told.get("sources") if isinstance(told, dict) else ()
+    recorded = environment.get("telemetry")
+    sources = recorded.get("sources") if isinstance(recorded, dict) else ()
     return [s for s in sources or () if isinstance(s, dict)]

@@ -15,16 +15,16 @@ from bench.telemetry.energy import DEVICE, Energy, power_devices
 
 def watched_table(view: RunView, number_: int) -> Table | None:
     """Each source: what it reads, how exactly, and what it could not see and why."""
-    told = view.run.info.environment.get("telemetry")
-    if not isinstance(told, dict):
+    recorded = view.run.info.environment.get("telemetry")
+    if not isinstance(recorded, dict):
         return None
-    rows = [_source(s) for s in told.get("sources") or () if isinstance(s, dict)]
+    rows = [_source(s) for s in recorded.get("sources") or () if isinstance(s, dict)]
     for key in ("not_measurable", "not_seen"):
-        rows += [(what, "", "", str(why)) for what, why in _pairs(told.get(key))]
+        rows += [(what, "", "", str(why)) for what, why in _pairs(recorded.get(key))]
     if not rows:
         return None
     names, reads, exact, blind = zip(*rows, strict=True)
-    cost = told.get("cost_of_a_core")
+    cost = recorded.get("cost_of_a_core")
     return from_columns(
         f"watched-{number_}",
         f"Telemetry of the server's machine{f', {view.label}' if view.label else ''}",

@@ -21,7 +21,7 @@ _WORDS: Final = frozenset({"users", "target", "cold", "endpoint", "cache"})
 
 @dataclass(frozen=True, slots=True)
 class CaseView:
-    """One case of one run, ready to be told.
+    """One case of one run, ready to be rendered.
 
     Attributes:
         run: position of its run in the report.
@@ -139,14 +139,14 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
     cases = [(i, c) for i, s in enumerate(summaries) for c in s.cases]
     models = tuple(dict.fromkeys(c.model for _, c in cases))
     varying = _varying_axes([_axes(c) for _, c in cases])
-    told = [
+    views_of_cases = [
         CaseView(
             run=i,
             key=f"r{i}c{n}",
-            label=_label(c, (*_told_axes(c, varying), *_named(labels[i])), len(models)),
+            label=_label(c, (*_shown_axes(c, varying), *_named(labels[i])), len(models)),
             subject=_subject(c, varying, labels[i]),
             who=_who(c, labels[i]),
-            axes=(*_told_axes(c, varying), *_named(labels[i])),
+            axes=(*_shown_axes(c, varying), *_named(labels[i])),
             series=models.index(c.model),
             summary=c,
             columns=_columns(c, varying, labels[i], len(models)),
@@ -156,7 +156,7 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
         )
         for n, (i, c) in enumerate(cases)
     ]
-    return Report(views, tuple(told), models)
+    return Report(views, tuple(views_of_cases), models)
 
 
 def axis_text(name: str, value: str) -> str:
@@ -189,7 +189,7 @@ def _varying_axes(all_axes: Sequence[dict[str, str]]) -> tuple[str, ...]:
     return tuple(n for n in names if len({axes.get(n) for axes in all_axes}) > 1 and n != "model")
 
 
-def _told_axes(case: CaseSummary, varying: Sequence[str]) -> tuple[str, ...]:
+def _shown_axes(case: CaseSummary, varying: Sequence[str]) -> tuple[str, ...]:
     axes = _axes(case)
     return tuple(axis_text(n, axes[n]) for n in varying if n in axes)
 
@@ -223,7 +223,7 @@ def _named(run_label: str) -> tuple[str, ...]:
 
 
 def _subject(case: CaseSummary, varying: Sequence[str], run_label: str) -> str:
-    axes = _told_axes(case, varying)
+    axes = _shown_axes(case, varying)
     who = _who(case, run_label)
     return f"{who} with {', '.join(axes)}" if axes else who
 

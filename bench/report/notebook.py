@@ -31,10 +31,12 @@ def fragment(page: Page) -> str:
         for w in page.warnings
     )
     simulated = "<p><b>Simulated: a model made these numbers up.</b></p>" if page.simulated else ""
-    told = f"<details><summary>{len(page.warnings)} kinds of warnings</summary><ul>{warnings}</ul>"
+    folded = (
+        f"<details><summary>{len(page.warnings)} kinds of warnings</summary><ul>{warnings}</ul>"
+    )
     return (
         f"<div><h4>{escape(page.title)}</h4>{simulated}<ul>{answers}</ul>"
-        f"{f'{told}</details>' if warnings else ''}"
+        f"{f'{folded}</details>' if warnings else ''}"
         f"{''.join(_table(t) for t in page.brief)}</div>"
     )
 

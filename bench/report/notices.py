@@ -26,6 +26,7 @@ _OF_CLIENT: Final = frozenset(
         WarningCode.GC_PAUSE,
         WarningCode.MORE_WORKERS,
         WarningCode.LATE_SENDS,
+        WarningCode.USERS_IDLED,
         WarningCode.COALESCED,
         WarningCode.USER_STAMPS,
     }
@@ -77,7 +78,9 @@ def _notice(report: Report, invalidates: bool, code: WarningCode, found: Sequenc
         messages.setdefault(_sentence_case(one.message, report.models), []).append(one)
     said = _sentence_case(worst.message, report.models)
     more = tuple((m, _places(report, at)) for m, at in messages.items() if m != said)
-    where = _places(report, found) if len(messages) == 1 else (_how_often(found),)
+    often = _how_often(found)
+    named = len(messages) == 1 or often.endswith("of 1 case")
+    where = _places(report, found) if named else (often,)
     return Notice(
         code,
         said,
@@ -126,13 +129,13 @@ def _places(report: Report, found: Sequence[_Seen]) -> tuple[str, ...]:
     cases = [c for c in report.cases if (c.run, c.summary.id) in at]
     if len(cases) == len(report.cases) > 1:
         return (f"all {plural(len(cases), 'case')}",)
-    told = []
+    by_model = []
     for model in dict.fromkeys(c.model for c in cases):
         axes = [SEPARATOR.join(c.axes) for c in cases if c.model == model and c.axes]
-        told.append(SEPARATOR.join((model, ", ".join(axes))) if axes else model)
+        by_model.append(SEPARATOR.join((model, ", ".join(axes))) if axes else model)
     known = {(c.run, c.summary.id) for c in cases}
     unknown = [case for run, case in sorted(at) if case and (run, case) not in known]
-    return (*(x for x in labels if x), *told, *unknown)
+    return (*(x for x in labels if x), *by_model, *unknown)
 
 
 def _sentence_case(text: str, names: Sequence[str]) -> str:

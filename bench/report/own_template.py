@@ -15,7 +15,7 @@ _HELP = "See reports/README.md for what a page holds."
 
 
 def check_template(folder: Path) -> None:
-    """Whether a folder holds something for pages: better told now than after a long measurement.
+    """Whether a folder holds something for pages: checked before a long measurement.
 
     Raises:
         UsageError: it holds none, or a template that is no Jinja2.

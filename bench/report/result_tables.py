@@ -38,6 +38,13 @@ _WORK_VALUES: Final = (
     ("swaps", "Loads"),
     ("swap_s", "Lost to loads"),
 )
+CHECKS: Final = {
+    "schema_valid_rate": "follow the schema",
+    "json_valid_rate": "are JSON",
+    "tool_call_valid_rate": "call a tool rightly",
+}
+_FEW_BLOCKS: Final = 3
+_WIDE_SHARE: Final = 0.15
 _LATENCIES: Final = (
     ("ttft_s", "First text", ("p50", "p95")),
     ("user_turn_s", "Turn", ("p50",)),
@@ -109,7 +116,9 @@ def comparison_table(report: Report) -> Table:
         columns,
         models=[c.model for c in cases],
         keys=[c.key for c in cases],
-        note=" ".join(("95 % intervals.", *_compared(cases), *_tail_needs(cases))),
+        note=" ".join(
+            ("95 % intervals.", *_compared(cases), *_tail_needs(cases), *few_blocks(cases))
+        ),
         filterable=len(cases) > 6,
     )
 
@@ -134,7 +143,7 @@ def _compared(cases: Sequence[CaseView]) -> Iterator[str]:
     if against_best(cases, "decode_tok_per_s")[0] is not None:
         yield (
             "The range of a ratio allows for both intervals, and for the best having been chosen "
-            "among all; where it holds 1, the case cannot be told from the best."
+            "among all; where it holds 1, the case cannot be distinguished from the best."
         )
 
 
@@ -171,6 +180,27 @@ def _tail_needs(cases: Sequence[CaseView]) -> Iterator[str]:
                 f"The {stat} of the first text {most.needed}: "
                 f"{plural(len(short), 'case')} had fewer."
             )
+
+
+def few_blocks(cases: Sequence[CaseView]) -> Iterator[str]:
+    """Why the share of valid answers is so uncertain, where the few blocks are the reason."""
+    wide = [c for c in cases if any(map(_is_wide, (c.estimate(id) for id in CHECKS)))]
+    few = [n for c in wide if 1 < (n := len(c.summary.blocks)) <= _FEW_BLOCKS]
+    if few:
+        yield (
+            f"Shares of valid answers have wide intervals where they rest on {min(few)} blocks, "
+            "however many requests those have: so few hardly show how much blocks differ. "
+            "Six (blocks: 6) do."
+        )
+
+
+def _is_wide(share: Estimate | None) -> bool:
+    return bool(
+        share
+        and share.low is not None
+        and share.high is not None
+        and share.high - share.low > _WIDE_SHARE
+    )
 
 
 def _worth_showing(cases: Sequence[CaseView], metric_id: str, stat: str) -> bool:
@@ -249,7 +279,7 @@ def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | No
 
 
 def stored_unit(metric: Metric) -> str:
-    """The unit of a metric's stored numbers; shares, which have none, are told from counts."""
+    """The unit of a metric's stored numbers; shares have none, counts have theirs."""
     kind = METRICS.get(metric.id)
     if kind is not None and kind.unit == "money":
         return metric.unit
@@ -310,31 +340,31 @@ def absent_table(report: Report) -> Table | None:
 
 def block_table(report: Report) -> Table | None:
     """Point values of every block in order of time; None if there are none."""
-    told = [(c, b) for c in report.cases for b in c.summary.blocks]
-    told.sort(key=lambda pair: (pair[0].run, pair[1].start_s))
-    if not told:
+    rows = [(c, b) for c in report.cases for b in c.summary.blocks]
+    rows.sort(key=lambda pair: (pair[0].run, pair[1].start_s))
+    if not rows:
         return None
-    present = {k for _, b in told for k in b.values}
+    present = {k for _, b in rows for k in b.values}
     columns = [
-        text_column("Block", [f"{b.number}: {c.label}" for c, b in told]),
-        number_column("Start", "s", [b.start_s for _, b in told]),
-        text_column("Requests", [b.n_ok for _, b in told]),
+        text_column("Block", [f"{b.number}: {c.label}" for c, b in rows]),
+        number_column("Start", "s", [b.start_s for _, b in rows]),
+        text_column("Requests", [b.n_ok for _, b in rows]),
     ]
     for key in (k for k in _BLOCK_VALUES if k in present):
         metric_id, _, stat = key.partition(".")
-        unit = next((stored_unit(m) for c, _ in told if (m := c.metric(metric_id))), "")
+        unit = next((stored_unit(m) for c, _ in rows if (m := c.metric(metric_id))), "")
         title = f"{term(metric_id).label}, {stat}" if stat else term(metric_id).label
-        columns.append(number_column(title, unit, [b.values.get(key) for _, b in told]))
+        columns.append(number_column(title, unit, [b.values.get(key) for _, b in rows]))
     return from_columns(
         "blocks",
         "Every block, in order of time",
         columns,
-        models=[c.model for c, _ in told],
+        models=[c.model for c, _ in rows],
         note=(
             "A block is one uninterrupted stretch of one case. Point values, without intervals; "
             "the summary inside this page holds every statistic of every block."
         ),
-        filterable=len(told) > 12,
+        filterable=len(rows) > 12,
         folded=True,
     )
 

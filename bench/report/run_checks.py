@@ -59,10 +59,10 @@ def _said(t: ThresholdResult) -> str:
 
 def run_annotations(summaries: Sequence[Summary]) -> str:
     """One line an annotation, the gravest first."""
-    told = [a for summary in summaries for a in _annotations(summary)]
+    found = [a for summary in summaries for a in _annotations(summary)]
     order = ("error", "warning", "notice")
-    told.sort(key=lambda a: order.index(a[0]))
-    return "".join(command(*a) + "\n" for a in told)
+    found.sort(key=lambda a: order.index(a[0]))
+    return "".join(command(*a) + "\n" for a in found)
 
 
 def _annotations(summary: Summary) -> Iterator[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""The page about one or several runs: what is told, and in which order."""
+"""The page about one or several runs: its sections and their order."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ from bench.report.page import (
     Section,
     Tone,
 )
+from bench.report.quick_import import import_matplotlib
 from bench.report.request_rows import request_csv
 from bench.report.result_tables import (
     absent_table,
@@ -65,7 +66,9 @@ INTERVALS = (
     "of other blocks. Percentiles are type-7 quantiles of the raw values, never given without an "
     "interval; that of a tail is widened for few blocks and for blocks too short to have it. "
     "Shares have Clopper and Pearson's interval for the requests that blocks are worth. Rates of a "
-    "case are ratios of sums. Failed requests have no latency: they are counted, and nowhere else."
+    "case are ratios of sums; in a closed loop their intervals reach higher by what its users "
+    "idled between an answer and their next request, if that is over 1 %. Failed requests have no "
+    "latency: they are counted, and nowhere else."
 )
 
 
@@ -188,6 +191,7 @@ def _minute(stamp: str) -> str:
 
 
 def _sections(report: Report, close: Sequence[Parts]) -> tuple[Section, ...]:
+    import_matplotlib()
     from bench.report.charts import run_charts
 
     fidelity: list[Item] = []

@@ -60,13 +60,13 @@ def headline(case: CaseView) -> Sentence:
     """Speed and first word; what is missing is said to be missing."""
     if case.summary.requests.ok + case.summary.requests.failed == 0:
         return ("was not measured.",)
-    told = (
+    parts = (
         *(_speed(case) or ()),
         *_joined(_speed(case) is not None, _first_word(case), thinks(case)),
     )
-    if not told:
+    if not parts:
         return _NOTHING
-    return (*told, ".")
+    return (*parts, ".")
 
 
 def _joined(after_speed: bool, first: Sentence | None, thinks: bool) -> Sentence:

@@ -7,7 +7,7 @@ precision and checked against the summary.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.analysis.run.summary import Estimate
 from bench.report.units import NO_VALUE, Scale, Shown, scale_for, show, supported
@@ -91,6 +91,11 @@ class Table:
     note: str = ""
     filterable: bool = False
     folded: bool = False
+
+    def of_columns(self, places: Sequence[int]) -> Table:
+        """The same with some of its columns."""
+        rows = tuple(replace(r, cells=tuple(r.cells[i] for i in places)) for r in self.rows)
+        return replace(self, columns=tuple(self.columns[i] for i in places), rows=rows)
 
 
 def text_cell(text: object) -> Cell:

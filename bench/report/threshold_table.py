@@ -48,16 +48,16 @@ def threshold_table(report: Report) -> Table | None:
 
 def threshold_details(report: Report) -> Table | None:
     """Every threshold on every case, where the other table has several in a row."""
-    told = [(t, i) for i, view in enumerate(report.runs) for t in view.summary.thresholds]
-    if len({(t.threshold.text, _verdict(t)) for t, _ in told}) == len(told):
+    verdicts = [(t, i) for i, view in enumerate(report.runs) for t in view.summary.thresholds]
+    if len({(t.threshold.text, _verdict(t)) for t, _ in verdicts}) == len(verdicts):
         return None
-    cases = [report.case(run, t.case) for t, run in told]
+    cases = [report.case(run, t.case) for t, run in verdicts]
     columns = [
-        text_column("Case", [report.case_label(run, t.case) for t, run in told]),
-        text_column("Threshold", [t.threshold.text for t, _ in told]),
-        text_column("Result", [_verdict(t) for t, _ in told]),
-        text_column("Measured", [_measured(report, t, run) for t, run in told]),
-        text_column("Remark", [t.note for t, _ in told]),
+        text_column("Case", [report.case_label(run, t.case) for t, run in verdicts]),
+        text_column("Threshold", [t.threshold.text for t, _ in verdicts]),
+        text_column("Result", [_verdict(t) for t, _ in verdicts]),
+        text_column("Measured", [_measured(report, t, run) for t, run in verdicts]),
+        text_column("Remark", [t.note for t, _ in verdicts]),
     ]
     return from_columns(
         "thresholds-all",
@@ -65,7 +65,7 @@ def threshold_details(report: Report) -> Table | None:
         columns,
         models=[c.model if c else "" for c in cases],
         note=_NOTE,
-        filterable=len(told) > 12,
+        filterable=len(verdicts) > 12,
         folded=True,
     )
 

@@ -33,6 +33,8 @@ SCHEMA = 1
 AGAIN = -1
 """In place of a side's number: the reference asked again, in another order."""
 REFERENCE = 0
+ENOUGH = 8
+"""Places that tell whether two models have one tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Side:
     Attributes:
         label: how it is called in the report; unique.
         engine: "ollama", or the engine of the embedded server.
+        tokenizer: a mark of what the server says about it; equal marks, equal descriptions.
     """
 
     label: str
@@ -53,6 +56,7 @@ class Side:
     size_bytes: int | None = None
     quantization: str = ""
     parameter_size: str = ""
+    tokenizer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ class GateRecord:
         number: tells it from the others of its gate.
         asked: the question, as reports name it.
         ended: as the server says: "stop", "length".
+        error: why there is no answer.
     """
 
     side: int
@@ -126,6 +131,7 @@ class GateRecord:
     asked: str
     answer: str
     ended: str = ""
+    error: str = ""
 
     @property
     def key(self) -> tuple[int, str, int]:

@@ -47,8 +47,8 @@ class History:
         path: of the file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
 
     def check(self) -> None:
         """Whether there is a history that can be written, or one can be made.

@@ -151,10 +151,12 @@ class RequestRecord:
     @property
     def flags(self) -> int:
         """What is true of it, as bits: `FLAGS`, then two a check of `CHECKS`: made, and right."""
-        bits = [getattr(self, name) for name in FLAGS]
-        for check in CHECKS:
-            bits += [check in self.valid, bool(self.valid.get(check))]
-        return sum(bit << place for place, bit in enumerate(bits) if bit)
+        bits = sum([1 << place for place, name in enumerate(FLAGS) if getattr(self, name)])
+        for check, right in self.valid.items():
+            if check in CHECKS:
+                place = len(FLAGS) + 2 * CHECKS.index(check)
+                bits |= 1 << place | bool(right) << place + 1
+        return bits
 
 
 def scrubbed(record: RequestRecord) -> RequestRecord:

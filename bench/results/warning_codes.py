@@ -75,6 +75,7 @@ class WarningCode(StrEnum):
     ONE_BLOCK = auto(), CAUTION, "cases with one block have no sign of what differs between blocks"
     VERSION_UNKNOWN = auto(), CAUTION, "the server's version is no known release"
     MIXED_VERSIONS = auto(), CAUTION, "the run holds server versions that do not measure alike"
+    TELEMETRY_UNREAD = auto(), CAUTION, "hardware that was named cannot be read"
     TRANSPORT_NOT_EXACT = auto(), CAUTION, "the requests went through the general HTTP client"
     # Of the server, seen around a block.
     LOAD_FAILED = auto(), INVALID, "the model could not be loaded"
@@ -93,6 +94,7 @@ class WarningCode(StrEnum):
     OTHER_LOAD = auto(), BY_DEGREE, "requests waited for somebody else's"
     OTHER_MODEL = auto(), BY_DEGREE, "replies name another model than the one that was asked"
     SERVER_CHANGED = auto(), INVALID, "the server or its model changed in the course of the run"
+    STARVED = auto(), CAUTION, "a model of a mix got no turn while another one was in use"
     CLOUD_MODEL = auto(), INVALID, "the model is answered by a cloud service"
     # Of the server's machine, by its telemetry.
     THROTTLED = auto(), CAUTION, "a GPU ran slower because it was too hot or short of power"
@@ -132,6 +134,7 @@ class WarningCode(StrEnum):
     GC_PAUSE = auto(), CAUTION, "the client stopped to collect garbage"
     MORE_WORKERS = auto(), NOTE, "the load is more than one process of the client should send"
     LATE_SENDS = auto(), BY_DEGREE, "requests were sent late"
+    USERS_IDLED = auto(), CAUTION, "the client took a moment to ask again: rates may be higher"
     COALESCED = auto(), CAUTION, "chunks shared a read, so their gaps are not exact"
     USER_STAMPS = auto(), CAUTION, "reads without a kernel time stamp"
 

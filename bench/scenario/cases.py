@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Any
 
 from bench.address import default_url, full_url
 from bench.errors import Problem, ScenarioError, UsageError
+from bench.scenario.axis_text import axis_text
 from bench.scenario.fields import DistributionSpec
 from bench.scenario.load_schema import DEFAULT_REQUESTS, ArrivalsSpec, Limits, LoadSpec
 from bench.scenario.matrix import MAX_CASES, combinations
@@ -55,7 +55,7 @@ def case_models(scenario: Scenario, models: Sequence[str]) -> tuple[str, ...]:
     """The models to measure: those given, else those of the scenario.
 
     Raises:
-        UsageError: there is none, or one is there twice.
+        UsageError: there is none, or one is there twice or has no name.
     """
     chosen = tuple(models) or tuple(scenario.models)
     if not chosen and scenario.mix and all(part.model for part in scenario.mix):
@@ -64,6 +64,8 @@ def case_models(scenario: Scenario, models: Sequence[str]) -> tuple[str, ...]:
         raise UsageError(
             f"scenario {scenario.name} names no model", "give one with -m, e.g. -m llama3.2:3b"
         )
+    if not all(m.strip() for m in chosen):
+        raise UsageError("-m '': a model has a name", "give one, e.g. -m llama3.2:3b")
     twice = [m for i, m in enumerate(chosen) if m in chosen[:i]]
     if twice:
         raise UsageError(f"model {twice[0]} is listed twice")
@@ -326,24 +328,3 @@ def _recorded(scenario: Scenario) -> Arrivals:
     sessions = session_file(found.path, found.format, found.columns).sessions
     starts = tuple(s.start_s for s in sessions if s.start_s is not None)
     return Arrivals("trace", trace_file=found.file, times_s=starts)
-
-
-def axis_text(value: Any) -> str:
-    """A value of an axis as text: short, and the same in every run."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, dict) and len(value) == 1:
-        ((kind, inner),) = value.items()
-        if isinstance(inner, dict):
-            return f"{kind}({', '.join(f'{k} {axis_text(v)}' for k, v in inner.items())})"
-        return axis_text(inner)
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) for v in value):
-        return "x".join(map(str, value))  # pixels
-    if isinstance(value, dict | list):
-        return hashlib.sha256(repr(value).encode()).hexdigest()[:8]
-    text = " ".join(str(value).split())
-    return (
-        text if len(text) <= 40 else f"{text[:28]}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    )

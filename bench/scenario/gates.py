@@ -14,7 +14,7 @@ from bench.scenario.corpus import load_corpus
 
 
 class Gate(StrEnum):
-    """What is looked at."""
+    """What is checked."""
 
     NEEDLE = "finds a sentence in a long text"
     JSON = "answers in the format asked for"

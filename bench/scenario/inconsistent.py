@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.scenario.schema import PROMPT_KINDS, Scenario
+from bench.scenario.prompts_schema import PROMPT_KINDS
+from bench.scenario.schema import Scenario
 
 Found = Iterator[tuple[str, str]]
 

@@ -116,7 +116,7 @@ def _referred(root: Any, reference: Any) -> Any:
 
 
 def unchecked(schema: Any) -> list[str]:
-    """Words of a schema that ask for something this does not look at."""
+    """Keywords of a schema that `fits` does not check."""
     return sorted(set(_unknown(schema)))
 
 
@@ -125,10 +125,12 @@ def _unknown(schema: Any) -> Iterator[str]:
         return
     yield from schema.keys() - _KNOWN - _WORDS
     for word in _BELOW:
-        for part in schema.get(word, {}).values():
+        parts = schema.get(word)
+        for part in parts.values() if isinstance(parts, dict) else ():
             yield from _unknown(part)
     for word in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        for part in schema.get(word, ()):
+        parts = schema.get(word)
+        for part in parts if isinstance(parts, list) else ():
             yield from _unknown(part)
     for word in ("items", "additionalProperties"):
         yield from _unknown(schema.get(word))

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 from bench.errors import UsageError
 from bench.resources import resource_dir
+from bench.scenario.schema import Scenario
 
 
 def scenario_names() -> tuple[str, ...]:
     """Names of the shipped scenarios, sorted."""
     return tuple(sorted(path.stem for path in resource_dir("scenarios").glob("*.yaml")))
+
+
+def headline(scenario: Scenario) -> str:
+    """What it measures: the first sentence of its description, without its last mark."""
+    return re.split(r"(?<=[.:])\s", scenario.description.strip())[0].rstrip(":.")
 
 
 def scenario_path(name: str) -> Path:

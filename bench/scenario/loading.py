@@ -151,6 +151,9 @@ def _put(data: dict[str, Any], path: Path_, value: Any) -> None:
         if isinstance(step, int):
             if not isinstance(here, list) or step >= len(here):
                 raise ValueError(f"{path_text(path[:index])} has no item {step}")
+        elif isinstance(here, list):
+            name = path_text(path[:index])
+            raise ValueError(f"{name} is a list: its first item is {name}[0]")
         elif not isinstance(here, dict):
             raise ValueError(f"{path_text(path[:index])} is a value, it has no keys")
         if last:

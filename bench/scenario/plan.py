@@ -151,7 +151,7 @@ class Case:
         options: Ollama options, sent verbatim on every request.
         format: "json" or a JSON schema, or None.
         cold: unload before every measured request.
-        checks: what is looked at in every answer: json, schema, tool_call.
+        checks: what is checked in every answer: json, schema, tool_call.
         control: every request is followed by the same one without pictures, else without format.
         truncate: let the server cut what does not fit.
         part: of a mix, which one; "" = there is no mix.

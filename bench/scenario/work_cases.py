@@ -11,6 +11,7 @@ from typing import Any
 from bench.files import read_file
 from bench.scenario.distribution import Distribution
 from bench.scenario.fields import DistributionSpec
+from bench.scenario.json_check import unchecked
 from bench.scenario.options import DEFAULTS
 from bench.scenario.schema import Scenario
 from bench.scenario.work import (
@@ -239,14 +240,16 @@ def format_value(scenario: Scenario) -> Any:
     """The format, read from its file if it names one.
 
     Raises:
-        ValueError: the file cannot be read, or holds no schema.
+        ValueError: the file cannot be read, holds no schema, or one that cannot be checked.
     """
-    given = scenario.format
-    if not isinstance(given, dict) or set(given) != {"file"} or not isinstance(given["file"], str):
-        return given
-    value = read_json(scenario.directory / given["file"])
-    if not isinstance(value, dict):
-        raise ValueError(f"{given['file']} must hold a JSON schema, an object")
+    value = scenario.format
+    if isinstance(value, dict) and set(value) == {"file"} and isinstance(value["file"], str):
+        name = value["file"]
+        value = read_json(scenario.directory / name)
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} must hold a JSON schema, an object")
+    if "schema" in scenario.checks and (words := unchecked(value)):
+        raise ValueError(f"`checks: schema` cannot check {', '.join(words)} of this schema")
     return value
 
 

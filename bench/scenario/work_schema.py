@@ -219,13 +219,6 @@ class ToolsSpec(Model):
     """What a call gets. If not given: nothing, and the answer with the call is the last."""
 
 
-class FormatFile(Model):
-    """A JSON schema in a file."""
-
-    file: str
-    """Relative to the scenario file."""
-
-
 def tools_value(value: Any) -> Any:
     """A name stands for the file of that name."""
     return {"file": value} if isinstance(value, str) else value

@@ -19,13 +19,13 @@ from bench.server.serving import serve
 
 
 def _announce(app: App, url: str) -> None:
-    house = app.house
+    state = app.state
     said = {
         "url": url,
-        "version": house.version,
-        "engine": house.engine.name,
-        "simulated": house.engine.simulated,
-        "models": sorted(house.cards()),
+        "version": state.version,
+        "engine": state.engine.name,
+        "simulated": state.engine.simulated,
+        "models": sorted(state.cards()),
     }
     print(json.dumps(said), flush=True)
 

@@ -19,13 +19,14 @@ from bench.server.eras import EmulatedVersion
 from bench.server.faults import FaultPlan
 from bench.server.faulty_wire import FaultyWire
 from bench.server.go import dumps
-from bench.server.http import Listener, Request, ServerReply
+from bench.server.http import Listener
+from bench.server.http_reply import Request, ServerReply
 from bench.server.lines import ChatLines, GenerateLines, error_body
 from bench.server.local_only import may_ask
 from bench.server.openai_events import JSON as JSON_V1
 from bench.server.openai_events import ChatEvents, TextEvents
 from bench.server.scheduler import Scheduler
-from bench.server.settings import House, ServerSettings
+from bench.server.settings import ServerSettings, ServerState
 from bench.server.stream import Clocks, Wire
 from bench.server.truth import TruthLog, TruthRecord, body_identity
 
@@ -62,7 +63,7 @@ class App:
     ) -> None:
         settings = settings or ServerSettings()
         clock = clock or RealClock()
-        self.house = House(
+        self.state = ServerState(
             engine=engine,
             era=era,
             settings=settings,
@@ -89,7 +90,7 @@ class App:
     async def handle(self, request: Request, reply: ServerReply) -> None:
         """Answer one request, whatever it is."""
         record = TruthRecord(
-            id=next(self.house.ids),
+            id=next(self.state.ids),
             peer=request.peer,
             method=request.method,
             path=request.path,
@@ -118,20 +119,20 @@ class App:
             else:
                 _refuse(request, wire, EngineFailure("internal error of the embedded server"))
         finally:
-            record.end_ns = self.house.clocks.now_ns()
+            record.end_ns = self.state.clocks.now_ns()
             record.status = reply.status
             record.gone = reply.gone
-            self.house.truth.write(record)
+            self.state.truth.write(record)
 
     async def aclose(self) -> None:
         """Break off what is under way and unload everything."""
         await self.listener.aclose()
-        await self.house.scheduler.aclose()
-        await self.house.engine.aclose()
-        self.house.truth.close()
+        await self.state.scheduler.aclose()
+        await self.state.engine.aclose()
+        self.state.truth.close()
 
     def _wire(self, request: Request, reply: ServerReply, record: TruthRecord) -> Wire:
-        clocks = self.house.clocks
+        clocks = self.state.clocks
         fault = self._faults.next() if request.path in _FAULTY_PATHS else None
         return FaultyWire(reply, clocks, record, fault) if fault else Wire(reply, clocks, record)
 
@@ -178,23 +179,23 @@ async def _root(app: App, request: Request, wire: Wire) -> None:
 
 
 async def _version(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, library.JSON, library.version(app.house))
+    wire.reply.send(200, library.JSON, library.version(app.state))
 
 
 async def _tags(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, library.JSON, library.tags(app.house))
+    wire.reply.send(200, library.JSON, library.tags(app.state))
 
 
 async def _ps(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, library.JSON, library.ps(app.house))
+    wire.reply.send(200, library.JSON, library.ps(app.state))
 
 
 async def _show(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, library.JSON, library.show(app.house, request.body))
+    wire.reply.send(200, library.JSON, library.show(app.state, request.body))
 
 
 async def _pull(app: App, request: Request, wire: Wire) -> None:
-    lines = library.pull(app.house, request.body)
+    lines = library.pull(app.state, request.body)
     if len(lines) == 1:
         wire.reply.send(200, library.JSON, lines[0])
         return
@@ -205,12 +206,12 @@ async def _pull(app: App, request: Request, wire: Wire) -> None:
 
 
 async def _copy(app: App, request: Request, wire: Wire) -> None:
-    library.copy(app.house, request.body)
+    library.copy(app.state, request.body)
     wire.reply.send(200, "", b"")
 
 
 async def _delete(app: App, request: Request, wire: Wire) -> None:
-    library.delete(app.house, request.body)
+    library.delete(app.state, request.body)
     wire.reply.send(200, "", b"")
 
 
@@ -231,7 +232,7 @@ async def _generate(app: App, request: Request, wire: Wire) -> None:
 
 async def _complete(app: App, request: Request, body: CompletionBody, wire: Wire) -> None:
     form = ChatLines(body.model) if body.messages is not None else GenerateLines(body.model)
-    await Completion(app.house, request, body, form, wire).run()
+    await Completion(app.state, request, body, form, wire).run()
 
 
 async def _create(app: App, request: Request, wire: Wire) -> None:
@@ -242,8 +243,8 @@ async def _embed(app: App, request: Request, wire: Wire) -> None:
     value, inputs = read_embed(request.body)
     name = wire.truth.model = value.of("model", str, "")
     dimensions = value.of("dimensions", int, 0)
-    card = find_for_embedding(app.house, value)
-    done = await embed(app.house, request, card, value, inputs, truth=wire.truth)
+    card = find_for_embedding(app.state, value)
+    done = await embed(app.state, request, card, value, inputs, truth=wire.truth)
     vectors = [normalised(vector, dimensions) for vector in done.vectors]
     metrics = {
         "total_duration": done.total_ns,
@@ -260,8 +261,8 @@ async def _embeddings(app: App, request: Request, wire: Wire) -> None:
     text = value.of("prompt", str, "")
     if not value.of("model", str, ""):
         raise BadRequest("model is required")
-    card = find_for_embedding(app.house, value)
-    done = await embed(app.house, request, card, value, [text] if text else [], refusal=500)
+    card = find_for_embedding(app.state, value)
+    done = await embed(app.state, request, card, value, [text] if text else [], refusal=500)
     vectors: list[Any] = [vector.astype(float) for vector in done.vectors]
     wire.whole(200, library.JSON, dumps({"embedding": vectors[0] if vectors else []}).encode())
 
@@ -278,31 +279,31 @@ def _read_v1(read: Callable[[bytes], tuple[Body, Extra]], request: Request) -> t
 
 
 async def _v1_models(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, JSON_V1, openai.model_list(library.newest_first(app.house)))
+    wire.reply.send(200, JSON_V1, openai.model_list(library.newest_first(app.state)))
 
 
 async def _v1_model(app: App, request: Request, wire: Wire) -> None:
     name = unquote(request.path.removeprefix(_V1_MODEL))
-    wire.reply.send(200, JSON_V1, openai.one_model(library.shown(app.house, name), name))
+    wire.reply.send(200, JSON_V1, openai.one_model(library.shown(app.state, name), name))
 
 
 async def _v1_chat(app: App, request: Request, wire: Wire) -> None:
     body, usage = _read_v1(openai.read_chat, request)
     _demand_model(body)
-    form = ChatEvents(body.model, usage, new=app.house.era.new_v1)
-    await Completion(app.house, request, body, form, wire).run()
+    form = ChatEvents(body.model, usage, new=app.state.era.new_v1)
+    await Completion(app.state, request, body, form, wire).run()
 
 
 async def _v1_text(app: App, request: Request, wire: Wire) -> None:
     body, usage = _read_v1(openai.read_text, request)
     form = TextEvents(body.model, usage)
-    await Completion(app.house, request, body, form, wire).run()
+    await Completion(app.state, request, body, form, wire).run()
 
 
 async def _v1_embeddings(app: App, request: Request, wire: Wire) -> None:
     value, inputs = _read_v1(openai.read_embeddings, request)
-    card = find_for_embedding(app.house, value)
-    done = await embed(app.house, request, card, value, inputs)
+    card = find_for_embedding(app.state, value)
+    done = await embed(app.state, request, card, value, inputs)
     name = value.of("model", str, "")
     wire.whole(200, JSON_V1, openai.embedding_list(name, done, value))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.server.engine import ModelCard, ModelDetails
+from bench.server.model_card import ModelCard, ModelDetails
 from bench.simulation.profile import ModelProfile
 from bench.simulation.tokens import VOCABULARY
 

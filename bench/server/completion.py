@@ -12,22 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.server.bodies import BadRequest, CompletionBody
-from bench.server.engine import (
-    EngineFailure,
-    EnginePrompt,
-    Finish,
-    Job,
-    Message,
-    ModelCard,
-    Piece,
-    Rendered,
-)
+from bench.server.engine import EngineFailure, EnginePrompt, Finish, Job, Message, Piece, Rendered
 from bench.server.go import dumps
-from bench.server.http import Request
+from bench.server.http_reply import Request
 from bench.server.lines import CACHED_COUNT, Ending, LineFormat
+from bench.server.model_card import ModelCard
 from bench.server.options import load_options, merged, sampling
 from bench.server.scheduler import Loaded
-from bench.server.settings import House
+from bench.server.settings import ServerState
 from bench.server.stream import EndpointRules, Output, Wire
 
 _log = logging.getLogger(__name__)
@@ -42,9 +34,14 @@ class Completion:
     """One request of /api/chat or /api/generate, or of /v1 turned into one of them."""
 
     def __init__(
-        self, house: House, request: Request, body: CompletionBody, form: LineFormat, wire: Wire
+        self,
+        state: ServerState,
+        request: Request,
+        body: CompletionBody,
+        form: LineFormat,
+        wire: Wire,
     ) -> None:
-        self._house = house
+        self._state = state
         self._received_ns = request.received_ns
         self._body = body
         self._form = form
@@ -58,29 +55,29 @@ class Completion:
         Raises:
             EngineFailure: nothing has been sent, and this is to be answered.
         """
-        house, body = self._house, self._body
+        state, body = self._state, self._body
         self._wire.truth.model = body.model
-        card = house.card(body.model)
+        card = state.card(body.model)
         if body.empty and body.keep_alive_ns == 0:
-            house.scheduler.expire(card)
+            state.scheduler.expire(card)
             self._reply_empty("unload")
             return
         self._check(card)
-        options = merged(card, body.options, house.era)
+        options = merged(card, body.options, state.era)
         wanted = load_options(
             options,
             card,
-            house.era,
-            num_ctx=house.settings.num_ctx,
-            parallel=house.settings.num_parallel,
+            state.era,
+            num_ctx=state.settings.num_ctx,
+            parallel=state.settings.num_parallel,
             shift=body.shift,
         )
-        if house.engine.simulated:
-            due = self._received_ns + house.era.metadata_ns
-            await house.clock.sleep_until(due)
-        model = await house.scheduler.acquire(card, wanted, body.keep_alive_ns, self._wire.truth)
+        if state.engine.simulated:
+            due = self._received_ns + state.era.metadata_ns
+            await state.clock.sleep_until(due)
+        model = await state.scheduler.acquire(card, wanted, body.keep_alive_ns, self._wire.truth)
         try:
-            self._loaded_ns = self._wire.truth.loaded_ns = house.clocks.now_ns()
+            self._loaded_ns = self._wire.truth.loaded_ns = state.clocks.now_ns()
             if body.empty:
                 self._reply_empty("load")
             else:
@@ -89,7 +86,7 @@ class Completion:
             failure.in_stream = body.stream
             raise
         finally:
-            house.scheduler.release(model)
+            state.scheduler.release(model)
 
     def _check(self, card: ModelCard) -> None:
         """What Ollama refuses before it loads anything."""
@@ -133,7 +130,7 @@ class Completion:
             logprobs=body.logprobs,
             top_logprobs=body.top_logprobs,
         )
-        native = self._chat and self._house.era.llama_server
+        native = self._chat and self._state.era.llama_server
         keeps_context = not self._chat and not body.raw
         output = Output(
             self._wire,
@@ -155,14 +152,14 @@ class Completion:
         truth = self._wire.truth
 
         def start() -> None:
-            truth.slot_ns = self._house.clocks.now_ns()
+            truth.slot_ns = self._state.clocks.now_ns()
             try:
                 model.runner.start(job, output)
             except Exception:  # a defect of ours, which must not keep the slot
                 _log.exception("job %s", job.id)
                 output.failed(EngineFailure("internal error of the embedded server"))
 
-        truth.queued_ns = self._house.clocks.now_ns()
+        truth.queued_ns = self._state.clocks.now_ns()
         model.slots.enter(start)
         try:
             await output.ended
@@ -179,7 +176,7 @@ class Completion:
             EngineFailure: it cannot.
         """
         images = any(message.images for message in prompt.messages)
-        if images and self._house.era.llama_server and "vision" not in card.capabilities:
+        if images and self._state.era.llama_server and "vision" not in card.capabilities:
             message = "Multimodal data provided, but model does not support multimodal requests."
             error = {"code": 400, "message": message, "type": "invalid_request_error"}
             raise BadRequest(dumps({"error": error}))
@@ -219,7 +216,7 @@ class Completion:
             EngineFailure: it is too long and must not be cut.
         """
         num_ctx = model.options.num_ctx
-        body, era = self._body, self._house.era
+        body, era = self._body, self._state.era
         rendered = await model.runner.render(prompt)
         if not body.truncate:
             slot_ctx = model.options.slot_ctx if era.llama_server else num_ctx
@@ -242,13 +239,13 @@ class Completion:
     def _metrics(self, finish: Finish, now_ns: int) -> dict[str, int]:
         """Ollama's numbers. llama-server era: whole microseconds, and at least one to evaluate."""
         prompt_ns, eval_ns = finish.prompt_ns, finish.predicted_ns
-        if self._house.era.llama_server:
+        if self._state.era.llama_server:
             prompt_ns = prompt_ns // _MICROSECOND * _MICROSECOND
             eval_ns = max(eval_ns // _MICROSECOND, 1) * _MICROSECOND
         prompt_n = finish.prompt_n + finish.cache_n
         truth = self._wire.truth
         truth.prompt_tokens, truth.cached_tokens = prompt_n, finish.cache_n
-        cached = {CACHED_COUNT: finish.cache_n} if self._house.era.cached_count else {}
+        cached = {CACHED_COUNT: finish.cache_n} if self._state.era.cached_count else {}
         return {
             "total_duration": now_ns - self._received_ns,
             "load_duration": self._loaded_ns - self._received_ns,

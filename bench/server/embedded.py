@@ -146,7 +146,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 async def server_here(
     config: ServerConfig | None = None, *, clock: Clock | None = None
 ) -> AsyncIterator[tuple[App, str]]:
-    """A server on this event loop; yields it and its URL. Truth is in `app.house.truth.records`.
+    """A server on this event loop; yields it and its URL. Truth is in `app.state.truth.records`.
 
     Args:
         config: None = the simulated engine with the profile "test". The port defaults to any.

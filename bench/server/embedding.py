@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.server.bodies import BadRequest, Fields, keep_alive_of, read_object
-from bench.server.engine import Embedding, EngineFailure, EnginePrompt, ModelCard
+from bench.server.engine import Embedding, EngineFailure, EnginePrompt
 from bench.server.eras import EmulatedVersion
 from bench.server.go import dumps
-from bench.server.http import Request
+from bench.server.http_reply import Request
+from bench.server.model_card import ModelCard
 from bench.server.options import load_options, merged
 from bench.server.scheduler import Loaded
-from bench.server.settings import House, check_name
+from bench.server.settings import ServerState, check_name
 from bench.server.truth import TruthRecord
 
 _TOO_LONG = "the input length exceeds the context length"
@@ -50,7 +51,7 @@ def read_embed(body: bytes, struct: str = "api.EmbedRequest") -> tuple[Fields, l
     return value, inputs
 
 
-def find_for_embedding(house: House, value: Fields) -> ModelCard:
+def find_for_embedding(state: ServerState, value: Fields) -> ModelCard:
     """The model a body names.
 
     Raises:
@@ -60,14 +61,14 @@ def find_for_embedding(house: House, value: Fields) -> ModelCard:
     if not name:
         raise EngineFailure("model '' not found", 404)
     check_name(name)
-    card = house.find(name)
+    card = state.find(name)
     if card is None:
         raise EngineFailure(f'model "{name}" not found, try pulling it first', 404)
     return card
 
 
 async def embed(
-    house: House,
+    state: ServerState,
     request: Request,
     card: ModelCard,
     value: Fields,
@@ -79,7 +80,7 @@ async def embed(
     """Load the model and embed the inputs, one after the other.
 
     Args:
-        house: the server.
+        state: the server.
         request: where the time starts.
         card: the model.
         value: the body: keep_alive, options, truncate.
@@ -90,31 +91,31 @@ async def embed(
     Raises:
         EngineFailure: as Ollama answers.
     """
-    options = merged(card, value.of("options", dict, {}), house.era)
+    options = merged(card, value.of("options", dict, {}), state.era)
     keep_alive_ns = keep_alive_of(value)
     truncate = value.of("truncate", bool, True)
-    if house.engine.simulated:
-        await house.clock.sleep_until(request.received_ns + house.era.metadata_ns)
-    model = await house.scheduler.acquire(
+    if state.engine.simulated:
+        await state.clock.sleep_until(request.received_ns + state.era.metadata_ns)
+    model = await state.scheduler.acquire(
         card,
         load_options(
             options,
             card,
-            house.era,
-            num_ctx=house.settings.num_ctx,
-            parallel=house.settings.num_parallel,
+            state.era,
+            num_ctx=state.settings.num_ctx,
+            parallel=state.settings.num_parallel,
             shift=True,
         ),
         keep_alive_ns,
         truth,
     )
     try:
-        loaded = house.clocks.now_ns()
-        if inputs and house.era.llama_server and "embedding" not in card.capabilities:
+        loaded = state.clocks.now_ns()
+        if inputs and state.era.llama_server and "embedding" not in card.capabilities:
             raise EngineFailure(_NO_EMBEDDINGS, refusal)
-        embeddings = [await _one(model, text, truncate, house.era) for text in inputs]
+        embeddings = [await _one(model, text, truncate, state.era) for text in inputs]
     finally:
-        house.scheduler.release(model)
+        state.scheduler.release(model)
     if not inputs:  # only loads the model; no metrics
         return Embedded([], 0, 0, 0)
     prompt_n = sum(e.prompt_n for e in embeddings)
@@ -123,7 +124,7 @@ async def embed(
     return Embedded(
         [np.asarray(e.vector, np.float32) for e in embeddings],
         prompt_n,
-        house.clocks.now_ns() - request.received_ns,
+        state.clocks.now_ns() - request.received_ns,
         loaded - request.received_ns,
     )
 

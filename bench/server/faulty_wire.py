@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bench.server.engine import Json, Piece
+from bench.server.engine import Piece
 from bench.server.faults import Fault, Kind
 from bench.server.go import NS
-from bench.server.http import ServerReply
+from bench.server.http_reply import ServerReply
 from bench.server.lines import Ending, error_body, error_line
+from bench.server.model_card import Json
 from bench.server.scheduler import BUSY
 from bench.server.stream import Clocks, Wire
 from bench.server.truth import TruthRecord
@@ -60,7 +61,7 @@ class FaultyWire(Wire):
         self._drained = asyncio.Event()
 
     def strike_first(self, refuse: Callable[[float], None]) -> bool:
-        """The faults that come before the request is looked at; True if that was all.
+        """The faults that come before the request is parsed; True if that was all.
 
         Args:
             refuse: makes the server refuse connections for so many seconds.

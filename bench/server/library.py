@@ -6,31 +6,32 @@ import dataclasses
 from typing import Any
 
 from bench.server.bodies import BadRequest, Fields, read_object
-from bench.server.engine import EngineFailure, ModelCard
+from bench.server.engine import EngineFailure
 from bench.server.go import dumps, rfc3339
 from bench.server.lines import error_body
-from bench.server.settings import House, check_name, full_name, is_name
+from bench.server.model_card import ModelCard
+from bench.server.settings import ServerState, check_name, full_name, is_name
 
 JSON = "application/json; charset=utf-8"
 _NO_MANIFEST = "pull model manifest: file does not exist"
 
 
-def version(house: House) -> bytes:
+def version(state: ServerState) -> bytes:
     """GET /api/version."""
-    return dumps({"version": house.version}).encode()
+    return dumps({"version": state.version}).encode()
 
 
-def tags(house: House) -> bytes:
+def tags(state: ServerState) -> bytes:
     """GET /api/tags: the newest model first."""
-    return dumps({"models": [_tag(house, card) for card in newest_first(house)]}).encode()
+    return dumps({"models": [_tag(state, card) for card in newest_first(state)]}).encode()
 
 
-def newest_first(house: House) -> list[ModelCard]:
+def newest_first(state: ServerState) -> list[ModelCard]:
     """The models as lists show them."""
-    return sorted(house.cards().values(), key=lambda card: card.modified_at, reverse=True)
+    return sorted(state.cards().values(), key=lambda card: card.modified_at, reverse=True)
 
 
-def _tag(house: House, card: ModelCard) -> dict[str, Any]:
+def _tag(state: ServerState, card: ModelCard) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": card.name,
         "model": card.name,
@@ -39,28 +40,28 @@ def _tag(house: House, card: ModelCard) -> dict[str, Any]:
         "digest": card.digest,
         "details": dataclasses.asdict(card.details),
     }
-    if house.era.rich_tags:
+    if state.era.rich_tags:
         entry["details"]["context_length"] = card.context_length
         entry["details"]["embedding_length"] = card.embedding_length
         entry["capabilities"] = card.capabilities
     return entry
 
 
-def shown(house: House, name: str) -> ModelCard:
+def shown(state: ServerState, name: str) -> ModelCard:
     """The model of a name.
 
     Raises:
         EngineFailure: 404, or 400 for what is no name, as show words it.
     """
     check_name(name)
-    card = house.find(name)
+    card = state.find(name)
     if card is None:
-        wanted = full_name(name) if house.era.show_full_name else name
+        wanted = full_name(name) if state.era.show_full_name else name
         raise EngineFailure(f"model '{wanted}' not found", 404)
     return card
 
 
-def show(house: House, body: bytes) -> bytes:
+def show(state: ServerState, body: bytes) -> bytes:
     """POST /api/show.
 
     Raises:
@@ -71,7 +72,7 @@ def show(house: House, body: bytes) -> bytes:
     name = _named(value)
     if not name:
         raise BadRequest("model is required")
-    card = shown(house, name)
+    card = shown(state, name)
     entry = {
         "license": card.license,
         "modelfile": card.modelfile,
@@ -89,10 +90,10 @@ def show(house: House, body: bytes) -> bytes:
     return dumps(shown_entry).encode()
 
 
-def ps(house: House) -> bytes:
+def ps(state: ServerState) -> bytes:
     """GET /api/ps."""
     models = []
-    for model in house.scheduler.loaded():
+    for model in state.scheduler.loaded():
         memory = model.runner.memory
         models.append(
             {
@@ -101,7 +102,7 @@ def ps(house: House) -> bytes:
                 "size": memory.size,
                 "digest": model.card.digest,
                 "details": dataclasses.asdict(model.card.details),
-                "expires_at": rfc3339(house.clocks.wall_ns(house.scheduler.expires_at(model))),
+                "expires_at": rfc3339(state.clocks.wall_ns(state.scheduler.expires_at(model))),
                 "size_vram": memory.size_vram,
                 "context_length": model.options.num_ctx,
             }
@@ -109,7 +110,7 @@ def ps(house: House) -> bytes:
     return dumps({"models": models}).encode()
 
 
-def pull(house: House, body: bytes) -> list[bytes]:
+def pull(state: ServerState, body: bytes) -> list[bytes]:
     """POST /api/pull: the lines of a pull of a model that is there already.
 
     Raises:
@@ -121,7 +122,7 @@ def pull(house: House, body: bytes) -> list[bytes]:
     if not is_name(name):
         raise BadRequest("invalid model name")
     lines: list[Any] = [{"status": "pulling manifest"}]
-    card = house.find(name)
+    card = state.find(name)
     if card is None and not stream:
         raise EngineFailure(_NO_MANIFEST)
     if card is None:
@@ -143,7 +144,7 @@ def pull(house: House, body: bytes) -> list[bytes]:
     return [dumps(line).encode() for line in lines]
 
 
-def copy(house: House, body: bytes) -> None:
+def copy(state: ServerState, body: bytes) -> None:
     """POST /api/copy: another name for the same model.
 
     Raises:
@@ -155,14 +156,14 @@ def copy(house: House, body: bytes) -> None:
     for what, given in (("source", source), ("destination", destination)):
         if not is_name(given):
             raise BadRequest(f"{what} {dumps(given)} is invalid")
-    card = house.find(source)
+    card = state.find(source)
     if card is None:
         raise EngineFailure(f"model {dumps(source)} not found", 404)
     name = full_name(destination)
-    house.copies[name] = dataclasses.replace(card, name=name)
+    state.copies[name] = dataclasses.replace(card, name=name)
 
 
-def delete(house: House, body: bytes) -> None:
+def delete(state: ServerState, body: bytes) -> None:
     """DELETE /api/delete: forgets a name until the server ends; what is loaded stays loaded.
 
     Raises:
@@ -174,11 +175,11 @@ def delete(house: House, body: bytes) -> None:
         raise BadRequest("model is required")
     if not is_name(name):
         raise BadRequest(f"name {dumps(name)} is invalid")
-    card = house.find(name)
+    card = state.find(name)
     if card is None:
         raise EngineFailure(f"model '{name}' not found", 404)
-    if house.copies.pop(card.name, None) is None:
-        house.deleted.add(card.name)
+    if state.copies.pop(card.name, None) is None:
+        state.deleted.add(card.name)
 
 
 def _named(value: Fields) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 
 from bench.server.bodies import BadRequest, CompletionBody, Fields, fields_of, read_object
 from bench.server.embedding import Embedded, normalised, read_embed
-from bench.server.engine import Message, ModelCard
+from bench.server.engine import Message
 from bench.server.go import dumps
+from bench.server.model_card import ModelCard
 
 _EFFORTS: dict[str, bool | str] = {
     "none": False,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.server.engine import EngineFailure, LoadOptions, ModelCard
+from bench.server.engine import EngineFailure, LoadOptions
 from bench.server.eras import EmulatedVersion
+from bench.server.model_card import ModelCard
 
 _INTEGER, _FLOAT, _BOOLEAN, _STRINGS = "integer", "float32", "boolean", "array"
 

@@ -1,4 +1,4 @@
-"""Listening: from a configuration to a running server, until it is told to stop."""
+"""Listening: from a configuration to a running server, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ async def listening(app: App, host: str, port: int) -> AsyncIterator[str]:
     Raises:
         EngineError: it cannot listen there.
     """
-    door = _Door(app, host, port)
+    listener = _ListeningSocket(app, host, port)
     try:
-        await door.open()
+        await listener.open()
     except OSError as error:
         raise _cannot_listen(host, port, error) from None
-    app.refuse = door.shut_for
+    app.refuse = listener.refuse_for
     shown = f"[{host}]" if ":" in host else host
     try:
-        yield f"http://{shown}:{door.port}"
+        yield f"http://{shown}:{listener.port}"
     finally:
-        door.close()
+        listener.close()
         await app.aclose()
 
 
-class _Door:
-    """The listening socket, which can be shut for a while so that connections are refused."""
+class _ListeningSocket:
+    """The listening socket, which can be closed for a while, so that connections are refused."""
 
     def __init__(self, app: App, host: str, port: int) -> None:
         self._app = app
@@ -61,7 +61,7 @@ class _Door:
         self.port = names[0][1]
         self._app.loopback = all(ipaddress.ip_address(n[0]).is_loopback for n in names)
 
-    def shut_for(self, seconds: float) -> None:
+    def refuse_for(self, seconds: float) -> None:
         """Listen no more, and again after a while."""
         if self._server is not None:
             self._server.close()

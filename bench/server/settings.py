@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bench.clock import Clock
-from bench.server.engine import Engine, EngineFailure, ModelCard
+from bench.server.engine import Engine, EngineFailure
 from bench.server.eras import EmulatedVersion
 from bench.server.go import NS
+from bench.server.model_card import ModelCard
 from bench.server.scheduler import Scheduler
 from bench.server.stream import Clocks
 from bench.server.truth import TruthLog
@@ -36,7 +37,7 @@ class ServerSettings:
 
 
 @dataclass(slots=True, kw_only=True)
-class House:
+class ServerState:
     """One server's parts, handed to the handlers."""
 
     engine: Engine

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from bench.clock import NS, Clock
 from bench.server.cards import simulated_card
-from bench.server.engine import LoadOptions, Memory, ModelCard
+from bench.server.engine import LoadOptions, Memory
+from bench.server.model_card import ModelCard
 from bench.server.simulated_runner import SimulatedRunner
 from bench.simulation.prefix_cache import CacheRules, Choice
 from bench.simulation.profile import ModelProfile, Profile

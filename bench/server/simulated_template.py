@@ -11,7 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.server.engine import EnginePrompt, Json, Message, Rendered
+from bench.server.engine import EnginePrompt, Message, Rendered
+from bench.server.model_card import Json
 from bench.simulation.images import image_size
 from bench.simulation.profile import ModelProfile
 from bench.simulation.tokens import IMAGE, VOCABULARY, tokenize

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.server.engine import EngineFailure, Finish, Piece
-from bench.server.http import ServerReply
+from bench.server.http_reply import ServerReply
 from bench.server.lines import Ending, LineFormat
 from bench.server.truth import TruthRecord
 

@@ -1,7 +1,7 @@
-"""A step or a drift in series that were measured in blocks, told apart from the blocks' own noise.
+"""A step or a drift in series that were measured in blocks, beyond the blocks' own noise.
 
 Blocks differ from each other even when nothing happens (block noise), and neighbours inside a block
-resemble each other (autocorrelation). Neither is unsteadiness, so two things are looked at:
+resemble each other (autocorrelation). Neither is unsteadiness, so two things are tested:
 
 * inside blocks, after each block's mean is taken out: the largest step at any place of any block,
   and the common slope of all blocks. What differs between blocks cannot matter here;
@@ -9,7 +9,7 @@ resemble each other (autocorrelation). Neither is unsteadiness, so two things ar
   values against the spread that these have among themselves. With three blocks no order of them is
   rare enough to mean anything, so nothing is said then.
 
-Several metrics are looked at together. Each is turned into normal scores (van der Waerden), so
+Several metrics are tested together. Each is turned into normal scores (van der Waerden), so
 heavy tails and single outliers do not count for more than their rank; an AR(1) model takes out what
 neighbours share. Its coefficient comes from the variances of first and second differences, which a
 step or a drift hardly touches. The p values are those of the same procedure on series drawn from

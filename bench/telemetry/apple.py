@@ -78,10 +78,10 @@ def sample(line: bytes | str) -> dict[str, float]:
         UnreadableError: it is no such line.
     """
     try:
-        told = json.loads(line)
-        clock, busy = _pair(told.get("gpu_usage"))
-        watts = float(told.get("all_power") or 0.0)
-        heat = (told.get("temp") or {}).get("gpu_temp_avg")
+        line_read = json.loads(line)
+        clock, busy = _pair(line_read.get("gpu_usage"))
+        watts = float(line_read.get("all_power") or 0.0)
+        heat = (line_read.get("temp") or {}).get("gpu_temp_avg")
     except (ValueError, TypeError, AttributeError) as error:
         raise UnreadableError(f"macmon says something else: {error}") from None
     values = {"power_w": watts or None, "share": busy, "sm_clock_mhz": clock}

@@ -20,9 +20,6 @@ from typing import Any
 from bench.telemetry.files import text_in
 
 _PASSES = 9
-_LEAST_PASSES = 3
-_ENOUGH_S = 0.15
-"""A machine with large caches takes a second a pass in all: three passes do, then."""
 _CACHES = 4
 _LEAST_BYTES = 128 * 2**20
 _MOST_BYTES = 2**30

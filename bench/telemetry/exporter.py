@@ -155,15 +155,15 @@ def _group(name: str) -> str:
     return name.partition("_")[0] if name.startswith("gpu") else "machine"
 
 
-def _memory(told: Mapping[str, float]) -> dict[str, float]:
+def _memory(gauges: Mapping[str, float]) -> dict[str, float]:
     found = {}
-    total, free = (told.get(f"node_memory_{n}_bytes") for n in ("MemTotal", "MemAvailable"))
+    total, free = (gauges.get(f"node_memory_{n}_bytes") for n in ("MemTotal", "MemAvailable"))
     if total is not None and free is not None:
         found["memory_used_bytes"] = total - free
-    total, free = (told.get(f"node_memory_{n}_bytes") for n in ("SwapTotal", "SwapFree"))
+    total, free = (gauges.get(f"node_memory_{n}_bytes") for n in ("SwapTotal", "SwapFree"))
     if total is not None and free is not None:
         found["swap_used_bytes"] = total - free
-    if (pages := told.get("node_vmstat_pswpin")) is not None:
+    if (pages := gauges.get("node_vmstat_pswpin")) is not None:
         found["swapped_in_bytes"] = pages * 4096
     return found
 

@@ -6,8 +6,11 @@ holds GeForce cards below their highest clock. Names are compared whole: cards o
 name have other memories ("RTX 5090" and "RTX 5090 D v2"), and those that share a name with another
 memory are not in the table.
 
-AMD cards go by name alone, as the kernel shows no width of the bus. Their figures agree with width
-/ 8 x highest clock of `pp_dpm_mclk` x 16 for GDDR6 (MemoryOpsPerClockTable of AMD's PAL).
+AMD cards go by name alone: the kernel shows no width of the bus, and no multiplier of its memory
+clock holds for all. For GDDR6 width / 8 x highest clock of `pp_dpm_mclk` x 16 gives the makers'
+figures (kernel commit "drm/amdgpu/powerplay: add some documentation about memory clock"). For HBM3
+and LPDDR5 the tables of multipliers (that commit; MemoryOpsPerClockTable of AMD's PAL) give half of
+them: 2.7 TB/s for an MI300 at its 1,300 MHz, whose maker says 5.3.
 """
 
 from __future__ import annotations

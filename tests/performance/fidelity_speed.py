@@ -1,11 +1,11 @@
 """How fast fidelity reads: places a second of a default run, and where the time goes.
 
-    python tests/performance/fidelity_speed.py [--texts 40] [--types F16,Q8_0]
+    python tests/performance/fidelity_speed.py [--texts 60] [--types F16,Q8_0]
 
 SmolLM2 135M through the embedded server's API, llama.cpp, one thread. Bar: 20 places a second on a
 quiet core. Per place are printed the CPU time of the engine and that of server and client, the
 prompt tokens and how many of them came out of the prefix cache, by the server's own count. Two
-models of 40 texts take 1 to 2 minutes on a quiet core; the load average is printed.
+models of 60 texts take a minute on a quiet core; the load average is printed.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _cpu_s() -> tuple[float, float]:
 def main() -> int:
     """Measure each type; 1 if one is below the bar."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--texts", type=int, default=40)
+    parser.add_argument("--texts", type=int, default=60)
     parser.add_argument("--types", default="F16,Q8_0")
     given = parser.parse_args()
     texts = forced_texts()[: given.texts]

@@ -64,7 +64,7 @@ def watch() -> None:
     time.sleep(WATCH_S)
     end = time.monotonic_ns() - 1_000_000_000
     samples = telemetry.between("here", 0, 2**62, 0)
-    told = telemetry.told()
+    told = telemetry.status()
     telemetry.close()
     for source in told["sources"]:
         print(source["name"], source["what"], source["facts"])

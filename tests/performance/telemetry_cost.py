@@ -63,7 +63,7 @@ def main() -> None:
             before = os.times()
             telemetry.start()
             time.sleep(seconds)
-            told = telemetry.told()
+            told = telemetry.status()
             telemetry.close()
             after = os.times()
             spent = after.user + after.system - before.user - before.system

@@ -67,7 +67,7 @@ def harm(seed: int, blocks: int = 6) -> Harm:
     origin = run.info.clock.monotonic_origin_ns
     waits = {
         t.received_ns - origin: (t.line_sent_ns[0] - t.received_ns) / 1e9
-        for t in apps[0].house.truth.records
+        for t in apps[0].state.truth.records
         if t.line_sent_ns
     }
     axes = {c.id: c.axes for c in plan.cases}

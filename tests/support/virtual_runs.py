@@ -205,7 +205,7 @@ class _Wire(asyncio.Transport):
         if self._http.feed(bytes(data), now_ns):
             if self._http.ended or self._flight.reader.broken:
                 self._flight.end(Outcome.OK, "", now_ns)
-            elif not self._flight.heard:
+            elif not self._flight.any_received:
                 self._flight.answered(now_ns)
 
     def is_closing(self) -> bool:

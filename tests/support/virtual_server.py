@@ -81,7 +81,7 @@ class Client(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """What the server sends, with the instant."""
-        self.writes.append((self._app.house.clocks.now_ns(), bytes(data)))
+        self.writes.append((self._app.state.clocks.now_ns(), bytes(data)))
 
     def is_closing(self) -> bool:
         return self.closed.is_set()

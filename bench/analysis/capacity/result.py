@@ -121,6 +121,7 @@ class CapacityResult:
         budget_s: time allowed for the search; `spent_s` was used.
         sweep: what a few users got, before the search.
         memory: bound of the context's memory; None if the model does not tell its shape.
+        interrupted: the user ended the search; what was not found may have been.
     """
 
     run_id: str
@@ -146,4 +147,5 @@ class CapacityResult:
     memory: KvBound | None = None
     held: float | None = None
     broke: float | None = None
+    interrupted: bool = False
     schema: int = 1

@@ -110,16 +110,16 @@ def _clocks(
             said += f" at {clocks[slow]:,.0f} MHz against {clocks[1 - slow]:,.0f}"
         why = f": {hot[slow]}" if hot[slow] else ""
         message = f"{said}{why}." if apart else f"{names[slow]}: {hot[slow]}, the other not."
-        told = [
+        shown = [
             f"{c:,.0f} MHz" if c else h or "not throttled" for c, h in zip(clocks, hot, strict=True)
         ]
-        yield SetupDifference(f"{device}_clock", told[0], told[1], Role.EXPLAINS, message)
+        yield SetupDifference(f"{device}_clock", shown[0], shown[1], Role.EXPLAINS, message)
 
 
 def _clock(blocks: Sequence[BlockInfo], device: str) -> float | None:
     """Median over blocks of the mean clock in the window."""
-    told = [v for b in blocks if (v := window(b, f"{device}_sm_clock_mhz"))]
-    return float(np.median([np.mean(v) for v in told])) if told else None
+    clocks = [v for b in blocks if (v := window(b, f"{device}_sm_clock_mhz"))]
+    return float(np.median([np.mean(v) for v in clocks])) if clocks else None
 
 
 def _hot(blocks: Sequence[BlockInfo], device: str) -> str:

@@ -55,7 +55,7 @@ def pair(reference: TopTokens, candidate: TopTokens) -> Pair | None:
         candidate: the same.
 
     Returns:
-        None if a list has no token that can be told from others, or they have none in common.
+        None if a list has no token that differs from the others, or they have none in common.
     """
     p, q = _named(reference), _named(candidate)
     common = [token for token in p if token in q]

@@ -96,7 +96,7 @@ class GateResult:
 
     Attributes:
         side: position in `FidelityResult.sides`.
-        gate: what is looked at.
+        gate: what is checked.
         failed: how many of `answers` do not pass.
         asked, came: question and answer: the first that failed, else the first.
     """

@@ -12,10 +12,8 @@ from statistics import median
 
 from bench.analysis.fidelity.position import pair
 from bench.errors import NotComparable
-from bench.results.fidelity_files import PlaceRecord
+from bench.results.fidelity_files import ENOUGH, PlaceRecord
 
-ENOUGH = 8
-"""Places that are enough to tell."""
 _OTHER_COUNTS = 0.1
 _LEAST_COMMON = 0.1
 _ADVICE = "Compare quantisations of one model, or models of one family."

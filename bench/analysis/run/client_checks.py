@@ -16,6 +16,7 @@ import numpy as np
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Floats, seconds
 from bench.analysis.run.gaps import Gaps
+from bench.analysis.run.idle_users import MOST_SHARE, RATES, idle_s, idle_share
 from bench.analysis.run.summary import CaseSummary, Estimate
 from bench.metrics import METRICS, QUANTILES
 from bench.results.run import ClientHealth, RunInfo, RunWarning
@@ -35,8 +36,6 @@ MIN_COALESCED_SHARE = 0.05
 _FROM_PLANNED = ("ttft_s", "answer_ttft_s", "e2e_s")
 _FROM_STAMPS = ("ttft_s", "answer_ttft_s", "e2e_s")
 _RELIEF = "Stop other work on this machine, or use --workers {}."
-
-_RATES = ("request_per_s", "output_tok_per_s", "goodput_per_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class Shift:
     @property
     def excess(self) -> float:
         """`by` over what is allowed: above 1 the number is bent."""
-        floor = 0.0 if self.number.split(".")[0] in _RATES else MIN_SHIFT_S
+        floor = 0.0 if self.number.split(".")[0] in RATES else MIN_SHIFT_S
         return self.by / max(self.half_width, MIN_SHARE * abs(self.value), floor, 1e-12)
 
     def grave(self, gaps_decide: bool) -> bool:
@@ -180,19 +179,13 @@ def spread_evenly(gaps: Gaps) -> Floats:
 
 
 def _asked_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
-    """Closed loop: users who idle between an answer and their next request ask less often.
-
-    By Little's law the cycle of a user (answer, pause, idling) is users / rate; what part of it is
-    idling, the rates are too low by.
-    """
-    users, rate = data.case.load.users, summary.metrics["request_per_s"].stats.get("value")
-    if data.case.load.loop != "closed" or users is None or rate is None or not rate.value:
+    """Closed loop: users who idle much ask less often; a little is in the intervals already."""
+    share = idle_share(summary.metrics, data)
+    if share <= MOST_SHARE:
         return
-    idle = max((_lag_s(i.health.send_late_mean_ms) for i in data.infos.values()), default=0.0)
-    share = idle * rate.value / users
-    cause = f"users asked again {idle * 1e3:.1f} ms after they were ready, on average"
+    cause = f"users asked again {idle_s(data) * 1e3:.1f} ms after they were ready, on average"
     advice = _RELIEF.format(workers + 1)
-    for id in _RATES:
+    for id in RATES:
         value = summary.metrics[id].stats.get("value")
         if value is not None and value.value is not None:
             yield from _shifts(summary, id, {"value": share * value.value}, cause, advice)

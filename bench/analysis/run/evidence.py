@@ -1,7 +1,7 @@
 """From records to the columns that can be believed: the way that all analysis takes.
 
 Records keep what the servers said. Here every one of them passes the court of plausibility
-(`bench.analysis.run.plausibility`), and every stream is looked at for what its arrivals can carry
+(`bench.analysis.run.plausibility`), and every stream is checked for what its arrivals can carry
 (`bench.analysis.run.stream_shape`). So runs of any age are judged by the same rules.
 """
 

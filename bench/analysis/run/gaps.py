@@ -11,8 +11,8 @@ from bench.analysis.run.columns import Bools, Columns, Floats, Ints
 from bench.results.records import Records
 
 _NS = 1e9
-_GAP_BATCH = 8192
-"""Requests whose gaps are unpacked at once: bounds the memory that takes."""
+_GAP_BATCH = 2048
+"""Requests whose gaps are unpacked at once: bounds the memory that takes, and fits in caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +91,16 @@ class Streams:
         lengths, begins = read.stamps_count[rows], read.stamps_from[rows]
         starts = np.cumsum(lengths) - lengths
         owner = np.repeat(np.arange(len(rows)), lengths)
-        gaps = read.stamps.at(np.arange(lengths.sum()) + (begins - starts)[owner])
+        gaps = read.stamps.at(np.arange(lengths.sum()) + np.repeat(begins - starts, lengths))
         sums = np.cumsum(gaps)
         before = np.concatenate(([0], sums))[starts]
-        since_sent = sums - before[owner]
-        first = columns.first_text_ns - columns.sent_ns
-        last = columns.last_text_ns - columns.sent_ns
+        since_sent = sums - np.repeat(before, lengths)
+        first = np.repeat(columns.first_text_ns - columns.sent_ns, lengths)
+        last = np.repeat(columns.last_text_ns - columns.sent_ns, lengths)
         # A comparison with NaN is False: replies without text have no gaps.
-        inside = (since_sent > first[owner]) & (since_sent <= last[owner])
         # Lines that came in the same read as the first text share its stamp, but follow it.
-        follows = _follows_in_same_read(since_sent, first[owner], owner)
-        inside |= follows & (since_sent <= last[owner])
+        follows = _follows_in_same_read(since_sent, first, owner)
+        inside = ((since_sent > first) | follows) & (since_sent <= last)
         kept = np.flatnonzero(inside)
         kept = kept[~_is_done_line(gaps[kept], owner[kept], columns.text_chunks)]
         return Gaps(gaps[kept] / _NS, rows[owner[kept]])

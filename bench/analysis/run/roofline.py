@@ -200,8 +200,8 @@ def _roof(info: RunInfo, data: CaseData, gpu_shares: list[float]) -> Roof | str:
 
 def given_bandwidth(info: RunInfo) -> float | None:
     """Bytes per second that the user gave; None if nothing was given."""
-    told = info.plan.scenario.get("bandwidth")
-    return float(told) * GB if isinstance(told, int | float) else None
+    stated = info.plan.scenario.get("bandwidth")
+    return float(stated) * GB if isinstance(stated, int | float) else None
 
 
 def _as_given(given: float, known: Roof | str | None, place: str) -> Roof:

@@ -26,7 +26,7 @@ from bench.results.warning_codes import WarningCode
 SMALL_SHARE = 0.05
 """An error below this part of a typical request shifts no overlap that counts."""
 WIDENED_SHARE = 0.005
-"""From here on the reader is told that an interval is wider by the clocks."""
+"""From here on reports say that an interval is wider by the clocks."""
 _BY_WINDOW = ("output_tok_per_s", "request_per_s", "goodput_per_s", "in_flight")
 
 

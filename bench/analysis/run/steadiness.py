@@ -30,7 +30,7 @@ MIN_SECONDS = 0.0005
 _PER_TOKEN = ("itl_s", "tpot_s")
 _NOT_SHOWN_ALONE = ("ollama_tok_per_s", "send_delay_s")
 _GIVEN = 0.8
-"""A metric is looked at if at least this share of the requests has it."""
+"""A metric is tested if at least this share of the requests has it."""
 
 
 @dataclass(frozen=True, slots=True)

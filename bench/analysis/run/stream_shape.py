@@ -163,10 +163,10 @@ def _steps(seen: Floats, all_of_them: Floats, timed: Floats) -> Floats:
     all_fit = (timed >= (1 - AGREES) * all_of_them) & (timed <= MAX_UNTIMED * all_of_them)
     seen_fit = np.abs(timed / seen - 1) <= AGREES
     nearer = np.abs(timed - seen) < np.abs(timed - all_of_them)
-    untold = np.isnan(timed) & (all_of_them <= (1 + AGREES) * seen)
+    unexplained = np.isnan(timed) & (all_of_them <= (1 + AGREES) * seen)
     chosen = np.where(all_fit & ~(seen_fit & nearer), all_of_them, np.nan)
     chosen = np.where(seen_fit & (nearer | ~all_fit), seen, chosen)
-    return np.where(same, seen, np.where(untold, all_of_them, chosen))
+    return np.where(same, seen, np.where(unexplained, all_of_them, chosen))
 
 
 def _account_is_sound(columns: Columns) -> Bools:

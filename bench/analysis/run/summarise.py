@@ -18,10 +18,12 @@ from bench.analysis.run.columns import OUTCOMES, WARMUP, Columns
 from bench.analysis.run.evidence import judged
 from bench.analysis.run.gaps import Streams
 from bench.analysis.run.goodput import requirements_of
+from bench.analysis.run.idle_users import reaching_higher
 from bench.analysis.run.machine_side import machine_side
 from bench.analysis.run.open_loop import OVERLOAD, overload
 from bench.analysis.run.sender_clocks import overlaps_known, widened
 from bench.analysis.run.slots import Slots, observe_slots
+from bench.analysis.run.starved import starvation
 from bench.analysis.run.steadiness import case_steadiness
 from bench.analysis.run.summary import (
     CaseSummary,
@@ -58,12 +60,13 @@ def summarise(info: RunInfo, records: Iterable[RequestRecord]) -> Summary:
     columns = streams.columns
     rows = [np.flatnonzero(columns.case == i) for i in range(len(ids))]
     slots = _slots_by_server(info, map(columns.select, rows))
-    summaries, warnings, results = [], [*info.warnings, *run_warnings(info)], []
+    found_first = [*info.warnings, *run_warnings(info), *starvation(info, columns)]
+    summaries, warnings, results = [], found_first, []
     # One case after the other: all that is known of one may take as much memory as its records.
     for case, part in zip(info.plan.cases, map(columns.select, rows), strict=True):
         one = _case_data(info, case, part, streams, thresholds)
         found = slots.get(_server_key(case))
-        metrics = widened(case_metrics(one, found), one)
+        metrics = reaching_higher(widened(case_metrics(one, found), one), one)
         blocks = block_summaries(one)
         rates = {b.index: v for b in blocks if (v := b.values.get("decode_tok_per_s"))}
         machine = machine_side(info, one, metrics, gpu_shares(one), rates)

@@ -14,11 +14,12 @@ _WARM = 2.0
 """Times the longest that a request to a loaded model usually waits: more is a load."""
 
 
-def loads_of(columns: Columns, era: Era) -> list[tuple[float, float]]:
-    """Spans in which requests waited for a load, in nanoseconds from the start of the run.
+def loads_of(columns: Columns, era: Era) -> tuple[int, float]:
+    """Loads that requests waited for, and how long at least one of them waited, in nanoseconds.
 
-    A request waits from when it is sent; those that wait for one load end waiting together, so
-    spans that overlap are one load.
+    A request waits from when it is sent, for the loads of other models before its own too. Those
+    that wait for the same load end waiting together; before a model has gone, another has come and
+    it is loaded again, more time passes than one load takes.
 
     Args:
         columns: of one block of one model.
@@ -30,10 +31,12 @@ def loads_of(columns: Columns, era: Era) -> list[tuple[float, float]]:
         waited = (columns.load_ns >= limit_ns) & columns.measured & columns.ok
     begins = columns.sent_ns[waited]
     ends = begins + columns.load_ns[waited]
-    spans: list[tuple[float, float]] = []
+    count, last_ns = 0, -np.inf
+    for end in np.sort(ends).tolist():
+        if end - last_ns >= LOAD_S * 1e9:
+            count, last_ns = count + 1, end
+    spent, until = 0.0, -np.inf
     for begin, end in sorted(zip(begins.tolist(), ends.tolist(), strict=True)):
-        if spans and begin < spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
-        else:
-            spans.append((begin, end))
-    return spans
+        spent += max(end - max(begin, until), 0.0)
+        until = max(end, until)
+    return count, spent

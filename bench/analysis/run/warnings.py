@@ -14,6 +14,7 @@ from itertools import pairwise
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.client_checks import client_warnings
 from bench.analysis.run.evidence_checks import evidence_warnings, server_changes
+from bench.analysis.run.idle_users import idle_warnings
 from bench.analysis.run.littles_law import littles_law
 from bench.analysis.run.open_loop import open_loop_warnings
 from bench.analysis.run.other_load import other_load
@@ -65,6 +66,7 @@ def case_warnings(
     """
     return [
         *client_warnings(info, data, summary),
+        *idle_warnings(summary.metrics, data),
         *clock_warnings(data),
         *_steadiness(summary),
         *open_loop_warnings(data, summary),

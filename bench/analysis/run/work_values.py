@@ -209,13 +209,13 @@ def _loads(data: CaseData) -> dict[str, WorkValue]:
     """Loads of the model while it was measured; only reported where several models take turns."""
     if not data.case.together:
         return {}
-    spans = [
+    found = [
         loads_of(data.columns.select(data.columns.block == index), data.era)
         for index in data.block_order
     ]
     if np.isnan(data.columns.load_ns).all():
         return {}
-    count, spent = sum(len(s) for s in spans), sum(b - a for s in spans for a, b in s)
+    count, spent = sum(n for n, _ in found), sum(ns for _, ns in found)
     return {
         "swaps": WorkValue(len(data.ok), Estimate(float(count), method="count")),
         "swap_s": WorkValue(len(data.ok), Estimate(spent / 1e9, method="sum")),

@@ -32,14 +32,14 @@ from bench.load.fleet.spool import Spool, spool_folder
 from bench.load.messages import Failed, StopSending, encode
 
 SILENCE_S = 6.0
-"""Nothing heard for so long: the other side is gone, or the network is."""
+"""After so long without a message, the other side or the network is gone."""
 _LINGER_S = 2.0
 """After its run has gone, what was said can still be fetched for so long."""
 _LONGEST_LINE = 2**26
 
 
 class AgentStart(msgspec.Struct, frozen=True):
-    """What an agent is told.
+    """What an agent needs to start.
 
     Attributes:
         token: who knows it may give orders.
@@ -77,9 +77,9 @@ END = b"#end\n"
 class Agent:
     """Carries between one sending process and the run's machine."""
 
-    def __init__(self, told: AgentStart, folder: Path) -> None:
-        self._told = told
-        self._spool = Spool(folder, told.run, told.sender)
+    def __init__(self, order: AgentStart, folder: Path) -> None:
+        self._order = order
+        self._spool = Spool(folder, order.run, order.sender)
         self._acked = 0
         self._process: Process | None = None
         self._grown = asyncio.Event()
@@ -91,10 +91,10 @@ class Agent:
 
     async def serve(self) -> int:
         """Listen; the port."""
-        tls = server_context(self._told.tls) if self._told.tls else None
+        tls = server_context(self._order.tls) if self._order.tls else None
         listen = partial(asyncio.start_server, self._meet, limit=_LONGEST_LINE, ssl=tls)
         try:
-            self._server = await listen(self._told.bind, 0)
+            self._server = await listen(self._order.bind, 0)
         except OSError:  # not an address of this machine: behind a translated one, say
             self._server = await listen(None, 0)
         self._process = await asyncio.create_subprocess_exec(
@@ -115,7 +115,7 @@ class Agent:
         self._spool.close(keep=self._wanted and self._acked < self._spool.size)
 
     async def _listen(self) -> None:
-        """End when the run's machine is not heard any more."""
+        """End when the run's machine is silent."""
         while time.monotonic() - self._heard_s < SILENCE_S:
             await asyncio.sleep(0.25)
         self._over.set()
@@ -154,7 +154,7 @@ class Agent:
     async def _meet(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
             hello = msgspec.json.decode(await reader.readline(), type=Hello)
-            if not hmac.compare_digest(hello.token.encode(), self._told.token.encode()):
+            if not hmac.compare_digest(hello.token.encode(), self._order.token.encode()):
                 return
             self._heard_s = time.monotonic()
             if hello.wants == "time":
@@ -224,9 +224,9 @@ def server_context(tls: tuple[str, str, str]) -> ssl.SSLContext:
 
 
 async def _main() -> None:
-    told = msgspec.json.decode(sys.stdin.buffer.readline(), type=AgentStart)
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=AgentStart)
     leave_signals_to_parent(terminate=False)
-    agent = Agent(told, spool_folder())
+    agent = Agent(order, spool_folder())
     port = await agent.serve()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()

@@ -129,8 +129,8 @@ class DaskCluster:
         One that does not answer is left out: a machine that was cut off is known to Dask for
         minutes.
         """
-        told = await self._each(hosting.machine, b"", _ANSWER_S)
-        machines = {a: msgspec.json.decode(m, type=hosting.MachineSeen) for a, m in told.items()}
+        answers = await self._each(hosting.machine, b"", _ANSWER_S)
+        machines = {a: msgspec.json.decode(m, type=hosting.MachineSeen) for a, m in answers.items()}
         names = [machine.name for machine in machines.values()]
         spots: list[Spot] = []
         for address in sorted(machines, key=lambda a: (machines[a].name, a)):
@@ -235,9 +235,9 @@ class DaskCluster:
             if str(v) != __version__
         }
         if hosts:
-            told = "; ".join(f"{address} has {what}" for address, what in sorted(hosts.items()))
+            versions = "; ".join(f"{address} has {what}" for address, what in sorted(hosts.items()))
             raise UsageError(
-                f"all machines need ollama-bench {__version__}, as here: {told}",
+                f"all machines need ollama-bench {__version__}, as here: {versions}",
                 "On each of these, in the environment that runs its Dask worker: "
                 f"pip install 'ollama-bench[fleet]=={__version__}'; then start the worker again.",
             )

@@ -152,7 +152,7 @@ class Fleet:
         stays where it is.
         """
         left = await self._cluster.spooled(SpoolAsked())
-        told = []
+        found = []
         for one in left:
             kept = add_left(output / one.run, one)
             if kept is None:
@@ -160,14 +160,14 @@ class Fleet:
             asked = SpoolAsked(one.run, one.sender, forget=True)
             await self._cluster.spooled(asked)
             if kept:
-                told.append(
+                found.append(
                     RunWarning(
                         WarningCode.RECORDS_FETCHED,
                         f"{kept} records of {output / one.run} still lay on a sender's machine; "
                         "they are added to it",
                     )
                 )
-        return told
+        return found
 
     async def _rescue(self, place: Place, start: int) -> bytes:
         asked = SpoolAsked(self.run, place.sender, start)

@@ -72,7 +72,7 @@ class MachineSeen(msgspec.Struct, frozen=True):
     Attributes:
         stamps: why the kernel does not stamp what arrives, "" if it does.
         descriptors: open files that a process may have; None = no limit is known.
-        load_1m: processes that wanted a core, over the last minute; None = not told.
+        load_1m: processes that wanted a core, over the last minute; None = unknown.
     """
 
     name: str
@@ -88,13 +88,13 @@ def start_agent(asked: bytes, dask_worker: Any = None) -> bytes:
     want = msgspec.json.decode(asked, type=StartAsked)
     try:
         tls = _tls_files(dask_worker.security) if want.tls else None
-        told = AgentStart(want.token, want.run, want.sender, str(dask_worker.ip), tls)
-        return msgspec.json.encode(_start(told))
+        order = AgentStart(want.token, want.run, want.sender, str(dask_worker.ip), tls)
+        return msgspec.json.encode(_start(order))
     except (OSError, ValueError) as error:
         return msgspec.json.encode(Started(error=f"{type(error).__name__}: {error}"))
 
 
-def _start(told: AgentStart) -> Started:
+def _start(order: AgentStart) -> Started:
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             module_command("bench.load.fleet.agent"),
@@ -106,7 +106,7 @@ def _start(told: AgentStart) -> Started:
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(msgspec.json.encode(told) + b"\n")
+            process.stdin.write(msgspec.json.encode(order) + b"\n")
             process.stdin.close()
         line = process.stdout.readline()
         process.stdout.close()

@@ -164,7 +164,7 @@ class RemoteSender:
         """Called in the asker's thread: the agent does not answer any more."""
 
         def drop() -> None:
-            self._why = self._why or f"was not heard for {SILENCE_S:.0f} s"
+            self._why = self._why or f"sent nothing for {SILENCE_S:.0f} s"
             if self._writer is not None:
                 self._writer.transport.abort()
 
@@ -213,7 +213,7 @@ class RemoteSender:
         return data.splitlines(keepends=True)
 
     def _acknowledge(self) -> None:
-        """What was heard has been written down by now."""
+        """What was received has been written by now."""
         new, now_s = self._heard - self._acked, time.monotonic()
         due = new >= _ACK_EVERY_BYTES or now_s - self._acked_s >= _ACK_EVERY_S
         if self._writer is None or not new or not due or self._writer.is_closing():

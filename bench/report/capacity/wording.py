@@ -73,7 +73,8 @@ def _first(result: CapacityResult) -> tuple[Sentence, Tone]:
         return (f"keeps {promise} up to {at}, the highest load tried.",), "good"
     if result.load is None:
         found = "keep" if result.high is not None or result.best is not None else "keep or break"
-        return (f"needs a longer search: no load is proven to {found} {promise}.",), "caution"
+        ended = "was not searched to the end" if result.interrupted else "needs a longer search"
+        return (f"{ended}: no load is proven to {found} {promise}.",), "caution"
     kept = f"serves {load_text(result, result.load)} within {promise}"
     if result.ending is SearchEnding.CONFIRMED and result.held and result.broke:
         return (f"{kept}; {_proofs(result, result.held, result.broke)}.",), "good"
@@ -181,7 +182,12 @@ def notices(result: CapacityResult) -> tuple[Notice, ...]:
         message += str(result.slots_observed)
         advice = "Ollama lowers it where memory is short, and for some models; see its log."
         notices.append(Notice("fewer_slots", message, advice))
-    if _cut_short(result):
+    if result.interrupted:
+        message = f"the search was interrupted after {duration(result.spent_s)} of measuring"
+        notices.append(
+            Notice("interrupted", f"{message}: what it had found is shown", "Run it again.")
+        )
+    elif _cut_short(result):
         message = (
             f"the search used {duration(result.spent_s)} of the {duration(result.budget_s)} "
             "allowed, and the next probe would not have fitted"

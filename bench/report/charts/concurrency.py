@@ -16,12 +16,12 @@ from bench.report.charts.palette import SOFT
 from bench.report.charts.parts import (
     axes_in,
     case_tag,
+    distinguishable,
     interval_line,
     look_of,
     picked,
     sample_note,
     series_legend,
-    told_apart,
 )
 from bench.report.charts.scales import level_axis, time_axis
 from bench.report.findings import sweeps
@@ -60,7 +60,7 @@ class _Sweep:
 def concurrency_charts(report: Report) -> list[Chart]:
     """Throughput and latency against load; empty where nothing was measured at several loads."""
     for axis in _AXES:
-        found = [_Sweep(axis, tuple(g)) for g in told_apart(list(sweeps(report, axis)))]
+        found = [_Sweep(axis, tuple(g)) for g in distinguishable(list(sweeps(report, axis)))]
         if found:
             return [c for c in (_throughput(report, found), _latency(report, found)) if c]
     return []

@@ -12,12 +12,12 @@ from bench.report.charts.limits import Limit, asked, limit_legend, limit_lines
 from bench.report.charts.parts import (
     axes_in,
     case_tag,
+    distinguishable,
     interval_line,
     look_of,
     picked,
     sample_note,
     series_legend,
-    told_apart,
 )
 from bench.report.charts.scales import value_axis
 from bench.report.findings import depth_groups, prompt_length
@@ -34,7 +34,7 @@ def depth_chart(report: Report) -> Chart | None:
     found = [kept for g in depth_groups(report) if len(kept := _with_speed(g)) > 1]
     if not found:
         return None
-    groups = told_apart(found)
+    groups = distinguishable(found)
     speeds = [e.value for g in groups for c in g if (e := c.estimate(METRIC))]
     limits = asked(report, METRIC, [np.array([0.0, *speeds])])
     n = sum(m.n for g in groups for c in g if (m := c.metric(METRIC)))

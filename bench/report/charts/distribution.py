@@ -18,13 +18,13 @@ from bench.report.charts.parts import (
     MOST_CURVES,
     axes_in,
     case_tag,
+    distinguishable,
     look_of,
     picked,
     sample_note,
     series_legend,
     some_drawn,
     tagged,
-    told_apart,
 )
 from bench.report.charts.scales import time_axis
 from bench.report.charts.shares import (
@@ -103,7 +103,8 @@ def _chosen(have: Sequence[CaseSample]) -> list[CaseSample]:
     ]
     samples = {s.case.key: s for s in spread}
     return [
-        replace(samples[case.key], case=case) for (case,) in told_apart([[s.case] for s in spread])
+        replace(samples[case.key], case=case)
+        for (case,) in distinguishable([[s.case] for s in spread])
     ]
 
 
@@ -118,13 +119,13 @@ def _thinned(drawn: Sequence[CaseSample], metric_id: str) -> str:
 
 
 def _message(cases: Sequence[CaseView], metric_id: str) -> str:
-    told = [(c, e) for c in cases if (e := c.estimate(metric_id, "p50")) and supported(e, "p50")]
-    told.sort(key=lambda pair: pair[1].value or 0.0)
-    if not told:
+    medians = [(c, e) for c in cases if (e := c.estimate(metric_id, "p50")) and supported(e, "p50")]
+    medians.sort(key=lambda pair: pair[1].value or 0.0)
+    if not medians:
         return "There are too few requests for a median with an interval."
-    if len(told) == 1:
-        return f"Half of the requests take up to {show(told[0][1], 's', stat='p50').full}."
-    return f"Half of the requests take up to {_said(*told[0])}; up to {_said(*told[-1])}."
+    if len(medians) == 1:
+        return f"Half of the requests take up to {show(medians[0][1], 's', stat='p50').full}."
+    return f"Half of the requests take up to {_said(*medians[0])}; up to {_said(*medians[-1])}."
 
 
 def _said(case: CaseView, median: Estimate) -> str:

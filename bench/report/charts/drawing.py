@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
@@ -47,10 +48,10 @@ def inline_svg(chart: Chart) -> tuple[str, str]:
     wide = Size(FULL if chart.full_width else WIDE, chart.height[0])
     narrow = Size(NARROW, chart.height[1], narrow=True)
     label = shown(f"{chart.title}. {chart.message}")
-    source, marks = _svg(chart, wide)
+    with _style():
+        (source, marks), (other, other_marks) = _svg(chart, wide), _svg(chart, narrow)
     first = page_svg(source, f"{chart.id}-w", label, marks)
-    source, marks = _svg(chart, narrow)
-    return first, page_svg(source, f"{chart.id}-n", label, marks, values_of(first))
+    return first, page_svg(other, f"{chart.id}-n", label, other_marks, values_of(first))
 
 
 def save(chart: Chart, path: Path) -> None:
@@ -77,9 +78,8 @@ _NO_DATE: Final[dict[str, str | None]] = {"Date": None, "Creator": None}
 
 def _svg(chart: Chart, size: Size) -> tuple[str, Marks]:
     out = io.StringIO()
-    with _style():
-        figure, marks = _drawn(chart, size)
-        figure.savefig(out, format="svg", metadata=_NO_DATE)
+    figure, marks = _drawn(chart, size)
+    figure.savefig(out, format="svg", metadata=_NO_DATE)
     return out.getvalue(), marks
 
 
@@ -94,13 +94,19 @@ def _drawn(chart: Chart, size: Size) -> tuple[Figure, Marks]:
 
 def _make_fit(figure: Figure) -> None:
     """All text of a drawing, as it may be shown: XML allows no control character."""
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
+    axes = figure.axes
+    for text in (*figure.texts, *(t for ax in axes for t in _texts(ax))):
         text.set_text(shown(text.get_text()))
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+    for axis in (axis for ax in axes for axis in (ax.xaxis, ax.yaxis)):
         formatter = axis.get_major_formatter()
         if isinstance(formatter, FixedFormatter):
             formatter.seq = [shown(str(label)) for label in formatter.seq]
+
+
+def _texts(ax: Axes) -> Iterator[Text]:
+    """All text of axes, without the labels of ticks: those are made when they are drawn."""
+    yield from (ax.xaxis.label, ax.yaxis.label)
+    yield from (child for child in ax.get_children() if isinstance(child, Text))
 
 
 def _watermark(figure: Figure) -> None:

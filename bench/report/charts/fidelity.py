@@ -50,7 +50,7 @@ def speed_chart(
             "Right is faster, down is closer to the original. Lines: 95 % intervals both ways. "
             "The area of a point is the size of its file. Filled: on the Pareto front, by the "
             "values alone; the dotted line joins them. The reference stands on the lower edge: its "
-            "divergence is 0. In the shaded band nothing can be told from it."
+            "divergence is 0. In the shaded band nothing can be distinguished from it."
         ),
         table=None,
         draw=lambda figure, size: _draw(figure, size, result, placed, speeds, line),
@@ -130,8 +130,8 @@ def _draw(
             gid=gid,
         )
         divergence = show(found[i], NATS).full if i in found else "the reference"
-        told = (_label(result, i, placed[i]), show(speeds[i], SPEED).full, divergence)
-        marks.tips[gid] = ["\n".join(told)]
+        parts = (_label(result, i, placed[i]), show(speeds[i], SPEED).full, divergence)
+        marks.tips[gid] = ["\n".join(parts)]
         for name in (gid, ends_of):
             marks.models[name] = result.sides[i].model
     ax.set_xlabel("tokens per second, of one answer")
@@ -204,12 +204,12 @@ def _look(series: int) -> dict[str, object]:
 
 def _label(result: FidelityResult, side: int, placed: Placed) -> str:
     about = result.sides[side]
-    told = []
+    parts = []
     if about.size_bytes:
-        told.append(f"file {show_value(float(about.size_bytes), 'B').full}")
+        parts.append(f"file {show_value(float(about.size_bytes), 'B').full}")
     if placed.vram_bytes:
-        told.append(f"GPU {show_value(float(placed.vram_bytes), 'B').full}")
-    return f"{about.label} ({', '.join(told)})" if told else about.label
+        parts.append(f"GPU {show_value(float(placed.vram_bytes), 'B').full}")
+    return f"{about.label} ({', '.join(parts)})" if parts else about.label
 
 
 def _ends(estimate: Estimate) -> list[float]:

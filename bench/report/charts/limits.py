@@ -54,10 +54,10 @@ def asked(
         values: what is drawn of it, in its own unit; with a 0 where the axis begins there.
         statistics: those that are drawn; empty for all.
     """
-    told = {t.threshold.text: t.threshold for v in report.runs for t in v.summary.thresholds}
+    by_text = {t.threshold.text: t.threshold for v in report.runs for t in v.summary.thresholds}
     found = [
         t
-        for t in told.values()
+        for t in by_text.values()
         if t.metric == metric and (not statistics or t.statistic in statistics)
     ]
     return limits(found, values)

@@ -72,10 +72,12 @@ def _rows(blocks: Sequence[BlockInfo]) -> Iterator[tuple[_Quantity, dict[str, Li
     starts, _ = _laid(blocks)
     names = _series(blocks)
     for row in _ROWS:
-        told = [n for n in names if re.fullmatch(row.pattern, n)]
+        matching = [n for n in names if re.fullmatch(row.pattern, n)]
         if row.unit == "W":
-            told += [n for n in names if n.endswith("_energy_j") and _watts_name(n) not in told]
-        lines = {_words(n): _line(blocks, starts, n, row.factor) for n in told[:_MOST_LINES]}
+            matching += [
+                n for n in names if n.endswith("_energy_j") and _watts_name(n) not in matching
+            ]
+        lines = {_words(n): _line(blocks, starts, n, row.factor) for n in matching[:_MOST_LINES]}
         lines = {name: line for name, line in lines.items() if len(line[0])}
         if lines:
             yield row, lines
@@ -99,13 +101,13 @@ def _line(blocks: Sequence[BlockInfo], starts: Sequence[float], name: str, facto
     for block, start in zip(blocks, starts, strict=True):
         table = np.array(block.utilisation.get(name, ()), dtype=np.float64).reshape(-1, 2)
         seconds = start + (table[:, 0] - block.start_ns) / _NS
-        told = table[:, 1]
+        readings = table[:, 1]
         if name.endswith("_energy_j"):
-            seconds, told = _watts(seconds, told)
-        seconds, told = averaged(seconds, told * factor, max(20, _POINTS // len(blocks)))
+            seconds, readings = _watts(seconds, readings)
+        seconds, readings = averaged(seconds, readings * factor, max(20, _POINTS // len(blocks)))
         # A gap, so that no line joins two blocks.
         times.append(np.append(seconds, np.nan))
-        values.append(np.append(told, np.nan))
+        values.append(np.append(readings, np.nan))
     return np.concatenate(times), np.concatenate(values)
 
 
@@ -173,11 +175,16 @@ def _series(blocks: Sequence[BlockInfo]) -> list[str]:
 
 def _message(rows: Sequence[tuple[_Quantity, dict[str, Line]]]) -> str:
     said = [
-        f"{name} {row.title} {number(float(np.nanmean(values)), 0)} {row.unit}"
+        f"{name} {row.title} {_rounded(float(np.nanmean(values)))} {row.unit}"
         for row, lines in rows
         for name, (_, values) in lines.items()
     ]
     return f"On average {'; '.join(said)}."
+
+
+def _rounded(mean: float) -> str:
+    """A server that holds 0.3 GiB does not hold 0."""
+    return number(mean, 0 if abs(mean) >= 10 else 1)
 
 
 def _hot_words(blocks: Sequence[BlockInfo]) -> str:
@@ -185,15 +192,19 @@ def _hot_words(blocks: Sequence[BlockInfo]) -> str:
 
 
 def _table(case: CaseView, rows: Sequence[tuple[_Quantity, dict[str, Line]]]) -> Table:
-    told = [(row, name, v[np.isfinite(v)]) for row, of in rows for name, (_, v) in of.items()]
+    lines_drawn = [
+        (row, name, v[np.isfinite(v)]) for row, of in rows for name, (_, v) in of.items()
+    ]
     return from_columns(
         f"machine-{case.key}-table",
         "The machine over the blocks",
         [
-            text_column("What", [f"{name}, {row.title} ({row.unit})" for row, name, _ in told]),
-            text_column("Lowest", [number(float(v.min()), 1) for *_, v in told]),
-            text_column("Mean", [number(float(v.mean()), 1) for *_, v in told]),
-            text_column("Highest", [number(float(v.max()), 1) for *_, v in told]),
+            text_column(
+                "What", [f"{name}, {row.title} ({row.unit})" for row, name, _ in lines_drawn]
+            ),
+            text_column("Lowest", [number(float(v.min()), 1) for *_, v in lines_drawn]),
+            text_column("Mean", [number(float(v.mean()), 1) for *_, v in lines_drawn]),
+            text_column("Highest", [number(float(v.max()), 1) for *_, v in lines_drawn]),
         ],
     )
 

@@ -23,6 +23,7 @@ from bench.report.charts.palette import (
     series_colour,
     series_marker,
 )
+from bench.report.charts.plain_axes import PlainAxes
 from bench.report.charts.svg import ENTRY
 from bench.report.model import CaseView
 from bench.report.page import Marks, Size
@@ -41,8 +42,8 @@ def axes_in(
     """Axes with margins in pixels; their labels stand at the outer edges of the margins."""
     w, h = size.width, size.height
     inner_w, inner_h = w - left - right, h - top - bottom
-    ax = figure.add_axes((left / w, bottom / h, inner_w / w, inner_h / h))
-    # Given places save matplotlib from measuring every tick's label for them: a tenth of the time.
+    place = (left / w, bottom / h, inner_w / w, inner_h / h)
+    ax = figure.add_axes(place, axes_class=PlainAxes)
     ax.xaxis.set_label_coords(0.5, -_X_LABEL / inner_h)
     ax.yaxis.set_label_coords(-(left - _Y_LABEL) / inner_w, 0.5)
     return ax
@@ -156,10 +157,10 @@ def series_legend(
 
 
 MOST_CURVES: Final = 5
-"""More curves than this cannot be told apart."""
+"""More curves than this cannot be distinguished."""
 
 
-def told_apart(groups: Sequence[Sequence[CaseView]]) -> list[list[CaseView]]:
+def distinguishable(groups: Sequence[Sequence[CaseView]]) -> list[list[CaseView]]:
     """Of many curves five, spread from the first to the last; of one model, each in its own colour.
 
     Args:

@@ -29,36 +29,36 @@ GB: Final = 1e9
 
 def roofline_chart(report: Report) -> Chart | None:
     """The chart, None where no case has a roof."""
-    told = [(c, r) for c in report.cases if (r := c.summary.roofline) and r.share <= 1]
-    if not told:
+    found = [(c, r) for c in report.cases if (r := c.summary.roofline) and r.share <= 1]
+    if not found:
         return None
-    peaks = {round(r.peak_bytes_per_s / GB) for _, r in told}
-    roofs = {round(r.reachable_bytes_per_s / GB) for _, r in told}
+    peaks = {round(r.peak_bytes_per_s / GB) for _, r in found}
+    roofs = {round(r.reachable_bytes_per_s / GB) for _, r in found}
     apart = "; the dotted one what its highest clock would give" if peaks != roofs else ""
-    assumed = "; ".join(dict.fromkeys(a for _, r in told for a in r.assumed))
+    assumed = "; ".join(dict.fromkeys(a for _, r in found for a in r.assumed))
 
     def draw(figure: Figure, size: Size) -> Marks:
-        return _draw(figure, size, told)
+        return _draw(figure, size, found)
 
     return Chart(
         id="roofline",
         title="Reading memory: reached and reachable",
-        message=" ".join(_message(told)),
+        message=" ".join(_message(found)),
         caption=(
             "Bytes that decoding must read per second, weights and KV cache. The line above is "
-            f"what the memory gives{apart}. {' '.join(dict.fromkeys(_source(r) for _, r in told))}"
+            f"what the memory gives{apart}. {' '.join(dict.fromkeys(_source(r) for _, r in found))}"
             f"{f' Assumed: {assumed}.' if assumed else ''}"
         ),
-        table=_table(told),
+        table=_table(found),
         draw=draw,
         simulated=report.simulated,
     )
 
 
-def _message(told: Sequence[tuple[CaseView, Roofline]]) -> Iterator[str]:
+def _message(found: Sequence[tuple[CaseView, Roofline]]) -> Iterator[str]:
     """Each model once, with the range over its cases."""
-    for model in dict.fromkeys(c.model for c, _ in told):
-        roofs = [r for c, r in told if c.model == model]
+    for model in dict.fromkeys(c.model for c, _ in found):
+        roofs = [r for c, r in found if c.model == model]
         ends = [f([r.bytes_per_s for r in roofs]) / GB for f in (min, max)]
         reached = " to ".join(dict.fromkeys(number(x, 1) for x in ends))
         yield f"{model}: {reached} of {number(roofs[0].reachable_bytes_per_s / GB, 1)} GB/s."
@@ -68,9 +68,9 @@ def _source(roof: Roofline) -> str:
     return f"{roof.place}: {roof.source}."
 
 
-def _table(told: Sequence[tuple[CaseView, Roofline]]) -> Table:
-    roofs = [r for _, r in told]
-    cases = [c for c, _ in told]
+def _table(found: Sequence[tuple[CaseView, Roofline]]) -> Table:
+    roofs = [r for _, r in found]
+    cases = [c for c, _ in found]
     flops = [r.prefill_flop_per_s / 1e9 if r.prefill_flop_per_s else None for r in roofs]
     prompt = [r.flop_per_prompt_token / 1e9 for r in roofs]
     return from_columns(
@@ -94,11 +94,11 @@ def _table(told: Sequence[tuple[CaseView, Roofline]]) -> Table:
     )  # fmt: skip
 
 
-def _draw(figure: Figure, size: Size, told: Sequence[tuple[CaseView, Roofline]]) -> Marks:
-    models = list(dict.fromkeys(c.model for c, _ in told))
-    first = {m: next(c for c, _ in told if c.model == m) for m in models}
+def _draw(figure: Figure, size: Size, found: Sequence[tuple[CaseView, Roofline]]) -> Marks:
+    models = list(dict.fromkeys(c.model for c, _ in found))
+    first = {m: next(c for c, _ in found if c.model == m) for m in models}
     looks = [
-        (m, picked(look_of(first[m]), *(case_tag(c) for c, _ in told if c.model == m)))
+        (m, picked(look_of(first[m]), *(case_tag(c) for c, _ in found if c.model == m)))
         for m in models
     ]
     top = 4 + series_legend(figure, size, looks, 2) + 8
@@ -106,7 +106,7 @@ def _draw(figure: Figure, size: Size, told: Sequence[tuple[CaseView, Roofline]])
     marks = Marks()
     for i, model in enumerate(models):
         points = sorted(
-            ((c.users or max(1, round(r.sequences)), c, r) for c, r in told if c.model == model),
+            ((c.users or max(1, round(r.sequences)), c, r) for c, r in found if c.model == model),
             key=lambda p: p[0],
         )
         estimates = [_reached(c, r) for _, c, r in points]
@@ -120,13 +120,13 @@ def _draw(figure: Figure, size: Size, told: Sequence[tuple[CaseView, Roofline]])
             marks,
             factor=1 / GB,
         )
-    for _, roof in told:
+    for _, roof in found:
         ax.axhline(roof.reachable_bytes_per_s / GB, color=INK, linewidth=1.6)
         if roof.peak_bytes_per_s > 1.005 * roof.reachable_bytes_per_s:
             ax.axhline(roof.peak_bytes_per_s / GB, color=SOFT, linewidth=1.2, linestyle=(0, (1, 2)))
-    highest = max(r.peak_bytes_per_s for _, r in told) / GB
+    highest = max(r.peak_bytes_per_s for _, r in found) / GB
     ax.set_ylim(0, highest * 1.08)
-    level_axis(ax, [c.users or max(1, round(r.sequences)) for c, r in told], "users")
+    level_axis(ax, [c.users or max(1, round(r.sequences)) for c, r in found], "users")
     ax.yaxis.set_major_formatter(plain)
     ax.set_ylabel("GB/s read")
     return marks

@@ -117,8 +117,8 @@ def _draw(figure: Figure, size: Size, cases: Sequence[CaseView], limits: Sequenc
             SERIES_HATCHES[own[0][0].series % len(SERIES_HATCHES)],
             gid,
         )
-        told = [(c, show(c.estimate(METRIC), "tok/s")) for c, _ in own]
-        marks.tips[gid] = [f"{c.label}\n{shown.full}\nn = {_n(c)}" for c, shown in told]
+        labelled = [(c, show(c.estimate(METRIC), "tok/s")) for c, _ in own]
+        marks.tips[gid] = [f"{c.label}\n{shown.full}\nn = {_n(c)}" for c, shown in labelled]
         marks.models[gid] = model
         marks.tags[gid] = [case_tag(c) for c, _ in own]
     estimates = [e for c, _, _ in rows.places if (e := c.estimate(METRIC))]

@@ -148,9 +148,9 @@ def _draw(figure: Figure, size: Size, drawn: Sequence[Thought]) -> Marks:
     half = rows.bar / 2
     for name, lower in (("thinking", -half), ("answer", 0.0)):
         colour, hatch = _LOOKS[name]
-        told = [(c, y + lower, getattr(by_key[c.key], name)) for c, _, y in rows.places]
-        gid, values = f"thinking-{name}", [(e.value or 0.0) * scale.factor for _, _, e in told]
-        places = [(y, y + half) for _, y, _ in told]
+        placed = [(c, y + lower, getattr(by_key[c.key], name)) for c, _, y in rows.places]
+        gid, values = f"thinking-{name}", [(e.value or 0.0) * scale.factor for _, _, e in placed]
+        places = [(y, y + half) for _, y, _ in placed]
         boxes(
             ax,
             [(0.0, v, *place) for v, place in zip(values, places, strict=True)],
@@ -158,10 +158,10 @@ def _draw(figure: Figure, size: Size, drawn: Sequence[Thought]) -> Marks:
             hatch,
             gid,
         )
-        marks.tips[gid] = [f"{c.label}\n{name}: {show(e, 's', scale).full}" for c, _, e in told]
-        tags = [f"{case_tag(c)} {part_tag(colour, name)}" for c, _, _ in told]
+        marks.tips[gid] = [f"{c.label}\n{name}: {show(e, 's', scale).full}" for c, _, e in placed]
+        tags = [f"{case_tag(c)} {part_tag(colour, name)}" for c, _, _ in placed]
         marks.tags[gid] = tags
-        below, above = ([x * scale.factor for x in side] for side in ends([e for *_, e in told]))
+        below, above = ([x * scale.factor for x in side] for side in ends([e for *_, e in placed]))
         middles = [(low + high) / 2 for low, high in places]
         bars = ax.errorbar(
             values, middles, xerr=(below, above), fmt="none", ecolor=INK, elinewidth=1.5, capsize=3

@@ -1,1 +1,1 @@
-"""Comparisons, told: page, charts, and the formats of continuous integration."""
+"""Rendered comparisons: page, charts, and the formats of continuous integration."""

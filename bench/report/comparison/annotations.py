@@ -38,13 +38,13 @@ def _annotations(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
         refused = comparison.refused
         title = f"{comparison.candidate.label} is not comparable"
         yield "error", title, f"{refused.message}\n{refused.advice}".strip()
-    told = dict.fromkeys(
+    differing = dict.fromkeys(
         (d.key, d.baseline, d.candidate, d.message)
         for case in comparison.cases
         for d in case.differences
         if d.role is not Role.COMPARED
     )
-    for key, before, after, message in told:
+    for key, before, after, message in differing:
         change = f"{before} \u2192 {after}. " if before or after else ""
         yield "warning", f"{key_name(key)} differs", f"{change}{message}"
     for note in comparison.notes:

@@ -12,8 +12,9 @@ from bench.report.comparison.annotations import github_annotations
 from bench.report.comparison.json_form import comparison_json
 from bench.report.comparison.junit import junit
 from bench.report.comparison.tables import difference_table, verdict_table
-from bench.report.comparison.wording import TONES, case_answer, difference_answers, overall
+from bench.report.comparison.wording import TONES, difference_answers, verdict_answers
 from bench.report.page import Answer, Badge, Chart, Item, Notice, Page, Prose, Section
+from bench.report.quick_import import import_matplotlib
 from bench.report.tables import Table
 from bench.report.units import plural
 from bench.shown import all_shown, encodable
@@ -103,16 +104,15 @@ def _title(comparisons: Sequence[Comparison]) -> str:
 
 def _findings(comparisons: Sequence[Comparison]) -> tuple[Answer, ...]:
     """Differences first, then the verdict, then every case."""
-    told: list[Answer] = []
+    findings: list[Answer] = []
     for comparison in comparisons:
-        of_one = [*difference_answers(comparison), overall(comparison)]
-        of_one += [case_answer(case) for case in comparison.cases]
+        of_one = [*difference_answers(comparison), *verdict_answers(comparison)]
         if len(comparisons) > 1:
             first, *more = of_one[0].sentences
             first = (f"{comparison.candidate.label}. ", *first)
             of_one[0] = replace(of_one[0], sentences=(first, *more))
-        told += of_one
-    return tuple(told)
+        findings += of_one
+    return tuple(findings)
 
 
 def _badges(comparisons: Sequence[Comparison], simulated: bool) -> tuple[Badge, ...]:
@@ -213,6 +213,7 @@ def _whose(title: str, of: Comparison, among: Sequence[Comparison]) -> str:
 
 
 def _charts(comparison: Comparison, number: int) -> list[Chart]:
+    import_matplotlib()
     from bench.report.comparison.charts import block_charts, forest_chart
 
     forest = forest_chart(comparison, number)

@@ -48,19 +48,19 @@ def trend_page(trends: Sequence[Trend], links: Mapping[str, str] | None = None) 
         trends: at least one.
         links: run -> where its report is, relative to the page.
     """
-    told = _told_apart(trends[:_MOST_SERIES])
-    metric = told[0].metric
-    simulated = any(t.simulated for t in told)
-    left_out = len(trends) - len(told)
+    shown_trends = _distinct(trends[:_MOST_SERIES])
+    metric = shown_trends[0].metric
+    simulated = any(t.simulated for t in shown_trends)
+    left_out = len(trends) - len(shown_trends)
     items: list[Item] = []
-    for place, trend in enumerate(told):
+    for place, trend in enumerate(shown_trends):
         items += [_chart(trend, place, links or {}), version_table(trend, place)]
     return Page(
         title=f"{metric_name(metric)} over time",
         subtitle="",
         badges=(Badge("simulated", "caution"),) if simulated else (),
         facts=(("Identities", number(len(trends), 0)),),
-        findings=tuple(_answer(t) for t in told),
+        findings=tuple(_answer(t) for t in shown_trends),
         answers=(),
         warnings=(),
         sections=(
@@ -72,7 +72,7 @@ def trend_page(trends: Sequence[Trend], links: Mapping[str, str] | None = None) 
             ),
             Section("method", "How change points are found", (Prose(METHOD),)),
         ),
-        brief=(_all_versions(told),),
+        brief=(_all_versions(shown_trends),),
         simulated=simulated,
         data=trend_json(trends),
         data_name="trend.json",
@@ -80,15 +80,20 @@ def trend_page(trends: Sequence[Trend], links: Mapping[str, str] | None = None) 
     )
 
 
-def _told_apart(trends: Sequence[Trend]) -> list[Trend]:
+def _distinct(trends: Sequence[Trend]) -> list[Trend]:
     """Cases of one name get a name that says what differs: scenario, else when they began."""
     named = list(trends)
-    for told in (_scenario, _begin):
+    for distinction in (_scenario, _begin):
         groups: dict[str, list[Trend]] = {}
         for trend in named:
             groups.setdefault(trend.case, []).append(trend)
-        differ = {case for case, group in groups.items() if len({told(t) for t in group}) > 1}
-        named = [replace(t, case=f"{t.case} ({told(t)})") if t.case in differ else t for t in named]
+        differ = {
+            case for case, group in groups.items() if len({distinction(t) for t in group}) > 1
+        }
+        named = [
+            replace(t, case=f"{t.case} ({distinction(t)})") if t.case in differ else t
+            for t in named
+        ]
     return named
 
 

@@ -25,7 +25,7 @@ TONES: Final[dict[Verdict, Tone]] = {
     Verdict.NOT_COMPARABLE: "caution",
 }
 _WIDE: Final = 10.0
-"""Percent: an interval wider than twice this is told without decimals."""
+"""Percent: an interval wider than twice this is shown without decimals."""
 _ROLE_WORDS: Final = {
     Role.COMPARED: "Compared",
     Role.ALLOWED: "Also differs (allowed)",
@@ -99,15 +99,30 @@ def levels_text(m: MetricComparison) -> str:
     return f"{first.text} \u2192 {second.text}{unit}"
 
 
-def overall(comparison: Comparison) -> Answer:
-    """The verdict in one sentence, and what qualifies it."""
+def verdict_answers(comparison: Comparison) -> list[Answer]:
+    """The verdict, then every case; of one case they are the same, so it is shown once."""
+    cases = comparison.cases
+    if len(cases) == 1 and comparison.refused is None and any(m.primary for m in cases[0].metrics):
+        return [overall(comparison, in_full=True)]
+    return [overall(comparison), *map(case_answer, cases)]
+
+
+def overall(comparison: Comparison, *, in_full: bool = False) -> Answer:
+    """The verdict in one sentence, and what qualifies it.
+
+    Args:
+        comparison: judged.
+        in_full: with all that is known of every metric that decides.
+    """
     primary = [(c, m) for c, m in comparison.judged() if m.primary]
     more: list[Sentence] = []
     if comparison.refused is not None:
         first: Sentence = (f"not comparable: {flat(comparison.refused.message)}",)
         more += [(flat(comparison.refused.advice),)] if comparison.refused.advice else []
     else:
-        first = _verdict_sentence(comparison, primary)
+        first = _verdict_sentence(comparison, primary, in_full)
+        if in_full:
+            more += [_metric_sentence(m) for c, m in primary if not _decides(comparison, m)]
         more += _measured_causes(primary)
     if comparison.indicative and comparison.verdict is not Verdict.NOT_COMPARABLE:
         more.append(("This is an indication, not a verdict: see the warnings.",))
@@ -128,24 +143,33 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
+def _decides(comparison: Comparison, m: MetricComparison) -> bool:
+    return (m.verdict, m.indicative) == (comparison.verdict, comparison.indicative)
+
+
 def _verdict_sentence(
-    comparison: Comparison, primary: Sequence[tuple[CaseComparison, MetricComparison]]
+    comparison: Comparison,
+    primary: Sequence[tuple[CaseComparison, MetricComparison]],
+    in_full: bool,
 ) -> Sentence:
     verdict = comparison.verdict
-    said = (verdict, comparison.indicative)
-    same = [(c, m) for c, m in primary if (m.verdict, m.indicative) == said]
-    if verdict is Verdict.NO_CHANGE:
-        bounds = dict.fromkeys(
-            f"{metric_name(m.metric)} within ±{percent(m.catch)}" for _, m in same
-        )
+    same = [(c, m) for c, m in primary if _decides(comparison, m)]
+    if verdict is Verdict.NO_CHANGE and not in_full:
+        bounds = dict.fromkeys(_bounds(m) for _, m in same)
         return (f"no change: {'; '.join(bounds)}.",)
     if not same:
         return (f"{verdict.value}: there is no metric to judge.",)
     parts: list[str | Shown] = []
     for case, m in same:
         where = f" ({case.case})" if len(comparison.cases) > 1 else ""
-        parts += ["; " if parts else "", f"{metric_name(m.metric)} ", *_how(m), where]
+        name = f"{_bounds(m)}:" if verdict is Verdict.NO_CHANGE else metric_name(m.metric)
+        basis = [f", {_basis(m)}"] if in_full and m.change is not None else []
+        parts += ["; " if parts else "", f"{name} ", *_how(m), *basis, where]
     return (f"{verdict.value}: ", *parts, ".")
+
+
+def _bounds(m: MetricComparison) -> str:
+    return f"{metric_name(m.metric)} within ±{percent(m.catch)}"
 
 
 def _measured_causes(primary: Sequence[tuple[CaseComparison, MetricComparison]]) -> list[Sentence]:
@@ -167,7 +191,7 @@ def _how(m: MetricComparison) -> Sentence:
 
 
 def difference_answers(comparison: Comparison) -> list[Answer]:
-    """What differs besides the numbers; told before any number is."""
+    """What differs besides the numbers; shown before any number."""
     cases: dict[SetupDifference, list[str]] = {}
     for case in comparison.cases:
         for difference in case.differences:
@@ -176,10 +200,14 @@ def difference_answers(comparison: Comparison) -> list[Answer]:
     if comparison.refused is not None:
         return answers
     for role in (Role.COMPARED, Role.WITHHOLDS, Role.ALLOWED, Role.EXPLAINS):
-        told = [_told(d, c, len(comparison.cases)) for d, c in cases.items() if d.role is role]
-        if told:
+        texts = [
+            _difference_text(d, c, len(comparison.cases))
+            for d, c in cases.items()
+            if d.role is role
+        ]
+        if texts:
             tone: Tone = "neutral" if role is Role.COMPARED else "caution"
-            answers.append(Answer("", ((f"{_ROLE_WORDS[role]}: {'; '.join(told)}.",),), tone=tone))
+            answers.append(Answer("", ((f"{_ROLE_WORDS[role]}: {'; '.join(texts)}.",),), tone=tone))
     if not answers:
         answers.append(
             Answer("", (("Compared: nothing that is recorded differs besides the time.",),))
@@ -187,7 +215,7 @@ def difference_answers(comparison: Comparison) -> list[Answer]:
     return answers
 
 
-def _told(d: SetupDifference, cases: Sequence[str], of: int) -> str:
+def _difference_text(d: SetupDifference, cases: Sequence[str], of: int) -> str:
     values = f" {d.baseline} \u2192 {d.candidate}" if d.baseline or d.candidate else ""
     where = "" if len(cases) == of else f" (in {', '.join(cases)})"
     said = d.role is Role.COMPARED or d.verdict is not None
@@ -215,14 +243,15 @@ def _metric_sentence(m: MetricComparison) -> Sentence:
     name = metric_name(m.metric)
     if m.change is None:
         return (f"{name}: {m.verdict.value} ({m.note.rstrip('.')}).",)
-    explained = f"; explained by {_listed(m.explained_by)}" if m.explained_by else ""
+    return (f"{name}: {verdict_text(m)}, ", change_shown(m), f"; {_basis(m)}.")
+
+
+def _basis(m: MetricComparison) -> str:
+    """What a change rests on: levels, chance, number of pairs or blocks, what explains it."""
+    explained = f", explained by {_listed(m.explained_by)}" if m.explained_by else ""
     check = f", sign flip p {_p(m.sign_flip_p)}" if m.sign_flip_p is not None else ""
     rests = f"{plural(m.n, 'pair')}" if m.sign_flip_p is not None else f"{m.n} blocks a side"
-    return (
-        f"{name}: {verdict_text(m)}, ",
-        change_shown(m),
-        f"; {levels_text(m)}, p {_p(m.p_corrected)}{check}, {rests}{explained}.",
-    )
+    return f"{levels_text(m)}, p {_p(m.p_corrected)}{check}, {rests}{explained}"
 
 
 def _listed(keys: Sequence[str]) -> str:

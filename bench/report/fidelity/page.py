@@ -29,6 +29,7 @@ from bench.report.fidelity.wording import (
     verdict_text,
 )
 from bench.report.page import Answer, Badge, Chart, Page, Prose, Section, plain
+from bench.report.quick_import import import_matplotlib
 from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
 from bench.report.units import plural
 
@@ -45,8 +46,8 @@ METHOD = (
     "probability that lies there. Means are over texts; intervals are Student's t over texts (95 "
     "%), of shares Clopper and Pearson's with the spread between texts; candidates are compared "
     "paired by text, each comparison for itself. A candidate whose interval begins within three "
-    "noise floors cannot be told from the reference; two candidates are alike if they differ by "
-    "less than that, or than a tenth of the larger divergence."
+    "noise floors cannot be distinguished from the reference; two candidates are alike if they "
+    "differ by less than that, or than a tenth of the larger divergence."
 )
 
 
@@ -91,6 +92,7 @@ def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None =
     nearest = sorted(result.candidates, key=lambda c: c.divergence.value or 0.0)
 
     def charts() -> tuple[Chart, ...]:
+        import_matplotlib()
         from bench.report.charts.fidelity import kinds_chart, speed_chart
 
         drawn = (
@@ -184,7 +186,7 @@ def _gates(result: FidelityResult) -> Table | None:
         "gates",
         f"{WORKS} Questions with one answer, no scores",
         [
-            text_column("What is looked at", names),
+            text_column("What is checked", names),
             *(
                 text_column(result.sides[i].label, [_passed(found.get((n, i))) for n in names])
                 for i in sides

@@ -29,7 +29,7 @@ def candidate_answer(result: FidelityResult, found: Fidelity) -> Answer:
     divergence = show(found.divergence, NATS)
     if found.distance is Distance.NONE:
         first: Sentence = (
-            f"cannot be told from {reference}: divergence ",
+            f"cannot be distinguished from {reference}: divergence ",
             divergence,
             ", which is no more than ",
             reference_itself(result),
@@ -79,10 +79,10 @@ def difference_answer(result: FidelityResult, found: Difference) -> Answer:
     size = show(_absolute(found.difference), NATS)
     if found.verdict in (Nearer.FIRST, Nearer.SECOND):
         near, far = (first, second) if found.verdict is Nearer.FIRST else (second, first)
-        told: Sentence = (f"is closer to the original than {far}, by ", size, ", paired by text.")
-        return Answer(near, (told,))
-    told = (f"and {second}: {verdict_text(found)} (", size, " apart, paired by text).")
-    return Answer(first, (told,))
+        said: Sentence = (f"is closer to the original than {far}, by ", size, ", paired by text.")
+        return Answer(near, (said,))
+    said = (f"and {second}: {verdict_text(found)} (", size, " apart, paired by text).")
+    return Answer(first, (said,))
 
 
 def gate_answers(result: FidelityResult) -> tuple[Answer, ...]:
@@ -125,7 +125,7 @@ def dominated_sentence(
     """Who beats a model in speed and fidelity."""
     side, by = result.sides[found.side].label, result.sides[found.by].label
     reference = found.side == REFERENCE
-    as_close = "cannot be told from it" if reference else "no further from the original"
+    as_close = "cannot be distinguished from it" if reference else "no further from the original"
     closer = as_close if found.alike else "closer to the original"
     return (
         f"{side} is dominated: {by} is faster (",
@@ -137,7 +137,7 @@ def dominated_sentence(
 
 
 def floor_limit(result: FidelityResult) -> float:
-    """The divergence up to which nothing can be told from the reference, nats."""
+    """The divergence up to which nothing can be distinguished from the reference, nats."""
     return least(result.floor)
 
 
@@ -181,7 +181,7 @@ def cautions(result: FidelityResult) -> tuple[Notice, ...]:
         ),
         Notice(
             "short_texts",
-            "The texts have about 120 tokens: long contexts are not covered",
+            "The texts are short: long contexts are not covered",
         ),
     ]
     for found in result.candidates:

@@ -49,7 +49,7 @@ class MeasuredSession:
     requests: tuple[MeasuredRequest, ...]
 
     @property
-    def told(self) -> bool:
+    def cache_reported(self) -> bool:
         """The server said of every request how much was cached."""
         return all(a.cached is not None for a in self.requests)
 

@@ -22,16 +22,16 @@ _FEWEST: Final = 3
 
 def context_chart(sessions: Sequence[MeasuredSession], simulated: bool) -> Chart | None:
     """The chart of one case; None without times, or where the server tells no cached counts."""
-    told = [a for s in sessions if s.told for a in s.requests if a.wait_s is not None]
-    if len(told) < _FEWEST:
+    known = [a for s in sessions if s.cache_reported for a in s.requests if a.wait_s is not None]
+    if len(known) < _FEWEST:
         return None
     case = sessions[0].case
-    kept = [a for a in told if not _again(a)]
-    lost = [a for a in told if _again(a)]
-    every = max(1, -(-len(told) // MOST_POINTS))
+    kept = [a for a in known if not _again(a)]
+    lost = [a for a in known if _again(a)]
+    every = max(1, -(-len(known) // MOST_POINTS))
 
     def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(len(told), 'request')}")
+        sample_note(figure, size, f"n = {plural(len(known), 'request')}")
         return _draw(figure, size, sessions[0], kept[::every], lost[::every])
 
     thinned = f" One in {every} is drawn." if every > 1 else ""
@@ -42,7 +42,7 @@ def context_chart(sessions: Sequence[MeasuredSession], simulated: bool) -> Chart
         caption=(
             f"Time to the first text of each request over the tokens of its prompt ({case.label}). "
             "Filled: at least half of the prompt came from the cache; hollow: it was read again."
-            f"{thinned} n = {plural(len(told), 'request')}."
+            f"{thinned} n = {plural(len(known), 'request')}."
         ),
         table=None,
         draw=draw,

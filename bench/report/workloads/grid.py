@@ -24,30 +24,30 @@ _PALEST: Final = 0.06
 
 def grid_chart(sessions: Sequence[MeasuredSession], simulated: bool) -> Chart | None:
     """The chart of one case; None where the server does not say what was cached."""
-    told = [s for s in sessions if s.told]
-    if not told:
+    complete = [s for s in sessions if s.cache_reported]
+    if not complete:
         return None
-    drawn = told[:MOST_SESSIONS]
-    n = sum(len(s.requests) for s in told)
+    drawn = complete[:MOST_SESSIONS]
+    n = sum(len(s.requests) for s in complete)
 
     def draw(figure: Figure, size: Size) -> Marks:
         sample_note(figure, size, f"n = {plural(n, 'request')}")
         return _draw(figure, size, drawn)
 
-    case = told[0].case
+    case = complete[0].case
     most = max(len(s.requests) for s in drawn)
     cut = f" Only the first {MOST_REQUESTS} requests are drawn." if most > MOST_REQUESTS else ""
     height = round(_FRAME + _ROW * len(drawn))
     return Chart(
         id=f"sessions-{case.key}",
         title="What each session had to read again",
-        message=_message(told),
+        message=_message(complete),
         caption=(
             f"{case.label}: a row a session, in the order they began; a box a request. Faint: read "
             f"from the server's cache. Strong: read again.{cut} n = {plural(n, 'request')} in "
-            f"{plural(len(told), 'session')}."
+            f"{plural(len(complete), 'session')}."
         ),
-        table=_table(told),
+        table=_table(complete),
         draw=draw,
         height=(height, height),
         simulated=simulated,

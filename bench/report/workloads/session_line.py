@@ -74,8 +74,8 @@ def _spent(bars: Sequence[Bar], part: str) -> float:
 def _message(bars: Sequence[Bar]) -> str:
     spent = {word: _spent(bars, part) for part, word in _WORDS.items()}
     spent[_PAUSE] = sum(map(_pause, bars[1:]))
-    told = [f"{show_value(s, 's').number} {word}" for word, s in spent.items() if s > 0]
-    return f"{', '.join(told)} in {plural(len(bars), 'request')}."
+    shares = [f"{show_value(s, 's').number} {word}" for word, s in spent.items() if s > 0]
+    return f"{', '.join(shares)} in {plural(len(bars), 'request')}."
 
 
 def _draw(figure: Figure, size: Size, bars: Sequence[Bar]) -> Marks:

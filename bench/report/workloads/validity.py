@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from matplotlib.figure import Figure
 
@@ -19,19 +18,13 @@ from bench.report.charts.rows import (
 )
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
-from bench.report.result_tables import metrics_by_case
+from bench.report.result_tables import CHECKS, few_blocks, metrics_by_case
 from bench.report.units import plural, show
-
-_CHECKS: Final = {
-    "schema_valid_rate": "follow the schema",
-    "json_valid_rate": "are JSON",
-    "tool_call_valid_rate": "call a tool rightly",
-}
 
 
 def validity_charts(report: Report) -> list[Chart]:
     """One chart a check; that of JSON only where no schema asks for more."""
-    found = {id: cases for id in _CHECKS if (cases := _checked(report, id))}
+    found = {id: cases for id in CHECKS if (cases := _checked(report, id))}
     if "schema_valid_rate" in found:
         found.pop("json_valid_rate", None)
     return [_chart(report, id, cases) for id, cases in found.items()]
@@ -44,7 +37,7 @@ def _checked(report: Report, id: str) -> list[CaseView]:
 def _chart(report: Report, id: str, cases: Sequence[CaseView]) -> Chart:
     drawn = cases[:MOST_ROWS]
     n = sum(m.n for c in cases if (m := c.metric(id)))
-    ids = [i for i in _CHECKS if any(_has(c, i) for c in cases)]
+    ids = [i for i in CHECKS if any(_has(c, i) for c in cases)]
 
     def draw(figure: Figure, size: Size) -> Marks:
         sample_note(figure, size, f"n = {plural(n, 'answer')}")
@@ -52,12 +45,13 @@ def _chart(report: Report, id: str, cases: Sequence[CaseView]) -> Chart:
 
     return Chart(
         id=f"valid-{id.partition('_')[0]}",
-        title=f"Answers that {_CHECKS[id]}",
+        title=f"Answers that {CHECKS[id]}",
         message=_message(id, cases),
         caption=(
-            f"Bars: share of the answers that {_CHECKS[id]}. Lines: 95 % intervals "
+            f"Bars: share of the answers that {CHECKS[id]}. Lines: 95 % intervals "
             "(Clopper-Pearson, with the spread of blocks). Answers that were cut at their length "
             f"count as invalid.{only_first(len(drawn), len(cases), 'case')}"
+            + "".join(f" {note}" for note in few_blocks(cases))
         ),
         table=metrics_by_case(
             f"valid-{id}-table", "Valid answers", cases, [(i, "value") for i in ids]
@@ -82,10 +76,10 @@ def _message(id: str, cases: Sequence[CaseView]) -> str:
     ordered = sorted(cases, key=lambda c: -_value(id, c))
     best = show(ordered[0].estimate(id), "share").full
     if len(cases) == 1:
-        return f"{cases[0].subject}: {best} of the answers {_CHECKS[id]}."
+        return f"{cases[0].subject}: {best} of the answers {CHECKS[id]}."
     worst = show(ordered[-1].estimate(id), "share").full
     return (
-        f"Of the answers {best} {_CHECKS[id]} for {ordered[0].label}, {worst} for "
+        f"Of the answers {best} {CHECKS[id]} for {ordered[0].label}, {worst} for "
         f"{ordered[-1].label}."
     )
 

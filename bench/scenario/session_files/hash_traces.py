@@ -47,7 +47,7 @@ def read_hash_trace(
         known: which of the two it is; "" = to be found out.
 
     Raises:
-        ValueError: a row is wrong, or the two cannot be told apart.
+        ValueError: a row is wrong, or the two cannot be distinguished.
     """
     requests = [_request(row) for row in rows]
     name = known or _which(requests)

@@ -148,7 +148,7 @@ class _Session:
         why = "both from the session's start and" if absolute else "neither from the session's nor"
         raise self._row.wrong(
             f"{where}: the times of this sub-agent (t {first:g} to {last:g} s, itself at "
-            f"{start_s:g} s) fit {why} from its own: they cannot be told apart"
+            f"{start_s:g} s) fit {why} from its own: they cannot be distinguished"
         )
 
     def _seconds(self, values: dict[str, Any], name: str, where: str) -> float:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.server.engine import Finish, Job, Json, Piece
+from bench.server.engine import Finish, Job, Piece
 from bench.server.llamacpp.tools import answer_schema
+from bench.server.model_card import Json
 
 _SAME_NAME = (
     "temperature",

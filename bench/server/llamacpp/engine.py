@@ -15,12 +15,13 @@ from typing import Any
 import psutil
 
 from bench.errors import EngineError
-from bench.server.engine import EngineFailure, LoadOptions, Memory, ModelCard
+from bench.server.engine import EngineFailure, LoadOptions, Memory
 from bench.server.llamacpp.memory import needed_bytes
 from bench.server.llamacpp.model_file import Say
 from bench.server.llamacpp.models import ServedModel, served_models
 from bench.server.llamacpp.process import EngineProcess
 from bench.server.llamacpp.runner import LlamaCppRunner
+from bench.server.model_card import ModelCard
 
 INSTALL = 'pip install "ollama-bench[demo]"'
 """The command that brings this engine."""

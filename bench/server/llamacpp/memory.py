@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bench.server.engine import LoadOptions, ModelCard
+from bench.server.engine import LoadOptions
+from bench.server.model_card import ModelCard
 
-_BYTES_PER_ELEMENT = 2  # llama.cpp's KV cache is 16-bit unless told otherwise
+_BYTES_PER_ELEMENT = 2  # llama.cpp's KV cache is 16-bit unless configured otherwise
 
 
 def needed_bytes(card: ModelCard, options: LoadOptions) -> int:

@@ -8,15 +8,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-import httpx
-
 from bench.server.engine import (
     Embedding,
     EngineFailure,
     EnginePrompt,
     Finish,
     Job,
-    Json,
     Memory,
     Message,
     Piece,
@@ -27,6 +24,8 @@ from bench.server.llamacpp import completion
 from bench.server.llamacpp.process import EngineProcess
 from bench.server.llamacpp.thinking import OPENING, ThinkingSplitter
 from bench.server.llamacpp.tools import as_text, instructions, read_answer
+from bench.server.model_card import Json
+from bench.wire.http_client import httpx
 
 _BROKE_OFF = "an error was encountered while running the model: unexpected EOF"
 _GONE = (

@@ -11,7 +11,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bench.server.engine import Json, Message, Piece
+from bench.server.engine import Message, Piece
+from bench.server.model_card import Json
 
 _RESPONSE = "response"
 

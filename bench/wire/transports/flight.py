@@ -44,18 +44,18 @@ class Flight:
         reader: fills the reply.
         future: what the caller waits for.
         carrier: what to abort if the call is to end now; None once it has ended.
-        heard: something of the response has come.
+        any_received: something of the response has come.
         patience_ns: how long nothing may come after the request, or the last read; 0 before.
         deadline_ns: when all must have come; 0 before the request.
     """
 
     __slots__ = (
         "_home",
+        "any_received",
         "call",
         "carrier",
         "deadline_ns",
         "future",
-        "heard",
         "patience_ns",
         "reader",
     )
@@ -67,7 +67,7 @@ class Flight:
         self.carrier: Carrier | None = None
         self.patience_ns = 0
         self.deadline_ns = 0
-        self.heard = False
+        self.any_received = False
         self._home = home
         future.flight = self
 
@@ -87,7 +87,7 @@ class Flight:
 
     def answered(self, now_ns: int) -> None:
         """The first byte has come: from now on the idle time-out counts."""
-        self.heard = True
+        self.any_received = True
         self.patience_ns = round(self.call.idle_s * NS)
         self._home.watch(now_ns + self.patience_ns)
 
@@ -113,7 +113,7 @@ class Flight:
             return f"the reply did not end within {self.call.total_s:g} s"
         if self.reader.reply.sent_ns is None:
             return f"no connection within {_OPENING * self.call.connect_s:g} s"
-        if not self.heard:
+        if not self.any_received:
             return f"no response within {self.call.first_byte_s:g} s of the request"
         return f"nothing came for {self.call.idle_s:g} s in mid-reply"
 

@@ -101,7 +101,7 @@ class Connection(ABC):
             return
         if self.http.ended or flight.reader.broken:
             self._over(flight, Outcome.OK, "", stamp)
-        elif not flight.heard:
+        elif not flight.any_received:
             flight.answered(stamp)
 
     def lost(self, error: OSError | None, stamp: int) -> None:

@@ -90,7 +90,7 @@ def test_one_model_on_two_servers(server, profile, settings):
     assert len({side.url for side in found.result.sides}) == 2
     # They take turns text by text: what changes meanwhile concerns both.
     asked = [r.side for r in read_places(found.path)]
-    assert asked[:40] == [0] * 10 + [1] * 10 + [0] * 10 + [1] * 10
+    assert asked[:32] == [0] * 8 + [1] * 8 + [0] * 8 + [1] * 8
     assert found.result.sides[1].version.startswith("0.24.0")
 
 
@@ -118,6 +118,15 @@ def test_what_cannot_be_compared_is_refused(server, settings, candidate, error, 
     with pytest.raises(error) as raised:
         bench.fidelity("m:f16", candidate, host=server.url, quick=True, settings=settings)
     assert said in str(raised.value)
+
+
+def test_another_tokenizer_is_refused_before_the_reference_is_read(server, settings):
+    """On one server, too, where one model is asked after the other: both are tried first."""
+    with pytest.raises(NotComparable, match="other:f16 has another vocabulary than m:f16"):
+        bench.fidelity("m:f16", ["m:q8", "other:f16"], host=server.url, settings=settings)
+    (path,) = settings.output.iterdir()
+    asked = [(p.side, p.text) for p in read_places(path)]
+    assert asked == [(2, 0)] * 8 + [(0, 0)] * 8
 
 
 def test_the_command_prints_and_writes_a_page(server, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from broken_models import endless, scrambled, smaller_vocabulary
@@ -12,7 +13,13 @@ from bench.analysis.fidelity.gates import judge_gates
 from bench.errors import NotComparable
 from bench.load.gates import ask_gates
 from bench.ollama.control import Control
-from bench.results.fidelity_files import FidelitySetup, GateRecord, Side, read_places
+from bench.results.fidelity_files import (
+    FidelitySetup,
+    GateRecord,
+    PlaceRecord,
+    Side,
+    read_places,
+)
 from bench.scenario.gates import NEEDLE, Gate, questions
 from bench.server.embedded import EmbeddedServer
 
@@ -80,24 +87,9 @@ async def test_a_wrong_end_token_leaks_the_template_and_nothing_else(server):
 def test_another_vocabulary_is_refused_by_its_tokens(server, demo_model_file, tmp_path):
     """Same name, weights and architecture; 8,000 of the 48,900 merges."""
     other = smaller_vocabulary(demo_model_file, tmp_path / "small.gguf", 8_000)
-    texts = tmp_path / "own.txt"
-    texts.write_text("\n\n".join(TEXTS))
-    settings = bench.Settings(output=tmp_path / "runs")
     asked = len(server.truth)
-    with (
-        bench.start_server("llama.cpp", models=[f"sound={other}"], threads=1) as second,
-        pytest.raises(NotComparable, match="it counts another number of tokens in") as raised,
-    ):
-        bench.fidelity(
-            f"sound@{server.url}",
-            f"sound@{second.url}",
-            texts=str(texts),
-            quick=True,
-            settings=settings,
-        )
-    assert "has another tokenizer than" in str(raised.value)
-    (run,) = settings.output.iterdir()
-    places = read_places(run)
+    with bench.start_server("llama.cpp", models=[f"sound={other}"], threads=1) as second:
+        places = refused(f"sound@{server.url}", f"sound@{second.url}", tmp_path)
     # The servers take turns, so what cannot be compared is seen in the first text.
     assert {p.text for p in places} == {0}
     # Each place after the first is evaluated only from where the last one ended.
@@ -105,3 +97,23 @@ def test_another_vocabulary_is_refused_by_its_tokens(server, demo_model_file, tm
     of_reference = [p for p in places if p.side == 0]
     assert [t.prompt_tokens for t in counted] == [p.prompt_tokens for p in of_reference]
     assert [t.cached_tokens for t in counted[1:]] == [t.prompt_tokens for t in counted[:-1]]
+
+
+def test_another_vocabulary_on_the_same_server_is_refused_as_early(demo_model_file, tmp_path):
+    other = smaller_vocabulary(demo_model_file, tmp_path / "small.gguf", 8_000)
+    models = [f"sound={demo_model_file}", f"small={other}"]
+    with bench.start_server("llama.cpp", models=models, threads=1) as both:
+        places = refused(f"sound@{both.url}", f"small@{both.url}", tmp_path)
+    assert {p.text for p in places} == {0}
+
+
+def refused(reference: str, candidate: str, folder: Path) -> list[PlaceRecord]:
+    """What was asked before the candidate was refused for its tokenizer."""
+    texts = folder / "own.txt"
+    texts.write_text("\n\n".join(TEXTS))
+    settings = bench.Settings(output=folder / "runs")
+    with pytest.raises(NotComparable, match="it counts another number of tokens in") as raised:
+        bench.fidelity(reference, candidate, texts=str(texts), quick=True, settings=settings)
+    assert "has another tokenizer than" in str(raised.value)
+    (run,) = settings.output.iterdir()
+    return read_places(run)

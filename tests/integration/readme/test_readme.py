@@ -49,13 +49,14 @@ PAGES = (
     README,
     *(DOCS / f"{name}.md" for name in ORDER),
     *sorted(p for p in DOCS.glob("*.md") if p.stem not in ORDER),
+    ROOT / "scenarios/README.md",
 )
 MACHINE = Path(__file__).with_name("desktop.yaml")
 SPEED_UP = 3.0
 TRIES = 3
 LONGEST_S = 300
 SHORTER = {
-    "--budget 3m": "--budget 1m",
+    "--budget 3m": "--budget 25s",
     "ollama-bench run concurrency": "ollama-bench run concurrency --set blocks=3",
 }
 """Measurements that would take minutes here: the same commands, with less time or fewer blocks."""

@@ -249,7 +249,7 @@ async def test_through_the_proxy_and_back(tmp_path):
     path, again = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
     wanted: dict[str, list[bytes]] = {}
     async with server_here() as (app, url):
-        model = next(iter(app.house.cards()))
+        model = next(iter(app.state.cards()))
         async with recorded(path, url) as proxy, httpx.AsyncClient(timeout=30) as client:
             spied = spy(client, wanted)
             await asyncio.gather(
@@ -299,7 +299,7 @@ def spy(client: httpx.AsyncClient, wanted: dict[str, list[bytes]]):
 async def test_openai_path(tmp_path, stream):
     path = tmp_path / "s.jsonl"
     async with server_here() as (app, url), recorded(path, url) as proxy:
-        model = next(iter(app.house.cards()))
+        model = next(iter(app.state.cards()))
         body = {
             "model": model,
             "stream": stream,

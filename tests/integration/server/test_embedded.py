@@ -67,7 +67,7 @@ def test_a_child_server_ends_with_its_parent() -> None:
 async def test_a_server_on_this_loop() -> None:
     async with server_here() as (app, url), httpx.AsyncClient() as client:
         reply = await client.get(f"{url}/api/version")
-        assert reply.json() == {"version": app.house.version}
+        assert reply.json() == {"version": app.state.version}
         assert reply.headers["x-ollama-bench-engine"] == "simulated"
 
 

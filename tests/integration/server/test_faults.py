@@ -74,7 +74,7 @@ async def test_reset_comes_before_any_header() -> None:
         reads, error = await exchange(url)
     assert reads == []
     assert isinstance(error, ConnectionResetError)
-    assert app.house.truth.records[0].fault == "reset"
+    assert app.state.truth.records[0].fault == "reset"
 
 
 async def test_refused_connections_and_afterwards_not() -> None:
@@ -93,7 +93,7 @@ async def test_stall_keeps_lines_back() -> None:
     async with faulty("stall:after=4,seconds=0.4") as (app, url):
         reads, _ = await exchange(url)
     assert len(lines(reads)) == 9
-    record = app.house.truth.records[0]
+    record = app.state.truth.records[0]
     gaps = [b - a for a, b in pairwise(record.line_sent_ns)]
     assert gaps[3] >= 0.35e9
     assert max(gaps[:3]) < 0.35e9
@@ -107,7 +107,7 @@ async def test_cut_ends_in_the_middle_of_the_body() -> None:
         body = head_and_body(reads)[1]
         assert body.count(b'"done":false') == 2
         assert not body.endswith(b"0\r\n\r\n")
-        assert app.house.scheduler.loaded()[0].slots.used == 0
+        assert app.state.scheduler.loaded()[0].slots.used == 0
 
 
 async def test_cut_can_be_a_reset() -> None:
@@ -119,7 +119,7 @@ async def test_cut_can_be_a_reset() -> None:
 async def test_error_line_ends_the_stream_properly() -> None:
     async with faulty("error_line:after=2") as (app, url):
         reads, error = await exchange(url)
-        assert app.house.scheduler.loaded()[0].slots.used == 0
+        assert app.state.scheduler.loaded()[0].slots.used == 0
     got = lines(reads)
     assert error is None
     assert len(got) == 3
@@ -162,7 +162,7 @@ async def test_slow_headers() -> None:
 async def test_many_lines_in_one_write() -> None:
     async with faulty("coalesce:lines=3") as (app, url):
         reads, _ = await exchange(url)
-    sent = app.house.truth.records[0].line_sent_ns
+    sent = app.state.truth.records[0].line_sent_ns
     assert len(lines(reads)) == 9
     assert len(set(sent)) == 3
     assert sent[0] == sent[2]
@@ -173,7 +173,7 @@ async def test_one_line_in_many_writes() -> None:
         reads, _ = await exchange(url)
     assert len(lines(reads)) == 9
     assert len(reads) > 9
-    assert len(app.house.truth.records[0].line_sent_ns) == 9
+    assert len(app.state.truth.records[0].line_sent_ns) == 9
 
 
 async def test_the_clock_jumps() -> None:

@@ -124,9 +124,9 @@ async def test_short_replies_have_a_length_and_long_ones_come_in_chunks(
 
 async def truth(app: App, requests: int) -> list[TruthRecord]:
     """The truth log, once so many requests have ended."""
-    while len(app.house.truth.records) < requests:
+    while len(app.state.truth.records) < requests:
         await asyncio.sleep(0.005)
-    return app.house.truth.records
+    return app.state.truth.records
 
 
 async def test_each_line_is_one_chunk(server: tuple[App, int]) -> None:
@@ -148,12 +148,12 @@ async def test_a_client_that_hangs_up_frees_its_slot(server: tuple[App, int]) ->
     long = CHAT | {"options": {"num_predict": 4000, "temperature": 0, "seed": 1}}
     long["messages"] = [{"role": "user", "content": "buffalo " * 60}]
     writer.write(request("POST", "/v1/chat/completions", long | {"stream": True}))
-    while not app.house.scheduler.loaded() or not app.house.scheduler.loaded()[0].slots.used:
+    while not app.state.scheduler.loaded() or not app.state.scheduler.loaded()[0].slots.used:
         await asyncio.sleep(0.005)
     writer.close()
     (record,) = await truth(app, 1)
     assert record.gone
-    assert app.house.scheduler.loaded()[0].slots.used == 0
+    assert app.state.scheduler.loaded()[0].slots.used == 0
 
 
 async def test_created_at_and_the_truth_log_tell_the_same_time(server: tuple[App, int]) -> None:
@@ -164,7 +164,7 @@ async def test_created_at_and_the_truth_log_tell_the_same_time(server: tuple[App
     writer.close()
     (record,) = await truth(app, 1)
     stamps = [json.loads(line)["created_at"] for line in reply.lines]
-    assert stamps == [rfc3339(app.house.clocks.wall_ns(ns)) for ns in record.line_sent_ns]
+    assert stamps == [rfc3339(app.state.clocks.wall_ns(ns)) for ns in record.line_sent_ns]
     assert record.metrics["eval_count"] == 6
 
 
@@ -178,6 +178,6 @@ async def test_two_models_beyond_the_gpu_do_not_stay_together() -> None:
             await read_reply(reader)
             writer.close()
         # 8 GB: each takes 5 GB with its KV cache.
-        assert [m.card.name for m in app.house.scheduler.loaded()] == ["sim-think:latest"]
-        memory = app.house.scheduler.loaded()[0].runner.memory
+        assert [m.card.name for m in app.state.scheduler.loaded()] == ["sim-think:latest"]
+        memory = app.state.scheduler.loaded()[0].runner.memory
         assert memory.size == memory.size_vram

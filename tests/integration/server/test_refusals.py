@@ -153,5 +153,5 @@ async def test_a_defect_of_an_engine_gives_the_slot_back(monkeypatch: pytest.Mon
     async with server_here() as (app, url):
         request = {"method": "POST", "path": "/api/chat", "body": CHAT}
         assert (await wire.replay(url, request)).status == 500
-        assert [m.slots.used for m in app.house.scheduler.loaded()] == [0]
+        assert [m.slots.used for m in app.state.scheduler.loaded()] == [0]
         assert (await wire.replay(url, request)).status == 200

@@ -158,7 +158,7 @@ async def test_fault(
     told = []
     for name in transports:
         (reply, after), app = await replies((only_once,), name, make, first, call)
-        assert app.house.truth.records[0].fault == fault.partition(":")[0]
+        assert app.state.truth.records[0].fault == fault.partition(":")[0]
         assert (reply.outcome, reply.status) == (expected.outcome, expected.status)
         assert re.fullmatch(expected.error, reply.error, re.DOTALL), reply.error
         assert len(reply.chunk_ns) == expected.lines
@@ -212,7 +212,7 @@ async def test_details_of_what_came(wire: str, make: Make) -> None:
     (bare,), _ = await replies(("missing_counts",), wire, make, CALL)
     assert bare.server.eval_count is None and bare.server.total_duration is None
     (absurd,), app = await replies(("absurd_durations",), wire, make, CALL)
-    assert absurd.server.total_duration == app.house.truth.records[0].metrics["total_duration"]
+    assert absurd.server.total_duration == app.state.truth.records[0].metrics["total_duration"]
     (jumped,), _ = await replies(("clock_jump:after=4,seconds=-7200",), wire, make, CALL)
     assert jumped.created_at_last < jumped.created_at_first
 
@@ -220,7 +220,7 @@ async def test_details_of_what_came(wire: str, make: Make) -> None:
 async def test_stamps_follow_what_the_server_noted(wire: str, make: Make) -> None:
     """No stamp lies before its write; the kernel's follow it closely whatever this loop does."""
     found, app = await replies((), wire, make, *[CALL] * 5)
-    for reply, truth in zip(found, app.house.truth.records, strict=True):
+    for reply, truth in zip(found, app.state.truth.records, strict=True):
         lags = [c - s for c, s in zip(reply.chunk_ns, truth.line_sent_ns, strict=True)]
         assert min(lags) > -100_000
         if wire == "kernel":

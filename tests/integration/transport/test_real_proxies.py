@@ -20,7 +20,7 @@ from scripted_wire import CERTIFICATE, Make
 from bench.ollama.line_reader import ollama_call
 from bench.server.config import ServerConfig
 from bench.server.embedded import server_here
-from bench.server.http import ServerReply
+from bench.server.http_reply import ServerReply
 from bench.wire.exchange import Call, Outcome, Reply
 from bench.wire.reply_reader import ReplyReader
 

@@ -131,6 +131,36 @@ def test_users_that_idle_bend_the_rates(
     assert found is None or "_per_s.value" in found.message
 
 
+def test_rates_reach_as_high_as_users_that_ask_at_once_would_get(
+    run_of: RunOf, a_request: Request
+) -> None:
+    """Answers of 10 ms and a client that takes 0.3 ms between them, as with short embeddings."""
+    cycle_s, idle_s = 0.0103, 0.0003
+    records = [
+        a_request(
+            10.0 * (i // 100) + cycle_s * (i % 100),
+            ttft=0.002,
+            decode=0.008,
+            index=i,
+            block=i // 100,
+            user=0,
+        )
+        for i in range(300)
+    ]
+    run = run_of(
+        records,
+        blocks=3,
+        case={"load": Load("closed", users=1, requests=100)},
+        block_info={"health": ClientHealth(send_late_mean_ms=idle_s * 1e3)},
+    )
+    assert bent(run) is None
+    rate = run.summary().cases[0].metrics["request_per_s"].stats["value"]
+    assert rate.low <= rate.value < 1 / (cycle_s - idle_s) <= rate.high < 1.05 * rate.value
+    (told,) = (w for w in run.summary().warnings if w.code == "users_idled")
+    assert "0.3 ms after they were ready" in told.message and "2.9% higher" in told.message
+    assert not told.invalidates
+
+
 @pytest.mark.parametrize(("lag_ms", "expected"), [(5.0, False), (120.0, True)])
 @pytest.mark.parametrize("thresholds", [(), ("itl_s.p50 <= 1",)])
 def test_shared_reads_bend_the_gaps_only_if_the_client_was_late(

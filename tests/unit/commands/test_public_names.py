@@ -79,6 +79,28 @@ def test_a_type(name):
     assert inspect.isclass(getattr(bench, name)) and inspect.getdoc(getattr(bench, name))
 
 
+GIVEN_BACK = {"EmbeddedServer", "FinishedRun", "FoundCapacity", "FoundFidelity"}
+NO_FILES = {"__version__", "BenchError", "ExitCode"}
+
+
+@pytest.mark.parametrize("name", sorted({*bench.__all__} - GIVEN_BACK - NO_FILES))
+def test_a_path_may_be_text_wherever_one_is_given(name):
+    called = getattr(bench, name)
+    kinds = {p.name: str(p.annotation) for p in inspect.signature(called).parameters.values()}
+    assert [p for p, kind in kinds.items() if "Path" in kind and "str" not in kind] == []
+
+
+@pytest.mark.slow
+def test_settings_with_text_for_paths(tmp_path):
+    keys = {"schema": 1, "name": "text", "options": {"num_predict": 4}, "blocks": 2, "warmup": 0}
+    settings = bench.Settings(output=str(tmp_path / "runs"), history=str(tmp_path / "h.sqlite"))
+    with bench.start_server(profile="test") as server:
+        scenario = keys | {"load": {"closed": {"users": 1, "requests": 3}}}
+        found = bench.run(scenario, models="sim-small", hosts=server.url, settings=settings)
+    assert found.path.parent == tmp_path / "runs"
+    assert found.path.name in [run.id for run in bench.History(str(tmp_path / "h.sqlite")).runs()]
+
+
 def test_an_unknown_name_is_no_attribute():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = bench.nothing

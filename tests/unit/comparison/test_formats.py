@@ -58,9 +58,14 @@ def test_differences_are_told_before_the_verdict(worse):
 def test_console_has_effect_interval_and_cross_check(worse):
     text = " ".join(render(shown_page([worse]), "console").split())
     assert re.search(
-        r"Decode speed: worse, −10\.1 % \(−10\.5 to −9\.8\); 50\.0 → 44\.9 tok/s", text
+        r"Verdict: worse: Decode speed −10\.1 % \(−10\.5 to −9\.8\), 50\.0 → 44\.9 tok/s", text
     )
     assert "sign flip p = .031, 6 pairs" in text
+
+
+def test_the_verdict_of_one_case_is_told_once(worse):
+    (found,) = [a for a in shown_page([worse]).findings if a.tone == "bad"]
+    assert str(found.sentences).count("worse") == 1
 
 
 def test_an_indication_says_so(indicative):

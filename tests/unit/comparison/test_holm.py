@@ -22,6 +22,7 @@ def test_benjamini_hochbergs_own_example():
     assert sum(q <= 0.05 for q in holm_adjusted(p)) == 3
 
 
+@pytest.mark.slow
 @given(p_values)
 def test_agree_with_statsmodels(p):
     assert holm_adjusted(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)

@@ -32,7 +32,7 @@ def setup_of(sides, texts=40):
     )
 
 
-def records_of(setup, side, lists, prompt_tokens=lambda text, cut: cut):
+def records_of(setup, side, lists, prompt_tokens=lambda text, cut: 3 * cut):
     places = [(t, cut) for t in range(len(setup.texts)) for cut in CUTS]
     return [
         PlaceRecord(side, t, cut, tuple(tokens), prompt_tokens(t, cut))
@@ -76,6 +76,7 @@ def test_the_nearer_candidate_is_named_and_the_order_does_not_matter(planted):
     assert turned.differences[0].difference.high < 0
 
 
+@pytest.mark.slow
 def test_a_copy_is_no_difference_in_19_of_20(planted):
     """The same file under another name differs by the rounding that the floor shows, too."""
     alike = [
@@ -83,6 +84,22 @@ def test_a_copy_is_no_difference_in_19_of_20(planted):
         for seed in range(20)
     ]
     assert alike.count(Distance.NONE) >= 19
+
+
+def test_places_one_token_apart_show_no_noise_and_are_no_part_of_the_floor(planted):
+    """Both times the server evaluates one token there, and gives the same bits."""
+    setup, records = measured(planted, 0.1, texts=10, floor=0.02)
+    cuts = sorted({r.cut for r in records})
+    near = [cut for number, cut in enumerate(cuts) if number % 3 == 1]
+    first = {(r.text, r.cut): r for r in records if r.side == 0}
+    changed = []
+    for r in records:
+        tokens = first[r.text, r.cut].tokens if r.side == AGAIN and r.cut in near else r.tokens
+        changed.append(replace(r, tokens=tokens, prompt_tokens=3 * r.cut - 2 * (r.cut in near)))
+    floor = analyse(setup, changed).floor
+    whole = analyse(setup, records).floor
+    assert floor.places == 40 and whole.places == 60
+    assert floor.divergence == pytest.approx(0.02**2 / 2, rel=0.25)
 
 
 def test_an_exact_copy_is_no_difference_without_any_floor(planted):

@@ -10,6 +10,7 @@ from scipy import stats
 
 from bench.analysis.fidelity.divergence import divergence_of, mean_difference
 from bench.analysis.fidelity.position import pair
+from bench.scenario.word_ends import PLACES, TEXTS
 
 # Estimate / truth, measured before this code was written (50,000 logits N(0, 3^2)).
 KNOWN = {0.1: 1.01, 0.3: 0.98, 0.6: 0.92, 1.0: 0.82}
@@ -19,6 +20,7 @@ def pairs_of(data):
     return [pair(a, b) for a, b in zip(data.reference, data.candidate, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", KNOWN)
 def test_a_planted_divergence_is_found_and_the_bound_is_below_it(planted, spread):
     data = planted([spread] * 300, vocabulary=50_000 if spread == 1.0 else 20_000)
@@ -29,6 +31,7 @@ def test_a_planted_divergence_is_found_and_the_bound_is_below_it(planted, spread
     assert found.bound <= found.estimate.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.1, 0.3])
 def test_heavy_tails_bend_it_little(planted, spread):
     """Student's t with 4 degrees of freedom; the mean goes astray by itself, so medians."""
@@ -49,17 +52,17 @@ def test_the_share_of_other_words_is_counted(planted):
 @pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.1, 0.3, 0.6])
 def test_the_intervals_cover_the_truth(planted, spread):
-    """Of 1,000 runs with 40 texts of 12 places; texts differ, places of one text are alike."""
+    """Of 1,000 runs of the default size; texts differ, places of one text are alike."""
     draw = np.random.default_rng(5)
-    texts, places, runs = 1_000, 12, 1_000
+    texts, places, runs = 1_000, PLACES, 1_000
     of_text = spread * np.exp(draw.normal(0, 0.14, texts))
     data = planted(np.repeat(of_text, places), vocabulary=2_000)
     pairs = np.array(pairs_of(data), dtype=object).reshape(texts, places)
     others = np.mean([p.other_top for p in pairs.ravel()])
-    numbers = np.repeat(np.arange(40), places)
+    numbers = np.repeat(np.arange(TEXTS), places)
     covered, shares = 0, 0
     for _ in range(runs):
-        found = divergence_of(list(pairs[draw.integers(0, texts, 40)].ravel()), numbers)
+        found = divergence_of(list(pairs[draw.integers(0, texts, TEXTS)].ravel()), numbers)
         covered += found.estimate.low <= data.truth.mean() <= found.estimate.high
         shares += found.other_top.low <= others <= found.other_top.high
     assert 0.93 <= covered / runs <= 0.97

@@ -9,7 +9,7 @@ import pytest
 from mock_server import mock_control
 
 from bench.errors import ModelError
-from bench.load.word_by_word import ask_side, describe_side
+from bench.load.word_by_word import ask_side, describe_side, turns
 from bench.ollama.next_token import read_next_token
 from bench.results.fidelity_files import FidelitySetup, Side
 from bench.scenario.plan import ForcedText
@@ -75,3 +75,25 @@ def test_the_end_of_a_text_has_no_list_and_is_no_refusal():
     said = {"response": "", "done": True, "done_reason": "stop", "prompt_eval_count": 9}
     found = read_next_token(json.dumps(said).encode())
     assert (found.tokens, found.missing) == ((), "end of text likeliest")
+
+
+@pytest.mark.parametrize(
+    ("marks", "first"),
+    [(("a", "a", "a"), []), (("a", "b", "a"), [(1, 0)]), (("", "", "a"), [(1, 0), (2, 0)])],
+)
+def test_models_are_tried_first_unless_their_tokenizers_are_described_alike(marks, first):
+    sides = tuple(Side(str(i), "m", "http://x", tokenizer=mark) for i, mark in enumerate(marks))
+    texts = (ForcedText("en", "x", tuple(range(12))),) * 3
+    setup = FidelitySetup(1, "r", "", "0", sides, texts, "i", 2048, 7, 60)
+    assert list(turns(setup)) == [*first, (0, None), (-1, None), (1, None), (2, None)]
+
+
+async def test_the_description_of_a_tokenizer_is_all_that_the_server_says_of_it():
+    info = {"general.name": "x", "llama.vocab_size": 9, "tokenizer.ggml.pre": "smollm"}
+    marks = []
+    for more in ({}, {"general.name": "y"}, {"tokenizer.ggml.pre": "qwen2"}):
+        async with control(SHOWN | {"model_info": info | more}) as c:
+            marks.append((await describe_side(c, "m:1b", "m")).tokenizer)
+    async with control() as c:
+        assert (await describe_side(c, "m:1b", "m")).tokenizer == ""
+    assert marks[0] and marks[0] == marks[1] != marks[2]

@@ -13,7 +13,7 @@ from bench.scenario.word_ends import forced_texts, identity
 @pytest.mark.parametrize("sources", [("en", "code"), ("de",), ("es",), ("en",)])
 def test_places_are_before_blanks_and_eight_words_in(sources):
     for text in forced_texts(sources):
-        assert list(text.cuts) == sorted(set(text.cuts)) and len(text.cuts) <= 12
+        assert list(text.cuts) == sorted(set(text.cuts)) and len(text.cuts) <= 8
         for cut in text.cuts:
             assert text.text[cut].isspace() and not text.text[cut - 1].isspace()
             assert len(text.text[:cut].split()) >= 8
@@ -26,9 +26,9 @@ def test_chinese_is_cut_before_punctuation():
         assert all(text.text[cut] in "。，、；：！？\n " for cut in text.cuts)
 
 
-def test_the_default_is_forty_texts_of_both_kinds_that_do_not_overlap():
+def test_the_default_is_sixty_texts_of_both_kinds_that_do_not_overlap():
     texts = forced_texts()
-    assert len(texts) == 40 and {t.kind for t in texts} == {"en", "code"}
+    assert len(texts) == 60 and {t.kind for t in texts} == {"en", "code"}
     assert sum(len(t.cuts) for t in texts) == 480
     for kind in ("en", "code"):
         starts = [t.text[:60] for t in texts if t.kind == kind]
@@ -36,9 +36,29 @@ def test_the_default_is_forty_texts_of_both_kinds_that_do_not_overlap():
         assert all(joined.count(start) == 1 for start in starts)
 
 
+@pytest.mark.parametrize("sources", [("en", "code"), ("de",)])
+def test_places_are_near_together_for_what_lies_between_has_to_be_read(sources):
+    """The eight words at the start, then two words a place; each place reads what is new."""
+    for text in forced_texts(sources):
+        assert len(text.text[: text.cuts[-1]].split()) <= 8 + 2 * 8
+
+
+def test_a_long_text_is_asked_about_its_start_only(tmp_path):
+    words = " ".join(f"word{i}" for i in range(150))
+    (tmp_path / "long.txt").write_text(f"{words}\n\n{words} again")
+    for text in forced_texts((str(tmp_path / "long.txt"),)):
+        assert len(text.cuts) == 8 and text.cuts[-1] < 200
+
+
+def test_texts_with_all_their_places_come_first(tmp_path):
+    line = "The old bridge over the river was closed for two long winters. "
+    (tmp_path / "own.txt").write_text("\n\n".join([line] * 70 + [line * 2] * 60))
+    assert {len(t.cuts) for t in forced_texts((str(tmp_path / "own.txt"),))} == {8}
+
+
 def test_quick_is_a_quarter():
     texts = forced_texts(quick=True)
-    assert len(texts) == 12 and sum(len(t.cuts) for t in texts) == 120
+    assert len(texts) == 15 and sum(len(t.cuts) for t in texts) == 120
 
 
 def test_the_seed_decides():
@@ -76,6 +96,7 @@ def test_single_lines_with_a_stray_blank_one_are_paragraphs(tmp_path):
 @pytest.mark.parametrize(
     ("sources", "said"),
     [
+        ((), "--texts names no text"),
         (("klingon",), "--texts klingon: no such file, and no shipped text"),
         (("short.txt",), "no text in it is long enough"),
         (("one.txt",), "one text alone has no interval"),

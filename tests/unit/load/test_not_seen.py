@@ -21,7 +21,7 @@ def test_a_server_elsewhere_is_not_seen_and_the_client_is_not_read(same_host, sa
     telemetry.start()
     time.sleep(0.4)
     telemetry.close()
-    told = telemetry.told()
+    told = telemetry.status()
     assert told["sources"] == [] and told["not_measurable"] == {}
     assert said in told["not_seen"]["far"]
     assert telemetry.between("far", 0, 2**62, 0) == {}

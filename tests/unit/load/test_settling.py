@@ -56,6 +56,7 @@ def in_flight_at(records, at_ns):
     return sum(1 for r in records if r.sent_ns <= at_ns < r.end_ns)
 
 
+@pytest.mark.slow
 def test_throughput_of_a_closed_loop_is_the_long_runs(play, kit):
     """Renewal theory: each of N users brings one request, and its tokens, every mean cycle."""
     case = kit.case(kit.closed(USERS, requests=REQUESTS))

@@ -26,7 +26,7 @@ def test_every_command_that_asks_a_server_takes_an_authority(name: str, tmp_path
     arguments = [word.format(scenario=scenario, folder=tmp_path) for word in COMMANDS[name]]
     missing = str(tmp_path / "none.pem")
     arguments += ["--host", "https://localhost:1", "--insecure", "--ca-file", missing]
-    ended = CliRunner().invoke(cli, [name, *arguments])
+    ended = CliRunner(env={"COLUMNS": "500"}).invoke(cli, [name, *arguments])
     assert ended.exit_code != 0
     told = f"{ended.output} {ended.exception}"
     assert f"{missing}: cannot be used as certificate authority" in " ".join(told.split())

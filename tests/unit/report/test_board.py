@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from bench.commands.board import board
 from bench.errors import ResultsError
 from bench.report.board import sparkline
 from bench.report.formats import render
+from bench.report.page import Prose
+from bench.report.tables import Table
 
 SMALL = Workload(models=(LLAMA, QWEN), requests=12, warmup=1)
 
@@ -41,11 +44,29 @@ def test_machines_models_and_versions_are_on_one_page(tmp_path: Path) -> None:
     assert "data-filterable" in html and "http://" not in html.replace("http://www.w3.org", "")
 
 
+def test_the_fastest_is_named_with_its_interval_and_what_is_alike_is_said_once(
+    tmp_path: Path,
+) -> None:
+    for step in (0.02, 0.03):
+        write_run(tmp_path, replace(SMALL, models=(replace(LLAMA, step_s=step),), blocks=6))
+    page = board([tmp_path])
+    (found,) = page.findings
+    assert re.search(r"fastest at [\d.]+ tok/s ± [\d.]+ .*of 2 runs", found.texts[0])
+    (section,) = page.sections
+    alike, table = section.items[1:3]
+    assert isinstance(alike, Prose) and isinstance(table, Table)
+    assert "Load 1 user, Context 8,192" in str(alike)
+    shown = [column.title for column in table.columns]
+    assert {"Machine", "Model", "Decode"} <= set(shown) and "Context" not in shown
+    assert len(page.brief[0].columns) > len(shown)  # programs that read CSV get them all
+
+
 def test_made_up_numbers_win_nothing_and_hostile_names_stay_text(tmp_path: Path) -> None:
     write_run(tmp_path, HARD)
     page = board([tmp_path])
     assert page.simulated
-    assert all("no decode speed in a valid, real run" in a.texts[0] for a in page.answers)
+    assert page.findings
+    assert all("no decode speed in a valid, real run" in a.texts[0] for a in page.findings)
     assert "<script>alert" not in render(page, "html")
 
 

@@ -48,6 +48,7 @@ def test_a_tail_is_thinned_and_not_bent(n: int) -> None:
     assert np.diff(in_tail(np.array([0.0, 0.9, 0.99, 0.999]))) == pytest.approx([1, 1, 1])
 
 
+@pytest.mark.slow
 def test_what_was_asked_stands_in_every_chart_of_its_metric() -> None:
     asked = ("ttft_s.p95 <= 200ms", "decode_tok_per_s >= 40", "e2e_s.mean <= 4")
     found = charts_of(

@@ -93,6 +93,7 @@ def test_golden_every_number_in_a_table_is_that_of_the_summary(name: str) -> Non
     assert checked > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_golden_every_number_in_a_sentence_is_one_of_the_summary(name: str) -> None:
     _, summary = made(name)

@@ -146,3 +146,27 @@ def test_formats_are_an_open_registry() -> None:
         assert render(run_page([run], [summary]), "length").endswith("-summary.json")
     finally:
         del RENDERERS["length"]
+
+
+def numbers_in(text: str) -> set[str]:
+    return set(re.findall(r"\d[\d.,]*", text.replace("\n", " ")))
+
+
+def test_the_text_form_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, summary = build(CONCURRENCY)
+    page = run_page([run], [summary])
+    texts = {}
+    for width in (40, 80, 160):
+        monkeypatch.setenv("COLUMNS", str(width))
+        texts[width] = render(page, "console")
+        lines = texts[width].splitlines()
+        assert 0.8 * width < max(len(line) for line in lines) <= width
+        assert all(line == line.rstrip() for line in lines)
+    assert numbers_in(texts[40]) == numbers_in(texts[80]) == numbers_in(texts[160])
+
+
+def test_the_text_form_is_120_wide_where_nothing_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    run, summary = build(CONCURRENCY)
+    lines = render(run_page([run], [summary]), "console").splitlines()
+    assert 100 < max(len(line) for line in lines) <= 120

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from cases import case, metric
 
-from bench.analysis.run.summary import Estimate
+from bench.analysis.run.summary import BlockSummary, Estimate
 from bench.report import charts
 from bench.report.model import Report
 from bench.report.page import Size
@@ -45,3 +46,16 @@ def test_tools_and_json_stand_beside_each_other_and_nothing_without_checks() -> 
     checked = case(rate("json_valid_rate", 0.8), rate("tool_call_valid_rate", 0.7))
     assert [c.id for c in charts.validity_charts(report(checked))] == ["valid-json", "valid-tool"]
     assert charts.validity_charts(report(case())) == []
+
+
+def blocks(count: int) -> tuple[BlockSummary, ...]:
+    return tuple(BlockSummary(n, n, 0.0, 20, {}) for n in range(count))
+
+
+@pytest.mark.parametrize(("count", "said"), [(2, True), (3, True), (6, False)])
+def test_few_blocks_are_named_as_the_reason_of_a_wide_interval(count: int, said: bool) -> None:
+    checked = case(rate("json_valid_rate", 0.8))
+    checked = replace(checked, summary=replace(checked.summary, blocks=blocks(count)))
+    (chart,) = charts.validity_charts(report(checked))
+    assert ("Six (blocks: 6) do." in chart.caption) is said
+    assert (f"rest on {count} blocks" in chart.caption) is said

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from small_runs import record
 
 from bench.results.record import RequestRecord, encode_record
@@ -22,6 +23,7 @@ def streamed(index: int) -> RequestRecord:
     return replace(record(index), block=index % 3, chunk_gaps_ns=gaps, chunks=CHUNKS)
 
 
+@pytest.mark.slow
 def test_a_large_journal_takes_a_fraction_of_its_objects(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     with path.open("wb") as file:

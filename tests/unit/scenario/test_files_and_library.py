@@ -104,6 +104,12 @@ def test_overrides_are_yaml() -> None:
     assert scenario.prompts.synthetic.input_tokens.uniform.high == 90
 
 
+def test_items_of_lists_are_named_as_they_are_set() -> None:
+    load_scenario("swap", ["mix[0].model=x"])
+    with pytest.raises(ScenarioError, match=r"mix is a list: its first item is mix\[0\]"):
+        load_scenario("swap", ["mix.0.model=x"])
+
+
 @pytest.mark.parametrize(
     ("override", "why"),
     [

@@ -166,6 +166,10 @@ def test_a_session_that_outgrows_the_context_is_said_beforehand(
             "endpoint: embed writes no text, so it has no decode_tok_per_s",
         ),
         ({"checks": "schema"}, "schema needs format"),
+        (
+            {"checks": "schema", "format": {"properties": {"a": {"uniqueItems": True, "not": 1}}}},
+            "cannot check not, uniqueItems of this schema",
+        ),
         ({"checks": "tool_call"}, "tool_call needs tools"),
         ({"control": True}, "there is neither"),
         ({"prompts": {"rag": {"passages": 9, "corpus": 5}}}, "9 passages cannot be of a corpus"),

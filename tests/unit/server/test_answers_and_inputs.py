@@ -68,7 +68,7 @@ def test_answers_can_be_no_json_or_json_of_another_shape(stream: bool) -> None:
         body = chat("Bob is 41", format=SCHEMA, stream=stream)
         lines = await replies(app, body, body, body)
         await asyncio.sleep(0.001)
-        assert [r.fault for r in app.house.truth.records] == ["", "bad_json", "wrong_json"]
+        assert [r.fault for r in app.state.truth.records] == ["", "bad_json", "wrong_json"]
         return [said(one) for one in lines]
 
     right, bad, wrong = run_virtual(main())
@@ -209,7 +209,7 @@ def test_texts_are_embedded_one_by_one_and_never_from_the_cache() -> None:
         texts = ["word " * 99 + "end"] * 3
         replies = [await embedded(app, input=texts[:n]) for n in (1, 3, 1)]
         await asyncio.sleep(0.001)
-        assert [r.prompt_tokens for r in app.house.truth.records] == [None, 100, 300, 100]
+        assert [r.prompt_tokens for r in app.state.truth.records] == [None, 100, 300, 100]
         return replies
 
     one, three, again = run_virtual(main())

@@ -32,7 +32,7 @@ def test_the_cached_count_is_on_the_done_line_from_0_33_3_on(version: str) -> No
         app = virtual_app(version=version)
         same = chat(("user", "word " * 60))
         ends = await dones(app, same, same)
-        return ends, app.house.truth.records
+        return ends, app.state.truth.records
 
     ends, records = run_virtual(main())
     told = [end.get("prompt_eval_cached_count") for end in ends]
@@ -126,7 +126,7 @@ def test_two_models_that_do_not_fit_together_are_swapped() -> None:
         app = virtual_app(*models, vram_gb=vram_gb)
         await dones(app, *[chat(("user", "hi"), model=name) for name in "aabbaba"])
         await asyncio.sleep(0.001)
-        return swaps_of(app.house.truth.records), app.house.truth.records
+        return swaps_of(app.state.truth.records), app.state.truth.records
 
     swaps, records = run_virtual(main(1.5))
     assert [r.unloaded for r in records] == [
@@ -147,7 +147,7 @@ def test_a_load_anew_with_other_options_is_no_swap() -> None:
         app = virtual_app()
         bodies = [chat(("user", "hi"), options=SHORT | {"num_ctx": n}) for n in (1024, 2048)]
         await dones(app, *bodies)
-        return swaps_of(app.house.truth.records), app.house.truth.records
+        return swaps_of(app.state.truth.records), app.state.truth.records
 
     swaps, records = run_virtual(main())
     assert swaps.count == 0

@@ -34,7 +34,7 @@ async def send_in_order(app: App, bodies: list[dict[str, Any]]) -> list[Client]:
     clients = [Client(app) for _ in bodies]
     for client, body in zip(clients, bodies, strict=True):
         client.send("/api/generate", body)
-        await app.house.clock.sleep_until(app.house.clocks.now_ns() + 1)
+        await app.state.clock.sleep_until(app.state.clocks.now_ns() + 1)
     return clients
 
 
@@ -44,7 +44,7 @@ async def eight_at_once(**settings: Any) -> tuple[list[dict[str, Any]], list[Any
     clients = await send_in_order(app, [raw(text) for text in "abcdefgh"])
     ends = [(await client.lines())[-1] for client in clients]
     await asyncio.sleep(0.001)
-    records = sorted(app.house.truth.records, key=lambda r: r.id)
+    records = sorted(app.state.truth.records, key=lambda r: r.id)
     assert [r.received_ns for r in records] == list(range(8))
     # Durations counted from the first request's arrival are easier on the eye.
     for end, record in zip(ends, records, strict=True):
@@ -104,12 +104,12 @@ def test_the_front_agrees_with_the_model_alone() -> None:
     async def front() -> list[int]:
         app = virtual_app(num_parallel=3)
         await ask(app, "/api/generate", {"model": "m", "keep_alive": -1})
-        began = app.house.clocks.now_ns()
+        began = app.state.clocks.now_ns()
         bodies = [raw(c, n, keep_alive=-1) for c, n in zip("abcdefghij", lengths, strict=True)]
         clients = await send_in_order(app, bodies)
         assert all([(await client.lines())[-1]["done"] for client in clients])
         await asyncio.sleep(0.001)
-        records = [r for r in app.house.truth.records if r.line_sent_ns[:-1]]
+        records = [r for r in app.state.truth.records if r.line_sent_ns[:-1]]
         return [r.line_sent_ns[-1] - began - MS for r in sorted(records, key=lambda r: r.id)]
 
     service = ServiceModel(model().service(slots=3, batch_tokens=1024, slowdown=1))
@@ -141,13 +141,13 @@ def test_a_load_makes_other_models_wait_and_loaded_ones_not() -> None:
         slow = model("slow:latest", cold_load_s=2.0)
         app = virtual_app(model(), model("n:latest"), slow)
         await ask(app, "/api/generate", {"model": "m"})
-        began = app.house.clocks.now_ns()
+        began = app.state.clocks.now_ns()
         names = ["slow", "n", "m"]
         done: list[int] = []
 
         async def one(name: str) -> None:
             await ask(app, "/api/generate", {"model": name})
-            done.append(app.house.clocks.now_ns() - began)
+            done.append(app.state.clocks.now_ns() - began)
 
         await asyncio.gather(*map(one, names))
         return done
@@ -199,7 +199,7 @@ def test_a_keep_alive_stays_until_another_is_named() -> None:
         seen = []
         for named in ({}, {"keep_alive": "1h"}, {}, {"keep_alive": -1}, {}, {"keep_alive": 0}, {}):
             await ask(app, "/api/generate", raw("a", 1, **named))
-            seen += [m.keep_alive_ns // 10**9 for m in app.house.scheduler.loaded()] or [0]
+            seen += [m.keep_alive_ns // 10**9 for m in app.state.scheduler.loaded()] or [0]
         return seen
 
     ever = (2**63 - 1) // 10**9
@@ -210,20 +210,20 @@ def test_an_unload_is_due_at_once_and_done_when_the_model_is_idle() -> None:
     async def main() -> list[tuple[str, int]]:
         app = virtual_app()
         await ask(app, "/api/generate", {"model": "m"})
-        began = app.house.clocks.now_ns()
+        began = app.state.clocks.now_ns()
         running = Client(app)
         running.send("/api/generate", raw("a"))
         seen = []
 
         async def note(when: int) -> None:
-            await app.house.clock.sleep_until(began + at(when))
-            models = app.house.scheduler.loaded()
-            seen.extend((m.card.name, app.house.scheduler.expires_at(m) - began) for m in models)
+            await app.state.clock.sleep_until(began + at(when))
+            models = app.state.scheduler.loaded()
+            seen.extend((m.card.name, app.state.scheduler.expires_at(m) - began) for m in models)
 
-        await app.house.clock.sleep_until(began + at(40))
+        await app.state.clock.sleep_until(began + at(40))
         (reply,) = await ask(app, "/api/generate", {"model": "m", "keep_alive": 0})
         assert reply["done_reason"] == "unload"
-        assert app.house.clocks.now_ns() == began + at(40)
+        assert app.state.clocks.now_ns() == began + at(40)
         await note(110)  # a millisecond before the end
         await note(112)
         assert (await running.lines())[-1]["done"]
@@ -247,7 +247,7 @@ def test_another_context_reloads_after_what_is_under_way() -> None:
     async def main() -> tuple[list[dict[str, Any]], int]:
         app = virtual_app()
         await ask(app, "/api/generate", {"model": "m", "options": {"num_ctx": 2048}})
-        began = app.house.clocks.now_ns()
+        began = app.state.clocks.now_ns()
         both = await asyncio.gather(
             ask(app, "/api/generate", raw("a", options={"num_ctx": 2048})),
             ask(app, "/api/generate", raw("b", options={"num_ctx": 1024})),
@@ -328,7 +328,7 @@ async def rivalry(**fields: Any) -> list[int]:
     """`n` wants the room of `m`, which is busy and asked for again; when each has its reply."""
     app = two_rivals()
     await ask(app, "/api/generate", {"model": "m"})
-    began = app.house.clocks.now_ns()
+    began = app.state.clocks.now_ns()
     busy, rival, again = (Client(app) for _ in range(3))
     busy.send("/api/generate", raw("a"))
     await asyncio.sleep(0.02)
@@ -356,10 +356,10 @@ def test_a_model_goes_even_if_who_needed_the_room_has_given_up() -> None:
         await asyncio.sleep(0.02)
         rival.send("/api/generate", {"model": "n"})
         await later(20, rival.close)
-        counts = [len(app.house.scheduler.loaded())]
+        counts = [len(app.state.scheduler.loaded())]
         await busy.lines()
         await asyncio.sleep(1)
-        return [*counts, len(app.house.scheduler.loaded())]
+        return [*counts, len(app.state.scheduler.loaded())]
 
     assert run_virtual(main()) == [1, 0]
 
@@ -369,14 +369,14 @@ def test_of_busy_models_the_one_with_the_shortest_keep_alive_is_waited_for() -> 
         app = virtual_app(model(), model("n:latest"), model("o:latest"), max_loaded=2)
         for name, stay in (("m", "100s"), ("n", "50s")):
             await ask(app, "/api/generate", {"model": name, "keep_alive": stay})
-        began = app.house.clocks.now_ns()
+        began = app.state.clocks.now_ns()
         soon, late, third = (Client(app) for _ in range(3))
         soon.send("/api/generate", raw("a", 11))
         late.send("/api/generate", raw("b", 31) | {"model": "n"})
         await asyncio.sleep(0.02)
         third.send("/api/generate", {"model": "o"})
         await asyncio.gather(soon.lines(), late.lines(), third.lines())
-        names = sorted(m.card.name for m in app.house.scheduler.loaded())
+        names = sorted(m.card.name for m in app.state.scheduler.loaded())
         return third.writes[-1][0] - began, names
 
     assert run_virtual(main()) == (at(1 + 310 + 50), ["m:latest", "o:latest"])
@@ -387,7 +387,7 @@ def test_of_models_that_stay_as_long_the_first_by_digest_goes() -> None:
         app = virtual_app(model("a:latest"), model("b:latest"), model("c:latest"), max_loaded=2)
         for name in (*order, "c"):
             await ask(app, "/api/generate", {"model": name})
-        return {m.card.name for m in app.house.scheduler.loaded()}
+        return {m.card.name for m in app.state.scheduler.loaded()}
 
     assert run_virtual(main("a", "b")) == run_virtual(main("b", "a"))
 
@@ -395,11 +395,11 @@ def test_of_models_that_stay_as_long_the_first_by_digest_goes() -> None:
 def test_who_gives_up_just_when_the_model_is_ready_lets_it_go() -> None:
     async def main() -> list[int]:
         app = virtual_app()
-        scheduler = app.house.scheduler
-        (card,) = app.house.engine.cards()
+        scheduler = app.state.scheduler
+        (card,) = app.state.engine.cards()
         wanted = LoadOptions(num_ctx=4096, parallel=1)
         task = asyncio.create_task(scheduler.acquire(card, wanted, None))
-        await app.house.clock.sleep_until(at(50))
+        await app.state.clock.sleep_until(at(50))
         while not scheduler.loaded():
             await asyncio.sleep(0)
         assert not task.done()
@@ -421,9 +421,9 @@ def test_who_hangs_up_frees_the_slot_and_leaves_the_queue() -> None:
         await asyncio.gather(later(46, waiting.close), later(76, running.close))
         lines = await last.lines()
         await asyncio.sleep(0.001)
-        assert app.house.scheduler.loaded()[0].users == 0
-        assert app.house.scheduler.loaded()[0].slots.used == 0
-        return sorted(app.house.truth.records, key=lambda r: r.id)[1:], lines[-1]
+        assert app.state.scheduler.loaded()[0].users == 0
+        assert app.state.scheduler.loaded()[0].slots.used == 0
+        return sorted(app.state.truth.records, key=lambda r: r.id)[1:], lines[-1]
 
     (first, second, third), end = run_virtual(main())
     began = third.received_ns
@@ -441,8 +441,8 @@ def test_a_load_that_nobody_waits_for_is_aborted() -> None:
         client.send("/api/generate", {"model": "m"})
         await later(1000, client.close)
         await ask(app, "/api/generate", {"model": "n"})
-        assert [m.card.name for m in app.house.scheduler.loaded()] == ["n:latest"]
-        return app.house.clocks.now_ns()
+        assert [m.card.name for m in app.state.scheduler.loaded()] == ["n:latest"]
+        return app.state.clocks.now_ns()
 
     assert run_virtual(main()) == at(1000 + 1 + 50)
 

@@ -40,6 +40,7 @@ def test_steady_blocks_are_rarely_labelled(shape: tuple[int, int], phi: float) -
     assert labelled(shape, phi=phi) <= 0.11
 
 
+@pytest.mark.slow
 def test_noise_between_blocks_is_no_step() -> None:
     # A third of the orders of three blocks are monotone: nothing can be said from them.
     assert labelled((3, 12), sb=0.1) <= 0.11
@@ -50,6 +51,7 @@ def test_heavy_tails_are_no_step() -> None:
     assert labelled((3, 25), heavy=True, phi=0.6) <= 0.11
 
 
+@pytest.mark.slow
 def test_steps_and_drifts_are_found() -> None:
     assert labelled((3, 25), -0.1, draws=20) >= 0.6
     assert labelled((6, 12), -0.1, draws=20) >= 0.8

@@ -74,7 +74,7 @@ def test_blanks_are_absent_and_a_reset_books_nothing():
     assert "gpu0_temperature_c" not in recorded([blank]).samples
     recorder = recorded([dcgm(1, 9_000_000), dcgm(2, 9_100_000), dcgm(3, 50_000), dcgm(4, 150_000)])
     assert recorder.samples["gpu0_energy_j"][-1][1] == pytest.approx(200)
-    assert recorder.told()["steps_dropped"] == 1
+    assert recorder.status()["steps_dropped"] == 1
 
 
 def test_engines_tell_what_they_work_on():
@@ -134,7 +134,7 @@ def test_the_exporter_of_a_remote_machine_is_its_only_eye(served):
     series = telemetry.between("far", 0, 2**62, 0)
     assert "gpu0_power_w" in series
     assert "memory_used_bytes" not in series  # that would be the client's
-    told = telemetry.told()
+    told = telemetry.status()
     assert "exporters alone" in told["not_seen"]["far"]
     assert [s["what"] for s in told["sources"]] == ["Prometheus exporter"]
 

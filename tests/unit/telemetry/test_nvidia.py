@@ -82,7 +82,7 @@ def test_a_counter_that_falls_books_nothing_twice(nvml):
 
     nvml.shift_mj = 0
     recorder = record(nvml, 12, at=fall)
-    assert recorder.told()["steps_dropped"] == 1
+    assert recorder.status()["steps_dropped"] == 1
     assert recorder.samples["gpu0_energy_j"][-1][1] == pytest.approx(200 * 11.9, rel=0.01)
 
 
@@ -189,10 +189,10 @@ def test_a_card_lost_in_mid_run_ends_its_series_and_others_go_on(nvml):
                 nvml.fail(call, 15, card=0)
         first.take()
         second.take()
-    assert first.gone and "lost" in first.told()["not_measurable"]
+    assert first.gone and "lost" in first.status()["not_measurable"]
     assert len(first.samples["gpu0_power_w"]) == 10
     assert len(second.samples["gpu1_power_w"]) == 30
-    assert "not_measurable" not in second.told()
+    assert "not_measurable" not in second.status()
 
 
 def test_a_card_without_a_handle_leaves_the_others(nvml):
@@ -217,7 +217,7 @@ def test_an_unknown_error_in_a_container_is_a_gap(nvml):
     recorder = record(nvml, 3, at=lose)
     assert len(recorder.samples["gpu0_power_w"]) == 31 - 5
     assert 0.0 not in [v for _, v in recorder.samples["gpu0_power_w"]]
-    assert "restart the container" in recorder.told()["not_measurable"]
+    assert "restart the container" in recorder.status()["not_measurable"]
 
 
 def test_an_updated_driver_without_reboot_names_both_versions(nvml, tmp_path):

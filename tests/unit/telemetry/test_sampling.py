@@ -65,7 +65,7 @@ def test_a_source_that_hangs_stops_nobody_and_is_said():
     hanging = Planted(lambda: release.wait(60) and {})
     telemetry = running(hanging, Planted(lambda: {"gpu1_share": 1.0}))
     wait_for(lambda: "gpu1_share" in telemetry.between("here", 0, 2**62, 0))
-    told = telemetry.told
+    told = telemetry.status
     wait_for(lambda: any("not answered" in s.get("not_measurable", "") for s in told()["sources"]))
     start = time.monotonic()
     telemetry.close()
@@ -77,8 +77,8 @@ def test_a_driver_that_hangs_at_the_start_is_said():
     release = threading.Event()
     telemetry = Telemetry({"nvidia": lambda: release.wait(60) and ([], {})}, time.monotonic_ns)
     telemetry.start()
-    wait_for(lambda: telemetry.told()["not_measurable"])
-    assert telemetry.told()["not_measurable"] == {"nvidia": "its driver has not answered"}
+    wait_for(lambda: telemetry.status()["not_measurable"])
+    assert telemetry.status()["not_measurable"] == {"nvidia": "its driver has not answered"}
     release.set()
     telemetry.close()
 
@@ -93,7 +93,7 @@ def test_an_answer_that_comes_too_late_is_dropped():
     recorder = Recorder(Planted(slow), lambda: now[0])
     recorder.take()
     assert recorder.samples == {}
-    assert recorder.told()["not_measurable"] == "an answer took 7 s and was dropped"
+    assert recorder.status()["not_measurable"] == "an answer took 7 s and was dropped"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2.0**64 - 1, 65535.0])
@@ -109,7 +109,7 @@ def test_a_source_that_raises_is_a_gap_with_its_reason():
 
     recorder = Recorder(Planted(broken), lambda: 0)
     recorder.take()
-    said = recorder.told()
+    said = recorder.status()
     assert (said["gaps"], said["not_measurable"]) == (1, "a driver's nonsense")
 
 
@@ -124,10 +124,10 @@ def test_a_sleeping_card_is_looked_for_again():
 
     telemetry = Telemetry({"nvidia": find}, time.monotonic_ns)
     telemetry.start()
-    wait_for(lambda: telemetry.told()["not_measurable"] == {"nvidia": "asleep"})
+    wait_for(lambda: telemetry.status()["not_measurable"] == {"nvidia": "asleep"})
     wait_for(lambda: telemetry.between("here", 0, 2**62, 0))
     telemetry.close()
-    assert telemetry.told()["not_measurable"] == {}
+    assert telemetry.status()["not_measurable"] == {}
 
 
 def test_a_machine_elsewhere_has_no_samples():
@@ -136,7 +136,7 @@ def test_a_machine_elsewhere_has_no_samples():
     wait_for(lambda: telemetry.between("here", 0, 2**62, 0))
     assert telemetry.between("there", 0, 2**62, 0) == {}
     telemetry.close()
-    assert telemetry.told()["not_seen"] == {"there": "not seen: elsewhere"}
+    assert telemetry.status()["not_seen"] == {"there": "not seen: elsewhere"}
 
 
 def test_with_remote_servers_only_nothing_is_read():
@@ -144,7 +144,7 @@ def test_with_remote_servers_only_nothing_is_read():
     telemetry.start()
     time.sleep(0.3)
     telemetry.close()
-    assert telemetry.told()["sources"] == []
+    assert telemetry.status()["sources"] == []
 
 
 def test_this_machine():
@@ -196,10 +196,42 @@ def test_the_mouth_of_a_tunnel_is_another_machine(listening, monkeypatch):
 
     telemetry = open_telemetry(KINDS, time.monotonic_ns, {"here": listening}, {})
     telemetry.start()
-    wait_for(lambda: telemetry.told()["not_seen"])
+    wait_for(lambda: telemetry.status()["not_seen"])
     assert telemetry.between("here", 0, 2**62, 0) == {}
     telemetry.close()
 
 
 def test_nobody_listens():
     assert list(find_server(1)[0]) == []
+
+
+def test_what_was_named_and_tells_nothing_is_said_with_its_reason():
+    def refused():
+        raise UnreadableError("http://gpu/metrics: Connection refused")
+
+    telemetry = Telemetry(
+        {
+            "machine": lambda: ([Planted(lambda: {"gpu0_share": 0.5})], {}),
+            "nvidia": lambda: ([], {}),
+            "cpu": lambda: ([], {"CPU energy": "only root may read it"}),
+        },
+        time.monotonic_ns,
+        exporters={"http://gpu/metrics": (refused, ("here",))},
+        asked=("machine", "nvidia", "cpu", "amd", "http://gpu/metrics"),
+    )
+    expected = {
+        "nvidia": "there is none",
+        "cpu": "only root may read it",
+        "amd": "the server is on another machine",
+        "http://gpu/metrics": "Connection refused",
+    }
+    telemetry.start()
+    wait_for(lambda: telemetry.unread() == expected)
+    telemetry.close()
+
+
+def test_of_what_was_not_named_nothing_is_missed():
+    telemetry = Telemetry({"nvidia": lambda: ([], {})}, time.monotonic_ns)
+    telemetry.start()
+    telemetry.close()
+    assert telemetry.unread() == {}

@@ -8,7 +8,7 @@ import pytest
 
 from bench.telemetry.drm import find_drm_cards
 from bench.telemetry.energy import Energy, counted_energy
-from bench.telemetry.gpu_bandwidth import known_bandwidth
+from bench.telemetry.gpu_bandwidth import card_bandwidth, known_bandwidth
 from bench.telemetry.powercap import find_cpu_packages
 from bench.telemetry.sampling import Recorder
 from bench.telemetry.source import UnreadableError
@@ -131,6 +131,12 @@ def test_an_amd_card_is_named_by_its_revision_and_so_has_a_bandwidth(
 def test_an_amd_card_that_is_not_listed_has_no_name_and_no_bandwidth(tmp_path):
     card = only(find_drm_cards("amd", plant(tmp_path, AMD | {CARD + "device": "0x744c"})))
     assert card.description.product == "" and known_bandwidth("") is None
+
+
+@pytest.mark.parametrize("name", ["AMD Instinct MI300X", "AMD Radeon 890M Graphics"])
+def test_an_amd_card_with_hbm_or_lpddr_has_no_bandwidth_from_its_clock(name):
+    """1,300 MHz x 8,192 bits x the published 2 a clock would be half of what an MI300X reads."""
+    assert card_bandwidth(name, None, 1300, 1300) is None
 
 
 def test_an_apu_reads_the_machine_s_memory_at_its_own_bandwidth(tmp_path):

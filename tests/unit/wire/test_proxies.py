@@ -61,6 +61,7 @@ def test_what_is_no_proxy_is_named_without_its_secrets(
     assert proxy_for(Address.parse("127.0.0.1", environ={})) == ""
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

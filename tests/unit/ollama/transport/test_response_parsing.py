@@ -86,6 +86,7 @@ def test_each_line_has_the_stamp_of_the_read_that_completed_it() -> None:
     assert (reply.last_text_ns, reply.end_ns, reply.text_chunks) == (3000, 3000, 3)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     texts=st.lists(st.text(max_size=12), max_size=8),
@@ -204,6 +205,7 @@ KINDS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(kinds=st.lists(KINDS, max_size=40), data=st.data())
 def test_any_lines_read_alike_in_any_cutting(
@@ -344,6 +346,7 @@ NUMBERS = [
 FIELDS = ["created_at", "done_reason", "remote_model", "model", "context", *NUMBERS]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     value=st.recursive(

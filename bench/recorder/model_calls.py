@@ -15,7 +15,7 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ModelCall:
     """One call of a model.
 
     Attributes:
@@ -35,7 +35,7 @@ class Heard:
     output_tokens: int | None = None
 
 
-def heard(exchange: Exchange) -> Heard | None:
+def read_call(exchange: Exchange) -> ModelCall | None:
     """The call of a model in an exchange; None = it was none, or one that cannot be read."""
     reader = _READERS.get(exchange.path)
     if exchange.method != "POST" or reader is None or not 200 <= exchange.status < 300:
@@ -80,7 +80,7 @@ def _body_or_events(reply: bytes) -> list[dict[str, Any]]:
     return [value] if isinstance(value, dict) else []
 
 
-def _chat(body: dict[str, Any], reply: bytes) -> Heard | None:
+def _chat(body: dict[str, Any], reply: bytes) -> ModelCall | None:
     messages = tuple(_message_list(body.get("messages")))
     if not messages:
         return None  # only loads or unloads the model
@@ -101,7 +101,7 @@ def _chat(body: dict[str, Any], reply: bytes) -> Heard | None:
     return _native(body, messages, answer, last)
 
 
-def _generate(body: dict[str, Any], reply: bytes) -> Heard | None:
+def _generate(body: dict[str, Any], reply: bytes) -> ModelCall | None:
     if not body.get("prompt"):
         return None
     system = [{"role": "system", "content": body["system"]}] if body.get("system") else []
@@ -115,8 +115,8 @@ def _generate(body: dict[str, Any], reply: bytes) -> Heard | None:
 
 def _native(
     body: dict[str, Any], messages: tuple[Message, ...], answer: Message, last: dict[str, Any]
-) -> Heard:
-    return Heard(
+) -> ModelCall:
+    return ModelCall(
         str(body.get("model", "")),
         messages,
         answer if last or answer["content"] else None,
@@ -127,7 +127,7 @@ def _native(
     )
 
 
-def _completions(body: dict[str, Any], reply: bytes) -> Heard | None:
+def _completions(body: dict[str, Any], reply: bytes) -> ModelCall | None:
     messages = tuple(_message_list(body.get("messages")))
     text, seen = "", False
     usage: dict[str, Any] = {}
@@ -144,7 +144,7 @@ def _completions(body: dict[str, Any], reply: bytes) -> Heard | None:
     if calls:
         answer["tool_calls"] = [calls[index] for index in sorted(calls)]
     details = usage.get("prompt_tokens_details") or {}
-    return Heard(
+    return ModelCall(
         str(body.get("model", "")),
         messages,
         answer if seen else None,
@@ -166,7 +166,7 @@ def _add_call(calls: dict[int, dict[str, Any]], index: int, piece: dict[str, Any
     call["function"]["arguments"] += function.get("arguments") or ""
 
 
-def _anthropic(body: dict[str, Any], reply: bytes) -> Heard | None:
+def _anthropic(body: dict[str, Any], reply: bytes) -> ModelCall | None:
     """/v1/messages."""
     messages: list[Message] = []
     if body.get("system"):
@@ -196,7 +196,7 @@ def _anthropic(body: dict[str, Any], reply: bytes) -> Heard | None:
     # Here, other than in OpenAI's form, cached tokens stand beside the input.
     beside = (cached or 0) + (_count(usage.get("cache_creation_input_tokens")) or 0)
     fresh = _count(usage.get("input_tokens"))
-    return Heard(
+    return ModelCall(
         str(body.get("model", "")),
         tuple(messages),
         answer if usage or text else None,
@@ -260,7 +260,7 @@ def _anthropic_tools(tools: Any) -> list[Any] | None:
     ]
 
 
-def _responses(body: dict[str, Any], reply: bytes) -> Heard | None:
+def _responses(body: dict[str, Any], reply: bytes) -> ModelCall | None:
     """/v1/responses."""
     messages: list[Message] = []
     if body.get("instructions"):
@@ -283,7 +283,7 @@ def _responses(body: dict[str, Any], reply: bytes) -> Heard | None:
         {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
         for tool in _of(body.get("tools") or [], "function")
     ]
-    return Heard(
+    return ModelCall(
         str(body.get("model", "")),
         tuple(messages),
         answer,
@@ -320,7 +320,7 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
-_READERS: dict[str, Callable[[dict[str, Any], bytes], Heard | None]] = {
+_READERS: dict[str, Callable[[dict[str, Any], bytes], ModelCall | None]] = {
     "/api/chat": _chat,
     "/api/generate": _generate,
     "/v1/chat/completions": _completions,
