@@ -25,6 +25,7 @@ from bench.results.fidelity_files import FidelitySetup, GateRecord, PlaceRecord
 from bench.results.history_entries import IndexedRun
 from bench.results.record import RequestRecord
 from bench.results.run import RunInfo
+from bench.scenario.described import DescribedPlan
 from bench.thresholds import Threshold
 
 FORMS: Final[dict[str, Any]] = {
@@ -42,6 +43,8 @@ FORMS: Final[dict[str, Any]] = {
     "trend": list[Trend],
     "history": list[IndexedRun],
     "doctor": Finding,
+    "board": list[Summary],
+    "dry-run": DescribedPlan | list[DescribedPlan],
 }
 """Name of the schema -> the type behind run.json, a line of requests.jsonl, and the others."""
 
@@ -51,7 +54,7 @@ def schema_of(name: str) -> dict[str, Any]:
     ((made,), parts) = msgspec.json.schema_components(
         [FORMS[name]], schema_hook=_hook, ref_template="#/$defs/{name}"
     )
-    if name == "summary":
+    if name in ("summary", "board"):
         _flatten(parts)
     for part in parts.values():
         part.pop("title", None)

@@ -137,7 +137,7 @@ def _listed(table: Table) -> RenderableType:
     lines: list[RenderableType] = [Text(table.caption, style="bold")]
     for row in table.rows:
         head, *others = zip(table.columns, row.cells, strict=True)
-        axis = head[0].head.islower() or head[1].text.isdigit()  # "2" alone says little
+        axis = head[0].head.islower() or head[1].text[:1].isdigit()  # "2" alone says little
         named = Text(f"{head[0].head}: " if axis else "")
         lines.append(named.append(_unbroken(head[1], head[0])))
         for column, cell in others:

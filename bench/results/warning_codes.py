@@ -75,6 +75,7 @@ class WarningCode(StrEnum):
     ONE_BLOCK = auto(), CAUTION, "cases with one block have no sign of what differs between blocks"
     VERSION_UNKNOWN = auto(), CAUTION, "the server's version is no known release"
     MIXED_VERSIONS = auto(), CAUTION, "the run holds server versions that do not measure alike"
+    TELEMETRY_UNREAD = auto(), CAUTION, "hardware that was named cannot be read"
     TRANSPORT_NOT_EXACT = auto(), CAUTION, "the requests went through the general HTTP client"
     # Of the server, seen around a block.
     LOAD_FAILED = auto(), INVALID, "the model could not be loaded"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from bench.scenario.block_text import shared_tokens
 from bench.scenario.estimate import estimate
@@ -18,7 +18,65 @@ _MOST_COMPARED = 200
 """Requests between which shared beginnings are listed."""
 
 
-def described(plan: Plan) -> dict[str, Any]:
+class DescribedRequest(TypedDict, total=False):
+    """A request of a session or a prompt; null is what the file does not say."""
+
+    roles: str | None
+    text: str
+    system: str | None
+    step: str
+    thread: str
+    at_s: float | None
+    answered_at_s: float | None
+    gap_s: float | None
+    played_gap_s: float | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    output_tokens: int | None
+    tools: list[str | None]
+    answer: str | None
+    stretches: list[list[Any]]
+
+
+class DescribedSession(TypedDict):
+    """A session, or a prompt of its own."""
+
+    id: str
+    start_s: NotRequired[float | None]
+    requests: list[DescribedRequest]
+
+
+class DescribedFile(TypedDict):
+    """What was understood of a file that the scenario names."""
+
+    file: str
+    format: str
+    sessions: int
+    requests: int
+    notes: NotRequired[list[str]]
+    session_list: list[DescribedSession]
+    shared: NotRequired[list[list[Any]]]
+
+
+class DescribedCount(TypedDict):
+    """How many requests there will be."""
+
+    low: int
+    high: int
+
+
+class DescribedPlan(TypedDict):
+    """What will be run."""
+
+    scenario: str
+    cases: list[str]
+    blocks: int
+    requests: DescribedCount
+    notes: list[str]
+    files: list[DescribedFile]
+
+
+def described(plan: Plan) -> DescribedPlan:
     """A plan as JSON-ready data: what will be asked, and what was understood of its files.
 
     `sessions` lists the first 100 sessions or prompts with their requests: when they arrive and the
@@ -36,7 +94,7 @@ def described(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _prompt_files(plan: Plan) -> Iterator[dict[str, Any]]:
+def _prompt_files(plan: Plan) -> Iterator[DescribedFile]:
     columns = plan.scenario.get("prompts", {}).get("columns")
     for name, records in plan.prompt_files.items():
         kind = name.rpartition(".")[2].lower()
@@ -52,13 +110,17 @@ def _prompt_files(plan: Plan) -> Iterator[dict[str, Any]]:
         }
 
 
-def _prompt(record: dict[str, Any]) -> dict[str, Any]:
+def _prompt(record: dict[str, Any]) -> DescribedRequest:
     roles = "system user" if "system" in record else "user"
-    text = {"text": record["prompt"], "system": record.get("system")}
-    return {"roles": roles, **text, "output_tokens": record.get("output_tokens")}
+    return {
+        "roles": roles,
+        "text": record["prompt"],
+        "system": record.get("system"),
+        "output_tokens": record.get("output_tokens"),
+    }
 
 
-def _session_files(plan: Plan) -> Iterator[dict[str, Any]]:
+def _session_files(plan: Plan) -> Iterator[DescribedFile]:
     for replay in dict.fromkeys(case.prompts.replay for case in plan.cases):
         if replay is None:
             continue
@@ -75,7 +137,7 @@ def _session_files(plan: Plan) -> Iterator[dict[str, Any]]:
         }
 
 
-def _session(session: Session, replay: Replay) -> dict[str, Any]:
+def _session(session: Session, replay: Replay) -> DescribedSession:
     history: dict[str, list[str]] = {}
     requests = []
     for step in session.steps:
@@ -87,7 +149,7 @@ def _session(session: Session, replay: Replay) -> dict[str, Any]:
     return {"id": session.id, "start_s": session.start_s, "requests": requests}
 
 
-def _request(step: Step, roles: list[str], session: Session, replay: Replay) -> dict[str, Any]:
+def _request(step: Step, roles: list[str], session: Session, replay: Replay) -> DescribedRequest:
     tools = session.tools if step.tools is None else step.tools
     capped = None if step.gap_s is None else min(step.gap_s, replay.pause_cap_s)
     return {

@@ -90,8 +90,29 @@ def test_what_commands_print_as_json_fulfils_them(tmp_path: Path) -> None:
     valid("trend", trend)
     valid("plan", printed("plan", run_dir, "--format", "json"))
     valid("doctor", printed("doctor", "--json", "--host", "http://127.0.0.1:9"))
+    valid("board", printed("board", run_dir, "--format", "json"))
     what_if = ("capacity", "what-if", "gpu-12gb", "--slo", "ttft_s.p95<=2", "--rate", "1")
     valid("what-if", printed(*what_if, "--servers", "1", "--format", "json"))
+
+
+def test_what_a_dry_run_prints_fulfils_them(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("turns.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},'
+        ' {"role": "user", "content": "c"}]}\n'
+    )
+    Path("asked.jsonl").write_text('{"prompt": "why?", "system": "Be short."}\n')
+    head = "schema: 1\nload: {closed: {users: 1, requests: 2}}\n"
+    Path("a.yaml").write_text(f"{head}name: a\nprompts: {{sessions: {{file: turns.jsonl}}}}\n")
+    Path("b.yaml").write_text(f"{head}name: b\nprompts: {{file: asked.jsonl}}\n")
+    dry = ("-m", "m", "--dry-run", "--json")
+    one, both = printed("run", "a.yaml", *dry), printed("run", "a.yaml", "b.yaml", *dry)
+    assert one["files"][0]["session_list"][0]["requests"]
+    assert both[1]["files"][0]["session_list"][0]["requests"][0]["system"] == "Be short."
+    for content in (one, both):
+        valid("dry-run", content)
+    with pytest.raises(Exception, match="not valid under any"):
+        valid("dry-run", one | {"cases": 3})
 
 
 def test_what_fidelity_keeps_fulfils_them(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 from runs import Workload, write_run
 
+from bench.analysis.capacity.result import Bottleneck, CapacityResult, SearchEnding
 from bench.analysis.fidelity.result import FidelityResult
 from bench.cli import cli
+from bench.commands.comparing import compare
 from bench.errors import UsageError
 from bench.results.fidelity_files import Side
 
@@ -59,6 +61,55 @@ def test_pages_of_stored_runs(
     assert opened == [page.as_uri()]
     last = result.stdout.splitlines()[-1]
     assert last == (f"Report: {page}" if command == "compare" else str(page))
+
+
+@pytest.mark.slow
+def test_what_if_opens_its_page(tmp_path: Path, look: Path, opened: list[str]) -> None:
+    page = tmp_path / "page.html"
+    asked = ("gpu-12gb", "--slo", "ttft_s.p95<=2", "--rate", 1, "--servers", 1)
+    options = ("--format", "html", "-o", page, "--template", look)
+    result = call("capacity", "what-if", *asked, *options, "--open")
+    assert result.stdout == f"{page}\n"
+    assert MARK in page.read_text(encoding="utf-8")
+    assert opened == [page.as_uri()]
+    call("capacity", "what-if", *asked, *options)
+    assert len(opened) == 1
+
+
+@pytest.mark.slow
+def test_capacity_opens_its_page(
+    tmp_path: Path, look: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = CapacityResult(
+        "r", "m", "rate", (), SearchEnding.RANGE, 2.0, 2.5, 2.0, 3.0, "", Bottleneck.SLOTS, (),
+        4, True, 4, 1.5, 600.0, 300.0, False,
+    )  # fmt: skip
+    found = SimpleNamespace(result=result, path=tmp_path, exit_code=0)
+    monkeypatch.setattr("bench.commands.sizing.find_capacity", lambda *_, **__: found)
+    asked = ("capacity", "search", "quickstart", "-m", "m", "--slo", "ttft_s.p95<=1")
+    done = call(*asked, "--template", look, "--open", "--no-history")
+    page = tmp_path / "capacity.html"
+    assert done.stdout.splitlines()[-2:] == [f"Report: {page}", str(tmp_path)], done.output
+    assert MARK in page.read_text(encoding="utf-8")
+    assert opened == [page.as_uri()]
+    assert f"Report: {page}" in call(*asked, "--format", "json").stderr
+    assert len(opened) == 1
+
+
+@pytest.mark.slow
+def test_ab_opens_its_page(
+    tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (write_run(tmp_path / n, Workload(requests=6, seed=i)) for i, n in enumerate("ab"))
+    made = SimpleNamespace(path=new), compare(old, new)[0]
+    monkeypatch.setattr("bench.commands.comparing.ab", lambda *_, **__: made)
+    asked = ("ab", "quickstart", "--a", "model=m", "--b", "model=n", "--no-history")
+    page = new / "comparison.html"
+    done = call(*asked, "--open")
+    assert done.stdout.splitlines()[-2:] == [f"Report: {page}", str(new)], done.output
+    assert opened == [page.as_uri()]
+    call(*asked, "--open", "--no-report")
+    assert len(opened) == 1
 
 
 @pytest.mark.slow
