@@ -78,8 +78,9 @@ def _notice(report: Report, invalidates: bool, code: WarningCode, found: Sequenc
         messages.setdefault(_sentence_case(one.message, report.models), []).append(one)
     said = _sentence_case(worst.message, report.models)
     more = tuple((m, _places(report, at)) for m, at in messages.items() if m != said)
-    where = (_how_often(found),) if len(messages) > 1 else ()
-    where = where if where and not where[0].endswith(" of 1 case") else _places(report, found)
+    often = _how_often(found)
+    named = len(messages) == 1 or often.endswith("of 1 case")
+    where = _places(report, found) if named else (often,)
     return Notice(
         code,
         said,
