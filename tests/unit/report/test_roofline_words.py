@@ -124,7 +124,7 @@ def test_a_panel_has_a_row_for_each_quantity() -> None:
         "power 150 W",
         "clock 1,410 MHz",
         "temperature 93",
-        "memory 6 GiB",
+        "memory 6.0 GiB",
     ):
         assert words in panel.message
     assert "throttled" in panel.caption
