@@ -29,7 +29,7 @@ def record(
         to: address of the server; None = that of OLLAMA_HOST.
         port: where to listen, on this machine only; 0 = any free one.
         text: keep what was said; else token counts and hashes only.
-        announce: is given the proxy's URL and the server's once it listens.
+        announce: called with the proxy's URL and the server's once it listens.
         failed: receives each new reason why the server cannot be reached.
 
     Returns:

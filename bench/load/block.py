@@ -48,7 +48,7 @@ class Surroundings:
 
     Attributes:
         origin_ns: start of the run on the clock.
-        keep: is given every record.
+        keep: called with every record.
         before_measuring: awaited between the first warm-up and the first measurement, so that
             work which would disturb a measurement has ended.
         before_sending: awaited when a block's model is loaded and nothing has been sent yet.

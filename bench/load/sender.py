@@ -53,7 +53,7 @@ class Sender:
         transport: puts them on the wire.
         clock: tells the time.
         origin_ns: start of the run on that clock.
-        keep: is given every record as its request ends.
+        keep: called with every record as its request ends.
         observer: receives every request.
         stop: the user's wish to stop.
         share: this worker's part.

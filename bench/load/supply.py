@@ -20,7 +20,7 @@ class Prepared:
         target_input_tokens, num_predict, seed, nonce: see `bench.results.record.RequestRecord`.
         marks: more fields of the record that are known beforehand.
         check: what is found of the answer, by the names of checks.
-        hear: is given the reply; gives further fields of the record.
+        hear: called with the reply; returns further fields of the record.
         text_kept: the record has the answer's text, if the reply has.
     """
 

@@ -43,7 +43,7 @@ class ClientSide(asyncio.Protocol):
     Args:
         target: where requests go.
         clock: stamps them.
-        ended: is given each exchange when it is over.
+        ended: called with each exchange when it is over.
         failed: called once with why the server cannot be reached.
     """
 

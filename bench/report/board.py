@@ -188,7 +188,7 @@ def _table(entries: Sequence[Entry]) -> Table:
 
 
 def _without_constants(table: Table) -> tuple[Table, str]:
-    """The table without columns of one value, which is told in a sentence."""
+    """The table without columns of one value, which is shown in a sentence."""
     values = {
         c.title: {row.cells[i].text for row in table.rows} for i, c in enumerate(table.columns)
     }

@@ -49,7 +49,7 @@ class Place:
 class TimeAsker:
     """Asks one agent for its time, ten times a second, in a thread of its own.
 
-    So the event loop's other work bends no stamp, and an agent hears from a run that is busy.
+    So other work of the event loop delays no stamp, and an agent gets messages from a busy run.
 
     Args:
         place: of the agent.

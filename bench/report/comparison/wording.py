@@ -100,7 +100,7 @@ def levels_text(m: MetricComparison) -> str:
 
 
 def verdict_answers(comparison: Comparison) -> list[Answer]:
-    """The verdict, then every case; of one case they are the same, so it is told once."""
+    """The verdict, then every case; of one case they are the same, so it is shown once."""
     cases = comparison.cases
     if len(cases) == 1 and comparison.refused is None and any(m.primary for m in cases[0].metrics):
         return [overall(comparison, in_full=True)]
