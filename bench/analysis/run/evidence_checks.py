@@ -106,7 +106,7 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
             f"{bursts.sum()} of {streams} streams came several tokens at a time",
             "The server drafts ahead or sends in bursts, something between here and it gathers "
             "the stream, or this machine reads late. itl_s is left out"
-            + (f", and tpot_s of {few} streams with too few bursts." if few else "."),
+            + (f", and tpot_s of those with too few bursts ({few})." if few else "."),
             data.case.id,
         )
 

@@ -61,7 +61,7 @@ def overload(data: CaseData) -> Overload | None:
         return None
     grown = []
     for index in data.block_order:
-        block = data.columns.select(data.columns.block == index)
+        block = data.sent.select(data.sent.block == index)
         info = data.infos.get(index)
         full = info is not None and info.dropped > _DROPPED_SHARE * (info.planned_arrivals or 1)
         found = backlog_growth(_found_by_arrivals(block))
