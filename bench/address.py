@@ -173,8 +173,9 @@ class Address:
         try:
             context = ssl.create_default_context(cafile=self.ca_file or None)
         except (OSError, ssl.SSLError) as e:
+            why = "there is no such file" if isinstance(e, FileNotFoundError) else str(e)
             raise UsageError(
-                f"{self.ca_file}: cannot be used as certificate authority: {e}",
+                f"{self.ca_file}: cannot be used as certificate authority: {why}",
                 "it must be a PEM file with the certificate that signed the server's",
             ) from e
         if self.insecure:
@@ -270,6 +271,10 @@ def _host_and_port(authority: str) -> tuple[str, str]:
         if literal is None and host:
             raise ValueError(f"{host!r} is not an IPv6 address")
         return literal or "127.0.0.1", port
+    if "[" in authority or "]" in authority:
+        raise ValueError(
+            f"{authority!r} is not the name or address of a host: write IPv6 as [::1]:{OLLAMA_PORT}"
+        )
     if (literal := _ip(authority)) is not None:
         return literal, ""
     host, _, port = authority.rpartition(":") if ":" in authority else (authority, "", "")

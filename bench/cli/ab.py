@@ -12,6 +12,7 @@ from bench.cli.judging import (
     judging_options,
     output_options,
     tell,
+    wanted_files,
 )
 from bench.cli.measuring import Measuring, measuring_options
 from bench.cli.output import echo, say
@@ -78,7 +79,7 @@ def command(
     from bench.commands.runs_behind import benchstat_lines, distribution_charts
     from bench.commands.sides import ab_plan
 
-    rules = judging_of(**judging)
+    rules, files = judging_of(**judging), wanted_files(also)
     plan = ab_plan(scenario, a, b, pairs, **measuring.chosen)
     if measuring.dry_run:
         say(plan_text(plan), err=False)
@@ -103,7 +104,7 @@ def command(
         [comparison],
         format_name,
         None,
-        also,
+        files,
         benchstat=lambda: benchstat_lines([run.path], history, [comparison]),
         distributions=lambda: distribution_charts([run.path], history),
         template=template,

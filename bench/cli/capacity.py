@@ -160,8 +160,8 @@ def search(
         raise UsageError(f"--budget {budget} is no duration: write e.g. 30m or 2h") from None
     gpu_bytes = None if gpu_memory is None else _bytes(gpu_memory)
     settings = measuring.settings()
+    promises_of(promises, by)
     if measuring.dry_run:
-        promises_of(promises, by)
         _say_plan(scenario, settings, measuring, by, budget)
         return
     observer, view = view_on(measuring.quiet)
@@ -225,7 +225,9 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
         with path.open("w", encoding="utf-8") as file:
             YAML().dump(fitted.document, file)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}", "Name another file with -o."
+        ) from (None)
     p = fitted.fit.parameters
     say(
         f"{fitted.fit.requests} requests, {p.slots} slots: prefill "

@@ -15,6 +15,7 @@ from bench.cli.judging import (
     judging_options,
     output_options,
     tell,
+    wanted_files,
 )
 
 
@@ -59,14 +60,14 @@ def command(
     from bench.commands.comparing import compare
     from bench.commands.runs_behind import benchstat_lines, comparable, distribution_charts
 
-    history = history_of(history_path, no_history)
+    history, files = history_of(history_path, no_history), wanted_files(also)
     runs = [baseline, *candidates]
     results = compare(baseline, candidates, judging=judging_of(**judging), history=history)
     tell(
         results,
         format_name,
         output,
-        also,
+        files,
         benchstat=lambda: benchstat_lines(runs, history, results),
         distributions=lambda: distribution_charts(comparable(runs, results), history),
         template=template,

@@ -42,7 +42,7 @@ def command(
     """Measure a small model on the embedded server: works on any machine, without Ollama.
 
     With the llama.cpp engine the tokens are real: SmolLM2-135M, fetched once (98 MB). Without it
-    the server is simulated and its numbers are invented. Takes less than two minutes.
+    the server is simulated and its numbers are invented. Takes two to three minutes.
     """
     from bench.cli.run import run_in_view, tell, tell_json
     from bench.commands.demo import choose_engine, demo_plan, demo_server

@@ -12,9 +12,8 @@ import click
 from bench.cli.completion import complete_metric
 from bench.cli.judging import history_of, history_options
 from bench.cli.output import console, echo, say
-from bench.cli.pages import PAGE_FORMATS, open_option, open_page, own_template
+from bench.cli.pages import PAGE_FORMATS, open_option, open_page, own_template, write_text
 from bench.errors import ResultsError, UsageError
-from bench.files import write_whole
 from bench.shown import json_text
 
 if TYPE_CHECKING:
@@ -139,7 +138,10 @@ def remove_runs(runs: tuple[str, ...], history_path: Path | None, no_history: bo
 
 @command.command("rebuild")
 @click.argument(
-    "folders", nargs=-1, metavar="[FOLDER]...", type=click.Path(path_type=Path, file_okay=False)
+    "folders",
+    nargs=-1,
+    metavar="[FOLDER]...",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
 )
 @history_options
 def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bool) -> None:
@@ -229,10 +231,7 @@ def trend(
     if output is None:
         echo(text)
         return
-    try:
-        write_whole(output, text)
-    except OSError as error:
-        raise ResultsError(f"cannot write {output}: {error.strerror or error}") from error
+    write_text(output, text)
     echo(f"{output}\n")
     if open_report and format_name == "html":
         open_page(output)

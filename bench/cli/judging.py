@@ -17,9 +17,9 @@ from bench.cli.pages import (
     open_option,
     own_template,
     tell_report,
+    write_text,
 )
-from bench.errors import ResultsError, UsageError
-from bench.files import write_whole
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.analysis.comparison.result import Comparison
@@ -102,6 +102,15 @@ def output_options(command: Command) -> Command:
         default="console",
         show_default=True,
     )(command)
+
+
+def wanted_files(also: Sequence[str]) -> list[tuple[str, Path]]:
+    """What `--write` says, each time.
+
+    Raises:
+        UsageError: it says no format and file.
+    """
+    return [format_and_file(text, FORMATS) for text in also]
 
 
 def judging_of(
@@ -204,7 +213,7 @@ def tell(
     comparisons: Sequence[Comparison],
     format_name: str,
     output: Path | None,
-    also: Sequence[str],
+    also: Sequence[tuple[str, Path]],
     benchstat: Callable[[], str],
     distributions: Callable[[], Sequence[Chart]],
     template: Path | None = None,
@@ -216,14 +225,13 @@ def tell(
         comparisons: with one baseline.
         format_name: main format.
         output: its file; None = stdout, or a file of its own for HTML.
-        also: `format=file` each.
+        also: further formats, and their files.
         benchstat: makes the lines of that format, which knows runs and not comparisons.
         distributions: makes the charts of the requests behind them, for HTML.
         template: folder of the user's own templates, for HTML.
         open_report: open what is written as HTML in the browser.
 
     Raises:
-        UsageError: a format is unknown.
         ResultsError: a file cannot be written.
     """
     from bench.report.comparison.comparison_page import shown_page
@@ -236,13 +244,12 @@ def tell(
         page = shown_page(comparisons, distributions() if html else (), charts=html)
         return render(page, name, template)
 
-    wanted = [format_and_file(text, FORMATS) for text in also]
-    for name, path in wanted:
-        _write(path, rendered(name))
+    for name, path in also:
+        write_text(path, rendered(name))
     if format_name == "html" and output is None:
         output = HTML_FILE
     if output is not None:
-        _write(output, rendered(format_name))
+        write_text(output, rendered(format_name))
         if format_name == "html":
             tell_report(output, open_report)
         else:
@@ -258,12 +265,3 @@ def _print(comparisons: Sequence[Comparison]) -> None:
     from bench.report.console import print_page
 
     print_page(shown_page(comparisons, charts=False), console())
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        raise ResultsError(
-            f"cannot write {path}: {error.strerror or error}", "Name another file."
-        ) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.output import console, echo, say
-from bench.errors import UsageError
+from bench.errors import ResultsError, UsageError
 from bench.files import write_whole
 
 if TYPE_CHECKING:
@@ -104,11 +104,16 @@ def format_and_file(text: str, formats: Sequence[str]) -> tuple[str, Path]:
     """What `--write FORMAT=FILE` says.
 
     Raises:
-        UsageError: it is not of this form, or no such format.
+        UsageError: it is not of this form, there is no such format, or no place for the file;
+            better said now than after a long run.
     """
     name, equals, file = text.partition("=")
     if not equals or not file or name not in formats:
         raise UsageError(f"--write {text}: write FORMAT=FILE, with one of {', '.join(formats)}")
+    folder = Path(file).parent
+    if not folder.is_dir() or Path(file).is_dir():
+        why = "it is a folder" if Path(file).is_dir() else f"there is no folder {folder}"
+        raise UsageError(f"--write {text}: cannot write {file}: {why}", "Name another file.")
     if name == "parquet" and find_spec("pyarrow") is None:
         raise UsageError(
             f"--write {text}: Parquet needs pyarrow, which is not installed",
@@ -121,11 +126,11 @@ def write_page(page: Page, path: Path, template: Path | None = None) -> None:
     """Write a page as HTML.
 
     Raises:
-        UsageError: the file cannot be written.
+        ResultsError: the file cannot be written.
     """
     from bench.report.formats import render
 
-    _write(path, render(page, "html", template))
+    write_text(path, render(page, "html", template))
 
 
 def tell_page(
@@ -139,7 +144,7 @@ def tell_page(
     """Put a page on stdout, or into a file.
 
     Raises:
-        UsageError: the file cannot be written.
+        ResultsError: the file cannot be written.
     """
     if format_name == "console" and output is None:
         from bench.report.console import print_page
@@ -152,11 +157,18 @@ def tell_page(
     if output is None:
         echo(f"{text}\n")
     else:
-        _write(output, text)
+        write_text(output, text)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write what was rendered.
+
+    Raises:
+        ResultsError: the file cannot be written.
+    """
     try:
         write_whole(path, text)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        raise ResultsError(
+            f"cannot write {path}: {error.strerror or error}", "Name another file."
+        ) from None

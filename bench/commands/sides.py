@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.commands.sources import ScenarioSource, names
-from bench.errors import UsageError
+from bench.errors import ScenarioError, UsageError
 from bench.hidden import shown_environment
 from bench.scenario.expand import build_ab_plan
 from bench.scenario.loading import load_scenario
 from bench.scenario.plan import Plan
+from bench.scenario.schema import Scenario
 
 _DEFAULT_BINARY = "ollama"
 
@@ -63,7 +64,7 @@ def parse_side(letter: str, settings: Sequence[str]) -> SideSettings:
     binary, env = "", {}
     for text in settings:
         key, equals, value = (part.strip() for part in text.partition("="))
-        if not equals or not key or not value:
+        if not equals or not key or not value or key == "env.":
             raise UsageError(
                 f"--{letter} {text}: write KEY=VALUE", "For example: --a model=llama3.2:3b"
             )
@@ -163,7 +164,7 @@ def _paired_plan(
     if not hosts:
         side_a, side_b = _both_started(side_a, side_b), _both_started(side_b, side_a)
     loaded = [
-        load_scenario(scenario, [*overrides, *side.overrides, *_targets(side, letter)])
+        _loaded(scenario, overrides, side, letter)
         for letter, side in (("a", side_a), ("b", side_b))
     ]
     given_a, given_b = (() if side.managed else side.hosts or hosts for side in (side_a, side_b))
@@ -177,6 +178,25 @@ def _paired_plan(
         hosts_b=given_b,
         seed=seed,
     )
+
+
+def _loaded(
+    scenario: ScenarioSource, overrides: Sequence[str], side: SideSettings, letter: str
+) -> Scenario:
+    """The scenario of one side; a problem names the option that the setting was given with."""
+    try:
+        return load_scenario(scenario, [*overrides, *side.overrides, *_targets(side, letter)])
+    except ScenarioError as error:
+        problems = []
+        for problem in error.problems:
+            for text in side.overrides:
+                here = {
+                    key: getattr(problem, key).replace(f"--set {text}", f"--{letter} {text}")
+                    for key in ("path", "message")
+                }
+                problem = replace(problem, **here)
+            problems.append(problem)
+        raise ScenarioError(error.file, problems) from None
 
 
 def _both_started(side: SideSettings, other: SideSettings) -> SideSettings:

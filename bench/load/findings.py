@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bench.clock import NS
 from bench.load.client_findings import client_findings
 from bench.load.runner_findings import reloads
@@ -50,6 +52,22 @@ def block_findings(
             window_s=(info.window_end_ns - info.window_start_ns) / NS,
             kernel_stamps=kernel_stamps,
         ),
+    ]
+
+
+def unread_findings(unread: Mapping[str, str]) -> list[RunWarning]:
+    """What of `telemetry` was named and tells nothing.
+
+    Args:
+        unread: kind of source or URL -> why.
+    """
+    return [
+        RunWarning(
+            WarningCode.TELEMETRY_UNREAD,
+            f"telemetry {what} was asked for, and nothing is read of it: {why}",
+            "Its numbers will be missing. Leave it out, or mend it and run again.",
+        )
+        for what, why in unread.items()
     ]
 
 

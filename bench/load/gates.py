@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
+from bench.errors import ModelError, ServerError
 from bench.load.word_by_word import REPLY_TIMEOUT_S
 from bench.ollama.control import Control
 from bench.ollama.next_token import options, read_answer
@@ -39,7 +41,7 @@ async def ask_gates(
         on_answer: called with each answer as it comes.
 
     Raises:
-        BenchError: the server refuses, or cannot be reached.
+        BenchError: the server cannot be reached.
     """
     for asked in questions(setup.num_ctx):
         if (side, asked.gate.value, asked.number) in done:
@@ -53,5 +55,18 @@ async def ask_gates(
         }
         if asked.format is not None:
             body["format"] = asked.format
-        text, ended = read_answer(await control.generate(body, REPLY_TIMEOUT_S))
-        on_answer(GateRecord(side, asked.gate.value, asked.number, asked.shown, text, ended))
+        text, ended, why = await _answer(control, body)
+        on_answer(GateRecord(side, asked.gate.value, asked.number, asked.shown, text, ended, why))
+
+
+async def _answer(control: Control, body: dict[str, Any]) -> tuple[str, str, str]:
+    """Text, how it ended, and why there is none: that is an answer to "does it work", too.
+
+    Raises:
+        BenchError: nobody is there any more.
+    """
+    try:
+        return *read_answer(await control.generate(body, REPLY_TIMEOUT_S)), ""
+    except (ModelError, ServerError) as error:
+        await control.version()
+        return "", "", error.message

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from bench.clock import Clock
 from bench.errors import BenchError, ServerUnreachable
 from bench.load.block import PhaseSender, Surroundings, run_block
+from bench.load.findings import unread_findings
 from bench.load.machine_rest import machine_at_rest
 from bench.load.observer import Observer
 from bench.load.residence import make_room, restore_keep_alive
@@ -278,6 +279,8 @@ class PlanRunner:
             case = self._plan.case(info.case)
             samples = self._telemetry.between(case.target, info.start_ns, info.end_ns, origin_ns)
             info = replace(info, utilisation=samples)
+            if not self.info.blocks:
+                warnings = [*warnings, *unread_findings(self._telemetry.unread())]
         for warning in warnings:
             self._observer.warned(warning)
         self.info = replace(

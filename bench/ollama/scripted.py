@@ -21,6 +21,7 @@ def scripted_chat(
     thinking: Iterable[str] = (),
     prompt_tokens: int = 10,
     load_s: float = 0.001,
+    queue_s: float = 0.0,
     done_reason: str = "length",
     model: str = "fake:1b",
     stream: bool = True,
@@ -34,6 +35,7 @@ def scripted_chat(
         thinking: pieces of thinking that come before the answer.
         prompt_tokens: prompt_eval_count to report.
         load_s: load_duration to report, part of `first_s`.
+        queue_s: wait for a slot, part of `first_s` and of no duration but the total.
         done_reason: why generation stopped.
         model: name in every line.
         stream: one line a token; otherwise one object at the end.
@@ -49,7 +51,7 @@ def scripted_chat(
         "total_duration": round(last_s * NS),
         "load_duration": round(load_s * NS),
         "prompt_eval_count": prompt_tokens,
-        "prompt_eval_duration": round((first_s - load_s) * NS),
+        "prompt_eval_duration": round((first_s - load_s - queue_s) * NS),
         "eval_count": len(pieces),
         "eval_duration": round((last_s - first_s) * NS),
     }

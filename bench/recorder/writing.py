@@ -68,7 +68,9 @@ class Writer:
         except FileExistsError:
             raise UsageError(f"{path} exists already", "give another name with -o") from None
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror}", "give another name with -o"
+            ) from None
         self._file = os.fdopen(fd, "wb", buffering=0)
         self._worker = ThreadPoolExecutor(1, "record")
 

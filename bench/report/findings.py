@@ -116,10 +116,13 @@ def same_load(report: Report) -> Iterator[list[CaseView]]:
 
 
 def depth_groups(report: Report) -> Iterator[list[CaseView]]:
-    """Cases of one model at one load whose prompts differ clearly in length, shortest first."""
+    """Cases of one model at one load whose prompts differ clearly in length, shortest first.
+
+    A part of a mix counts alone: beside others it is slowed by them.
+    """
     groups: dict[tuple[object, ...], list[CaseView]] = {}
     for case in report.cases:
-        if prompt_length(case):
+        if prompt_length(case) and case.summary.axes.get("mix") != "together":
             key = (case.run, case.model, case.summary.target, case.users, case.rate_per_s)
             groups.setdefault(key, []).append(case)
     for group in groups.values():

@@ -78,7 +78,9 @@ def _notice(report: Report, invalidates: bool, code: WarningCode, found: Sequenc
         messages.setdefault(_sentence_case(one.message, report.models), []).append(one)
     said = _sentence_case(worst.message, report.models)
     more = tuple((m, _places(report, at)) for m, at in messages.items() if m != said)
-    where = _places(report, found) if len(messages) == 1 else (_how_often(found),)
+    often = _how_often(found)
+    named = len(messages) == 1 or often.endswith("of 1 case")
+    where = _places(report, found) if named else (often,)
     return Notice(
         code,
         said,
@@ -115,7 +117,9 @@ def _how_often(found: Sequence[_Seen]) -> str:
     blocks = len({m[0] for f in found if (m := _BLOCK.match(f.warning.message))})
     cases = len({(f.run, f.warning.case) for f in found if f.warning.case})
     places = [plural(blocks, "block")] if blocks else []
-    places += [plural(cases, "case")] if cases else []
+    places += [plural(cases, "case")] if cases > 1 or not blocks else []
+    if not blocks and cases == 1:  # its blocks are not numbered in the message
+        places = ["the case's blocks"]
     at = " of ".join(places) or plural(len(found), "place")
     return f"the worst of {at}"
 

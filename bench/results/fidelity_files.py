@@ -122,6 +122,7 @@ class GateRecord:
         number: tells it from the others of its gate.
         asked: the question, as reports name it.
         ended: as the server says: "stop", "length".
+        error: why there is no answer.
     """
 
     side: int
@@ -130,6 +131,7 @@ class GateRecord:
     asked: str
     answer: str
     ended: str = ""
+    error: str = ""
 
     @property
     def key(self) -> tuple[int, str, int]:

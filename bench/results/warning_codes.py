@@ -75,6 +75,7 @@ class WarningCode(StrEnum):
     ONE_BLOCK = auto(), CAUTION, "cases with one block have no sign of what differs between blocks"
     VERSION_UNKNOWN = auto(), CAUTION, "the server's version is no known release"
     MIXED_VERSIONS = auto(), CAUTION, "the run holds server versions that do not measure alike"
+    TELEMETRY_UNREAD = auto(), CAUTION, "hardware that was named cannot be read"
     TRANSPORT_NOT_EXACT = auto(), CAUTION, "the requests went through the general HTTP client"
     # Of the server, seen around a block.
     LOAD_FAILED = auto(), INVALID, "the model could not be loaded"
@@ -96,6 +97,7 @@ class WarningCode(StrEnum):
     STARVED = auto(), CAUTION, "a model of a mix got no turn while another one was in use"
     CLOUD_MODEL = auto(), INVALID, "the model is answered by a cloud service"
     # Of the server's machine, by its telemetry.
+    COST_UNKNOWN = auto(), CAUTION, "a price was given, and the cost is not known"
     THROTTLED = auto(), CAUTION, "a GPU ran slower because it was too hot or short of power"
     SWAPPING = auto(), CAUTION, "the machine read memory back from swap"
     CPU_FALLBACK = auto(), CAUTION, "the model is on the CPU although the machine has a GPU"

@@ -55,7 +55,7 @@ def case_models(scenario: Scenario, models: Sequence[str]) -> tuple[str, ...]:
     """The models to measure: those given, else those of the scenario.
 
     Raises:
-        UsageError: there is none, or one is there twice.
+        UsageError: there is none, or one is there twice or has no name.
     """
     chosen = tuple(models) or tuple(scenario.models)
     if not chosen and scenario.mix and all(part.model for part in scenario.mix):
@@ -64,6 +64,8 @@ def case_models(scenario: Scenario, models: Sequence[str]) -> tuple[str, ...]:
         raise UsageError(
             f"scenario {scenario.name} names no model", "give one with -m, e.g. -m llama3.2:3b"
         )
+    if not all(m.strip() for m in chosen):
+        raise UsageError("-m '': a model has a name", "give one, e.g. -m llama3.2:3b")
     twice = [m for i, m in enumerate(chosen) if m in chosen[:i]]
     if twice:
         raise UsageError(f"model {twice[0]} is listed twice")

@@ -55,6 +55,8 @@ def forced_texts(
     Raises:
         UsageError: a source is neither, cannot be read, or too short.
     """
+    if not sources:
+        raise UsageError(f"{key} names no text", f"Shipped: {', '.join(LANGUAGES)}.")
     most = QUICK_TEXTS if quick else TEXTS
     draw = random.Random(seed)
     kinds = []

@@ -100,6 +100,11 @@ def _engine(
     config: ServerConfig, clock: Clock, era: EmulatedVersion, say: Say
 ) -> tuple[Engine, Profile | None]:
     if config.engine == "simulated":
+        if config.models:
+            raise EngineError(
+                f"--model {config.models[0]}: the simulated engine reads no model files",
+                "Say --engine llama.cpp as well, or name models in a profile (--profile FILE).",
+            )
         profile = load_profile(config.profile)
         engine = SimulatedEngine(
             profile,
@@ -131,5 +136,7 @@ def _writable(path: str) -> Path:
     try:
         Path(path).open("ab").close()
     except OSError as error:
-        raise EngineError(f"{path} cannot be written: {error.strerror}") from None
+        raise EngineError(
+            f"{path} cannot be written: {error.strerror}", "Name another file with --truth-log."
+        ) from None
     return Path(path)

@@ -31,6 +31,7 @@ def open_telemetry(
         hosts: target -> its host: an exporter on the same host is of that target's machine.
     """
     urls = [k for k in kinds if "://" in k]
+    asked = [k for k in kinds if k != "auto"]
     kinds = KINDS if "auto" in kinds else kinds
     exporters = {
         url: (partial(_find_exporter, url), _of(url, local, not_seen, hosts)) for url in urls
@@ -43,7 +44,7 @@ def open_telemetry(
     servers: dict[str, Finder] = {}
     if "server" in kinds:
         servers = {target: partial(_find_server, port) for target, port in local.items()}
-    return Telemetry(finders, now, not_seen, servers, exporters)
+    return Telemetry(finders, now, not_seen, servers, exporters, asked)
 
 
 def _of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -108,6 +108,7 @@ class Telemetry:
         not_seen: targets whose machine is another one -> why nothing is seen of it.
         servers: how to find the processes of each local target, by its name.
         exporters: URL -> how to find what it tells, and of which targets' machine that is.
+        asked: kinds and URLs that the user named.
 
     Attributes:
         page_cpu_s: seconds of CPU that a page of this run took so far, in a process of its own;
@@ -123,11 +124,14 @@ class Telemetry:
         not_seen: dict[str, str] | None = None,
         servers: dict[str, Finder] | None = None,
         exporters: Mapping[str, tuple[Finder, tuple[str, ...]]] | None = None,
+        asked: Sequence[str] = (),
     ) -> None:
         self._now = now
         self._stop = threading.Event()
         self._recorders: list[tuple[tuple[str, ...], Recorder]] = []
         self._blind: dict[str, str] = {}
+        self._empty: dict[str, str] = {}
+        self._asked = asked
         self._not_seen = dict(not_seen or {})
         self._cpu_ns: dict[int, int] = {}
         self._started_ns = now()
@@ -137,6 +141,7 @@ class Telemetry:
         finding = [(kind, (), f) for kind, f in finders.items()]
         finding += [("server", (target,), f) for target, f in (servers or {}).items()]
         finding += [(url, targets, f) for url, (f, targets) in (exporters or {}).items()]
+        self._kinds = frozenset(kind for kind, _, _ in finding)
         self._threads = [self._thread(self._open, *each) for each in finding]
 
     def start(self) -> None:
@@ -191,6 +196,14 @@ class Telemetry:
             r for owners, r in list(self._recorders) if target in owners or (here and not owners)
         ]
 
+    def unread(self) -> dict[str, str]:
+        """What the user named and nothing is read of so far, and why."""
+        elsewhere = {
+            k: "the server is on another machine" for k in self._asked if k not in self._kinds
+        }
+        why = elsewhere | self._blind | self._empty
+        return {kind: why[kind].removeprefix(f"{kind}: ") for kind in self._asked if kind in why}
+
     def status(self) -> dict[str, Any]:
         """What was read, what could not be seen and why, and what the reading cost."""
         elapsed_ns = max(1, self._now() - self._started_ns)
@@ -222,11 +235,14 @@ class Telemetry:
                 continue
             except ElsewhereError as error:
                 self._not_seen |= dict.fromkeys(owners, str(error))
+                self._empty[kind] = str(error)
                 sources, blind = (), {}
             except Exception as error:  # a driver's library may raise anything
                 sources, blind = (), {kind: str(error) or type(error).__name__}
             self._blind.pop(kind, None)
             self._blind.update(blind)
+            if not sources:
+                self._empty.setdefault(kind, "; ".join(blind.values()) or "there is none")
             for source in sources:
                 recorder = Recorder(source, self._now)
                 self._recorders.append((owners, recorder))

@@ -1,7 +1,7 @@
 """Senders on several machines: clocks, delivered rate, and what a fleet costs.
 
     python tests/performance/fleet.py clocks    # as root: network and time namespaces, Linux 5.6
-    python tests/performance/fleet.py rate
+    python tests/performance/fleet.py rate      # these two on Linux, with a C compiler
     python tests/performance/fleet.py chunks
     python tests/performance/fleet.py alone [--pairs 10]
 
@@ -9,8 +9,10 @@
 are 50 ms ahead, 50 ms behind and right, and run 20 ppm too fast, too slow and right (the clock that
 Python sees is slowed down in those processes). The server's own notes say when each chunk was sent;
 the corrected stamps are laid beside them. `rate`: three senders, open loop, beside one process.
-`chunks`: three senders, ever more streams. `alone`: pairs of runs from one process and from
-`local:1`. Required: see the README here. The machine's load average is printed with everything.
+`chunks`: three senders, ever more streams; both on the compiled server of `nullserver/`, which
+needs a fraction of a core and notes when each line left. `alone`: pairs of runs from one process
+and from `local:1`. Required: see the README here. The machine's load average is printed with
+everything.
 """
 
 from __future__ import annotations
@@ -29,14 +31,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from null_server import build, read_notes, serving
 from scipy import stats
 
 import bench
 from bench.results.directory import read_run
 from bench.results.record import Phase
-from bench.server.embedded import EmbeddedServer, start_server
+from bench.server.embedded import start_server
 
-PROFILES = Path(bench.__file__).parent / "simulation" / "profiles"
+NULL = "null:1b"
 CLOSED = """
 schema: 1
 name: fleet
@@ -99,25 +102,40 @@ def cluster(folder: Path, prefixes: list[list[str]], host: str = "127.0.0.1") ->
             process.wait()
 
 
-def run(folder: Path, server: EmbeddedServer, text: str, load_from: str):
+def run(folder: Path, url: str, text: str, load_from: str, model: str = "sim-small"):
     """One run; its directory as read back."""
     file = folder / "fleet.yaml"
     file.write_text(text)
     settings = bench.Settings(output=folder / "runs", load_from=load_from)
-    done = bench.run(
-        file, models=["sim-small"], hosts=[server.url], settings=settings, report=False
-    )
+    done = bench.run(file, models=[model], hosts=[url], settings=settings, report=False)
     return read_run(done.path)
 
 
-def stamp_errors_ns(info, records, truth) -> dict[int, np.ndarray]:
-    """By sender: corrected stamps of chunks less the moment the server sent them."""
-    sent = {t.metrics.get("total_duration"): t.line_sent_ns for t in truth if t.metrics}
+@contextlib.contextmanager
+def null_server(folder: Path, tokens: int, gap_us: float) -> Iterator[str]:
+    """The compiled server; its URL. What it noted is there when it has ended."""
+    options = {"tokens": tokens, "gap_us": gap_us, "first_us": gap_us, "log": folder / "log"}
+    with serving(build(folder), **options) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def noted(folder: Path) -> dict[int, np.ndarray]:
+    """When the compiled server sent each line, by stream."""
+    ns, starts = read_notes(folder / "log")
+    return {stream: ns[starts[stream] : starts[stream + 1]] for stream in range(1, len(starts) - 1)}
+
+
+def stamp_errors_ns(info, records, sent, key: str = "load_duration") -> dict[int, np.ndarray]:
+    """By sender: corrected stamps of chunks less the moment the server sent them.
+
+    Args:
+        sent: these moments, by the duration that `key` names.
+    """
     origin = info.clock.monotonic_origin_ns
     errors: dict[int, list[np.ndarray]] = {}
     for r in records:
-        lines = sent.get(r.server.total_duration)
-        if lines and r.sent_ns is not None and len(lines) == len(r.chunk_gaps_ns):
+        lines = sent.get(getattr(r.server, key))
+        if lines is not None and r.sent_ns is not None and len(lines) == len(r.chunk_gaps_ns):
             stamps = origin + r.sent_ns + np.cumsum(r.chunk_gaps_ns)
             errors.setdefault(r.worker, []).append(stamps - np.array(lines))
     return {worker: np.concatenate(all_) for worker, all_ in sorted(errors.items())}
@@ -162,14 +180,14 @@ def clocks(args: argparse.Namespace) -> None:
             cluster(folder, prefixes, "10.77.0.1") as (address, *_),
         ):
             text = CLOSED % (12, args.blocks, "closed: {users: [6], duration: 8s}")
-            kept = run(folder, server, text, address)
-            truth = server.truth
+            kept = run(folder, server.url, text, address)
+            sent = {t.metrics["total_duration"]: t.line_sent_ns for t in server.truth if t.metrics}
     print("sender  clock found (ms, ppm)  block: error of corrected stamps p5 / p50, bound (ms)")
     rows = {(b.index, s.number): s for b in kept.info.blocks for s in b.senders}
     inside = total = 0
     for b in kept.info.blocks:
         part = [r for r in kept.records if r.block == b.index]
-        for worker, found in stamp_errors_ns(kept.info, part, truth).items():
+        for worker, found in stamp_errors_ns(kept.info, part, sent, "total_duration").items():
             s = rows.get((b.index, worker))
             if s is None:
                 continue
@@ -186,57 +204,62 @@ def clocks(args: argparse.Namespace) -> None:
 def rate(args: argparse.Namespace) -> None:
     folder = Path(args.folder)
     load = f"open: {{rate: {args.rate}, duration: 20s, arrivals: poisson, max_in_flight: 600}}"
-    text = CLOSED % (2, 1, load)
-    with start_server(profile="test", num_parallel=64) as server, cluster(folder, [[]] * 3) as c:
-        for where in ("", c[0]):
-            kept = run(folder, server, text, where)
-            mine = [r for r in kept.records if r.phase is Phase.MEASURE]
-            due, sent = (np.sort([getattr(r, f) for r in mine]) for f in ("planned_ns", "sent_ns"))
-            late = np.array([r.sent_ns - r.planned_ns for r in mine]) / 1e6
-            [block] = kept.info.blocks
-            spent = (block.window_end_ns - block.window_start_ns) / 1e9
-            fits = [
-                stats.kstest(np.diff(x) / np.diff(x).mean(), "expon").pvalue for x in (due, sent)
-            ]
-            windows = [
-                stats.kstest(np.diff(w) / np.diff(w).mean(), "expon").pvalue
-                for w in np.array_split(sent, max(1, len(sent) // 1000))
-            ]
-            print(
-                f"{where or 'one process':28} {len(mine)} of {block.planned_arrivals} in "
-                f"{spent:.1f} s = {len(mine) / spent:.1f}/s; late p50 {np.median(late):.2f}, p99 "
-                f"{np.quantile(late, 0.99):.2f} ms; KS p: planned {fits[0]:.3f}, sent {fits[1]:.3f}"
-                f", windows of 1,000 {np.median(windows):.3f}"
-            )
-            for worker, found in stamp_errors_ns(kept.info, mine, server.truth).items():
-                print(f"  stamps of sender {worker}: p99 {np.quantile(found, 0.99) / 1e6:.3f} ms")
+    with null_server(folder, 8, 10_000) as url, cluster(folder, [[]] * 3) as c:
+        runs = [
+            (w or "one process", run(folder, url, CLOSED % (8, 1, load), w, NULL))
+            for w in ("", c[0])
+        ]
+    sent_ns = noted(folder)
+    for where, kept in runs:
+        mine = [r for r in kept.records if r.phase is Phase.MEASURE]
+        due, sent = (np.sort([getattr(r, f) for r in mine]) for f in ("planned_ns", "sent_ns"))
+        late = np.array([r.sent_ns - r.planned_ns for r in mine]) / 1e6
+        [block] = kept.info.blocks
+        planned_s = (due[-1] - due[0]) / 1e9
+        spent_s = (sent[-1] - sent[0]) / 1e9
+        by_law = [
+            stats.kstest(np.diff(x) / 1e9, "expon", args=(0, 1 / args.rate)) for x in (due, sent)
+        ]
+        print(
+            f"{where:28} {len(mine)} of {block.planned_arrivals} sent; "
+            f"{(len(mine) - 1) / spent_s:.2f}/s of {(len(mine) - 1) / planned_s:.2f}/s planned "
+            f"({100 * (planned_s / spent_s - 1):+.3f} %); late p50 {np.median(late):.2f}, p99 "
+            f"{np.quantile(late, 0.99):.2f} ms; KS p: planned {by_law[0].pvalue:.3f}, sent "
+            f"{by_law[1].pvalue:.3f}"
+        )
+        for worker, found in stamp_errors_ns(kept.info, mine, sent_ns).items():
+            part = np.sort([r.sent_ns for r in mine if r.worker == worker])
+            law = stats.kstest(np.diff(part) / np.diff(part).mean(), "expon").pvalue
+            print(f"  sender {worker}: {len(part)} sent, KS p {law:.3f}; {off_by(found)}")
+
+
+def off_by(errors_ns: np.ndarray) -> str:
+    """How far stamps are off."""
+    low, middle, high = np.quantile(errors_ns, [0.01, 0.5, 0.99]) / 1e6
+    size = np.quantile(np.abs(errors_ns), 0.99) / 1e6
+    return (
+        f"stamps off by p1 {low:+.3f}, p50 {middle:+.3f}, p99 {high:+.3f} ms; size p99 {size:.3f}"
+    )
 
 
 def chunks(args: argparse.Namespace) -> None:
     """As many chunks as the machine carries, by sender, and what their stamps are off by."""
     folder = Path(args.folder)
-    profile = folder / "fast.yaml"
-    text = (PROFILES / "test.yaml").read_text()
-    text = text.replace("step_ms: 2\n", "step_ms: 1\n").replace("sequence: 0.2", "sequence: 0")
-    text = text.replace(
-        "output_tokens: {median: 24, p95: 48}", "output_tokens: {median: 380, p95: 400}"
-    )
-    profile.write_text(text.replace("sample_ms: 0.05", "sample_ms: 0"))
-    with start_server(profile=profile, num_parallel=90) as server, cluster(folder, [[]] * 3) as c:
-        for users in (3, 6, 12, 24, 48, 90):
-            load = f"closed: {{users: [{users}], duration: 5s}}"
-            kept = run(folder, server, CLOSED % (400, 1, load), c[0])
-            [block] = kept.info.blocks
-            mine = [r for r in kept.records if r.phase is Phase.MEASURE]
-            span_s = (block.window_end_ns - block.window_start_ns) / 1e9
-            per_s = {w: sum(len(r.chunk_gaps_ns) for r in mine if r.worker == w) for w in range(3)}
-            for worker, found in stamp_errors_ns(kept.info, mine, server.truth).items():
-                low, middle, high = np.quantile(found, [0.01, 0.5, 0.99]) / 1e6
-                print(
-                    f"{users:3} users, sender {worker}: {per_s[worker] / span_s:7,.0f} chunks/s; "
-                    f"stamps off by p1 {low:+.3f}, p50 {middle:+.3f}, p99 {high:+.3f} ms",
-                    flush=True,
-                )
+    with null_server(folder, 300, 3_000) as url, cluster(folder, [[]] * 3) as c:
+        loads = {u: f"closed: {{users: [{u}], duration: 4s}}" for u in (9, 30, 60, 90)}
+        runs = {u: run(folder, url, CLOSED % (300, 1, x), c[0], NULL) for u, x in loads.items()}
+    sent = noted(folder)
+    for users, kept in runs.items():
+        [block] = kept.info.blocks
+        mine = [r for r in kept.records if r.phase is Phase.MEASURE]
+        span_s = (block.window_end_ns - block.window_start_ns) / 1e9
+        bounds = {s.number: s.clock.error_ns / 1e6 for s in block.senders}
+        for worker, found in stamp_errors_ns(kept.info, mine, sent).items():
+            per_s = sum(len(r.chunk_gaps_ns) for r in mine if r.worker == worker) / span_s
+            print(
+                f"{users:3} users, sender {worker}: {per_s:7,.0f} chunks/s; {off_by(found)} "
+                f"(clock known to {bounds.get(worker, float('nan')):.3f})"
+            )
 
 
 METRICS = ("ttft", "e2e", "gap", "over", "per_s")
@@ -264,7 +287,7 @@ def alone(args: argparse.Namespace) -> None:
     with start_server(profile="test") as server:
         for _ in range(args.pairs):
             for where in draw.sample(sorted(rows), 2):
-                rows[where].append(of_run(run(folder, server, text, where)))
+                rows[where].append(of_run(run(folder, server.url, text, where)))
     one, fleet = (np.array(rows[where]) for where in ("", "local:1"))
     for n, name in enumerate(METRICS):
         by = fleet[:, n] - one[:, n]

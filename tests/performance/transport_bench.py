@@ -17,8 +17,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -29,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from null_server import build, read_notes, serving
 
 HERE = Path(__file__).parent
 SERVER_CORE, CLIENT_CORE = 0, 1
-NOTE = np.dtype([("stream", "<u4"), ("line", "<u4"), ("ns", "<i8")])
 
 
 @dataclass(frozen=True)
@@ -52,29 +50,17 @@ class Bench:
     def __init__(self, folder: Path, quick: bool) -> None:
         self.folder = folder
         self.quick = quick
-        compiler = shutil.which("gcc") or shutil.which("cc")
-        if compiler is None:
-            sys.exit("this benchmark needs a C compiler (gcc)")
-        for name in ("nullserver", "reader"):
-            source = HERE / "nullserver" / f"{name}.c"
-            subprocess.run([compiler, "-O2", "-o", folder / name, source], check=True)
+        self.null_server = build(folder)
+        build(folder, "reader")
 
     @contextlib.contextmanager
     def server(self, *, tokens: int, gap_us: float, log: bool = False) -> Iterator[int]:
         """The null server, on its core; yields its port."""
-        command = [self.folder / "nullserver", "--tokens", str(tokens), "--gap-us", str(gap_us)]
-        if log:
-            command += ["--log", self.folder / "log"]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: pin(SERVER_CORE)
-        )
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-            process.stdout.close()
+        options: dict[str, object] = {"log": self.folder / "log"} if log else {}
+        with serving(
+            self.null_server, core=SERVER_CORE, tokens=tokens, gap_us=gap_us, **options
+        ) as port:
+            yield port
 
     def client(self, stage: str, port: int, **options: object) -> dict[str, Any]:
         """One stage of `transport_client.py`, on the client's core."""
@@ -102,14 +88,12 @@ class Bench:
 
     def errors_ns(self) -> tuple[np.ndarray, np.ndarray]:
         """Stamp errors of the last stage, and the errors of the gaps within its streams."""
-        notes = np.fromfile(self.folder / "log", NOTE)
-        notes = notes[np.lexsort((notes["line"], notes["stream"]))]
-        starts = np.searchsorted(notes["stream"], np.arange(notes["stream"].max() + 2))
+        noted_ns, starts = read_notes(self.folder / "log")
         with np.load(self.folder / "stamps.npz") as found:
             streams, sizes, stamps = found["streams"], found["sizes"], found["stamps"]
         ends = np.cumsum(sizes)
         errors = [
-            stamps[end - size : end] - notes["ns"][starts[s] : starts[s] + size]
+            stamps[end - size : end] - noted_ns[starts[s] : starts[s] + size]
             for s, size, end in zip(streams, sizes, ends, strict=True)
         ]
         return np.concatenate(errors), np.concatenate([np.diff(e) for e in errors])

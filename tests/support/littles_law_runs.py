@@ -27,6 +27,7 @@ def data_of(load, blocks, infos):
     return SimpleNamespace(
         case=SimpleNamespace(load=load, cold=False, id="m"),
         columns=columns,
+        sent=columns,
         ok=measured.select(measured.ok),
         infos=infos,
         throughput=each,

@@ -7,6 +7,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.stats.queue_memory import (
+    Interval,
+    LoadMemory,
+    judge,
+    memory_of_service,
+    queue_series,
+)
+
 
 def first_texts(
     load: float,
@@ -41,3 +49,25 @@ def first_texts(
         waits[:, i] = left[:, 0]
         left[:, 0] += service[:, i]
     return waits + prefill_s * rng.lognormal(0, 0.1, (queues, n)), service
+
+
+def as_shown(
+    waits: NDArray[np.float64],
+    service: NDArray[np.float64],
+    settle: int,
+    p: float,
+    load: float,
+    slots: int = 4,
+    service_s: float = 5.0,
+) -> Interval | None:
+    """The p-quantile as a run shows it, if it does.
+
+    Args:
+        waits, service: of `first_texts`, (blocks, arrivals).
+        settle: so many arrivals of each block are not measured.
+        load, slots, service_s: with which they were drawn.
+    """
+    told = service[:, :settle] if settle else service
+    memory = memory_of_service(told.ravel(), load * slots / service_s, slots, 1.0)
+    series = queue_series(list(waits[:, settle:]), LoadMemory(memory, apart=settle > 0))
+    return judge(series, p).interval

@@ -43,8 +43,15 @@ class History:
 
 
 def marked(
-    history: History, n: int, draws: int, after: int = 0, step: float = 0.0, seed: int = 4
+    history: History,
+    n: int,
+    draws: int,
+    after: int = 0,
+    step: float = 0.0,
+    seed: int = 4,
+    firm: bool = False,
 ) -> float:
-    """Share of histories in which a change point is found."""
+    """Share of histories in which a change point is found, or one that no drift explains."""
     rng = np.random.default_rng([seed, n, after, round(100 * history.phi)])
-    return sum(bool(change_points(history.draw(rng, n, after, step))) for _ in range(draws)) / draws
+    drawn = (change_points(history.draw(rng, n, after, step)) for _ in range(draws))
+    return sum(any(point.firm or not firm for point in points) for points in drawn) / draws

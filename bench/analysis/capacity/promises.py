@@ -53,6 +53,8 @@ def check_promise(threshold: Threshold) -> str:
         return f"{threshold.text}: a promise is an upper limit, e.g. {threshold.ref} <= 2"
     if threshold.metric == "itl_s":
         return f"{threshold.text}: say tpot_s, the time per token of a request"
+    if threshold.value <= 0:
+        return f"{threshold.text}: no server takes no time: say e.g. {threshold.ref} <= 2"
     return ""
 
 
@@ -67,11 +69,11 @@ def parse_promises(expressions: Sequence[str]) -> tuple[Threshold, ...]:
         try:
             promise = parse_threshold(text)
         except ValueError as error:
-            wrong.append(f"{text}: {error}")
+            wrong.append(f"--slo {text}: {error}")
             continue
         problem = check_promise(promise)
         if problem:
-            wrong.append(problem)
+            wrong.append(f"--slo {problem}")
         found.append(promise)
     if not expressions:
         wrong.append("no promise is given: say what must hold, e.g. --slo 'ttft_s.p95<=2'")

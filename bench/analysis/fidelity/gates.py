@@ -27,10 +27,10 @@ def judge_gates(records: Sequence[GateRecord]) -> tuple[GateResult, ...]:
         own = [r for r in records if r.side == side]
         for gate in Gate:
             marker = gate is Gate.MARKER
-            asked = [r for r in own if marker or r.gate == gate]
+            asked = [r for r in own if (not r.error if marker else r.gate == gate)]
             if not asked:
                 continue
-            failed = [r for r in asked if not _passes(gate, r)]
+            failed = [r for r in asked if r.error or not _passes(gate, r)]
             shown = (failed or asked)[0]
             # One answer of several may repeat itself: a list, a refrain.
             passed = len(failed) <= (len(asked) // 4 if gate is Gate.LOOP else 0)
@@ -42,7 +42,7 @@ def judge_gates(records: Sequence[GateRecord]) -> tuple[GateResult, ...]:
                     failed=len(failed),
                     answers=len(asked),
                     asked=shown.asked,
-                    came=_excerpt(shown.answer),
+                    came=_excerpt(f"no answer: {shown.error}" if shown.error else shown.answer),
                 )
             )
     return tuple(found)

@@ -26,9 +26,10 @@ class CaseData:
     """All that the metrics of one case are computed from.
 
     Attributes:
-        columns: every record of the case, whatever phase and outcome.
-        controls: requests that only show what pictures or a format cost; they are in none of the
-            others.
+        sent: every record of the case, whatever phase and outcome.
+        columns: these without the controls.
+        controls: requests that only show what pictures or a format cost; they hold slots and take
+            time as others do, and are in none of the following but `throughput`.
         measured: its measured requests, failed ones among them.
         judged: those of them that say something of the server: not those that we stopped.
         ok: those that ended well; only these have latencies and rates.
@@ -46,6 +47,7 @@ class CaseData:
     target: TargetInfo
     model: ModelInfo
     era: Era
+    sent: Columns
     columns: Columns
     controls: Columns
     measured: Columns
@@ -98,9 +100,9 @@ def case_data(
         infos: of those of its blocks that were begun, by index.
         requirements: limits that each request should meet.
     """
-    columns = refuse_cut_counts(columns, context_of(case, infos))
-    controls = columns.select(columns.work.control & columns.measured & columns.ok)
-    columns = columns.select(~columns.work.control)
+    sent = refuse_cut_counts(columns, context_of(case, infos))
+    controls = sent.select(sent.work.control & sent.measured & sent.ok)
+    columns = sent.select(~sent.work.control)
     measured = columns.select(columns.measured)
     ok = measured.select(measured.ok)
     times = latency.latencies(ok)
@@ -109,13 +111,13 @@ def case_data(
     per_request = times | {"decode_tok_per_s": decode.per_request}
     judged_rows = goodness(per_request, requirements, len(ok))
     good_rows = ok.row[judged_rows.good]
-    good = np.isin(columns.row, good_rows)
     judged = measured.select(measured.outcome != CANCELLED)
     return CaseData(
         case=case,
         target=target,
         model=model,
         era=era,
+        sent=sent,
         columns=columns,
         controls=controls,
         measured=measured,
@@ -128,7 +130,7 @@ def case_data(
         gaps=streams.gaps_of(ok.row[carries]),
         plan_blocks=plan_blocks,
         infos=infos,
-        throughput=_throughput(columns, infos, good),
+        throughput=_throughput(sent, infos, np.isin(sent.row, good_rows)),
         good=np.isin(judged.row, good_rows),
         without=np.isin(judged.row, ok.row[judged_rows.without]),
         requirements=requirements,

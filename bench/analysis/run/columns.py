@@ -25,6 +25,7 @@ Bools = NDArray[np.bool_]
 OUTCOMES = tuple(Outcome)
 PHASES = tuple(Phase)
 MEASURE = PHASES.index(Phase.MEASURE)
+SETTLE = PHASES.index(Phase.SETTLE)
 WARMUP = PHASES.index(Phase.WARMUP)
 OK = OUTCOMES.index(Outcome.OK)
 CANCELLED = OUTCOMES.index(Outcome.CANCELLED)

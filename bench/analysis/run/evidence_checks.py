@@ -73,7 +73,7 @@ def _refused(data: CaseData) -> Iterator[RunWarning]:
             WarningCode.IMPLAUSIBLE,
             f"{names} cannot be true in {rows.sum()} of {len(ok)} replies: "
             f"{'each ' if len(fields) > 1 else ''}{REASONS[reason]} "
-            f"(first: request {ok.index[first]} of block {ok.block[first]})",
+            f"(first: request {ok.index[first] + 1} of block {ok.block[first] + 1})",
             "They are left out of every number; requests.jsonl has them as they came. Look at what "
             "answers there: a server that is not Ollama, or a proxy that makes up numbers.",
             data.case.id,
@@ -106,7 +106,7 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
             f"{bursts.sum()} of {streams} streams came several tokens at a time",
             "The server drafts ahead or sends in bursts, something between here and it gathers "
             "the stream, or this machine reads late. itl_s is left out"
-            + (f", and tpot_s of {few} streams with too few bursts." if few else "."),
+            + (f", and tpot_s of those with too few bursts ({few})." if few else "."),
             data.case.id,
         )
 

@@ -83,9 +83,8 @@ def _users(data: CaseData) -> str:
     expected = load.users * spent
     if spent <= 0 or _close(in_flight, expected, expected - idle):
         return ""
-    return (
-        f"{in_flight / spent:.2f} requests were in flight on average, where each of "
-        f"{load.users} users had one"
+    return f"{in_flight / spent:.2f} requests were in flight on average, where " + (
+        f"each of {load.users} users had one" if load.users > 1 else "the user always had one"
     )
 
 
@@ -122,7 +121,7 @@ def _arrivals(data: CaseData) -> str:
 
 def _blocks(data: CaseData) -> Iterator[tuple[int, Columns]]:
     for index in data.block_order:
-        yield index, data.columns.select(data.columns.block == index)
+        yield index, data.sent.select(data.sent.block == index)
 
 
 def _in_flight_s(block: Columns, window: tuple[float, float]) -> float:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
-from bench.analysis.run.columns import WARMUP, Columns, Floats
+from bench.analysis.run.columns import SETTLE, WARMUP, Columns, Floats
 from bench.analysis.run.latency import queue_ns
 from bench.analysis.run.slots import Slots
 from bench.analysis.run.summary import CaseSummary, Estimate, Metric
@@ -22,15 +22,12 @@ from bench.metrics import QUANTILES
 from bench.results.run import RunWarning
 from bench.results.warning_codes import WarningCode
 from bench.stats.queue_memory import (
-    MEMORIES_FOR_MEAN,
-    Interval,
+    Judged,
     LoadMemory,
     backlog_growth,
-    batch_mean,
-    batch_quantile,
-    memory_of,
+    judge,
     memory_of_service,
-    requests_for_quantile,
+    queue_series,
 )
 
 QUEUEING = ("ttft_s", "answer_ttft_s", "e2e_s", "total_s", "queue_s")
@@ -38,8 +35,10 @@ QUEUEING = ("ttft_s", "answer_ttft_s", "e2e_s", "total_s", "queue_s")
 OVERLOAD = "the backlog grew: not a steady state"
 """The note of a metric that holds a wait, where the server did not keep up."""
 _TOO_SHORT = "the queue remembers too long for so few requests"
+_UNSETTLED = "only the measured requests tell how long the queue remembers"
 _DROPPED_SHARE = 0.01
 _MIN_WAITING = 10
+_MIN_SERVED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def overload(data: CaseData) -> Overload | None:
         return None
     grown = []
     for index in data.block_order:
-        block = data.columns.select(data.columns.block == index)
+        block = data.sent.select(data.sent.block == index)
         info = data.infos.get(index)
         full = info is not None and info.dropped > _DROPPED_SHARE * (info.planned_arrivals or 1)
         found = backlog_growth(_found_by_arrivals(block))
@@ -114,27 +113,20 @@ def with_memory(
 
 
 def _stats(metric: Metric, blocks: list[Floats], by_load: LoadMemory | None) -> dict[str, Estimate]:
-    memory = memory_of(blocks, by_load)
-    needs = {"mean": MEMORIES_FOR_MEAN * memory}
-    needs |= {stat: requests_for_quantile(p, memory) for stat, p in QUANTILES.items()}
-    stats = dict(metric.stats)
-    for stat, needed in needs.items():
-        if stat not in stats:
-            continue
-        whole = math.ceil(needed) if math.isfinite(needed) else None
-        if needed > metric.n:
-            stats[stat] = Estimate(None, needs=whole, method=_TOO_SHORT)
-            continue
-        found = batch_mean(blocks) if stat == "mean" else batch_quantile(blocks, QUANTILES[stat])
-        stats[stat] = _estimate(found, stat, max(whole or 0, metric.n + 1))
-    return stats
+    series = queue_series(blocks, by_load)
+    wanted: dict[str, float | None] = {"mean": None, **QUANTILES}
+    return metric.stats | {
+        stat: _estimate(judge(series, p)) for stat, p in wanted.items() if stat in metric.stats
+    }
 
 
-def _estimate(found: Interval, stat: str, needs: int) -> Estimate:
-    bare = found.low is None or found.high is None
-    if bare and stat != "mean":
-        return Estimate(None, needs=needs, method=found.method)
-    return Estimate(found.value, found.low, found.high, needs if bare else None, found.method)
+def _estimate(judged: Judged) -> Estimate:
+    needs = judged.needs
+    whole = math.ceil(needs) if needs is not None and math.isfinite(needs) else None
+    found = judged.interval
+    if found is None:
+        return Estimate(None, needs=whole, method=_UNSETTLED if judged.luck else _TOO_SHORT)
+    return Estimate(found.value, found.low, found.high, whole, found.method)
 
 
 def _in_order(data: CaseData, id: str) -> list[Floats]:
@@ -148,20 +140,31 @@ def _in_order(data: CaseData, id: str) -> list[Floats]:
 def _memory_of_load(data: CaseData, slots: Slots | None) -> LoadMemory | None:
     """Memory from the load of the slots.
 
-    Service times are those of requests that had to wait: they were worked on while every slot was
-    busy. Without waits there may be more slots than were ever used, and less load.
+    The load is that of the requests that came before the measured ones where there are enough: what
+    is measured must not decide whether it is shown. Of these, requests that had to wait tell most:
+    they were worked on while every slot was busy. Without waits there may be more slots than were
+    ever used, and less load.
     """
-    work = (data.ok.prompt_eval_ns + data.ok.eval_ns) / 1e9
-    known = ~np.isnan(work)
     rate = _rate(data)
-    if slots is None or not slots.observed or not known.any() or rate is None:
+    if slots is None or not slots.observed or rate is None:
         return None
-    service = work[known]
-    waiting = known & (queue_ns(data.ok) > 0.25 * np.median(work[known]) * 1e9)
-    if slots.exact and waiting.sum() >= _MIN_WAITING:
-        service = work[waiting]
-    memory = memory_of_service(service, rate, slots.observed, _arrival_cv2(data))
-    return LoadMemory(memory, at_most=not slots.exact)
+    before = data.columns.select(data.columns.ok & (data.columns.phase == SETTLE))
+    for requests, apart in ((before, True), (data.ok, False)):
+        service = _service_s(requests, slots)
+        if len(service) >= _MIN_SERVED:
+            memory = memory_of_service(service, rate, slots.observed, _arrival_cv2(data))
+            return LoadMemory(memory, at_most=not slots.exact, apart=apart)
+    return None
+
+
+def _service_s(requests: Columns, slots: Slots) -> Floats:
+    """For how long requests kept a slot, by the server's own times."""
+    work = (requests.prompt_eval_ns + requests.eval_ns) / 1e9
+    known = ~np.isnan(work)
+    if not slots.exact or not known.any():
+        return work[known]
+    waiting = known & (queue_ns(requests) > 0.25 * np.median(work[known]) * 1e9)
+    return work[waiting] if waiting.sum() >= _MIN_WAITING else work[known]
 
 
 def _rate(data: CaseData) -> float | None:
@@ -201,20 +204,27 @@ def open_loop_warnings(data: CaseData, summary: CaseSummary) -> Iterator[RunWarn
     if data.case.load.loop != "open":
         return
     stats = summary.metrics["ttft_s" if data.case.stream else "e2e_s"].stats
-    short = {s: e.needs for s in ("p50", "p95") if (e := stats.get(s)) and e.value is None}
-    needed = [n for n in short.values() if n]
+    short = {s: e for s in ("p50", "p95") if (e := stats.get(s)) and e.value is None}
+    needed = max((e.needs or 0 for e in short.values()), default=0)
     rate = _rate(data)
     if not needed or rate is None:
         return
     count = len(data.block_order)
-    seconds = max(needed) / count / rate
+    seconds = needed / count / rate
     long = f"{math.ceil(seconds)}s" if seconds < 120 else f"{math.ceil(seconds / 60)}m"
+    lucky = [e.method == _UNSETTLED for e in short.values()]
+    unsettled = any(lucky) and not data.case.load.settle_s
+    settle = " and let it settle first (load.open.settle)" if unsettled else ""
+    why = (
+        "only the measured requests tell how long the queue remembers what happened, so"
+        if all(lucky)
+        else "at this rate the queue remembers what happened for so long that"
+    )
     yield RunWarning(
         WarningCode.SHORT_BLOCK,
         f"{' and '.join(short)} of the latencies {'are' if len(short) > 1 else 'is'} not given: "
-        "at this rate the queue remembers "
-        f"what happened for so long that {max(needed):,} requests are needed",
+        f"{why} {needed:,} requests are needed",
         f"Make the {'block' if count == 1 else 'blocks'} longer: load.open.duration: {long}"
-        f"{'' if count == 1 else f' with {count} blocks'}; or measure at a lower rate.",
+        f"{'' if count == 1 else f' with {count} blocks'}{settle}; or measure at a lower rate.",
         data.case.id,
     )

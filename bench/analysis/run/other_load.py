@@ -71,8 +71,8 @@ def waits_for_others_s(data: CaseData, slots: Slots | None) -> Floats:
         return np.full(len(ok), np.nan)
     room = load.loop == "closed" and slots is not None and (load.users or 1) <= slots.observed
     wait = np.where(ok.alone | room, unnamed_s(data), np.nan)
-    wait = wait - _own_prefill_s(data.columns.select(data.columns.ok), ok, wait)
-    wait[_after_failure(data.columns, ok)] = np.nan
+    wait = wait - _own_prefill_s(data.sent.select(data.sent.ok), ok, wait)
+    wait[_after_failure(data.sent, ok)] = np.nan
     known = ~np.isnan(wait)
     if not known.any():
         return wait

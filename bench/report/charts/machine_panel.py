@@ -175,11 +175,16 @@ def _series(blocks: Sequence[BlockInfo]) -> list[str]:
 
 def _message(rows: Sequence[tuple[_Quantity, dict[str, Line]]]) -> str:
     said = [
-        f"{name} {row.title} {number(float(np.nanmean(values)), 0)} {row.unit}"
+        f"{name} {row.title} {_rounded(float(np.nanmean(values)))} {row.unit}"
         for row, lines in rows
         for name, (_, values) in lines.items()
     ]
     return f"On average {'; '.join(said)}."
+
+
+def _rounded(mean: float) -> str:
+    """A server that holds 0.3 GiB does not hold 0."""
+    return number(mean, 0 if abs(mean) >= 10 else 1)
 
 
 def _hot_words(blocks: Sequence[BlockInfo]) -> str:

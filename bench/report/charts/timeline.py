@@ -42,6 +42,7 @@ _NARROW_MOST: Final = 32
 _ROW: Final = 7.5
 _FRAME: Final = 104
 _NS: Final = 1e9
+_MEASURED: Final = "measured"
 _LEGEND_ROW: Final = 19
 _FAILED: Final = 64
 """Pixels that the cross and its name take in the legend."""
@@ -94,6 +95,7 @@ def timeline_chart(samples: Samples) -> Chart | None:
             f"{some} requests of block {block.number} ({case.label}){reason}, "
             "in the order they were sent; a row each. Phases have the server's durations, "
             "laid one after another from the moment of sending; what is left is overhead. "
+            "What was sent in the measured time counts. "
             f"{_ticks(samples.report, bars)}{_on_phones(len(bars))}"
             f"n = {plural(len(bars), 'request')}."
         ),
@@ -267,17 +269,20 @@ def _box(row: int, start: float, stop: float, half: float = 0.38) -> Box:
 def _bands(ax: Axes, block: BlockInfo, end: float) -> None:
     """Load, warm-up and measurement are phases of the block, never mixed."""
     loaded = (block.load_ns or 0) / _NS
-    begin = (block.window_start_ns - block.start_ns) / _NS
+    begin, over = (
+        (ns - block.start_ns) / _NS for ns in (block.window_start_ns, block.window_end_ns)
+    )
     for name, start, stop in (
         ("loading", 0.0, loaded),
         ("warm-up", loaded, begin),
-        ("measured", begin, end),
+        (_MEASURED, begin, min(over, end)),
+        ("afterwards", over, end),
     ):
         if stop - start <= 0:
             continue
-        if name != "measured":
+        if name != _MEASURED:
             ax.axvspan(
-                start, stop, color=GRID, alpha=0.55 if name == "warm-up" else 1.0, linewidth=0
+                start, stop, color=GRID, alpha=1.0 if name == "loading" else 0.55, linewidth=0
             )
         if (stop - start) / end > 0.06:
             ax.annotate(

@@ -27,11 +27,13 @@ METHOD = (
     f"{percent(MIN_CHANGE)}), looked for from {MIN_POINTS} runs of one identity on. The test "
     "allows for runs that resemble the run before, and a step must stay significant beside a "
     "straight line. About 5 in 100 series without a step at most show a false one, with an "
-    "autocorrelation up to 0.8 or a drift of 10 %; with both, about 10. Where runs scatter by "
-    "2 %, a drop of 5 % is found after one run hardly ever, after three in 6 of 10 cases, after "
-    "five in 8 of 10; with 10 runs before and 10 since in fewer than half, as so short a series "
-    "may also have drifted. This is a report, not a gate. Identity: model digest, options, "
-    "prompts, load, hardware; the server's version may change. Intervals of versions are Student's "
+    "autocorrelation up to 0.8 or a drift of 10 %. With both it is about 10: a change that a slow "
+    "drift explains nearly as well is said to be one, and of the others it is at most 5 again. "
+    "Where runs scatter by 2 %, a drop of 5 % is found after one run hardly ever, after three in 6 "
+    "of 10 cases, after five in 8 of 10; with 10 runs before and 10 since in fewer than half, as "
+    "so short a series may also have drifted. This is a report, not a gate. Identity: model "
+    "digest, options, prompts, load, hardware; the server's version may change. Intervals of "
+    "versions are Student's "
     "t over runs."
 )
 _MOST_SERIES = 12
@@ -157,10 +159,11 @@ def _change_text(trend: Trend, change: ChangePoint) -> str:
     unit = _unit(trend)
     before, after = (show(Estimate(v), unit).number for v in (change.before, change.after))
     sign = "+" if change.change > 0 else ""
+    drift = "" if change.firm else ", unless it is a slow drift, which explains it nearly as well"
     return (
         f"changed by {sign}{percent(change.change, 1)} with the run of "
         f"{point.created_at[:16].replace('T', ' ')} ({point.server_version}): {before} before, "
-        f"{after} since"
+        f"{after} since{drift}"
     )
 
 

@@ -44,3 +44,16 @@ def test_an_unknown_kind_is_refused(command, simulated):
     assert done.returncode != 0
     assert "telemetry" in done.stderr and "nvidia" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_an_exporter_that_was_named_and_does_not_answer_is_a_warning(command, simulated, tmp_path):
+    """Said when the first block ends, not found missing after hours."""
+    url = "http://127.0.0.1:9/metrics"
+    arguments = [a for a in RUN if a != "-q"]
+    done = command(*arguments, *LONGER, "--telemetry", url, host=simulated.url)
+    said = f"telemetry {url} was asked for, and nothing is read of it"
+    assert said in " ".join(done.stderr.split())
+    warnings = read_run(tmp_path / done.stdout.splitlines()[-1]).info.warnings
+    (warning,) = (w for w in warnings if w.code == "telemetry_unread")
+    assert said in warning.message and "refused" in warning.message

@@ -2,11 +2,13 @@
  *
  *   nullserver --tokens N --gap-us G --first-us F [--port P] [--log FILE]
  *
- * Every POST is answered by N token lines, one write each, the k-th due first + k * gap after the
+ * Every POST of a chat or a generation is answered by N token lines, one write each, the k-th due first + k * gap after the
  * request had been read, then the done line and, in a write of its own, the end of the response. A
- * GET, or a body with `"stream":false` in it, gets one object at once. Right before each write of a line the
- * server notes CLOCK_MONOTONIC; at SIGTERM the notes go to FILE as records {u32 stream, u32 line,
- * i64 ns}. The stream's number stands in `created_at`, so that a client can find its lines in there.
+ * GET, or a body with `"stream":false` in it, gets one object at once; what a client asks of a server
+ * and a model before it measures (version, tags, ps, show) as well. Right before each write of a line
+ * the server notes CLOCK_MONOTONIC; at SIGTERM the notes go to FILE as records {u32 stream, u32 line,
+ * i64 ns}. The stream's number stands in `created_at`, so that a client can find its lines in there,
+ * and is `load_duration` (in ns), which a run keeps. All other durations are true.
  *
  * One thread, epoll, no allocation while it runs. The port is the first line on stdout.
  */
@@ -37,7 +39,7 @@ struct note { uint32_t stream, line; int64_t ns; };
 struct connection {
     int fd, have, line, queued;
     uint32_t stream;
-    int64_t due;
+    int64_t due, asked, began;
     char request[REQUEST_BYTES];
 };
 
@@ -124,7 +126,11 @@ static int send_line(struct connection *c)
         "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
     char line[512], out[1024];
     int n = 0;
-    if (c->line == 0) n = sprintf(out, "%s", head);
+    int64_t at = now();
+    if (c->line == 0) {
+        n = sprintf(out, "%s", head);
+        c->began = at;
+    }
     if (c->line < tokens)
         sprintf(line,
                 "{\"model\":\"null:1b\",\"created_at\":\"%u\",\"message\":{\"role\":\"assistant\","
@@ -132,9 +138,11 @@ static int send_line(struct connection *c)
     else
         sprintf(line,
                 "{\"model\":\"null:1b\",\"created_at\":\"%u\",\"message\":{\"role\":\"assistant\","
-                "\"content\":\"\"},\"done\":true,\"done_reason\":\"length\",\"total_duration\":1000000,"
-                "\"load_duration\":1000,\"prompt_eval_count\":10,\"prompt_eval_duration\":1000,"
-                "\"eval_count\":%d,\"eval_duration\":1000000}\n", c->stream, tokens);
+                "\"content\":\"\"},\"done\":true,\"done_reason\":\"length\",\"total_duration\":%lld,"
+                "\"load_duration\":%u,\"prompt_eval_count\":10,\"prompt_eval_duration\":%lld,"
+                "\"eval_count\":%d,\"eval_duration\":%lld}\n", c->stream,
+                (long long)(at - c->asked), c->stream, (long long)(c->began - c->asked), tokens,
+                (long long)(at - c->began));
     n += chunked(out + n, line);
     if (noted < notes_max) notes[noted++] = (struct note){c->stream, c->line, now()};
     if (!send_all(c->fd, out, n)) return 0;
@@ -143,17 +151,37 @@ static int send_line(struct connection *c)
     return 0;
 }
 
-static void answer_at_once(struct connection *c)
+/* What is asked of a server and its one model before anything is measured. */
+static const struct { const char *path, *body; } told[] = {
+    {" /api/version ", "{\"version\":\"0.12.0\"}"},
+    {" /api/tags ", "{\"models\":[{\"name\":\"null:1b\",\"model\":\"null:1b\",\"size\":1,"
+                    "\"digest\":\"00\",\"details\":{}}]}"},
+    {" /api/ps ", "{\"models\":[]}"},
+    {" /api/show ", "{\"details\":{},\"model_info\":{},\"capabilities\":[\"completion\"]}"},
+};
+
+static const char *asked_of_server(const char *request)
 {
-    static const char body[] =
+    const char *end = strstr(request, "\r\n");
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        const char *found = strstr(request, told[i].path);
+        if (found && found < end) return told[i].body;
+    }
+    return NULL;
+}
+
+static void answer_at_once(struct connection *c, const char *body)
+{
+    static const char reply[] =
         "{\"model\":\"null:1b\",\"created_at\":\"0\",\"message\":{\"role\":\"assistant\",\"content\":"
         "\" word\"},\"done\":true,\"done_reason\":\"length\",\"total_duration\":1000000,"
         "\"load_duration\":1000,\"prompt_eval_count\":10,\"prompt_eval_duration\":1000,"
         "\"eval_count\":1,\"eval_duration\":1000000}";
     char out[1024];
+    if (!body) body = reply;
     int n = sprintf(out,
                     "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n"
-                    "Content-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
+                    "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
     send_all(c->fd, out, n);
 }
 
@@ -182,10 +210,12 @@ static void readable(struct connection *c)
     if (!end) return;
     if (c->have < end + 4 - c->request + (length ? atoi(length + 15) : 0)) return;
     c->have = 0;
-    if (!length || strstr(end, "\"stream\":false")) { answer_at_once(c); return; }
+    const char *body = asked_of_server(c->request);
+    if (body || !length || strstr(end, "\"stream\":false")) { answer_at_once(c, body); return; }
     c->stream = ++streams;
     c->line = 0;
-    c->due = now() + first_ns;
+    c->asked = now();
+    c->due = c->asked + first_ns;
     push(c);
 }
 

@@ -38,6 +38,17 @@ def test_a_step_is_labelled():
     assert "changed by −6" in text and "2026-01-21" in text
 
 
+def test_a_step_that_may_be_a_drift_is_said_to_be():
+    rng = np.random.default_rng(1)
+    values = np.r_[rng.normal(60, 0.5, 20), rng.normal(56, 0.5, 12)]
+    (trend,) = trends(history(values), "decode_tok_per_s")
+    (change,) = trend.changes
+    assert "drift" not in " ".join(t for a in trend_page([trend]).findings for t in a.texts)
+    doubtful = replace(trend, changes=(replace(change, firm=False),))
+    text = " ".join(render(trend_page([doubtful]), "console").split())
+    assert "unless it is a slow drift" in text
+
+
 def test_mean_and_interval_of_every_version():
     values, versions = [50.0, 51.0, 49.0, 60.0], ["0.24.0"] * 3 + ["0.32.15"]
     (trend,) = trends(history(values, versions), "decode_tok_per_s")

@@ -11,6 +11,7 @@ from mock_server import mock_control
 
 from bench.analysis.fidelity.gates import judge_gates, loops
 from bench.analysis.fidelity.result import FidelityResult
+from bench.errors import ServerUnreachable
 from bench.load.gates import ask_gates, total_questions
 from bench.report.fidelity.page import fidelity_page
 from bench.report.html import html
@@ -107,6 +108,37 @@ async def test_each_question_is_asked_once_through_the_template_and_what_came_is
     assert [b for b in bodies if "format" in b] == [bodies[1]]
     assert {b["options"]["num_ctx"] for b in bodies} == {2048}
     assert total_questions(setup) == 14
+
+
+@pytest.mark.parametrize("trouble", ["refused", "too slow", "gone"])
+async def test_a_question_without_an_answer_is_failed_and_the_run_goes_on(trouble):
+    """A model that reads 1,500 tokens for ten minutes must not cost what was measured before."""
+
+    def answer(request):
+        if request.url.path == "/api/version" and trouble != "gone":
+            return httpx.Response(200, json={"version": "0.32.15"})
+        body = json.loads(request.content) if request.content else {}
+        if "format" not in body and trouble != "gone":
+            return httpx.Response(200, json={"response": "hm", "done_reason": "stop"})
+        if trouble == "refused":
+            return httpx.Response(500, json={"error": "failed to load grammar"})
+        raise {"gone": httpx.ConnectError, "too slow": httpx.ReadTimeout}[trouble](trouble)
+
+    side = Side("m", "m:1b", "http://x")
+    setup = FidelitySetup(1, "r", "", "0", (side,), (), "i", 2048, 7, 60)
+    kept = []
+    async with mock_control("http://x", answer) as control:
+        if trouble == "gone":
+            with pytest.raises(ServerUnreachable):
+                await ask_gates(control, setup, 0, (), kept.append)
+            return
+        await ask_gates(control, setup, 0, (), kept.append)
+    assert [bool(r.error) for r in kept] == [False, True] + [False] * 5
+    found = {g.gate: g for g in judge_gates(kept)}
+    said = {"refused": "failed to load grammar", "too slow": "in time (600 s)"}[trouble]
+    assert not found[Gate.JSON].passed and found[Gate.JSON].came.startswith("no answer: ")
+    assert said in found[Gate.JSON].came
+    assert found[Gate.MARKER].answers == 6 and found[Gate.MARKER].passed
 
 
 def page_of(records):

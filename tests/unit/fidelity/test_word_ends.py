@@ -96,6 +96,7 @@ def test_single_lines_with_a_stray_blank_one_are_paragraphs(tmp_path):
 @pytest.mark.parametrize(
     ("sources", "said"),
     [
+        ((), "--texts names no text"),
         (("klingon",), "--texts klingon: no such file, and no shipped text"),
         (("short.txt",), "no text in it is long enough"),
         (("one.txt",), "one text alone has no interval"),

@@ -10,7 +10,8 @@ from bench.analysis.run.summarise import summarise
 from bench.ollama.scripted import scripted_chat
 
 
-def one_slot(service_s):
+def one_slot(service_s, told=False):
+    """Requests one after the other; the wait is told as one, or as part of reading the prompt."""
     free_at = 0.0
 
     def script(call, number):
@@ -18,7 +19,8 @@ def one_slot(service_s):
         now = asyncio.get_running_loop().time()
         start = max(now, free_at)
         free_at = start + service_s
-        return scripted_chat(["x", "y"], first_s=free_at - now - 0.1, gap_s=0.05)
+        wait_s = start - now if told else 0.0
+        return scripted_chat(["x", "y"], first_s=free_at - now - 0.1, gap_s=0.05, queue_s=wait_s)
 
     return script
 
@@ -65,3 +67,25 @@ def test_a_block_that_is_too_short_says_so(play, kit):
     stats = summarise(done.info, done.run.records).cases[0].metrics["ttft_s"].stats
     assert stats["p95"].value is None
     assert stats["p95"].needs > 75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settle_s", "told", "shown"), [(500.0, True, True), (500.0, False, False), (0.0, True, False)]
+)
+def test_the_load_is_read_from_requests_that_are_not_measured(play, kit, settle_s, told, shown):
+    """At 80 % load the measured ones would show the runs whose queue was short by luck.
+
+    So would the server's times if the wait is before them, as in a proxy that queues.
+    """
+    load = kit.open_loop(0.8, requests=2400, arrivals="poisson", settle_s=settle_s)
+    done = play(kit.plan(kit.case(load, warmup=0)), one_slot(1.0, told))
+    summary = summarise(done.info, done.run.records)
+    p50 = summary.cases[0].metrics["ttft_s"].stats["p50"]
+    assert (p50.value is not None) == shown
+    if not shown:
+        assert p50.needs > 2400
+        assert "only the measured requests" in p50.method
+        (short,) = (w for w in summary.warnings if w.code == "short_block")
+        assert "p50" in short.message
+        assert ("settle" in short.advice) == (settle_s == 0)

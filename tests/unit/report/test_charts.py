@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runs import CHAT, CONCURRENCY, DEPTH, HARD, Workload, build
 
 from bench.analysis.run.summary import Steadiness
-from bench.report.charts import run_charts
+from bench.report.charts import machine_panel, run_charts, timeline
 from bench.report.charts.drift import drift_chart
 from bench.report.charts.latency_split import mean_parts
 from bench.report.charts.machine_panel import averaged
@@ -135,6 +135,24 @@ def test_timeline_draws_at_most_so_many_and_says_so() -> None:
     assert chart.caption.startswith(f"The first {MOST_REQUESTS} of 203 requests of block")
     assert chart.table is not None
     assert len(chart.table.rows) == MOST_REQUESTS
+
+
+def test_what_was_sent_after_the_window_does_not_stand_under_measured() -> None:
+    from matplotlib.figure import Figure
+
+    run, _ = build(replace(CHAT, requests=6))
+    block = replace(
+        run.info.blocks[0], load_ns=None, start_ns=0, window_start_ns=2 * S, window_end_ns=6 * S
+    )
+    ax = Figure().subplots()
+    timeline._bands(ax, block, 13.0)
+    places = {text.get_text(): text.xy[0] for text in ax.texts}
+    assert places == {"warm-up": 1.0, "measured": 4.0, "afterwards": 9.5}
+
+
+@pytest.mark.parametrize(("mean", "said"), [(0.31, "0.3"), (2.34, "2.3"), (99.6, "100")])
+def test_a_small_mean_of_the_machine_is_not_rounded_to_nothing(mean: float, said: str) -> None:
+    assert machine_panel._rounded(mean) == said
 
 
 def test_drift_is_relative_to_each_case() -> None:

@@ -1,10 +1,13 @@
 """What several cases say together, and when they must not."""
 
+from types import SimpleNamespace
+from typing import cast
+
 from cases import case, metric, speed, throughput, time
 
 from bench.analysis.run.summary import Estimate, Identity
-from bench.report.findings import depth, fastest, saturation
-from bench.report.model import CaseView
+from bench.report.findings import depth, depth_groups, fastest, saturation
+from bench.report.model import CaseView, Report
 from bench.report.page import Sentence, plain
 
 
@@ -103,3 +106,17 @@ def test_depth_speaks_when_intervals_separate() -> None:
     )
     same = case(speed(48.5, 0.4), metric("prompt_tokens", "tokens", mean=Estimate(7951.0)))
     assert depth([short, same]) is None
+
+
+def test_depth_does_not_compare_a_part_alone_with_one_beside_others() -> None:
+    def part(tokens: float, name: str, mix: str) -> CaseView:
+        prompts = metric("prompt_tokens", "tokens", mean=Estimate(tokens))
+        return case(speed(40.0), prompts, axes={"part": name, "mix": mix})
+
+    cases = tuple(
+        part(tokens, name, mix)
+        for tokens, name in ((100.0, "light"), (4000.0, "heavy"))
+        for mix in ("alone", "together")
+    )
+    (group,) = depth_groups(cast(Report, SimpleNamespace(cases=cases)))
+    assert [c.summary.axes["mix"] for c in group] == ["alone", "alone"]

@@ -46,6 +46,8 @@ def test_warnings_of_one_kind_stand_together_with_their_own_numbers() -> None:
     assert notice.where == ("the worst of 2 cases",)
     assert [message for message, _ in notice.every] == ["9 % late", "3 % late"]
     assert notice.folded
+    twice = [RunWarning("late_sends", f"{n} % late", case=first) for n in (3, 9)]
+    assert page_with(*twice).warnings[0].where == (f"{LLAMA.name} · 1 user",)
 
 
 @pytest.mark.slow

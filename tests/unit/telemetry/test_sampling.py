@@ -203,3 +203,35 @@ def test_the_mouth_of_a_tunnel_is_another_machine(listening, monkeypatch):
 
 def test_nobody_listens():
     assert list(find_server(1)[0]) == []
+
+
+def test_what_was_named_and_tells_nothing_is_said_with_its_reason():
+    def refused():
+        raise UnreadableError("http://gpu/metrics: Connection refused")
+
+    telemetry = Telemetry(
+        {
+            "machine": lambda: ([Planted(lambda: {"gpu0_share": 0.5})], {}),
+            "nvidia": lambda: ([], {}),
+            "cpu": lambda: ([], {"CPU energy": "only root may read it"}),
+        },
+        time.monotonic_ns,
+        exporters={"http://gpu/metrics": (refused, ("here",))},
+        asked=("machine", "nvidia", "cpu", "amd", "http://gpu/metrics"),
+    )
+    expected = {
+        "nvidia": "there is none",
+        "cpu": "only root may read it",
+        "amd": "the server is on another machine",
+        "http://gpu/metrics": "Connection refused",
+    }
+    telemetry.start()
+    wait_for(lambda: telemetry.unread() == expected)
+    telemetry.close()
+
+
+def test_of_what_was_not_named_nothing_is_missed():
+    telemetry = Telemetry({"nvidia": lambda: ([], {})}, time.monotonic_ns)
+    telemetry.start()
+    telemetry.close()
+    assert telemetry.unread() == {}

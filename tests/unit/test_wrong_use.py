@@ -1,0 +1,42 @@
+"""What is called wrongly is said in one message that names it, before anything is measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.__main__ import main
+from bench.errors import ExitCode
+
+NOBODY = ("--host", "127.0.0.1:9")
+"""Whoever asks a server before reading the options ends with another exit code."""
+SIDES = ("ab", "smoke", "--a", "model=x", "--b", "model=y", *NOBODY)
+SEARCH = ("capacity", "smoke", "-m", "x", *NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((*SIDES, "--write", "docx=x"), "--write docx=x: write FORMAT=FILE"),
+        ((*SIDES, "--write", "junit=nowhere/x"), "there is no folder nowhere"),
+        (("run", "smoke", "--write", "json=."), "cannot write .: it is a folder"),
+        (("ab", "smoke", "--a", "modle=x", "--b", "model=y"), "(from --a modle=x)"),
+        (("ab", "smoke", "--a", "env.=1", "--b", "env.X=2"), "--a env.=1: write KEY=VALUE"),
+        (("run", "smoke", "-m", "", *NOBODY), "-m '': a model has a name"),
+        (("run", "smoke", "-m", "x", "--host", "http://[::1"), "write IPv6 as [::1]:11434"),
+        ((*SEARCH, "--slo", "fast"), "--slo fast: must be METRIC"),
+        ((*SEARCH, "--slo", "ttft_s.p90<=0"), "no server takes no time"),
+        (("serve", "--port", "0", "--model", "x.gguf"), "--model x.gguf: the simulated engine"),
+        (("history", "rebuild", "nowhere"), "'nowhere' does not exist"),
+        (("models", "--host", "https://localhost:9", "--ca-file", "nix.pem"), "no such file"),
+    ],
+)
+def test_wrong_use_is_one_message_that_names_it(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OLLAMA_BENCH_HISTORY", str(tmp_path / "history.sqlite"))
+    monkeypatch.setattr("sys.argv", ["ollama-bench", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capsys.readouterr()
+    assert said in " ".join((told.out + told.err).split())
+    assert end.value.code == ExitCode.USAGE
+    assert "Allowed time" not in told.err
