@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from bench.analysis.run.roofline import GIVEN
 from bench.analysis.run.summary import Estimate, Roofline
 from bench.report.model import CaseView, Report
 from bench.report.page import Answer, Sentence
@@ -30,11 +31,13 @@ def memory(case: CaseView) -> Sentence | None:
     low = share.value if share.low is None else share.low
     high = share.value if share.high is None else share.high
     if high < UNBOUND:
-        return ("Decode is not limited by memory here: ", *_parts(roof), *_growth(roof))
+        free = "Decode is not limited by memory here: "
+        return (free, *_parts(roof), *_given(roof), *_growth(roof))
     reached: Sentence = ("Decode reaches ", show(share, "share"), " of what the memory allows: ")
     if low >= BOUND:
-        return (*reached, "a faster quantisation helps, more slots cost little.", *_growth(roof))
-    return (*reached, *_parts(roof), *_growth(roof))
+        helps = "a faster quantisation helps, more slots cost little."
+        return (*reached, helps, *_given(roof), *_growth(roof))
+    return (*reached, *_parts(roof), *_given(roof), *_growth(roof))
 
 
 def _parts(roof: Roofline) -> Sentence:
@@ -43,6 +46,13 @@ def _parts(roof: Roofline) -> Sentence:
         f"reading {number(roof.bytes_per_step / 1e6, 0)} MB takes at least {number(reading, 1)} of "
         f"the {number(total, 1)} ms of each token.",
     )
+
+
+def _given(roof: Roofline) -> Sentence:
+    """A bandwidth that the user gave is marked, with what speaks against it."""
+    if not roof.source.startswith(GIVEN):
+        return ()
+    return (f" The memory's {number(roof.reachable_bytes_per_s / 1e9, 0)} GB/s are {roof.source}.",)
 
 
 def _growth(roof: Roofline) -> Sentence:

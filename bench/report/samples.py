@@ -53,8 +53,10 @@ def samples_of(report: Report) -> Samples:
         columns = columns_of(view.run.records, ids)
         kept = columns.measured & columns.ok
         for case in cases:
-            own = columns.select(kept & (columns.case == ids.index(case.summary.id)))
-            made[case.key] = CaseSample(case, own, latencies(own))
+            own = kept & (columns.case == ids.index(case.summary.id))
+            # A selection keeps what was read of it: the charts read less than latencies do.
+            times = latencies(columns.select(own))
+            made[case.key] = CaseSample(case, columns.select(own), times)
     return Samples(report, tuple(made[c.key] for c in report.cases))
 
 

@@ -97,6 +97,7 @@ class WarningCode(StrEnum):
     STARVED = auto(), CAUTION, "a model of a mix got no turn while another one was in use"
     CLOUD_MODEL = auto(), INVALID, "the model is answered by a cloud service"
     # Of the server's machine, by its telemetry.
+    COST_UNKNOWN = auto(), CAUTION, "a price was given, and the cost is not known"
     THROTTLED = auto(), CAUTION, "a GPU ran slower because it was too hot or short of power"
     SWAPPING = auto(), CAUTION, "the machine read memory back from swap"
     CPU_FALLBACK = auto(), CAUTION, "the model is on the CPU although the machine has a GPU"

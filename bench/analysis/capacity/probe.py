@@ -19,7 +19,7 @@ class SearchEnding(StrEnum):
     """How a search ended."""
 
     CONFIRMED = "confirmed"
-    """The answer passed a longer run, and 10 % more failed."""
+    """Longer probes proved one load to keep the promise, and one not far above it to break it."""
     RANGE = "range"
     """The limit lies in a range; confirmation was not reached."""
     NEVER_SATURATED = "never_saturated"

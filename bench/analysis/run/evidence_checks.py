@@ -73,7 +73,7 @@ def _refused(data: CaseData) -> Iterator[RunWarning]:
             WarningCode.IMPLAUSIBLE,
             f"{names} cannot be true in {rows.sum()} of {len(ok)} replies: "
             f"{'each ' if len(fields) > 1 else ''}{REASONS[reason]} "
-            f"(first: request {ok.index[first]} of block {ok.block[first]})",
+            f"(first: request {ok.index[first] + 1} of block {ok.block[first] + 1})",
             "They are left out of every number; requests.jsonl has them as they came. Look at what "
             "answers there: a server that is not Ollama, or a proxy that makes up numbers.",
             data.case.id,

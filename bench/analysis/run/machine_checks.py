@@ -7,7 +7,7 @@ from typing import Final
 
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.machine import CARDS, CaseEnergy, window
-from bench.analysis.run.summary import Roofline
+from bench.analysis.run.summary import Metric, Roofline
 from bench.results.run import BlockInfo, RunWarning
 from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Case
@@ -48,6 +48,18 @@ def machine_warnings(
             "fit into a cache, speculative decoding, or the bytes of a token.",
             data.case.id,
         )
+
+
+def cost_warnings(data: CaseData, cost: Metric) -> Iterator[RunWarning]:
+    """That there is no cost although there is a price; invented answers have none anyway."""
+    if cost.stats or data.target.simulated:
+        return
+    yield RunWarning(
+        WarningCode.COST_UNKNOWN,
+        f"a price was given, but the cost is not known: {cost.note}",
+        "The price of the machine's time alone (--price MONEY/h) needs no energy.",
+        data.case.id,
+    )
 
 
 def sampled_warnings(case: Case, blocks: Sequence[BlockInfo]) -> Iterator[RunWarning]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.energy_metrics import energy_metrics, energy_values
 from bench.analysis.run.machine import case_energy
-from bench.analysis.run.machine_checks import machine_warnings
+from bench.analysis.run.machine_checks import cost_warnings, machine_warnings
 from bench.analysis.run.roofline import roofline, share_metric, share_values
 from bench.analysis.run.summary import BlockSummary, Metric, Roofline
 from bench.results.run import RunInfo, RunWarning
@@ -58,11 +58,15 @@ def machine_side(
     for index, share in share_values(roof, decode_rates).items():
         values.setdefault(index, {})["mem_bw_share"] = share
     prices = parse_prices(_texts(info.plan.scenario.get("price")))
+    used = energy_metrics(data, energy, prices)
     return MachineSide(
-        energy_metrics(data, energy, prices) | {"mem_bw_share": share_metric(roof, rate)},
+        used | {"mem_bw_share": share_metric(roof, rate)},
         values,
         roof if isinstance(roof, Roofline) else None,
-        tuple(machine_warnings(data, energy, roof)),
+        (
+            *machine_warnings(data, energy, roof),
+            *(cost_warnings(data, used["cost_per_mtok"]) if prices else ()),
+        ),
     )
 
 

@@ -27,6 +27,8 @@ from bench.results.run import RunInfo
 from bench.telemetry.gpu_bandwidth import DISAGREE, GB, CardBandwidth, card_bandwidth
 
 FLOP_PER_WEIGHT = 2
+GIVEN = "as given by the user"
+"""How the source of a bandwidth begins that nothing here told."""
 _CACHE_TYPE = "OLLAMA_KV_CACHE_TYPE"
 _MLA = ("kv_lora_rank", "ssm.", "wkv")
 
@@ -206,7 +208,7 @@ def given_bandwidth(info: RunInfo) -> float | None:
 
 def _as_given(given: float, known: Roof | str | None, place: str) -> Roof:
     """The user's figure, with what speaks against it."""
-    source = "as given by the user"
+    source = GIVEN
     if isinstance(known, Roof) and abs(known.reachable / given - 1) > DISAGREE:
         source += f"; {known.source}: {known.reachable / GB:,.0f} GB/s"
     return Roof(given, given, 0.0, source, place)

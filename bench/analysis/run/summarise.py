@@ -62,24 +62,35 @@ def summarise(info: RunInfo, records: Iterable[RequestRecord]) -> Summary:
     slots = _slots_by_server(info, map(columns.select, rows))
     found_first = [*info.warnings, *run_warnings(info), *starvation(info, columns)]
     summaries, warnings, results = [], found_first, []
-    # One case after the other: all that is known of one may take as much memory as its records.
-    for case, part in zip(info.plan.cases, map(columns.select, rows), strict=True):
-        one = _case_data(info, case, part, streams, thresholds)
-        found = slots.get(_server_key(case))
-        metrics = reaching_higher(widened(case_metrics(one, found), one), one)
-        blocks = block_summaries(one)
-        rates = {b.index: v for b in blocks if (v := b.values.get("decode_tok_per_s"))}
-        machine = machine_side(info, one, metrics, gpu_shares(one), rates)
-        metrics |= machine.metrics
-        summary = replace(
-            _case_summary(one, metrics, found),
-            blocks=machine.with_values(blocks),
-            roofline=machine.roofline,
+    # One case after the other, and nothing of the one before is kept: all that is known of one may
+    # take as much memory as its records.
+    for case, mine in zip(info.plan.cases, rows, strict=True):
+        summary, warned, judgements = _one_case(
+            info,
+            _case_data(info, case, columns.select(mine), streams, thresholds),
+            slots.get(_server_key(case)),
         )
         summaries.append(summary)
-        warnings += [*case_warnings(info, one, summary, found), *machine.warnings]
-        results += [judge(t, one, metrics) for t in thresholds]
+        warnings += warned
+        results += judgements
     return _summary(info, summaries, warnings, results)
+
+
+def _one_case(
+    info: RunInfo, one: CaseData, slots: Slots | None
+) -> tuple[CaseSummary, list[RunWarning], list[ThresholdResult]]:
+    metrics = reaching_higher(widened(case_metrics(one, slots), one), one)
+    blocks = block_summaries(one)
+    rates = {b.index: v for b in blocks if (v := b.values.get("decode_tok_per_s"))}
+    machine = machine_side(info, one, metrics, gpu_shares(one), rates)
+    metrics |= machine.metrics
+    summary = replace(
+        _case_summary(one, metrics, slots),
+        blocks=machine.with_values(blocks),
+        roofline=machine.roofline,
+    )
+    warnings = [*case_warnings(info, one, summary, slots), *machine.warnings]
+    return summary, warnings, [judge(t, one, metrics) for t in info.plan.thresholds]
 
 
 def _summary(

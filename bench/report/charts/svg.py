@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 from xml.etree import ElementTree
 
@@ -184,7 +185,13 @@ def _plain_attributes(element: ElementTree.Element) -> None:
         element.set("class", " ".join(c for c in classes if c))
 
 
-def _style(text: str) -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=1024)
+def _style(text: str) -> tuple[tuple[str, str], ...]:
+    """Its declarations; a drawing has few different styles, and says each of every mark."""
+    return tuple(_declarations(text))
+
+
+def _declarations(text: str) -> Iterator[tuple[str, str]]:
     for declaration in text.split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))
         if name == "font":

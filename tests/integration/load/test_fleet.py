@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 import warnings
 from pathlib import Path
+from subprocess import DEVNULL
 
 import psutil
 import pytest
 
 import bench
+from bench._version import __version__
+from bench.analysis.run.summarise import summarise
+from bench.doctor.fleet import check_fleet
 from bench.errors import UsageError
 from bench.load.fleet import dask_cluster
+from bench.load.fleet.asker import Place
+from bench.load.fleet.by_ssh import NO_DASHBOARD
 from bench.load.fleet.spool import Spool, spool_folder
 from bench.load.messages import Arrived, encode
 from bench.load.observer import Silent
+from bench.report.model import build_report
+from bench.report.sender_tables import sender_table
 from bench.results.directory import read_run
 from bench.results.record import Phase, decode_record
 from bench.results.run import RunStatus
@@ -34,6 +46,7 @@ prompts: [Hello, "How are you?", "What is new?"]
 options: {num_predict: 10}
 blocks: 2
 warmup: 2
+salt: 5
 load: {closed: {users: [4], requests: 41}}
 """
 OPEN = SCENARIO.replace("closed: {users: [4], requests: 41}", "open: {rate: 40, requests: 41}")
@@ -74,7 +87,7 @@ def run(simulated, tmp_path, cluster):
 def sent(run, block):
     """What was sent in the measured part of a block, whoever sent it."""
     return sorted(
-        (r.prompt_sha256, r.seed, r.num_predict)
+        (r.nonce, r.prompt_sha256, r.seed, r.num_predict)
         for r in run.records
         if r.block == block and r.phase is Phase.MEASURE
     )
@@ -98,6 +111,15 @@ def test_two_senders_send_what_one_machine_would(run, text):
             assert sender.clock.rtt_ns > 0 and sender.server_rtt_ns > 0
             assert sender.name and sender.health.send_late_p99_ms is not None
     assert not any(w.code == "open_scheduler" for w in shared.info.warnings)
+    table = sender_table(build_report([shared], [summarise(shared.info, shared.records)]))
+    assert table is not None
+    told = [[cell.text for cell in row.cells] for row in table.rows]
+    assert len(told) == 2
+    for number, row in enumerate(told):
+        assert row[0].startswith(f"{number + 1}: ")
+        assert row[-1]  # how its stamps were taken
+    assert sum(int(row[1]) for row in told) == 82
+    assert sender_table(build_report([alone], [summarise(alone.info, alone.records)])) is None
 
 
 class Killer(Silent):
@@ -195,6 +217,91 @@ def test_a_session_stays_with_one_sender(run, load):
     for part in ("session", "user"):
         senders = {(getattr(r, part), r.worker) for r in records if getattr(r, part) is not None}
         assert len(senders) == len({name for name, _ in senders})
+
+
+class SchedulerKiller(Silent):
+    """Kills Dask's scheduler in the middle of the first block."""
+
+    def __init__(self, scheduler):
+        self.scheduler, self.seen = scheduler, 0
+
+    def request_ended(self, record):
+        self.seen += record.phase is Phase.MEASURE
+        if self.seen == 10:
+            self.scheduler.kill()
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_without_its_scheduler(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file, started = tmp_path / "scheduler.json", []
+
+    def dask(module, *options):
+        command = [sys.executable, "-m", f"distributed.cli.dask_{module}", "--no-dashboard"]
+        command += ["--scheduler-file", str(file), *options]
+        started.append(subprocess.Popen(command, stdout=DEVNULL, stderr=DEVNULL))
+
+    dask("scheduler", "--host", "127.0.0.1", "--port", "0")
+    try:
+        while not file.exists() or not file.read_text().rstrip().endswith("}"):
+            time.sleep(0.05)
+        for _ in range(2):
+            dask("worker", "--nthreads", "1", "--no-nanny")
+        address = json.loads(file.read_text())["address"]
+        done = run(load_from=address, observer=SchedulerKiller(started[0]))
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert done.info.status is RunStatus.COMPLETE
+    assert [w.code for w in done.info.warnings].count("scheduler_lost") == 1
+    assert all(b.complete for b in done.info.blocks)
+    records = read_run(done.path).records
+    assert sum(r.phase is Phase.MEASURE for r in records) == 82
+
+
+@pytest.mark.slow
+def test_certificates_of_dask_encrypt_what_senders_say(run):
+    """The connections of senders are encrypted as those of the scheduler are."""
+    import dask
+    from distributed import LocalCluster, Security
+
+    own = Security.temporary()
+    roles = {
+        f"{role}.{part}": getattr(own, f"tls_{role}_{part}")
+        for role in ("client", "scheduler", "worker")
+        for part in ("key", "cert")
+    }
+    settings = {"ca-file": own.tls_ca_file, **roles}
+    with (
+        dask.config.set({f"distributed.comm.tls.{k}": v for k, v in settings.items()}),
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            scheduler_kwargs=NO_DASHBOARD,
+            security=own,
+        ) as there,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        assert there.scheduler_address.startswith("tls://")
+        met = []
+        hello = Place.hello
+        patch.setattr(Place, "hello", lambda at, *a: met.append(at) or hello(at, *a))
+        done = run(load_from=there.scheduler_address)
+    assert done.info.status is RunStatus.COMPLETE
+    assert met and all(place.tls is not None for place in met)
+    assert not any(w.code == "open_scheduler" for w in done.info.warnings)
+
+
+@pytest.mark.slow
+async def test_doctor_looks_at_every_machine():
+    found = {f.what: f for f in await check_fleet("local:2")}
+    assert found["senders"].said.startswith(f"2, all with {__version__}: ")
+    clocks = [f for what, f in found.items() if what.endswith(", clock")]
+    assert len(clocks) == 2
+    assert all(f.said.startswith("known to ") for f in clocks)
 
 
 def test_pairs_and_a_search_are_sent_by_all(simulated, tmp_path, cluster):

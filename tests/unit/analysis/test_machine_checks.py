@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
-from bench.analysis.run.machine_checks import sampled_warnings
+from bench.analysis.run.machine_checks import cost_warnings, sampled_warnings
+from bench.analysis.run.summary import Estimate, Metric
 from bench.results.run import BlockInfo, Residency
+from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Case, Load, PromptSpec
 
 S = 10**9
@@ -86,3 +91,15 @@ def test_a_gpu_that_the_model_does_not_use(share, expected):
 def test_a_model_that_was_asked_onto_the_cpu_is_no_fallback():
     info = block({"gpu0_memory_bytes": [1e9] * 15}, 0.0)
     assert codes(info, case(num_gpu=0)) == []
+
+
+def test_a_price_without_a_cost_is_told_with_the_reason():
+    unread = Metric("cost_per_mtok", "", 0, {}, "the CPU's energy cannot be read")
+    about = SimpleNamespace(case=case(), target=SimpleNamespace(simulated=False))
+    (found,) = cost_warnings(about, unread)
+    assert found.code is WarningCode.COST_UNKNOWN
+    assert found.message.endswith("the cost is not known: the CPU's energy cannot be read")
+    about.target.simulated = True
+    assert not list(cost_warnings(about, unread))
+    about.target.simulated = False
+    assert not list(cost_warnings(about, replace(unread, stats={"value": Estimate(1.0)})))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,15 @@ def test_survivors(run_of: RunOf, a_request: Request, quiet: list[RequestRecord]
 
     assert "survivors" not in codes(run_of(quiet + failed(1), blocks=3))
     assert "survivors" in codes(run_of(quiet + failed(2), blocks=3))
+
+
+def test_requests_and_blocks_are_counted_from_one(run_of: RunOf, a_request: Request) -> None:
+    """As in the report's tables and while it runs; once this message counted from 0."""
+    records = [a_request(10.0 * i, index=i % 3, block=i // 3) for i in range(6)]
+    records[4] = replace(records[4], server=replace(records[4].server, eval_duration=-5))
+    warnings = run_of(records, blocks=2).summary().warnings
+    (told,) = (w for w in warnings if w.code == "implausible")
+    assert "(first: request 2 of block 2)" in told.message
 
 
 def test_implausible_rates(run_of: RunOf, a_request: Request, quiet: list[RequestRecord]) -> None:

@@ -64,6 +64,12 @@ def test_not_bound_by_memory() -> None:
     )
 
 
+def test_a_bandwidth_that_the_user_gave_is_marked_with_what_speaks_against_it() -> None:
+    source = "as given by the user; measured with 2 threads: 43 GB/s"
+    text = said(replace(ROOF, bytes_per_s=0.2 * 38.6e9, step_s=18e-3, source=source))
+    assert text.endswith(f" The memory's 39 GB/s are {source}.")
+
+
 def test_between_and_unsure_it_says_the_parts_only() -> None:
     assert "reading 143 MB takes at least 3.7 of the 9.1 ms" in said(ROOF)
     assert "faster quantisation" not in said(replace(ROOF, bytes_per_s=0.7 * 38.6e9), low=0.5)
@@ -118,7 +124,7 @@ def test_a_panel_has_a_row_for_each_quantity() -> None:
         "power 150 W",
         "clock 1,410 MHz",
         "temperature 93",
-        "memory 6 GiB",
+        "memory 6.0 GiB",
     ):
         assert words in panel.message
     assert "throttled" in panel.caption
