@@ -149,5 +149,5 @@ def test_capabilities(tmp_path, template, pooling, capabilities):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_a_pipe_is_no_model(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(EngineError, match="cannot read the model .*pipe: it is a pipe"):
+    with pytest.raises(EngineError, match=r"cannot read the model .*pipe: it is a pipe"):
         read_metadata(tmp_path / "pipe")
