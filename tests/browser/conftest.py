@@ -58,7 +58,7 @@ def find_browser() -> Callable[[], str]:
     return browser_path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(find_browser: Callable[[], str]) -> Iterator[Browser]:
     path = find_browser()
     with sync_playwright() as playwright:
