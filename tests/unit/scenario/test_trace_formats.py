@@ -239,7 +239,7 @@ def test_validate_counts_a_trace_that_is_played_to_its_end(tmp_path: Path) -> No
     said = CliRunner().invoke(command, ["validate", str(tmp_path / "s.yaml")])
     assert said.exit_code == 0, said.output
     assert "Requests: 12 measured" in said.output
-    assert re.search(r"^m, rate=trace +2 +6\b", said.output, re.MULTILINE), said.output
+    assert re.search(r"^MODEL, rate=trace +2 +6\b", said.output, re.MULTILINE), said.output
     assert "trace m.jsonl: 6 arrivals" in said.output
 
 
