@@ -85,18 +85,19 @@ class CaseProgress:
 
     def _credit(self, record: RequestRecord) -> None:
         tokens, sent, end = record.server.eval_count, record.sent_ns, record.end_ns
-        if not tokens or sent is None or end is None:
+        if not tokens or tokens < 0 or sent is None or end is None:
             return
         first, last = _first_text_ns(record), record.last_text_ns
         self.spans.extend((sent if first is None else first, end if last is None else last, tokens))
 
     def _time(self, record: RequestRecord) -> None:
         server = record.server
-        if server.eval_count and record.sent_ns is not None and record.end_ns is not None:
-            self.tokens += server.eval_count
+        tokens = max(server.eval_count or 0, 0)  # the report judges it; no server makes less
+        if tokens and record.sent_ns is not None and record.end_ns is not None:
+            self.tokens += tokens
             self.spent_s += (record.end_ns - record.sent_ns) / _NS
-            if server.eval_duration and server.eval_count >= MIN_OUTPUT_TOKENS:
-                self.decoded += server.eval_count - 1
+            if server.eval_duration and server.eval_duration > 0 and tokens >= MIN_OUTPUT_TOKENS:
+                self.decoded += tokens - 1
                 self.decode_ns += server.eval_duration
         first = _first_text_ns(record)
         begin = record.planned_ns if record.planned_ns is not None else record.sent_ns

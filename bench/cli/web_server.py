@@ -129,7 +129,7 @@ class RunState:
         if ttft is not None:
             case.ttft_s.append(ttft)
         tokens, spent = record.server.eval_count, record.server.eval_duration
-        if ok and tokens and spent and tokens >= MIN_OUTPUT_TOKENS:
+        if ok and tokens and spent and spent > 0 and tokens >= MIN_OUTPUT_TOKENS:
             case.steps += tokens - 1
             case.decode_ns += spent
         self._recent.append({"ttft_s": ttft, "ok": ok})

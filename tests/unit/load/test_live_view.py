@@ -181,6 +181,16 @@ def test_answers_too_short_for_a_rate_have_none_in_the_view_either():
     assert progress.speed_so_far() == "20.0"
 
 
+def test_negative_numbers_of_a_server_are_in_no_rate():
+    progress = CaseProgress()
+    progress.count(timed(0, tokens=21, eval_s=1.0))
+    progress.count(timed(1, tokens=-500, eval_s=1.0))
+    progress.count(timed(2, tokens=21, eval_s=-5.0))
+    assert progress.speed_so_far() == "20.0"
+    assert progress.tokens == 42
+    assert min(progress.spans) >= 0
+
+
 def test_of_a_block_that_has_ended_throughput_is_what_the_tables_say(kit):
     """Two answers of 20 tokens, 2 s each; the window holds one of them and half of the other."""
     progress = CaseProgress()
