@@ -126,7 +126,9 @@ def _limit(load: Load) -> str:
         return f"{load.requests:,}"
     if load.sessions is not None:
         return f"all of {load.sessions:,} session{'' if load.sessions == 1 else 's'}"
-    return f"{load.duration_s:g} s"
+    if load.duration_s is not None:
+        return f"{load.duration_s:g} s"
+    return f"{len(load.arrivals.times_s) if load.arrivals else 0:,}"  # a trace to its end
 
 
 def _print_plan(file: str, plan: Plan) -> None:

@@ -161,6 +161,7 @@ class LiveSession:
     def prepare(self, index: int) -> Prepared:
         """The request of a step; the answers of the steps before it in its thread are known."""
         step, texts, maker = self.steps[index], self._texts, self._maker
+        first = step.fresh or step.thread not in self._threads
         body = self._threads.setdefault(step.thread, ThreadBody())
         if step.fresh:
             body.restart()
@@ -203,7 +204,8 @@ class LiveSession:
             ),
             number=index,
             prompt_sha256=hashlib.sha256(messages).hexdigest()[:16],
-            target_input_tokens=step.prompt_tokens,
+            # Answers of the model's own are as long as they are.
+            target_input_tokens=step.prompt_tokens if first or not self._own else None,
             num_predict=options.get("num_predict"),
             seed=self._seed,
             marks=self._marks(index),

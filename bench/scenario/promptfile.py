@@ -21,6 +21,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,7 +147,8 @@ def _check_paragraphs(path: Path, text: str) -> None:
     paragraphs = [p.splitlines() for p in re.split(r"\n(?:[^\S\n]*\n)+", text)]
     lines = [line.strip() for paragraph in paragraphs for line in paragraph if line.strip()]
     whole = sum(map(_stands_alone, lines))
-    if len(lines) > len(paragraphs) and whole >= _ALONE * len(lines):
+    alone = len(lines) > len(paragraphs) and whole >= _ALONE * len(lines)
+    if alone or (len(lines) >= _FEW_BLANKS * len(paragraphs) and _is_a_list(paragraphs)):
         raise ValueError(
             f"{path.name}: {len(lines):,} prompts, one per line, or {len(paragraphs):,}, separated "
             "by blank lines? Say which with prompts.split: lines or paragraphs"
@@ -156,6 +158,11 @@ def _check_paragraphs(path: Path, text: str) -> None:
 _ALONE = 0.8
 """Of the lines, that look like prompts of their own, are doubtful."""
 _LINE_BREAK = 70
+_FEW_BLANKS = 5
+"""Lines a paragraph from which on blank lines are so rare that they may be stray."""
+_NARROWEST = 20
+"""Characters of a line to which an editor may be set."""
+_MARKS = "-*#>|{}[]()<\"'`"
 
 
 def _stands_alone(line: str) -> bool:
@@ -163,10 +170,24 @@ def _stands_alone(line: str) -> bool:
 
     Lines of a paragraph that an editor broke are nearly as long as the page, and end anywhere.
     """
-    if line[0] in "-*#>|{}[]()<\"'`" or line[0].isspace():
+    if line[0] in _MARKS:
         return False
     ends = line[-1] in ".?!…。？！"
     return ends or (len(line) < _LINE_BREAK and not line[0].islower() and line[-1].isalnum())
+
+
+def _is_a_list(paragraphs: Sequence[Sequence[str]]) -> bool:
+    """Whether lines of plain words end where no editor would have broken them.
+
+    An editor breaks a line where the next word no longer fits.
+    """
+    lines = [line for paragraph in paragraphs for line in paragraph]
+    if any(line[:1].isspace() or line[:1] in _MARKS for line in lines):
+        return False
+    width = max(map(len, lines))
+    pairs = [pair for paragraph in paragraphs for pair in pairwise(paragraph)]
+    full = sum(len(line) + 1 + len(after.split()[0]) > width for line, after in pairs)
+    return width < _NARROWEST or full < len(pairs) / 2
 
 
 def _jsonl(path: Path, content: str) -> Iterator[tuple[int, Any]]:

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from bench.errors import EngineError
+from bench.files import read_file
 
 
 class Kind(StrEnum):
@@ -174,10 +175,10 @@ def read_plan(path: Path) -> list[Fault]:
         EngineError: the file cannot be read, or is not a plan.
     """
     try:
-        entries = YAML(typ="safe", pure=True).load(path)
+        entries = YAML(typ="safe", pure=True).load(read_file(path))
     except OSError as error:
         raise EngineError(f"{path} cannot be read: {error.strerror}") from None
-    except YAMLError as error:
+    except (YAMLError, UnicodeError) as error:
         raise EngineError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(entries, list) or not all(isinstance(e, Mapping) for e in entries):
         raise EngineError(f"{path} is not a fault plan", "It must be a list of {fault: KIND, ...}.")

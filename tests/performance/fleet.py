@@ -10,9 +10,9 @@ are 50 ms ahead, 50 ms behind and right, and run 20 ppm too fast, too slow and r
 Python sees is slowed down in those processes). The server's own notes say when each chunk was sent;
 the corrected stamps are laid beside them. `rate`: three senders, open loop, beside one process.
 `chunks`: three senders, ever more streams; both on the compiled server of `nullserver/`, which
-needs a fraction of a core and notes when each line left. `alone`: pairs of runs from one process
-and from `local:1`. Required: see the README here. The machine's load average is printed with
-everything.
+needs a fraction of a core, goes ahead of all other work (as root), and notes when each line left.
+`alone`: pairs of runs from one process and from `local:1`. Required: see the README here. The
+machine's load average is printed with everything.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def run(folder: Path, url: str, text: str, load_from: str, model: str = "sim-sma
 def null_server(folder: Path, tokens: int, gap_us: float) -> Iterator[str]:
     """The compiled server; its URL. What it noted is there when it has ended."""
     options = {"tokens": tokens, "gap_us": gap_us, "first_us": gap_us, "log": folder / "log"}
-    with serving(build(folder), **options) as port:
+    with serving(build(folder), ahead=True, **options) as port:
         yield f"http://127.0.0.1:{port}"
 
 

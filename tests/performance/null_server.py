@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,25 @@ def build(folder: Path, name: str = "nullserver") -> Path:
     return folder / name
 
 
+def _place(core: int | None, ahead: bool) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    if ahead:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+
+
 @contextlib.contextmanager
-def serving(program: Path, *, core: int | None = None, **options: object) -> Iterator[int]:
-    """The server, on a core of its own if one is named; yields its port."""
+def serving(
+    program: Path, *, core: int | None = None, ahead: bool = False, **options: object
+) -> Iterator[int]:
+    """The server; yields its port.
+
+    Args:
+        core: a core of its own.
+        ahead: before all other work, if this user may (root): else what it notes and what it does
+            lie apart whenever other work comes between.
+    """
     command = [str(program)]
     for name, value in options.items():
         command += [f"--{name.replace('_', '-')}", str(value)]
@@ -39,7 +56,7 @@ def serving(program: Path, *, core: int | None = None, **options: object) -> Ite
         command,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
+        preexec_fn=partial(_place, core, ahead),
     )
     assert process.stdout is not None
     try:

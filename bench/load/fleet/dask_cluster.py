@@ -108,6 +108,8 @@ class DaskCluster:
             self._cluster = ssh_cluster(distributed, Path(self.load_from))
         elif "://" not in self.load_from:
             raise UsageError(f"--load-from {self.load_from}: neither an address nor a file", ADVICE)
+        else:
+            _check_address(distributed, self.load_from)
         # Not as the default: Dask would close that once more when Python ends, and wait for it.
         self._client = distributed.Client(
             self._cluster or self.load_from, timeout=_REACH_S, set_as_default=False
@@ -267,6 +269,21 @@ def scheduler_gone() -> ServerUnreachable:
 def _host_of(address: str) -> str:
     """The host in an address as Dask writes it."""
     return address.partition("://")[2].rpartition(":")[0].strip("[]")
+
+
+def _check_address(distributed: Any, address: str) -> None:
+    """Refuse what is no address: Dask's client of it would end in a traceback, ten seconds later.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        _, port = distributed.comm.get_address_host_port(address, strict=True)
+        known = port < 2**16
+    except ValueError:
+        known = False
+    if not known:
+        raise UsageError(f"--load-from {address}: is no address such as tcp://HOST:8786", ADVICE)
 
 
 def _distributed() -> Any:

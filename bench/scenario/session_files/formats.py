@@ -127,6 +127,12 @@ def format_of(head: Sequence[FileRow]) -> SessionFormat:
         )
     if found:
         return next(iter(found.values()))[0]
+    if {"session_id", "turns"} <= head[0].value.keys():
+        raise head[0].wrong(
+            "looks like aiperf's DAG (session_id, turns), which is not replayed: what its forks "
+            "and joins wait for is not written down anywhere. Write its sessions as messages, "
+            "one a line (ollama-bench help sessions)"
+        )
     there = listed(sorted(map(str, head[0].value)))
     known_fields = "; ".join(f"{f.name} ({f.fields})" for f in FORMATS)
     raise head[0].wrong(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bench.errors import EngineError
+from bench.files import read_file
 from bench.server.llamacpp.model_file import cache_dir
 
 Info: TypeAlias = dict[str, Any]
@@ -79,8 +80,7 @@ def read_metadata(path: Path) -> GgufMetadata:
     """
     try:
         stat = path.stat()
-        with path.open("rb") as file:
-            magic = file.read(4)
+        magic = read_file(path, len(_MAGIC))
     except OSError as error:
         raise EngineError(f"cannot read the model {path}: {error.strerror}") from error
     if magic != _MAGIC:

@@ -1,6 +1,7 @@
 """What /api/show says comes from the file."""
 
 import hashlib
+import os
 
 import gguf
 import numpy as np
@@ -143,3 +144,10 @@ def test_capabilities(tmp_path, template, pooling, capabilities):
     path = write_gguf(tmp_path / "a.gguf", template=template, pooling=pooling)
     (model,) = served_models([str(path)], print)
     assert model.card.capabilities == capabilities
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_no_model(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EngineError, match=r"cannot read the model .*pipe: it is a pipe"):
+        read_metadata(tmp_path / "pipe")

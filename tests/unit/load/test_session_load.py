@@ -99,3 +99,12 @@ def test_the_history_holds_the_servers_own_answers_if_asked(tmp_path: Path) -> N
         grown[history] = (two.server.prompt_eval_count or 0) - (one.server.prompt_eval_count or 0)
         assert two.text is None
     assert grown["own"] < 80 < 180 < grown["recorded"]
+
+
+def test_a_history_of_own_answers_has_no_length_that_was_asked_for(tmp_path: Path) -> None:
+    talk = {"turns": 3, "first_tokens": 50, "turn_tokens": 20, "output_tokens": 200, "pause": 0}
+    load = {"closed": {"users": 1, "sessions": 1}}
+    for history, known in (("own", [True, False, False]), ("recorded", [True, True, True])):
+        run = play(tmp_path / history, {"conversation": talk | {"history": history}}, load)
+        asked = [r.target_input_tokens for r in threads_of(run)["0", ""]]
+        assert [tokens is not None for tokens in asked] == known

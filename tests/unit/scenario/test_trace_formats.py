@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.cli.scenarios import command
 from bench.errors import ScenarioError
 from bench.scenario.expand import build_plan
 from bench.scenario.loading import load_scenario
@@ -229,6 +231,16 @@ def test_the_plan_says_what_was_understood(tmp_path: Path) -> None:
     assert "its token counts are not used: the prompts are not synthetic" in note
     (note,) = plan_of(tmp_path, "prompts: [hello]", ", window: [1, 5]").notes
     assert note.startswith("trace m.jsonl: 2 of 6 arrivals: those from 1 to 5 s; over 9.16 s")
+
+
+def test_validate_counts_a_trace_that_is_played_to_its_end(tmp_path: Path) -> None:
+    """Once a traceback: such a load has neither a number of requests nor a duration."""
+    plan_of(tmp_path, "prompts: [hello]\nblocks: 2")
+    said = CliRunner().invoke(command, ["validate", str(tmp_path / "s.yaml")])
+    assert said.exit_code == 0, said.output
+    assert "Requests: 12 measured" in said.output
+    assert re.search(r"^MODEL, rate=trace +2 +6\b", said.output, re.MULTILINE), said.output
+    assert "trace m.jsonl: 6 arrivals" in said.output
 
 
 def test_prompts_of_a_trace_that_do_not_fit_are_refused(tmp_path: Path) -> None:

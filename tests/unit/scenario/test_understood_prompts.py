@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from bench.scenario.promptfile import read_prompt_file
 
 ONE_LINE = [f"What is the capital of country number {i}?" for i in range(50)]
 UNPUNCTUATED = [f"Write a haiku about month {i}" for i in range(50)]
+LOWER_CASE = [f"tell me {'very ' * (i % 7)}much about the moons of planet {i}" for i in range(50)]
+TINY = [f"p {i}" for i in range(50)]
 CHINESE = [f"请介绍第{i}个省份的首府。" for i in range(50)]
 WRAPPED = (
     "The following text was broken into lines by an editor that was set to a width\n"
@@ -35,7 +38,7 @@ def plan_of(folder: Path, name: str, text: str, split: str = "") -> Plan:
     return build_plan(load_scenario(str(folder / "s.yaml")), models=["m"], salt=0)
 
 
-@pytest.mark.parametrize("prompts", [ONE_LINE, UNPUNCTUATED, CHINESE])
+@pytest.mark.parametrize("prompts", [ONE_LINE, UNPUNCTUATED, LOWER_CASE, TINY, CHINESE])
 @pytest.mark.parametrize("at", [1, 25, 49])
 def test_a_stray_blank_line_does_not_pass(tmp_path: Path, prompts: list[str], at: int) -> None:
     text = "\n".join([*prompts[:at], "", *prompts[at:]]) + "\n"
@@ -55,6 +58,10 @@ def test_paragraphs_that_are_meant_are_taken(tmp_path: Path) -> None:
     assert plan.notes == (
         "prompts p.txt: 2 prompts; one per paragraph, 5 lines; 106 to 178 characters each",
     )
+    code = "What does this do?\n\n" + "\n".join(["for i in range(3):", "    print(i)"] * 9)
+    assert len(plan_of(tmp_path, "p.txt", code).prompt_files["p.txt"]) == 2
+    many = textwrap.fill("now and then he said that all of it was well known " * 30, 72)
+    assert len(plan_of(tmp_path, "p.txt", f"{many}\n\n{many}").prompt_files["p.txt"]) == 2
     spaced = plan_of(tmp_path, "p.txt", "\n\n".join(ONE_LINE))
     assert len(spaced.prompt_files["p.txt"]) == 50
     assert "50 prompts; one per line;" in spaced.notes[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,10 @@ def test_rates_depend_on_the_seed_only() -> None:
     assert struck(1) == struck(1)
     assert struck(1) != struck(2)
     assert 60 < len(struck(1)) < 140
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_without_a_writer_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EngineError, match="cannot be read"):
+        read_plan(tmp_path / "pipe")

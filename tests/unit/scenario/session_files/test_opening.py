@@ -37,6 +37,7 @@ def test_a_name_says_nothing(tmp_path):
         (b"SQLite format 3\0rest", "SQLite database: export"),
         (b"(\xb5/\xfdrest", "zstd"),
         (b"[]", "is an empty list"),
+        (b'{"session_id": "a", "turns": [{"messages": [], "forks": ["b"]}]}', "aiperf's DAG"),
         (b"[1]", "item 1: is 1, not an object"),
         (b'{"a": 1}\n3\n', "x:2: is 3, not an object"),
         (b'{"a": 1}\n{"a": \n{"a": 2}\n', "x:2: not JSON"),
