@@ -118,8 +118,6 @@ def _how_often(found: Sequence[_Seen]) -> str:
     cases = len({(f.run, f.warning.case) for f in found if f.warning.case})
     places = [plural(blocks, "block")] if blocks else []
     places += [plural(cases, "case")] if cases > 1 or not blocks else []
-    if not blocks and cases == 1:  # its blocks are not numbered in the message
-        places = ["the case's blocks"]
     at = " of ".join(places) or plural(len(found), "place")
     return f"the worst of {at}"
 

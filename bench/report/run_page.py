@@ -12,6 +12,7 @@ from bench.analysis.fidelity.result import FidelityResult
 from bench.analysis.run.evidence import columns_of
 from bench.analysis.run.summary import Summary, ThresholdVerdict
 from bench.analysis.run.summary_json import to_json
+from bench.report.block_table import block_table
 from bench.report.comparison.benchstat import benchstat
 from bench.report.csv import csv_text
 from bench.report.drill_down import request_data
@@ -45,7 +46,6 @@ from bench.report.quick_import import import_matplotlib
 from bench.report.request_rows import request_csv
 from bench.report.result_tables import (
     absent_table,
-    block_table,
     comparison_table,
     metric_table,
     shown_metrics,

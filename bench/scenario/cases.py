@@ -42,8 +42,8 @@ from bench.scenario.work_cases import (
 
 SETTLE_SHARE = 0.25
 """Of the length of an open block, what it settles for unless the scenario says otherwise. A block
-long enough for its median to be given is some 13 relaxation times of its queue long, if there are
-three of it (`bench.analysis.queue_memory`); after three, an empty start is forgotten to 5 %. The
+long enough for its median to be given is some 17 relaxation times of its queue long, if there are
+three of it (`bench.stats.queue_memory`); after four, an empty start is forgotten to 2 %. The
 benchmark `tests/performance/open_loop_settling.py` shows the bias for shorter and longer ones."""
 LONGEST_SETTLE_S = 600.0
 

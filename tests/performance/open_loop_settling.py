@@ -70,7 +70,7 @@ def main() -> None:
             print(f"# load {load:.0%}, cv {cv}: p50 {true[0]:.2f} s, p95 {true[1]:.2f} s")
             for total in sizes:
                 for blocks in (1, 3):
-                    for share in (0.0, 0.25):
+                    for share in (0.0, 0.1, 0.25):
                         print(
                             row(load, cv, blocks, total // blocks, share, draws, true), flush=True
                         )

@@ -74,11 +74,14 @@ class Streams:
         """
         asked = self.columns.select(rows)
         rows = rows[asked.ok & asked.stream]
-        parts = [self._unpack(rows[i : i + _GAP_BATCH]) for i in range(0, len(rows), _GAP_BATCH)]
-        return Gaps(
-            np.concatenate([np.zeros(0), *(p.seconds for p in parts)]),
-            np.concatenate([np.zeros(0, np.int64), *(p.row for p in parts)]),
-        )
+        # Room for every stamp from the start: pieces to be joined would be in memory twice.
+        room = int(self.records.columns.stamps_count[rows].sum())
+        seconds, row, filled = np.empty(room), np.empty(room, np.int64), 0
+        for begin in range(0, len(rows), _GAP_BATCH):
+            part = self._unpack(rows[begin : begin + _GAP_BATCH])
+            place = slice(filled, filled := filled + len(part.row))
+            seconds[place], row[place] = part.seconds, part.row
+        return Gaps(seconds[:filled], row[:filled])
 
     def in_batches(self) -> Iterator[tuple[Ints, Gaps]]:
         """All rows, some at a time, with their gaps."""
