@@ -13,24 +13,19 @@ and no error message shows them.
 
 from __future__ import annotations
 
-import base64
 import ipaddress
-import netrc
 import os
 import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote, unquote
 
+from bench.credentials import TOKEN_VARIABLE, credentials_for
 from bench.errors import UsageError
-from bench.hidden import remember
 
 OLLAMA_PORT = 11434
-TOKEN_VARIABLE = "OLLAMA_BENCH_TOKEN"
-"""Environment variable with a bearer token for every target."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ADVICE = 'write it as "http://127.0.0.1:11434", "gpu-box:11434" or "unix:///run/ollama.sock"'
@@ -127,10 +122,8 @@ class Address:
             parts = _take_apart(url)
         except ValueError as error:
             raise UsageError(f"the target address: {error}", _ADVICE) from None
-        secret = _from_environment(environ)
-        if not parts["unix_socket"]:
-            secret = secret or _from_netrc(parts["host"], environ)
-        _remember(secret)
+        host = "" if parts["unix_socket"] else parts["host"]
+        secret = credentials_for(host, environ)
         return cls(**parts, insecure=insecure, ca_file=ca_file, authorization=secret)
 
     @property
@@ -321,35 +314,3 @@ def _base(path: str) -> str:
     """The base path as it goes on the request line."""
     path = quote(path, safe="/%:@!$&'()*+,;=~").rstrip("/")
     return path if path.startswith("/") or not path else f"/{path}"
-
-
-def _remember(authorization: str) -> None:
-    """A server that echoes it does not give it away."""
-    kind, _, credentials = authorization.partition(" ")
-    remember(credentials)
-    if kind == "Basic":
-        remember(base64.b64decode(credentials).decode().partition(":")[2])
-
-
-def _basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
-
-
-def _from_environment(environ: Mapping[str, str]) -> str:
-    token = environ.get(TOKEN_VARIABLE, "").strip()
-    if not token:
-        return ""
-    if not token.isascii() or not token.isprintable():
-        raise UsageError(f"{TOKEN_VARIABLE} is not a token: it has characters no header may hold")
-    return f"Bearer {token}"
-
-
-def _from_netrc(host: str, environ: Mapping[str, str]) -> str:
-    """Basic credentials of exactly this host; a missing or broken file means none."""
-    file = environ.get("NETRC", "")
-    path = Path(file) if file else Path("~/.netrc").expanduser()
-    try:
-        entry = netrc.netrc(path).hosts.get(host)
-    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
-        return ""
-    return _basic(entry[0], entry[2] or "") if entry else ""
