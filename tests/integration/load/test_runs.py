@@ -24,6 +24,8 @@ from bench.wire.exchange import Outcome
 SLACK_NS, SLACK_AT_WORST_NS = 50_000_000, 2_000_000_000
 """A busy machine may hold the server up between its log line and the socket."""
 
+LONG_ANSWERS = "options.num_predict=160"
+"""Beside short ones a busy machine's own delays make a run invalid."""
 LONG = ("--set", "load.closed.requests=100000", "--set", "load.closed.users=2")
 
 
@@ -32,7 +34,8 @@ def measured(run):
 
 
 def test_a_run_leaves_a_whole_directory_and_prints_its_path_last(process, simulated, tmp_path):
-    done = process("run", "smoke", "-m", "sim-small", host=simulated.url)
+    long = ("--set", LONG_ANSWERS)
+    done = process("run", "smoke", "-m", "sim-small", *long, host=simulated.url)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / done.stdout.splitlines()[-1]
     assert {p.name for p in folder.iterdir()} == {
@@ -76,7 +79,7 @@ def test_dry_run_asks_nobody_and_writes_nothing(command, tmp_path):
 def test_a_failed_threshold_is_exit_code_1(command, simulated, tmp_path):
     file = tmp_path / "strict.yaml"
     file.write_text(
-        "schema: 1\nprompts: [Hello]\noptions: {num_predict: 20}\nblocks: 1\n"
+        "schema: 1\nprompts: [Hello]\noptions: {num_predict: 160}\nblocks: 1\n"
         "load: {closed: {users: [1], requests: 20}}\nthresholds: ['ttft_s.p50 <= 0.0000001']\n"
     )
     done = command("run", "strict.yaml", "-m", "sim-small", "-q", "--no-report", host=simulated.url)
@@ -86,7 +89,7 @@ def test_a_failed_threshold_is_exit_code_1(command, simulated, tmp_path):
 def test_a_threshold_that_needs_more_requests_is_exit_code_3(command, simulated, tmp_path):
     file = tmp_path / "short.yaml"
     file.write_text(
-        "schema: 1\nprompts: [Hello]\noptions: {num_predict: 20}\nblocks: 1\n"
+        "schema: 1\nprompts: [Hello]\noptions: {num_predict: 160}\nblocks: 1\n"
         "load: {closed: {users: [1], requests: 20}}\nthresholds: ['ttft_s.p95 <= 60']\n"
     )
     done = command("run", "short.yaml", "-m", "sim-small", "-q", "--no-report", host=simulated.url)
@@ -104,6 +107,7 @@ def test_the_python_api_does_the_same(simulated, tmp_path):
         "smoke",
         models=["sim-small"],
         hosts=[simulated.url],
+        overrides=[LONG_ANSWERS],
         settings=bench.Settings(output=tmp_path),
         report=False,
     )
