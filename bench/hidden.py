@@ -23,6 +23,8 @@ _SECRET_WORDS: Final = (
     *("KEY", "TOKEN", "SECRET", "PASS", "PWD", "AUTH", "CRED", "COOKIE", "JWT", "SESSION"),
     *("PRIVATE", "SIGNATURE", "BEARER", "CERT", "DSN", "PROXY"),
 )
+_FOLDERS: Final = frozenset({"PWD", "OLDPWD"})
+"""A shell's folders: no passwords, though they have the word in them."""
 CLIENT_SETTINGS: Final = frozenset(
     f"OLLAMA_{name}"
     for name in (
@@ -61,9 +63,13 @@ _pattern: re.Pattern[str] | None = None
 def is_harmless(variable: str) -> bool:
     """Whether a variable's value may be written: its name is on the list, and says no secret."""
     name = variable.upper()
-    if any(word in name for word in _SECRET_WORDS):
+    if _says_secret(name):
         return False
     return name in _HARMLESS or name.startswith(_HARMLESS_BEGINNINGS)
+
+
+def _says_secret(variable: str) -> bool:
+    return any(word in variable.upper() for word in _SECRET_WORDS)
 
 
 def shown_environment(env: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +107,7 @@ def remember_environment(given: Mapping[str, str], inherited: Mapping[str, str])
         inherited: of this process: those are whose names say so.
     """
     secrets = [v for k, v in given.items() if not is_harmless(k)]
-    secrets += [v for k, v in inherited.items() if any(word in k.upper() for word in _SECRET_WORDS)]
+    secrets += [v for k, v in inherited.items() if k not in _FOLDERS and _says_secret(k)]
     remember(*(v for v in secrets if len(v) >= _LEAST_OF_A_VALUE))
 
 

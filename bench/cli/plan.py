@@ -12,7 +12,7 @@ from bench.cli.judging import judging_of
 from bench.cli.measuring import Measuring, measuring_options
 from bench.cli.output import echo, say
 from bench.cli.pages import page_format
-from bench.errors import ExitCode
+from bench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from bench.scenario.plan import Plan
@@ -74,6 +74,11 @@ def command(
             say(plan_text(plan), err=False)
             return
         run = _pilot(plan, measuring)
+    elif any(measuring.chosen.values()):
+        raise UsageError(
+            f"{what} is measured already: models, servers and keys cannot be chosen any more",
+            "Leave them out, or name the scenario in place of the run.",
+        )
     elif measuring.dry_run:
         say(f"{what} is a run: nothing would be measured", err=False)
         return

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 import bench.simulation.profile
 from bench.cli import cli
 from bench.commands.comparing import plan_pairs
+from bench.errors import UsageError
 from bench.results.history import History
 from bench.server.embedded import start_server
 
@@ -128,6 +129,9 @@ def test_plan_runs_a_pilot_of_a_scenario(scenario_file, tmp_path):
     assert plan_pairs(pilot).pairs is not None
     again = CliRunner().invoke(cli, ["plan", str(pilot), "--catch", "1%"], catch_exceptions=False)
     assert "Noise and what it takes" in again.stdout
+    chosen = CliRunner().invoke(cli, ["plan", str(pilot), "-m", "other"])
+    assert isinstance(chosen.exception, UsageError)
+    assert "is measured already" in chosen.exception.message
 
 
 def test_a_side_that_is_unreachable(scenario_file, tmp_path):
