@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.analysis.run.columns import Columns, Floats
+from bench.analysis.run.columns import Columns
 from bench.clock import NS
 from bench.results.run import RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode
@@ -59,12 +59,13 @@ def _most_overtaken(mine: Columns, theirs: Columns) -> tuple[int, float]:
     waited[~mine.ok & (mine.chunks > 0)] = np.nan  # it was being answered
     if not (waited > 0).any():
         return 0, 0.0
-    counts = np.array(
-        [_within(theirs, b, b + w) for b, w in zip(mine.sent_ns, waited, strict=True)]
-    )
-    place = int(counts.argmax())
-    return int(counts[place]), float(waited[place]) / NS
+    begins, until = mine.sent_ns, mine.sent_ns + waited
+    ends = np.sort(theirs.end_ns)
+    # Answered meanwhile; those that were sent before it are taken off for the worst one only.
+    meanwhile = np.searchsorted(ends, until) - np.searchsorted(ends, begins)
+    place = int(np.where(np.isnan(waited), 0, meanwhile).argmax())
+    return _within(theirs, begins[place], until[place]), float(waited[place]) / NS
 
 
-def _within(theirs: Columns, begin_ns: Floats, end_ns: Floats) -> int:
+def _within(theirs: Columns, begin_ns: float, end_ns: float) -> int:
     return int(((theirs.sent_ns > begin_ns) & (theirs.end_ns < end_ns)).sum())
