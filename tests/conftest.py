@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -89,3 +90,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def no_history(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes to the history of whoever runs it."""
     monkeypatch.setenv("OLLAMA_BENCH_HISTORY", "off")
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_stays_as_it_was() -> Iterator[None]:
+    """The programs that later tests start inherit it: one that ignores it is never interrupted."""
+    yield
+    left = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert left is signal.default_int_handler, "this test leaves another handler of Ctrl-C"

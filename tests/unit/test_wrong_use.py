@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from in_process import run_command
 
-from bench.__main__ import main
 from bench.errors import ExitCode
 
 NOBODY = ("--host", "127.0.0.1:9")
@@ -30,13 +30,9 @@ SEARCH = ("capacity", "smoke", "-m", "x", *NOBODY)
         (("models", "--host", "https://localhost:9", "--ca-file", "nix.pem"), "no such file"),
     ],
 )
-def test_wrong_use_is_one_message_that_names_it(arguments, said, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OLLAMA_BENCH_HISTORY", str(tmp_path / "history.sqlite"))
-    monkeypatch.setattr("sys.argv", ["ollama-bench", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    told = capsys.readouterr()
-    assert said in " ".join((told.out + told.err).split())
-    assert end.value.code == ExitCode.USAGE
-    assert "Allowed time" not in told.err
+def test_wrong_use_is_one_message_that_names_it(arguments, said, tmp_path):
+    history = {"OLLAMA_BENCH_HISTORY": str(tmp_path / "history.sqlite")}
+    done = run_command(arguments, tmp_path, history)
+    assert said in " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == ExitCode.USAGE
+    assert "Allowed time" not in done.stderr
