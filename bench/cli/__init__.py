@@ -78,6 +78,8 @@ def main() -> None:
     """Entry point: every error is one message on stderr and its exit code, never a traceback."""
     # Imports make many objects, none garbage: looking among them costs a tenth of the start.
     gc.set_threshold(50_000, 20, 100)
+    if sys.argv[1:2] == ["report"]:
+        gc.disable()  # nor is what a page is made of: it all lives to the end, which is near
     # pydantic would look through all that is installed for plug-ins of its own.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     streams = PatientStreams()
