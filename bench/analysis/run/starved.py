@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.analysis.run.columns import Columns
+from bench.analysis.run.columns import WARMUP, Columns
 from bench.clock import NS
 from bench.results.run import RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode
@@ -32,7 +32,8 @@ def starvation(info: RunInfo, columns: Columns) -> Iterator[RunWarning]:
             if beside.beside != block.beside or not _compete(case, other):
                 continue
             theirs = columns.select((columns.block == beside.index) & columns.ok)
-            mine = columns.select((columns.block == block.index) & columns.measured)
+            # Those before measuring began, too: a starved part may not get as far.
+            mine = columns.select((columns.block == block.index) & (columns.phase != WARMUP))
             overtaken, waited_s = _most_overtaken(mine, theirs)
             users = max(len(np.unique(theirs.user)), 1)
             if overtaken > TURNS * users and overtaken > worst.get(case.id, (0,))[0]:

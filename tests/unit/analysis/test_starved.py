@@ -42,6 +42,13 @@ def test_a_model_that_is_never_idle_keeps_the_other_one_out(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_one_that_gets_no_turn_before_measuring_begins_is_named_too(tmp_path: Path) -> None:
+    """All its users ask while the load is ramped up, and wait in vain: nothing is measured."""
+    (warning,) = starved(tmp_path, {"users": 4, "ramp_up": 0.1}, vram_gb=1.5)
+    assert warning.case is not None and "mix=together" in warning.case
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("load", "vram_gb"),
     [
