@@ -85,8 +85,8 @@ def passes(
     """How often the array is split, and the ways of reading all of it once."""
     import numpy as np
 
-    def largest(part: Any) -> float:
-        return float(np.max(part))
+    def largest(part: Any) -> float:  # as integers: no search for NaN, which takes a fifth more
+        return float(np.max(part.view(np.int32)))
 
     def product(part: Any) -> float:  # the quicker of the two, but it may use every core by itself
         half = len(part) // 2
