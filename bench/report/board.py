@@ -196,8 +196,8 @@ def _without_constants(table: Table) -> tuple[Table, str]:
         t: v.pop() for t, v in values.items() if t in _OFTEN_ALIKE and len(v) == 1 < len(table.rows)
     }
     kept = [i for i, column in enumerate(table.columns) if column.title not in alike]
-    told = ", ".join(f"{title} {value}" for title, value in alike.items() if value)
-    return table.of_columns(kept), f"In all rows: {told}." if told else ""
+    listed = ", ".join(f"{title} {value}" for title, value in alike.items() if value)
+    return table.of_columns(kept), f"In all rows: {listed}." if listed else ""
 
 
 def _lines(entries: Sequence[Entry]) -> tuple[Table, ...]:

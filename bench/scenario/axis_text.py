@@ -30,7 +30,7 @@ def axis_text(value: Any) -> str:
 
 
 def _part(value: Any) -> str:
-    """A value among others: in quotes where what it holds could not be seen, or told apart."""
+    """A value among others: in quotes where blanks or commas in it would mislead."""
     if isinstance(value, str) and (value.split() != [value] or {*value} & set(',[]"')):
         return json.dumps(value, ensure_ascii=False)
     return axis_text(value)

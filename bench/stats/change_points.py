@@ -15,8 +15,8 @@ Because the best of many splits is tested, "p < .001" is not the false-alarm rat
 rate, and how often a step is found, is measured by tests/performance/change_point_error_rates.py,
 which has the figures. At most 5 % of series without a step show one with autocorrelation up to .8
 or a drift of 10 %; with both, up to 11 %, since autocorrelation hides how well a line would do. So
-steps that a line explains nearly as well are told from those that stand out (`ChangePoint.firm`):
-of the latter, at most 5 % are false with both.
+steps that a line explains nearly as well are kept apart from others (`ChangePoint.firm`):
+of the others, at most 5 % are false with both.
 """
 
 from __future__ import annotations

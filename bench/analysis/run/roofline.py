@@ -28,7 +28,7 @@ from bench.telemetry.gpu_bandwidth import DISAGREE, GB, CardBandwidth, card_band
 
 FLOP_PER_WEIGHT = 2
 GIVEN = "as given by the user"
-"""How the source of a bandwidth begins that nothing here told."""
+"""How the source of a bandwidth begins that the machine does not report."""
 _CACHE_TYPE = "OLLAMA_KV_CACHE_TYPE"
 _MLA = ("kv_lora_rank", "ssm.", "wkv")
 
