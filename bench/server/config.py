@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.clock import Clock
 from bench.errors import EngineError
+from bench.files import open_for_writing
 from bench.server.app import App
 from bench.server.engine import Engine
 from bench.server.eras import DEFAULT_VERSION, EmulatedVersion, era_of
@@ -134,7 +135,7 @@ def _keep_alive(text: str) -> int:
 
 def _writable(path: str) -> Path:
     try:
-        Path(path).open("ab").close()
+        open_for_writing(Path(path), append=True).close()
     except OSError as error:
         raise EngineError(
             f"{path} cannot be written: {error.strerror}", "Name another file with --truth-log."

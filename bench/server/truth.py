@@ -14,6 +14,8 @@ from typing import IO
 
 import msgspec
 
+from bench.files import open_for_writing
+
 
 @dataclass(slots=True, kw_only=True)
 class TruthRecord:
@@ -108,7 +110,7 @@ class TruthLog:
     def __init__(self, path: Path | None = None, *, keep: bool = False) -> None:
         self.records: list[TruthRecord] = []
         self._keep = keep
-        self._file: IO[bytes] | None = path.open("ab") if path else None
+        self._file: IO[bytes] | None = open_for_writing(path, append=True) if path else None
         self._encoder = msgspec.json.Encoder()
 
     def write(self, record: TruthRecord) -> None:
