@@ -42,12 +42,7 @@ _UNMEASURED = 50_000
 class SessionMaker:
     """Makes the sessions of one block.
 
-    Args:
-        case, block: whose sessions they are.
-        plan: the whole plan.
-        rates: how long a text of so many tokens is.
-        source: has the prompts, where a session is a prompt and calls of tools.
-        keep_text: keep the text of the answers in the records.
+    `source` has the prompts, where a session is a prompt and calls of tools.
     """
 
     def __init__(

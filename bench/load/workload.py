@@ -43,15 +43,7 @@ class BlockWorkload:
 def workload(
     case: Case, block: Block, plan: Plan, rates: TokenRates | None, keep_text: bool = False
 ) -> BlockWorkload:
-    """The workload of a block: a pure function of the plan and of the calibration.
-
-    Args:
-        case: of the block.
-        block: of the plan.
-        plan: the whole plan.
-        rates: what calibration found; None = nothing.
-        keep_text: keep the text of the answers.
-    """
+    """The workload of a block: a pure function of the plan and of the calibration."""
     load = case.load
     think: ThinkTime | None = None
     if load.think_time_s is not None:

@@ -44,12 +44,6 @@ def fit_calibration(
     Weighted least squares: the scatter of a count grows like the root of the prompt's length, so
     the shortest prompt settles the overhead and the longest ones the tokens per unit.
 
-    Args:
-        lengths: units of each calibration prompt.
-        counts: the server's `prompt_eval_count` of each.
-        model: name of the model, kept with the result.
-        language: of the prompts, kept with the result.
-
     Raises:
         ValueError: fewer than two different lengths, or counts that do not grow with them.
     """

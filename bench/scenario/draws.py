@@ -76,11 +76,7 @@ def mean(distribution: Distribution) -> float:
 def think_time_s(load: Load, seed: int, user: int, request: int) -> float:
     """The pause in seconds that a user of a closed loop makes before its next request.
 
-    Args:
-        load: the load level; without a think time the pause is 0.
-        seed: of the block.
-        user: which user, from 0.
-        request: how many answers this user has had in this block.
+    `request` is how many answers the user has had in this block.
     """
     if load.think_time_s is None:
         return 0.0

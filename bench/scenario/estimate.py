@@ -67,11 +67,8 @@ def estimate(plan: Plan, speeds: Speeds | None = None) -> PlanEstimate:
     """Requests and duration of a plan.
 
     The lower end takes every user to be served at once at full speed and answers to end half-way;
-    the upper end takes requests to be served one after another, and answers of full length.
-
-    Args:
-        plan: the plan.
-        speeds: what is known of the server; a wide guess if not given.
+    the upper end takes requests to be served one after another, and answers of full length. Without
+    `speeds` the guess is wide.
     """
     speeds = speeds or Speeds()
     requests = seconds = Range(0, 0)

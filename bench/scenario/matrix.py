@@ -75,9 +75,7 @@ def combinations(scenario: Scenario) -> Iterator[tuple[dict[str, Any], Scenario]
 def matrix_problems(data: dict[str, Any], document: Document) -> list[Problem]:
     """What is wrong with the matrix, key by key and value by value.
 
-    Args:
-        data: the scenario as plain data; what is wrong outside the matrix does not matter here.
-        document: where it was read from.
+    What is wrong outside the matrix does not matter here.
     """
     matrix = data.get("matrix", {})
     if not isinstance(matrix, dict):

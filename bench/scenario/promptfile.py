@@ -47,12 +47,7 @@ def read_prompt_file(
 ) -> tuple[dict[str, Any], ...]:
     """Reads the prompts of a file.
 
-    Args:
-        path: of the file.
-        split: of a text file: cut at every line end, or at blank lines only; None = as the file
-            suggests.
-        columns: of a table: `prompt`, `system` or `output_tokens` -> what the file calls it.
-        encoding: of its text; None = found out.
+    Split, columns and encoding are as in the scenario; None = as the file suggests.
 
     Returns:
         One dict a prompt: `prompt`, and `system` and `output_tokens` where given.
@@ -98,13 +93,7 @@ def reading_notes(
 
 
 def prompt_notes(name: str, records: Sequence[dict[str, Any]], split: Split | None) -> str:
-    """What was understood of a prompt file, in words.
-
-    Args:
-        name: of the file.
-        records: its prompts.
-        split: as it was given to `read_prompt_file`.
-    """
+    """What was understood of a prompt file, in words."""
     count = "1 prompt" if len(records) == 1 else f"{len(records):,} prompts"
     how = "one per row"
     if name.lower().endswith(".txt"):

@@ -17,15 +17,7 @@ _CHARS_PER_TOKEN = 4.0
 def played_steps(
     session: Session, replay: Replay, case: Case, seed: int, number: int
 ) -> Sequence[Step]:
-    """The steps to play: those that fit the context, from the beginning or from anywhere on.
-
-    Args:
-        session: as recorded.
-        replay: how it is to be played.
-        case: whose context counts.
-        seed: of the block.
-        number: of the session in its block.
-    """
+    """The steps to play: those that fit the context, from the beginning or from anywhere on."""
     steps = [_capped(step, replay.pause_cap_s) for step in fitting(session, replay, case)]
     mains = [i for i, step in enumerate(steps) if not step.thread]
     if replay.start == "begin" or len(mains) < 2:

@@ -22,12 +22,7 @@ def read_again(replay: Replay) -> SessionFile:
 
 
 def session_note(replay: Replay, cases: Sequence[Case]) -> str:
-    """Format, numbers, lengths and pauses of a file of sessions, and all that must be said of it.
-
-    Args:
-        replay: which names the file.
-        cases: that play it.
-    """
+    """Format, numbers, lengths and pauses of a file of sessions, and what must be said of it."""
     file = read_again(replay)
     how = "as given" if replay.format != "auto" else "by its fields"
     if replay.columns:

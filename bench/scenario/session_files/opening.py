@@ -93,10 +93,7 @@ _PEEK = 65536
 class _Unpacked:
     """The bytes of a file, unpacked if they are packed, and bounded.
 
-    Args:
-        name: of the file.
-        raw: it.
-        notes: gets a line if the packed data ends too early.
+    Data that ends too early is noted.
     """
 
     def __init__(self, name: str, raw: BinaryIO, notes: Notes) -> None:

@@ -26,10 +26,7 @@ def read_sessions(
 ) -> SessionFile:
     """The sessions of a file, or of all files that a pattern with `*` matches.
 
-    Args:
-        path: of the file, or a pattern.
-        format: `auto`, or a name of `bench.scenario.session_files.formats`.
-        columns: for rows of one's own: what it is -> the name of its column.
+    `columns` says, for rows of one's own, what it is -> the name of its column.
 
     Raises:
         ValueError: a file cannot be read, is wrong or doubtful; the message names file and line.
