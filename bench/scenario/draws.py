@@ -10,10 +10,8 @@ import math
 import random
 from enum import IntEnum
 
-from bench.scenario.plan import Distribution, Load
-
-Z95 = 1.6448536269514722
-"""The 95 % quantile of the standard normal distribution."""
+from bench.scenario.distribution import Z95, Distribution
+from bench.scenario.plan import Load
 
 
 class Stream(IntEnum):

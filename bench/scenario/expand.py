@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from bench.errors import Problem, ScenarioError, UsageError
-from bench.scenario.cases import case_models, case_targets, in_sessions, make_cases
+from bench.scenario.cases import case_models, case_targets, make_cases
+from bench.scenario.inconsistent import in_sessions
 from bench.scenario.matrix import dump
 from bench.scenario.order import interleaved, paired
 from bench.scenario.plan import Case, FidelityPlan, Load, Plan, Target

@@ -49,7 +49,7 @@ MAX_CASES = 500
 
 def axis_name(key: str) -> str:
     """The short name of a key of the matrix: `options.num_ctx` is `num_ctx`."""
-    return key.removeprefix("options.") if key.startswith("options.") else key
+    return key.removeprefix("options.")
 
 
 def dump(scenario: Scenario) -> dict[str, Any]:

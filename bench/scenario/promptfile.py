@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -27,6 +26,7 @@ from typing import Any, Literal
 
 from bench.files import read_file
 from bench.scenario.encodings import Decoded, decoded
+from bench.scenario.trace_rows import json_lines
 from bench.shown import encodable
 
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -180,17 +180,7 @@ def _is_a_list(paragraphs: Sequence[Sequence[str]]) -> bool:
 
 
 def _jsonl(path: Path, content: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(content.split("\n"), start=1):
-        text = line.strip().lstrip("\ufeff")  # joined files have marks in the middle, too
-        if not text:
-            continue
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path.name}:{number}: is not JSON: {error.msg}") from None
-        except (ValueError, RecursionError):
-            why = "a number of thousands of digits, or nested too deeply"
-            raise ValueError(f"{path.name}:{number}: cannot be read: {why}") from None
+    for number, value in json_lines(path.name, content.split("\n")):
         yield number, {"prompt": value} if isinstance(value, str) else value
 
 
