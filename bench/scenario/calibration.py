@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.scenario.plan import Case
+
 DEFAULT_OVERHEAD = {"chat": 23.0, "generate": 23.0, "embed": 2.0, "raw": 0.0}
 """Tokens of the template when nothing was measured."""
 NONCE_TOKENS = 12.0
@@ -34,6 +36,13 @@ class TokenRates:
     def tokens(self, units: float) -> float:
         """How many tokens a prompt with so many units of text has."""
         return self.overhead_tokens + self.tokens_per_unit * units
+
+
+def calibration_key(case: Case) -> tuple[str, ...]:
+    """Cases with the same key make the same number of tokens of the same text."""
+    template = "raw" if case.raw else case.endpoint
+    text = (case.prompts.cache, case.system or "")
+    return (case.target, case.model, case.prompts.language, template, repr(case.think), *text)
 
 
 def fit_calibration(

@@ -51,11 +51,16 @@ def _from(steps: Sequence[Step], first: int) -> Sequence[Step]:
 
 def fitting(session: Session, replay: Replay, case: Case) -> Sequence[Step]:
     """The steps before the first of the main thread whose prompt would not fit the context."""
-    limit = replay.max_context or prompt_room(case)
+    limit = longest_prompt(replay, case)
     for index, need in enumerate(_needs(session.steps)):
         if need > limit and not session.steps[index].thread:
             return session.steps[:index]
     return session.steps
+
+
+def longest_prompt(replay: Replay, case: Case) -> int:
+    """In tokens: as the scenario says, else what leaves room for the answer in the context."""
+    return replay.max_context or prompt_room(case)
 
 
 def _needs(steps: Sequence[Step]) -> Sequence[float]:

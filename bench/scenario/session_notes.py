@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from bench.scenario.plan import Case
-from bench.scenario.replaying import fitting
+from bench.scenario.replaying import fitting, longest_prompt
 from bench.scenario.session_files import played_file
 from bench.scenario.sessions import Session, Step
 from bench.scenario.work import Replay
@@ -89,7 +89,7 @@ def _times(steps: Sequence[Step], cap_s: float) -> Iterator[str]:
 
 def _cut(sessions: Sequence[Session], replay: Replay, cases: Sequence[Case]) -> Iterator[str]:
     """Which requests are not played, because their prompts do not fit."""
-    for limit, case in {_limit(case, replay): case for case in cases}.items():
+    for limit, case in {longest_prompt(replay, case): case for case in cases}.items():
         played = [len(fitting(session, replay, case)) for session in sessions]
         cut = [i for i, n in enumerate(played) if n < len(sessions[i].steps)]
         if cut:
@@ -100,10 +100,6 @@ def _cut(sessions: Sequence[Session], replay: Replay, cases: Sequence[Case]) -> 
                 f"end before a prompt that does not fit {limit:,} tokens (the first: {first.id}, "
                 f"request {played[cut[0]] + 1})"
             )
-
-
-def _limit(case: Case, replay: Replay) -> int:
-    return replay.max_context or int(case.options["num_ctx"])
 
 
 def _many(count: int, thing: str) -> str:
