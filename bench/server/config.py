@@ -70,11 +70,8 @@ def build_app(
 ) -> App:
     """The server a configuration describes, not listening yet.
 
-    Args:
-        config: what is wanted.
-        clock: real, or virtual in tests.
-        say: shows one line of progress (a model may have to be fetched).
-        keep_truth: keep the truth log's records in memory as well.
+    `say` shows one line of progress (a model may have to be fetched); `keep_truth` keeps the truth
+    log's records in memory as well.
 
     Raises:
         EngineError: it cannot be built; says why and what to do.

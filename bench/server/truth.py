@@ -102,9 +102,7 @@ def body_identity(body: bytes) -> str:
 class TruthLog:
     """Writes the records as requests end.
 
-    Args:
-        path: file that is appended to, if any.
-        keep: also keep the records in `records`.
+    They are appended to the file at `path`, if any, and kept in `records` with `keep`.
     """
 
     def __init__(self, path: Path | None = None, *, keep: bool = False) -> None:
