@@ -42,7 +42,7 @@ def waiting(load: float, slots: int) -> float:
 
 def share_error(p: float, memory: float, n: float) -> float:
     """Standard error of the share of n requests at or below the p-quantile."""
-    return 1.1 * p**1.3 * math.sqrt(p * (1 - p) * memory / n)
+    return 1.1 * math.pow(p, 1.3) * math.sqrt(p * (1 - p) * memory / n)
 
 
 def relative_bias(
