@@ -14,15 +14,14 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.children import leave_signals_to_parent
+from bench.cli.case_progress import CaseProgress, ttft_s
 from bench.errors import BenchError
-from bench.metrics import MIN_OUTPUT_TOKENS
 from bench.resources import resource_dir
 from bench.results.directory import REPORT_FILE, read_info
 from bench.results.journal import REQUESTS_FILE
@@ -35,15 +34,6 @@ _LAST = 200
 _LEAVE_S = 3.0
 """So long those who look have time to fetch the report."""
 _HOSTS = ("127.0.0.1", "localhost")
-
-
-@dataclass(slots=True)
-class _CaseSoFar:
-    requests: int = 0
-    failed: int = 0
-    steps: int = 0
-    decode_ns: int = 0
-    ttft_s: deque[float] = field(default_factory=lambda: deque(maxlen=5000))
 
 
 class RunState:
@@ -60,7 +50,7 @@ class RunState:
         self.over = False
         self.asked_at = float("-inf")
         self._read_to = 0
-        self._cases: dict[str, _CaseSoFar] = {}
+        self._cases: dict[str, CaseProgress] = {}
         self._recent: deque[dict[str, Any]] = deque(maxlen=_LAST)
         self._lock = threading.Lock()
         self._made = (float("-inf"), b"{}")
@@ -94,10 +84,10 @@ class RunState:
         cases = [
             {
                 "case": name,
-                "requests": c.requests,
+                "requests": c.in_block,
                 "failed": c.failed,
-                "ttft_p50_s": median(c.ttft_s) if c.ttft_s else None,
-                "decode_tok_per_s": c.steps / c.decode_ns * 1e9 if c.decode_ns else None,
+                "ttft_p50_s": median(ttft for ttft, _ in c.ttft_s) if c.ttft_s else None,
+                "decode_tok_per_s": c.decoded / c.decode_ns * 1e9 if c.decode_ns else None,
             }
             for name, c in self._cases.items()
         ]
@@ -118,21 +108,9 @@ class RunState:
     def _count(self, record: RequestRecord) -> None:
         if record.phase is not Phase.MEASURE:
             return
-        case = self._cases.setdefault(record.case, _CaseSoFar())
-        case.requests += 1
         ok = record.outcome is Outcome.OK
-        case.failed += not ok
-        begin = record.sent_ns if record.planned_ns is None else record.planned_ns
-        texts = (record.first_thinking_ns, record.first_answer_ns)
-        first = min((t for t in texts if t is not None), default=None)
-        ttft = None if first is None or begin is None or not ok else (first - begin) / 1e9
-        if ttft is not None:
-            case.ttft_s.append(ttft)
-        tokens, spent = record.server.eval_count, record.server.eval_duration
-        if ok and tokens and spent and spent > 0 and tokens >= MIN_OUTPUT_TOKENS:
-            case.steps += tokens - 1
-            case.decode_ns += spent
-        self._recent.append({"ttft_s": ttft, "ok": ok})
+        self._cases.setdefault(record.case, CaseProgress()).count(record)
+        self._recent.append({"ttft_s": ttft_s(record) if ok else None, "ok": ok})
 
 
 def serve(state: RunState, port: int = 0) -> ThreadingHTTPServer:
