@@ -156,10 +156,23 @@ def coverage(
             tally = each(name, lambda i, name=name: rows[i][name], truth[name])
         else:
             part = float(name.split()[1])
-            above = (values > truth[f"above {part}"]).astype(float)
-            tally = each(name, lambda i, a=above: share(a[i], ones, blocks), part, log=False)
+            above = values > truth[f"above {part}"]
+            counts = np.add.reduceat(above.astype(int), np.cumsum([0, *sizes[:-1]]), axis=1)
+            tally = each(name, lambda i, k=counts: _share(k[i], sizes), part, log=False)
         tallies[name] = tally
     return tallies
+
+
+def _share(counts: NDArray[np.int64], sizes: Sequence[int]) -> Estimate:
+    """The share of what was counted in blocks; their order does not matter to it."""
+    return _share_of(tuple(sorted(zip(sizes, counts.tolist(), strict=True))))
+
+
+@lru_cache(maxsize=100_000)
+def _share_of(counted: tuple[tuple[int, int], ...]) -> Estimate:
+    hits = np.concatenate([np.arange(size) < count for size, count in counted]).astype(float)
+    blocks = np.repeat(np.arange(len(counted)), [size for size, _ in counted])
+    return share(hits, np.ones(len(hits)), blocks)
 
 
 def standard_error(tally: Tally) -> float:
