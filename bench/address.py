@@ -19,11 +19,13 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote, unquote
 
 from bench.credentials import TOKEN_VARIABLE, credentials_for
 from bench.errors import UsageError
+from bench.files import open_file
 
 OLLAMA_PORT = 11434
 
@@ -164,6 +166,8 @@ class Address:
             UsageError: the authority's file cannot be read.
         """
         try:
+            if self.ca_file:
+                open_file(Path(self.ca_file)).close()  # OpenSSL would wait for a pipe
             context = ssl.create_default_context(cafile=self.ca_file or None)
         except (OSError, ssl.SSLError) as e:
             why = "there is no such file" if isinstance(e, FileNotFoundError) else str(e)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from bench.cli.pages import (
     tell_page,
     tell_report,
     write_page,
+    write_text,
 )
 from bench.errors import UsageError
 
@@ -221,13 +223,9 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
 
     fitted = fit_run(run, slots=slots, model=model)
     path = output or run / "profile.yaml"
-    try:
-        with path.open("w", encoding="utf-8") as file:
-            YAML().dump(fitted.document, file)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror}", "Name another file with -o."
-        ) from (None)
+    text = io.StringIO()
+    YAML().dump(fitted.document, text)
+    write_text(path, text.getvalue())
     p = fitted.fit.parameters
     say(
         f"{fitted.fit.requests} requests, {p.slots} slots: prefill "

@@ -297,12 +297,8 @@ async def put_on(
 ) -> MeasuredPhase:
     """Put a block's load on: closed or open, of requests or of sessions.
 
-    Args:
-        sender: sends it.
-        load: of the block.
-        start_ns: when the load begins, absolute.
-        ramp_s: over how many seconds the users of a closed loop start.
-        release: says when the load may end, as far as others are concerned.
+    The users of a closed loop start over `ramp_s` seconds. `release` says when the load may end, as
+    far as others are concerned.
     """
     if load.sessions is not None:
         play = load.sessions.session

@@ -29,14 +29,7 @@ def block_findings(
 ) -> list[RunWarning]:
     """All that a reader must know of one block.
 
-    Args:
-        case: of the block.
-        info: the block, without its notes.
-        measured: its measured requests.
-        era: of the server, for its model.
-        own_models: those of the plan; each may stay in memory while another is measured.
-        workers: processes that sent them.
-        kernel_stamps: see `client_findings`.
+    `own_models` are those of the plan; each may stay in memory while another is measured.
     """
     return [
         *_placement(case, info, own_models),
@@ -56,11 +49,7 @@ def block_findings(
 
 
 def unread_findings(unread: Mapping[str, str]) -> list[RunWarning]:
-    """What of `telemetry` was named and tells nothing.
-
-    Args:
-        unread: kind of source or URL -> why.
-    """
+    """What of `telemetry` was named and tells nothing."""
     return [
         RunWarning(
             WarningCode.TELEMETRY_UNREAD,

@@ -54,13 +54,8 @@ async def measure_closed(
 ) -> MeasuredPhase:
     """Ramp up, measure until a limit is reached, and let what is in flight end.
 
-    Args:
-        sender: sends them.
-        make: makes them.
-        start_ns: when the first user starts, absolute.
-        ramp_s: over how many seconds the users start.
-        think: pause of a user after an answer.
-        release: says when the load may end, as far as other processes are concerned.
+    The users start over `ramp_s` seconds. `release` says when the load may end, as far as other
+    processes are concerned.
     """
     load, share = sender.case.load, sender.share
     users = load.users or 1
@@ -151,12 +146,8 @@ async def measure_open(
 ) -> MeasuredPhase:
     """Settle, send every arrival of this share when it is due, and let what is in flight end.
 
-    Args:
-        sender: sends them.
-        make: makes them.
-        start_ns: when the load begins, absolute; what is measured begins `settle_s` later.
-        arrivals: all arrivals of the block.
-        release: says when the load may end, as far as other processes are concerned.
+    What is measured begins `settle_s` after `start_ns`. `release` says when the load may end, as
+    far as other processes are concerned.
     """
     load, share = sender.case.load, sender.share
     from_ns = start_ns + round(load.settle_s * NS)
@@ -274,13 +265,9 @@ def _window(sender: Sender, from_ns: int, until_ns: int | None, finished: bool) 
 
     A duration that was used up is the window, whole: cut to the requests that happened to fall into
     it, n arrivals would be divided by little more than n - 1 gaps. Else the window goes from the
-    first measured request's (planned) send to the end of the last one.
-
-    Args:
-        sender: knows what was measured.
-        from_ns: when measuring was to begin, absolute.
-        until_ns: when it was to end by its duration, absolute; None without one.
-        finished: False if it was stopped, or gave up after too many errors.
+    first measured request's (planned) send to the end of the last one. `from_ns` and `until_ns` are
+    when measuring was to begin and to end by its duration. `finished` is False if it was stopped,
+    or gave up after too many errors.
     """
     origin_ns, load, measured = sender.origin_ns, sender.case.load, sender.measured
     planned_start = from_ns - origin_ns

@@ -81,11 +81,7 @@ async def check_models(
 ) -> tuple[list[ModelInfo], list[RunWarning]]:
     """Check every model that the plan asks of one target.
 
-    Args:
-        plan: whose cases are checked.
-        target: name of the target.
-        control: of the target.
-        pull: pull what is missing, telling the progress; None = never pull.
+    `pull` pulls what is missing, and shows the progress; None = never pull.
 
     Raises:
         ModelError: a model is missing, is a cloud model, or cannot do what its cases ask.

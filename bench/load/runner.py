@@ -64,9 +64,7 @@ class Grow(Protocol):
     ) -> tuple[Case, Block] | None:
         """The next block and its case, or None to end.
 
-        Args:
-            info: the run so far; its last block has just ended.
-            records: of that block, all phases.
+        The last block of `info` has just ended, and `records` are its own, of all phases.
         """
         ...
 

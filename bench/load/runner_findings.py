@@ -72,13 +72,7 @@ def reloads(case: Case, info: BlockInfo, measured: BlockTally, era: Era) -> Iter
 def warm_up_findings(
     case: Case, block: Block, warmed_up: Sequence[RequestRecord]
 ) -> list[RunWarning]:
-    """Warm-up requests that failed, though measuring went on.
-
-    Args:
-        case: of the block.
-        block: whose warm-up it was.
-        warmed_up: its requests.
-    """
+    """Warm-up requests that failed, though measuring went on."""
     failed = [r for r in warmed_up if r.outcome not in (Outcome.OK, Outcome.CANCELLED)]
     if not failed:
         return []

@@ -6,11 +6,7 @@ import asyncio
 
 
 class Together:
-    """Meeting points of some blocks; one that ends early is not waited for any more.
-
-    Args:
-        blocks: how many there are.
-    """
+    """Meeting points of some blocks; one that ends early is not waited for any more."""
 
     def __init__(self, blocks: int) -> None:
         self._blocks = blocks

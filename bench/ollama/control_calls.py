@@ -71,11 +71,7 @@ class ControlAnswer:
 class ControlCalls:
     """Asks a server.
 
-    Args:
-        url: of the server, as messages name it.
-        client: carries the calls.
-        note: receives what a user should know although it ended no call.
-        sleep: waits between attempts.
+    `note` receives what a user should know although it ended no call.
     """
 
     def __init__(
@@ -100,11 +96,7 @@ class ControlCalls:
     ) -> ControlAnswer:
         """The answer to one call, whatever its status; a redirect is none.
 
-        Args:
-            method: of HTTP.
-            path: without a slash at the start.
-            body: sent as JSON.
-            timeout_s: for the whole of each attempt; None means `QUICK_S`.
+        `timeout_s` is for the whole of each attempt; None means `QUICK_S`.
 
         Raises:
             ServerUnreachable: there is none, or not in time.
@@ -179,10 +171,7 @@ class ControlCalls:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The lines of an answer that may take hours, silent for minutes.
 
-        Args:
-            path: without a slash at the start.
-            body: sent as JSON.
-            check: raises if the answer is no success.
+        `check` raises if the answer is no success.
         """
         timeout = httpx.Timeout(QUICK_S, read=None)
         try:

@@ -8,6 +8,7 @@ from traceback import extract_tb
 from jinja2 import Environment, TemplateSyntaxError
 
 from bench.errors import UsageError
+from bench.files import read_file
 from bench.report.html import OWN_FILES, html
 from bench.report.page import Page
 
@@ -27,9 +28,7 @@ def check_template(folder: Path) -> None:
         )
     for path in sorted(folder.glob("*.j2")):
         try:
-            Environment(autoescape=True).parse(
-                path.read_text(encoding="utf-8"), path.name, str(path)
-            )
+            Environment(autoescape=True).parse(read_file(path).decode(), path.name, str(path))
         except TemplateSyntaxError as error:
             raise UsageError(f"{path}, line {error.lineno}: {error}", _HELP) from error
         except (OSError, ValueError) as error:

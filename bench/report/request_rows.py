@@ -21,6 +21,7 @@ from bench.analysis.run.columns import COLUMN_OF, OUTCOMES, PHASES, Columns
 from bench.analysis.run.evidence import columns_of
 from bench.analysis.run.latency import latencies
 from bench.errors import UsageError
+from bench.files import write_whole
 from bench.ollama.eras import era_of
 from bench.report.csv import cell_text
 from bench.results.directory import Run
@@ -87,7 +88,9 @@ def write_parquet(runs: Sequence[Run], path: Path) -> None:
         for name in table
     }
     arrays = [pyarrow.array(table[name], type=types[name]) for name in table]
-    pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(table)), path)
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(table)), content)
+    write_whole(path, content.getbuffer())
 
 
 def _cells(column: Column) -> Column:

@@ -39,5 +39,5 @@ def _part(value: Any) -> str:
 def _short(text: str, value: Any) -> str:
     if len(text) <= _LONGEST:
         return text
-    told_apart = text if isinstance(value, str) else repr(value)
-    return f"{text[: _LONGEST - 12]}~{hashlib.sha256(told_apart.encode()).hexdigest()[:8]}"
+    identity = text if isinstance(value, str) else repr(value)
+    return f"{text[: _LONGEST - 12]}~{hashlib.sha256(identity.encode()).hexdigest()[:8]}"

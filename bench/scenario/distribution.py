@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+Z95 = 1.6448536269514722
+"""The 95 % quantile of the standard normal distribution."""
+
+
+Kind = Literal["fixed", "uniform", "normal", "lognormal", "choice"]
+
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
@@ -16,5 +22,5 @@ class Distribution:
         params: the numbers of that kind, by the names above.
     """
 
-    kind: Literal["fixed", "uniform", "normal", "lognormal", "choice"]
+    kind: Kind
     params: dict[str, Any]

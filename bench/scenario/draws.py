@@ -10,10 +10,8 @@ import math
 import random
 from enum import IntEnum
 
-from bench.scenario.plan import Distribution, Load
-
-Z95 = 1.6448536269514722
-"""The 95 % quantile of the standard normal distribution."""
+from bench.scenario.distribution import Z95, Distribution
+from bench.scenario.plan import Load
 
 
 class Stream(IntEnum):
@@ -76,11 +74,7 @@ def mean(distribution: Distribution) -> float:
 def think_time_s(load: Load, seed: int, user: int, request: int) -> float:
     """The pause in seconds that a user of a closed loop makes before its next request.
 
-    Args:
-        load: the load level; without a think time the pause is 0.
-        seed: of the block.
-        user: which user, from 0.
-        request: how many answers this user has had in this block.
+    `request` is how many answers the user has had in this block.
     """
     if load.think_time_s is None:
         return 0.0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
+from bench.scenario.calibration import calibration_key
 from bench.scenario.corpus import units_of
 from bench.scenario.draws import mean
 from bench.scenario.order import loaded_state
@@ -67,26 +69,26 @@ def estimate(plan: Plan, speeds: Speeds | None = None) -> PlanEstimate:
     """Requests and duration of a plan.
 
     The lower end takes every user to be served at once at full speed and answers to end half-way;
-    the upper end takes requests to be served one after another, and answers of full length.
-
-    Args:
-        plan: the plan.
-        speeds: what is known of the server; a wide guess if not given.
+    the upper end takes requests to be served one after another, and answers of full length. Without
+    `speeds` the guess is wide.
     """
     speeds = speeds or Speeds()
     requests = seconds = Range(0, 0)
     unmeasured = 0
     state = ""
     costs = {case.id: session_cost(case) for case in plan.cases}
-    for block in plan.blocks:
-        case = plan.case(block.case)
-        if state != (state := loaded_state(case)):
-            seconds += speeds.load_s
-        sent, took = _block(case, block, speeds, costs[case.id])
-        requests += sent
-        seconds += took
-        unmeasured += case.warmup + _around_measuring(case, block)
-    calibrated = {(c.target, c.model) for c in plan.cases if c.prompts.synthetic is not None}
+    for _, at_once in groupby(plan.blocks, lambda b: b.index if b.beside is None else b.beside):
+        spans = []
+        for block in at_once:
+            case = plan.case(block.case)
+            if state != (state := loaded_state(case)):
+                seconds += speeds.load_s
+            sent, took = _block(case, block, speeds, costs[case.id])
+            requests += sent
+            spans.append(took)
+            unmeasured += case.warmup + _around_measuring(case, block)
+        seconds += Range(max(span.low for span in spans), sum(span.high for span in spans))
+    calibrated = {calibration_key(case) for case in plan.cases if case.prompts.language}
     unmeasured += _CALIBRATION_REQUESTS * len(calibrated)
     return PlanEstimate(len(plan.cases), len(plan.blocks), requests, unmeasured, seconds)
 

@@ -45,11 +45,7 @@ _MAX_DEPTH = 60
 def fits(value: Any, schema: Any, root: Any = None, depth: int = 0) -> bool:
     """Whether a value follows a schema.
 
-    Args:
-        value: as `json` reads it.
-        schema: an object, or True or False.
-        root: the whole schema, to which `$ref` points; the schema itself if not given.
-        depth: how deep in it this is.
+    `root` is the whole schema, to which `$ref` points.
 
     Raises:
         ValueError: a reference that leads nowhere, or a pattern that is none.

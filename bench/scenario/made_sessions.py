@@ -41,13 +41,7 @@ class Script:
 
 
 def script(spec: MadeSessions, seed: int, number: int) -> Script:
-    """The session with this number.
-
-    Args:
-        spec: what is asked for.
-        seed: of the block.
-        number: of the session in its block.
-    """
+    """The session with this number."""
     rng = generator(seed, Stream.SESSION, number)
     drawn = list(_Main(spec, rng).steps())
     return Script(tuple(step for step, _ in drawn), tuple(tokens for _, tokens in drawn))

@@ -49,7 +49,7 @@ MAX_CASES = 500
 
 def axis_name(key: str) -> str:
     """The short name of a key of the matrix: `options.num_ctx` is `num_ctx`."""
-    return key.removeprefix("options.") if key.startswith("options.") else key
+    return key.removeprefix("options.")
 
 
 def dump(scenario: Scenario) -> dict[str, Any]:
@@ -75,9 +75,7 @@ def combinations(scenario: Scenario) -> Iterator[tuple[dict[str, Any], Scenario]
 def matrix_problems(data: dict[str, Any], document: Document) -> list[Problem]:
     """What is wrong with the matrix, key by key and value by value.
 
-    Args:
-        data: the scenario as plain data; what is wrong outside the matrix does not matter here.
-        document: where it was read from.
+    What is wrong outside the matrix does not matter here.
     """
     matrix = data.get("matrix", {})
     if not isinstance(matrix, dict):

@@ -20,9 +20,7 @@ _MAX_SHARE = 0.05
 def prompt_room(case: Case, num_predict: int | None = None) -> int:
     """The longest prompt, in tokens, that leaves room for the answer in the context.
 
-    Args:
-        case: whose `num_ctx` and `num_predict` count.
-        num_predict: of this request, if it has one of its own.
+    `num_predict` is that of the request, if it has one of its own.
     """
     answer = int(case.options["num_predict"]) if num_predict is None else num_predict
     return int(int(case.options["num_ctx"]) * (1 - _MARGIN)) - max(0, answer)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from bench.scenario.made_sessions import script
 from bench.scenario.plan import Case
+from bench.scenario.replaying import fitting
+from bench.scenario.session_files import played_file
 from bench.scenario.sessions import Step
 
 _LOOKED_AT = 50
@@ -49,12 +51,7 @@ def _sessions(case: Case) -> list[Sequence[Step]]:
         return [script(spec.made, 0, number).steps for number in range(_LOOKED_AT)]
     if spec.replay is None:
         return []
-    from bench.scenario.replayed import session_file
-    from bench.scenario.replaying import fitting
-
-    replay = spec.replay
-    file = session_file(replay.path, replay.format, replay.columns)
-    return [fitting(session, replay, case) for session in file.sessions]
+    return [fitting(session, spec.replay, case) for session in played_file(spec.replay).sessions]
 
 
 def _mean(counts: Sequence[int]) -> float | None:

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from bench.scenario.plan import Case
-from bench.scenario.replayed import session_file
-from bench.scenario.replaying import fitting
-from bench.scenario.sessions import Session, SessionFile, Step
+from bench.scenario.replaying import fitting, longest_prompt
+from bench.scenario.session_files import played_file
+from bench.scenario.sessions import Session, Step
 from bench.scenario.work import Replay
 
 _PREVIEWED_SESSIONS = 3
@@ -16,19 +16,9 @@ _PREVIEWED_REQUESTS = 5
 _TEXT = 40
 
 
-def read_again(replay: Replay) -> SessionFile:
-    """The file that is played again; it was read before."""
-    return session_file(replay.path, replay.format, replay.columns)
-
-
 def session_note(replay: Replay, cases: Sequence[Case]) -> str:
-    """Format, numbers, lengths and pauses of a file of sessions, and all that must be said of it.
-
-    Args:
-        replay: which names the file.
-        cases: that play it.
-    """
-    file = read_again(replay)
+    """Format, numbers, lengths and pauses of a file of sessions, and what must be said of it."""
+    file = played_file(replay)
     how = "as given" if replay.format != "auto" else "by its fields"
     if replay.columns:
         how = ", ".join(f"{what} from {name}" for what, name in replay.columns)
@@ -49,7 +39,7 @@ def session_note(replay: Replay, cases: Sequence[Case]) -> str:
 def session_previews(replay: Replay) -> list[str]:
     """The first requests of the first sessions, a line each."""
     lines = []
-    for session in read_again(replay).sessions[:_PREVIEWED_SESSIONS]:
+    for session in played_file(replay).sessions[:_PREVIEWED_SESSIONS]:
         lines.append(f"  {session.id}: {_many(len(session.steps), 'request')}")
         lines += [f"    {_preview(step)}" for step in session.steps[:_PREVIEWED_REQUESTS]]
         if len(session.steps) > _PREVIEWED_REQUESTS:
@@ -99,7 +89,7 @@ def _times(steps: Sequence[Step], cap_s: float) -> Iterator[str]:
 
 def _cut(sessions: Sequence[Session], replay: Replay, cases: Sequence[Case]) -> Iterator[str]:
     """Which requests are not played, because their prompts do not fit."""
-    for limit, case in {_limit(case, replay): case for case in cases}.items():
+    for limit, case in {longest_prompt(replay, case): case for case in cases}.items():
         played = [len(fitting(session, replay, case)) for session in sessions]
         cut = [i for i, n in enumerate(played) if n < len(sessions[i].steps)]
         if cut:
@@ -110,10 +100,6 @@ def _cut(sessions: Sequence[Session], replay: Replay, cases: Sequence[Case]) -> 
                 f"end before a prompt that does not fit {limit:,} tokens (the first: {first.id}, "
                 f"request {played[cut[0]] + 1})"
             )
-
-
-def _limit(case: Case, replay: Replay) -> int:
-    return replay.max_context or int(case.options["num_ctx"])
 
 
 def _many(count: int, thing: str) -> str:

@@ -14,8 +14,7 @@ _LOOKED_AT = 200
 def outgrown(case: Case) -> str:
     """Which made-up sessions of a case outgrow its context; "" if none does.
 
-    Args:
-        case: with its load; so many sessions are checked as a block has, at most 200.
+    As many sessions are checked as a block has, at most 200.
     """
     made = case.prompts.made
     if made is None:

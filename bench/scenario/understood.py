@@ -18,13 +18,7 @@ _PREVIEW_CHARACTERS = 70
 def file_notes(
     scenario: Scenario, records: tuple[dict[str, Any], ...], cases: tuple[Case, ...]
 ) -> tuple[str, ...]:
-    """One note a file: what it holds, and what of it is used.
-
-    Args:
-        scenario: which names the files.
-        records: of its prompt file, if it has one.
-        cases: made of it.
-    """
+    """One note a file: what it holds, and what of it is used."""
     notes = []
     prompts = scenario.prompts
     notes_of: list[str]

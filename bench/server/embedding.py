@@ -79,14 +79,7 @@ async def embed(
 ) -> Embedded:
     """Load the model and embed the inputs, one after the other.
 
-    Args:
-        state: the server.
-        request: where the time starts.
-        card: the model.
-        value: the body: keep_alive, options, truncate.
-        inputs: the texts.
-        refusal: status with which a chat model is refused in the llama-server era.
-        truth: where what was done is noted.
+    `refusal` is the status with which a chat model is refused in the llama-server era.
 
     Raises:
         EngineFailure: as Ollama answers.

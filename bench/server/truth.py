@@ -14,6 +14,8 @@ from typing import IO
 
 import msgspec
 
+from bench.files import open_for_writing
+
 
 @dataclass(slots=True, kw_only=True)
 class TruthRecord:
@@ -100,15 +102,13 @@ def body_identity(body: bytes) -> str:
 class TruthLog:
     """Writes the records as requests end.
 
-    Args:
-        path: file that is appended to, if any.
-        keep: also keep the records in `records`.
+    They are appended to the file at `path`, if any, and kept in `records` with `keep`.
     """
 
     def __init__(self, path: Path | None = None, *, keep: bool = False) -> None:
         self.records: list[TruthRecord] = []
         self._keep = keep
-        self._file: IO[bytes] | None = path.open("ab") if path else None
+        self._file: IO[bytes] | None = open_for_writing(path, append=True) if path else None
         self._encoder = msgspec.json.Encoder()
 
     def write(self, record: TruthRecord) -> None:

@@ -260,8 +260,10 @@ def limited(seconds: float) -> Iterator[None]:
 def call(*arguments: str | Path) -> tuple[int, str]:
     """A command of the program, in this process; what it must not raise, it raises here."""
     result = CliRunner().invoke(cli, [str(a) for a in arguments], standalone_mode=False)
-    if result.exception is None or isinstance(result.exception, BenchError | click.ClickException):
-        return int(result.exception is not None), result.output
+    if result.exception is None:
+        return int(result.return_value or 0), result.output
+    if isinstance(result.exception, BenchError | click.ClickException):
+        return 1, result.output
     if isinstance(result.exception, SystemExit):
         return int(result.exception.code or 0), result.output
     raise result.exception
@@ -368,7 +370,7 @@ def try_entrance(entrance: Entrance, whole: Path, scratch: Path, count: int, see
         try:
             with limited(CASE_S):
                 code, _ = read(folder)
-            figures.refused += code == 1
+            figures.refused += code != 0
         except (Exception, Hang) as error:
             kept = scratch / f"failed-{entrance.name.replace(' ', '-')}-{number}"
             kept.write_bytes(good.read_bytes())

@@ -40,10 +40,7 @@ class JudgedProbe:
 def probe_result(j: JudgedProbe, promises: Sequence[Threshold], slots: int | None) -> ProbeResult:
     """The numbers of a probe.
 
-    Args:
-        j: what was run.
-        promises: that a request must keep to be goodput.
-        slots: to model the wait with (`mean_wait_s`); None = no model fits this load.
+    The wait is modelled (`mean_wait_s`) only where `slots` are known.
     """
     served = j.measured.select(j.measured.ok)
     times = latencies(served)

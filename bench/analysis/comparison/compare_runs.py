@@ -64,12 +64,8 @@ def compare_runs(
 ) -> Comparison:
     """Compare two runs that were made separately.
 
-    Args:
-        baseline: what the candidate is held against.
-        candidate: what is judged.
-        rules: how to judge.
-        sessions: values of earlier sessions of the baseline's identity. With fewer than five the
-            verdicts are only indicative.
+    `sessions` are values of earlier sessions of the baseline's identity; with fewer than five the
+    verdicts are only indicative.
 
     Raises:
         NotComparable: the two differ in what they are, have no case in common, or one is

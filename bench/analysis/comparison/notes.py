@@ -136,12 +136,7 @@ def _one_order(match: Match) -> bool:
 
 
 def moved(steadiness: Steadiness, metric: str) -> bool:
-    """Whether a metric did not stay the same while it was measured.
-
-    Args:
-        steadiness: of its case.
-        metric: flat id.
-    """
+    """Whether a metric did not stay the same while it was measured."""
     if steadiness.steady is not False:
         return False
     name = metric.partition(".")[0]

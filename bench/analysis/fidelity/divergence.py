@@ -63,9 +63,6 @@ class Divergence:
         """The same over some of the texts: Student's t on the log scale.
 
         The upper end is moved by what the estimate is known to fall short.
-
-        Args:
-            chosen: for each of `texts`, whether it counts.
         """
         values = self.by_text[chosen]
         found = ratio_of_sums(values, np.ones(len(values)), np.arange(len(values)))
@@ -79,12 +76,7 @@ class Divergence:
 
 
 def divergence_of(pairs: Sequence[Pair], texts: Sequence[int]) -> Divergence | None:
-    """Estimate the divergence; None if there is no place.
-
-    Args:
-        pairs: one a place.
-        texts: number of the text of each.
-    """
+    """Estimate the divergence; None if there is no place."""
     if not pairs:
         return None
     numbers, groups = np.unique(np.asarray(texts, np.int64), return_inverse=True)

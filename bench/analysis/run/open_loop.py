@@ -87,13 +87,7 @@ def _found_by_arrivals(block: Columns) -> Floats:
 def with_memory(
     metrics: Mapping[str, Metric], data: CaseData, slots: Slots | None
 ) -> dict[str, Metric]:
-    """The metrics of a case; in an open loop, with what a queue's memory lets them carry.
-
-    Args:
-        metrics: of the case, with intervals as if requests were independent.
-        data: of the case.
-        slots: of its model on its target.
-    """
+    """The metrics of a case; in an open loop, with what a queue's memory lets them carry."""
     if data.case.load.loop != "open":
         return dict(metrics)
     refused = overload(data) is not None

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
+from bench.files import write_whole
 from bench.report.charts.palette import INK
 from bench.report.charts.svg import page_svg, values_of
 from bench.report.page import Chart, Marks, Size
@@ -63,14 +64,17 @@ def save(chart: Chart, path: Path) -> None:
             # A picture has room for the first view alone.
             axes.set_visible((axes.get_gid() or "view-0") == "view-0")
         figure.suptitle(shown(chart.title), x=0.0, ha="left", y=1.0, va="top", fontweight="bold")
+        picture = io.BytesIO()
         figure.savefig(
-            path,
+            picture,
+            format=path.suffix.removeprefix("."),
             dpi=_PX_PER_INCH * _PNG_SCALE,
             facecolor="white",
             bbox_inches="tight",
             pad_inches=0.15,
             metadata=_NO_DATE if path.suffix == ".svg" else None,
         )
+    write_whole(path, picture.getbuffer())
 
 
 _NO_DATE: Final[dict[str, str | None]] = {"Date": None, "Creator": None}

@@ -55,13 +55,8 @@ def create_engine(
 ) -> LlamaCppEngine:
     """The engine for `--model` arguments, or with the demo model if there are none.
 
-    Blocks: it may fetch the demo model, and hashes the files of the models.
-
-    Args:
-        models: `PATH.gguf` or `NAME=PATH.gguf` each.
-        threads: to compute with, where a request does not say; None = `default_threads()`.
-        say: shows one line of progress.
-        cache_ram_mib: memory of the host for sequences that lost their slot.
+    Blocks: it may fetch the demo model, and hashes the files of the models. Each of `models` is
+    `PATH.gguf` or `NAME=PATH.gguf`.
 
     Raises:
         EngineError: the extra is missing, or a model is missing or bad.
@@ -73,10 +68,8 @@ def create_engine(
 class LlamaCppEngine:
     """llama.cpp behind the `Engine` protocol.
 
-    Args:
-        models: what it serves.
-        threads: to compute with, where a request does not say.
-        cache_ram_mib: memory of the host for sequences that lost their slot.
+    `threads` compute where a request does not say; `cache_ram_mib` of the host's memory hold
+    sequences that lost their slot.
     """
 
     mark = "llama.cpp"
