@@ -181,8 +181,8 @@ _LIST: Final = (
         "share",
         "Share of requests that did not end well.",
         "failed / all",
-        "Failures that come in clumps can miss a few blocks altogether. So there is an interval only "
-        "if two blocks saw one; until then a limit that holds if failures are independent.",
+        "Failures that come in clumps can miss a few blocks altogether. So there is an interval "
+        "only if two blocks saw one; until then a limit that holds if failures are independent.",
         better="lower",
         clock="client",
     ),

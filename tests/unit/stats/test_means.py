@@ -118,7 +118,8 @@ def test_one_long_block_is_cut_into_batches() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hits", "sizes"), [([0], [10]), ([3], [40]), ([40], [40]), ([0] * 3, [25] * 3), ([0, 1], [9, 9])]
+    ("hits", "sizes"),
+    [([0], [10]), ([3], [40]), ([40], [40]), ([0] * 3, [25] * 3), ([0, 1], [9, 9])],
 )
 def test_what_nothing_shows_to_clump_has_no_interval_but_clopper_pearsons_if_independent(
     hits: list[int], sizes: list[int]
