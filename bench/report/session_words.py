@@ -27,12 +27,13 @@ _WHAT: Final = {
 def cache(case: CaseView) -> Sentence | None:
     """Whether the histories of sessions stay in the cache."""
     found = case.estimate("eligible_cached_share")
-    if found is None or found.value is None or found.low is None or found.high is None:
+    if found is None or found.value is None:
         return _suspected(case)
     shown = show(found, "share")
-    if found.low >= _KEPT:
+    low, high = found.ends
+    if low is not None and low >= _KEPT:
         return ("It keeps ", shown, " of what it has read of a session.")
-    if found.high <= _LOST:
+    if high is not None and high <= _LOST:
         return (
             "The cache is lost: only ",
             shown,

@@ -20,6 +20,7 @@ from bench.server.truth import TruthLog
 from bench.simulation.profile import Profile, load_profile
 
 Say = Callable[[str], None]
+"""Shows one line of progress."""
 ENGINES = ("simulated", "llama.cpp")
 DEFAULT_PROFILE = "laptop-cpu"
 

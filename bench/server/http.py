@@ -61,7 +61,6 @@ class Listener:
     handler: Handler
     now_ns: Callable[[], int]
     extra_headers: list[tuple[str, str]] = field(default_factory=list)
-    date: Callable[[], float] | None = None
     connections: set[ClientConnection] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -228,7 +227,7 @@ class ClientConnection(asyncio.Protocol):
     ) -> bytes:
         """Status line and headers, in Go's order."""
         reason = _reason(status)
-        date = formatdate(self._listener.date() if self._listener.date else None, usegmt=True)
+        date = formatdate(usegmt=True)
         headers = [("Allow", allow)] if allow else []
         headers += [("Content-Type", content_type)] if content_type else []
         headers += self._listener.extra_headers

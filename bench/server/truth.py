@@ -7,7 +7,7 @@ it: `body_sha256` and `peer` say which request it is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -73,25 +73,6 @@ class TruthRecord:
         if self.slot_ns is None or self.queued_ns is None:
             return None
         return self.slot_ns - self.queued_ns
-
-
-@dataclass(frozen=True, slots=True)
-class Swaps:
-    """Loads for which another model had to go.
-
-    Attributes:
-        count: of them.
-        lost_ns: time that making room and loading took, in all.
-    """
-
-    count: int
-    lost_ns: int
-
-
-def swaps_of(records: Iterable[TruthRecord]) -> Swaps:
-    """The swaps among some requests; loads into free memory and loads anew do not count."""
-    lost = [r.load_ns or 0 for r in records if any(name != r.model for name in r.unloaded)]
-    return Swaps(len(lost), sum(lost))
 
 
 def body_identity(body: bytes) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 
 from bench.analysis.capacity.probe import Probe
 from bench.analysis.capacity.promises import ProbeOutcome
-from bench.analysis.capacity.queueing import mean_wait_s
 from bench.analysis.capacity.result import ProbeResult, PromiseResult
 from bench.analysis.run.columns import Columns
 from bench.analysis.run.latency import latencies
 from bench.results.run import BlockInfo
+from bench.stats.queueing import mean_wait_s
 from bench.thresholds import Threshold
 
 _NS = 1e9

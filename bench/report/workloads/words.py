@@ -25,9 +25,10 @@ def cache_loss(group: Sequence[CaseView]) -> Sentence | None:
         had, has = before.estimate(_SHARE), after.estimate(_SHARE)
         if had is None or has is None or not (supported(had) and supported(has)):
             continue
-        if had.low is None or has.high is None or has.value is None:
+        (low, _), (_, high) = had.ends, has.ends
+        if low is None or high is None or has.value is None:
             continue
-        if has.high < had.low and has.value < _LOST_BELOW:
+        if high < low and has.value < _LOST_BELOW:
             return _lost(before, after)
     return None
 
