@@ -37,12 +37,13 @@ _WHAT: Final = {
 def cache(case: CaseView) -> Sentence | None:
     """Whether the histories of sessions stay in the cache."""
     found = case.estimate(_SHARE)
-    if found is None or found.value is None or found.low is None or found.high is None:
+    if found is None or found.value is None:
         return _suspected(case)
     shown = show(found, "share")
-    if found.low >= _KEPT:
+    low, high = found.ends
+    if low is not None and low >= _KEPT:
         return ("It keeps ", shown, " of what it has read of a session.")
-    if found.high <= _LOST:
+    if high is not None and high <= _LOST:
         return (
             "The cache is lost: only ",
             shown,
@@ -106,9 +107,10 @@ def cache_loss(group: Sequence[CaseView]) -> Sentence | None:
         had, has = before.estimate(_SHARE), after.estimate(_SHARE)
         if had is None or has is None or not (supported(had) and supported(has)):
             continue
-        if had.low is None or has.high is None or has.value is None:
+        (low, _), (_, high) = had.ends, has.ends
+        if low is None or high is None or has.value is None:
             continue
-        if has.high < had.low and has.value < _LOST_BELOW:
+        if high < low and has.value < _LOST_BELOW:
             return _lost(before, after)
     return None
 
