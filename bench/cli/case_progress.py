@@ -102,9 +102,8 @@ class CaseProgress:
             if server.eval_duration and server.eval_duration > 0 and tokens >= MIN_OUTPUT_TOKENS:
                 self.decoded += tokens - 1
                 self.decode_ns += server.eval_duration
-        ttft = ttft_of(record)
-        if ttft is not None:
-            self.ttft_s.append((ttft, record.block))
+        if (wait := ttft_s(record)) is not None:
+            self.ttft_s.append((wait, record.block))
 
     def end_block(self, info: BlockInfo) -> None:
         """What the block did in its window, once that is known."""
@@ -166,8 +165,8 @@ class CaseProgress:
         return rate(self.decoded * _NS / self.decode_ns) if self.decode_ns else NO_VALUE
 
 
-def ttft_of(record: RequestRecord) -> float | None:
-    """Time to the first text in seconds, from when it was due; None without one."""
+def ttft_s(record: RequestRecord) -> float | None:
+    """Time to first text of a streamed request; of one that was due at a time, from then on."""
     first = _first_text_ns(record)
     begin = record.planned_ns if record.planned_ns is not None else record.sent_ns
     if not record.stream or first is None or begin is None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.children import leave_signals_to_parent
-from bench.cli.case_progress import CaseProgress, ttft_of
+from bench.cli.case_progress import CaseProgress, ttft_s
 from bench.errors import BenchError
 from bench.resources import resource_dir
 from bench.results.directory import REPORT_FILE, read_info
@@ -113,7 +113,7 @@ class RunState:
         case.count(record)
         del case.spans[:]  # of use for throughput alone, which the page does not show
         ok = record.outcome is Outcome.OK
-        self._recent.append({"ttft_s": ttft_of(record) if ok else None, "ok": ok})
+        self._recent.append({"ttft_s": ttft_s(record) if ok else None, "ok": ok})
 
 
 def serve(state: RunState, port: int = 0) -> ThreadingHTTPServer:

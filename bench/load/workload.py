@@ -49,7 +49,7 @@ def workload(
     if load.think_time_s is not None:
 
         def think(user: int, answers: int) -> float:
-            return think_time_s(load, block.seed, user, answers)
+            return think_time_s(load.think_time_s, block.seed, user, answers)
 
     arrivals = None
     if load.loop == "open":

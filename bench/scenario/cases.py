@@ -9,11 +9,10 @@ from typing import Any
 
 from bench.address import default_url, full_url
 from bench.errors import Problem, ScenarioError, UsageError
-from bench.scenario.axis_text import axis_text
 from bench.scenario.fields import DistributionSpec
 from bench.scenario.inconsistent import in_sessions
 from bench.scenario.load_schema import DEFAULT_REQUESTS, ArrivalsSpec, Limits, LoadSpec
-from bench.scenario.matrix import MAX_CASES, combinations
+from bench.scenario.matrix import MAX_CASES, axis_text, combinations
 from bench.scenario.mixing import ALONE, TOGETHER, of_part, part_names, shared_out
 from bench.scenario.options import DEFAULTS
 from bench.scenario.plan import (

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from bench.scenario.calibration import calibration_key
 from bench.scenario.corpus import units_of
 from bench.scenario.draws import mean
+from bench.scenario.made_sessions import script
 from bench.scenario.order import loaded_state
 from bench.scenario.plan import Block, Case, Load, Plan
-from bench.scenario.session_cost import SessionCost, session_cost
+from bench.scenario.replaying import fitting
+from bench.scenario.session_files import played_file
+from bench.scenario.sessions import Step
 
 _ALREADY_RUNNING_S = 0.3
 """What a request to a loaded model takes beside its tokens, at most: old servers look the model up
@@ -214,3 +218,50 @@ def _rounded(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.0f} h" if seconds > 36_000 else f"{seconds / 3600:.1f} h"
+
+
+_SESSIONS_LOOKED_AT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCost:
+    """One session, on average.
+
+    Attributes:
+        requests: of it.
+        prompt_tokens, output_tokens: of one of its requests; None = not known.
+        pause_s: all its pauses together.
+    """
+
+    requests: float
+    prompt_tokens: float | None
+    output_tokens: float | None
+    pause_s: float
+
+
+def session_cost(case: Case) -> SessionCost | None:
+    """The sessions of a case; None = its prompts come alone."""
+    sessions = _played(case)
+    if not sessions:
+        return None
+    cap_s = case.prompts.replay.pause_cap_s if case.prompts.replay is not None else float("inf")
+    steps = [step for session in sessions for step in session]
+    return SessionCost(
+        len(steps) / len(sessions),
+        _mean([s.prompt_tokens for s in steps if s.prompt_tokens is not None]),
+        _mean([s.output_tokens for s in steps if s.output_tokens is not None]),
+        sum(min(s.gap_s or 0.0, cap_s) for s in steps) / len(sessions),
+    )
+
+
+def _played(case: Case) -> list[Sequence[Step]]:
+    spec = case.prompts
+    if spec.made is not None:
+        return [script(spec.made, 0, number).steps for number in range(_SESSIONS_LOOKED_AT)]
+    if spec.replay is None:
+        return []
+    return [fitting(session, spec.replay, case) for session in played_file(spec.replay).sessions]
+
+
+def _mean(counts: Sequence[int]) -> float | None:
+    return sum(counts) / len(counts) if counts else None

@@ -14,9 +14,8 @@ from bench.scenario.matrix import dump
 from bench.scenario.order import interleaved, paired
 from bench.scenario.plan import Case, FidelityPlan, Load, Plan, Target
 from bench.scenario.promptfile import read_prompt_file
-from bench.scenario.room import too_long
+from bench.scenario.room import outgrown, too_long
 from bench.scenario.schema import Scenario
-from bench.scenario.session_room import outgrown
 from bench.scenario.understood import file_notes
 
 MAX_BLOCKS = 10_000

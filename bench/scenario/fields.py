@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from bench.durations import duration_s
-from bench.scenario.distribution import Z95
+from bench.scenario.draws import Z95
 
 
 class Model(BaseModel):

@@ -10,8 +10,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from bench.scenario.distribution import Distribution
-from bench.scenario.draws import Stream, draw, generator
+from bench.scenario.draws import Distribution, Stream, draw, generator
 from bench.scenario.sessions import Step, StepKind
 from bench.scenario.work import MadeSessions, SubAgents
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.files import read_file
-from bench.scenario.distribution import Distribution, Kind
+from bench.scenario.draws import Distribution, Kind
 from bench.scenario.fields import DistributionSpec
 from bench.scenario.json_check import unchecked
 from bench.scenario.options import DEFAULTS

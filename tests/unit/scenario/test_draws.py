@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from bench.scenario.draws import Stream, draw, generator, mean, think_time_s
-from bench.scenario.plan import Distribution, Load
+from bench.scenario.plan import Distribution
 
 LAWS = [
     (Distribution("uniform", {"low": 3.0, "high": 7.0}), stats.uniform(3, 4)),
@@ -56,8 +56,8 @@ def test_streams_are_independent_and_repeatable() -> None:
 
 
 def test_think_times_are_never_negative() -> None:
-    wild = Load("closed", users=1, think_time_s=Distribution("normal", {"mean": 0.0, "sd": 1.0}))
+    wild = Distribution("normal", {"mean": 0.0, "sd": 1.0})
     times = [think_time_s(wild, 1, user, request) for user in range(5) for request in range(40)]
     assert min(times) == 0.0
     assert max(times) > 0.5
-    assert think_time_s(Load("closed", users=1), 1, 0, 0) == 0.0
+    assert think_time_s(None, 1, 0, 0) == 0.0
