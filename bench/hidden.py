@@ -40,20 +40,25 @@ _LEAST_CHARACTERS: Final = 4
 _LEAST_OF_A_VALUE: Final = 8
 """A shorter one ("1", "on") would be found in everything."""
 
+# Repeats are bounded: a server's log or a broken file may hold megabytes without a blank, and the
+# time taken must not grow with their square.
+#
 # Whatever stands before the "@" of an address, with or without a scheme ("name@sha256:" is a
 # digest).
 _USERINFO: Final = re.compile(
-    r"(?P<kept>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"<>]*@"
-    r"|(?<![\w./:@-])[\w.+%~-]+:[^\s@/'\"<>]+@(?=[\w\[])(?!sha256)"
+    r"(?P<kept>[A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#'\"<>]*@"
+    r"|(?<![\w./:@-])[\w.+%~-]{1,200}:[^\s@/'\"<>]{1,1000}@(?=[\w\[])(?!sha256)"
 )
 _WORDS: Final = r"token|key|secret|passw(?:or)?d|passwd|pwd|auth|sig|credential|session|jwt|code"
-_QUERY: Final = re.compile(rf"([?&;][\w.-]*(?:{_WORDS})[\w.-]*=)[^&\s#'\"<>]+", re.IGNORECASE)
+_QUERY: Final = re.compile(
+    rf"([?&;][\w.-]{{0,60}}(?:{_WORDS})[\w.-]{{0,60}}=)[^&\s#'\"<>]+", re.IGNORECASE
+)
 _HEADER: Final = re.compile(
     r"\b((?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api-key|x-auth-token)"
-    r"(\\?[\"']?\s*[:=]\s*\[?\s*\\?[\"']?)(?!\(hidden\))[^\r\n\"'\\]+",
+    r"(\\?[\"']?\s{0,9}[:=]\s{0,9}\[?\s{0,9}\\?[\"']?)(?!\(hidden\))[^\r\n\"'\\]+",
     re.IGNORECASE,
 )
-_BEARER: Final = re.compile(r"\b(Bearer|Basic)\s+(?=\S*[\d._~+/=-])[\w.~+/=-]{8,}")
+_BEARER: Final = re.compile(r"\b(Bearer|Basic)\s{1,9}(?=\S*[\d._~+/=-])[\w.~+/=-]{8,}")
 _SETTING: Final = re.compile(r"(\benv\.(\w+)\s*=\s*)(\S+)")
 
 _known: dict[str, None] = {}
@@ -116,7 +121,8 @@ def scrub(text: str) -> str:
     if not text:
         return text
     text = without_known(text)
-    text = _USERINFO.sub(lambda found: f"{found['kept'] or ''}{HIDDEN}@", text)
+    if "@" in text:
+        text = _USERINFO.sub(lambda found: f"{found['kept'] or ''}{HIDDEN}@", text)
     text = _QUERY.sub(rf"\1{HIDDEN}", text)
     text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
     text = _BEARER.sub(rf"\1 {HIDDEN}", text)

@@ -195,10 +195,10 @@ def _csv(
         reader.fieldnames = names
         missing = [c for c in _wanted(columns) if c not in names]
         if missing:
+            there = ", ".join(name[:60] for name in names[:20]) or "none"
             raise ValueError(
-                f"{path.name}:1: the header has no column named {missing[0]}; it has "
-                f"{', '.join(names[:20]) or 'none'}; prompts.columns says what they are called, "
-                "e.g. {prompt: question}"
+                f"{path.name}:1: the header has no column named {missing[0]}; it has {there}; "
+                "prompts.columns says what they are called, e.g. {prompt: question}"
             )
         for row in reader:
             record: dict[str, Any] = {k: v for k, v in row.items() if v not in (None, "")}
@@ -233,7 +233,7 @@ def _mapped(file: str, line: int, row: Any, columns: Mapping[PromptColumn, str])
     if not isinstance(row, dict):
         return row
     if columns["prompt"] not in row:
-        there = ", ".join(map(str, list(row)[:20])) or "none"
+        there = ", ".join(str(name)[:60] for name in list(row)[:20]) or "none"
         raise ValueError(
             f"{file}:{line}: prompt ({columns['prompt']}) is missing or empty; there are {there}"
         )
@@ -247,7 +247,7 @@ def _checked(file: str, line: int, record: Any) -> dict[str, Any]:
     unknown = [key for key in record if key not in _KEYS]
     if unknown:
         raise ValueError(
-            f"{where}: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}; with "
+            f"{where}: unknown key {str(unknown[0])[:60]!r}; known: {', '.join(_KEYS)}; with "
             "prompts.columns, e.g. {prompt: question}, others are left alone"
         )
     if not isinstance(record.get("prompt"), str) or not record["prompt"].strip():

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names"),
 ]
 
-REFUSED_S = 20.0
+REFUSED_S = 10.0
 SCENARIOS = {
     "prompts": "prompts: {file: pipe.txt}",
     "sessions": "prompts: {sessions: {file: pipe.jsonl}}",
@@ -193,3 +193,15 @@ def test_what_does_not_fit_on_the_disk_leaves_the_old_file(
     left = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert {p.read_text() for p in left} == {"old"}, left
     assert len(left) == 3
+
+
+@pytest.mark.parametrize("odd", ["pipe", "/dev/zero"])
+@pytest.mark.parametrize("variable", ["NETRC", "SSL_CERT_FILE"])
+def test_a_variable_that_names_a_pipe_or_a_device(
+    variable: str, odd: str, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(whole)
+    monkeypatch.setenv("OLLAMA_HOST", "https://127.0.0.1:9")
+    monkeypatch.setenv(variable, odd)
+    with limited(REFUSED_S):
+        assert call("models")[0] == 1
