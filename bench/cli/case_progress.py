@@ -22,6 +22,7 @@ def get_ready() -> None:
     importlib.import_module("bench.analysis.run.sample")
     importlib.import_module("bench.analysis.run.windows")
     importlib.import_module("bench.stats.quantiles")
+    importlib.import_module("bench.stats.queue_memory")
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class CaseProgress:
     """Counters of one case: cheap to keep.
 
     Attributes:
+        open_loop: waits in the queue resemble each other, so percentiles need more requests.
         in_block: measured requests of the current block that have ended.
         counted_tokens, counted_s: tokens in the windows of the blocks that have ended, and the
             length of these: exactly as the tables count them.
@@ -41,6 +43,7 @@ class CaseProgress:
         spans: begin, end and tokens of every answer of the current block.
     """
 
+    open_loop: bool = False
     blocks: int = 0
     blocks_done: int = 0
     ok: int = 0
@@ -119,22 +122,30 @@ class CaseProgress:
     def ttft_so_far(self) -> str:
         """Median and 95 % quantile, where the requests so far carry them."""
         if self._shown[0] != self.ok:
-            self._shown = (self.ok, self._ttft())
+            found = self.ttft_values()
+            texts = [NO_VALUE if value is None else seconds(value) for value in found]
+            self._shown = (self.ok, " / ".join(texts) if set(texts) != {NO_VALUE} else NO_VALUE)
         return self._shown[1]
 
-    def _ttft(self) -> str:
+    def ttft_values(self) -> tuple[float | None, float | None]:
+        """Median and 95 % quantile in seconds; None where the requests so far do not carry it."""
         import numpy as np
 
         from bench.analysis.run.sample import one_per_request
         from bench.stats.quantiles import quantile_estimates
+        from bench.stats.queue_memory import judge, queue_series
 
         if not self.ttft_s:
-            return NO_VALUE
+            return None, None
         values, blocks = map(np.array, zip(*self.ttft_s, strict=True))
+        if self.open_loop:
+            queue = queue_series([values[blocks == b] for b in np.unique(blocks)], None)
+            shown = (judge(queue, p).interval for p in (0.5, 0.95))
+            p50, p95 = (None if found is None else found.value for found in shown)
+            return p50, p95
         sample = one_per_request(values, blocks)
-        found = quantile_estimates(sample.values, sample.blocks, {"p50": 0.5, "p95": 0.95})
-        texts = [NO_VALUE if e.value is None else seconds(e.value) for e in found.values()]
-        return NO_VALUE if set(texts) == {NO_VALUE} else " / ".join(texts)
+        of_all = quantile_estimates(sample.values, sample.blocks, {"p50": 0.5, "p95": 0.95})
+        return of_all["p50"].value, of_all["p95"].value
 
     def throughput_so_far(self) -> str:
         """Tokens per second of all answers together, while it was measured.

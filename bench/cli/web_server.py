@@ -16,7 +16,6 @@ from collections import deque
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench.children import leave_signals_to_parent
@@ -51,6 +50,7 @@ class RunState:
         self.asked_at = float("-inf")
         self._read_to = 0
         self._cases: dict[str, CaseProgress] = {}
+        self._open_loops: frozenset[str] = frozenset()
         self._recent: deque[dict[str, Any]] = deque(maxlen=_LAST)
         self._lock = threading.Lock()
         self._made = (float("-inf"), b"{}")
@@ -75,6 +75,7 @@ class RunState:
         if self.path is not None:
             with suppress(BenchError):
                 info = read_info(self.path)
+                self._open_loops = frozenset(c.id for c in info.plan.cases if c.load.loop == "open")
                 running = info.status is RunStatus.RUNNING
                 done, blocks = len(info.blocks), len(info.plan.blocks)
                 state |= {"name": info.plan.name, "blocks": blocks, "done": done}
@@ -86,7 +87,7 @@ class RunState:
                 "case": name,
                 "requests": c.in_block,
                 "failed": c.failed,
-                "ttft_p50_s": median(ttft for ttft, _ in c.ttft_s) if c.ttft_s else None,
+                "ttft_p50_s": c.ttft_values()[0],
                 "decode_tok_per_s": c.decoded / c.decode_ns * 1e9 if c.decode_ns else None,
             }
             for name, c in self._cases.items()
@@ -108,8 +109,10 @@ class RunState:
     def _count(self, record: RequestRecord) -> None:
         if record.phase is not Phase.MEASURE:
             return
+        case = self._cases.setdefault(record.case, CaseProgress(record.case in self._open_loops))
+        case.count(record)
+        del case.spans[:]  # of use for throughput alone, which the page does not show
         ok = record.outcome is Outcome.OK
-        self._cases.setdefault(record.case, CaseProgress()).count(record)
         self._recent.append({"ttft_s": ttft_s(record) if ok else None, "ok": ok})
 
 

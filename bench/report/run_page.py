@@ -61,8 +61,10 @@ INTERVALS = (
     "the blocks, on the log scale; of one block, over batches of its requests, which say nothing "
     "of other blocks. Percentiles are type-7 quantiles of the raw values, never given without an "
     "interval; that of a tail is widened for few blocks and for blocks too short to have it. "
-    "Shares have Clopper and Pearson's interval for the requests that blocks are worth. Rates of a "
-    "case are ratios of sums; in a closed loop their intervals reach higher by what its users "
+    "Shares have Clopper and Pearson's interval for the requests that blocks are worth, or "
+    "Student's t of logits where that is wider. Until two blocks saw each outcome there is none: "
+    "\u201cif independent\u201d says what it would be if requests did not fail in clumps. Rates of "
+    "a case are ratios of sums; in a closed loop their intervals reach higher by what its users "
     "idled between an answer and their next request, if that is over 1 %. Failed requests have no "
     "latency: they are counted, and nowhere else."
 )
