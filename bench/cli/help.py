@@ -39,11 +39,7 @@ def topics() -> dict[str, str]:
 
 
 def document(topic: str) -> str:
-    """The text of a topic, in markdown.
-
-    Raises:
-        UsageError: there is no such topic; the nearest is named.
-    """
+    """The text of a topic, in markdown."""
     names = sorted(topics())
     name = topic.strip().lower().replace(" ", "-").replace("_", "-").removesuffix(".md")
     if name not in names:

@@ -49,14 +49,16 @@ class Progress:
         """Note what is to come."""
         self.plan = info.plan
         self.started_s = time.monotonic()
+        loops = {case.id: case.load.loop for case in info.plan.cases}
         for block in info.plan.blocks:
-            self.cases.setdefault(block.case, CaseProgress()).blocks += 1
+            of_case = CaseProgress(loops.get(block.case) == "open")
+            self.cases.setdefault(block.case, of_case).blocks += 1
 
     def block_started(self, block: Block, case: Case) -> None:
         """A block begins."""
         self.block, self._case, self.phase = block, case, _LOADING
         self._phase = None
-        progress = self.cases.setdefault(case.id, CaseProgress())
+        progress = self.cases.setdefault(case.id, CaseProgress(case.load.loop == "open"))
         progress.begin_block()
         progress.blocks = max(progress.blocks, progress.blocks_done + 1)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from bench.cli.measuring import Measuring, measuring_options
-from bench.cli.output import console, echo, say
+from bench.cli.output import console, echo, echo_json, say
 from bench.cli.pages import RUN_FORMATS, also_write, format_and_file, open_page, write_also
 from bench.cli.web import Forwarding, web_page
 from bench.errors import ExitCode
@@ -127,15 +127,7 @@ def run_in_view(
 ) -> FinishedRun:
     """Say what will be run, run it in view, and say what could not be written.
 
-    Args:
-        plan: what to run.
-        settings: where results go, and how to send.
-        quiet: show nothing but what could not be written.
-        report: write report.html.
-        page: of `--web`, which receives where the run is written.
-
-    Raises:
-        BenchError: it could not be run.
+    `page` is that of `--web`, which receives where the run is written.
     """
     from bench.cli.live import view_on
     from bench.commands.run import run_plan
@@ -172,12 +164,9 @@ def tell(run: FinishedRun, quiet: bool = False) -> None:
 
 def tell_json(runs: Sequence[FinishedRun]) -> None:
     """The summaries on stdout, as one document: an object, or of several runs a list."""
-    import msgspec
-
     from bench.report.run_page import summary_json
-    from bench.shown import json_text
 
-    echo(json_text(msgspec.json.format(summary_json([run.summary for run in runs]), indent=2)))
+    echo_json(summary_json([run.summary for run in runs]))
 
 
 def tell_plans(plans: Sequence[Plan]) -> None:
@@ -185,14 +174,12 @@ def tell_plans(plans: Sequence[Plan]) -> None:
     import msgspec
 
     from bench.scenario.described import described
-    from bench.shown import json_text
 
     made = [described(plan) for plan in plans]
-    document = msgspec.json.encode(made[0] if len(made) == 1 else made)
-    echo(json_text(msgspec.json.format(document, indent=2)))
+    echo_json(msgspec.json.encode(made[0] if len(made) == 1 else made))
 
 
 def _worst(codes: list[ExitCode]) -> int:
-    """The exit code of several runs: an interruption, then the worst."""
-    order = (ExitCode.INTERRUPTED, ExitCode.INVALID, ExitCode.WORSE, ExitCode.INCONCLUSIVE)
+    """The exit code of several runs: an interruption, then what is certain before what is not."""
+    order = (ExitCode.INTERRUPTED, ExitCode.WORSE, ExitCode.INVALID, ExitCode.INCONCLUSIVE)
     return int(next((code for code in order if code in codes), ExitCode.OK))

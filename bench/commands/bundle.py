@@ -19,7 +19,7 @@ from bench.commands.stored_runs import resolve
 from bench.errors import ResultsError
 from bench.files import read_file, write_whole
 from bench.hidden import remember_environment, scrub, scrub_all, scrub_bytes
-from bench.report.comparison.json_form import comparison_json
+from bench.report.comparison.comparison_page import comparison_json
 from bench.report.evidence import evidence, scenario_name, shared_scenario
 from bench.results.directory import RUN_FILE, SUMMARY_FILE, Run, read_run
 from bench.results.history import History

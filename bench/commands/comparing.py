@@ -174,14 +174,6 @@ def _or_refused(
 
     A candidate that is unlike the baseline must keep the scenario's thresholds all the same; of one
     that is incomplete or invalid nothing is said.
-
-    Args:
-        make: makes the comparison.
-        sides: baseline and candidate, as reports call them.
-        candidate: what is judged.
-        rules: how to judge.
-        judging: whether thresholds gate.
-        gated: how the names of the cases begin whose thresholds do.
     """
     try:
         check_usable(candidate, rules)

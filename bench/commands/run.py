@@ -170,15 +170,7 @@ def run(
 ) -> FinishedRun:
     """Run a scenario against its servers: the function behind `ollama-bench run`.
 
-    Args:
-        scenario: path of a file, name of a shipped scenario, or its keys as a dict.
-        models: take the place of the scenario's models.
-        hosts: take the place of the scenario's targets.
-        overrides: `path=value` each.
-        seed: takes the place of the scenario's seed.
-        settings: where results go, and how to send.
-        observer: receives how the run goes.
-        report: write report.html as well.
+    What to run is said as for `make_plan`, the rest as for `run_plan`.
 
     Raises:
         BenchError: it could not be run; see `bench.errors`.

@@ -53,10 +53,6 @@ class SideSettings:
 def parse_side(letter: str, settings: Sequence[str]) -> SideSettings:
     """Take the settings of one side apart.
 
-    Args:
-        letter: "a" or "b", for messages.
-        settings: `key=value` each.
-
     Raises:
         UsageError: one is not of that form, or they contradict each other.
     """
@@ -141,11 +137,7 @@ def pilot_plan(
     overrides: str | Sequence[str] = (),
     seed: int | None = None,
 ) -> Plan:
-    """The plan of a pilot: pairs of equal sides (A/A), as the comparison will measure them.
-
-    Raises:
-        ScenarioError: it is no scenario.
-    """
+    """The plan of a pilot: pairs of equal sides (A/A), as the comparison will measure them."""
     none = SideSettings((), (), (), "", {})
     return _paired_plan(scenario, none, none, pairs, models, hosts, overrides, seed)
 

@@ -116,7 +116,7 @@ class Shown:
         """Number and unit: "48.1 tok/s"."""
         if self.raw is None:
             return self.why or self.text
-        return _with_unit(self.text, self.unit)
+        return f"{self.text} {self.unit}".rstrip()
 
     @property
     def full(self) -> str:
@@ -276,7 +276,3 @@ def _interval(value: float, low: float | None, high: float | None, decimals: int
     if even and not low >= 0 > value - max(below, above):
         return f"{PLUS_MINUS} {number(max(below, above), decimals)}"
     return f"{number(low, decimals)}{RANGE}{number(high, decimals)}"
-
-
-def _with_unit(text: str, unit: str) -> str:
-    return f"{text} {unit}" if unit else text

@@ -100,11 +100,7 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 def page_of(run_dirs: Sequence[Path]) -> Page:
-    """The page about some run directories: of scenarios, or one of `fidelity` alone.
-
-    Raises:
-        ResultsError: one is no run directory.
-    """
+    """The page about some run directories: of scenarios, or one of `fidelity` alone."""
     if len(run_dirs) == 1 and fidelity_alone(run_dirs[0]):
         found = stored_fidelity(run_dirs[0])
         if not isinstance(found, FidelityResult):
@@ -137,11 +133,7 @@ def _cannot_write(path: Path, error: OSError) -> ResultsError:
 
 
 def write_charts(page: Page, folder: Path) -> list[Path]:
-    """Write every chart of a page as SVG and PNG into a folder, which is made if it is missing.
-
-    Raises:
-        ResultsError: the folder or a file cannot be written.
-    """
+    """Write every chart of a page as SVG and PNG into a folder, which is made if it is missing."""
     from bench.report.charts.drawing import save
 
     charts = [i for section in page.sections for i in section.items if isinstance(i, Chart)]

@@ -61,7 +61,7 @@ def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
         if fewest < _STATES_SHOW:
             known += (
                 " A rare slow state that none of them showed would be called a change: of machines "
-                f"that have one, up to 6 % are, with fewer than {_STATES_SHOW} sessions."
+                f"that have one, up to 7 % are, with fewer than {_STATES_SHOW} sessions."
             )
         doubts = dict.fromkeys(f"{m.metric}: {m.note}" for m in primary if m.note)
         notes = [Note("sessions", known)]

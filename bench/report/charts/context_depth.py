@@ -16,7 +16,6 @@ from bench.report.charts.parts import (
     interval_line,
     look_of,
     picked,
-    sample_note,
     series_legend,
 )
 from bench.report.charts.scales import value_axis
@@ -39,10 +38,6 @@ def depth_chart(report: Report) -> Chart | None:
     limits = asked(report, METRIC, [np.array([0.0, *speeds])])
     n = sum(m.n for g in groups for c in g if (m := c.metric(METRIC)))
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, groups, limits)
-
     return Chart(
         id="depth",
         title="Decode speed against context",
@@ -57,7 +52,8 @@ def depth_chart(report: Report) -> Chart | None:
             [c for g in groups for c in g],
             (("prompt_tokens", "mean"), (METRIC, "value"), ("prefill_tok_per_s", "value")),
         ),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, groups, limits),
+        sample=f"n = {plural(n, 'request')}",
         height=(330, 320),
         simulated=report.simulated,
     )

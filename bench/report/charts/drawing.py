@@ -19,6 +19,7 @@ from matplotlib.ticker import FixedFormatter
 
 from bench.files import write_whole
 from bench.report.charts.palette import INK
+from bench.report.charts.parts import sample_note
 from bench.report.charts.svg import page_svg, values_of
 from bench.report.page import Chart, Marks, Size
 from bench.resources import resource_dir
@@ -89,6 +90,8 @@ def _svg(chart: Chart, size: Size) -> tuple[str, Marks]:
 
 def _drawn(chart: Chart, size: Size) -> tuple[Figure, Marks]:
     figure = Figure(figsize=(size.width / _PX_PER_INCH, size.height / _PX_PER_INCH))
+    if chart.sample:
+        sample_note(figure, size, chart.sample)
     marks = chart.draw(figure, size)
     if chart.simulated:
         _watermark(figure)

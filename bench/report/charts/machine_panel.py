@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.run.columns import Floats
 from bench.analysis.run.machine_checks import CAUSES
 from bench.report.charts.palette import BAD, DASHES, GRID, INK, series_colour
-from bench.report.charts.parts import axes_in, picked, sample_note, series_legend
+from bench.report.charts.parts import axes_in, picked, series_legend
 from bench.report.charts.scales import elapsed, plain
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
@@ -145,9 +146,6 @@ def _panel(
     known = any(speeds.get(b.index) for b in blocks)
     height = 56 + _ROW * (len(rows) + known) + 34
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        return _draw(figure, size, blocks, rows, speeds if known else {})
-
     several = len(report.cases) > 1
     return Chart(
         id=f"machine-{case.key}",
@@ -158,8 +156,9 @@ def _panel(
             f"window of each is shaded.{_hot_words(blocks)}{left_out} n = {_readings(blocks)}."
         ),
         table=_table(case, rows),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, blocks, rows, speeds if known else {}),
         height=(height, height),
+        sample=f"n = {_readings(blocks)}",
         simulated=report.simulated,
     )
 
@@ -233,7 +232,7 @@ def _draw(
     each = (size.height - top - 40) / count
     for i in range(count):
         bottom = size.height - top - each * (i + 1)
-        ax = axes_in(figure, size, 58, 10, top + each * i + 16, 40 + bottom - 40)
+        ax = axes_in(figure, size, 58, 10, top + each * i + 16, bottom)
         for block, start in zip(blocks, starts, strict=True):
             a, b = (
                 start + (x - block.start_ns) / _NS
@@ -257,21 +256,14 @@ def _draw(
         else:
             ax.set_ylim(bottom=0, top=ax.get_ylim()[1] * 1.1)
             title = "decode speed of each block (tok/s)"
-        ax.yaxis.set_major_locator(_few())
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 2.5, 5, 10]))
         ax.yaxis.set_major_formatter(plain)
         ax.text(0, 1.04, title, transform=ax.transAxes, fontsize=11, color=INK, va="bottom")
         if i < count - 1:
             ax.set_xticklabels([])
         else:
             ax.set_xlabel(f"{scale.unit} within the blocks of the case")
-    sample_note(figure, size, f"n = {_readings(blocks)}")
     return Marks()
-
-
-def _few() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(nbins=3, steps=[1, 2, 2.5, 5, 10])
 
 
 def _throttled(block: BlockInfo) -> list[int]:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.analysis.comparison.result import (
-    CaseComparison,
-    Comparison,
-    MetricComparison,
-)
+from bench.analysis.comparison.result import CaseComparison, Comparison, MetricComparison
 from bench.analysis.comparison.setup_difference import Role
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.report.comparison.wording import change_shown, key_name, metric_name, verdict_text
@@ -21,13 +17,7 @@ Judged = Sequence[tuple[CaseComparison, MetricComparison]]
 
 
 def verdict_table(comparison: Comparison, number: int, *, brief: bool) -> Table:
-    """One row a metric.
-
-    Args:
-        comparison: what to tell.
-        number: of the comparison in the report.
-        brief: only primary metrics, and others that moved.
-    """
+    """One row a metric; in brief only primary metrics, and others that moved."""
     rows = [
         (case, m)
         for case, m in comparison.judged()

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from bench.analysis.comparison.result import (
-    CaseComparison,
-    Comparison,
-    MetricComparison,
-)
+from bench.analysis.comparison.result import CaseComparison, Comparison, MetricComparison
 from bench.analysis.comparison.setup_difference import Role, SetupDifference
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.metrics import term
@@ -108,12 +104,7 @@ def verdict_answers(comparison: Comparison) -> list[Answer]:
 
 
 def overall(comparison: Comparison, *, in_full: bool = False) -> Answer:
-    """The verdict in one sentence, and what qualifies it.
-
-    Args:
-        comparison: judged.
-        in_full: with all that is known of every metric that decides.
-    """
+    """The verdict in one sentence; `in_full` with all that is known of the metrics that decide."""
     primary = [(c, m) for c, m in comparison.judged() if m.primary]
     more: list[Sentence] = []
     if comparison.refused is not None:

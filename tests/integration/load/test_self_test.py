@@ -15,9 +15,7 @@ from bench.doctor.self_test import LoadStep, SelfTest, run_self_test
 
 @pytest.mark.parametrize("transport", [None, "user", "httpx"])
 def test_every_chunk_is_compared_with_the_servers_own_note(transport):
-    told = []
-    test = asyncio.run(run_self_test(transport, loads=(400,), seconds=0.5, on_step=told.append))
-    assert told == list(test.steps)
+    test = asyncio.run(run_self_test(transport, loads=(400,), seconds=0.5))
     [step] = test.steps
     assert test.transport == (transport or test.transport)
     assert step.reached_per_s > 0

@@ -55,6 +55,16 @@ def test_differences_are_told_before_the_verdict(worse):
         assert text.index("Verdict: worse") < text.index("Verdicts")
 
 
+def test_a_notebook_shows_the_verdict(worse):
+    """Once only the tables were shown: the verdict stands among the findings of a page."""
+    assert "Verdict: worse: " in worse._repr_html_()
+
+
+def test_one_threshold_that_fails_is_no_plural(worse):
+    failed = replace(worse, failed_thresholds=(FailedThreshold("ttft_s.p50<=1", "c", "m"),))
+    assert "1 threshold failed" in [b.text for b in shown_page([failed]).badges]
+
+
 def test_console_has_effect_interval_and_cross_check(worse):
     text = " ".join(render(shown_page([worse]), "console").split())
     assert re.search(

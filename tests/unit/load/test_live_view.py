@@ -4,7 +4,9 @@ import dataclasses
 import io
 import time
 
+import numpy as np
 import pytest
+from many_queues import first_texts
 from rich.console import Console
 
 from bench.analysis.run.summarise import summarise
@@ -171,6 +173,21 @@ def test_a_percentile_that_the_requests_do_not_carry_is_not_shown():
     assert shown[4] == "-"
     assert shown[5].endswith(" / -") and shown[70].endswith(" / -")
     assert shown[71] == "120 ms / 140 ms"
+
+
+def test_in_an_open_loop_neighbours_that_wait_together_carry_no_percentile():
+    """The report refuses these: 100 requests of a queue at 90 % load saw one episode of it."""
+    waits, _ = first_texts(0.9, 125, 1, np.random.default_rng(5))
+    independent, queue = CaseProgress(), CaseProgress(open_loop=True)
+    for i, ttft in enumerate(waits[0, 25:].tolist()):
+        independent.count(timed(i, ttft=ttft))
+        queue.count(timed(i, ttft=ttft))
+    assert "-" not in independent.ttft_so_far()
+    assert queue.ttft_so_far() == "-"
+    free = CaseProgress(open_loop=True)
+    for i in range(200):
+        free.count(timed(i, ttft=0.1 + 0.001 * (i % 5)))
+    assert free.ttft_values()[0] == pytest.approx(0.102)
 
 
 def test_answers_too_short_for_a_rate_have_none_in_the_view_either():
