@@ -59,19 +59,7 @@ async def measure_closed(
     """
     load, share = sender.case.load, sender.share
     users = load.users or 1
-    schedule = ClosedSchedule(
-        ClosedLoop(
-            users=users,
-            ramp_up_s=ramp_s,
-            requests=_requests_of(share, users, load.requests),
-            duration_s=load.duration_s,
-            think_time=think,
-            first_user=share.worker,
-            user_step=share.of,
-        ),
-        sender,
-        start_ns,
-    )
+    schedule = ClosedSchedule(_closed_loop(sender, ramp_s, think), sender, start_ns)
     ramp_up = _users_supply(share, users, make, Phase.RAMP_UP, users if ramp_s else 0)
     measure = _users_supply(share, users, make, Phase.MEASURE, load.requests)
     hold = _users_supply(share, users, make, Phase.HOLD, users if users > 1 else 0)
@@ -89,22 +77,27 @@ async def measure_session_users(
     release: Release = at_once,
 ) -> MeasuredPhase:
     """Closed users that play sessions; the rest is as `measure_closed` says."""
-    load, share = sender.case.load, sender.share
-    users = load.users or 1
-    loop = ClosedLoop(
-        users=users,
-        ramp_up_s=ramp_s,
-        requests=_requests_of(share, users, load.requests),
-        duration_s=load.duration_s,
-        first_user=share.worker,
-        user_step=share.of,
-        sessions=_requests_of(share, users, load.sessions),
-    )
-    schedule = SessionUsers(loop, sender, start_ns, session_of)
+    schedule = SessionUsers(_closed_loop(sender, ramp_s), sender, start_ns, session_of)
     sender.observer.phase_started(sender.block, Phase.RAMP_UP if ramp_s else Phase.MEASURE)
     finished, health = await _run(sender, schedule.run(release))
     start, end = _window(sender, schedule.measure_from_ns, schedule.measure_until_ns, finished)
     return MeasuredPhase(start, end, complete=finished, health=health)
+
+
+def _closed_loop(sender: Sender, ramp_s: float, think: ThinkTime | None = None) -> ClosedLoop:
+    """This process's part of a block's users."""
+    load, share = sender.case.load, sender.share
+    users = load.users or 1
+    return ClosedLoop(
+        users=users,
+        ramp_up_s=ramp_s,
+        requests=_requests_of(share, users, load.requests),
+        duration_s=load.duration_s,
+        think_time=think,
+        first_user=share.worker,
+        user_step=share.of,
+        sessions=_requests_of(share, users, load.sessions),
+    )
 
 
 async def measure_session_arrivals(
@@ -177,7 +170,7 @@ async def measure_cold(
     load = sender.case.load
     started_ns = sender.clock.now_ns()
     until = None if load.duration_s is None else started_ns + round(load.duration_s * NS)
-    measure = _supply(sender, make, Phase.MEASURE, load.requests)
+    measure = _users_supply(sender.share, 1, make, Phase.MEASURE, load.requests)
 
     async def one_after_another() -> None:
         sent = 0
@@ -221,15 +214,6 @@ def _users_supply(
 
     most = _READY_AHEAD if wanted is None else min(_READY_AHEAD, wanted)
     supply = Supply(lambda nth: make(phase, number(nth)), _requests_of(share, users, most) or 0)
-    supply.refill()
-    return supply
-
-
-def _supply(sender: Sender, make: Maker, phase: Phase, wanted: int | None) -> Supply:
-    """The calls of one phase, with as many ready as are wanted and fit."""
-    share = sender.share
-    ahead = _READY_AHEAD if wanted is None else min(_READY_AHEAD, share.count(wanted))
-    supply = Supply(lambda n: make(phase, n), ahead, share.worker, share.of)
     supply.refill()
     return supply
 

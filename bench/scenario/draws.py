@@ -90,6 +90,22 @@ def mean(distribution: Distribution) -> float:
             return float(sum(v * w for v, w in pairs) / sum(p["weights"]))
 
 
+def largest(distribution: Distribution) -> float:
+    """The largest value, or the 95 % quantile where there is none."""
+    p = distribution.params
+    match distribution.kind:
+        case "fixed":
+            return float(p["value"])
+        case "uniform":
+            return float(p["high"])
+        case "normal":
+            return float(p["mean"]) + Z95 * float(p["sd"])
+        case "lognormal":
+            return float(p["p95"])
+        case "choice":
+            return float(max(v for v, w in zip(p["values"], p["weights"], strict=True) if w))
+
+
 def think_time_s(pause: Distribution | None, seed: int, user: int, request: int) -> float:
     """The pause in seconds that a user of a closed loop makes before its next request.
 

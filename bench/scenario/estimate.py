@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from bench.scenario.calibration import calibration_key
 from bench.scenario.corpus import units_of
 from bench.scenario.draws import mean
 from bench.scenario.made_sessions import script
-from bench.scenario.order import loaded_state
+from bench.scenario.order import at_once, loaded_state
 from bench.scenario.plan import Block, Case, Load, Plan
 from bench.scenario.replaying import fitting
-from bench.scenario.session_files import played_file
 from bench.scenario.sessions import Step
 
 _ALREADY_RUNNING_S = 0.3
@@ -81,9 +79,9 @@ def estimate(plan: Plan, speeds: Speeds | None = None) -> PlanEstimate:
     unmeasured = 0
     state = ""
     costs = {case.id: session_cost(case) for case in plan.cases}
-    for _, at_once in groupby(plan.blocks, lambda b: b.index if b.beside is None else b.beside):
+    for blocks in at_once(plan.blocks):
         spans = []
-        for block in at_once:
+        for block in blocks:
             case = plan.case(block.case)
             if state != (state := loaded_state(case)):
                 seconds += speeds.load_s
@@ -177,7 +175,7 @@ def _closed_measured(load: Load, one: Range) -> tuple[Range, Range]:
 
 def _request_s(case: Case, speeds: Speeds, cost: SessionCost | None = None) -> Range:
     """Seconds of one request that has the server for itself."""
-    tokens, output = _prompt_tokens(case), _output_tokens(case)
+    tokens, output = _prompt_tokens(case), output_tokens(case)
     if cost is not None:
         tokens = tokens if cost.prompt_tokens is None else cost.prompt_tokens
         output = output if cost.output_tokens is None else cost.output_tokens
@@ -196,7 +194,8 @@ def _prompt_tokens(case: Case) -> float:
     return 300.0
 
 
-def _output_tokens(case: Case) -> float:
+def output_tokens(case: Case) -> float:
+    """Of an answer, at most; a guess where nothing limits it."""
     made = case.prompts.synthetic
     if made is not None and made.output_tokens is not None:
         return max(1.0, mean(made.output_tokens))
@@ -260,6 +259,8 @@ def _played(case: Case) -> list[Sequence[Step]]:
         return [script(spec.made, 0, number).steps for number in range(_SESSIONS_LOOKED_AT)]
     if spec.replay is None:
         return []
+    from bench.scenario.session_files import played_file  # most plans replay none
+
     return [fitting(session, spec.replay, case) for session in played_file(spec.replay).sessions]
 
 

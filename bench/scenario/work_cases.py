@@ -11,7 +11,7 @@ from typing import Any, cast
 from bench.files import read_file
 from bench.scenario.draws import Distribution, Kind
 from bench.scenario.fields import DistributionSpec
-from bench.scenario.json_check import unchecked
+from bench.scenario.json_check import check_schema, unchecked
 from bench.scenario.options import DEFAULTS
 from bench.scenario.schema import Scenario
 from bench.scenario.session_files import session_file
@@ -198,6 +198,8 @@ def tools(scenario: Scenario) -> Tools | None:
                 f"{spec.file}: tool {number} is not as OpenAI and Ollama write them: "
                 '{"type": "function", "function": {"name": ..., "parameters": {...}}}'
             )
+        if "tool_call" in scenario.checks:
+            check_schema(function.get("parameters", True))
     results = spec.results
     if results is None:
         return Tools(tuple(value), spec.file)
@@ -218,8 +220,10 @@ def format_value(scenario: Scenario) -> Any:
         value = read_json(scenario.directory / name)
         if not isinstance(value, dict):
             raise ValueError(f"{name} must hold a JSON schema, an object")
-    if "schema" in scenario.checks and (words := unchecked(value)):
-        raise ValueError(f"`checks: schema` cannot check {', '.join(words)} of this schema")
+    if "schema" in scenario.checks and isinstance(value, dict):
+        check_schema(value)
+        if words := unchecked(value):
+            raise ValueError(f"`checks: schema` cannot check {', '.join(words)} of this schema")
     return value
 
 

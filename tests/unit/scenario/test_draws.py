@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.scenario.draws import Stream, draw, generator, mean, think_time_s
+from bench.scenario.draws import Stream, draw, generator, largest, mean, think_time_s
 from bench.scenario.plan import Distribution
 
 LAWS = [
@@ -61,3 +61,17 @@ def test_think_times_are_never_negative() -> None:
     assert min(times) == 0.0
     assert max(times) > 0.5
     assert think_time_s(None, 1, 0, 0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "expected"),
+    [
+        ("fixed", {"value": 7}, 7.0),
+        ("uniform", {"low": 2, "high": 9}, 9.0),
+        ("normal", {"mean": 100, "sd": 30}, 100 + 1.6448536 * 30),
+        ("lognormal", {"median": 100, "p95": 400}, 400.0),
+        ("choice", {"values": [5, 800, 6], "weights": [1, 0, 1]}, 6.0),
+    ],
+)
+def test_the_usual_largest_value(kind, params, expected) -> None:
+    assert largest(Distribution(kind, params)) == pytest.approx(expected)
