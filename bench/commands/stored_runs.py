@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench._version import __version__
-from bench.analysis.comparison.compare_runs import Subject
-from bench.analysis.comparison.history_entry import history_entry
 from bench.analysis.run.summarise import summarise
 from bench.analysis.run.summary import Summary
 from bench.errors import ResultsError, UsageError
@@ -18,6 +17,9 @@ from bench.results.history import History
 from bench.results.journal import REQUESTS_FILE
 from bench.results.run import RunInfo
 
+if TYPE_CHECKING:
+    from bench.analysis.comparison.compare_runs import Subject
+
 
 def index_run(path: Path, history: History) -> None:
     """Index a run directory in the history.
@@ -25,6 +27,8 @@ def index_run(path: Path, history: History) -> None:
     Raises:
         ResultsError: it is no run directory, or the history cannot be written.
     """
+    from bench.analysis.comparison.history_entry import history_entry
+
     info = read_info(path)
     history.add(history_entry(path, info, read_summary(path, info)))
 
@@ -73,6 +77,8 @@ def read_subject(name: str | Path, history: History | None) -> Subject:
     Raises:
         ResultsError: there is no such run.
     """
+    from bench.analysis.comparison.compare_runs import Subject
+
     path = resolve(name, history)
     info = read_info(path)
     return Subject(path.name or str(name), info, read_summary(path, info))

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.analysis.fidelity.result import FidelityResult
 from bench.analysis.run.summarise import summarise
 from bench.errors import ResultsError, UsageError
 from bench.files import write_whole
-from bench.report.fidelity.page import fidelity_page
 from bench.report.fidelity.stored import stored_fidelity
 from bench.report.formats import render
 from bench.report.page import Chart, Page
@@ -106,6 +104,9 @@ def page_of(run_dirs: Sequence[Path]) -> Page:
         ResultsError: one is no run directory.
     """
     if len(run_dirs) == 1 and fidelity_alone(run_dirs[0]):
+        from bench.analysis.fidelity.result import FidelityResult
+        from bench.report.fidelity.page import fidelity_page
+
         found = stored_fidelity(run_dirs[0])
         if not isinstance(found, FidelityResult):
             raise ResultsError(f"{run_dirs[0]}: {found}", go_on(run_dirs[0]))

@@ -249,9 +249,9 @@ def _metric_sentence(m: MetricComparison) -> Sentence:
 def _basis(m: MetricComparison) -> str:
     """What a change rests on: levels, chance, number of pairs or blocks, what explains it."""
     explained = f", explained by {_listed(m.explained_by)}" if m.explained_by else ""
-    check = f", sign flip p {_p(m.sign_flip_p)}" if m.sign_flip_p is not None else ""
+    check = f", sign flip {_p(m.sign_flip_p)}" if m.sign_flip_p is not None else ""
     rests = f"{plural(m.n, 'pair')}" if m.sign_flip_p is not None else f"{m.n} blocks a side"
-    return f"{levels_text(m)}, p {_p(m.p_corrected)}{check}, {rests}{explained}"
+    return f"{levels_text(m)}, {_p(m.p_corrected)}{check}, {rests}{explained}"
 
 
 def _listed(keys: Sequence[str]) -> str:
@@ -259,6 +259,9 @@ def _listed(keys: Sequence[str]) -> str:
 
 
 def _p(value: float | None) -> str:
+    """A p-value that no line break takes apart."""
     if value is None:
-        return NO_VALUE
-    return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
+        said = NO_VALUE
+    else:
+        said = "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
+    return f"p {said}".replace(" ", "\u00a0")
