@@ -176,8 +176,9 @@ def quantile_estimates(
     groups, name = groups_of(blocks)
     parts = _sorted_parts(values, groups if owner is None else groups.astype(np.int32)[owner])
     data = _Grouped(np.sort(values), parts, len(blocks), name)
+    counts = None if owner is None else np.bincount(owner).astype(np.float64)
     return {
-        name: _estimate(data, p, _of_requests(values, owner, data, p))
+        name: _estimate(data, p, _of_requests(values, owner, counts, data, p))
         for name, p in quantiles.items()
     }
 
@@ -202,15 +203,19 @@ def read_quantile(ordered: Floats, p: float) -> float:
 
 
 def _of_requests(
-    values: Floats, owner: Ints | NDArray[np.int32] | None, data: _Grouped, p: float
+    values: Floats,
+    owner: Ints | NDArray[np.int32] | None,
+    counts: Floats | None,
+    data: _Grouped,
+    p: float,
 ) -> Shares:
-    """The interval of requests that are independent of each other."""
-    if owner is None:
+    """The interval of requests that are independent of each other, `counts` values from each."""
+    if owner is None or counts is None:
         return order_statistics(data.units, p)
     if data.units < 2:
         return Shares(None, None, "one request")
     below = total_by(owner, values <= read_quantile(data.ordered, p))
-    return woodruff(below, np.bincount(owner).astype(np.float64), p)
+    return woodruff(below, counts, p)
 
 
 def _estimate(data: _Grouped, p: float, requests: Shares) -> Estimate:

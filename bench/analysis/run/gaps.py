@@ -29,9 +29,12 @@ class Gaps:
 
     def position_in(self, rows: Ints) -> ShortInts:
         """For each gap, where its request stands in a list of rows that holds it."""
-        table = np.zeros(int(rows.max(initial=0)) + 1, dtype=np.int32)
-        table[rows] = np.arange(len(rows))
-        return table[self.row]
+        if not len(rows):
+            return np.zeros(0, dtype=np.int32)
+        lowest = rows.min()
+        table = np.zeros(int(rows.max() - lowest) + 1, dtype=np.int32)
+        table[rows - lowest] = np.arange(len(rows))
+        return table[self.row - lowest.astype(np.int32)]
 
     def of_rows(self, rows: Ints) -> Gaps:
         """The gaps of some requests, given by their `Columns.row` in ascending order."""

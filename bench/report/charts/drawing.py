@@ -36,7 +36,7 @@ NARROW: Final = 340
 _PX_PER_INCH: Final = 72
 _PNG_SCALE: Final = 2.5
 _MARK: Final = "SIMULATED"
-_LOW: Final = 90
+_LOW: Final = 120
 """Axes less high than this, in pixels, are full of bars."""
 _ROW: Final = 18
 """Pixels that a line of small type takes."""
