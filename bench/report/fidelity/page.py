@@ -41,13 +41,15 @@ METHOD = (
     "Leibler's, in nats a token, the reference first: 0 where both expect the same. Merging all "
     "that not both list into one event gives the bound, which is never above the truth. What lies "
     "beyond is estimated from the lower half of the lists: the log ratios there are taken as "
-    "normal around 0, their standard deviation is fitted for each candidate by maximum likelihood "
-    "with unlisted tokens as censored values (Tobit), and adds half its square, weighted with the "
+    "normal around 0, their standard deviation is fitted for each text by maximum likelihood with "
+    "unlisted tokens as censored values (Tobit), and adds half its square, weighted with the "
     "probability that lies there. Means are over texts; intervals are Student's t over texts (95 "
-    "%), of shares Clopper and Pearson's with the spread between texts; candidates are compared "
-    "paired by text, each comparison for itself. A candidate whose interval begins within three "
-    "noise floors cannot be distinguished from the reference; two candidates are alike if they "
-    "differ by less than that, or than a tenth of the larger divergence."
+    "%), their upper end further out by what the estimate is known to fall short and where few "
+    "texts are far above the others; of shares Clopper and Pearson's with the spread between "
+    "texts. Candidates are compared paired by text, each comparison for itself. A candidate whose "
+    "interval begins within three noise floors cannot be distinguished from the reference; two "
+    "candidates are alike if they differ by less than that, or than a tenth of the larger "
+    "divergence."
 )
 
 
@@ -107,7 +109,7 @@ def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None =
             *(difference_answer(result, d) for d in result.differences),
             *(Answer("", (sentence,)) for sentence in sentences),
             *gate_answers(result),
-            Answer("", ((floor_sentence(result),),)),
+            Answer("", (floor_sentence(result),)),
         ),
         charts=charts,
         brief=(_candidates(result),),
@@ -170,7 +172,7 @@ def _candidates(result: FidelityResult) -> Table:
             ),
         ],
         models=[s.model for s in sides],
-        note=floor_sentence(result),
+        note=plain(floor_sentence(result)),
     )
 
 
