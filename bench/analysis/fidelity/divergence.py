@@ -23,7 +23,7 @@ from bench.stats.estimate import Estimate
 from bench.stats.means import ratio_of_sums, share
 from bench.stats.paired import paired_effect
 
-_SHORT, _MOST_SHORT = 0.2, 0.2
+_SHORT, _MOST_SHORT = 0.175, 0.2
 """About what the estimate lacks of the truth, times s^2 of a text: for logits N(0, 3^2) 1 % at
 s = 0.3, 8 % at 0.6 and 15 % at 1.0; half as much for N(0, 5^2), of models surer of their words."""
 _LEAST_SEEN = 20

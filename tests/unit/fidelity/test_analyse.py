@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -12,6 +13,8 @@ from planted_lists import Planted, lists, log_softmax
 from bench.analysis.fidelity.analyse import analyse
 from bench.analysis.fidelity.result import Distance, FidelityResult, Nearer
 from bench.errors import MeasurementInvalid, NotComparable
+from bench.report.fidelity.in_run import fidelity_in_run
+from bench.report.page import plain
 from bench.results.fidelity_files import AGAIN, FidelitySetup, PlaceRecord, Side
 from bench.scenario.plan import ForcedText
 
@@ -175,6 +178,16 @@ def test_other_tokens_are_another_vocabulary(planted):
     odd = [replace(r, tokens=tuple((f"{t}x", p) for t, p in r.tokens)) for r in records[half:]]
     with pytest.raises(NotComparable, match="another vocabulary than ref"):
         analyse(setup, records[:half] + odd)
+
+
+@pytest.mark.parametrize(("other", "said"), [("i", 0), ("j", 1)])
+def test_runs_that_read_other_texts_are_not_said_to_compare(planted, other, said):
+    result = analyse(*measured(planted, 0.1, texts=3))
+    run = SimpleNamespace(run=SimpleNamespace(info=SimpleNamespace(targets=())))
+    report = SimpleNamespace(runs=(run, run), cases=(), models=())
+    parts = fidelity_in_run(report, [result, replace(result, identity=other)])
+    findings = [plain(t) for p in parts for a in p.findings for t in a.sentences]
+    assert sum("other texts or places (identities i, j)" in f for f in findings) == said
 
 
 def test_the_result_can_be_read_back(planted):
