@@ -45,12 +45,11 @@ METHOD = (
     "unlisted tokens as censored values (Tobit), and adds half its square, weighted with the "
     "probability that lies there. Means are over texts; intervals are Student's t over texts (95 "
     "%), their upper end further out by what the estimate is known to fall short and where few "
-    "texts are far above the others, and nothing in them of kinds of text so rare that none was "
-    "read (rarer than 3 in their number); of shares Clopper and Pearson's with the spread between "
-    "texts. Candidates are compared paired by text, each comparison for itself. A candidate whose "
-    "interval begins within three noise floors cannot be distinguished from the reference; two "
-    "candidates are alike if they differ by less than that, or than a tenth of the larger "
-    "divergence."
+    "texts are far above the others; of shares Clopper and Pearson's with the spread between "
+    "texts. They say nothing of a kind of text so rare that none of it was read. Candidates are "
+    "compared paired by text, each comparison for itself. A candidate whose interval begins within "
+    "three noise floors cannot be distinguished from the reference; two candidates are alike if "
+    "they differ by less than that, or than a tenth of the larger divergence."
 )
 
 
@@ -187,7 +186,7 @@ def _gates(result: FidelityResult) -> Table | None:
     sides = sorted({g.side for g in result.gates})
     return from_columns(
         "gates",
-        f"{WORKS} Questions with one answer, no scores",
+        "Questions with one answer, no scores",
         [
             text_column("What is checked", names),
             *(
