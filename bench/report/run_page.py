@@ -85,6 +85,7 @@ def run_page(
         error_table(report),
     )
     first = runs[0].info
+    machines = [environment_table(view, number) for number, view in enumerate(report.runs)]
     return Page(
         title=_title(report),
         subtitle=first.plan.description if len(runs) == 1 else "",
@@ -96,7 +97,7 @@ def run_page(
         sections=_sections(report, close),
         verdict=results,
         brief=(*results, *(t for f in close for t in f.brief)),
-        provenance=present(identity_table(report), options_table(report), *_machines(report)),
+        provenance=present(identity_table(report), options_table(report), *machines),
         models=report.models,
         simulated=report.simulated,
         requests=request_data(report) if any(len(v.run.records) for v in report.runs) else b"",
@@ -207,10 +208,6 @@ def _first(charts: Sequence[Chart]) -> tuple[Chart, ...]:
 
 
 _DATA = "every metric with its intervals, every block, how requests ended"
-
-
-def _machines(report: Report) -> list[Table]:
-    return [environment_table(view, number) for number, view in enumerate(report.runs)]
 
 
 def _method(report: Report) -> tuple[Item, ...]:

@@ -67,7 +67,7 @@ async def test_control_replies(impatient: None, no_proxy: None) -> None:
     assert figures.outcomes["answered"] > 20
 
 
-@pytest.mark.parametrize(("begin", "more"), ENDLESS, ids=str)
+@pytest.mark.parametrize(("begin", "more"), ENDLESS, ids=lambda part: str(part[:60]))
 async def test_endless_replies_end(
     begin: bytes, more: bytes, wire: str, make: Make, memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
