@@ -20,21 +20,13 @@ from bench.results.run import RunInfo
 
 
 def index_run(path: Path, history: History) -> None:
-    """Index a run directory in the history.
-
-    Raises:
-        ResultsError: it is no run directory, or the history cannot be written.
-    """
+    """Index a run directory in the history."""
     info = read_info(path)
     history.add(history_entry(path, info, read_summary(path, info)))
 
 
 def resolve(name: str | Path, history: History | None) -> Path:
-    """The run directory that a user means: a path, or a name in the history.
-
-    Raises:
-        ResultsError: there is neither.
-    """
+    """The run directory that a user means: a path, or a name in the history."""
     path = Path(name)
     if path.exists() or history is None:
         return path
@@ -68,11 +60,7 @@ def is_run(name: str, history: History | None) -> bool:
 
 
 def read_subject(name: str | Path, history: History | None) -> Subject:
-    """A run to be compared, by path or by name in the history.
-
-    Raises:
-        ResultsError: there is no such run.
-    """
+    """A run to be compared, by path or by name in the history."""
     path = resolve(name, history)
     info = read_info(path)
     return Subject(path.name or str(name), info, read_summary(path, info))
@@ -82,9 +70,6 @@ def read_summary(path: Path, info: RunInfo) -> Summary:
     """The summary of a run: as it was written if it still holds, else computed from the records.
 
     It holds if this version of the program wrote it, when the run had ended, after its last record.
-
-    Raises:
-        ResultsError: the run cannot be read.
     """
     written = _written_summary(path, info)
     if written is not None:

@@ -138,13 +138,8 @@ async def ask_side(
 ) -> None:
     """Ask one side at every place that is not done yet.
 
-    Args:
-        control: of its server.
-        setup: texts and places.
-        side: its number, or `AGAIN`.
-        done: keys of the places that have an answer.
-        on_place: called with each answer as it comes.
-        text: the only text to ask about; None = all.
+    `done` are the keys of the places that have an answer. With `text`, only that one is asked
+    about.
 
     Raises:
         ModelError: the server sends no log-probabilities.

@@ -29,10 +29,6 @@ class Head:
 def read_head(raw: bytes, target: Address) -> Head:
     """Rewrite a head for the server: its host and base path, and an answer that is not packed.
 
-    Args:
-        raw: the head with the empty line that ends it.
-        target: where it goes.
-
     Raises:
         ValueError: it is no head of HTTP/1.
     """

@@ -40,11 +40,7 @@ class WallClock:
 class ClientSide(asyncio.Protocol):
     """One connection of a client.
 
-    Args:
-        target: where requests go.
-        clock: stamps them.
-        ended: called with each exchange when it is over.
-        failed: called once with why the server cannot be reached.
+    `failed` is called once with why the server cannot be reached.
     """
 
     def __init__(

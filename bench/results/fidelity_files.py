@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from bench.errors import ResultsError
+from bench.files import read_file
 from bench.results.directory import RUN_FILE, RunDirectory
 from bench.results.journal import Journal
 from bench.scenario.plan import ForcedText
@@ -165,7 +166,7 @@ def read_setup(path: Path) -> FidelitySetup:
     """
     file = path / SETUP_FILE
     try:
-        setup = msgspec.json.decode(file.read_bytes(), type=FidelitySetup)
+        setup = msgspec.json.decode(read_file(file), type=FidelitySetup)
     except (FileNotFoundError, NotADirectoryError):
         raise ResultsError(
             f"{path} is no directory of a fidelity run (no {SETUP_FILE})",
@@ -187,7 +188,7 @@ def open_places(file: Path) -> Journal:
         ResultsError: it cannot be written.
     """
     journal = Journal(file)
-    if file.stat().st_size and not file.read_bytes().endswith(b"\n"):
+    if (said := read_file(file)) and not said.endswith(b"\n"):
         journal.append_line(b"\n")
     return journal
 
@@ -221,7 +222,7 @@ def read_gates(path: Path) -> list[GateRecord]:
 
 def _lines(file: Path, kind: type[T]) -> Iterator[T]:
     try:
-        lines = file.read_bytes().split(b"\n")
+        lines = read_file(file).split(b"\n")
     except FileNotFoundError:
         return
     except OSError as error:

@@ -73,11 +73,7 @@ def fit_service(
 ) -> ServiceFit:
     """Fit the service model to a run.
 
-    Args:
-        served: the run's successful requests, of one model on one server with unchanged settings.
-        slots: of the server, as observed.
-        batch_tokens: `num_batch` of the server.
-        seed: of the resampling.
+    The requests are successful ones of one model on one server with unchanged settings.
 
     Raises:
         ValueError: too few requests that say anything.

@@ -100,12 +100,6 @@ def plan_comparison(
 ) -> ComparisonPlan:
     """Plan a comparison in pairs from a pilot, or from any stored run.
 
-    Args:
-        info: run.json of the pilot.
-        records: its requests.
-        summary: its summary.
-        rules: which metrics gate, and the changes to be caught.
-
     Raises:
         NotComparable: the pilot is in pairs, and holds no complete one.
     """

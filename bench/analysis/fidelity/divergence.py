@@ -69,9 +69,6 @@ class Divergence:
         texts are far above the others: by the skewness of the mean times t standard errors. The
         first term of Student's t's expansion says 1.4 at 95 % (Johnson, JASA 1978), but a sample
         shows too little of a long tail.
-
-        Args:
-            chosen: for each of `texts`, whether it counts.
         """
         values = self.by_text[chosen]
         found = ratio_of_sums(values, np.ones(len(values)), np.arange(len(values)))
@@ -98,12 +95,7 @@ def _skewness_of_mean(values: Floats) -> float:
 
 
 def divergence_of(pairs: Sequence[Pair], texts: Sequence[int]) -> Divergence | None:
-    """Estimate the divergence; None if there is no place.
-
-    Args:
-        pairs: one a place.
-        texts: number of the text of each.
-    """
+    """Estimate the divergence; None if there is no place."""
     if not pairs:
         return None
     numbers, groups = np.unique(np.asarray(texts, np.int64), return_inverse=True)

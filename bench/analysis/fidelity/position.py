@@ -52,10 +52,6 @@ class Pair:
 def pair(reference: TopTokens, candidate: TopTokens) -> Pair | None:
     """Compare two lists.
 
-    Args:
-        reference: as its server sent it.
-        candidate: the same.
-
     Returns:
         None if a list has no token that differs from the others, or they have none in common.
     """

@@ -27,9 +27,7 @@ from bench.stats.quantiles import quantile_estimates
 def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
     """Every metric of a case; those it has no data for have n = 0 and a note.
 
-    Args:
-        data: of the case.
-        slots: of its model on its target, as all cases that share them show.
+    The slots are those of its model on its target, as all cases that share them show.
     """
     found = (
         _times(data)

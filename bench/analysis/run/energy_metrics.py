@@ -29,13 +29,7 @@ _NO_PRICE = "no price was given (--price)"
 def energy_metrics(
     data: CaseData, energy: CaseEnergy, prices: Mapping[str, Price]
 ) -> dict[str, Metric]:
-    """The metrics of energy and cost of one case.
-
-    Args:
-        data: of the case.
-        energy: of its blocks.
-        prices: by what they are for: "kWh" or "h".
-    """
+    """The metrics of energy and cost of one case; prices are per "kWh" or "h"."""
     worked = {i: e for i, e in energy.blocks.items() if _worked(data, i)}
     if not worked:
         why = energy.why or "no block gave both tokens and energy"

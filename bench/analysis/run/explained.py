@@ -19,11 +19,7 @@ def explained(logs: Floats, block: Ints, causes: Sequence[Floats]) -> Floats:
     """The part of each log that the causes explain, about its block's mean.
 
     Least squares with a level for each block, so that what differs between blocks is left alone.
-
-    Args:
-        logs: shape (requests, metrics), finite.
-        block: of each request.
-        causes: one value a request each; those that are not finite or do not vary are left out.
+    Causes that are not finite or do not vary are left out.
     """
     within = [_within(x, block) for x in causes if np.isfinite(x).all()]
     moving = [x for x in within if x.size and x.std() > 1e-9]

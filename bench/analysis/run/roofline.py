@@ -54,12 +54,6 @@ def roofline(
 ) -> Roofline | str:
     """Decoding of one case against its roof.
 
-    Args:
-        info: of the run.
-        data: of the case.
-        gpu_shares: readings of the part of the model in GPU memory; none = not known.
-        metrics: of the case; its speeds are used.
-
     Returns:
         The roofline, whatever its share; or, in words, why there is none.
     """

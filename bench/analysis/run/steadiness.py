@@ -4,6 +4,10 @@ Deleting "warm-up" by looking at the numbers throws away good data of steady run
 throttles half-way, keeps the bad half. So every metric that is shown is tested instead
 (`bench.stats.steadiness`): its logs, after what is known to move them is taken out (prompt length,
 output length, and how many streams were being written meanwhile).
+
+In an open loop nothing that holds a wait for a slot is tested: a queue that is long stays long for
+a while, so its waits change level again and again while the server stays the same. Whether the
+backlog grows is another question (`bench.analysis.run.open_loop`).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy as np
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Bools, Columns, Floats, Ints
 from bench.analysis.run.explained import explained, lengths
+from bench.analysis.run.open_loop import QUEUEING
 from bench.analysis.run.slots import mean_at_once, working_spans
 from bench.analysis.run.summary import Steadiness
 from bench.metrics import METRICS
@@ -119,17 +124,14 @@ def _series(data: CaseData) -> _Series:
 
 def _per_request(data: CaseData) -> dict[str, Floats]:
     """Every metric that is shown and has a better and a worse, one value a request."""
+    left_out = _NOT_SHOWN_ALONE + (QUEUEING if data.case.load.loop == "open" else ())
     values = {
         **data.times,
         "itl_s": _mean_gaps(data),
         "decode_tok_per_s": data.decode.per_request,
         "prefill_tok_per_s": data.prefill.per_request,
     }
-    return {
-        id: value
-        for id, value in values.items()
-        if METRICS[id].better and id not in _NOT_SHOWN_ALONE
-    }
+    return {id: value for id, value in values.items() if METRICS[id].better and id not in left_out}
 
 
 def _mean_gaps(data: CaseData) -> Floats:

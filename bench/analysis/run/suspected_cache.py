@@ -26,11 +26,8 @@ def suspected_cached(data: CaseData, eligible: Floats) -> Floats:
     """Tokens of each prompt's history that were probably not read again; NaN where nobody can tell.
 
     Only of requests that had the server to themselves: others' prompts and answers slow a prompt
-    down, which would look like a lost cache.
-
-    Args:
-        data: of the case.
-        eligible: of each row of `data.ok`, the tokens of its history.
+    down, which would look like a lost cache. `eligible` is, for each row of `data.ok`, the tokens
+    of its history.
     """
     unknown = np.full(len(data.ok), np.nan)
     if (

@@ -20,10 +20,6 @@ def loads_of(columns: Columns, era: Era) -> tuple[int, float]:
     A request waits from when it is sent, for the loads of other models before its own too. Those
     that wait for the same load end waiting together; before a model has gone, another has come and
     it is loaded again, more time passes than one load takes.
-
-    Args:
-        columns: of one block of one model.
-        era: of its server: what a request to a loaded model costs is no load.
     """
     warm_s = era.warm_load_s[1]
     limit_ns = (_WARM * warm_s if warm_s < LOAD_S else max(LOAD_S, _WARM * warm_s)) * 1e9

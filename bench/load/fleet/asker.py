@@ -50,11 +50,7 @@ class TimeAsker:
     """Asks one agent for its time, ten times a second, in a thread of its own.
 
     So other work of the event loop delays no stamp, and an agent gets messages from a busy run.
-
-    Args:
-        place: of the agent.
-        lost: called, once, when it does not answer for `SILENCE_S`.
-        now_ns: this machine's clock.
+    `lost` is called once, when it does not answer for `SILENCE_S`.
     """
 
     def __init__(

@@ -60,11 +60,7 @@ class Spot:
 
 
 class DaskCluster:
-    """A connection to a scheduler, and the cluster behind it if it was started here.
-
-    Args:
-        load_from: as `--load-from` was given.
-    """
+    """A connection to a scheduler, and the cluster behind it if it was started here."""
 
     def __init__(self, load_from: str) -> None:
         self.load_from = load_from

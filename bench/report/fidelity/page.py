@@ -7,15 +7,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench._version import __version__
 from bench.analysis.fidelity.pareto import dominated
-from bench.analysis.fidelity.result import (
-    Difference,
-    Distance,
-    FidelityResult,
-    GateResult,
-    Nearer,
-)
+from bench.analysis.fidelity.result import Difference, FidelityResult, GateResult, Nearer
 from bench.analysis.run.summary import Estimate
 from bench.report.fidelity.wording import (
     NATS,
@@ -28,9 +21,17 @@ from bench.report.fidelity.wording import (
     gate_answers,
     verdict_text,
 )
-from bench.report.page import Answer, Badge, Chart, Page, Prose, Section, plain
+from bench.report.identity_tables import short_digest
+from bench.report.page import SIMULATED, Answer, Chart, Page, Prose, Section, plain
 from bench.report.quick_import import import_matplotlib
-from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
+from bench.report.tables import (
+    Table,
+    estimate_column,
+    from_columns,
+    number_column,
+    present,
+    text_column,
+)
 from bench.report.units import plural
 
 WORKS = "Does it work at all?"
@@ -81,12 +82,7 @@ class Parts:
 
 
 def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None = None) -> Parts:
-    """The parts.
-
-    Args:
-        result: what was found.
-        placed: side -> what is known of it besides; None = nothing.
-    """
+    """The parts; `placed` is what else is known of each side."""
     known = placed or {i: Placed(i) for i in range(len(result.sides))}
     speeds = {i: p.speed for i, p in known.items() if p.speed and p.speed.value}
     beaten = dominated(result, speeds)
@@ -113,7 +109,7 @@ def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None =
         ),
         charts=charts,
         brief=(_candidates(result),),
-        tables=tuple(t for t in (_differences(result), _kinds(result), _sides(result)) if t),
+        tables=present(_differences(result), _kinds(result), _sides(result)),
         method=Prose(METHOD),
         gates=_gates(result),
     )
@@ -121,12 +117,11 @@ def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None =
 
 def fidelity_page(result: FidelityResult) -> Page:
     """The page about fidelity alone."""
-    badge = Badge("simulated", "caution", "The simulated engine made these numbers up by a model.")
     parts = fidelity_parts(result)
     return Page(
         title=f"Fidelity to {result.sides[0].label}",
         subtitle="How far each candidate's next words are from the reference's.",
-        badges=(badge,) if result.simulated else (),
+        badges=(SIMULATED,) if result.simulated else (),
         facts=(
             ("Texts", f"{result.texts} ({', '.join(f'{n} {k}' for k, n in result.kinds.items())})"),
             ("Identity of texts and places", result.identity),
@@ -134,7 +129,6 @@ def fidelity_page(result: FidelityResult) -> Page:
             ("Run", result.run_id),
         ),
         findings=parts.findings,
-        answers=(),
         warnings=cautions(result),
         sections=(
             *(Section("evidence", "Evidence", charts) for charts in (parts.charts(),) if charts),
@@ -148,7 +142,6 @@ def fidelity_page(result: FidelityResult) -> Page:
         simulated=result.simulated,
         data=msgspec.json.encode(result),
         data_name="fidelity.json",
-        tool_version=__version__,
     )
 
 
@@ -161,15 +154,12 @@ def _candidates(result: FidelityResult) -> Table:
         [
             text_column("Candidate", [s.label for s in sides]),
             text_column("Quantisation", [s.quantization for s in sides]),
-            number_column("File", "B", [_maybe(s.size_bytes) for s in sides]),
+            number_column("File", "B", [s.size_bytes for s in sides]),
             estimate_column("Divergence", NATS, [c.divergence for c in found]),
             number_column("At least", NATS, [c.bound for c in found]),
             estimate_column("Another likeliest word", OTHER_WORD, [c.other_top for c in found]),
             text_column("Places", [c.used for c in found]),
-            text_column(
-                "Verdict",
-                [_distance(c.distance) for c in found],
-            ),
+            text_column("Verdict", [c.distance.value for c in found]),
         ],
         models=[s.model for s in sides],
         note=plain(floor_sentence(result)),
@@ -207,10 +197,6 @@ def _passed(found: GateResult | None) -> str:
         f" ({found.failed} of {found.answers} fail)" if found.answers > 1 and found.failed else ""
     )
     return f"{'yes' if found.passed else 'no'}{some}"
-
-
-def _distance(distance: Distance) -> str:
-    return distance.value
 
 
 def _kinds(result: FidelityResult) -> Table | None:
@@ -263,7 +249,7 @@ def _sides(result: FidelityResult) -> Table:
         [
             text_column("Model", [s.model for s in sides]),
             text_column("Role", ["reference", *["candidate"] * (len(sides) - 1)]),
-            text_column("Digest", [s.digest.removeprefix("sha256:")[:12] for s in sides]),
+            text_column("Digest", [short_digest(s.digest) for s in sides]),
             text_column("Quantisation", [s.quantization for s in sides]),
             text_column("Parameters", [s.parameter_size for s in sides]),
             text_column("Server", [f"{s.engine} {s.version}" for s in sides]),
@@ -281,7 +267,3 @@ def _sides(result: FidelityResult) -> Table:
         ],
         note=f"{plural(len(sides), 'model')}; a name does not say what a file is made of.",
     )
-
-
-def _maybe(value: int | None) -> float | None:
-    return None if value is None else float(value)

@@ -11,14 +11,7 @@ from bench.results.fidelity_files import SETUP_FILE, read_gates, read_places, re
 
 
 def stored_fidelity(path: Path) -> FidelityResult | str | None:
-    """The result; why there is none; or None if fidelity was not asked for.
-
-    Args:
-        path: a run directory, of any kind.
-
-    Raises:
-        ResultsError: a file cannot be read.
-    """
+    """The result; why there is none; or None if fidelity was not asked for."""
     if not (path / SETUP_FILE).is_file():
         return None
     try:
