@@ -6,10 +6,11 @@ that this process knows of, so that a server that echoes a header does not give 
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 HIDDEN: Final = "(hidden)"
 """Written in place of a secret."""
@@ -61,6 +62,11 @@ _HEADER: Final = re.compile(
 _BEARER: Final = re.compile(r"\b(Bearer|Basic)\s{1,9}(?=\S*[\d._~+/=-])[\w.~+/=-]{8,}")
 _SETTING: Final = re.compile(r"(\benv\.(\w+)\s*=\s*)(\S+)")
 
+_SHORT: Final = {
+    **{"\t": ("t",), "\n": ("n",), "\r": ("r",), " ": (r"\+",), "\\": (r"\\{1,16}",)},
+    "'": ("'\"'\"'", r"'\\''"),  # as shells write it
+}
+
 _known: dict[str, None] = {}
 _pattern: re.Pattern[str] | None = None
 
@@ -96,12 +102,35 @@ def remember(*secrets: str) -> None:
     """Hide these values from now on, wherever `scrub` or `without_known` finds them."""
     global _pattern
     for secret in secrets:
-        for form in (secret, unquote(secret), quote(secret, safe="")):
+        for form in (secret, unquote(secret)):
             if len(form) >= _LEAST_CHARACTERS:
                 _known.setdefault(form)
     if _known:
         longest_first = sorted(_known, key=len, reverse=True)
-        _pattern = re.compile("|".join(map(re.escape, longest_first)))
+        _pattern = re.compile("|".join(map(_written, longest_first)))
+
+
+def _written(secret: str) -> str:
+    """A pattern for a secret as it is, and as URLs, HTML and texts in quotes write it."""
+    return "".join(c if c.isascii() and c.isalnum() else _written_character(c) for c in secret)
+
+
+def _written_character(character: str) -> str:
+    octets = character.encode(errors="surrogateescape")
+    halves = character.encode("utf-16-be", "surrogatepass").hex()
+    pairs = [halves[n : n + 4] for n in range(0, len(halves), 4)]
+    forms = [
+        re.escape(character),
+        "".join(f"%{octet:02x}" for octet in octets),
+        r"\\{1,16}".join(f"u{pair}" for pair in pairs),  # JSON, Python
+        r"\\{1,16}".join(f"x{octet:02x}" for octet in octets),  # Go
+        f"x{ord(character):02x}|U{ord(character):08x}",
+        re.escape(html.escape(character)),
+        f"&#{ord(character)};|&#x0*{ord(character):x};",
+        *_SHORT.get(character, ()),
+    ]
+    # Each level of quotes doubles the backslashes before it.
+    return rf"\\{{0,16}}(?:{'|'.join(f'(?i:{form})' for form in forms)})"
 
 
 def remember_environment(given: Mapping[str, str], inherited: Mapping[str, str]) -> None:

@@ -74,9 +74,7 @@ def judging_options(command: Command) -> Command:
             help="Call a change only if its whole interval lies beyond what is ignored.",
         ),
         click.option(
-            "--gate",
-            is_flag=True,
-            help="The candidate must keep the scenario's thresholds, too.",
+            "--gate", is_flag=True, help="The candidate must keep the scenario's thresholds, too."
         ),
     ]
     for option in reversed(options):

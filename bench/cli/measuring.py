@@ -128,11 +128,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option("--pull", is_flag=True, help="Pull missing models first."),
     click.option("--transport", metavar="NAME", help="Force kernel, user or httpx."),
     click.option(
-        "--workers",
-        default="1",
-        show_default=True,
-        metavar="N|auto",
-        help="Processes that send.",
+        "--workers", default="1", show_default=True, metavar="N|auto", help="Processes that send."
     ),
     click.option(
         "--load-from",

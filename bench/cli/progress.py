@@ -144,7 +144,8 @@ class Progress:
         if wanted:
             shares.append(self.cases[self._case.id].in_block / wanted)
         if self._case.load.duration_s and self._phase is Phase.MEASURE:
-            shares.append(self._measuring_s() / self._case.load.duration_s)
+            measuring_s = time.monotonic() - self._measuring_since
+            shares.append(measuring_s / self._case.load.duration_s)
         return min(1.0, max(shares))
 
     def share(self, case_id: str) -> float:
@@ -166,16 +167,9 @@ class Progress:
             return None
         return (time.monotonic() - self.started_s) * (1 - done) / done
 
-    def _measuring_s(self) -> float:
-        return time.monotonic() - self._measuring_since
-
 
 class PlainView(Progress):
-    """One line when a block begins and one when it ends: for logs and pipes.
-
-    Args:
-        say: prints a line; on stderr unless given.
-    """
+    """A line when a block begins and one when it ends, for logs and pipes; on stderr by default."""
 
     def __init__(self, say: Callable[[str], object] | None = None) -> None:
         super().__init__()

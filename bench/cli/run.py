@@ -96,11 +96,7 @@ def _run_all(
     try:
         for plan in plans:
             run = run_in_view(
-                plan,
-                settings,
-                quiet=measuring.quiet,
-                report=not measuring.no_report,
-                page=page,
+                plan, settings, quiet=measuring.quiet, report=not measuring.no_report, page=page
             )
             runs.append(run)
             if as_json:
@@ -118,12 +114,7 @@ def _run_all(
 
 
 def run_in_view(
-    plan: Plan,
-    settings: Settings,
-    *,
-    quiet: bool = False,
-    report: bool = True,
-    page: Any = None,
+    plan: Plan, settings: Settings, *, quiet: bool = False, report: bool = True, page: Any = None
 ) -> FinishedRun:
     """Say what will be run, run it in view, and say what could not be written.
 

@@ -117,12 +117,7 @@ class RunState:
 
 
 def serve(state: RunState, port: int = 0) -> ThreadingHTTPServer:
-    """A server on this host for the page of a run.
-
-    Args:
-        state: of the run.
-        port: 0 = any that is free.
-    """
+    """A server on this host for the page of a run."""
     assets = resource_dir("reports") / "assets"
     pages = {"/": ("live.html", "text/html"), "/live.js": ("live.js", "text/javascript")}
 

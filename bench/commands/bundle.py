@@ -80,8 +80,9 @@ def bundle(
                 packed.writestr(folder + RUN_FILE, _scrubbed(read_file(run.path / RUN_FILE)))
                 kept = msgspec.json.encode(to_json(summaries[number]))
                 packed.writestr(folder + SUMMARY_FILE, _scrubbed(kept))
-                for name, scenario in _scenarios(run, number, len(runs)):
-                    packed.writestr(name, _scrubbed(scenario))
+                # Of `ab`, what both sides share; JSON is YAML, too.
+                scenario = msgspec.json.encode(shared_scenario(run.info.plan))
+                packed.writestr(scenario_name(number, len(runs)), _scrubbed(scenario))
                 with packed.open(folder + REQUESTS_FILE, "w") as file:
                     for line in _request_lines(run):
                         file.write(line)
@@ -100,13 +101,6 @@ def _logs(path: Path, several: bool) -> Iterator[tuple[str, str]]:
         except OSError as error:
             log = f"(it cannot be read: {error.strerror or error})\n"
         yield f"{path.name}-{file.name}" if several else file.name, log
-
-
-def _scenarios(run: Run, number: int, runs: int) -> Iterator[tuple[str, bytes]]:
-    """The resolved scenario, of `ab` what both sides share; JSON is YAML, too."""
-    name = scenario_name(number, runs)
-    plan = run.info.plan
-    yield name, msgspec.json.encode(shared_scenario(plan))
 
 
 def _request_lines(run: Run) -> Iterator[bytes]:

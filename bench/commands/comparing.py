@@ -150,11 +150,7 @@ def _compared(
 
 
 def _compared_sides(subject: Subject, rules: Rules, judging: Judging) -> Comparison:
-    """The comparison of the sides of a run, or why there is none.
-
-    Raises:
-        NotComparable: the run was not made in pairs.
-    """
+    """The comparison of the sides of a run, or why there is none."""
     match_sides(subject.summary.cases)
     a, b = (replace(side_of(subject), label=f"side {letter}") for letter in "ab")
     return _or_refused(

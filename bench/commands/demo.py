@@ -64,11 +64,7 @@ def choose_engine(wanted: Literal["auto", "llama.cpp", "simulated"] = "auto") ->
 def demo_server(
     engine: DemoEngine, say: Callable[[str], None] | None = None
 ) -> Iterator[EmbeddedServer]:
-    """The embedded server with two slots, in a process of its own, while the body runs.
-
-    Raises:
-        EngineError: it cannot start, or the model cannot be fetched.
-    """
+    """The embedded server with two slots, in a process of its own, while the body runs."""
     from bench.server.embedded import start_server
 
     if engine.name == "llama.cpp":
@@ -80,10 +76,7 @@ def demo_server(
 
 
 def demo_plan(
-    engine: DemoEngine,
-    server: EmbeddedServer,
-    settings: Settings,
-    overrides: Sequence[str] = (),
+    engine: DemoEngine, server: EmbeddedServer, settings: Settings, overrides: Sequence[str] = ()
 ) -> Plan:
     """The demo scenario against a running demo server, with the notice in its description."""
     from bench.commands.run import make_plan

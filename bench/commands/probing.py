@@ -81,12 +81,7 @@ class SearchFor:
 
 @dataclass(slots=True)
 class Prober:
-    """First a sweep over a few users, then the search; the `Grow` of its run.
-
-    Args:
-        plan: of the run, as `capacity_plan` made it.
-        wanted: what to search for.
-    """
+    """First a sweep over a few users, then the search; the `Grow` of its run."""
 
     plan: Plan
     wanted: SearchFor

@@ -35,11 +35,7 @@ _ATTRIBUTE = re.compile(r"^(\w+(?:, \w+)*): (.*)$")
 
 
 def updated(text: str) -> str:
-    """A document with its reference parts made anew.
-
-    Raises:
-        KeyError: a mark names no part.
-    """
+    """A document with its reference parts made anew."""
     return _MARK.sub(lambda m: f"{m[1]}\n{PARTS[m[2]]()}\n{m[3]}", text)
 
 

@@ -241,11 +241,7 @@ def _index(run: FinishedRun, history: str | Path | None) -> list[RunWarning]:
 
 
 async def _measure_until_interrupted(
-    plan: Plan,
-    settings: Settings,
-    observer: Observer,
-    grow: Grow | None,
-    interrupts: Interrupts,
+    plan: Plan, settings: Settings, observer: Observer, grow: Grow | None, interrupts: Interrupts
 ) -> Ended:
     afterwards = None
     if plan.fidelity is not None:
@@ -273,9 +269,6 @@ def conclude(directory: RunDirectory, report: bool = True) -> FinishedRun:
     """Summarise a run from its directory, and write summary.json and the report there.
 
     A file that cannot be written costs no number: see `FinishedRun.not_written`.
-
-    Raises:
-        ResultsError: the directory cannot be read.
     """
     import msgspec
 

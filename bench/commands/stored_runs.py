@@ -70,9 +70,6 @@ def read_summary(path: Path, info: RunInfo) -> Summary:
     """The summary of a run: as it was written if it still holds, else computed from the records.
 
     It holds if this version of the program wrote it, when the run had ended, after its last record.
-
-    Raises:
-        ResultsError: the run cannot be read.
     """
     written = _written_summary(path, info)
     if written is not None:

@@ -19,11 +19,7 @@ _FAR_NS = 5_000_000
 
 
 async def check_fleet(load_from: str) -> list[Finding]:
-    """What each machine says of itself, and how well its clock can be known from here.
-
-    Raises:
-        UsageError: it is no cluster, or versions differ.
-    """
+    """What each machine says of itself, and how well its clock can be known from here."""
     cluster = DaskCluster(load_from)
     try:
         await cluster.open()

@@ -98,9 +98,7 @@ class _Server:
 
 
 async def run_self_test(
-    transport: str | None = None,
-    loads: Sequence[int] = CHUNKS_PER_S,
-    seconds: float = _STEP_S,
+    transport: str | None = None, loads: Sequence[int] = CHUNKS_PER_S, seconds: float = _STEP_S
 ) -> SelfTest:
     """Measure this machine's own ceiling; the first load that is not reached is the last.
 
@@ -108,9 +106,6 @@ async def run_self_test(
         transport: name of the transport; None = the one that a local server would get.
         loads: chunks per second, ascending.
         seconds: how long each load is held.
-
-    Raises:
-        ServerError: its own server fails.
     """
     steps: list[LoadStep] = []
     name = reason = ""

@@ -234,11 +234,7 @@ def fastest(group: Sequence[CaseView]) -> Sentence | None:
             ". An interleaved comparison (`ollama-bench ab`) can tell.",
         )
     load = f" with {plural(best.users or 1, 'user')}" if (best.users or 1) > 1 else ""
-    return (
-        f"{best.who} writes ",
-        show(between, ""),
-        f" times as fast as {second.who}{load}.",
-    )
+    return (f"{best.who} writes ", show(between, ""), f" times as fast as {second.who}{load}.")
 
 
 def _about_equal(before: Estimate | None, after: Estimate | None) -> bool:

@@ -95,11 +95,7 @@ def _blocks(summary: Summary) -> list[dict[str, Any]]:
 
 
 def frame_of(library: Literal["pandas", "polars"], columns: dict[str, Any]) -> Any:
-    """A data frame; absent values are absent in it.
-
-    Raises:
-        UsageError: the library is not installed.
-    """
+    """A data frame; absent values are absent in it."""
     try:
         module = importlib.import_module(library)
     except ImportError:

@@ -16,11 +16,7 @@ _HELP = "See reports/README.md for what a page holds."
 
 
 def check_template(folder: Path) -> None:
-    """Whether a folder holds something for pages: checked before a long measurement.
-
-    Raises:
-        UsageError: it holds none, or a template that is no Jinja2.
-    """
+    """Whether a folder holds something for pages: checked before a long measurement."""
     if not any((folder / name).is_file() for name in OWN_FILES):
         raise UsageError(
             f"--template {folder}: there is no template in this folder",
@@ -36,11 +32,7 @@ def check_template(folder: Path) -> None:
 
 
 def in_own_template(page: Page, folder: Path) -> str:
-    """A page as HTML, by the templates of a folder.
-
-    Raises:
-        UsageError: a template of the folder is at fault.
-    """
+    """A page as HTML, by the templates of a folder."""
     try:
         return html(page, folder)
     except Exception as error:

@@ -56,8 +56,9 @@ def request_csv(runs: Sequence[Run]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table)
-    texts = {name: _cells(table[name]) if name in _TEXTS else table[name] for name in table}
-    writer.writerows(zip(*texts.values(), strict=True))
+    for name in _TEXTS:
+        table[name] = [None if text is None else cell_text(text) for text in table[name]]
+    writer.writerows(zip(*table.values(), strict=True))
     return out.getvalue()
 
 
@@ -91,10 +92,6 @@ def write_parquet(runs: Sequence[Run], path: Path) -> None:
     content = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(table)), content)
     write_whole(path, content.getbuffer())
-
-
-def _cells(column: Column) -> Column:
-    return [None if text is None else cell_text(text) for text in column]
 
 
 def _table(run: Run) -> dict[str, Column]:

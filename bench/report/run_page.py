@@ -61,8 +61,10 @@ INTERVALS = (
     "the blocks, on the log scale; of one block, over batches of its requests, which say nothing "
     "of other blocks. Percentiles are type-7 quantiles of the raw values, never given without an "
     "interval; that of a tail is widened for few blocks and for blocks too short to have it. "
-    "Shares have Clopper and Pearson's interval for the requests that blocks are worth. Rates of a "
-    "case are ratios of sums; in a closed loop their intervals reach higher by what its users "
+    "Shares have Clopper and Pearson's interval for the requests that blocks are worth, or "
+    "Student's t of logits where that is wider. Until two blocks saw each outcome there is none: "
+    "\u201cif independent\u201d says what it would be if requests did not fail in clumps. Rates of "
+    "a case are ratios of sums; in a closed loop their intervals reach higher by what its users "
     "idled between an answer and their next request, if that is over 1 %. Failed requests have no "
     "latency: they are counted, and nowhere else."
 )
@@ -83,6 +85,7 @@ def run_page(
         error_table(report),
     )
     first = runs[0].info
+    machines = [environment_table(view, number) for number, view in enumerate(report.runs)]
     return Page(
         title=_title(report),
         subtitle=first.plan.description if len(runs) == 1 else "",
@@ -94,7 +97,7 @@ def run_page(
         sections=_sections(report, close),
         verdict=results,
         brief=(*results, *(t for f in close for t in f.brief)),
-        provenance=present(identity_table(report), options_table(report), *_machines(report)),
+        provenance=present(identity_table(report), options_table(report), *machines),
         models=report.models,
         simulated=report.simulated,
         requests=request_data(report) if any(len(v.run.records) for v in report.runs) else b"",
@@ -205,10 +208,6 @@ def _first(charts: Sequence[Chart]) -> tuple[Chart, ...]:
 
 
 _DATA = "every metric with its intervals, every block, how requests ended"
-
-
-def _machines(report: Report) -> list[Table]:
-    return [environment_table(view, number) for number, view in enumerate(report.runs)]
 
 
 def _method(report: Report) -> tuple[Item, ...]:

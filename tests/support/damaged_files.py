@@ -14,6 +14,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from collections import Counter
@@ -467,6 +468,7 @@ def write_summary(run: Path) -> None:
     (run / "summary.json").write_text(text)
 
 
-def peak_mib() -> float:
-    """Memory that this process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_mib(*, children: bool = False) -> float:
+    """Memory that this process has had at most, or any one that it or a child of it has ended."""
+    who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
+    return resource.getrusage(who).ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)

@@ -95,7 +95,8 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
             f"tokens can have been made{how}: something between here and the server holds the "
             "stream back",
             "A proxy that buffers: switch that off, or measure without it. ttft_s is when the "
-            "stream was let go; itl_s is left out" + (", and tpot_s." if late.any() else "."),
+            "stream was let go; itl_s leaves these streams out"
+            + (f", and tpot_s {late.sum()} of them." if late.any() else "."),
             data.case.id,
         )
     bursts = np.isin(ok.shape, (Shape.BURSTS, Shape.FEW_BURSTS))
@@ -105,7 +106,7 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
             WarningCode.STREAM_IN_BURSTS,
             f"{bursts.sum()} of {streams} streams came several tokens at a time",
             "The server drafts ahead or sends in bursts, something between here and it gathers "
-            "the stream, or this machine reads late. itl_s is left out"
+            "the stream, or this machine reads late. itl_s leaves these streams out"
             + (f", and tpot_s of those with too few bursts ({few})." if few else "."),
             data.case.id,
         )

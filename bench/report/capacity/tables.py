@@ -20,11 +20,7 @@ from bench.report.tables import (
 from bench.report.units import percent, plural
 
 VERDICTS = {"pass": "kept", "fail": "broken", "undecided": "undecided"}
-_PURPOSES = {
-    "search": "",
-    "confirm_pass": "must hold: ",
-    "confirm_fail": "must break: ",
-}
+_PURPOSES = {"search": "", "confirm_pass": "must hold: ", "confirm_fail": "must break: "}
 _SLOTS_SHOWN = (1, 2, 4, 8, 16)
 
 
@@ -158,10 +154,7 @@ def law_table(result: CapacityResult) -> Table | None:
     return from_columns(
         "usl",
         "Universal Scalability Law, up to the observed slots (a model)",
-        [
-            text_column("Coefficient", list(rows)),
-            estimate_column("Value", "", estimates),
-        ],
+        [text_column("Coefficient", list(rows)), estimate_column("Value", "", estimates)],
         note=f"Explains {percent(fit.r2)} of the variance.{peak}",
     )
 
@@ -222,11 +215,7 @@ def _promised(
     result: CapacityResult, probes: Sequence[ProbeResult]
 ) -> list[tuple[Column, list[Cell]]]:
     return [
-        estimate_column(
-            promise.label,
-            promise.kind.shown_unit,
-            [probe_cells(p)[i] for p in probes],
-        )
+        estimate_column(promise.label, promise.kind.shown_unit, [probe_cells(p)[i] for p in probes])
         for i, promise in enumerate(result.promises)
     ]
 

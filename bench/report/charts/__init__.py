@@ -18,7 +18,7 @@ from bench.report.page import Chart
 from bench.report.samples import samples_of
 from bench.report.workloads.asked import MeasuredSession, sessions_of
 from bench.report.workloads.context_wait import context_chart
-from bench.report.workloads.curves import curve_charts
+from bench.report.workloads.curves import CURVES, curve_chart
 from bench.report.workloads.grid import grid_chart
 from bench.report.workloads.session_line import session_chart
 from bench.report.workloads.validity import validity_charts
@@ -36,7 +36,7 @@ def run_charts(report: Report) -> list[Chart]:
         distribution_chart(samples, "tpot_s", "per-token"),
         depth_chart(report),
         *_session_charts(report),
-        *curve_charts(report),
+        *(curve_chart(report, curve) for curve in CURVES),
         *validity_charts(report),
         timeline_chart(samples),
         drift_chart(report),

@@ -30,7 +30,8 @@ METRIC: Final = "decode_tok_per_s"
 
 def depth_chart(report: Report) -> Chart | None:
     """The chart, None where all prompts of a model are about equally long."""
-    found = [kept for g in depth_groups(report) if len(kept := _with_speed(g)) > 1]
+    known = [[c for c in g if c.value(METRIC)] for g in depth_groups(report)]
+    found = [group for group in known if len(group) > 1]
     if not found:
         return None
     groups = distinguishable(found)
@@ -59,10 +60,6 @@ def depth_chart(report: Report) -> Chart | None:
     )
 
 
-def _with_speed(group: Sequence[CaseView]) -> list[CaseView]:
-    return [c for c in group if (e := c.estimate(METRIC)) and e.value is not None]
-
-
 def _message(group: Sequence[CaseView]) -> str:
     first, last = group[0], group[-1]
     return (
@@ -83,10 +80,7 @@ def _name(group: Sequence[CaseView]) -> str:
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
-    groups: Sequence[Sequence[CaseView]],
-    limits: Sequence[Limit],
+    figure: Figure, size: Size, groups: Sequence[Sequence[CaseView]], limits: Sequence[Limit]
 ) -> Marks:
     marks = Marks()
     entries = [(_name(g), picked(look_of(g[0]), *map(case_tag, g))) for g in groups]

@@ -130,11 +130,7 @@ def _said(case: CaseView, median: Estimate) -> str:
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
-    drawn: Sequence[CaseSample],
-    metric_id: str,
-    limits: Sequence[Limit],
+    figure: Figure, size: Size, drawn: Sequence[CaseSample], metric_id: str, limits: Sequence[Limit]
 ) -> Marks:
     dashes = _dashes(drawn)
     top = 20.0

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.analysis.fidelity.analyse import least
 from bench.analysis.fidelity.pareto import front
 from bench.analysis.fidelity.result import FidelityResult
 from bench.analysis.run.summary import Estimate
@@ -17,7 +18,7 @@ from bench.report.charts.palette import GRID, PAPER, SOFT, series_colour, series
 from bench.report.charts.parts import axes_in, ends, picked, points, series_legend, tag_bars, tagged
 from bench.report.charts.scales import log_axis, value_axis
 from bench.report.fidelity.page import Placed
-from bench.report.fidelity.wording import NATS, floor_limit
+from bench.report.fidelity.wording import NATS
 from bench.report.page import Chart, Marks, Size
 from bench.report.units import show, show_value
 
@@ -91,7 +92,7 @@ def _draw(
     top = series_legend(figure, size, entries, 4) + 14
     ax = axes_in(figure, size, 62, 14, top, 42)
     found = {c.side: c.divergence for c in result.candidates if c.side in speeds}
-    limit = floor_limit(result)
+    limit = least(result.floor)
     drawn = [v for e in found.values() for v in (e.value, e.low, e.high) if v and v > limit / 10]
     lowest = min([limit, *drawn]) * _REFERENCE_SHARE
     log_axis(ax.yaxis, lowest, max([limit, *drawn]) * 1.5)

@@ -104,18 +104,12 @@ def _table(have: Sequence[tuple[CaseSample, Means]]) -> Table:
     ]
     columns.append(number_column("Sum", "s", [sum(m.values()) for _, (m, _) in have]))
     return from_columns(
-        "split-table",
-        "Mean time of each part",
-        columns,
-        models=[s.case.model for s, _ in have],
+        "split-table", "Mean time of each part", columns, models=[s.case.model for s, _ in have]
     )
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
-    drawn: Sequence[tuple[CaseSample, Means]],
-    limits: Sequence[Limit],
+    figure: Figure, size: Size, drawn: Sequence[tuple[CaseSample, Means]], limits: Sequence[Limit]
 ) -> Marks:
     rows = lay_out([s.case for s, _ in drawn], size.narrow)
     shown = [p for p in PARTS if any(m[p] > 0 for _, (m, _) in drawn)]

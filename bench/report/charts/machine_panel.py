@@ -75,17 +75,12 @@ def _rows(blocks: Sequence[BlockInfo]) -> Iterator[tuple[_Quantity, dict[str, Li
     for row in _ROWS:
         matching = [n for n in names if re.fullmatch(row.pattern, n)]
         if row.unit == "W":
-            matching += [
-                n for n in names if n.endswith("_energy_j") and _watts_name(n) not in matching
-            ]
+            counters = [n.removesuffix("energy_j") for n in names if n.endswith("_energy_j")]
+            matching += [f"{n}energy_j" for n in counters if f"{n}power_w" not in matching]
         lines = {_words(n): _line(blocks, starts, n, row.factor) for n in matching[:_MOST_LINES]}
         lines = {name: line for name, line in lines.items() if len(line[0])}
         if lines:
             yield row, lines
-
-
-def _watts_name(name: str) -> str:
-    return name.removesuffix("energy_j") + "power_w"
 
 
 def _laid(blocks: Sequence[BlockInfo]) -> tuple[list[float], float]:
@@ -147,13 +142,14 @@ def _panel(
     height = 56 + _ROW * (len(rows) + known) + 34
 
     several = len(report.cases) > 1
+    hot = " Red below the clock: throttled." if any(map(_throttled, blocks)) else ""
     return Chart(
         id=f"machine-{case.key}",
         title=f"The server's machine{f': {case.label}' if several else ''}",
         message=_message(rows),
         caption=(
             f"The {plural(len(blocks), 'block')} of the case, one after the other; the measured "
-            f"window of each is shaded.{_hot_words(blocks)}{left_out} n = {_readings(blocks)}."
+            f"window of each is shaded.{hot}{left_out} n = {_readings(blocks)}."
         ),
         table=_table(case, rows),
         draw=lambda figure, size: _draw(figure, size, blocks, rows, speeds if known else {}),
@@ -184,10 +180,6 @@ def _message(rows: Sequence[tuple[_Quantity, dict[str, Line]]]) -> str:
 def _rounded(mean: float) -> str:
     """A server that holds 0.3 GiB does not hold 0."""
     return number(mean, 0 if abs(mean) >= 10 else 1)
-
-
-def _hot_words(blocks: Sequence[BlockInfo]) -> str:
-    return " Red below the clock: throttled." if any(_throttled(b) for b in blocks) else ""
 
 
 def _table(case: CaseView, rows: Sequence[tuple[_Quantity, dict[str, Line]]]) -> Table:

@@ -198,7 +198,8 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
     ax = axes_in(figure, size, 66, 34, 26, 46)
     runs = trend.points
     scale = scale_for(_unit(trend), *(p.value for p in runs))
-    xs = _days(trend)
+    # In days of UTC.
+    xs = [datetime.fromisoformat(p.created_at).timestamp() / _DAY_S for p in runs]
     span = max(xs[-1] - xs[0], 1e-3)  # less is below what axes can tell from the date
     estimates = [Estimate(p.value, p.low, p.high) for p in runs]
     lengths = [[x * scale.factor for x in side] for side in ends(estimates)]
@@ -235,11 +236,6 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
         for p, e in zip(runs, estimates, strict=True)
     ]
     return Marks(tips={gid: tips})
-
-
-def _days(trend: Trend) -> list[float]:
-    """When each run was made, in days of UTC."""
-    return [datetime.fromisoformat(p.created_at).timestamp() / _DAY_S for p in trend.points]
 
 
 def _date(days: float, span: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.analysis.fidelity.analyse import least
 from bench.analysis.fidelity.pareto import Dominated
 from bench.analysis.fidelity.result import (
     Difference,
@@ -136,11 +135,6 @@ def dominated_sentence(
     )
 
 
-def floor_limit(result: FidelityResult) -> float:
-    """The divergence up to which nothing can be distinguished from the reference, nats."""
-    return least(result.floor)
-
-
 def verdict_text(found: Difference) -> str:
     """A verdict on two candidates in words."""
     match found.verdict:
@@ -179,10 +173,7 @@ def cautions(result: FidelityResult) -> tuple[Notice, ...]:
             "Compare results of the same server and the same texts (identity "
             f"{result.identity}); name your own with --texts.",
         ),
-        Notice(
-            "short_texts",
-            "The texts are short: long contexts are not covered",
-        ),
+        Notice("short_texts", "The texts are short: long contexts are not covered"),
     ]
     for found in result.candidates:
         if found.dropped:

@@ -212,8 +212,3 @@ def _panel(
     slots = {s for g in groups for c in g if (s := c.summary.identity.slots_observed)}
     if curve.slots and slots:
         ax.axvline(max(slots), color=SOFT, linestyle="--", linewidth=1.2)
-
-
-def curve_charts(report: Report) -> list[Chart]:
-    """Every curve for which the report has the cases."""
-    return [chart for curve in CURVES if (chart := curve_chart(report, curve))]

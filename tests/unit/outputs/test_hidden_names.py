@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import json
+import shlex
+from urllib.parse import urlencode
+
 import pytest
 from damaged_files import limited
+from planted_secrets import Planted
 
 from bench import hidden
 from bench.errors import BenchError
@@ -67,3 +73,25 @@ def scrubbed(text):
 )
 def test_what_stands_where_secrets_do_is_hidden(text):
     assert "hunter22" not in hidden.scrub(text)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_secret_is_found_however_it_is_written(seed):
+    planted = Planted.drawn(seed)
+    hidden.remember_environment(planted.given, planted.inherited)
+    written = [
+        str(planted.given),
+        json.dumps(planted.given),
+        json.dumps(planted.given, ensure_ascii=False),
+        json.dumps(str(planted.given)),
+        json.dumps(json.dumps(planted.given)),
+        html.escape(str(list(planted.given.values()))),
+        urlencode({f"x{n}": value for n, value in enumerate(planted.given.values())}),
+        str([value.encode() for value in planted.given.values()]),
+        " ".join(map(shlex.quote, planted.given.values())),
+        "\n".join(planted.given.values()),
+    ]
+    for text in written:
+        assert planted.mark in text
+        assert planted.mark not in hidden.scrub(text)
+        assert "DB_PASS" in hidden.scrub(text) or "DB_PASS" not in text
