@@ -23,6 +23,22 @@ STDOUT = Path("-")
 PARQUET = "parquet"
 
 
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Large runs are millions of objects that all live to the end.
+
+    Looking for garbage among them, over and over, would take a third of the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@no_garbage_collection()
 def write_reports(
     run_dirs: Sequence[Path],
     format_name: str = "html",
@@ -47,17 +63,6 @@ def write_reports(
         ResultsError: not a run directory; a file cannot be written.
         UsageError: unknown format; no template in the folder.
     """
-    with no_garbage_collection():
-        return _write_reports(run_dirs, format_name, output, template, charts)
-
-
-def _write_reports(
-    run_dirs: Sequence[Path],
-    format_name: str,
-    output: Path | None,
-    template: Path | None,
-    charts: Path | None,
-) -> tuple[str, Path | None]:
     if format_name == PARQUET:
         return "", _parquet(run_dirs, output)
     if template is not None and format_name != "html":
@@ -82,21 +87,6 @@ def _parquet(run_dirs: Sequence[Path], path: Path | None) -> Path:
     except OSError as error:
         raise _cannot_write(path, error) from error
     return path
-
-
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Large runs are millions of objects that all live to the end.
-
-    Looking for garbage among them, over and over, would take a third of the time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def page_of(run_dirs: Sequence[Path]) -> Page:

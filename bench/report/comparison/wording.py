@@ -239,14 +239,11 @@ def _metric_sentence(m: MetricComparison) -> Sentence:
 
 def _basis(m: MetricComparison) -> str:
     """What a change rests on: levels, chance, number of pairs or blocks, what explains it."""
-    explained = f", explained by {_listed(m.explained_by)}" if m.explained_by else ""
+    causes = ", ".join(map(key_name, m.explained_by))
+    explained = f", explained by {causes}" if causes else ""
     check = f", sign flip p {_p(m.sign_flip_p)}" if m.sign_flip_p is not None else ""
     rests = f"{plural(m.n, 'pair')}" if m.sign_flip_p is not None else f"{m.n} blocks a side"
     return f"{levels_text(m)}, p {_p(m.p_corrected)}{check}, {rests}{explained}"
-
-
-def _listed(keys: Sequence[str]) -> str:
-    return ", ".join(key_name(k) for k in keys)
 
 
 def _p(value: float | None) -> str:

@@ -17,6 +17,7 @@ from bench.errors import NotComparable, UsageError
 from bench.report.comparison.benchstat import benchstat, refusal_comment
 from bench.report.comparison.comparison_page import shown_page
 from bench.report.formats import RENDERERS, render
+from bench.report.notebook import fragment
 
 PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
 FAST = {
@@ -57,7 +58,7 @@ def test_differences_are_told_before_the_verdict(worse):
 
 def test_a_notebook_shows_the_verdict(worse):
     """Once only the tables were shown: the verdict stands among the findings of a page."""
-    assert "Verdict: worse: " in worse._repr_html_()
+    assert "Verdict: worse: " in fragment(shown_page([worse], charts=False))
 
 
 def test_one_threshold_that_fails_is_no_plural(worse):
