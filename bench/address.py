@@ -19,11 +19,13 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote, unquote
 
 from bench.credentials import TOKEN_VARIABLE, credentials_for
 from bench.errors import UsageError
+from bench.files import open_file
 
 OLLAMA_PORT = 11434
 
@@ -163,12 +165,15 @@ class Address:
         Raises:
             UsageError: the authority's file cannot be read.
         """
+        file = self.ca_file or os.environ.get("SSL_CERT_FILE", "")
         try:
+            if self.ca_file or (file and Path(file).exists()):
+                open_file(Path(file)).close()  # OpenSSL would wait for a pipe
             context = ssl.create_default_context(cafile=self.ca_file or None)
         except (OSError, ssl.SSLError) as e:
             why = "there is no such file" if isinstance(e, FileNotFoundError) else str(e)
             raise UsageError(
-                f"{self.ca_file}: cannot be used as certificate authority: {why}",
+                f"{file}: cannot be used as certificate authority: {why}",
                 "it must be a PEM file with the certificate that signed the server's",
             ) from e
         if self.insecure:

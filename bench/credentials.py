@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.errors import UsageError
+from bench.files import open_file
 from bench.hidden import remember
 
 TOKEN_VARIABLE = "OLLAMA_BENCH_TOKEN"
@@ -50,9 +51,10 @@ def _from_environment(environ: Mapping[str, str]) -> str:
 def _from_netrc(host: str, environ: Mapping[str, str]) -> str:
     """Basic credentials of exactly this host; a missing or broken file means none."""
     file = environ.get("NETRC", "")
-    path = Path(file) if file else Path("~/.netrc").expanduser()
     try:
+        path = Path(file) if file else Path("~/.netrc").expanduser()
+        open_file(path).close()  # netrc would wait for a pipe
         entry = netrc.netrc(path).hosts.get(host)
-    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
+    except (OSError, RuntimeError, netrc.NetrcParseError, UnicodeDecodeError):
         return ""
     return _basic(entry[0], entry[2] or "") if entry else ""

@@ -61,13 +61,22 @@ class BenchError(Exception):
     exit_code: ExitCode = ExitCode.USAGE
 
     def __init__(self, message: str, advice: str = "") -> None:
-        self.message = scrub(message)
-        self.advice = scrub(advice)
+        self.message = _bounded(scrub(message))
+        self.advice = _bounded(scrub(advice))
         super().__init__(self.message)
 
     def __str__(self) -> str:
         """The message, then the advice on a line of its own."""
         return f"{self.message}\n  {self.advice}" if self.advice else self.message
+
+
+def _bounded(text: str) -> str:
+    """A message to read: a broken file may have one word of megabytes."""
+    left_out = len(text) - _MOST_CHARACTERS
+    return f"{text[:_MOST_CHARACTERS]} ... ({left_out:,} more)" if left_out > 0 else text
+
+
+_MOST_CHARACTERS = 10_000
 
 
 class UsageError(BenchError):

@@ -15,17 +15,19 @@ from typing import BinaryIO
 _IN_PLACE = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV})
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes | memoryview) -> None:
     """Write or replace a file: at every moment it holds all of its old content or all of the new.
 
-    Devices, pipes and files that cannot be replaced are written in place.
+    Devices, pipes and files that cannot be replaced are written in place; a pipe that nobody reads
+    is refused.
 
     Raises:
         OSError: it cannot be written; what was there before is still there.
     """
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     if path.exists() and not path.is_file():
-        path.write_bytes(data)
+        with open_for_writing(path) as file:
+            file.write(data)
         return
     target = path.resolve() if path.is_symlink() else path
     draft = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
@@ -43,6 +45,26 @@ def write_whole(path: Path, content: str | bytes) -> None:
         if error.errno not in _IN_PLACE or not target.is_file():
             raise
         target.write_bytes(data)
+
+
+def open_for_writing(path: Path, *, append: bool = False) -> BinaryIO:
+    """Open or make a file, in binary, and write where it stands.
+
+    A pipe that nobody reads is refused: to wait for a reader may be for ever.
+
+    Raises:
+        OSError: it cannot be opened, or nobody reads it.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC) | _NO_WAIT | _BINARY
+    try:
+        fd = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "it is a pipe that nobody reads", str(path)) from None
+        raise
+    if sys.platform != "win32":
+        os.set_blocking(fd, True)
+    return os.fdopen(fd, "wb")
 
 
 def open_file(path: Path) -> BinaryIO:

@@ -6,10 +6,11 @@ that this process knows of, so that a server that echoes a header does not give 
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 HIDDEN: Final = "(hidden)"
 """Written in place of a secret."""
@@ -40,21 +41,31 @@ _LEAST_CHARACTERS: Final = 4
 _LEAST_OF_A_VALUE: Final = 8
 """A shorter one ("1", "on") would be found in everything."""
 
+# Repeats are bounded: a server's log or a broken file may hold megabytes without a blank, and the
+# time taken must not grow with their square.
+#
 # Whatever stands before the "@" of an address, with or without a scheme ("name@sha256:" is a
 # digest).
 _USERINFO: Final = re.compile(
-    r"(?P<kept>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"<>]*@"
-    r"|(?<![\w./:@-])[\w.+%~-]+:[^\s@/'\"<>]+@(?=[\w\[])(?!sha256)"
+    r"(?P<kept>[A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#'\"<>]*@"
+    r"|(?<![\w./:@-])[\w.+%~-]{1,200}:[^\s@/'\"<>]{1,1000}@(?=[\w\[])(?!sha256)"
 )
 _WORDS: Final = r"token|key|secret|passw(?:or)?d|passwd|pwd|auth|sig|credential|session|jwt|code"
-_QUERY: Final = re.compile(rf"([?&;][\w.-]*(?:{_WORDS})[\w.-]*=)[^&\s#'\"<>]+", re.IGNORECASE)
+_QUERY: Final = re.compile(
+    rf"([?&;][\w.-]{{0,60}}(?:{_WORDS})[\w.-]{{0,60}}=)[^&\s#'\"<>]+", re.IGNORECASE
+)
 _HEADER: Final = re.compile(
     r"\b((?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api-key|x-auth-token)"
-    r"(\\?[\"']?\s*[:=]\s*\[?\s*\\?[\"']?)(?!\(hidden\))[^\r\n\"'\\]+",
+    r"(\\?[\"']?\s{0,9}[:=]\s{0,9}\[?\s{0,9}\\?[\"']?)(?!\(hidden\))[^\r\n\"'\\]+",
     re.IGNORECASE,
 )
-_BEARER: Final = re.compile(r"\b(Bearer|Basic)\s+(?=\S*[\d._~+/=-])[\w.~+/=-]{8,}")
+_BEARER: Final = re.compile(r"\b(Bearer|Basic)\s{1,9}(?=\S*[\d._~+/=-])[\w.~+/=-]{8,}")
 _SETTING: Final = re.compile(r"(\benv\.(\w+)\s*=\s*)(\S+)")
+
+_SHORT: Final = {
+    **{"\t": ("t",), "\n": ("n",), "\r": ("r",), " ": (r"\+",), "\\": (r"\\{1,16}",)},
+    "'": ("'\"'\"'", r"'\\''"),  # as shells write it
+}
 
 _known: dict[str, None] = {}
 _pattern: re.Pattern[str] | None = None
@@ -91,12 +102,35 @@ def remember(*secrets: str) -> None:
     """Hide these values from now on, wherever `scrub` or `without_known` finds them."""
     global _pattern
     for secret in secrets:
-        for form in (secret, unquote(secret), quote(secret, safe="")):
+        for form in (secret, unquote(secret)):
             if len(form) >= _LEAST_CHARACTERS:
                 _known.setdefault(form)
     if _known:
         longest_first = sorted(_known, key=len, reverse=True)
-        _pattern = re.compile("|".join(map(re.escape, longest_first)))
+        _pattern = re.compile("|".join(map(_written, longest_first)))
+
+
+def _written(secret: str) -> str:
+    """A pattern for a secret as it is, and as URLs, HTML and texts in quotes write it."""
+    return "".join(c if c.isascii() and c.isalnum() else _written_character(c) for c in secret)
+
+
+def _written_character(character: str) -> str:
+    octets = character.encode(errors="surrogateescape")
+    halves = character.encode("utf-16-be", "surrogatepass").hex()
+    pairs = [halves[n : n + 4] for n in range(0, len(halves), 4)]
+    forms = [
+        re.escape(character),
+        "".join(f"%{octet:02x}" for octet in octets),
+        r"\\{1,16}".join(f"u{pair}" for pair in pairs),  # JSON, Python
+        r"\\{1,16}".join(f"x{octet:02x}" for octet in octets),  # Go
+        f"x{ord(character):02x}|U{ord(character):08x}",
+        re.escape(html.escape(character)),
+        f"&#{ord(character)};|&#x0*{ord(character):x};",
+        *_SHORT.get(character, ()),
+    ]
+    # Each level of quotes doubles the backslashes before it.
+    return rf"\\{{0,16}}(?:{'|'.join(f'(?i:{form})' for form in forms)})"
 
 
 def remember_environment(given: Mapping[str, str], inherited: Mapping[str, str]) -> None:
@@ -116,7 +150,8 @@ def scrub(text: str) -> str:
     if not text:
         return text
     text = without_known(text)
-    text = _USERINFO.sub(lambda found: f"{found['kept'] or ''}{HIDDEN}@", text)
+    if "@" in text:
+        text = _USERINFO.sub(lambda found: f"{found['kept'] or ''}{HIDDEN}@", text)
     text = _QUERY.sub(rf"\1{HIDDEN}", text)
     text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
     text = _BEARER.sub(rf"\1 {HIDDEN}", text)

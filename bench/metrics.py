@@ -181,8 +181,8 @@ _LIST: Final = (
         "share",
         "Share of requests that did not end well.",
         "failed / all",
-        "Rare failures that come in clumps can miss a few blocks altogether: the interval of a run "
-        "that saw none is then too narrow. More blocks show them.",
+        "Failures that come in clumps can miss a few blocks altogether. So there is an interval "
+        "only if two blocks saw one; until then a limit that holds if failures are independent.",
         better="lower",
         clock="client",
     ),

@@ -7,13 +7,7 @@ from typing import Any
 
 import click
 
-from bench.cli.judging import (
-    judging_of,
-    judging_options,
-    output_options,
-    tell,
-    wanted_files,
-)
+from bench.cli.judging import judging_of, judging_options, output_options, tell, wanted_files
 from bench.cli.measuring import Measuring, measuring_options
 from bench.cli.output import echo, say
 from bench.cli.pages import tell_report

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import click
 
-from bench.cli.output import echo
-from bench.cli.pages import PAGE_FORMATS, open_option, open_page, own_template, tell_page
+from bench.cli.pages import (
+    PAGE_FORMATS,
+    file_option,
+    format_option,
+    open_option,
+    own_template,
+    tell_file,
+    tell_page,
+)
 
 
 @click.command(short_help="Put many runs of many machines on one page.")
 @click.argument("paths", nargs=-1, required=True, metavar="RUN_DIR|FOLDER...")
-@click.option("--format", "format_name", type=click.Choice(PAGE_FORMATS), default="html")
-@click.option(
-    "-o",
-    "output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where to. Default: board.html for html, else stdout.",
-)
+@format_option(PAGE_FORMATS, "html")
+@file_option("Where to. Default: board.html for html, else stdout.")
 @own_template
 @open_option
 def command(
@@ -41,6 +42,4 @@ def command(
         output = Path("board.html")
     tell_page(page, format_name, output, template=template)
     if output is not None:
-        echo(f"{output}\n")
-        if open_report and format_name == "html":
-            open_page(output)
+        tell_file(output, format_name, open_report)

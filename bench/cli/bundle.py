@@ -8,17 +8,12 @@ import click
 
 from bench.cli.judging import history_of, history_options
 from bench.cli.output import echo, say
+from bench.cli.pages import file_option
 
 
 @click.command(short_help="Pack the evidence of a run or comparison for a bug report.")
 @click.argument("names", nargs=-1, required=True, metavar="RUN [CANDIDATE]...")
-@click.option(
-    "-o",
-    "output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The zip. Default: named after the run, in this folder.",
-)
+@file_option("The zip. Default: named after the run, in this folder.")
 @history_options
 def command(
     names: tuple[str, ...], output: Path | None, history_path: Path | None, no_history: bool

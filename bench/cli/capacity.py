@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,15 @@ from bench.cli.completion import complete_threshold
 from bench.cli.measuring import Measuring, measuring_options
 from bench.cli.output import echo, say
 from bench.cli.pages import (
+    file_option,
     open_option,
-    open_page,
     own_template,
     page_format,
+    tell_file,
     tell_page,
     tell_report,
     write_page,
+    write_text,
 )
 from bench.errors import UsageError
 
@@ -89,7 +92,7 @@ def command() -> None:
     help="What the load counts.",
 )
 @click.option("--budget", default="30m", show_default=True, help="Time allowed, e.g. 2h.")
-@click.option("--most", type=_ABOVE_ZERO, help="Highest load to try.")
+@click.option("--most", "ceiling", type=_ABOVE_ZERO, help="Highest load to try.")
 @click.option(
     "--num-parallel",
     "slots_asked",
@@ -102,7 +105,10 @@ def command() -> None:
     help="Memory of the server's GPUs, e.g. 12GB: what context fits?",
 )
 @click.option(
-    "--kv-cache", type=click.Choice(sorted(CACHE_TYPES)), help="OLLAMA_KV_CACHE_TYPE of the server."
+    "--kv-cache",
+    "cache_type",
+    type=click.Choice(sorted(CACHE_TYPES)),
+    help="OLLAMA_KV_CACHE_TYPE of the server.",
 )
 @click.option(
     "--requests-per-hour",
@@ -122,14 +128,12 @@ def command() -> None:
 @click.pass_context
 def search(
     context: click.Context,
+    /,
     scenario: str,
     promises: tuple[str, ...],
     by: By,
     budget: str,
-    most: float | None,
-    slots_asked: int | None,
     gpu_memory: str | None,
-    kv_cache: str | None,
     requests_per_hour: float | None,
     peak: float,
     think: float | None,
@@ -137,6 +141,7 @@ def search(
     template: Path | None,
     open_report: bool,
     measuring: Measuring,
+    **sought: Any,
 ) -> None:
     """Search for the highest load at which every promise holds.
 
@@ -158,6 +163,11 @@ def search(
         budget_s = duration_s(budget)
     except ValueError:
         raise UsageError(f"--budget {budget} is no duration: write e.g. 30m or 2h") from None
+    if by != "rate" and (requests_per_hour or think is not None):
+        raise UsageError(
+            f"--by {by} finds {by}, and not a rate that could be translated",
+            "Leave out --requests-per-hour and --think, or search with --by rate.",
+        )
     gpu_bytes = None if gpu_memory is None else _bytes(gpu_memory)
     settings = measuring.settings()
     promises_of(promises, by)
@@ -173,12 +183,10 @@ def search(
             promises,
             by=by,
             budget_s=budget_s,
-            ceiling=most,
-            slots_asked=slots_asked,
             gpu_bytes=gpu_bytes,
-            cache_type=kv_cache,
             settings=settings,
             observer=observer,
+            **sought,
             **measuring.chosen,
         )
     people = UserModel(1, requests_per_hour, peak) if requests_per_hour else None
@@ -202,13 +210,7 @@ def search(
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN_DIR")
 @click.option("--slots", type=click.IntRange(1), help="Of the server. Default: as observed.")
 @click.option("--model", help="Which model of the run.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where to. Default: profile.yaml in the run directory.",
-)
+@file_option("Where to. Default: profile.yaml in the run directory.")
 def fit(run: Path, slots: int | None, model: str | None, output: Path | None) -> None:
     """Fit the service model to a run, and write a profile.
 
@@ -221,13 +223,9 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
 
     fitted = fit_run(run, slots=slots, model=model)
     path = output or run / "profile.yaml"
-    try:
-        with path.open("w", encoding="utf-8") as file:
-            YAML().dump(fitted.document, file)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror}", "Name another file with -o."
-        ) from (None)
+    text = io.StringIO()
+    YAML().dump(fitted.document, text)
+    write_text(path, text.getvalue())
     p = fitted.fit.parameters
     say(
         f"{fitted.fit.requests} requests, {p.slots} slots: prefill "
@@ -246,17 +244,25 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
 @click.option("--users", type=_ABOVE_ZERO, help="People to serve.")
 @click.option("--requests-per-hour", type=_ABOVE_ZERO, default=6.0, show_default=True)
 @click.option("--peak", type=_ABOVE_ZERO, default=1.0, show_default=True, help="Peak factor.")
-@click.option("--rate", type=_ABOVE_ZERO, help="Arrivals per second.")
+@click.option("--rate", "rate_per_s", type=_ABOVE_ZERO, help="Arrivals per second.")
 @click.option(
     "--trace",
     type=click.Path(path_type=Path),
     help="File of arrivals: CSV, JSONL or text; Azure's and BurstGPT's columns are known.",
 )
 @click.option("--time-scale", type=_ABOVE_ZERO, default=1.0, help="Multiplies the trace's times.")
-@click.option("--window", type=(float, float), help="Seconds of the trace to replay: FROM TO.")
+@click.option(
+    "--window", "window_s", type=(float, float), help="Seconds of the trace to replay: FROM TO."
+)
 @click.option("--model", help="Model of the profile. Default: its first.")
 @click.option("--slots", type=click.IntRange(1), help="Of each server. Default: the profile's.")
-@click.option("--prefill", type=_ABOVE_ZERO, default=1.0, help="2 = reads prompts twice as fast.")
+@click.option(
+    "--prefill",
+    "prefill_factor",
+    type=_ABOVE_ZERO,
+    default=1.0,
+    help="2 = reads prompts twice as fast.",
+)
 @click.option(
     "--servers",
     multiple=True,
@@ -273,7 +279,7 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
 @page_format
 @own_template
 @open_option
-@click.option("-o", "output", type=click.Path(path_type=Path), metavar="FILE", help="Where to.")
+@file_option("Where to. Default: what-if.html for html, else stdout.")
 @click.pass_context
 def what_if(
     context: click.Context,
@@ -283,15 +289,10 @@ def what_if(
     users: float | None,
     requests_per_hour: float,
     peak: float,
-    rate: float | None,
-    trace: Path | None,
-    time_scale: float,
-    window: tuple[float, float] | None,
     format_name: str,
     template: Path | None,
     open_report: bool,
     output: Path | None,
-    prefill: float,
     **options: Any,
 ) -> None:
     """Predict how many servers a load needs, in virtual time.
@@ -305,25 +306,12 @@ def what_if(
     from bench.report.capacity.what_if_page import what_if_page
 
     people = UserModel(users, requests_per_hour, peak) if users is not None else None
-    found = study(
-        profile,
-        promises,
-        people=people,
-        rate_per_s=rate,
-        trace=trace,
-        time_scale=time_scale,
-        window_s=window,
-        prefill_factor=prefill,
-        **options,
-    )
-    if format_name == "html":
-        path = output or Path("what-if.html")
-        write_page(what_if_page(found), path, template)
-        echo(f"{path}\n")
-        if open_report:
-            open_page(path)
-    else:
-        tell_page(what_if_page(found, charts=False), format_name, output)
+    found = study(profile, promises, people=people, **options)
+    html = format_name == "html"
+    output = output or (Path("what-if.html") if html else None)
+    tell_page(what_if_page(found, charts=html), format_name, output, template=template)
+    if output is not None:
+        tell_file(output, format_name, open_report)
     context.exit(0 if found.needed is not None else 1)
 
 

@@ -22,6 +22,7 @@ def get_ready() -> None:
     importlib.import_module("bench.analysis.run.sample")
     importlib.import_module("bench.analysis.run.windows")
     importlib.import_module("bench.stats.quantiles")
+    importlib.import_module("bench.stats.queue_memory")
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class CaseProgress:
     """Counters of one case: cheap to keep.
 
     Attributes:
+        open_loop: waits in the queue resemble each other, so percentiles need more requests.
         in_block: measured requests of the current block that have ended.
         counted_tokens, counted_s: tokens in the windows of the blocks that have ended, and the
             length of these: exactly as the tables count them.
@@ -41,6 +43,7 @@ class CaseProgress:
         spans: begin, end and tokens of every answer of the current block.
     """
 
+    open_loop: bool = False
     blocks: int = 0
     blocks_done: int = 0
     ok: int = 0
@@ -99,10 +102,8 @@ class CaseProgress:
             if server.eval_duration and server.eval_duration > 0 and tokens >= MIN_OUTPUT_TOKENS:
                 self.decoded += tokens - 1
                 self.decode_ns += server.eval_duration
-        first = _first_text_ns(record)
-        begin = record.planned_ns if record.planned_ns is not None else record.sent_ns
-        if record.stream and first is not None and begin is not None:
-            self.ttft_s.append(((first - begin) / _NS, record.block))
+        if (wait := ttft_s(record)) is not None:
+            self.ttft_s.append((wait, record.block))
 
     def end_block(self, info: BlockInfo) -> None:
         """What the block did in its window, once that is known."""
@@ -121,22 +122,30 @@ class CaseProgress:
     def ttft_so_far(self) -> str:
         """Median and 95 % quantile, where the requests so far carry them."""
         if self._shown[0] != self.ok:
-            self._shown = (self.ok, self._ttft())
+            found = self.ttft_values()
+            texts = [NO_VALUE if value is None else seconds(value) for value in found]
+            self._shown = (self.ok, " / ".join(texts) if set(texts) != {NO_VALUE} else NO_VALUE)
         return self._shown[1]
 
-    def _ttft(self) -> str:
+    def ttft_values(self) -> tuple[float | None, float | None]:
+        """Median and 95 % quantile in seconds; None where the requests so far do not carry it."""
         import numpy as np
 
         from bench.analysis.run.sample import one_per_request
         from bench.stats.quantiles import quantile_estimates
+        from bench.stats.queue_memory import judge, queue_series
 
         if not self.ttft_s:
-            return NO_VALUE
+            return None, None
         values, blocks = map(np.array, zip(*self.ttft_s, strict=True))
+        if self.open_loop:
+            queue = queue_series([values[blocks == b] for b in np.unique(blocks)], None)
+            shown = (judge(queue, p).interval for p in (0.5, 0.95))
+            p50, p95 = (None if found is None else found.value for found in shown)
+            return p50, p95
         sample = one_per_request(values, blocks)
-        found = quantile_estimates(sample.values, sample.blocks, {"p50": 0.5, "p95": 0.95})
-        texts = [NO_VALUE if e.value is None else seconds(e.value) for e in found.values()]
-        return NO_VALUE if set(texts) == {NO_VALUE} else " / ".join(texts)
+        of_all = quantile_estimates(sample.values, sample.blocks, {"p50": 0.5, "p95": 0.95})
+        return of_all["p50"].value, of_all["p95"].value
 
     def throughput_so_far(self) -> str:
         """Tokens per second of all answers together, while it was measured.
@@ -154,6 +163,15 @@ class CaseProgress:
     def speed_so_far(self) -> str:
         """Decode speed of one answer in tokens per second, over all requests so far."""
         return rate(self.decoded * _NS / self.decode_ns) if self.decode_ns else NO_VALUE
+
+
+def ttft_s(record: RequestRecord) -> float | None:
+    """Time to first text of a streamed request; of one that was due at a time, from then on."""
+    first = _first_text_ns(record)
+    begin = record.planned_ns if record.planned_ns is not None else record.sent_ns
+    if not record.stream or first is None or begin is None:
+        return None
+    return (first - begin) / _NS
 
 
 def _first_text_ns(record: RequestRecord) -> int | None:

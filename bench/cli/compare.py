@@ -17,18 +17,13 @@ from bench.cli.judging import (
     tell,
     wanted_files,
 )
+from bench.cli.pages import file_option
 
 
 @click.command(short_help="Compare runs with a verdict.")
 @click.argument("baseline")
 @click.argument("candidates", nargs=-1, metavar="[CANDIDATE]...")
-@click.option(
-    "-o",
-    "output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help=f"Where to. Default: {HTML_FILE} for html, else stdout.",
-)
+@file_option(f"Where to. Default: {HTML_FILE} for html, else stdout.")
 @output_options
 @judging_options
 @history_options

@@ -8,18 +8,11 @@ from typing import Literal
 import click
 
 from bench.cli.output import say
-from bench.cli.pages import open_page
+from bench.cli.pages import folder_option, open_option, open_page, quiet_option
 
 
 @click.command("demo")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that gets the run directory.",
-)
+@folder_option
 @click.option(
     "--engine",
     type=click.Choice(["auto", "llama.cpp", "simulated"]),
@@ -27,9 +20,9 @@ from bench.cli.pages import open_page
     show_default=True,
     help="What the server runs on; auto is llama.cpp if it is installed.",
 )
-@click.option("--open", "open_report", is_flag=True, help="Open the report in the browser.")
+@open_option
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
+@quiet_option
 @click.pass_context
 def command(
     context: click.Context,

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.certificates import certificate_options
-from bench.cli.output import console, echo, say
+from bench.cli.output import console, echo_json, say
+from bench.cli.pages import certificate_options
 from bench.errors import ExitCode, UsageError
-from bench.shown import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,6 +66,10 @@ def command(
 
     if transport and not self_test:
         raise UsageError("--transport is for --self-test only", "A run has a --transport as well.")
+    if self_test and (load_from or host):
+        raise UsageError(
+            "--self-test asks no other server or machine", "Leave out --host and --load-from."
+        )
     test = None
     if self_test:
         test, findings = _tested(transport)
@@ -78,8 +81,7 @@ def command(
 
             findings += asyncio.run(check_fleet(load_from))
     if as_json:
-        found = {"findings": findings, "self_test": test}
-        echo(json_text(msgspec.json.format(msgspec.json.encode(found), indent=2)))
+        echo_json(msgspec.json.encode({"findings": findings, "self_test": test}))
     else:
         _print(findings, test, console())
     if any(f.status is Status.BAD for f in findings):

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.certificates import certificate_options
 from bench.cli.output import console, echo, say
 from bench.cli.pages import (
+    certificate_options,
+    folder_option,
     open_option,
     own_template,
     page_format,
+    quiet_option,
     tell_page,
     tell_report,
     write_page,
@@ -45,19 +47,12 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Go on with an earlier run where it stopped; nothing else need be named.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that gets the run directory.",
-)
+@folder_option
 @certificate_options
 @page_format
 @own_template
 @open_option
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
+@quiet_option
 def command(
     reference: str | None,
     candidates: tuple[str, ...],

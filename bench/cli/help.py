@@ -39,20 +39,13 @@ def topics() -> dict[str, str]:
 
 
 def document(topic: str) -> str:
-    """The text of a topic, in markdown.
-
-    Raises:
-        UsageError: there is no such topic; the nearest is named.
-    """
+    """The text of a topic, in markdown."""
     names = sorted(topics())
     name = topic.strip().lower().replace(" ", "-").replace("_", "-").removesuffix(".md")
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]}? " if near else ""
-        raise UsageError(
-            f"there is no topic {topic!r}",
-            f"{hint}Topics: {', '.join(names)}.",
-        )
+        raise UsageError(f"there is no topic {topic!r}", f"{hint}Topics: {', '.join(names)}.")
     return _COMMENT.sub("", (DOCS / f"{name}.md").read_text(encoding="utf-8"))
 
 

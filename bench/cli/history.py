@@ -11,10 +11,16 @@ import click
 
 from bench.cli.completion import complete_metric
 from bench.cli.judging import history_of, history_options
-from bench.cli.output import console, echo, say
-from bench.cli.pages import PAGE_FORMATS, open_option, open_page, own_template, write_text
+from bench.cli.output import console, echo, echo_json, say
+from bench.cli.pages import (
+    file_option,
+    open_option,
+    own_template,
+    page_format,
+    tell_file,
+    write_text,
+)
 from bench.errors import ResultsError, UsageError
-from bench.shown import json_text
 
 if TYPE_CHECKING:
     from bench.results.history import History
@@ -60,11 +66,7 @@ def list_runs(
 ) -> None:
     """List the runs, oldest first."""
     history = _open(history_path, no_history)
-    runs = [
-        r
-        for r in history.runs()
-        if (scenario is None or r.name == scenario) and (tag is None or tag in r.tags)
-    ]
+    runs = _chosen(history, scenario, tag)
     if as_json:
         _echo_json(runs)
         return
@@ -80,6 +82,15 @@ def list_runs(
     terminal = console()
     terminal.width = terminal.width if terminal.is_terminal else _FILE_WIDTH
     terminal.print(table)
+
+
+def _chosen(history: History, scenario: str | None, tag: str | None) -> list[IndexedRun]:
+    """The runs of a scenario, and with a tag; None = of any."""
+    return [
+        run
+        for run in history.runs()
+        if scenario in (None, run.name) and (tag is None or tag in run.tags)
+    ]
 
 
 def _row(run: IndexedRun) -> tuple[str, ...]:
@@ -147,6 +158,7 @@ def remove_runs(runs: tuple[str, ...], history_path: Path | None, no_history: bo
 def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bool) -> None:
     """Index all run directories of some folders again (default: ./runs and all known ones)."""
     from bench.commands.stored_runs import index_run
+    from bench.report.units import plural
     from bench.results.directory import find_runs
 
     history = _open(history_path, no_history)
@@ -161,7 +173,7 @@ def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bo
             failed += 1
             say(f"left out: {error}")
     left_out = f", left out {failed}" if failed else ""
-    say(f"indexed {done} runs in {history.path}{left_out}", err=False)
+    say(f"indexed {plural(done, 'run')} in {history.path}{left_out}", err=False)
 
 
 @command.command("trend")
@@ -169,20 +181,8 @@ def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bo
 @click.option("--scenario", help="Only runs of this scenario.")
 @click.option("--model", help="Only cases of this model.")
 @click.option("--tag", help="Only runs with this tag.")
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(PAGE_FORMATS),
-    default="console",
-    show_default=True,
-)
-@click.option(
-    "-o",
-    "output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help=f"Where to. Default: {TREND_FILE} for html, else stdout.",
-)
+@page_format
+@file_option(f"Where to. Default: {TREND_FILE} for html, else stdout.")
 @own_template
 @open_option
 @history_options
@@ -210,11 +210,7 @@ def trend(
     except ValueError as error:
         raise UsageError(f"{metric}: {error}") from None
     history = _open(history_path, no_history)
-    runs = [
-        r
-        for r in history.runs()
-        if (scenario is None or r.name == scenario) and (tag is None or tag in r.tags)
-    ]
+    runs = _chosen(history, scenario, tag)
     found = [t for t in trends(runs, metric) if model is None or t.model == model]
     if not found:
         raise ResultsError(
@@ -232,9 +228,7 @@ def trend(
         echo(text)
         return
     write_text(output, text)
-    echo(f"{output}\n")
-    if open_report and format_name == "html":
-        open_page(output)
+    tell_file(output, format_name, open_report)
 
 
 def report_links(runs: Sequence[IndexedRun], folder: Path) -> dict[str, str]:
@@ -253,5 +247,4 @@ def report_links(runs: Sequence[IndexedRun], folder: Path) -> dict[str, str]:
 def _echo_json(content: object) -> None:
     import msgspec
 
-    text = msgspec.json.encode(content, enc_hook=str)
-    echo(json_text(msgspec.json.format(text, indent=2)))
+    echo_json(msgspec.json.encode(content, enc_hook=str))

@@ -14,6 +14,7 @@ from bench.cli.pages import (
     PAGE_FORMATS,
     also_write,
     format_and_file,
+    format_option,
     open_option,
     own_template,
     tell_report,
@@ -29,50 +30,51 @@ if TYPE_CHECKING:
 
 FORMATS = (*PAGE_FORMATS, "junit", "github", "benchstat")
 HTML_FILE = Path("comparison.html")
+DEFAULT_CATCH = "Default: 5% for speeds and times per token, 10% for other times, 20% for tails."
 
 Command = Callable[..., Any]
 
 
+def size_option(name: str, help_text: str) -> Callable[[Command], Command]:
+    """An option that takes sizes of changes."""
+    metavar = "[METRIC=]PERCENT"
+    return click.option(
+        name, multiple=True, shell_complete=complete_size, metavar=metavar, help=help_text
+    )
+
+
+def primary_option(help_text: str) -> Callable[[Command], Command]:
+    """`--primary`, which takes metrics."""
+    complete = complete_compared
+    return click.option(
+        "--primary", multiple=True, shell_complete=complete, metavar="METRIC", help=help_text
+    )
+
+
 def judging_options(command: Command) -> Command:
     """The options that say how to judge; `judging_of` takes their values."""
-    options = [
+    options: list[Callable[[Command], Command]] = [
         click.option(
             "--allow",
             multiple=True,
             metavar="KEY",
             help="Compare although this differs, e.g. served_context, options.num_ctx; repeatable.",
         ),
-        click.option(
+        size_option(
             "--catch",
-            multiple=True,
-            shell_complete=complete_size,
-            metavar="[METRIC=]PERCENT",
-            help="Change that must be caught, e.g. ttft_s.p50=20%; repeatable. "
-            "Default: 5% for speeds and times per token, 10% for other times, 20% for tails.",
+            f"Change that must be caught, e.g. ttft_s.p50=20%; repeatable. {DEFAULT_CATCH}",
         ),
-        click.option(
-            "--ignore",
-            multiple=True,
-            shell_complete=complete_size,
-            metavar="[METRIC=]PERCENT",
-            help="Change to ignore; repeatable. Default: half of the change to catch.",
+        size_option(
+            "--ignore", "Change to ignore; repeatable. Default: half of the change to catch."
         ),
-        click.option(
-            "--primary",
-            multiple=True,
-            shell_complete=complete_compared,
-            metavar="METRIC",
-            help="Metric that decides, in place of the scenario's; repeatable.",
-        ),
+        primary_option("Metric that decides, in place of the scenario's; repeatable."),
         click.option(
             "--strict",
             is_flag=True,
             help="Call a change only if its whole interval lies beyond what is ignored.",
         ),
         click.option(
-            "--gate",
-            is_flag=True,
-            help="The candidate must keep the scenario's thresholds, too.",
+            "--gate", is_flag=True, help="The candidate must keep the scenario's thresholds, too."
         ),
     ]
     for option in reversed(options):
@@ -94,22 +96,11 @@ def history_options(command: Command) -> Command:
 
 def output_options(command: Command) -> Command:
     """The options that say what comes out, in which form; `tell` takes their values."""
-    command = own_template(open_option(also_write(command)))
-    return click.option(
-        "--format",
-        "format_name",
-        type=click.Choice(FORMATS),
-        default="console",
-        show_default=True,
-    )(command)
+    return format_option(FORMATS)(own_template(open_option(also_write(command))))
 
 
 def wanted_files(also: Sequence[str]) -> list[tuple[str, Path]]:
-    """What `--write` says, each time.
-
-    Raises:
-        UsageError: it says no format and file.
-    """
+    """What `--write` says, each time."""
     return [format_and_file(text, FORMATS) for text in also]
 
 
@@ -121,11 +112,7 @@ def judging_of(
     strict: bool,
     gate: bool,
 ) -> Judging:
-    """How to judge, from the options.
-
-    Raises:
-        UsageError: a metric or a size is none.
-    """
+    """How to judge, from the options."""
     from bench.commands.comparing import Judging
 
     for metric in primary:
@@ -138,7 +125,8 @@ def judging_of(
         strict=strict,
         gate=gate,
     )
-    _check_sizes(judging, " ".join([*_said("--catch", catch), *_said("--ignore", ignore)]))
+    sizes = [*(f"--catch {text}" for text in catch), *(f"--ignore {text}" for text in ignore)]
+    _check_sizes(judging, " ".join(sizes))
     return judging
 
 
@@ -190,11 +178,6 @@ def _check_metric(metric: str, option: str) -> None:
         raise UsageError(f"{option} {metric}: {error}") from None
 
 
-def _said(option: str, values: Sequence[str]) -> list[str]:
-    """An option as it stood on the command line."""
-    return [f"{option} {value}" for value in values]
-
-
 def _check_sizes(judging: Judging, said: str) -> None:
     from bench.analysis.comparison.verdict_rule import sizes_of
 
@@ -219,22 +202,13 @@ def tell(
     template: Path | None = None,
     open_report: bool = False,
 ) -> None:
-    """Render comparisons where they are wanted.
+    """Render comparisons with one baseline where they are wanted.
 
-    Args:
-        comparisons: with one baseline.
-        format_name: main format.
-        output: its file; None = stdout, or a file of its own for HTML.
-        also: further formats, and their files.
-        benchstat: makes the lines of that format, which knows runs and not comparisons.
-        distributions: makes the charts of the requests behind them, for HTML.
-        template: folder of the user's own templates, for HTML.
-        open_report: open what is written as HTML in the browser.
-
-    Raises:
-        ResultsError: a file cannot be written.
+    The lines of benchstat are about runs, and charts of requests for HTML alone: both are made
+    when they are needed.
     """
     from bench.report.comparison.comparison_page import shown_page
+    from bench.report.console import print_page
     from bench.report.formats import render
 
     def rendered(name: str) -> str:
@@ -255,13 +229,6 @@ def tell(
         else:
             echo(f"{output}\n")
     elif format_name == "console":
-        _print(comparisons)
+        print_page(shown_page(comparisons, charts=False), console())
     else:
         echo(rendered(format_name))
-
-
-def _print(comparisons: Sequence[Comparison]) -> None:
-    from bench.report.comparison.comparison_page import shown_page
-    from bench.report.console import print_page
-
-    print_page(shown_page(comparisons, charts=False), console())

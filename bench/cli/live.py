@@ -29,9 +29,6 @@ class LiveView(Progress):
 
     It comes up once the first request is on its way, or after a moment if that takes longer: what
     draws it takes longer to import than a quick server takes to answer.
-
-    Args:
-        console: to draw on; stderr unless given.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -105,11 +102,7 @@ class LiveView(Progress):
 
 
 def view_on(quiet: bool = False) -> tuple[Progress, AbstractContextManager[None]]:
-    """What shows a run on stderr: the observer, and the context in which it is shown.
-
-    Args:
-        quiet: show nothing.
-    """
+    """What shows a run on stderr: the observer, and the context in which it is shown."""
     if quiet:
         return Progress(), nullcontext()
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.certificates import certificate_options
 from bench.cli.judging import history_of, history_options, history_path_of
 from bench.cli.output import console
+from bench.cli.pages import certificate_options, folder_option, quiet_option
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,20 +65,11 @@ class Measuring:
         return found if self.bandwidth is None else [*found, f"bandwidth={self.bandwidth}"]
 
     def history(self) -> History | None:
-        """The history; None = off.
-
-        Raises:
-            ResultsError: the file that was named is no history.
-        """
+        """The history; None = off."""
         return history_of(self.history_path, self.no_history)
 
     def settings(self, *, one_at_a_time: bool = False) -> Settings:
-        """Where results go, and how to send.
-
-        Raises:
-            UsageError: the number of workers is none.
-            ResultsError: the file that was named is no history.
-        """
+        """Where results go, and how to send."""
         from bench.load.session import Settings
 
         pull = None
@@ -130,25 +121,14 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         metavar="GB/S",
         help="Of the memory that holds the model, where the machine does not tell it.",
     ),
-    click.option(
-        "-o",
-        "--output",
-        type=click.Path(path_type=Path),
-        default=Path("runs"),
-        show_default=True,
-        help="Folder that gets the run directory.",
-    ),
+    folder_option,
     click.option("--seed", type=int, help="Seed of everything that is drawn."),
     click.option("--dry-run", is_flag=True, help="Print the plan and stop."),
-    click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors."),
+    quiet_option,
     click.option("--pull", is_flag=True, help="Pull missing models first."),
     click.option("--transport", metavar="NAME", help="Force kernel, user or httpx."),
     click.option(
-        "--workers",
-        default="1",
-        show_default=True,
-        metavar="N|auto",
-        help="Processes that send.",
+        "--workers", default="1", show_default=True, metavar="N|auto", help="Processes that send."
     ),
     click.option(
         "--load-from",

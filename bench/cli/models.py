@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.certificates import certificate_options
-from bench.cli.output import console, echo, say
-from bench.shown import json_text
+from bench.cli.output import console, echo_json, say
+from bench.cli.pages import certificate_options
 
 if TYPE_CHECKING:
     from bench.doctor.inventory import ListedModel
@@ -32,7 +31,7 @@ def command(host: str | None, insecure: bool, ca_file: str, as_json: bool) -> No
     address = Settings(insecure=insecure, ca_file=ca_file).address(server_url(host))
     rows = [_row(m) for m in asyncio.run(list_models(address))]
     if as_json:
-        echo(json_text(json.dumps(rows, ensure_ascii=False, indent=2).encode()))
+        echo_json(json.dumps(rows, ensure_ascii=False).encode())
         return
     if not rows:
         say("no model is installed; get one, e.g.: ollama pull llama3.2:3b", err=False)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from bench.hidden import scrub
-from bench.shown import shown
+from bench.shown import json_text, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +29,13 @@ def say(text: str, err: bool = True) -> None:
 def echo(text: str) -> None:
     """A whole document on standard output, as it is: its renderer has made it fit."""
     _write(text, sys.stdout)
+
+
+def echo_json(document: bytes) -> None:
+    """A JSON document on standard output, indented, as it may be shown."""
+    import msgspec
+
+    echo(json_text(msgspec.json.format(document, indent=2)))
 
 
 def console(*, err: bool = False, quiet: bool = False) -> Console:

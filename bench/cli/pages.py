@@ -1,11 +1,11 @@
-"""Putting a page on standard output or into a file, for the commands whose result is one."""
+"""Options that commands share, and putting their pages on standard output or into files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,12 +31,35 @@ also_write = click.option(
     help="Write another format to a file as well, e.g. junit=result.xml; repeatable.",
 )
 
-page_format = click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(PAGE_FORMATS),
-    default="console",
+Command = Callable[..., Any]
+
+
+def format_option(formats: Sequence[str], default: str = "console") -> Callable[[Command], Command]:
+    """`--format`; the command gets `format_name`."""
+    choice = click.Choice(formats)
+    return click.option("--format", "format_name", type=choice, default=default, show_default=True)
+
+
+page_format = format_option(PAGE_FORMATS)
+
+
+def file_option(help_text: str) -> Callable[[Command], Command]:
+    """`-o FILE`; the command gets `output`."""
+    path = click.Path(path_type=Path)
+    return click.option("-o", "--output", type=path, metavar="FILE", help=help_text)
+
+
+folder_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
     show_default=True,
+    help="Folder that gets the run directory.",
+)
+
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, help="Say nothing but results and errors."
 )
 
 
@@ -61,21 +84,18 @@ open_option = click.option(
 )
 
 
-def tell_report(path: Path, open_report: bool, *, err: bool = False, quiet: bool = False) -> None:
-    """Say where a report was written, and open it if that is wanted.
+def certificate_options(command: Command) -> Command:
+    """The options that say whom to trust; the command gets `insecure` and `ca_file`."""
+    command = click.option(
+        "--ca-file", default="", metavar="FILE", help="Certificate authority to trust."
+    )(command)
+    return click.option("--insecure", is_flag=True, help="Accept any certificate.")(command)
 
-    Args:
-        path: of the HTML page.
-        open_report: open it in the browser.
-        err: say it on stderr, because stdout is for another format.
-        quiet: do not say it.
-    """
-    if quiet:
-        pass
-    elif err:
-        say(f"Report: {path}")
-    else:
-        echo(f"Report: {path}\n")
+
+def tell_report(path: Path, open_report: bool, *, err: bool = False, quiet: bool = False) -> None:
+    """Say where a report was written, on stderr if stdout has another format; open it if wanted."""
+    if not quiet:
+        say(f"Report: {path}", err=err)
     if open_report:
         open_page(path)
 
@@ -88,12 +108,7 @@ def open_page(path: Path) -> None:
 
 
 def write_also(run_dirs: Sequence[Path], wanted: Sequence[tuple[str, Path]]) -> None:
-    """Write runs in further formats.
-
-    Raises:
-        UsageError: what a format needs is not installed.
-        ResultsError: a file cannot be written.
-    """
+    """Write runs in further formats."""
     from bench.report.write import write_reports
 
     for name, file in wanted:
@@ -123,14 +138,17 @@ def format_and_file(text: str, formats: Sequence[str]) -> tuple[str, Path]:
 
 
 def write_page(page: Page, path: Path, template: Path | None = None) -> None:
-    """Write a page as HTML.
-
-    Raises:
-        ResultsError: the file cannot be written.
-    """
+    """Write a page as HTML."""
     from bench.report.formats import render
 
     write_text(path, render(page, "html", template))
+
+
+def tell_file(path: Path, format_name: str, open_report: bool) -> None:
+    """Say where a page was written, and open it in the browser if that is wanted."""
+    echo(f"{path}\n")
+    if open_report and format_name == "html":
+        open_page(path)
 
 
 def tell_page(
@@ -141,11 +159,7 @@ def tell_page(
     template: Path | None = None,
     quiet: bool = False,
 ) -> None:
-    """Put a page on stdout, or into a file.
-
-    Raises:
-        ResultsError: the file cannot be written.
-    """
+    """Put a page on stdout, or into a file."""
     if format_name == "console" and output is None:
         from bench.report.console import print_page
 
@@ -161,11 +175,7 @@ def tell_page(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write what was rendered.
-
-    Raises:
-        ResultsError: the file cannot be written.
-    """
+    """Write what was rendered."""
     try:
         write_whole(path, text)
     except OSError as error:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.completion import complete_compared, complete_size
-from bench.cli.judging import judging_of
+from bench.cli.judging import DEFAULT_CATCH, judging_of, primary_option, size_option
 from bench.cli.measuring import Measuring, measuring_options
 from bench.cli.output import echo, say
 from bench.cli.pages import page_format
@@ -23,21 +22,8 @@ PILOT_PAIRS = 6
 
 @click.command(short_help="Say what a scenario can detect, and how long that takes.")
 @click.argument("what", metavar="SCENARIO|RUN")
-@click.option(
-    "--catch",
-    multiple=True,
-    shell_complete=complete_size,
-    metavar="[METRIC=]PERCENT",
-    help="Change that is to be seen, e.g. 3%; repeatable. Default: 5% for speeds and times per "
-    "token, 10% for other times, 20% for tails.",
-)
-@click.option(
-    "--primary",
-    multiple=True,
-    metavar="METRIC",
-    shell_complete=complete_compared,
-    help="Metric to plan for; repeatable.",
-)
+@size_option("--catch", f"Change that is to be seen, e.g. 3%; repeatable. {DEFAULT_CATCH}")
+@primary_option("Metric to plan for; repeatable.")
 @page_format
 @click.option(
     "--allow",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.scenario.estimate import duration_text, estimate
+from bench.report.units import plural
+from bench.scenario.estimate import Range, duration_text, estimate
 from bench.scenario.plan import Plan
 from bench.scenario.understood import notes_text
 
@@ -10,15 +11,9 @@ _CASES_SHOWN = 20
 
 
 def plan_text(plan: Plan, cases: bool = True) -> str:
-    """What will be run: cases, blocks, requests, and an honest estimate of the time.
-
-    Args:
-        plan: what will be run.
-        cases: name them.
-    """
+    """What will be run: cases, blocks, requests, and an honest estimate of the time."""
     cost = estimate(plan)
-    low, high = round(cost.requests.low), round(cost.requests.high)
-    requests = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    measured = range_text(cost.requests)
     names = [c.id for c in plan.cases] if cases else []
     shown = [f"  {name}" for name in names[:_CASES_SHOWN]]
     if len(names) > _CASES_SHOWN:
@@ -31,7 +26,7 @@ def plan_text(plan: Plan, cases: bool = True) -> str:
         judged = threshold_lines(plan)
     lines = [
         f"{plan.name}: {plan.description}" if plan.description else plan.name,
-        f"{_many(cost.cases, 'case')}, {_many(cost.blocks, 'block')}, {requests} requests "
+        f"{plural(cost.cases, 'case')}, {plural(cost.blocks, 'block')}, {measured} requests "
         f"(and {cost.unmeasured:,} or more to warm up) on {where}",
         *shown,
         *([notes_text(plan)] if plan.notes else []),
@@ -41,5 +36,7 @@ def plan_text(plan: Plan, cases: bool = True) -> str:
     return "\n".join(lines)
 
 
-def _many(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+def range_text(counts: Range) -> str:
+    """A count that is known, or known within limits: "40", "40 to 80"."""
+    low, high = round(counts.low), round(counts.high)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

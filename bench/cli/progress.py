@@ -49,14 +49,16 @@ class Progress:
         """Note what is to come."""
         self.plan = info.plan
         self.started_s = time.monotonic()
+        loops = {case.id: case.load.loop for case in info.plan.cases}
         for block in info.plan.blocks:
-            self.cases.setdefault(block.case, CaseProgress()).blocks += 1
+            of_case = CaseProgress(loops.get(block.case) == "open")
+            self.cases.setdefault(block.case, of_case).blocks += 1
 
     def block_started(self, block: Block, case: Case) -> None:
         """A block begins."""
         self.block, self._case, self.phase = block, case, _LOADING
         self._phase = None
-        progress = self.cases.setdefault(case.id, CaseProgress())
+        progress = self.cases.setdefault(case.id, CaseProgress(case.load.loop == "open"))
         progress.begin_block()
         progress.blocks = max(progress.blocks, progress.blocks_done + 1)
 
@@ -142,7 +144,8 @@ class Progress:
         if wanted:
             shares.append(self.cases[self._case.id].in_block / wanted)
         if self._case.load.duration_s and self._phase is Phase.MEASURE:
-            shares.append(self._measuring_s() / self._case.load.duration_s)
+            measuring_s = time.monotonic() - self._measuring_since
+            shares.append(measuring_s / self._case.load.duration_s)
         return min(1.0, max(shares))
 
     def share(self, case_id: str) -> float:
@@ -164,16 +167,9 @@ class Progress:
             return None
         return (time.monotonic() - self.started_s) * (1 - done) / done
 
-    def _measuring_s(self) -> float:
-        return time.monotonic() - self._measuring_since
-
 
 class PlainView(Progress):
-    """One line when a block begins and one when it ends: for logs and pipes.
-
-    Args:
-        say: prints a line; on stderr unless given.
-    """
+    """A line when a block begins and one when it ends, for logs and pipes; on stderr by default."""
 
     def __init__(self, say: Callable[[str], object] | None = None) -> None:
         super().__init__()

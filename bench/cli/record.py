@@ -74,9 +74,12 @@ def _failed(message: str) -> None:
 
 
 def _summary(tally: Tally) -> str:
-    requests = f"{tally.requests:,} request{'' if tally.requests == 1 else 's'}"
-    sessions = f"{tally.sessions:,} session{'' if tally.sessions == 1 else 's'}"
-    lines = [f"Recorded {requests} in {sessions}." if tally.requests else "Nothing was recorded."]
+    from bench.report.units import plural
+
+    lines = ["Nothing was recorded."]
+    if tally.requests:
+        sessions = plural(tally.sessions, "session")
+        lines = [f"Recorded {plural(tally.requests, 'request')} in {sessions}."]
     if tally.cut:
         lines.append(f"{tally.cut:,} of them were cut short (client or server left).")
     if tally.passed:

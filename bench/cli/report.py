@@ -11,26 +11,22 @@ from bench.cli.output import echo
 from bench.cli.pages import (
     RUN_FORMATS,
     also_write,
+    file_option,
     format_and_file,
+    format_option,
     open_option,
-    open_page,
     own_template,
+    tell_file,
     write_also,
 )
 
 
 @click.command(short_help="Render run directories again, in any format.")
 @click.argument("names", nargs=-1, required=True, metavar="RUN...")
-@click.option(
-    "--format", "format_name", type=click.Choice(RUN_FORMATS), default="html", show_default=True
-)
-@click.option(
-    "-o",
-    "output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where to; - is stdout. For html, the default is report.html "
-    "in the run directory (several: in this folder); for the others, stdout.",
+@format_option(RUN_FORMATS, "html")
+@file_option(
+    "Where to; - is stdout. For html, the default is report.html in the run directory (several: in "
+    "this folder); for the others, stdout."
 )
 @own_template
 @open_option
@@ -67,6 +63,7 @@ def command(
     run_dirs = [resolve(name, history) for name in names]
     text, path = write_reports(run_dirs, format_name, output, template, charts)
     write_also(run_dirs, wanted)
-    echo(text if path is None else f"{path}\n")
-    if open_report and path is not None and format_name == "html":
-        open_page(path)
+    if path is None:
+        echo(text)
+    else:
+        tell_file(path, format_name, open_report)

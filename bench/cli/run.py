@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from bench.cli.measuring import Measuring, measuring_options
-from bench.cli.output import console, echo, say
+from bench.cli.output import console, echo, echo_json, say
 from bench.cli.pages import RUN_FORMATS, also_write, format_and_file, open_page, write_also
 from bench.cli.web import Forwarding, web_page
 from bench.errors import ExitCode
@@ -96,11 +96,7 @@ def _run_all(
     try:
         for plan in plans:
             run = run_in_view(
-                plan,
-                settings,
-                quiet=measuring.quiet,
-                report=not measuring.no_report,
-                page=page,
+                plan, settings, quiet=measuring.quiet, report=not measuring.no_report, page=page
             )
             runs.append(run)
             if as_json:
@@ -118,24 +114,11 @@ def _run_all(
 
 
 def run_in_view(
-    plan: Plan,
-    settings: Settings,
-    *,
-    quiet: bool = False,
-    report: bool = True,
-    page: Any = None,
+    plan: Plan, settings: Settings, *, quiet: bool = False, report: bool = True, page: Any = None
 ) -> FinishedRun:
     """Say what will be run, run it in view, and say what could not be written.
 
-    Args:
-        plan: what to run.
-        settings: where results go, and how to send.
-        quiet: show nothing but what could not be written.
-        report: write report.html.
-        page: of `--web`, which receives where the run is written.
-
-    Raises:
-        BenchError: it could not be run.
+    `page` is that of `--web`, which receives where the run is written.
     """
     from bench.cli.live import view_on
     from bench.commands.run import run_plan
@@ -172,12 +155,9 @@ def tell(run: FinishedRun, quiet: bool = False) -> None:
 
 def tell_json(runs: Sequence[FinishedRun]) -> None:
     """The summaries on stdout, as one document: an object, or of several runs a list."""
-    import msgspec
-
     from bench.report.run_page import summary_json
-    from bench.shown import json_text
 
-    echo(json_text(msgspec.json.format(summary_json([run.summary for run in runs]), indent=2)))
+    echo_json(summary_json([run.summary for run in runs]))
 
 
 def tell_plans(plans: Sequence[Plan]) -> None:
@@ -185,14 +165,12 @@ def tell_plans(plans: Sequence[Plan]) -> None:
     import msgspec
 
     from bench.scenario.described import described
-    from bench.shown import json_text
 
     made = [described(plan) for plan in plans]
-    document = msgspec.json.encode(made[0] if len(made) == 1 else made)
-    echo(json_text(msgspec.json.format(document, indent=2)))
+    echo_json(msgspec.json.encode(made[0] if len(made) == 1 else made))
 
 
 def _worst(codes: list[ExitCode]) -> int:
-    """The exit code of several runs: an interruption, then the worst."""
-    order = (ExitCode.INTERRUPTED, ExitCode.INVALID, ExitCode.WORSE, ExitCode.INCONCLUSIVE)
+    """The exit code of several runs: an interruption, then what is certain before what is not."""
+    order = (ExitCode.INTERRUPTED, ExitCode.WORSE, ExitCode.INVALID, ExitCode.INCONCLUSIVE)
     return int(next((code for code in order if code in codes), ExitCode.OK))

@@ -10,9 +10,11 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from bench.cli.output import console, echo, say
+from bench.cli.planned import range_text
 from bench.errors import BenchError, ExitCode, UsageError
+from bench.report.units import plural
 from bench.resources import resource_dir
-from bench.scenario.estimate import Range, duration_text, estimate
+from bench.scenario.estimate import duration_text, estimate
 from bench.scenario.expand import build_plan
 from bench.scenario.jsonschema import json_schema_text
 from bench.scenario.library import headline, scenario_names, scenario_path
@@ -39,7 +41,7 @@ def list_scenarios() -> None:
     for name in scenario_names():
         scenario = load_scenario(str(scenario_path(name)))
         cost = estimate(_plan(scenario))
-        table.add_row(name, headline(scenario), str(cost.cases), _requests(cost.requests))
+        table.add_row(name, headline(scenario), str(cost.cases), range_text(cost.requests))
     console().print(table)
     say("\nRun one with: ollama-bench run NAME -m MODEL", err=False)
 
@@ -115,17 +117,12 @@ def _name(stem: str) -> str:
     return re.sub(r"^[^\w]+|[^\w .+-]", "", stem)[:60] or "scenario"
 
 
-def _requests(requests: Range) -> str:
-    low, high = round(requests.low), round(requests.high)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
 def _limit(load: Load) -> str:
     """When a block of this load ends."""
     if load.requests is not None:
         return f"{load.requests:,}"
     if load.sessions is not None:
-        return f"all of {load.sessions:,} session{'' if load.sessions == 1 else 's'}"
+        return f"all of {plural(load.sessions, 'session')}"
     if load.duration_s is not None:
         return f"{load.duration_s:g} s"
     return f"{len(load.arrivals.times_s) if load.arrivals else 0:,}"  # a trace to its end
@@ -135,7 +132,7 @@ def _print_plan(file: str, plan: Plan) -> None:
     cost = estimate(plan)
     say(
         f"{file}: fine. Cases: {cost.cases:,}. Blocks: {cost.blocks:,}. "
-        f"Requests: {_requests(cost.requests)} measured, {cost.unmeasured:,} to warm up. "
+        f"Requests: {range_text(cost.requests)} measured, {cost.unmeasured:,} to warm up. "
         f"Time: {duration_text(cost.seconds)}, depending on the server.",
         err=False,
     )

@@ -27,12 +27,7 @@ _EACH = {"tok/s each": 10}
 
 
 class Screen:
-    """The table, and the lines above it.
-
-    Args:
-        progress: of the run; read whenever the table is drawn.
-        console: to draw on; stderr unless given.
-    """
+    """The table, and the lines above it; on stderr by default."""
 
     def __init__(self, progress: Progress, console: Console | None = None) -> None:
         self._progress = progress

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     help="0 = any free one.",
 )
 @click.option("--num-parallel", type=click.IntRange(1), help="Slots per model.")
-@click.option("--max-loaded-models", default=3, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--max-loaded-models", "max_loaded", default=3, show_default=True, type=click.IntRange(1)
+)
 @click.option("--max-queue", default=512, show_default=True, type=click.IntRange(0))
 @click.option("--keep-alive", default="5m", show_default=True, help="How long idle models stay.")
 @click.option("--num-ctx", type=click.IntRange(4), help="Context length if a request asks none.")
@@ -75,50 +77,12 @@ if TYPE_CHECKING:
 @click.option(
     "--fault-plan", type=click.Path(dir_okay=False), help="A YAML file that says which fail."
 )
-def command(
-    engine: str,
-    profile: str,
-    models: tuple[str, ...],
-    host: str,
-    port: int,
-    num_parallel: int | None,
-    max_loaded_models: int,
-    max_queue: int,
-    keep_alive: str,
-    num_ctx: int | None,
-    threads: int | None,
-    ollama_version: str,
-    cache_ram: int,
-    multiuser_cache: bool,
-    seed: int,
-    truth_log: str | None,
-    faults: tuple[str, ...],
-    fault_plan: str | None,
-) -> None:
+def command(**options: Any) -> None:
     """Serve until Ctrl-C."""
     from bench.server.config import ServerConfig
     from bench.server.serving import serve
 
-    config = ServerConfig(
-        engine=engine,
-        profile=profile,
-        models=models,
-        host=host,
-        port=port,
-        num_parallel=num_parallel,
-        max_loaded=max_loaded_models,
-        max_queue=max_queue,
-        keep_alive=keep_alive,
-        num_ctx=num_ctx,
-        ollama_version=ollama_version,
-        cache_ram=cache_ram,
-        multiuser_cache=multiuser_cache,
-        threads=threads,
-        seed=seed,
-        truth_log=truth_log,
-        faults=faults,
-        fault_plan=fault_plan,
-    )
+    config = ServerConfig(**options)
     serve(config, _announce, say=say)
     say("stopped", err=False)
 

@@ -15,13 +15,7 @@ from bench.results.run import RunInfo
 
 
 class Forwarding:
-    """An observer that also tells the page where the run is written.
-
-    Args:
-        observer: receives everything.
-        page: standard input of the page's process.
-        output: folder of the run directories.
-    """
+    """An observer that also tells the page where the run is written."""
 
     def __init__(self, observer: object, page: Any, output: Path) -> None:
         self._observer, self._page, self._output = observer, page, output.absolute()

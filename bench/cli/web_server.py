@@ -14,15 +14,13 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench.children import leave_signals_to_parent
+from bench.cli.case_progress import CaseProgress, ttft_s
 from bench.errors import BenchError
-from bench.metrics import MIN_OUTPUT_TOKENS
 from bench.resources import resource_dir
 from bench.results.directory import REPORT_FILE, read_info
 from bench.results.journal import REQUESTS_FILE
@@ -35,15 +33,6 @@ _LAST = 200
 _LEAVE_S = 3.0
 """So long those who look have time to fetch the report."""
 _HOSTS = ("127.0.0.1", "localhost")
-
-
-@dataclass(slots=True)
-class _CaseSoFar:
-    requests: int = 0
-    failed: int = 0
-    steps: int = 0
-    decode_ns: int = 0
-    ttft_s: deque[float] = field(default_factory=lambda: deque(maxlen=5000))
 
 
 class RunState:
@@ -60,7 +49,8 @@ class RunState:
         self.over = False
         self.asked_at = float("-inf")
         self._read_to = 0
-        self._cases: dict[str, _CaseSoFar] = {}
+        self._cases: dict[str, CaseProgress] = {}
+        self._open_loops: frozenset[str] = frozenset()
         self._recent: deque[dict[str, Any]] = deque(maxlen=_LAST)
         self._lock = threading.Lock()
         self._made = (float("-inf"), b"{}")
@@ -85,6 +75,7 @@ class RunState:
         if self.path is not None:
             with suppress(BenchError):
                 info = read_info(self.path)
+                self._open_loops = frozenset(c.id for c in info.plan.cases if c.load.loop == "open")
                 running = info.status is RunStatus.RUNNING
                 done, blocks = len(info.blocks), len(info.plan.blocks)
                 state |= {"name": info.plan.name, "blocks": blocks, "done": done}
@@ -94,10 +85,10 @@ class RunState:
         cases = [
             {
                 "case": name,
-                "requests": c.requests,
+                "requests": c.in_block,
                 "failed": c.failed,
-                "ttft_p50_s": median(c.ttft_s) if c.ttft_s else None,
-                "decode_tok_per_s": c.steps / c.decode_ns * 1e9 if c.decode_ns else None,
+                "ttft_p50_s": c.ttft_values()[0],
+                "decode_tok_per_s": c.decoded / c.decode_ns * 1e9 if c.decode_ns else None,
             }
             for name, c in self._cases.items()
         ]
@@ -118,30 +109,15 @@ class RunState:
     def _count(self, record: RequestRecord) -> None:
         if record.phase is not Phase.MEASURE:
             return
-        case = self._cases.setdefault(record.case, _CaseSoFar())
-        case.requests += 1
+        case = self._cases.setdefault(record.case, CaseProgress(record.case in self._open_loops))
+        case.count(record)
+        del case.spans[:]  # of use for throughput alone, which the page does not show
         ok = record.outcome is Outcome.OK
-        case.failed += not ok
-        begin = record.sent_ns if record.planned_ns is None else record.planned_ns
-        texts = (record.first_thinking_ns, record.first_answer_ns)
-        first = min((t for t in texts if t is not None), default=None)
-        ttft = None if first is None or begin is None or not ok else (first - begin) / 1e9
-        if ttft is not None:
-            case.ttft_s.append(ttft)
-        tokens, spent = record.server.eval_count, record.server.eval_duration
-        if ok and tokens and spent and spent > 0 and tokens >= MIN_OUTPUT_TOKENS:
-            case.steps += tokens - 1
-            case.decode_ns += spent
-        self._recent.append({"ttft_s": ttft, "ok": ok})
+        self._recent.append({"ttft_s": ttft_s(record) if ok else None, "ok": ok})
 
 
 def serve(state: RunState, port: int = 0) -> ThreadingHTTPServer:
-    """A server on this host for the page of a run.
-
-    Args:
-        state: of the run.
-        port: 0 = any that is free.
-    """
+    """A server on this host for the page of a run."""
     assets = resource_dir("reports") / "assets"
     pages = {"/": ("live.html", "text/html"), "/live.js": ("live.js", "text/javascript")}
 

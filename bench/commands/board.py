@@ -15,15 +15,9 @@ from bench.results.run import RunInfo
 
 
 def board(paths: Sequence[str | Path]) -> Page:
-    """The page about all runs in some folders.
+    """The page about all runs in some folders, at any depth.
 
     A run that cannot be read is left out, and the page says so.
-
-    Args:
-        paths: run directories, or folders that hold some at any depth.
-
-    Raises:
-        ResultsError: there is no run that can be read.
     """
     found: dict[str, tuple[RunInfo, Summary]] = {}
     left_out: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,9 @@ from bench.analysis.run.summary_json import to_json
 from bench.commands.comparing import compare
 from bench.commands.stored_runs import resolve
 from bench.errors import ResultsError
-from bench.files import read_file
+from bench.files import read_file, write_whole
 from bench.hidden import remember_environment, scrub, scrub_all, scrub_bytes
-from bench.report.comparison.json_form import comparison_json
+from bench.report.comparison.comparison_page import comparison_json
 from bench.report.evidence import evidence, scenario_name, shared_scenario
 from bench.results.directory import RUN_FILE, SUMMARY_FILE, Run, read_run
 from bench.results.history import History
@@ -66,8 +67,9 @@ def bundle(
     logs = {name: text for path in paths for name, text in _logs(path, several=len(paths) > 1)}
     text = _without_home(evidence(runs, summaries, logs, comparisons))
     output = output or Path(f"{runs[0].info.id}-bundle.zip")
+    content = io.BytesIO()
     try:
-        with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as packed:
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
             packed.writestr(MARKDOWN, text)
             if comparisons:
                 packed.writestr("comparison.json", _scrubbed(comparison_json(comparisons)))
@@ -78,11 +80,13 @@ def bundle(
                 packed.writestr(folder + RUN_FILE, _scrubbed(read_file(run.path / RUN_FILE)))
                 kept = msgspec.json.encode(to_json(summaries[number]))
                 packed.writestr(folder + SUMMARY_FILE, _scrubbed(kept))
-                for name, scenario in _scenarios(run, number, len(runs)):
-                    packed.writestr(name, _scrubbed(scenario))
+                # Of `ab`, what both sides share; JSON is YAML, too.
+                scenario = msgspec.json.encode(shared_scenario(run.info.plan))
+                packed.writestr(scenario_name(number, len(runs)), _scrubbed(scenario))
                 with packed.open(folder + REQUESTS_FILE, "w") as file:
                     for line in _request_lines(run):
                         file.write(line)
+        write_whole(output, content.getbuffer())
     except OSError as error:
         raise ResultsError(
             f"cannot write {output}: {error.strerror or error}", "Name another file with -o."
@@ -92,15 +96,11 @@ def bundle(
 
 def _logs(path: Path, several: bool) -> Iterator[tuple[str, str]]:
     for file in sorted(path.glob("*.log")):
-        log = scrub_bytes(read_file(file, _LOG_BYTES)).decode(errors="replace")
+        try:
+            log = scrub_bytes(read_file(file, _LOG_BYTES)).decode(errors="replace")
+        except OSError as error:
+            log = f"(it cannot be read: {error.strerror or error})\n"
         yield f"{path.name}-{file.name}" if several else file.name, log
-
-
-def _scenarios(run: Run, number: int, runs: int) -> Iterator[tuple[str, bytes]]:
-    """The resolved scenario, of `ab` what both sides share; JSON is YAML, too."""
-    name = scenario_name(number, runs)
-    plan = run.info.plan
-    yield name, msgspec.json.encode(shared_scenario(plan))
 
 
 def _request_lines(run: Run) -> Iterator[bytes]:

@@ -150,11 +150,7 @@ def _compared(
 
 
 def _compared_sides(subject: Subject, rules: Rules, judging: Judging) -> Comparison:
-    """The comparison of the sides of a run, or why there is none.
-
-    Raises:
-        NotComparable: the run was not made in pairs.
-    """
+    """The comparison of the sides of a run, or why there is none."""
     match_sides(subject.summary.cases)
     a, b = (replace(side_of(subject), label=f"side {letter}") for letter in "ab")
     return _or_refused(
@@ -174,14 +170,6 @@ def _or_refused(
 
     A candidate that is unlike the baseline must keep the scenario's thresholds all the same; of one
     that is incomplete or invalid nothing is said.
-
-    Args:
-        make: makes the comparison.
-        sides: baseline and candidate, as reports call them.
-        candidate: what is judged.
-        rules: how to judge.
-        judging: whether thresholds gate.
-        gated: how the names of the cases begin whose thresholds do.
     """
     try:
         check_usable(candidate, rules)

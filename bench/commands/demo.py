@@ -40,11 +40,7 @@ class DemoEngine:
 
 
 def choose_engine(wanted: Literal["auto", "llama.cpp", "simulated"] = "auto") -> DemoEngine:
-    """The engine asked for; `auto` = llama.cpp if it is installed, else the simulated one.
-
-    Raises:
-        EngineError: llama.cpp is asked for and not installed.
-    """
+    """The engine asked for; `auto` = llama.cpp if it is installed, else the simulated one."""
     from bench.server.llamacpp import DEMO_MODEL, INSTALL, installed, require_installed
 
     if wanted == "llama.cpp":
@@ -68,15 +64,7 @@ def choose_engine(wanted: Literal["auto", "llama.cpp", "simulated"] = "auto") ->
 def demo_server(
     engine: DemoEngine, say: Callable[[str], None] | None = None
 ) -> Iterator[EmbeddedServer]:
-    """The embedded server with two slots, in a process of its own, for as long as the body runs.
-
-    Args:
-        engine: what it runs on.
-        say: shows one line of progress, as the model may have to be fetched; None = silently.
-
-    Raises:
-        EngineError: it cannot start, or the model cannot be fetched.
-    """
+    """The embedded server with two slots, in a process of its own, while the body runs."""
     from bench.server.embedded import start_server
 
     if engine.name == "llama.cpp":
@@ -88,19 +76,9 @@ def demo_server(
 
 
 def demo_plan(
-    engine: DemoEngine,
-    server: EmbeddedServer,
-    settings: Settings,
-    overrides: Sequence[str] = (),
+    engine: DemoEngine, server: EmbeddedServer, settings: Settings, overrides: Sequence[str] = ()
 ) -> Plan:
-    """The demo scenario against a running demo server, with the notice in its description.
-
-    Args:
-        engine: what the server runs on.
-        server: the running server.
-        settings: where results go, and how to send.
-        overrides: `path=value` each, applied to the scenario.
-    """
+    """The demo scenario against a running demo server, with the notice in its description."""
     from bench.commands.run import make_plan
     from bench.scenario.loading import load_scenario
 

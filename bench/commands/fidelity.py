@@ -152,14 +152,6 @@ async def begin(
 ) -> None:
     """Ask every side in a run directory that is there already, and judge.
 
-    Args:
-        directory: of the run.
-        sides: as described just now, the reference first.
-        texts: with their places.
-        seed: of their choice.
-        connect: finds the server of a side.
-        on_step: called with progress messages.
-
     Raises:
         NotComparable: a candidate has another tokenizer.
         BenchError: it could not be measured; it says how to go on.
@@ -274,10 +266,6 @@ def _refuse_twins(wanted: Sequence[tuple[str, str]]) -> None:
 
 
 def labels(wanted: Sequence[tuple[str, str]]) -> list[str]:
-    """Names of models, with the server where there are several servers.
-
-    Args:
-        wanted: server and model of each.
-    """
+    """Names of models, with the server where there are several servers."""
     several = len({server for server, _ in wanted}) > 1
     return [f"{model} on {server}" if several else model for server, model in wanted]

@@ -102,11 +102,7 @@ async def _ask_gates(
 
 
 async def _unchanged(control: Control, side: Side) -> None:
-    """Refuse to mix two states of a model or server in one result.
-
-    Raises:
-        NotComparable: what was changed.
-    """
+    """Refuse to mix two states of a model or server in one result."""
     now = await describe_side(control, side.model, side.label)
     for what, then, found in (
         ("server's version", side.version, now.version),

@@ -15,12 +15,7 @@ from bench.scenario.plan import Plan
 
 
 class FidelityStage:
-    """Measures what `Plan.fidelity` asks for; see `bench.load.afterwards.Afterwards`.
-
-    Args:
-        plan: of the run.
-        on_step: called with progress messages.
-    """
+    """Measures what `Plan.fidelity` asks for; see `bench.load.afterwards.Afterwards`."""
 
     def __init__(self, plan: Plan, on_step: OnStep) -> None:
         assert plan.fidelity is not None

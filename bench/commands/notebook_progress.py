@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.clock import Clock, RealClock
 from bench.load.observer import Observer, Silent, whole_observer
+from bench.report.units import plural
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import BlockInfo, RunInfo, RunWarning
 from bench.scenario.plan import Block, Case
@@ -75,7 +76,7 @@ class NotebookProgress(Silent):
         line = (
             f"<progress max='{max(self._blocks, 1)}' value='{self._done}'></progress> block "
             f"{min(self._done + 1, self._blocks)} of {self._blocks}: {escape(self._case)}; "
-            f"{self._ok} requests{failed}"
+            f"{plural(self._ok, 'request')}{failed}"
         )
         said = "".join(f"<br>warning: {escape(text)}" for text in self._warnings)
         shown = notebook.HTML(line + said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -15,11 +15,7 @@ from bench.analysis.capacity.limiting import Alone, alone, broken_promise, limit
 from bench.analysis.capacity.memory import memory_bound
 from bench.analysis.capacity.probe import Probe, SearchEnding, SearchSettings
 from bench.analysis.capacity.probed import JudgedProbe, probe_result, window_s
-from bench.analysis.capacity.promises import (
-    ERROR_RATE,
-    check_judgeable,
-    percentile_of,
-)
+from bench.analysis.capacity.promises import ERROR_RATE, check_judgeable, percentile_of
 from bench.analysis.capacity.result import Bottleneck, CapacityResult, ProbeResult
 from bench.analysis.capacity.sweep import LADDER, slots_of, sweep_of
 from bench.analysis.run.columns import Columns
@@ -29,6 +25,7 @@ from bench.analysis.run.slots import Slots
 from bench.analysis.run.summary import Summary
 from bench.clock import NS
 from bench.commands.probe_loads import By, ProbeLoads, rounded
+from bench.report.model import slots_asked
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import RunInfo, RunStatus
 from bench.results.warning_codes import WarningCode
@@ -84,12 +81,7 @@ class SearchFor:
 
 @dataclass(slots=True)
 class Prober:
-    """First a sweep over a few users, then the search; the `Grow` of its run.
-
-    Args:
-        plan: of the run, as `capacity_plan` made it.
-        wanted: what to search for.
-    """
+    """First a sweep over a few users, then the search; the `Grow` of its run."""
 
     plan: Plan
     wanted: SearchFor
@@ -104,8 +96,7 @@ class Prober:
     _warnings_seen: int = 0
 
     def __post_init__(self) -> None:
-        wanted = self.wanted
-        self._loads = ProbeLoads(self.plan.cases[0], wanted.by, wanted.promises)
+        self._loads = ProbeLoads(self.plan.cases[0], self.wanted.by, self.wanted.promises)
 
     def __call__(
         self, info: RunInfo, records: Sequence[RequestRecord]
@@ -145,7 +136,8 @@ class Prober:
 
     def result(self, info: RunInfo, summary: Summary) -> CapacityResult:
         """What was found, once the run has ended."""
-        hunt = self._hunt or JudgedSearch(SearchSettings(start=1.0), self.wanted.promises)
+        wanted = self.wanted
+        hunt = self._hunt or JudgedSearch(SearchSettings(start=1.0), wanted.promises)
         found = hunt.found()
         ending = found.ending
         slots = self._slots()
@@ -163,8 +155,8 @@ class Prober:
         return CapacityResult(
             run_id=info.id,
             model=case.model,
-            by=self.wanted.by,
-            promises=self.wanted.promises,
+            by=wanted.by,
+            promises=wanted.promises,
             ending=ending,
             load=found.load,
             held=found.held,
@@ -177,18 +169,15 @@ class Prober:
             probes=self._results(observed),
             slots_observed=observed,
             slots_exact=bool(slots and slots.exact),
-            slots_asked=self.wanted.slots_asked or _slots_asked(info, case.target),
+            slots_asked=wanted.slots_asked or slots_asked(info.targets, case.target),
             mean_response_s=self._response_at(found.load),
-            budget_s=self.wanted.budget_s,
+            budget_s=wanted.budget_s,
             spent_s=_spent_s(info),
             simulated=info.simulated,
             interrupted=info.status is RunStatus.INTERRUPTED,
             sweep=sweep_of(swept, info.blocks, observed),
             memory=memory_bound(
-                info,
-                observed,
-                gpu_bytes=self.wanted.gpu_bytes,
-                cache_type=self.wanted.cache_type,
+                info, observed, gpu_bytes=wanted.gpu_bytes, cache_type=wanted.cache_type
             ),
         )
 
@@ -218,27 +207,14 @@ class Prober:
         prove = max(_requests_for(p) for p in self.wanted.promises)
         slots = self._slots()
         served = slots.observed if slots else 1
+        common = SearchSettings(1.0, slots=served, probe_requests=locate, proof_requests=prove)
         if self.wanted.by != "rate":
             most = math.floor(self.wanted.ceiling or MOST_USERS)
-            return SearchSettings(
-                start=min(served, most),
-                ceiling=most,
-                whole=True,
-                slots=served,
-                probe_requests=locate,
-                proof_requests=prove,
-            )
+            return replace(common, start=min(served, most), ceiling=most, whole=True)
         best = self._loads.best_rate or 1.0
         ceiling = self.wanted.ceiling or CEILING * best
-        return SearchSettings(
-            start=min(rounded(best / 2), ceiling),
-            ceiling=ceiling,
-            saturation=best,
-            slots=served,
-            cv2=self._cv2(),
-            probe_requests=locate,
-            proof_requests=prove,
-        )
+        start = min(rounded(best / 2), ceiling)
+        return replace(common, start=start, ceiling=ceiling, saturation=best, cv2=self._cv2())
 
     def _cv2(self) -> float:
         """How much the time a request is served varies: squared coefficient of variation."""
@@ -330,14 +306,6 @@ def _requests_for(promise: Threshold) -> int:
         share = max(promise.value, 1e-3)
         return math.ceil(_Z**2 * (1 - share) / share / 10) * 10
     return least_requests(percentile_of(promise))
-
-
-def _slots_asked(info: RunInfo, target: str) -> int | None:
-    for found in info.targets:
-        asked = found.settings.get("OLLAMA_NUM_PARALLEL", "")
-        if found.name == target and asked.isdigit():
-            return int(asked)
-    return None
 
 
 def _spent_s(info: RunInfo) -> float:

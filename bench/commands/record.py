@@ -32,9 +32,6 @@ def record(
         announce: called with the proxy's URL and the server's once it listens.
         failed: receives each new reason why the server cannot be reached.
 
-    Returns:
-        What was recorded.
-
     Raises:
         UsageError: the file exists, the port is in use, or an address is none.
     """

@@ -14,11 +14,14 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
+from bench.analysis.run.summary import Summary
 from bench.commands.schemas import FORMS, schema_file, schema_text
 from bench.docstrings import texts_below
 from bench.errors import ExitCode
 from bench.metrics import METRICS
 from bench.resources import DOCS
+from bench.results.record import RequestRecord
+from bench.results.run import RunInfo
 from bench.results.warning_codes import WarningCode, all_codes
 from bench.scenario.jsonschema import json_schema
 from bench.scenario.library import headline, scenario_names, scenario_path
@@ -32,11 +35,7 @@ _ATTRIBUTE = re.compile(r"^(\w+(?:, \w+)*): (.*)$")
 
 
 def updated(text: str) -> str:
-    """A document with its reference parts made anew.
-
-    Raises:
-        KeyError: a mark names no part.
-    """
+    """A document with its reference parts made anew."""
     return _MARK.sub(lambda m: f"{m[1]}\n{PARTS[m[2]]()}\n{m[3]}", text)
 
 
@@ -82,36 +81,15 @@ def scenario_keys() -> str:
     return _table(("key", "takes", "default", "meaning"), list(_keys(schema, schema, "")))
 
 
-def run_file() -> str:
-    """The keys of `run.json`."""
-    from bench.results.run import RunInfo
-
-    return _structures(RunInfo)
-
-
-def requests_file() -> str:
-    """The keys of a line of `requests.jsonl`."""
-    from bench.results.record import RequestRecord
-
-    return _structures(RequestRecord)
-
-
-def summary_file() -> str:
-    """The keys of `summary.json`."""
-    from bench.analysis.run.summary import Summary
-
-    return _structures(Summary)
-
-
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "metrics": metrics,
     "exit_codes": exit_codes,
     "warnings": warnings,
     "shipped_scenarios": shipped_scenarios,
     "scenario_keys": scenario_keys,
-    "run_file": run_file,
-    "requests_file": requests_file,
-    "summary_file": summary_file,
+    "run_file": lambda: _structures(RunInfo),
+    "requests_file": lambda: _structures(RequestRecord),
+    "summary_file": lambda: _structures(Summary),
 }
 """Name of a part -> what makes it."""
 
@@ -126,11 +104,8 @@ def _keys(
     for name, child in node.get("properties", {}).items():
         where = f"{path}{name}"
         default = child.get("default", "")
-        shown = (
-            ""
-            if default in ("", [], {}) or isinstance(default, dict)
-            else f"`{json.dumps(default)}`"
-        )
+        unsaid = default in ("", []) or isinstance(default, dict)
+        shown = "" if unsaid else f"`{json.dumps(default)}`"
         meaning = " ".join(child.get("description", "").split())
         yield f"`{where}`", _takes(schema, child), shown, meaning
         if name == "matrix":

@@ -170,15 +170,7 @@ def run(
 ) -> FinishedRun:
     """Run a scenario against its servers: the function behind `ollama-bench run`.
 
-    Args:
-        scenario: path of a file, name of a shipped scenario, or its keys as a dict.
-        models: take the place of the scenario's models.
-        hosts: take the place of the scenario's targets.
-        overrides: `path=value` each.
-        seed: takes the place of the scenario's seed.
-        settings: where results go, and how to send.
-        observer: receives how the run goes.
-        report: write report.html as well.
+    What to run is said as for `make_plan`, the rest as for `run_plan`.
 
     Raises:
         BenchError: it could not be run; see `bench.errors`.
@@ -249,11 +241,7 @@ def _index(run: FinishedRun, history: str | Path | None) -> list[RunWarning]:
 
 
 async def _measure_until_interrupted(
-    plan: Plan,
-    settings: Settings,
-    observer: Observer,
-    grow: Grow | None,
-    interrupts: Interrupts,
+    plan: Plan, settings: Settings, observer: Observer, grow: Grow | None, interrupts: Interrupts
 ) -> Ended:
     afterwards = None
     if plan.fidelity is not None:
@@ -281,9 +269,6 @@ def conclude(directory: RunDirectory, report: bool = True) -> FinishedRun:
     """Summarise a run from its directory, and write summary.json and the report there.
 
     A file that cannot be written costs no number: see `FinishedRun.not_written`.
-
-    Raises:
-        ResultsError: the directory cannot be read.
     """
     import msgspec
 

@@ -25,12 +25,7 @@ T = TypeVar("T")
 def finish(
     work: Coroutine[Any, Any, T], run: Callable[[Coroutine[Any, Any, T]], T] = asyncio.run
 ) -> T:
-    """The result of some work, whether or not an event loop runs in this thread.
-
-    Args:
-        work: what to do.
-        run: as `asyncio.run`.
-    """
+    """The result of some work, whether or not an event loop runs in this thread."""
     if not _loop_runs():
         return run(work)
     with ThreadPoolExecutor(1) as pool:

@@ -25,20 +25,11 @@ def benchstat_lines(
     history: History | None = None,
     comparisons: Sequence[Comparison] = (),
 ) -> str:
-    """Runs as lines that `benchstat -col side` compares.
-
-    Args:
-        runs: the baseline, then the candidates.
-        history: where names are looked up.
-        comparisons: of the candidates, or of the sides of the one run. What was refused is named in
-            a comment and left out: benchstat would compare it without a word.
-
-    Raises:
-        ResultsError: a name means no run.
-    """
+    """Runs, the baseline first, as lines that `benchstat -col side` compares."""
     from bench.report.comparison.benchstat import benchstat, refusal_comment
     from bench.shown import one_line
 
+    # benchstat would compare what was refused without a word.
     parts = [refusal_comment(c) for c in comparisons if c.refused]
     for number, name in enumerate(comparable(runs, comparisons)):
         subject = read_subject(name, history)
@@ -57,12 +48,7 @@ def benchstat_lines(
 def comparable(
     runs: Sequence[str | Path], comparisons: Sequence[Comparison]
 ) -> Sequence[str | Path]:
-    """The baseline and the candidates that were not refused; nothing if that is the baseline alone.
-
-    Args:
-        runs: the baseline, then the candidates.
-        comparisons: one for each candidate; or of the sides of the one run.
-    """
+    """The runs that were not refused, the baseline first; nothing if that is the baseline alone."""
     if not any(c.refused for c in comparisons):
         return runs
     kept = [run for run, c in zip(runs[1:], comparisons, strict=False) if not c.refused]
@@ -72,11 +58,7 @@ def comparable(
 def distribution_charts(
     runs: Sequence[str | Path], history: History | None = None
 ) -> tuple[Chart, ...]:
-    """How the times of single requests are distributed, side by side.
-
-    Raises:
-        ResultsError: a name means no run.
-    """
+    """How the times of single requests are distributed, side by side."""
     from bench.report.charts.distribution import distribution_chart
     from bench.report.model import build_report
     from bench.report.samples import samples_of

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.commands.sources import ScenarioSource, names
 from bench.errors import ScenarioError, UsageError
@@ -51,15 +52,7 @@ class SideSettings:
 
 
 def parse_side(letter: str, settings: Sequence[str]) -> SideSettings:
-    """Take the settings of one side apart.
-
-    Args:
-        letter: "a" or "b", for messages.
-        settings: `key=value` each.
-
-    Raises:
-        UsageError: one is not of that form, or they contradict each other.
-    """
+    """Take the settings of one side apart."""
     models, hosts, overrides = [], [], []
     binary, env = "", {}
     for text in settings:
@@ -120,34 +113,16 @@ def ab_plan(
             "Say what differs, e.g. --a options.num_ctx=4096 --b options.num_ctx=16384. To see how "
             "much equal sides differ (A/A), set the same on both.",
         )
+    sides = parse_side("a", names(a)), parse_side("b", names(b))
     return _paired_plan(
-        scenario,
-        parse_side("a", names(a)),
-        parse_side("b", names(b)),
-        pairs,
-        models,
-        hosts,
-        overrides,
-        seed,
+        scenario, *sides, pairs, models=models, hosts=hosts, overrides=overrides, seed=seed
     )
 
 
-def pilot_plan(
-    scenario: ScenarioSource,
-    pairs: int,
-    *,
-    models: str | Sequence[str] = (),
-    hosts: str | Sequence[str] = (),
-    overrides: str | Sequence[str] = (),
-    seed: int | None = None,
-) -> Plan:
-    """The plan of a pilot: pairs of equal sides (A/A), as the comparison will measure them.
-
-    Raises:
-        ScenarioError: it is no scenario.
-    """
+def pilot_plan(scenario: ScenarioSource, pairs: int, **chosen: Any) -> Plan:
+    """The plan of a pilot: pairs of equal sides (A/A), as the comparison will measure them."""
     none = SideSettings((), (), (), "", {})
-    return _paired_plan(scenario, none, none, pairs, models, hosts, overrides, seed)
+    return _paired_plan(scenario, none, none, pairs, **chosen)
 
 
 def _paired_plan(
@@ -155,10 +130,11 @@ def _paired_plan(
     side_a: SideSettings,
     side_b: SideSettings,
     pairs: int,
-    models: str | Sequence[str],
-    hosts: str | Sequence[str],
-    overrides: str | Sequence[str],
-    seed: int | None,
+    *,
+    models: str | Sequence[str] = (),
+    hosts: str | Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
+    seed: int | None = None,
 ) -> Plan:
     models, hosts, overrides = names(models), names(hosts), names(overrides)
     if not hosts:

@@ -169,11 +169,7 @@ def search_plan(
     settings: Settings | None = None,
     observer: Observer | None = None,
 ) -> FoundCapacity:
-    """Run a capacity plan and its search, and write capacity.json beside the run's files.
-
-    Raises:
-        BenchError: it could not be run; see `bench.errors`.
-    """
+    """Run a capacity plan and its search, and write capacity.json beside the run's files."""
     prober = Prober(plan, wanted)
     run = run_plan(plan, settings=settings, observer=observer, grow=prober)
     result = prober.result(run.info, run.summary)

@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 
 def index_run(path: Path, history: History) -> None:
-    """Index a run directory in the history.
-
-    Raises:
-        ResultsError: it is no run directory, or the history cannot be written.
-    """
+    """Index a run directory in the history."""
     from bench.analysis.comparison.history_entry import history_entry
 
     info = read_info(path)
@@ -34,11 +30,7 @@ def index_run(path: Path, history: History) -> None:
 
 
 def resolve(name: str | Path, history: History | None) -> Path:
-    """The run directory that a user means: a path, or a name in the history.
-
-    Raises:
-        ResultsError: there is neither.
-    """
+    """The run directory that a user means: a path, or a name in the history."""
     path = Path(name)
     if path.exists() or history is None:
         return path
@@ -72,11 +64,7 @@ def is_run(name: str, history: History | None) -> bool:
 
 
 def read_subject(name: str | Path, history: History | None) -> Subject:
-    """A run to be compared, by path or by name in the history.
-
-    Raises:
-        ResultsError: there is no such run.
-    """
+    """A run to be compared, by path or by name in the history."""
     from bench.analysis.comparison.compare_runs import Subject
 
     path = resolve(name, history)
@@ -88,9 +76,6 @@ def read_summary(path: Path, info: RunInfo) -> Summary:
     """The summary of a run: as it was written if it still holds, else computed from the records.
 
     It holds if this version of the program wrote it, when the run had ended, after its last record.
-
-    Raises:
-        ResultsError: the run cannot be read.
     """
     written = _written_summary(path, info)
     if written is not None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,7 @@ from bench.analysis.capacity.promises import parse_promises, percentile_of
 from bench.analysis.capacity.users import UserModel
 from bench.commands.fitting import MOST_PACE
 from bench.errors import EngineError, UsageError
-from bench.report.capacity.what_if_page import Option, Study
+from bench.report.capacity.what_if_page import Study
 from bench.scenario.traces import Trace, load_trace
 from bench.simulation.fleet import Routing, Workload
 from bench.simulation.profile import ModelProfile, Profile, load_profile
@@ -24,8 +23,8 @@ from bench.simulation.what_if import (
     METRICS,
     ModelledServer,
     OfferedLoad,
+    Option,
     Promise,
-    WhatIf,
     poisson_load,
     servers_needed,
 )
@@ -86,10 +85,10 @@ def study(
     lengths = _lengths(profile, chosen, np.random.default_rng(seed))
     load, words = _load(people, rate_per_s, trace, time_scale, window_s, lengths, machine)
 
-    def evaluate(n: int) -> WhatIf:
+    def evaluate(n: int) -> Option:
         return predict(machine, load, limits, servers=n, routing=routing, seed=seed)
 
-    def glance(n: int) -> WhatIf:
+    def glance(n: int) -> Option:
         plain = replace(machine, draws=())
         return predict(plain, load, limits, servers=n, routing=routing, seed=seed)
 
@@ -119,7 +118,7 @@ def study(
         slots=machine.parameters.slots,
         routing=routing,
         needed=needed,
-        options=tuple(msgspec.convert(msgspec.to_builtins(w), Option) for w in found),
+        options=tuple(found),
         requests=len(load.make(seed)),
         fitted_to=fitted.run if fitted else "",
         invented=profile.invented,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.doctor.checkup import Finding, Status
+from bench.doctor.checkup import Finding, Status, judged
 from bench.doctor.self_test import LoadStep, SelfTest
 
 EXACT_MS = 0.2
@@ -33,8 +33,7 @@ def _stamps(test: SelfTest, best: LoadStep | None) -> Finding:
             f"right within {best.error_p99_ms:.3f} ms (p99; p50 {best.error_p50_ms:.3f}) at "
             f"{best.offered_per_s:,} chunks per second"
         )
-        exact = best.error_p99_ms <= EXACT_MS
-        return Finding("stamp error", Status.FINE if exact else Status.CAUTION, said)
+        return judged("stamp error", best.error_p99_ms <= EXACT_MS, said)
     first = test.steps[0]
     return Finding(
         "stamp error",
@@ -57,10 +56,8 @@ def _load(test: SelfTest, usable: LoadStep | None) -> Finding:
         f"{usable.offered_per_s:,} chunks per second, which is {users:,} users at {TOKENS_PER_S} "
         f"tokens per second each ({usable.cpu_share:.0%} of a core){why}"
     )
-    if usable.offered_per_s >= ENOUGH_PER_S:
-        return Finding("trusted up to", Status.FINE, said)
     advice = "Stop other work on this machine, or measure from another one."
-    return Finding("trusted up to", Status.CAUTION, said, advice)
+    return judged("trusted up to", usable.offered_per_s >= ENOUGH_PER_S, said, advice)
 
 
 def _failed(step: LoadStep) -> str:

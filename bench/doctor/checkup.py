@@ -24,7 +24,7 @@ BUSY_SHARE = 0.1
 DESCRIPTORS = 4096
 """Open files below which large loads run out of connections."""
 
-_OWN_STAMPS = "Times hold this program's own delays; keep the machine idle."
+OWN_STAMPS = "Times hold this program's own delays; keep the machine idle."
 _LOOK_S = 0.5
 _UNSURE = 0.15
 """Passes of a test of memory that differ by more were disturbed."""
@@ -56,6 +56,11 @@ class Finding:
     advice: str = ""
 
 
+def judged(what: str, fine: bool, said: str, advice: str = "") -> Finding:
+    """Fine, or a caution with what to do about it."""
+    return Finding(what, Status.FINE, said) if fine else Finding(what, Status.CAUTION, said, advice)
+
+
 async def check_server(address: Address) -> list[Finding]:
     """The server: reachable, which version, what is in memory; a single `bad` one if it is not."""
     try:
@@ -70,11 +75,9 @@ async def check_server(address: Address) -> list[Finding]:
     found = [Finding("server", Status.FINE, f"{address.url} answers, {here}")]
     found += _transport(address)
     found += _version(version)
-    if installed:
-        found.append(Finding("models", Status.FINE, f"{len(installed)} installed"))
-    else:
-        advice = "Get one, e.g.: ollama pull llama3.2:3b"
-        found.append(Finding("models", Status.CAUTION, "none is installed", advice))
+    listed = f"{len(installed)} installed" if installed else "none is installed"
+    advice = "Get one, e.g.: ollama pull llama3.2:3b"
+    found.append(judged("models", bool(installed), listed, advice))
     found += [Finding("control calls", Status.CAUTION, note) for note in notes]
     return [*found, *_in_memory(loaded)]
 
@@ -84,16 +87,15 @@ def _transport(address: Address) -> Iterator[Finding]:
     transport, reason = choose_transport(address)
     if transport.name != "kernel" and not why_no_kernel_stamps():
         said = f"{transport.name}, which takes time stamps by itself: {reason}"
-        yield Finding("transport", Status.CAUTION, said, _OWN_STAMPS)
+        yield Finding("transport", Status.CAUTION, said, OWN_STAMPS)
 
 
 def _version(version: ServerVersion) -> Iterator[Finding]:
     era = era_of(version.version)
-    status = Status.CAUTION if era.caution or era.assumed else Status.FINE
     said = f"{version.version}: {era.name}" + (f". {era.caution}" if era.caution else "")
     if era.assumed:
         said += ". Not a released version: the newest meaning of its numbers is assumed"
-    yield Finding("version", status, said)
+    yield judged("version", not (era.caution or era.assumed), said)
     if version.simulated:
         yield Finding(
             "engine",
@@ -105,11 +107,9 @@ def _version(version: ServerVersion) -> Iterator[Finding]:
 
 def _in_memory(loaded: tuple[ResidentModel, ...]) -> Iterator[Finding]:
     names = ", ".join(m.name for m in loaded)
-    if len(loaded) > 1:
-        advice = "Unload what is not measured: ollama stop NAME"
-        yield Finding("in memory", Status.CAUTION, f"{len(loaded)} models: {names}", advice)
-    else:
-        yield Finding("in memory", Status.FINE, names or "no model")
+    said = f"{len(loaded)} models: {names}" if len(loaded) > 1 else names or "no model"
+    advice = "Unload what is not measured: ollama stop NAME"
+    yield judged("in memory", len(loaded) <= 1, said, advice)
     for model in loaded:
         share = None
         if model.size_bytes and model.vram_bytes is not None:
@@ -140,24 +140,17 @@ def _tried(check: Callable[[], Finding | None]) -> Finding | None:
 def _other_work() -> Finding:
     share = psutil.cpu_percent(interval=_LOOK_S) / 100
     said = f"{share:.0%} of {psutil.cpu_count()} CPUs are busy now"
-    if share <= BUSY_SHARE:
-        return Finding("other work", Status.FINE, said)
-    return Finding(
-        "other work",
-        Status.CAUTION,
-        said,
-        "Stop other programs, or measure from another machine; watch the intervals.",
-    )
+    advice = "Stop other programs, or measure from another machine; watch the intervals."
+    return judged("other work", share <= BUSY_SHARE, said, advice)
 
 
 def _memory() -> Finding:
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     said = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB are free"
-    if swap.used > 0.1 * memory.total:
+    swapped = swap.used > 0.1 * memory.total
+    if swapped:
         said += f", {swap.used / 2**30:.1f} GiB are swapped out"
-        advice = "A model that is swapped is slow: close programs."
-        return Finding("memory", Status.CAUTION, said, advice)
-    return Finding("memory", Status.FINE, said)
+    return judged("memory", not swapped, said, "A model that is swapped is slow: close programs.")
 
 
 def _read_speed() -> Finding:
@@ -174,10 +167,10 @@ def _read_speed() -> Finding:
         for s in speeds
     )
     best = max(speeds, key=lambda s: s.bytes_per_s)
-    if best.spread > _UNSURE:
-        advice = "Other work disturbed it: stop that, and look again."
-        return Finding("memory speed", Status.CAUTION, f"{said}, ±{best.spread:.0%}", advice)
-    return Finding("memory speed", Status.FINE, said)
+    sure = best.spread <= _UNSURE
+    said += "" if sure else f", ±{best.spread:.0%}"
+    advice = "Other work disturbed it: stop that, and look again."
+    return judged("memory speed", sure, said, advice)
 
 
 def _governor() -> Finding | None:
@@ -185,22 +178,19 @@ def _governor() -> Finding | None:
     if not file.is_file():
         return None
     governor = file.read_text().strip()
-    if governor == "performance":
-        return Finding("CPU governor", Status.FINE, governor)
     advice = (
         "Clocks rise and fall with load; for steady numbers: cpupower frequency-set -g performance"
     )
-    return Finding("CPU governor", Status.CAUTION, governor, advice)
+    return judged("CPU governor", governor == "performance", governor, advice)
 
 
 def _battery() -> Finding | None:
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     if battery is None:
         return None
-    if battery.power_plugged is False:
-        said = f"on battery ({battery.percent:.0f} %)"
-        return Finding("power", Status.CAUTION, said, "Plug it in: on battery it is throttled.")
-    return Finding("power", Status.FINE, "plugged in")
+    plugged = battery.power_plugged is not False
+    said = "plugged in" if plugged else f"on battery ({battery.percent:.0f} %)"
+    return judged("power", plugged, said, "Plug it in: on battery it is throttled.")
 
 
 def _clock() -> Finding | None:
@@ -208,22 +198,14 @@ def _clock() -> Finding | None:
     if not file.is_file():
         return None
     source = file.read_text().strip()
-    if source in _COARSE_CLOCKS:
-        advice = "Reading it is slow or coarse; see the kernel's clocksource= parameter."
-        return Finding("clock", Status.CAUTION, source, advice)
-    return Finding("clock", Status.FINE, source)
+    advice = "Reading it is slow or coarse; see the kernel's clocksource= parameter."
+    return judged("clock", source not in _COARSE_CLOCKS, source, advice)
 
 
 def _stamps() -> Finding:
     why = why_no_kernel_stamps()
-    if not why:
-        return Finding("time stamps", Status.FINE, "the kernel stamps arriving data")
-    return Finding(
-        "time stamps",
-        Status.CAUTION,
-        f"taken by this program: {why}",
-        _OWN_STAMPS,
-    )
+    said = f"taken by this program: {why}" if why else "the kernel stamps arriving data"
+    return judged("time stamps", not why, said, OWN_STAMPS)
 
 
 def _descriptors() -> Finding | None:
@@ -234,11 +216,6 @@ def _descriptors() -> Finding | None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = soft if hard == resource.RLIM_INFINITY else hard
         said = f"{soft:,} open files" + (f", can be raised to {most:,}" if most > soft else "")
-        few = most < DESCRIPTORS
-        found = Finding(
-            "descriptors",
-            Status.CAUTION if few else Status.FINE,
-            said,
-            "For many users: ulimit -n 16384" if few else "",
-        )
+        advice = "For many users: ulimit -n 16384"
+        found = judged("descriptors", most >= DESCRIPTORS, said, advice)
     return found

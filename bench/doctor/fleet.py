@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 
 from bench._version import __version__
-from bench.doctor.checkup import DESCRIPTORS, Finding, Status
+from bench.doctor.checkup import DESCRIPTORS, OWN_STAMPS, Finding, Status, judged
 from bench.load.fleet.asker import TimeAsker
 from bench.load.fleet.clocks import ClockSeen
 from bench.load.fleet.dask_cluster import DaskCluster, Spot
@@ -18,11 +19,7 @@ _FAR_NS = 5_000_000
 
 
 async def check_fleet(load_from: str) -> list[Finding]:
-    """What each machine says of itself, and how well its clock can be known from here.
-
-    Raises:
-        UsageError: it is no cluster, or versions differ.
-    """
+    """What each machine says of itself, and how well its clock can be known from here."""
     cluster = DaskCluster(load_from)
     try:
         await cluster.open()
@@ -68,19 +65,12 @@ def _machine(spot: Spot) -> Iterator[Finding]:
     seen = spot.machine
     load = "" if seen.load_1m is None else f", load {seen.load_1m:.1f}"
     busy = seen.load_1m is not None and seen.load_1m > 0.5 * seen.cores
-    yield Finding(
-        spot.name,
-        Status.CAUTION if busy else Status.FINE,
-        f"{seen.cores} cores{load}, Python {seen.python}",
-        "Other work on it makes it send and read late: stop that." if busy else "",
-    )
+    said = f"{seen.cores} cores{load}, Python {seen.python}"
+    advice = "Other work on it makes it send and read late: stop that."
+    yield judged(spot.name, not busy, said, advice)
     if seen.stamps:
-        yield Finding(
-            f"{spot.name}, stamps",
-            Status.CAUTION,
-            f"taken by this program: {seen.stamps}",
-            "Its times hold the program's own delays; keep the machine idle.",
-        )
+        said = f"taken by this program: {seen.stamps}"
+        yield Finding(f"{spot.name}, stamps", Status.CAUTION, said, OWN_STAMPS)
     if seen.descriptors is not None and seen.descriptors < DESCRIPTORS:
         yield Finding(
             f"{spot.name}, open files",
@@ -100,18 +90,16 @@ def _clock_finding(spot: Spot, clock: ClockSeen | None) -> Finding:
             "This machine connects to a port of each sender: let that through the firewall.",
         )
     error_ns = clock.line.error_ns(clock.line.from_ns)
-    far = error_ns > _FAR_NS
-    return Finding(
-        what,
-        Status.CAUTION if far else Status.FINE,
+    said = (
         f"known to {error_ns / 1e6:.2g} ms, round trip {clock.shortest_ns / 1e6:.2g} ms "
-        f"(median {clock.median_ns / 1e6:.2g} ms)",
-        "Latencies are exact all the same; what compares clocks will be wider." if far else "",
+        f"(median {clock.median_ns / 1e6:.2g} ms)"
     )
+    advice = "Latencies are exact all the same; what compares clocks will be wider."
+    return judged(what, error_ns <= _FAR_NS, said, advice)
 
 
 def _left(runs: set[tuple[str, str]]) -> Iterator[Finding]:
-    for run, count in sorted((r, sum(o == r for o, _ in runs)) for r in {r for r, _ in runs}):
+    for run, count in sorted(Counter(run for run, _ in runs).items()):
         yield Finding(
             "left behind",
             Status.CAUTION,

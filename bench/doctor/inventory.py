@@ -30,11 +30,7 @@ class ListedModel:
 
 
 async def list_models(address: Address) -> list[ListedModel]:
-    """Every installed model of a server, by name.
-
-    Raises:
-        ServerError: the server cannot be used.
-    """
+    """Every installed model of a server, by name."""
     async with Control.of(address) as control:
         await control.version()
         loaded = await control.ps() or ()

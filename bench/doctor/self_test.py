@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,6 +20,7 @@ import msgspec
 from bench.address import Address
 from bench.children import module_command
 from bench.clock import NS
+from bench.doctor.null_server import NullRequest
 from bench.errors import ServerError
 from bench.load.quiet import quiet
 from bench.load.watch import nearest_rank
@@ -97,21 +98,14 @@ class _Server:
 
 
 async def run_self_test(
-    transport: str | None = None,
-    loads: Sequence[int] = CHUNKS_PER_S,
-    seconds: float = _STEP_S,
-    on_step: Callable[[LoadStep], None] = lambda _: None,
+    transport: str | None = None, loads: Sequence[int] = CHUNKS_PER_S, seconds: float = _STEP_S
 ) -> SelfTest:
-    """Measure this machine's own ceiling.
+    """Measure this machine's own ceiling; the first load that is not reached is the last.
 
     Args:
         transport: name of the transport; None = the one that a local server would get.
-        loads: chunks per second, ascending; the first that is not reached is the last one tried.
+        loads: chunks per second, ascending.
         seconds: how long each load is held.
-        on_step: called after each step.
-
-    Raises:
-        ServerError: its own server fails.
     """
     steps: list[LoadStep] = []
     name = reason = ""
@@ -124,7 +118,6 @@ async def run_self_test(
             finally:
                 await wire.aclose()
         steps.append(_step(load, replies, server.notes, cpu_share))
-        on_step(steps[-1])
         if not steps[-1].reached:
             break
     async with _null_server() as server:
@@ -169,12 +162,8 @@ async def _stream(wire: Transport, load: int, seconds: float) -> tuple[list[Repl
     gap_ns = _STREAMS * NS // load
     tokens = max(2, round(seconds * NS / gap_ns))
     await wire.open(_STREAMS)
-    calls = [
-        ollama_call(
-            "/api/chat", _body(tokens=tokens, gap_ns=gap_ns, first_ns=gap_ns * i // _STREAMS)
-        )
-        for i in range(_STREAMS)
-    ]
+    asked = [NullRequest(True, tokens, gap_ns, gap_ns * i // _STREAMS) for i in range(_STREAMS)]
+    calls = [ollama_call("/api/chat", msgspec.json.encode(one)) for one in asked]
     with quiet(wire.name != "httpx"):
         began, cpu = time.monotonic(), time.process_time()
         replies = list(await asyncio.gather(*(wire.send(call) for call in calls)))
@@ -197,11 +186,6 @@ async def _short(wire: Transport) -> float:
         began = time.monotonic()
         await asyncio.gather(*(ask() for _ in range(_SHORT_CONNECTIONS)))
         return done / (time.monotonic() - began)
-
-
-def _body(*, tokens: int, gap_ns: int, first_ns: int) -> bytes:
-    asked = {"stream": True, "tokens": tokens, "gap_ns": gap_ns, "first_ns": first_ns}
-    return msgspec.json.encode(asked)
 
 
 def _step(

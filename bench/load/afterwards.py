@@ -17,9 +17,6 @@ class Afterwards(Protocol):
     async def prepare(self, controls: Mapping[str, Control]) -> None:
         """Before the first block: refuse what cannot be measured.
 
-        Args:
-            controls: of every target, by name.
-
         Raises:
             BenchError: the reason.
         """

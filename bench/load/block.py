@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from bench.clock import Clock
 from bench.errors import ModelError, ServerError
-from bench.load.findings import block_findings
-from bench.load.holding import Release, at_once
+from bench.load.findings import block_findings, warm_up_findings
+from bench.load.holding import Release, Together, at_once
 from bench.load.measure import (
     MeasuredPhase,
     measure_closed,
@@ -21,12 +21,10 @@ from bench.load.measure import (
 )
 from bench.load.observer import Observer
 from bench.load.quiet import quiet
-from bench.load.runner_findings import warm_up_findings
 from bench.load.sender import Sender
 from bench.load.stop import Stop
 from bench.load.tally import BlockTally
 from bench.load.target import OpenTarget, look
-from bench.load.together import Together
 from bench.load.warming import ramp_up_s, warm_up
 from bench.load.workload import BlockWorkload
 from bench.ollama.eras import era_of
@@ -297,12 +295,8 @@ async def put_on(
 ) -> MeasuredPhase:
     """Put a block's load on: closed or open, of requests or of sessions.
 
-    Args:
-        sender: sends it.
-        load: of the block.
-        start_ns: when the load begins, absolute.
-        ramp_s: over how many seconds the users of a closed loop start.
-        release: says when the load may end, as far as others are concerned.
+    The users of a closed loop start over `ramp_s` seconds. `release` says when the load may end, as
+    far as others are concerned.
     """
     if load.sessions is not None:
         play = load.sessions.session

@@ -14,10 +14,6 @@ def checked(case: Case, reply: Reply) -> dict[str, bool]:
     """What each check of a case finds; nothing for a request that failed.
 
     An answer that was cut at its length is judged like any other: whoever reads it cannot use it.
-
-    Args:
-        case: whose checks count.
-        reply: with its text.
     """
     if not case.checks or reply.outcome is not Outcome.OK:
         return {}

@@ -40,13 +40,7 @@ def client_findings(
 ) -> Iterator[RunWarning]:
     """Whether this program may have bent a number.
 
-    Args:
-        case: of the block.
-        health: what the watch saw while it was measured.
-        requests: how many were measured.
-        workers: processes that sent them.
-        window_s: length of the measured window.
-        kernel_stamps: what arrived was stamped by the kernel, whatever this program did then.
+    With `kernel_stamps` the kernel stamped what arrived, whatever this program did then.
     """
     yield from _stall(case, health, window_s, kernel_stamps)
     late = health.send_late_p99_ms

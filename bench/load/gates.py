@@ -33,12 +33,7 @@ async def ask_gates(
 ) -> None:
     """Ask one side what is not answered yet.
 
-    Args:
-        control: of its server.
-        setup: of the run.
-        side: its number.
-        done: keys of what has an answer.
-        on_answer: called with each answer as it comes.
+    `done` are the keys of what has an answer.
 
     Raises:
         BenchError: the server cannot be reached.

@@ -32,12 +32,7 @@ async def machine_at_rest(
 ) -> dict[str, Any]:
     """For the run's environment: `idle` and `memory_bandwidth`, as far as they can be had.
 
-    Args:
-        telemetry: of the run; it is started.
-        name: of the target.
-        target: what was found of it; a simulated one has neither.
-        loaded: where the model is; None = not known.
-        now_ns: the clock of the telemetry.
+    `loaded` is where the model is; None = not known.
     """
     if target.simulated or not telemetry.watches(name):
         return {}

@@ -54,29 +54,12 @@ async def measure_closed(
 ) -> MeasuredPhase:
     """Ramp up, measure until a limit is reached, and let what is in flight end.
 
-    Args:
-        sender: sends them.
-        make: makes them.
-        start_ns: when the first user starts, absolute.
-        ramp_s: over how many seconds the users start.
-        think: pause of a user after an answer.
-        release: says when the load may end, as far as other processes are concerned.
+    The users start over `ramp_s` seconds. `release` says when the load may end, as far as other
+    processes are concerned.
     """
     load, share = sender.case.load, sender.share
     users = load.users or 1
-    schedule = ClosedSchedule(
-        ClosedLoop(
-            users=users,
-            ramp_up_s=ramp_s,
-            requests=_requests_of(share, users, load.requests),
-            duration_s=load.duration_s,
-            think_time=think,
-            first_user=share.worker,
-            user_step=share.of,
-        ),
-        sender,
-        start_ns,
-    )
+    schedule = ClosedSchedule(_closed_loop(sender, ramp_s, think), sender, start_ns)
     ramp_up = _users_supply(share, users, make, Phase.RAMP_UP, users if ramp_s else 0)
     measure = _users_supply(share, users, make, Phase.MEASURE, load.requests)
     hold = _users_supply(share, users, make, Phase.HOLD, users if users > 1 else 0)
@@ -94,22 +77,27 @@ async def measure_session_users(
     release: Release = at_once,
 ) -> MeasuredPhase:
     """Closed users that play sessions; the rest is as `measure_closed` says."""
-    load, share = sender.case.load, sender.share
-    users = load.users or 1
-    loop = ClosedLoop(
-        users=users,
-        ramp_up_s=ramp_s,
-        requests=_requests_of(share, users, load.requests),
-        duration_s=load.duration_s,
-        first_user=share.worker,
-        user_step=share.of,
-        sessions=_requests_of(share, users, load.sessions),
-    )
-    schedule = SessionUsers(loop, sender, start_ns, session_of)
+    schedule = SessionUsers(_closed_loop(sender, ramp_s), sender, start_ns, session_of)
     sender.observer.phase_started(sender.block, Phase.RAMP_UP if ramp_s else Phase.MEASURE)
     finished, health = await _run(sender, schedule.run(release))
     start, end = _window(sender, schedule.measure_from_ns, schedule.measure_until_ns, finished)
     return MeasuredPhase(start, end, complete=finished, health=health)
+
+
+def _closed_loop(sender: Sender, ramp_s: float, think: ThinkTime | None = None) -> ClosedLoop:
+    """This process's part of a block's users."""
+    load, share = sender.case.load, sender.share
+    users = load.users or 1
+    return ClosedLoop(
+        users=users,
+        ramp_up_s=ramp_s,
+        requests=_requests_of(share, users, load.requests),
+        duration_s=load.duration_s,
+        think_time=think,
+        first_user=share.worker,
+        user_step=share.of,
+        sessions=_requests_of(share, users, load.sessions),
+    )
 
 
 async def measure_session_arrivals(
@@ -151,12 +139,8 @@ async def measure_open(
 ) -> MeasuredPhase:
     """Settle, send every arrival of this share when it is due, and let what is in flight end.
 
-    Args:
-        sender: sends them.
-        make: makes them.
-        start_ns: when the load begins, absolute; what is measured begins `settle_s` later.
-        arrivals: all arrivals of the block.
-        release: says when the load may end, as far as other processes are concerned.
+    What is measured begins `settle_s` after `start_ns`. `release` says when the load may end, as
+    far as other processes are concerned.
     """
     load, share = sender.case.load, sender.share
     from_ns = start_ns + round(load.settle_s * NS)
@@ -186,7 +170,7 @@ async def measure_cold(
     load = sender.case.load
     started_ns = sender.clock.now_ns()
     until = None if load.duration_s is None else started_ns + round(load.duration_s * NS)
-    measure = _supply(sender, make, Phase.MEASURE, load.requests)
+    measure = _users_supply(sender.share, 1, make, Phase.MEASURE, load.requests)
 
     async def one_after_another() -> None:
         sent = 0
@@ -234,15 +218,6 @@ def _users_supply(
     return supply
 
 
-def _supply(sender: Sender, make: Maker, phase: Phase, wanted: int | None) -> Supply:
-    """The calls of one phase, with as many ready as are wanted and fit."""
-    share = sender.share
-    ahead = _READY_AHEAD if wanted is None else min(_READY_AHEAD, share.count(wanted))
-    supply = Supply(lambda n: make(phase, n), ahead, share.worker, share.of)
-    supply.refill()
-    return supply
-
-
 def _arrival_supply(mine: Sequence[int], total: int, make: Maker, phase: Phase) -> Supply:
     """The calls of this process's arrivals; none is sent beyond the last, though one is made."""
 
@@ -274,13 +249,9 @@ def _window(sender: Sender, from_ns: int, until_ns: int | None, finished: bool) 
 
     A duration that was used up is the window, whole: cut to the requests that happened to fall into
     it, n arrivals would be divided by little more than n - 1 gaps. Else the window goes from the
-    first measured request's (planned) send to the end of the last one.
-
-    Args:
-        sender: knows what was measured.
-        from_ns: when measuring was to begin, absolute.
-        until_ns: when it was to end by its duration, absolute; None without one.
-        finished: False if it was stopped, or gave up after too many errors.
+    first measured request's (planned) send to the end of the last one. `from_ns` and `until_ns` are
+    when measuring was to begin and to end by its duration. `finished` is False if it was stopped,
+    or gave up after too many errors.
     """
     origin_ns, load, measured = sender.origin_ns, sender.case.load, sender.measured
     planned_start = from_ns - origin_ns

@@ -32,14 +32,7 @@ class Player:
     The main thread goes step by step. A title is asked for together with the message it is for; a
     sub-agent begins when its main step is answered; the next main step waits for those that stand
     before it in the session. Pauses count from the end of the answer before, as it was stamped.
-
-    Args:
-        session: to play.
-        sender: sends its requests.
-        phase_of: asked before each request.
-        sent: called for each request.
-        user: who plays it, in a closed loop.
-        planned_ns: when it was due to begin, in an open loop.
+    `phase_of` is asked before each request, `sent` called for each.
     """
 
     def __init__(
@@ -62,8 +55,7 @@ class Player:
     async def play(self, due_ns: int | None = None) -> bool:
         """Play it; False if it did not come to its end.
 
-        Args:
-            due_ns: when its user was ready to begin, absolute.
+        Its user was ready to begin at `due_ns`.
         """
         whole = True
         try:

@@ -14,6 +14,7 @@ from bench.ollama.names import full_name, is_cloud_name, same_model
 from bench.ollama.replies import InstalledModel, ShownModel
 from bench.results.run import ModelInfo, RunWarning, TargetInfo
 from bench.results.warning_codes import WarningCode
+from bench.scenario.draws import largest
 from bench.scenario.plan import Case, Plan
 
 PullObserver = Callable[[str, PullProgress], None]
@@ -81,11 +82,7 @@ async def check_models(
 ) -> tuple[list[ModelInfo], list[RunWarning]]:
     """Check every model that the plan asks of one target.
 
-    Args:
-        plan: whose cases are checked.
-        target: name of the target.
-        control: of the target.
-        pull: pull what is missing, telling the progress; None = never pull.
+    `pull` pulls what is missing, and shows the progress; None = never pull.
 
     Raises:
         ModelError: a model is missing, is a cloud model, or cannot do what its cases ask.
@@ -248,15 +245,5 @@ def _wanted_tokens(case: Case) -> int | None:
     if made is None:
         return None
     if made.output_tokens is not None:
-        output = largest(made.output_tokens.params)
-    return largest(made.input_tokens.params) + output
-
-
-def largest(params: dict[str, object]) -> int:
-    """The largest number among a distribution's parameters, weights aside."""
-    numbers: list[float] = []
-    for name, value in params.items():
-        if name == "weights":
-            continue
-        numbers += value if isinstance(value, list | tuple) else [value]  # type: ignore[list-item]
-    return round(max(numbers, default=0))
+        output = round(largest(made.output_tokens))
+    return round(largest(made.input_tokens)) + output

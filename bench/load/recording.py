@@ -39,14 +39,8 @@ def make_record(
 ) -> RequestRecord:
     """The record of one exchange.
 
-    Args:
-        case: the combination the request belongs to.
-        block: the block it belongs to.
-        prepared: what was sent.
-        sending: when and why; its times are absolute.
-        reply: what came back; its stamps are absolute.
-        origin_ns: the start of the run on the same clock.
-        worker: number of the process that sent it.
+    Times of `sending` and `reply` are absolute; `origin_ns` is the start of the run on the same
+    clock.
     """
 
     def since_start(stamp_ns: int | None) -> int | None:

@@ -35,11 +35,7 @@ _encoder = msgspec.json.Encoder()
 class RequestMaker:
     """Makes the calls of one block.
 
-    Args:
-        case, block: whose calls they are.
-        source: has the prompts.
-        keep_text: keep the text of the answers.
-        rows: of phases that play rows of a trace again: the first row that each begins with.
+    `rows` has, for phases that play rows of a trace again, the first row that each begins with.
     """
 
     def __init__(

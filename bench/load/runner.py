@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any, Protocol
 
 from bench.clock import Clock
 from bench.errors import BenchError, ServerUnreachable
 from bench.load.block import PhaseSender, Surroundings, run_block
 from bench.load.findings import unread_findings
+from bench.load.holding import Together
 from bench.load.machine_rest import machine_at_rest
 from bench.load.observer import Observer
-from bench.load.residence import make_room, restore_keep_alive
 from bench.load.stop import Stop
-from bench.load.target import OpenTarget
-from bench.load.together import Together
+from bench.load.target import OpenTarget, make_room, restore_keep_alive
 from bench.results.directory import RunDirectory, kept_note
 from bench.results.journal import Journal
 from bench.results.record import RequestRecord
@@ -35,6 +33,7 @@ from bench.results.run import (
     TransportInfo,
 )
 from bench.results.warning_codes import WarningCode
+from bench.scenario.order import at_once
 from bench.scenario.plan import Block, Case, Plan
 from bench.telemetry.sampling import Telemetry
 from bench.wire.exchange import Outcome
@@ -64,9 +63,7 @@ class Grow(Protocol):
     ) -> tuple[Case, Block] | None:
         """The next block and its case, or None to end.
 
-        Args:
-            info: the run so far; its last block has just ended.
-            records: of that block, all phases.
+        The last block of `info` has just ended, and `records` are its own, of all phases.
         """
         ...
 
@@ -181,7 +178,7 @@ class PlanRunner:
         return self.info
 
     async def _run_blocks(self, around: Surroundings) -> None:
-        for blocks in _at_once(self._plan.blocks):
+        for blocks in at_once(self._plan.blocks):
             if self._stop.requested:
                 return
             if len(blocks) == 1:
@@ -328,12 +325,6 @@ class PlanRunner:
             environment = environment | {"telemetry": self._telemetry.status()}
         self.info = replace(self.info, status=status, finished_at=_now(), environment=environment)
         self._directory.write_info(self.info)
-
-
-def _at_once(blocks: Sequence[Block]) -> Iterator[list[Block]]:
-    """The blocks in their order, those that run at the same time in one list."""
-    for _, group in groupby(blocks, lambda b: b.index if b.beside is None else b.beside):
-        yield list(group)
 
 
 def _now() -> str:

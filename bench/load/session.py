@@ -17,7 +17,7 @@ from bench.clock import Clock, RealClock
 from bench.errors import BenchError, UsageError
 from bench.load.afterwards import Afterwards, run_afterwards
 from bench.load.block import PhaseSender, send_here
-from bench.load.descriptors import descriptors_for, ensure_descriptors
+from bench.load.needs import descriptors_for, ensure_descriptors, processes_for, workers_for
 from bench.load.observer import Observer
 from bench.load.preflight import (
     PullObserver,
@@ -28,7 +28,6 @@ from bench.load.preflight import (
 from bench.load.runner import Grow, PlanRunner, Preparation
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
-from bench.load.worker_count import workers_for
 from bench.load.workload import Workloads
 from bench.ollama.control import Control
 from bench.results.directory import RunDirectory
@@ -131,10 +130,12 @@ async def measure(
         ResultsError: the results cannot be written.
         KeyboardInterrupt: it was stopped before anything was sent.
     """
-    ensure_descriptors(descriptors_for(plan, settings.workers or workers_for(plan)))
+    if not settings.load_from:  # else the senders look for themselves
+        ensure_descriptors(descriptors_for(plan, processes_for(plan, settings.workers)))
     async with AsyncExitStack() as stack:
-        managed = any(target.command for target in plan.targets)
-        logs = stack.enter_context(scratch_folder()) if managed else None
+        logs = (
+            stack.enter_context(scratch_folder()) if any(t.command for t in plan.targets) else None
+        )
         fleet = _fleet(settings)
         ready = await stop.or_stopped(_open_targets(plan, settings, stack, logs, fleet))
         if ready is None:
@@ -263,8 +264,7 @@ async def _open_targets(
     models: list[ModelInfo] = []
     warnings: list[RunWarning] = []
     used: dict[str, str] = {}
-    together = any(case.together for case in plan.cases)
-    workers = workers_for(plan) if together else settings.workers or workers_for(plan)
+    workers = processes_for(plan, settings.workers)
     if fleet is not None:
         stack.push_async_callback(fleet.aclose)
         workers = await fleet.open()

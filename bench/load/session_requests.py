@@ -27,7 +27,6 @@ from bench.scenario.prompts import PromptSource
 from bench.scenario.replaying import played_steps
 from bench.scenario.session_texts import MadeTexts, RecordedTexts, SessionTexts
 from bench.scenario.sessions import Session, Step
-from bench.scenario.work import Replay
 from bench.wire.exchange import Outcome, Reply
 
 _encoder = msgspec.json.Encoder()
@@ -42,12 +41,7 @@ _UNMEASURED = 50_000
 class SessionMaker:
     """Makes the sessions of one block.
 
-    Args:
-        case, block: whose sessions they are.
-        plan: the whole plan.
-        rates: how long a text of so many tokens is.
-        source: has the prompts, where a session is a prompt and calls of tools.
-        keep_text: keep the text of the answers in the records.
+    `source` has the prompts, where a session is a prompt and calls of tools.
     """
 
     def __init__(
@@ -66,7 +60,11 @@ class SessionMaker:
         self._plan = plan
         self._source = source
         self._bust = case.prompts.cache == "bust"
-        self.sessions = _read(case.prompts.replay) if case.prompts.replay else ()
+        self.sessions: Sequence[Session] = ()
+        if case.prompts.replay is not None:
+            from bench.scenario.session_files import played_file
+
+            self.sessions = played_file(case.prompts.replay).sessions
 
     def session(self, number: int) -> LiveSession:
         """The session with this number, from its first request on."""
@@ -115,12 +113,6 @@ class SessionMaker:
         if not thread:
             return nonce(plan.seed, plan.salt, place, _HEAD_NUMBER, warmup=True)
         return nonce(plan.seed, plan.salt, place, index)
-
-
-def _read(replay: Replay) -> Sequence[Session]:
-    from bench.scenario.replayed import session_file
-
-    return session_file(replay.path, replay.format, replay.columns).sessions
 
 
 class LiveSession:

@@ -40,10 +40,7 @@ class Prepared:
 class Supply:
     """An endless row of prepared calls with a few always ready.
 
-    Args:
-        make: the call with this number.
-        ahead: how many are kept ready.
-        start, step: which numbers (worker processes share them out).
+    Numbers go from `start` on in steps of `step`: worker processes share them out.
     """
 
     def __init__(

@@ -52,9 +52,7 @@ class BlockTally:
     def count(self, record: RequestRecord, due_ns: int | None = None) -> None:
         """Take one in.
 
-        Args:
-            record: of the request.
-            due_ns: when it was due, from the start of the run; None = at no certain time.
+        `due_ns` is when it was due, from the start of the run; None = at no certain time.
         """
         self.requests += 1
         if record.outcome not in (Outcome.OK, Outcome.CANCELLED):

@@ -20,7 +20,6 @@ from bench.children import leave_signals_to_parent
 from bench.clock import RealClock
 from bench.errors import BenchError, ExitCode
 from bench.load.block import connections_wanted, put_on
-from bench.load.descriptors import descriptors_for, ensure_descriptors
 from bench.load.measure import MeasuredPhase
 from bench.load.messages import (
     Arrived,
@@ -38,6 +37,7 @@ from bench.load.messages import (
     decode_order,
     encode,
 )
+from bench.load.needs import descriptors_for, ensure_descriptors
 from bench.load.observer import Silent
 from bench.load.quiet import quiet
 from bench.load.sender import Sender, Share

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from bench.clock import NS
 from bench.load.block import PhaseSender, Sent, Surroundings, hopeless, uncalibrated
+from bench.load.findings import warm_up_findings
 from bench.load.measure import MeasuredPhase
 from bench.load.messages import (
     Arrived,
@@ -26,7 +27,6 @@ from bench.load.messages import (
     WarmedUp,
     WarmUp,
 )
-from bench.load.runner_findings import warm_up_findings
 from bench.load.stop import Stop
 from bench.load.tally import BlockTally
 from bench.load.target import OpenTarget

@@ -11,7 +11,7 @@ from bench.load.session_requests import SessionMaker
 from bench.load.target import OpenTarget
 from bench.load.warming import Maker
 from bench.results.record import Phase
-from bench.scenario.calibration import TokenRates, fit_calibration
+from bench.scenario.calibration import TokenRates, calibration_key, fit_calibration
 from bench.scenario.draws import think_time_s
 from bench.scenario.plan import Block, Case, Plan
 from bench.scenario.prompts import calibration_prompts, prompt_source
@@ -43,21 +43,13 @@ class BlockWorkload:
 def workload(
     case: Case, block: Block, plan: Plan, rates: TokenRates | None, keep_text: bool = False
 ) -> BlockWorkload:
-    """The workload of a block: a pure function of the plan and of the calibration.
-
-    Args:
-        case: of the block.
-        block: of the plan.
-        plan: the whole plan.
-        rates: what calibration found; None = nothing.
-        keep_text: keep the text of the answers.
-    """
+    """The workload of a block: a pure function of the plan and of the calibration."""
     load = case.load
     think: ThinkTime | None = None
     if load.think_time_s is not None:
 
         def think(user: int, answers: int) -> float:
-            return think_time_s(load, block.seed, user, answers)
+            return think_time_s(load.think_time_s, block.seed, user, answers)
 
     arrivals = None
     if load.loop == "open":
@@ -98,14 +90,6 @@ class Workloads:
         if key not in self._found:
             self._found[key] = await calibrate(case, block, self._plan, target.transport)
         return self._found[key]
-
-
-def calibration_key(case: Case) -> tuple[str, ...]:
-    """Cases with the same key make the same number of tokens of the same text."""
-    language = case.prompts.language
-    template = "raw" if case.raw else case.endpoint
-    text = (case.prompts.cache, case.system or "")
-    return (case.target, case.model, language, template, repr(case.think), *text)
 
 
 async def calibrate(

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from bench.errors import BenchError, NotOllama, ServerError
@@ -71,11 +72,7 @@ class ControlAnswer:
 class ControlCalls:
     """Asks a server.
 
-    Args:
-        url: of the server, as messages name it.
-        client: carries the calls.
-        note: receives what a user should know although it ended no call.
-        sleep: waits between attempts.
+    `note` receives what a user should know although it ended no call.
     """
 
     def __init__(
@@ -90,6 +87,7 @@ class ControlCalls:
         self._note = note
         self._sleep = sleep
         self._answered = False
+        self._probed = False
 
     async def ask(
         self,
@@ -100,11 +98,7 @@ class ControlCalls:
     ) -> ControlAnswer:
         """The answer to one call, whatever its status; a redirect is none.
 
-        Args:
-            method: of HTTP.
-            path: without a slash at the start.
-            body: sent as JSON.
-            timeout_s: for the whole of each attempt; None means `QUICK_S`.
+        `timeout_s` is for the whole of each attempt; None means `QUICK_S`.
 
         Raises:
             ServerUnreachable: there is none, or not in time.
@@ -121,7 +115,7 @@ class ControlCalls:
             except Exception as error:
                 call = f"{method} /{path}"
                 why = explain(self.url, call, error, timeout_s, self._answered)
-                if not self._answered and await speaks_https(self._client.base_url, error):
+                if await self._is_https(error):
                     raise not_plain(self.url) from error
                 if attempt == ATTEMPTS or not _passing(error):
                     raise why from error
@@ -139,6 +133,13 @@ class ControlCalls:
                 pause_s = _wanted_pause_s(answer, _PAUSES_S[attempt - 1])
             await self._sleep(pause_s)
         raise AssertionError  # the last attempt returns or raises
+
+    async def _is_https(self, error: Exception) -> bool:
+        """Whether the server speaks https only; looked at once, for it may take seconds."""
+        if self._answered or self._probed:
+            return False
+        self._probed = not isinstance(error, httpx.ConnectError)
+        return await speaks_https(self._client.base_url, error)
 
     async def _once(
         self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float
@@ -179,10 +180,7 @@ class ControlCalls:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The lines of an answer that may take hours, silent for minutes.
 
-        Args:
-            path: without a slash at the start.
-            body: sent as JSON.
-            check: raises if the answer is no success.
+        `check` raises if the answer is no success.
         """
         timeout = httpx.Timeout(QUICK_S, read=None)
         try:
@@ -231,11 +229,15 @@ def _passing(error: Exception) -> bool:
 
 
 def _wanted_pause_s(answer: ControlAnswer, usual_s: float) -> float:
-    """What Retry-After asks for, within reason; a date in it is not worth reading."""
+    """What Retry-After asks for in seconds or by a date (RFC 9110), within reason."""
+    asked = answer.headers.get("retry-after", "")
     try:
-        asked_s = float(answer.headers.get("retry-after", ""))
+        asked_s = float(asked)
     except ValueError:
-        return usual_s
+        try:
+            asked_s = parsedate_to_datetime(asked).timestamp() - time.time()
+        except (ValueError, OverflowError, OSError):
+            return usual_s
     return min(max(asked_s, usual_s), _LONGEST_PAUSE_S) if math.isfinite(asked_s) else usual_s
 
 

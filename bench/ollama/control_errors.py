@@ -25,12 +25,7 @@ def explain(
 ) -> BenchError:
     """The error for a call that got no answer.
 
-    Args:
-        url: of the server.
-        call: method and path.
-        error: what was raised.
-        timeout_s: how long was waited.
-        answered: the server has answered another call before.
+    `answered`: the server has answered another call before.
     """
     if isinstance(error, httpx.ReadTimeout | TimeoutError):
         return ServerUnreachable(
@@ -85,15 +80,7 @@ def not_ollama(url: str, why: str) -> NotOllama:
 
 
 def refusal(url: str, path: str, status: int, body: bytes, model: str = "") -> BenchError:
-    """The error for an answer that is no success.
-
-    Args:
-        url: of the server.
-        path: of the call.
-        status: of the answer.
-        body: of the answer.
-        model: that the call was about, "" if none.
-    """
+    """The error for an answer that is no success."""
     if any(words in body[:4096] for words in _WANTS_HTTPS):
         return NotOllama(f"{url} speaks https, not http", _HTTPS)
     own = json_error(body)
@@ -121,7 +108,7 @@ async def speaks_https(url: httpx.URL, error: Exception) -> bool:
     broken = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
     if url.scheme != "http" or not broken or isinstance(error, httpx.ConnectError):
         return False
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts all: it is only a question
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:

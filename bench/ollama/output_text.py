@@ -77,8 +77,7 @@ class OutputText:
     def close(self, keep: bool) -> None:
         """Complete the reply.
 
-        Args:
-            keep: put the text itself into it, not only its length and hash.
+        `keep` puts the text itself into it, not only its length and hash.
         """
         reply = self._reply
         if self._tags is not None and reply.first_answer_ns is None:

@@ -60,12 +60,7 @@ def tensor_bytes(kind: str, shape: Iterable[int]) -> int | None:
 
 
 def weight_reads(tensors: Iterable[Any], model_info: Mapping[str, Any]) -> WeightReads | None:
-    """What decoding reads; None where a tensor cannot be understood.
-
-    Args:
-        tensors: of `/api/show`: name, type and shape of each.
-        model_info: of the same.
-    """
+    """What decoding reads; None where a tensor cannot be understood."""
     sizes: dict[str, tuple[int, int]] = {}
     for tensor in tensors:
         try:

@@ -15,9 +15,8 @@ from contextlib import suppress
 import httptools
 
 from bench.address import Address
-from bench.recorder.chunked import ChunkedBody
 from bench.recorder.exchange import Exchange
-from bench.recorder.heads import MOST_HEAD, Head, read_head
+from bench.recorder.heads import MOST_HEAD, ChunkedBody, Head, read_head
 from bench.recorder.server_side import ServerSide
 
 Ended = Callable[[Exchange], None]
@@ -40,11 +39,7 @@ class WallClock:
 class ClientSide(asyncio.Protocol):
     """One connection of a client.
 
-    Args:
-        target: where requests go.
-        clock: stamps them.
-        ended: called with each exchange when it is over.
-        failed: called once with why the server cannot be reached.
+    `failed` is called once with why the server cannot be reached.
     """
 
     def __init__(

@@ -29,11 +29,7 @@ async def proxying(
 ) -> AsyncIterator[str]:
     """The proxy on this event loop; yields its URL.
 
-    Args:
-        target: the server behind it.
-        writer: records what passes.
-        port: 0 = any free one.
-        failed: called with why the server cannot be reached.
+    `failed` is called with why the server cannot be reached.
 
     Raises:
         UsageError: it cannot listen there.

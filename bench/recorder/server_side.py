@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 
 class ServerSide(asyncio.Protocol):
-    """The connection to the server for one client.
-
-    Args:
-        client: whose requests it carries.
-    """
+    """The connection to the server for one client."""
 
     def __init__(self, client: ClientSide) -> None:
         self._client = client

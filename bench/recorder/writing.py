@@ -48,9 +48,7 @@ class Tally:
 class Writer:
     """A file of sessions that is being recorded.
 
-    Args:
-        path: of the file, which must not exist.
-        with_text: keep messages; else only their hashes and lengths.
+    Without text, only hashes and lengths of messages are kept.
 
     Raises:
         UsageError: the file exists or cannot be made.

@@ -6,13 +6,7 @@ from pathlib import Path
 
 
 def write_report(run_dir: Path) -> Path:
-    """Render the run in a run directory to its `report.html`, from raw.
-
-    Args:
-        run_dir: of a run, complete or not.
-
-    Returns:
-        Path of the report.
+    """Render a run directory, complete or not, to its `report.html`, from raw.
 
     Raises:
         ResultsError: it is no run directory, or cannot be written.

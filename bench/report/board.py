@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench._version import __version__
 from bench.analysis.comparison.machine_differences import hardware_of
 from bench.analysis.run.summary import CaseSummary, Estimate, Summary
 from bench.analysis.run.summary_json import to_json
@@ -58,11 +57,15 @@ class Entry:
     @property
     def load(self) -> str:
         """Users or rate."""
-        load = self.case.load
-        if isinstance(load.get("users"), int):
-            return plural(load["users"], "user")
-        rate = load.get("rate_per_s")
-        return f"{rate:g}/s" if isinstance(rate, int | float) else ""
+        users, rate = self.level
+        return plural(int(users), "user") if users else f"{rate:g}/s" if rate else ""
+
+    @property
+    def level(self) -> tuple[float, float]:
+        """Users and rate as numbers, by which loads are sorted."""
+        known = (self.case.load.get(name) for name in ("users", "rate_per_s"))
+        users, rate = (n if isinstance(n, int | float) else 0 for n in known)
+        return users, rate
 
     @property
     def line(self) -> tuple[object, ...]:
@@ -80,14 +83,9 @@ class Entry:
 
 
 def board_page(runs: Sequence[tuple[RunInfo, Summary]], left_out: Sequence[str] = ()) -> Page:
-    """The page.
-
-    Args:
-        runs: what is known of each, at least one.
-        left_out: messages about run directories that could not be read.
-    """
+    """The page; `left_out` says which run directories could not be read."""
     entries = [Entry(info, summary, case) for info, summary in runs for case in summary.cases]
-    entries.sort(key=lambda e: (e.machine, e.case.model, e.load, _version(e), e.info.created_at))
+    entries.sort(key=lambda e: (e.machine, e.case.model, e.level, _version(e), e.info.created_at))
     table, lines = _table(entries), _lines(entries)
     machines = dict.fromkeys(e.machine for e in entries)
     models = tuple(dict.fromkeys(e.case.model for e in entries))
@@ -125,7 +123,6 @@ def board_page(runs: Sequence[tuple[RunInfo, Summary]], left_out: Sequence[str] 
         simulated=bool(made_up) and made_up == len(runs),
         data=msgspec.json.encode([to_json(summary) for _, summary in runs]),
         data_name="summaries.json",
-        tool_version=__version__,
     )
 
 

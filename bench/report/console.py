@@ -51,12 +51,7 @@ class Terminal(Console):
 
 
 def print_summary(summary: Summary, console: Console) -> None:
-    """Print what a finished run has to say: answers, warnings, the comparison.
-
-    Args:
-        summary: of the run.
-        console: where to.
-    """
+    """Print what a finished run has to say: answers, warnings, the comparison."""
     print_page(run_page([_run_of(summary)], [summary]), console)
 
 

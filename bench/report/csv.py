@@ -5,30 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from typing import Any
 
-from bench.analysis.run.summary import CaseSummary, Estimate, Metric, Summary
+from bench.analysis.run.summary import Summary
 from bench.report.tables import Table
 from bench.shown import one_line
-
-HEAD = (
-    "run_id",
-    "scenario",
-    "simulated",
-    "case",
-    "model",
-    "target",
-    "axes",
-    "metric",
-    "unit",
-    "n",
-    "statistic",
-    "value",
-    "low",
-    "high",
-    "needs",
-    "method",
-)
-"""The columns: stable names."""
 
 # A cell that begins like this is run as a formula by spreadsheet programs (the last four are the
 # full-width forms, which some take for the first four).
@@ -39,13 +20,40 @@ def csv_text(summaries: Sequence[Summary]) -> str:
     """Every statistic of every case; absent numbers are empty fields."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEAD)
-    for summary in summaries:
-        for case in summary.cases:
-            for metric in case.metrics.values():
-                for stat, estimate in metric.stats.items():
-                    writer.writerow(_row(summary, case, metric, stat, estimate))
+    columns = statistics(summaries)
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([cell_text(v) if isinstance(v, str) else v for v in row])
     return out.getvalue()
+
+
+def statistics(summaries: Sequence[Summary]) -> dict[str, list[Any]]:
+    """Every statistic of every case as columns with stable names; absent numbers are None."""
+    rows = [
+        (summary, case, metric, name, estimate)
+        for summary in summaries
+        for case in summary.cases
+        for metric in case.metrics.values()
+        for name, estimate in metric.stats.items()
+    ]
+    return {
+        "run_id": [s.run_id for s, *_ in rows],
+        "scenario": [s.name for s, *_ in rows],
+        "simulated": [s.simulated for s, *_ in rows],
+        "case": [c.id for _, c, *_ in rows],
+        "model": [c.model for _, c, *_ in rows],
+        "target": [c.target for _, c, *_ in rows],
+        "axes": ["; ".join(f"{k}={v}" for k, v in c.axes.items()) for _, c, *_ in rows],
+        "metric": [m.id for _, _, m, *_ in rows],
+        "unit": [m.unit for _, _, m, *_ in rows],
+        "n": [m.n for _, _, m, *_ in rows],
+        "statistic": [name for *_, name, _ in rows],
+        "value": [e.value for *_, e in rows],
+        "low": [e.low for *_, e in rows],
+        "high": [e.high for *_, e in rows],
+        "needs": [e.needs for *_, e in rows],
+        "method": [e.method for *_, e in rows],
+    }
 
 
 def table_csv(table: Table) -> str:
@@ -59,16 +67,6 @@ def table_csv(table: Table) -> str:
             [cell_text(c.text) if c.raw is None else c.raw * column.factor for c, column in pairs]
         )
     return out.getvalue()
-
-
-def _row(
-    summary: Summary, case: CaseSummary, metric: Metric, stat: str, estimate: Estimate
-) -> list[object]:
-    axes = "; ".join(f"{k}={v}" for k, v in case.axes.items())
-    named = (summary.run_id, summary.name, summary.simulated, case.id, case.model, case.target)
-    texts = [cell_text(str(t)) for t in (*named, axes)]
-    numbers = [estimate.value, estimate.low, estimate.high, estimate.needs]
-    return [*texts, metric.id, metric.unit, metric.n, stat, *numbers, estimate.method]
 
 
 def cell_text(text: str) -> str:

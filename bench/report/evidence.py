@@ -47,14 +47,7 @@ def evidence(
     logs: Mapping[str, str],
     comparisons: Sequence[Comparison] = (),
 ) -> str:
-    """The block of markdown.
-
-    Args:
-        runs: with info and records.
-        summaries: of the same runs.
-        logs: name -> a server's log.
-        comparisons: of these runs, if they were compared.
-    """
+    """The block of markdown; `logs` are of servers, by name."""
     report = all_shown(build_report(runs, summaries))
     parts = [markdown(comparison_page([c], charts=False)) for c in comparisons]
     parts.append(markdown(run_page(runs, summaries)))

@@ -17,9 +17,8 @@ from bench.report.page import Answer, Sentence
 from bench.report.ratios import ratio
 from bench.report.roofline_words import size_findings
 from bench.report.sentences import outcome_count
-from bench.report.session_words import neighbours
+from bench.report.session_words import cache_loss, neighbours
 from bench.report.units import count, percent, plural, show
-from bench.report.workloads.words import cache_loss
 
 # Speeds this close count as equal: half of it would be ignored, all of it must be caught.
 _EQUAL: Final = RATE_SIZES.catch
@@ -139,11 +138,7 @@ def prompt_length(case: CaseView) -> float | None:
 
 
 def depth(group: Sequence[CaseView]) -> Sentence | None:
-    """How decode speed falls with the context, where the intervals separate.
-
-    Args:
-        group: cases whose prompts differ in length, shortest first.
-    """
+    """How decode speed falls with the context, the shortest first, where the intervals separate."""
     first, last = group[0], group[-1]
     before, after = (c.estimate("decode_tok_per_s") for c in (first, last))
     if not _clearly_above(before, after):
@@ -158,11 +153,7 @@ def depth(group: Sequence[CaseView]) -> Sentence | None:
 
 
 def saturation(group: Sequence[CaseView]) -> Sentence | None:
-    """Where more users stop helping, and why.
-
-    Args:
-        group: cases that differ only in their users, in that order.
-    """
+    """Where more users stop helping, and why; of cases that differ only in their users."""
     if len(group) < 2:
         return None
     return _full_slots(group) or _no_gain(group) or _still_gains(group)
@@ -243,11 +234,7 @@ def fastest(group: Sequence[CaseView]) -> Sentence | None:
             ". An interleaved comparison (`ollama-bench ab`) can tell.",
         )
     load = f" with {plural(best.users or 1, 'user')}" if (best.users or 1) > 1 else ""
-    return (
-        f"{best.who} writes ",
-        show(between, ""),
-        f" times as fast as {second.who}{load}.",
-    )
+    return (f"{best.who} writes ", show(between, ""), f" times as fast as {second.who}{load}.")
 
 
 def _about_equal(before: Estimate | None, after: Estimate | None) -> bool:

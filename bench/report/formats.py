@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -12,22 +13,9 @@ from bench.report.page import Page
 Renderer = Callable[[Page], str]
 
 
-def _html(page: Page) -> str:
-    from bench.report.html import html
-
-    return html(page)
-
-
-def _markdown(page: Page) -> str:
-    from bench.report.markdown import markdown
-
-    return markdown(page)
-
-
-def _console(page: Page) -> str:
-    from bench.report.console import console_text
-
-    return console_text(page)
+def _from(module: str, name: str) -> Renderer:
+    """A renderer whose module is imported when it is first used."""
+    return lambda page: str(getattr(import_module(f"bench.report.{module}"), name)(page))
 
 
 def _json(page: Page) -> str:
@@ -39,16 +27,16 @@ def _json(page: Page) -> str:
 
 
 def _csv(page: Page) -> str:
-    from bench.report.csv import table_csv
+    from bench.report.csv import cell_text, table_csv
 
     tables = (*page.brief, *page.provenance)
-    return "\n".join(f"{table.caption}\n{table_csv(table)}" for table in tables)
+    return "\n".join(f"{cell_text(table.caption)}\n{table_csv(table)}" for table in tables)
 
 
 RENDERERS: Final[dict[str, Renderer]] = {
-    "console": _console,
-    "markdown": _markdown,
-    "html": _html,
+    "console": _from("console", "console_text"),
+    "markdown": _from("markdown", "markdown"),
+    "html": _from("html", "html"),
     "json": _json,
     "csv": _csv,
 }
@@ -62,11 +50,6 @@ def register(name: str, renderer: Renderer) -> None:
 
 def render(page: Page, format_name: str, template: Path | None = None) -> str:
     """A page in a format: one of its own (`Page.forms`), else one that every page has.
-
-    Args:
-        page: what to tell.
-        format_name: see `RENDERERS`.
-        template: folder of the user's own templates and style, for HTML.
 
     Raises:
         UsageError: there is no such format; a template of the folder is at fault.

@@ -34,13 +34,7 @@ OWN_FILES = (TEMPLATE, "macros.html.j2", STYLE, EXTRA_STYLE, SCRIPT)
 
 
 def html(page: Page, template_dir: Path | None = None) -> str:
-    """A page as one self-contained HTML file.
-
-    Args:
-        page: what to tell.
-        template_dir: a folder whose files come before the shipped ones of the same name
-            (`report.html.j2`, its parts, `report.css`, `report.js`).
-    """
+    """A page as one self-contained file; files of `template_dir` come before the shipped ones."""
     page = all_shown(page)
     folders = [template_dir] if template_dir else []
     shipped = resource_dir("reports")

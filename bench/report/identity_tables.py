@@ -25,7 +25,7 @@ def identity_table(report: Report) -> Table:
         text_column("Case", [_covered(g, report.cases) for g in groups]),
         text_column("Digest", [short_digest(i.digest) for i in ids]),
         text_column("Quantisation", [i.quantization for i in ids]),
-        text_column("Server", [_server(i.engine, i.server_version) for i in ids]),
+        text_column("Server", [f"{i.engine} {i.server_version}".strip() for i in ids]),
         text_column("Era", [i.era for i in ids]),
         text_column("num_ctx asked", [c.summary.options.get("num_ctx") for c in cases]),
         text_column("Context served", [i.served_context for i in ids]),
@@ -74,10 +74,6 @@ def _covered(group: Sequence[CaseView], cases: Sequence[CaseView]) -> str:
 def short_digest(digest: str) -> str:
     """The first twelve hex digits, as `ollama list` shows them."""
     return digest.removeprefix("sha256:")[:_DIGEST_DIGITS]
-
-
-def _server(engine: str, version: str) -> str:
-    return " ".join(x for x in (engine, version) if x)
 
 
 def _share(share: float | None) -> str:
@@ -137,12 +133,13 @@ def load_text(load: dict[str, Any]) -> str:
 def server_table(view: RunView, number: int) -> Table:
     """The servers of a run as they were found."""
     targets = view.run.info.targets
+    same_host = {True: "yes", False: "no", None: "unknown"}
     columns = [
         text_column("Target", [t.name for t in targets]),
         text_column("Address", [t.url for t in targets]),
         text_column("Engine", [t.engine for t in targets]),
         text_column("Version", [t.version for t in targets]),
-        text_column("Same host as client", [_yes_no(t.same_host) for t in targets]),
+        text_column("Same host as client", [same_host[t.same_host] for t in targets]),
         text_column("Known settings", [_settings(t.settings) for t in targets]),
     ]
     return from_columns(f"servers-{number}", _of("Servers", view), columns)
@@ -173,7 +170,8 @@ def environment_table(view: RunView, number: int) -> Table:
     env = info.environment
     cpu = env.get("cpu") if isinstance(env.get("cpu"), dict) else {}
     assert isinstance(cpu, dict)
-    memory = env.get("memory_bytes")
+    memory, gpus = env.get("memory_bytes"), env.get("gpus")
+    gpus = [g for g in gpus if isinstance(g, dict)] if isinstance(gpus, list | tuple) else []
     pairs: list[tuple[str, object]] = [
         ("ollama-bench", info.tool_version),
         ("Operating system", _words(env.get("os"), env.get("machine"))),
@@ -181,7 +179,7 @@ def environment_table(view: RunView, number: int) -> Table:
         ("CPU governor", cpu.get("governor")),
         ("Load average before (1 min)", cpu.get("load_1m")),
         ("Memory", show_value(memory, "B").number if isinstance(memory, int | float) else None),
-        *((f"GPU {i}", _gpu(gpu)) for i, gpu in enumerate(_dicts(env.get("gpus")))),
+        *((f"GPU {i}", _gpu(gpu)) for i, gpu in enumerate(gpus)),
         ("Python", env.get("python")),
         ("Ollama settings seen by the client", _settings(env.get("settings"))),
         ("Transport", _transport(view)),
@@ -199,13 +197,14 @@ def block_record_table(report: Report) -> Table | None:
         return None
     blocks = [b for _, b in rows]
     health = [b.health for b in blocks]
+    loading = [None if b.load_ns is None else b.load_ns / 1e9 for b in blocks]
     seeds = [{p.index: p.seed for p in v.run.info.plan.blocks}.get(b.index) for v, b in rows]
     names = [report.case_label(report.runs.index(v), b.case) for v, b in rows]
     columns = [
         text_column("Block", [f"{b.number}: {n}" for b, n in zip(blocks, names, strict=True)]),
         number_column("Start", "s", [b.start_ns / 1e9 for b in blocks]),
         number_column("Length", "s", [(b.end_ns - b.start_ns) / 1e9 for b in blocks]),
-        number_column("Loading", "s", [_seconds(b.load_ns) for b in blocks]),
+        number_column("Loading", "s", loading),
         text_column("Seed", [None if s is None else str(s) for s in seeds]),
         text_column("On the GPU before", [_placed(b.before) for b in blocks]),
         text_column("after", [_placed(b.after) for b in blocks]),
@@ -236,20 +235,12 @@ def _page_cost(report: Report) -> str:
     return f" The page of --web took {percent(max(costs), 1)} of a core, in a process of its own."
 
 
-def _seconds(ns: int | None) -> float | None:
-    return None if ns is None else ns / 1e9
-
-
 def _placed(residency: Residency | None) -> str:
     return _share(residency.gpu_share) if residency else ""
 
 
 def _of(title: str, view: RunView) -> str:
     return f"{title}, {view.label}" if view.label else title
-
-
-def _yes_no(value: bool | None) -> str:
-    return {True: "yes", False: "no", None: "unknown"}[value]
 
 
 def _settings(settings: object) -> str:
@@ -265,10 +256,6 @@ def _words(*parts: object) -> str:
 def _cores(cpu: dict[str, Any]) -> str:
     cores, threads = cpu.get("cores"), cpu.get("threads")
     return f"{cores} cores, {threads} threads" if cores and threads else ""
-
-
-def _dicts(value: object) -> Sequence[dict[str, Any]]:
-    return [v for v in value if isinstance(v, dict)] if isinstance(value, list | tuple) else []
 
 
 def _gpu(gpu: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from bench.report.page import Answer, Notice, Page
-from bench.report.tables import Column, Table
+from bench.report.tables import Table
 from bench.shown import one_line
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$]|&(?=[#\w]))")
@@ -58,7 +58,7 @@ def table_markdown(table: Table) -> str:
     """A table with its caption above and its note below."""
     lines = [f"**{escape(table.caption)}**", ""]
     lines.append(_line(c.head for c in table.columns))
-    lines.append("|" + "|".join(_rule(c) for c in table.columns) + "|")
+    lines.append("|" + "|".join(" ---: " if c.numeric else " --- " for c in table.columns) + "|")
     lines += [_line(c.text for c in row.cells) for row in table.rows]
     if table.note:
         lines += ["", _paragraph(words(table.note))]
@@ -67,10 +67,6 @@ def table_markdown(table: Table) -> str:
 
 def _line(texts: Iterable[str]) -> str:
     return "| " + " | ".join(escape(t) for t in texts) + " |"
-
-
-def _rule(column: Column) -> str:
-    return " ---: " if column.numeric else " --- "
 
 
 def _head(page: Page) -> str:

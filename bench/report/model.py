@@ -76,6 +76,11 @@ class CaseView:
         metric = self.metric(metric_id)
         return metric.stats.get(stat) if metric else None
 
+    def value(self, metric_id: str, stat: str = "value") -> float:
+        """The number alone, for drawing and sorting; 0 where there is none."""
+        estimate = self.estimate(metric_id, stat)
+        return (estimate.value if estimate else None) or 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class RunView:
@@ -123,15 +128,7 @@ class Report:
 
 
 def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
-    """Join runs in one report.
-
-    Args:
-        runs: with info and records.
-        summaries: of the same runs, in the same order.
-
-    Raises:
-        UsageError: there is no run.
-    """
+    """Join runs in one report; each has its summary at the same place."""
     if not runs:
         raise UsageError("there is no run to report on")
     labels = _run_labels(runs)
@@ -139,23 +136,27 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
     cases = [(i, c) for i, s in enumerate(summaries) for c in s.cases]
     models = tuple(dict.fromkeys(c.model for _, c in cases))
     varying = _varying_axes([_axes(c) for _, c in cases])
-    views_of_cases = [
-        CaseView(
+    views_of_cases = []
+    for n, (i, c) in enumerate(cases):
+        who = f"{c.model} ({labels[i]})" if labels[i] else c.model
+        shown = _shown_axes(c, varying)
+        axes = (*shown, labels[i]) if labels[i] else shown
+        made = CaseView(
             run=i,
             key=f"r{i}c{n}",
-            label=_label(c, (*_shown_axes(c, varying), *_named(labels[i])), len(models)),
-            subject=_subject(c, varying, labels[i]),
-            who=_who(c, labels[i]),
-            axes=(*_shown_axes(c, varying), *_named(labels[i])),
+            # A model that all cases share tells none from the others.
+            label=SEPARATOR.join(axes if axes and len(models) == 1 else (c.model, *axes)),
+            subject=f"{who} with {', '.join(shown)}" if shown else who,
+            who=who,
+            axes=axes,
             series=models.index(c.model),
             summary=c,
             columns=_columns(c, varying, labels[i], len(models)),
-            slots_asked=_slots_asked(runs[i].info.targets, c.target),
+            slots_asked=slots_asked(runs[i].info.targets, c.target),
             cold=_cold(summaries[i], c),
             invalid=any(w.invalidates and w.case in ("", c.id) for w in summaries[i].warnings),
         )
-        for n, (i, c) in enumerate(cases)
-    ]
+        views_of_cases.append(made)
     return Report(views, tuple(views_of_cases), models)
 
 
@@ -194,11 +195,6 @@ def _shown_axes(case: CaseSummary, varying: Sequence[str]) -> tuple[str, ...]:
     return tuple(axis_text(n, axes[n]) for n in varying if n in axes)
 
 
-def _label(case: CaseSummary, axes: tuple[str, ...], models: int) -> str:
-    """What tells a case from the others; a model that all share does not."""
-    return SEPARATOR.join(axes if axes and models == 1 else (case.model, *axes))
-
-
 def _columns(
     case: CaseSummary, varying: Sequence[str], run_label: str, models: int
 ) -> tuple[tuple[str, str], ...]:
@@ -216,20 +212,6 @@ def axis_name(name: str) -> str:
     known = {"rate_per_s": "Requests/s", "rate": "Requests/s", "think": "Thinking"}
     words = short.replace("_", " ").capitalize()
     return known.get(short, words if short in _WORDS or short.endswith("_tokens") else short)
-
-
-def _named(run_label: str) -> tuple[str, ...]:
-    return (run_label,) if run_label else ()
-
-
-def _subject(case: CaseSummary, varying: Sequence[str], run_label: str) -> str:
-    axes = _shown_axes(case, varying)
-    who = _who(case, run_label)
-    return f"{who} with {', '.join(axes)}" if axes else who
-
-
-def _who(case: CaseSummary, run_label: str) -> str:
-    return f"{case.model} ({run_label})" if run_label else case.model
 
 
 def _run_labels(runs: Sequence[Run]) -> list[str]:
@@ -290,7 +272,8 @@ def _cold(summary: Summary, case: CaseSummary) -> bool:
     return summary.scenario.get("cold") is True
 
 
-def _slots_asked(targets: Sequence[TargetInfo], name: str) -> int | None:
+def slots_asked(targets: Sequence[TargetInfo], name: str) -> int | None:
+    """OLLAMA_NUM_PARALLEL of a target, where it is known."""
     for target in targets:
         asked = target.settings.get("OLLAMA_NUM_PARALLEL", "")
         if target.name == name and asked.isdigit():

@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from bench.analysis.run.summary import Summary
 from bench.errors import UsageError
+from bench.report.csv import statistics
 from bench.report.page import Page
 from bench.report.request_rows import request_table
 from bench.report.tables import Table
+from bench.report.units import plural
 from bench.results.directory import Run
 from bench.shown import all_shown
 
@@ -25,19 +27,19 @@ def fragment(page: Page) -> str:
     Everything is escaped: names of models and texts of servers come from outside.
     """
     page = all_shown(page)
-    answers = "".join(f"<li>{escape(' '.join(a.texts))}</li>" for a in page.answers)
+    answers = "".join(
+        f"<li>{escape(' '.join(a.texts))}</li>" for a in (*page.findings, *page.answers)
+    )
     warnings = "".join(
         f"<li><b>{escape(w.code.replace('_', ' '))}</b>: {escape(w.message)}</li>"
         for w in page.warnings
     )
     simulated = "<p><b>Simulated: a model made these numbers up.</b></p>" if page.simulated else ""
-    folded = (
-        f"<details><summary>{len(page.warnings)} kinds of warnings</summary><ul>{warnings}</ul>"
-    )
+    count = plural(len(page.warnings), "kind")
+    folded = f"<details><summary>{count} of warnings</summary><ul>{warnings}</ul></details>"
     return (
         f"<div><h4>{escape(page.title)}</h4>{simulated}<ul>{answers}</ul>"
-        f"{f'{folded}</details>' if warnings else ''}"
-        f"{''.join(_table(t) for t in page.brief)}</div>"
+        f"{folded if warnings else ''}{''.join(_table(t) for t in page.brief)}</div>"
     )
 
 
@@ -68,30 +70,10 @@ def frame_columns(runs: Sequence[Run], summaries: Sequence[Summary], what: str) 
         return request_table(runs)
     if what not in TABLES:
         raise UsageError(f"there is no table {what!r}", f"Known: {', '.join(TABLES)}.")
-    rows = [row for s in summaries for row in (_cases(s) if what == "cases" else _blocks(s))]
+    if what == "cases":
+        return statistics(summaries)
+    rows = [row for s in summaries for row in _blocks(s)]
     return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
-
-
-def _cases(summary: Summary) -> list[dict[str, Any]]:
-    return [
-        {
-            "run_id": summary.run_id,
-            "case": case.id,
-            "model": case.model,
-            "target": case.target,
-            "metric": metric.id,
-            "unit": metric.unit,
-            "statistic": name,
-            "value": e.value,
-            "low": e.low,
-            "high": e.high,
-            "n": metric.n,
-            "needs": e.needs,
-        }
-        for case in summary.cases
-        for metric in case.metrics.values()
-        for name, e in metric.stats.items()
-    ]
 
 
 def _blocks(summary: Summary) -> list[dict[str, Any]]:
@@ -113,11 +95,7 @@ def _blocks(summary: Summary) -> list[dict[str, Any]]:
 
 
 def frame_of(library: Literal["pandas", "polars"], columns: dict[str, Any]) -> Any:
-    """A data frame; absent values are absent in it.
-
-    Raises:
-        UsageError: the library is not installed.
-    """
+    """A data frame; absent values are absent in it."""
     try:
         module = importlib.import_module(library)
     except ImportError:

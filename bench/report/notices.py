@@ -117,8 +117,8 @@ def _how_often(found: Sequence[_Seen]) -> str:
     blocks = len({m[0] for f in found if (m := _BLOCK.match(f.warning.message))})
     cases = len({(f.run, f.warning.case) for f in found if f.warning.case})
     places = [plural(blocks, "block")] if blocks else []
-    places += [plural(cases, "case")] if cases > 1 or not blocks else []
-    at = " of ".join(places) or plural(len(found), "place")
+    places += [plural(cases, "case")] if cases > 1 or (cases and not blocks) else []
+    at = " of ".join(places) or plural(len(found), "message")
     return f"the worst of {at}"
 
 

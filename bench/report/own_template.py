@@ -8,6 +8,7 @@ from traceback import extract_tb
 from jinja2 import Environment, TemplateSyntaxError
 
 from bench.errors import UsageError
+from bench.files import read_file
 from bench.report.html import OWN_FILES, html
 from bench.report.page import Page
 
@@ -15,11 +16,7 @@ _HELP = "See reports/README.md for what a page holds."
 
 
 def check_template(folder: Path) -> None:
-    """Whether a folder holds something for pages: checked before a long measurement.
-
-    Raises:
-        UsageError: it holds none, or a template that is no Jinja2.
-    """
+    """Whether a folder holds something for pages: checked before a long measurement."""
     if not any((folder / name).is_file() for name in OWN_FILES):
         raise UsageError(
             f"--template {folder}: there is no template in this folder",
@@ -27,9 +24,7 @@ def check_template(folder: Path) -> None:
         )
     for path in sorted(folder.glob("*.j2")):
         try:
-            Environment(autoescape=True).parse(
-                path.read_text(encoding="utf-8"), path.name, str(path)
-            )
+            Environment(autoescape=True).parse(read_file(path).decode(), path.name, str(path))
         except TemplateSyntaxError as error:
             raise UsageError(f"{path}, line {error.lineno}: {error}", _HELP) from error
         except (OSError, ValueError) as error:
@@ -37,11 +32,7 @@ def check_template(folder: Path) -> None:
 
 
 def in_own_template(page: Page, folder: Path) -> str:
-    """A page as HTML, by the templates of a folder.
-
-    Raises:
-        UsageError: a template of the folder is at fault.
-    """
+    """A page as HTML, by the templates of a folder."""
     try:
         return html(page, folder)
     except Exception as error:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
+from bench._version import __version__
 from bench.report.tables import Table
 from bench.report.units import Shown
 
@@ -86,6 +87,11 @@ class Badge:
     help: str = ""
 
 
+SIMULATED: Final = Badge(
+    "simulated", "caution", "The simulated engine made these numbers up by a model."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
     """Points of a drawn chart that can be asked for their values.
@@ -125,6 +131,7 @@ class Chart:
         table: the numbers that are drawn.
         draw: draws onto an empty figure of the given size.
         height: of the wide and of the narrow drawing, CSS pixels.
+        sample: what it rests on, for a corner of the drawing: "n = 40 requests".
         simulated: watermark it.
         views: names of the views that lie over each other in the drawing, of which the page shows
             one at a time; what belongs to one has the id "view-0", "view-1".
@@ -138,6 +145,7 @@ class Chart:
     table: Table | None
     draw: Callable[[Figure, Size], Marks]
     height: tuple[int, int] = (340, 320)
+    sample: str = ""
     simulated: bool = False
     full_width: bool = False
     views: tuple[str, ...] = ()
@@ -205,13 +213,13 @@ class Page:
     """
 
     title: str
-    subtitle: str
-    badges: tuple[Badge, ...]
-    facts: tuple[tuple[str, str], ...]
-    findings: tuple[Answer, ...]
-    answers: tuple[Answer, ...]
-    warnings: tuple[Notice, ...]
     sections: tuple[Section, ...]
+    subtitle: str = ""
+    badges: tuple[Badge, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    findings: tuple[Answer, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     verdict: tuple[Table, ...] = ()
     brief: tuple[Table, ...] = ()
     provenance: tuple[Table, ...] = ()
@@ -220,5 +228,5 @@ class Page:
     requests: bytes = b""
     data: bytes = b"{}"
     data_name: str = "summary.json"
-    tool_version: str = ""
+    tool_version: str = __version__
     forms: Mapping[str, Callable[[], str]] = field(default_factory=dict)

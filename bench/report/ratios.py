@@ -19,10 +19,6 @@ def ratio(one: Estimate | None, other: Estimate | None) -> Estimate | None:
     squares. The wider range also holds when one of the two was chosen as the best of several:
     `tests/unit/report/test_ratios.py` measures at least 95 % for 2 to 12 cases.
 
-    Args:
-        one: above the line.
-        other: below it.
-
     Returns:
         None where a value or an end of an interval is missing or not positive.
     """
@@ -36,12 +32,7 @@ def ratio(one: Estimate | None, other: Estimate | None) -> Estimate | None:
 def against_best(
     cases: Sequence[CaseView], metric_id: str
 ) -> tuple[CaseView | None, list[Estimate | None]]:
-    """The case with the largest value, and the ratio of each case to it.
-
-    Args:
-        cases: invalid ones are neither the best nor compared with it.
-        metric_id: more of it is better.
-    """
+    """The case with the largest value, and each case's ratio to it; invalid ones are left out."""
     values = {c.key: e for c in cases if not c.invalid and (e := c.estimate(metric_id)) and e.value}
     known = [c for c in cases if c.key in values]
     if len(known) < 2:

@@ -21,6 +21,7 @@ from bench.analysis.run.columns import COLUMN_OF, OUTCOMES, PHASES, Columns
 from bench.analysis.run.evidence import columns_of
 from bench.analysis.run.latency import latencies
 from bench.errors import UsageError
+from bench.files import write_whole
 from bench.ollama.eras import era_of
 from bench.report.csv import cell_text
 from bench.results.directory import Run
@@ -55,8 +56,9 @@ def request_csv(runs: Sequence[Run]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table)
-    texts = {name: _cells(table[name]) if name in _TEXTS else table[name] for name in table}
-    writer.writerows(zip(*texts.values(), strict=True))
+    for name in _TEXTS:
+        table[name] = [None if text is None else cell_text(text) for text in table[name]]
+    writer.writerows(zip(*table.values(), strict=True))
     return out.getvalue()
 
 
@@ -87,11 +89,9 @@ def write_parquet(runs: Sequence[Run], path: Path) -> None:
         for name in table
     }
     arrays = [pyarrow.array(table[name], type=types[name]) for name in table]
-    pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(table)), path)
-
-
-def _cells(column: Column) -> Column:
-    return [None if text is None else cell_text(text) for text in column]
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(table)), content)
+    write_whole(path, content.getbuffer())
 
 
 def _table(run: Run) -> dict[str, Column]:

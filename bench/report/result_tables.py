@@ -11,6 +11,7 @@ from bench.metrics import METRICS, term
 from bench.report.model import NO_AXIS, CaseView, Report
 from bench.report.ratios import against_best, baselines
 from bench.report.sentences import Rule, loading, reading
+from bench.report.session_words import CHECKS
 from bench.report.tables import (
     Cell,
     Column,
@@ -38,11 +39,7 @@ _WORK_VALUES: Final = (
     ("swaps", "Loads"),
     ("swap_s", "Lost to loads"),
 )
-CHECKS: Final = {
-    "schema_valid_rate": "follow the schema",
-    "json_valid_rate": "are JSON",
-    "tool_call_valid_rate": "call a tool rightly",
-}
+_MEMORY: Final = "Of model and context, /api/ps"
 _FEW_BLOCKS: Final = 3
 _WIDE_SHARE: Final = 0.15
 _LATENCIES: Final = (
@@ -66,12 +63,13 @@ _ONLY_IF: Final[dict[str, Rule]] = {"prefill_tok_per_s": reading, "load_s": load
 def comparison_table(report: Report) -> Table:
     """One row a case: speed and its ratio to the best, latency, failures, size and memory."""
     cases = report.cases
+    loads_differ = len({(c.users, c.rate_per_s) for c in cases}) > 1
     columns = [*case_columns(cases), request_column(cases)]
     if any(c.rate_per_s for c in cases):
         columns.append(_metric_column(cases, "request_per_s", "value", "Requests served"))
     columns += [
         *_speed_columns(cases, "decode_tok_per_s", "Decode speed"),
-        *_speed_columns(cases, "output_tok_per_s", "Throughput", compared=_loads_differ(cases)),
+        *_speed_columns(cases, "output_tok_per_s", "Throughput", compared=loads_differ),
     ]
     for metric_id, title, stats in _LATENCIES:
         columns += [
@@ -88,12 +86,7 @@ def comparison_table(report: Report) -> Table:
         columns.append(_metric_column(cases, "prefill_tok_per_s", "value", "Prefill speed"))
     columns += [
         number_column("Model file", "B", [_file_bytes(report, c) for c in cases]),
-        number_column(
-            "Memory",
-            "B",
-            [_memory_bytes(report, c) for c in cases],
-            "Of model and context, /api/ps",
-        ),
+        number_column("Memory", "B", [_memory_bytes(report, c) for c in cases], _MEMORY),
     ]
     return from_columns(
         "comparison",
@@ -130,10 +123,6 @@ def _compared(cases: Sequence[CaseView]) -> Iterator[str]:
             "The range of a ratio allows for both intervals, and for the best having been chosen "
             "among all; where it holds 1, the case cannot be distinguished from the best."
         )
-
-
-def _loads_differ(cases: Sequence[CaseView]) -> bool:
-    return len({(c.users, c.rate_per_s) for c in cases}) > 1
 
 
 def _file_bytes(report: Report, case: CaseView) -> int | None:
@@ -180,12 +169,9 @@ def few_blocks(cases: Sequence[CaseView]) -> Iterator[str]:
 
 
 def _is_wide(share: Estimate | None) -> bool:
-    return bool(
-        share
-        and share.low is not None
-        and share.high is not None
-        and share.high - share.low > _WIDE_SHARE
-    )
+    if share is None or share.low is None or share.high is None:
+        return False
+    return share.high - share.low > _WIDE_SHARE
 
 
 def _worth_showing(cases: Sequence[CaseView], metric_id: str, stat: str) -> bool:
@@ -235,13 +221,7 @@ def _metric_column(
 
 
 def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | None:
-    """Every statistic of one metric, a row a case; None if no case has it.
-
-    Args:
-        report: with the cases.
-        metric_id: which metric.
-        prefix: begins the table's id, which is unique in a page.
-    """
+    """Every statistic of one metric, a row a case; None if no case has it."""
     cases = [c for c in report.cases if c.metric(metric_id)]
     if not cases:
         return None
@@ -250,7 +230,8 @@ def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | No
     columns = [*case_columns(cases), text_column("n", [m.n for m in metrics])]
     columns += _one_scale(metrics, stats)
     columns.append(text_column("Note", [m.note for m in metrics]))
-    methods = "; ".join(dict.fromkeys(x for m in metrics for x in _methods(m)))
+    found = (e.method for m in metrics for e in m.stats.values() if e.method)
+    methods = "; ".join(dict.fromkeys(found))
     name = term(metric_id)
     return from_columns(
         f"{prefix}metric-{metric_id}",
@@ -274,14 +255,7 @@ def stored_unit(metric: Metric) -> str:
 def metrics_by_case(
     table_id: str, caption: str, cases: Sequence[CaseView], wanted: Sequence[tuple[str, str]]
 ) -> Table:
-    """Some statistics of some cases: the numbers of a chart.
-
-    Args:
-        table_id: unique in the page.
-        caption: of the table.
-        cases: a row each.
-        wanted: (metric id, statistic) of each column.
-    """
+    """Some statistics of some cases, (metric id, statistic) each: the numbers of a chart."""
     columns = [*case_columns(cases), request_column(cases)]
     for metric_id, stat in wanted:
         title = term(metric_id).label if stat == "value" else f"{term(metric_id).label}, {stat}"
@@ -296,14 +270,10 @@ def _one_scale(metrics: Sequence[Metric], stats: Sequence[str]) -> list[tuple[Co
     columns = []
     unit = stored_unit(metrics[0])
     for stat in stats:
-        estimates: list[Estimate | None] = [m.stats.get(stat) for m in metrics]
+        estimates = [m.stats.get(stat) for m in metrics]
         title = "Value" if stat == "value" else stat
         columns.append(estimate_column(title, unit, estimates, stat, key=f"{metrics[0].id}.{stat}"))
     return columns
-
-
-def _methods(metric: Metric) -> list[str]:
-    return list(dict.fromkeys(e.method for e in metric.stats.values() if e.method))
 
 
 def absent_table(report: Report) -> Table | None:
@@ -314,13 +284,13 @@ def absent_table(report: Report) -> Table | None:
         for name, m in case.summary.metrics.items():
             if name not in shown:
                 notes[name] = notes.get(name) or m.note
+    if not notes:
+        return None
     columns = [
         text_column("Metric", [f"{term(m).label} ({m})" for m in notes]),
         text_column("Why", notes.values()),
     ]
-    return (
-        from_columns("absent", "Metrics without a number", columns, folded=True) if notes else None
-    )
+    return from_columns("absent", "Metrics without a number", columns, folded=True)
 
 
 def shown_metrics(report: Report) -> tuple[str, ...]:

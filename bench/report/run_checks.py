@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from bench.analysis.run.summary import Summary, ThresholdResult, ThresholdVerdict
 from bench.report.comparison.annotations import command
-from bench.report.comparison.junit import counted, xml_text
+from bench.report.comparison.junit import add_case, counted, xml_text
 
 
 def run_junit(summaries: Sequence[Summary]) -> str:
@@ -27,13 +27,12 @@ def run_junit(summaries: Sequence[Summary]) -> str:
         for t in summary.thresholds:
             _threshold(suite, t)
         for case in summary.cases:
-            one = ElementTree.SubElement(suite, "testcase", classname=case.id, name="requests")
-            requests = case.requests
-            if not requests.ok:
-                said = f"none of {requests.failed} measured requests ended well"
-                ElementTree.SubElement(one, "failure", message=said, type="requests")
-            elif requests.failed:
-                said = f"{requests.failed} of {requests.ok + requests.failed} requests failed"
+            ok, failed = case.requests.ok, case.requests.failed
+            said = f"none of {failed} measured requests ended well"
+            ended = ("", "") if ok else ("failure", "requests")
+            one = add_case(suite, case.id, "requests", ended[0], said, ended[1])
+            if ok and failed:
+                said = f"{failed} of {ok + failed} requests failed"
                 ElementTree.SubElement(one, "system-out").text = said
         valid = ElementTree.SubElement(suite, "testcase", classname=summary.name, name="valid")
         for w in summary.warnings:
@@ -44,11 +43,11 @@ def run_junit(summaries: Sequence[Summary]) -> str:
 
 
 def _threshold(suite: ElementTree.Element, t: ThresholdResult) -> None:
-    one = ElementTree.SubElement(suite, "testcase", classname=t.case, name=t.threshold.text)
-    if t.verdict is ThresholdVerdict.NOT_MET:
-        ElementTree.SubElement(one, "failure", message=_said(t), type="threshold")
-    elif t.verdict is ThresholdVerdict.UNSUPPORTED:
-        ElementTree.SubElement(one, "skipped", message=_said(t))
+    ended = {
+        ThresholdVerdict.NOT_MET: ("failure", "threshold"),
+        ThresholdVerdict.UNSUPPORTED: ("skipped", ""),
+    }.get(t.verdict, ("", ""))
+    one = add_case(suite, t.case, t.threshold.text, ended[0], _said(t), ended[1])
     ElementTree.SubElement(one, "system-out").text = _said(t)
 
 

@@ -30,6 +30,7 @@ from bench.report.machine_tables import machine_table, watched_table
 from bench.report.model import Report, build_report
 from bench.report.notices import notices
 from bench.report.page import (
+    SIMULATED,
     Badge,
     Chart,
     Definitions,
@@ -41,16 +42,11 @@ from bench.report.page import (
 )
 from bench.report.quick_import import import_matplotlib
 from bench.report.request_rows import request_csv
-from bench.report.result_tables import (
-    absent_table,
-    comparison_table,
-    metric_table,
-    shown_metrics,
-)
+from bench.report.result_tables import absent_table, comparison_table, metric_table, shown_metrics
 from bench.report.sender_tables import sender_table
 from bench.report.sentences import answer
 from bench.report.session_words import neighbour_table
-from bench.report.tables import Table
+from bench.report.tables import Table, present
 from bench.report.threshold_table import threshold_details, threshold_table
 from bench.report.units import count, duration, plural
 from bench.results.directory import Run
@@ -65,8 +61,10 @@ INTERVALS = (
     "the blocks, on the log scale; of one block, over batches of its requests, which say nothing "
     "of other blocks. Percentiles are type-7 quantiles of the raw values, never given without an "
     "interval; that of a tail is widened for few blocks and for blocks too short to have it. "
-    "Shares have Clopper and Pearson's interval for the requests that blocks are worth. Rates of a "
-    "case are ratios of sums; in a closed loop their intervals reach higher by what its users "
+    "Shares have Clopper and Pearson's interval for the requests that blocks are worth, or "
+    "Student's t of logits where that is wider. Until two blocks saw each outcome there is none: "
+    "\u201cif independent\u201d says what it would be if requests did not fail in clumps. Rates of "
+    "a case are ratios of sums; in a closed loop their intervals reach higher by what its users "
     "idled between an answer and their next request, if that is over 1 %. Failed requests have no "
     "latency: they are counted, and nowhere else."
 )
@@ -77,23 +75,17 @@ def run_page(
     summaries: Sequence[Summary],
     fidelity: Sequence[FidelityResult | str | None] = (),
 ) -> Page:
-    """The page about some runs.
-
-    Args:
-        runs: with info and records.
-        summaries: of the same runs, in the same order.
-        fidelity: of the same runs: what was found, why nothing was, or None if it was not asked
-            for.
-    """
+    """The page about some runs; of each its summary and its fidelity, or why that is not known."""
     report = build_report(runs, summaries)
     close = _fidelity(report, fidelity)
-    results = _tables(
+    results = present(
         comparison_table(report),
         neighbour_table(report),
         threshold_table(report),
         error_table(report),
     )
     first = runs[0].info
+    machines = [environment_table(view, number) for number, view in enumerate(report.runs)]
     return Page(
         title=_title(report),
         subtitle=first.plan.description if len(runs) == 1 else "",
@@ -105,7 +97,7 @@ def run_page(
         sections=_sections(report, close),
         verdict=results,
         brief=(*results, *(t for f in close for t in f.brief)),
-        provenance=_tables(identity_table(report), options_table(report), *_machines(report)),
+        provenance=present(identity_table(report), options_table(report), *machines),
         models=report.models,
         simulated=report.simulated,
         requests=request_data(report) if any(len(v.run.records) for v in report.runs) else b"",
@@ -166,9 +158,7 @@ def _badges(report: Report) -> tuple[Badge, ...]:
     if failed := sum(c.summary.requests.failed for c in report.cases):
         badges.append(Badge(f"{plural(failed, 'request')} failed", "bad"))
     if report.simulated:
-        badges.append(
-            Badge("simulated", "caution", "The simulated engine made these numbers up by a model.")
-        )
+        badges.append(SIMULATED)
     for view in report.runs:
         if view.run.incomplete:
             status = view.run.info.status
@@ -249,18 +239,14 @@ def _first(charts: Sequence[Chart]) -> tuple[Chart, ...]:
 _DATA = "every metric with its intervals, every block, how requests ended"
 
 
-def _machines(report: Report) -> list[Table]:
-    return [environment_table(view, number) for number, view in enumerate(report.runs)]
-
-
 def _method(report: Report) -> tuple[Item, ...]:
     items: list[Item] = [identity_table(report), options_table(report)]
     for number, view in enumerate(report.runs):
         items += [server_table(view, number), model_table(view, number)]
         items.append(environment_table(view, number))
-        items += _present(watched_table(view, number))
-    items += _present(machine_table(report))
-    items += _present(sender_table(report), block_record_table(report))
+        items += present(watched_table(view, number))
+    items += present(machine_table(report))
+    items += present(sender_table(report), block_record_table(report))
     items.append(Listing("How intervals are made", INTERVALS))
     items.append(Definitions(shown_metrics(report)))
     items += [
@@ -275,18 +261,10 @@ def _method(report: Report) -> tuple[Item, ...]:
 
 def _data(report: Report) -> tuple[Item, ...]:
     metrics = [metric_table(report, m) for m in shown_metrics(report)]
-    return _present(
+    return present(
         *metrics,
         absent_table(report),
         threshold_details(report),
         outcome_table(report),
         block_table(report),
     )
-
-
-def _present(*items: Table | Chart | None) -> tuple[Item, ...]:
-    return tuple(i for i in items if i is not None and not (isinstance(i, Table) and not i.rows))
-
-
-def _tables(*tables: Table | None) -> tuple[Table, ...]:
-    return tuple(t for t in tables if t is not None and t.rows)

@@ -68,16 +68,7 @@ def curve(ordered: Floats, points: int = CURVE_POINTS) -> tuple[Floats, Floats]:
     """An empirical distribution thinned for drawing: values and shares of requests at or below.
 
     Thinned evenly in rank; the smallest and the largest value always stay.
-
-    Args:
-        ordered: ascending, not empty.
-        points: how many to keep at most.
     """
     n = len(ordered)
     ranks = np.arange(n) if n <= points else np.linspace(0, n - 1, points).round().astype(int)
     return ordered[ranks], (ranks + 1) / n
-
-
-def sample_size(samples: Sequence[CaseSample], metric_id: str) -> int:
-    """How many requests have a metric."""
-    return sum(len(s.present(metric_id)) for s in samples)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 
 from bench.analysis.run.sender_latency import SenderLatency, sender_latencies
 from bench.report.model import Report, RunView
 from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
-from bench.results.run import ClientHealth, SenderClock, SenderInfo
+from bench.results.run import SenderClock, SenderInfo
 
 _NOTE = (
     "Latencies are of each sender's own requests, on its own clock. To the server: shortest time "
@@ -32,9 +31,14 @@ class _SenderRow:
         names = ", ".join(dict.fromkeys(s.name for s in self.senders if s.name))
         return f"{self.latency.worker + 1}: {names or 'this machine'}"
 
+    def worst(self, name: str) -> float | None:
+        """The largest of a number that each block's health says."""
+        values = (getattr(s.health, name) for s in self.senders)
+        return max((v for v in values if v is not None), default=None)
+
     @property
-    def health(self) -> tuple[ClientHealth, ...]:
-        return tuple(s.health for s in self.senders)
+    def stamps(self) -> str:
+        return ", ".join(dict.fromkeys(s.transport for s in self.senders if s.transport))
 
     @property
     def clocks(self) -> tuple[SenderClock, ...]:
@@ -55,21 +59,28 @@ def sender_table(report: Report) -> Table | None:
     rows = [row for number, view in enumerate(report.runs) for row in _rows(report, number, view)]
     if not rows:
         return None
+    several = len({r.case for r in rows}) > 1
     columns = [
         text_column("Sender", [r.name for r in rows]),
-        text_column("Case", [r.case for r in rows] if _several(rows) else [""] * len(rows)),
+        text_column("Case", [r.case if several else "" for r in rows]),
         text_column("Requests", [r.latency.n for r in rows]),
         text_column("Failed", [r.latency.failed or None for r in rows]),
         estimate_column("First text, p50", "s", [r.latency.ttft_s for r in rows], "p50"),
         estimate_column("Whole answer, p50", "s", [r.latency.e2e_s for r in rows], "p50"),
-        number_column("To the server", "s", [_least(_server_ns(r)) for r in rows]),
+        number_column(
+            "To the server", "s", [_least(s.server_rtt_ns for s in r.senders) for r in rows]
+        ),
         number_column("To this machine", "s", [_least(c.rtt_ns for c in r.clocks) for r in rows]),
         text_column("Clock drift (ppm)", [r.drift for r in rows]),
-        number_column("Clock error", "s", [_most(c.error_ns for c in r.clocks) for r in rows]),
-        number_column("Sent late p99", "ms", [_late(r) for r in rows]),
-        number_column("Event-loop lag p99", "ms", [_lag(r) for r in rows]),
-        number_column("Client CPU", "share", [_cpu(r) for r in rows]),
-        text_column("Stamps", [_stamps(r) for r in rows]),
+        number_column(
+            "Clock error",
+            "s",
+            [max((c.error_ns / 1e9 for c in r.clocks), default=None) for r in rows],
+        ),
+        number_column("Sent late p99", "ms", [r.worst("send_late_p99_ms") for r in rows]),
+        number_column("Event-loop lag p99", "ms", [r.worst("loop_lag_p99_ms") for r in rows]),
+        number_column("Client CPU", "share", [r.worst("cpu_share") for r in rows]),
+        text_column("Stamps", [r.stamps for r in rows]),
     ]
     return from_columns("senders", "Senders: who sent what, and how well", columns, note=_NOTE)
 
@@ -85,37 +96,5 @@ def _rows(report: Report, number: int, view: RunView) -> Iterator[_SenderRow]:
             yield _SenderRow(report.case_label(number, one.case), one, senders)
 
 
-def _several(rows: list[_SenderRow]) -> bool:
-    return len(list(groupby(rows, key=lambda r: r.case))) > 1
-
-
-def _server_ns(row: _SenderRow) -> Iterator[int]:
-    return (s.server_rtt_ns for s in row.senders if s.server_rtt_ns is not None)
-
-
-def _late(row: _SenderRow) -> float | None:
-    return _worst(h.send_late_p99_ms for h in row.health)
-
-
-def _lag(row: _SenderRow) -> float | None:
-    return _worst(h.loop_lag_p99_ms for h in row.health)
-
-
-def _cpu(row: _SenderRow) -> float | None:
-    return _worst(h.cpu_share for h in row.health)
-
-
-def _stamps(row: _SenderRow) -> str:
-    return ", ".join(dict.fromkeys(s.transport for s in row.senders if s.transport))
-
-
-def _worst(values: Iterable[float | None]) -> float | None:
-    return max((v for v in values if v is not None), default=None)
-
-
-def _least(values_ns: Iterable[int]) -> float | None:
-    return min((v / 1e9 for v in values_ns), default=None)
-
-
-def _most(values_ns: Iterable[int]) -> float | None:
-    return max((v / 1e9 for v in values_ns), default=None)
+def _least(values_ns: Iterable[int | None]) -> float | None:
+    return min((v / 1e9 for v in values_ns if v is not None), default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 from bench.analysis.run.neighbours import Cost, neighbour_costs
@@ -10,11 +11,20 @@ from bench.analysis.run.summary import CaseSummary
 from bench.report.model import CaseView, Report
 from bench.report.page import Answer, Sentence
 from bench.report.tables import Table, from_columns, text_column
-from bench.report.units import number, show
+from bench.report.units import RANGE, number, plural, show, supported
 
+CHECKS: Final = {
+    "schema_valid_rate": "follow the schema",
+    "json_valid_rate": "are JSON",
+    "tool_call_valid_rate": "call a tool rightly",
+}
+"""What answers are checked for, in words."""
 _KEPT: Final = 0.8
 """From here on a cache works: what is missing are the answers of a recorded history."""
 _LOST: Final = 0.5
+_LOST_BELOW: Final = 0.6
+"""A share of histories below this, clearly below that of fewer users, is a lost cache."""
+_SHARE: Final = "eligible_cached_share"
 _WHAT: Final = {
     "user_turn_s.mean": "a turn takes",
     "batch_s.mean": "a batch takes",
@@ -26,13 +36,14 @@ _WHAT: Final = {
 
 def cache(case: CaseView) -> Sentence | None:
     """Whether the histories of sessions stay in the cache."""
-    found = case.estimate("eligible_cached_share")
-    if found is None or found.value is None or found.low is None or found.high is None:
+    found = case.estimate(_SHARE)
+    if found is None or found.value is None:
         return _suspected(case)
     shown = show(found, "share")
-    if found.low >= _KEPT:
+    low, high = found.ends
+    if low is not None and low >= _KEPT:
         return ("It keeps ", shown, " of what it has read of a session.")
-    if found.high <= _LOST:
+    if high is not None and high <= _LOST:
         return (
             "The cache is lost: only ",
             shown,
@@ -80,19 +91,45 @@ def pictures(case: CaseView) -> Sentence | None:
 
 def validity(case: CaseView) -> Sentence | None:
     """How many answers are what was asked for."""
-    words = {
-        "json_valid_rate": "are JSON",
-        "schema_valid_rate": "follow the schema",
-        "tool_call_valid_rate": "call a tool rightly",
-    }
     for id in ("schema_valid_rate", "tool_call_valid_rate", "json_valid_rate"):
         found = case.estimate(id)
         if found is not None and found.value is not None:
-            return (show(found, "share"), f" of the answers {words[id]}.")
+            return (show(found, "share"), f" of the answers {CHECKS[id]}.")
     return None
 
 
 QUALIFIERS = (turn, cache, embeddings, pictures, validity)
+
+
+def cache_loss(group: Sequence[CaseView]) -> Sentence | None:
+    """From how many users on the cache is lost, where the intervals separate."""
+    for before, after in pairwise(group):
+        had, has = before.estimate(_SHARE), after.estimate(_SHARE)
+        if had is None or has is None or not (supported(had) and supported(has)):
+            continue
+        (low, _), (_, high) = had.ends, has.ends
+        if low is None or high is None or has.value is None:
+            continue
+        if high < low and has.value < _LOST_BELOW:
+            return _lost(before, after)
+    return None
+
+
+def _lost(before: CaseView, after: CaseView) -> Sentence:
+    slots = after.summary.identity.slots_observed
+    served = f" {plural(slots, 'slot')} served at once." if slots else ""
+    start: Sentence = (
+        f"{after.who} loses its cache between {plural(before.users or 0, 'session')} at once and "
+        f"{after.users}: of each history ",
+        show(after.estimate(_SHARE), "share"),
+        " is kept instead of ",
+        show(before.estimate(_SHARE), "share"),
+    )
+    waits = [c.estimate("later_ttft_s", "p50") for c in (before, after)]
+    if all(w is not None and supported(w, "p50") for w in waits):
+        start = (*start, ", and later turns begin after ", show(waits[1], "s"), " instead of ")
+        return (*start, show(waits[0], "s"), f".{served}")
+    return (*start, f".{served}")
 
 
 def neighbours(report: Report) -> Iterator[Answer]:
@@ -104,10 +141,14 @@ def neighbours(report: Report) -> Iterator[Answer]:
             others = "the other parts" if _parts(view.summary.cases) > 2 else "the other part"
             speed = cost.metric == "decode_tok_per_s"
             times = f"{number(cost.ratio, 2)} times as {'fast' if speed else 'long'}"
-            interval = f" ({number(cost.low, 2)}–{number(cost.high, 2)})"
             yield Answer(
                 "",
-                ((f"Beside {others}, {_WHAT[cost.metric]} {times}{interval} for {cost.part}.",),),
+                (
+                    (
+                        f"Beside {others}, {_WHAT[cost.metric]} {times} ({_interval(cost)}) "
+                        f"for {cost.part}.",
+                    ),
+                ),
             )
 
 
@@ -137,6 +178,5 @@ def neighbour_table(report: Report) -> Table | None:
 def _interval(cost: Cost) -> str:
     if cost.low is None or cost.high is None:
         return "needs 2 blocks"
-    if cost.low <= 1 <= cost.high:
-        return f"{number(cost.low, 2)}–{number(cost.high, 2)}, no difference shown"
-    return f"{number(cost.low, 2)}–{number(cost.high, 2)}"
+    interval = f"{number(cost.low, 2)}{RANGE}{number(cost.high, 2)}"
+    return f"{interval}, no difference shown" if cost.low <= 1 <= cost.high else interval

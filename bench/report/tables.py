@@ -98,6 +98,11 @@ class Table:
         return replace(self, columns=tuple(self.columns[i] for i in places), rows=rows)
 
 
+def present(*tables: Table | None) -> tuple[Table, ...]:
+    """The tables that there are, and that have rows."""
+    return tuple(t for t in tables if t is not None and t.rows)
+
+
 def text_cell(text: object) -> Cell:
     """A cell with text; a whole number keeps its value."""
     if isinstance(text, bool) or not isinstance(text, int):
@@ -115,17 +120,7 @@ def estimate_column(
     help_text: str = "",
     key: str = "",
 ) -> tuple[Column, list[Cell]]:
-    """A column of estimates in one common unit, and its cells.
-
-    Args:
-        title: without the unit.
-        unit: the stored unit.
-        estimates: one a row; None where a case has none.
-        stat: name of the statistic.
-        bars: give the cells what is needed to draw value and interval beside the number.
-        help_text: definition of the column.
-        key: metric and statistic of the numbers.
-    """
+    """A column of estimates in one common unit, and its cells; with bars beside them if wanted."""
     kept = [e for e in estimates if e is not None and supported(e, stat)]
     scale = scale_for(unit, *(e.value for e in kept))
     top = max((e.high if e.high is not None else e.value or 0.0 for e in kept), default=0.0)

@@ -92,7 +92,8 @@ class Shown:
 
     Attributes:
         text: the number alone, "48.1"; NO_VALUE if there is none.
-        interval: "± 0.6" or "47.2–49.0"; "" if there is none.
+        interval: "± 0.6" or "47.2–49.0"; "" if there is none. "0–1.5 if independent" is none, but
+            what would be one if requests did not fail in clumps.
         unit: "tok/s"; "" for plain numbers.
         decimals: decimals of `text`, in the displayed unit.
         raw: the stored value, unrounded and in the stored unit.
@@ -115,7 +116,7 @@ class Shown:
         """Number and unit: "48.1 tok/s"."""
         if self.raw is None:
             return self.why or self.text
-        return _with_unit(self.text, self.unit)
+        return f"{self.text} {self.unit}".rstrip()
 
     @property
     def full(self) -> str:
@@ -156,18 +157,20 @@ def show(
     value = estimate.value
     assert value is not None
     scale = scale or scale_for(unit, value)
-    low = None if estimate.low is None else estimate.low * scale.factor
-    high = None if estimate.high is None else estimate.high * scale.factor
+    low, high = (None if end is None else end * scale.factor for end in estimate.ends)
     decimals = decimals_for(value * scale.factor, low, high)
+    interval = _interval(value * scale.factor, low, high, decimals)
+    if estimate.if_independent is not None:
+        interval += " if independent"
     return Shown(
         text=number(value * scale.factor, decimals),
-        interval=_interval(value * scale.factor, low, high, decimals),
+        interval=interval,
         unit=scale.unit,
         decimals=decimals,
         raw=value,
         factor=scale.factor,
         why=estimate.needed,
-        bare=estimate.needs is not None and None in (estimate.low, estimate.high),
+        bare=estimate.needs is not None and not interval,
     )
 
 
@@ -273,7 +276,3 @@ def _interval(value: float, low: float | None, high: float | None, decimals: int
     if even and not low >= 0 > value - max(below, above):
         return f"{PLUS_MINUS} {number(max(below, above), decimals)}"
     return f"{number(low, decimals)}{RANGE}{number(high, decimals)}"
-
-
-def _with_unit(text: str, unit: str) -> str:
-    return f"{text} {unit}" if unit else text

@@ -21,6 +21,22 @@ STDOUT = Path("-")
 PARQUET = "parquet"
 
 
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Large runs are millions of objects that all live to the end.
+
+    Looking for garbage among them, over and over, would take a third of the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@no_garbage_collection()
 def write_reports(
     run_dirs: Sequence[Path],
     format_name: str = "html",
@@ -45,17 +61,6 @@ def write_reports(
         ResultsError: not a run directory; a file cannot be written.
         UsageError: unknown format; no template in the folder.
     """
-    with no_garbage_collection():
-        return _write_reports(run_dirs, format_name, output, template, charts)
-
-
-def _write_reports(
-    run_dirs: Sequence[Path],
-    format_name: str,
-    output: Path | None,
-    template: Path | None,
-    charts: Path | None,
-) -> tuple[str, Path | None]:
     if format_name == PARQUET:
         return "", _parquet(run_dirs, output)
     if template is not None and format_name != "html":
@@ -82,27 +87,8 @@ def _parquet(run_dirs: Sequence[Path], path: Path | None) -> Path:
     return path
 
 
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Large runs are millions of objects that all live to the end.
-
-    Looking for garbage among them, over and over, would take a third of the time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def page_of(run_dirs: Sequence[Path]) -> Page:
-    """The page about some run directories: of scenarios, or one of `fidelity` alone.
-
-    Raises:
-        ResultsError: one is no run directory.
-    """
+    """The page about some run directories: of scenarios, or one of `fidelity` alone."""
     if len(run_dirs) == 1 and fidelity_alone(run_dirs[0]):
         from bench.analysis.fidelity.result import FidelityResult
         from bench.report.fidelity.page import fidelity_page
@@ -138,11 +124,7 @@ def _cannot_write(path: Path, error: OSError) -> ResultsError:
 
 
 def write_charts(page: Page, folder: Path) -> list[Path]:
-    """Write every chart of a page as SVG and PNG into a folder, which is made if it is missing.
-
-    Raises:
-        ResultsError: the folder or a file cannot be written.
-    """
+    """Write every chart of a page as SVG and PNG into a folder, which is made if it is missing."""
     from bench.report.charts.drawing import save
 
     charts = [i for section in page.sections for i in section.items if isinstance(i, Chart)]

@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from bench.errors import ResultsError
+from bench.files import read_file
 from bench.results.directory import RUN_FILE, RunDirectory
 from bench.results.journal import Journal
 from bench.scenario.plan import ForcedText
@@ -44,7 +45,6 @@ class Side:
     Attributes:
         label: how it is called in the report; unique.
         engine: "ollama", or the engine of the embedded server.
-        tokenizer: a mark of what the server says about it; equal marks, equal descriptions.
     """
 
     label: str
@@ -56,7 +56,6 @@ class Side:
     size_bytes: int | None = None
     quantization: str = ""
     parameter_size: str = ""
-    tokenizer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ def read_setup(path: Path) -> FidelitySetup:
     """
     file = path / SETUP_FILE
     try:
-        setup = msgspec.json.decode(file.read_bytes(), type=FidelitySetup)
+        setup = msgspec.json.decode(read_file(file), type=FidelitySetup)
     except (FileNotFoundError, NotADirectoryError):
         raise ResultsError(
             f"{path} is no directory of a fidelity run (no {SETUP_FILE})",
@@ -189,7 +188,7 @@ def open_places(file: Path) -> Journal:
         ResultsError: it cannot be written.
     """
     journal = Journal(file)
-    if file.stat().st_size and not file.read_bytes().endswith(b"\n"):
+    if (said := read_file(file)) and not said.endswith(b"\n"):
         journal.append_line(b"\n")
     return journal
 
@@ -223,7 +222,7 @@ def read_gates(path: Path) -> list[GateRecord]:
 
 def _lines(file: Path, kind: type[T]) -> Iterator[T]:
     try:
-        lines = file.read_bytes().split(b"\n")
+        lines = read_file(file).split(b"\n")
     except FileNotFoundError:
         return
     except OSError as error:

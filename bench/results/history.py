@@ -41,11 +41,7 @@ CREATE INDEX cases_by_identity ON cases (identity, server_version);
 
 
 class History:
-    """The index in one SQLite file, made when it is first written.
-
-    Args:
-        path: of the file.
-    """
+    """The index in one SQLite file, made when it is first written."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -195,9 +191,7 @@ class History:
     def sessions(self, identity: str, server_version: str | None = None) -> list[PastCase]:
         """Valid, complete cases of one identity, oldest first.
 
-        Args:
-            identity: see `IndexedCase`.
-            server_version: only those of this version; None = of any.
+        With `server_version`, only those of it.
         """
         query = (
             "SELECT runs.id, runs.created_at, case_id, identity, server_version, model, measured "
@@ -214,12 +208,7 @@ class History:
         return [s for s in found if s.case.server_version == server_version]
 
     def left_out(self, identity: str, server_version: str | None = None) -> list[str]:
-        """Runs with a case of one identity that `sessions` leaves out, with the reason.
-
-        Args:
-            identity: see `IndexedCase`.
-            server_version: only those of this version; None = of any.
-        """
+        """Runs with a case of one identity that `sessions` leaves out, with the reason."""
         runs, damaged = self._read()
         spoilt = dict.fromkeys(run_id for run_id, of in damaged if of in (identity, ""))
         return [f"{run_id} (damaged)" for run_id in spoilt] + [

@@ -107,11 +107,8 @@ class ReadBack(NamedTuple):
 def read_records(path: Path, every: int = 1) -> ReadBack:
     """All readable records of a journal.
 
-    A missing file is an empty journal: the run was killed before its first request ended.
-
-    Args:
-        path: of the file.
-        every: read one line in so many, for drawings of large runs.
+    A missing file is an empty journal: the run was killed before its first request ended. `every`:
+    one line in so many, for drawings of large runs.
 
     Raises:
         ResultsError: the file cannot be read.

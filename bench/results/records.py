@@ -295,9 +295,7 @@ def records_of(records: Iterable[RequestRecord]) -> Records:
 def read_lines(path: Path, every: int = 1) -> tuple[Records, int, bool]:
     """The records of a file of lines, those that can be read.
 
-    Args:
-        path: of the file.
-        every: read one line in so many.
+    `every`: one line in so many.
 
     Returns:
         The records; how many lines could not be read; whether the last of these has no end.

@@ -79,10 +79,6 @@ def arrival_offsets_ns(load: Load, seed: int) -> npt.NDArray[np.int64]:
     variation `burstiness` for gamma; the first arrival comes after one gap. A trace is played as
     it stands. Arrivals end with `load.requests` or before `load.duration_s`, whichever is first.
 
-    Args:
-        load: an open load with at least one limit (a trace is a limit of its own).
-        seed: of the block.
-
     Raises:
         ValueError: a closed load, or one without any limit.
     """

@@ -26,11 +26,7 @@ def block_text(
 ) -> str:
     """The text of a prompt.
 
-    Args:
-        blocks: identities of its stretches, in order.
-        lengths: tokens of each; the template's tokens come out of the first ones.
-        rates: how long a text of so many tokens is.
-        language: of the text.
+    The template's tokens come out of the first stretches.
     """
     ends = [rates.units(tokens) for tokens in accumulate(lengths)]
     begins = [0.0, *ends]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.scenario.plan import Case
+
 DEFAULT_OVERHEAD = {"chat": 23.0, "generate": 23.0, "embed": 2.0, "raw": 0.0}
 """Tokens of the template when nothing was measured."""
 NONCE_TOKENS = 12.0
@@ -36,6 +38,13 @@ class TokenRates:
         return self.overhead_tokens + self.tokens_per_unit * units
 
 
+def calibration_key(case: Case) -> tuple[str, ...]:
+    """Cases with the same key make the same number of tokens of the same text."""
+    template = "raw" if case.raw else case.endpoint
+    text = (case.prompts.cache, case.system or "")
+    return (case.target, case.model, case.prompts.language, template, repr(case.think), *text)
+
+
 def fit_calibration(
     lengths: Sequence[float], counts: Sequence[int], *, model: str = "", language: str = "en"
 ) -> TokenRates:
@@ -43,12 +52,6 @@ def fit_calibration(
 
     Weighted least squares: the scatter of a count grows like the root of the prompt's length, so
     the shortest prompt settles the overhead and the longest ones the tokens per unit.
-
-    Args:
-        lengths: units of each calibration prompt.
-        counts: the server's `prompt_eval_count` of each.
-        model: name of the model, kept with the result.
-        language: of the prompts, kept with the result.
 
     Raises:
         ValueError: fewer than two different lengths, or counts that do not grow with them.

@@ -9,10 +9,10 @@ from typing import Any
 
 from bench.address import default_url, full_url
 from bench.errors import Problem, ScenarioError, UsageError
-from bench.scenario.axis_text import axis_text
 from bench.scenario.fields import DistributionSpec
+from bench.scenario.inconsistent import in_sessions
 from bench.scenario.load_schema import DEFAULT_REQUESTS, ArrivalsSpec, Limits, LoadSpec
-from bench.scenario.matrix import MAX_CASES, combinations
+from bench.scenario.matrix import MAX_CASES, axis_text, combinations
 from bench.scenario.mixing import ALONE, TOGETHER, of_part, part_names, shared_out
 from bench.scenario.options import DEFAULTS
 from bench.scenario.plan import (
@@ -29,6 +29,7 @@ from bench.scenario.plan import (
     Timeouts,
 )
 from bench.scenario.schema import Scenario
+from bench.scenario.session_files import played_file
 from bench.scenario.traces import load_trace
 from bench.scenario.work_cases import (
     distribution,
@@ -218,13 +219,6 @@ def _open_levels(spec: LoadSpec, scenario: Scenario) -> list[tuple[dict[str, Any
     ]
 
 
-def in_sessions(scenario: Scenario) -> bool:
-    """Whether what is asked for comes in sessions."""
-    prompts = scenario.prompts
-    kinds = (prompts.conversation, prompts.agent, prompts.sessions)
-    return any(kind is not None for kind in kinds)
-
-
 def _requests(limits: Limits, sessions: bool) -> int | None:
     if sessions or limits.duration is not None:
         return limits.requests
@@ -321,10 +315,7 @@ def _arrivals(spec: ArrivalsSpec, scenario: Scenario) -> Arrivals:
 
 def _recorded(scenario: Scenario) -> Arrivals:
     """Sessions begin when they began."""
-    from bench.scenario.replayed import session_file
-
     found = replay(scenario)
     assert found is not None
-    sessions = session_file(found.path, found.format, found.columns).sessions
-    starts = tuple(s.start_s for s in sessions if s.start_s is not None)
+    starts = tuple(s.start_s for s in played_file(found).sessions if s.start_s is not None)
     return Arrivals("trace", trace_file=found.file, times_s=starts)

@@ -65,11 +65,7 @@ class Corpus:
         """A stretch of text from the start of a sentence on, of about so many units.
 
         Past the end of the text it goes on at its beginning, so nothing is repeated before all of
-        it was used.
-
-        Args:
-            start: which sentence, taken modulo their number.
-            units: how long.
+        it was used. `start` is the number of a sentence, taken modulo their count.
 
         Returns:
             The text, and its length in units.

@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict
 from bench.scenario.block_text import shared_tokens
 from bench.scenario.estimate import estimate
 from bench.scenario.plan import Plan
-from bench.scenario.session_notes import read_again
+from bench.scenario.session_files import played_file
 from bench.scenario.sessions import Session, Step
 from bench.scenario.work import Replay
 
@@ -124,7 +124,7 @@ def _session_files(plan: Plan) -> Iterator[DescribedFile]:
     for replay in dict.fromkeys(case.prompts.replay for case in plan.cases):
         if replay is None:
             continue
-        file = read_again(replay)
+        file = played_file(replay)
         shown = file.sessions[:_MOST_SESSIONS]
         yield {
             "file": replay.file,

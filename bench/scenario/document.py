@@ -55,9 +55,7 @@ class Document:
 def read_document(path: Path, file: str) -> Document:
     """Reads a scenario file.
 
-    Args:
-        path: of the file.
-        file: how messages name it.
+    `file` is how messages name it.
 
     Raises:
         ScenarioError: it cannot be read, or is not a YAML mapping.

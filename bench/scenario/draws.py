@@ -8,12 +8,29 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import dataclass
 from enum import IntEnum
-
-from bench.scenario.plan import Distribution, Load
+from typing import Any, Literal
 
 Z95 = 1.6448536269514722
 """The 95 % quantile of the standard normal distribution."""
+
+
+Kind = Literal["fixed", "uniform", "normal", "lognormal", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A number, or how to draw one.
+
+    Attributes:
+        kind: `fixed` (value), `uniform` (low, high), `normal` (mean, sd), `lognormal` (median,
+            p95), `choice` (values, weights).
+        params: the numbers of that kind, by the names above.
+    """
+
+    kind: Kind
+    params: dict[str, Any]
 
 
 class Stream(IntEnum):
@@ -73,15 +90,27 @@ def mean(distribution: Distribution) -> float:
             return float(sum(v * w for v, w in pairs) / sum(p["weights"]))
 
 
-def think_time_s(load: Load, seed: int, user: int, request: int) -> float:
+def largest(distribution: Distribution) -> float:
+    """The largest value, or the 95 % quantile where there is none."""
+    p = distribution.params
+    match distribution.kind:
+        case "fixed":
+            return float(p["value"])
+        case "uniform":
+            return float(p["high"])
+        case "normal":
+            return float(p["mean"]) + Z95 * float(p["sd"])
+        case "lognormal":
+            return float(p["p95"])
+        case "choice":
+            return float(max(v for v, w in zip(p["values"], p["weights"], strict=True) if w))
+
+
+def think_time_s(pause: Distribution | None, seed: int, user: int, request: int) -> float:
     """The pause in seconds that a user of a closed loop makes before its next request.
 
-    Args:
-        load: the load level; without a think time the pause is 0.
-        seed: of the block.
-        user: which user, from 0.
-        request: how many answers this user has had in this block.
+    `request` is how many answers the user has had in this block.
     """
-    if load.think_time_s is None:
+    if pause is None:
         return 0.0
-    return max(0.0, draw(load.think_time_s, generator(seed, Stream.THINK_TIME, user, request)))
+    return max(0.0, draw(pause, generator(seed, Stream.THINK_TIME, user, request)))

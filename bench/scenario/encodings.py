@@ -45,9 +45,7 @@ class Decoded:
 def encoding_of(content: bytes, *, whole: bool = True) -> str:
     """The encoding of bytes: by its mark, UTF-16 by its zeros, else UTF-8 if they are that.
 
-    Args:
-        content: of a file.
-        whole: False = its first bytes only, which may end in the middle of a character.
+    Unless `whole`, they are its first bytes only, which may end in the middle of a character.
 
     Returns:
         Python's name of it; "" = it is none of these.
@@ -71,11 +69,6 @@ def decoded(content: bytes, name: str, encoding: str | None = None) -> Decoded:
 
     Without a mark and not in UTF-8 it is GBK if its bytes read as common Chinese, else
     Windows-1252, if no byte speaks against it.
-
-    Args:
-        content: all of it.
-        name: of the file, for messages.
-        encoding: as the user gives it; None = found out.
 
     Raises:
         ValueError: it cannot be read so; the message names the file.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.scenario.calibration import calibration_key
 from bench.scenario.corpus import units_of
 from bench.scenario.draws import mean
-from bench.scenario.order import loaded_state
+from bench.scenario.made_sessions import script
+from bench.scenario.order import at_once, loaded_state
 from bench.scenario.plan import Block, Case, Load, Plan
-from bench.scenario.session_cost import SessionCost, session_cost
+from bench.scenario.replaying import fitting
+from bench.scenario.sessions import Step
 
 _ALREADY_RUNNING_S = 0.3
 """What a request to a loaded model takes beside its tokens, at most: old servers look the model up
@@ -67,26 +71,26 @@ def estimate(plan: Plan, speeds: Speeds | None = None) -> PlanEstimate:
     """Requests and duration of a plan.
 
     The lower end takes every user to be served at once at full speed and answers to end half-way;
-    the upper end takes requests to be served one after another, and answers of full length.
-
-    Args:
-        plan: the plan.
-        speeds: what is known of the server; a wide guess if not given.
+    the upper end takes requests to be served one after another, and answers of full length. Without
+    `speeds` the guess is wide.
     """
     speeds = speeds or Speeds()
     requests = seconds = Range(0, 0)
     unmeasured = 0
     state = ""
     costs = {case.id: session_cost(case) for case in plan.cases}
-    for block in plan.blocks:
-        case = plan.case(block.case)
-        if state != (state := loaded_state(case)):
-            seconds += speeds.load_s
-        sent, took = _block(case, block, speeds, costs[case.id])
-        requests += sent
-        seconds += took
-        unmeasured += case.warmup + _around_measuring(case, block)
-    calibrated = {(c.target, c.model) for c in plan.cases if c.prompts.synthetic is not None}
+    for blocks in at_once(plan.blocks):
+        spans = []
+        for block in blocks:
+            case = plan.case(block.case)
+            if state != (state := loaded_state(case)):
+                seconds += speeds.load_s
+            sent, took = _block(case, block, speeds, costs[case.id])
+            requests += sent
+            spans.append(took)
+            unmeasured += case.warmup + _around_measuring(case, block)
+        seconds += Range(max(span.low for span in spans), sum(span.high for span in spans))
+    calibrated = {calibration_key(case) for case in plan.cases if case.prompts.language}
     unmeasured += _CALIBRATION_REQUESTS * len(calibrated)
     return PlanEstimate(len(plan.cases), len(plan.blocks), requests, unmeasured, seconds)
 
@@ -171,7 +175,7 @@ def _closed_measured(load: Load, one: Range) -> tuple[Range, Range]:
 
 def _request_s(case: Case, speeds: Speeds, cost: SessionCost | None = None) -> Range:
     """Seconds of one request that has the server for itself."""
-    tokens, output = _prompt_tokens(case), _output_tokens(case)
+    tokens, output = _prompt_tokens(case), output_tokens(case)
     if cost is not None:
         tokens = tokens if cost.prompt_tokens is None else cost.prompt_tokens
         output = output if cost.output_tokens is None else cost.output_tokens
@@ -190,7 +194,8 @@ def _prompt_tokens(case: Case) -> float:
     return 300.0
 
 
-def _output_tokens(case: Case) -> float:
+def output_tokens(case: Case) -> float:
+    """Of an answer, at most; a guess where nothing limits it."""
     made = case.prompts.synthetic
     if made is not None and made.output_tokens is not None:
         return max(1.0, mean(made.output_tokens))
@@ -212,3 +217,52 @@ def _rounded(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.0f} h" if seconds > 36_000 else f"{seconds / 3600:.1f} h"
+
+
+_SESSIONS_LOOKED_AT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCost:
+    """One session, on average.
+
+    Attributes:
+        requests: of it.
+        prompt_tokens, output_tokens: of one of its requests; None = not known.
+        pause_s: all its pauses together.
+    """
+
+    requests: float
+    prompt_tokens: float | None
+    output_tokens: float | None
+    pause_s: float
+
+
+def session_cost(case: Case) -> SessionCost | None:
+    """The sessions of a case; None = its prompts come alone."""
+    sessions = _played(case)
+    if not sessions:
+        return None
+    cap_s = case.prompts.replay.pause_cap_s if case.prompts.replay is not None else float("inf")
+    steps = [step for session in sessions for step in session]
+    return SessionCost(
+        len(steps) / len(sessions),
+        _mean([s.prompt_tokens for s in steps if s.prompt_tokens is not None]),
+        _mean([s.output_tokens for s in steps if s.output_tokens is not None]),
+        sum(min(s.gap_s or 0.0, cap_s) for s in steps) / len(sessions),
+    )
+
+
+def _played(case: Case) -> list[Sequence[Step]]:
+    spec = case.prompts
+    if spec.made is not None:
+        return [script(spec.made, 0, number).steps for number in range(_SESSIONS_LOOKED_AT)]
+    if spec.replay is None:
+        return []
+    from bench.scenario.session_files import played_file  # most plans replay none
+
+    return [fitting(session, spec.replay, case) for session in played_file(spec.replay).sessions]
+
+
+def _mean(counts: Sequence[int]) -> float | None:
+    return sum(counts) / len(counts) if counts else None

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from bench.errors import Problem, ScenarioError, UsageError
-from bench.scenario.cases import case_models, case_targets, in_sessions, make_cases
+from bench.scenario.cases import case_models, case_targets, make_cases
+from bench.scenario.inconsistent import in_sessions
 from bench.scenario.matrix import dump
 from bench.scenario.order import interleaved, paired
 from bench.scenario.plan import Case, FidelityPlan, Load, Plan, Target
 from bench.scenario.promptfile import read_prompt_file
-from bench.scenario.room import too_long
+from bench.scenario.room import outgrown, too_long
 from bench.scenario.schema import Scenario
-from bench.scenario.session_room import outgrown
 from bench.scenario.understood import file_notes
 
 MAX_BLOCKS = 10_000
@@ -32,12 +32,8 @@ def build_plan(
 ) -> Plan:
     """The plan of a scenario.
 
-    Args:
-        scenario: as loaded.
-        models: take the place of the scenario's models, if any are given.
-        hosts: addresses; take the place of the scenario's targets, if any are given.
-        seed: takes the place of the scenario's seed.
-        salt: takes the place of the scenario's salt; drawn at random if there is neither.
+    Models, hosts, seed and salt take the place of those of the scenario, if given; the salt is
+    drawn at random if there is neither.
 
     Raises:
         ScenarioError: it expands into something that cannot be meant.
@@ -81,20 +77,10 @@ def build_ab_plan(
 ) -> Plan:
     """The plan of a comparison in interleaved pairs of blocks, in the order A B, B A, A B, ...
 
-    Case n of side a is compared with case n of side b. Both blocks of a pair have the same seed,
-    so the same prompts, and on two servers the same nonces, too. `Block.pair` counts the pairs of
-    the whole plan; the case ids begin with "a: " and "b: ".
-
-    Args:
-        scenario_a: side a.
-        scenario_b: side b.
-        pairs: pairs per case.
-        models_a: take the place of the models of side a, if any are given.
-        models_b: likewise for side b.
-        hosts_a: take the place of the targets of side a, if any are given.
-        hosts_b: likewise for side b.
-        seed: as for `build_plan`.
-        salt: as for `build_plan`.
+    Case n of side a is compared with case n of side b. Both blocks of a pair have the same seed, so
+    the same prompts, and on two servers the same nonces, too. `Block.pair` counts the pairs of the
+    whole plan; the case ids begin with "a: " and "b: ". Models, hosts, seed and salt are as for
+    `build_plan`; `pairs` are those of each case.
 
     Raises:
         ScenarioError: one of the two expands into something that cannot be meant.

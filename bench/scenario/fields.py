@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from bench.durations import duration_s
+from bench.scenario.draws import Z95
 
 
 class Model(BaseModel):
@@ -56,9 +57,6 @@ PositiveSeconds = Annotated[
     float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(gt=0)
 ]
 """A duration above 0."""
-
-Z95 = 1.645
-"""The 95 % quantile of the standard normal distribution."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -29,6 +29,11 @@ def kind_of(scenario: Scenario) -> str:
     return next(k for k in PROMPT_KINDS if getattr(scenario.prompts, k) is not None)
 
 
+def in_sessions(scenario: Scenario) -> bool:
+    """Whether what is asked for comes in sessions."""
+    return kind_of(scenario) in SESSIONS
+
+
 def _request(scenario: Scenario) -> Found:
     if scenario.raw and scenario.endpoint != "generate":
         yield "raw", "needs endpoint: generate"
@@ -70,7 +75,7 @@ def _sessions(scenario: Scenario) -> Found:
     recorded = load.open is not None and load.open.arrivals.recorded is not None
     if recorded and kind != "sessions":
         yield "load.open.arrivals", "recorded is for prompts.sessions: nothing else has times"
-    if kind not in SESSIONS:
+    if not in_sessions(scenario):
         if limits is not None and limits.sessions is not None:
             yield f"{path}.sessions", f"prompts.{kind} has no sessions: give requests or duration"
         return

@@ -34,43 +34,35 @@ _MEASURES: dict[str, Callable[[Any, Any], bool]] = {
     "enum": lambda v, values: any(_same(v, one) for one in values),
     "const": lambda v, value: _same(v, value),
 }
-_BELOW = ("properties", "$defs", "definitions")
-_KNOWN = {*_MEASURES, *_BELOW, "type", "items", "additionalProperties", "anyOf", "oneOf", "allOf"}
-_KNOWN |= {"$ref", "prefixItems"}
+_BELOW = {"properties", "$defs", "definitions"}
+_LISTS = {"anyOf", "oneOf", "allOf", "prefixItems"}
+_KNOWN = {*_MEASURES, *_BELOW, *_LISTS, "type", "items", "additionalProperties", "$ref"}
 _WORDS = {"$schema", "$id", "title", "description", "default", "examples", "$comment", "format"}
 """Say something, but ask for nothing (`format` is a remark in draft 2020-12)."""
 _MAX_DEPTH = 60
 
 
 def fits(value: Any, schema: Any, root: Any = None, depth: int = 0) -> bool:
-    """Whether a value follows a schema.
+    """Whether a value follows a schema that `check_schema` lets pass.
 
-    Args:
-        value: as `json` reads it.
-        schema: an object, or True or False.
-        root: the whole schema, to which `$ref` points; the schema itself if not given.
-        depth: how deep in it this is.
-
-    Raises:
-        ValueError: a reference that leads nowhere, or a pattern that is none.
+    `root` is the whole schema, to which `$ref` points. A value too deep to be followed does not.
     """
     if isinstance(schema, bool):
         return schema
     root = schema if root is None else root
     if depth > _MAX_DEPTH:
-        raise ValueError("the schema is nested too deeply")
+        return False
 
     def below(inner: Any, part: Any) -> bool:
         return fits(inner, part, root, depth + 1)
 
     if "$ref" in schema and not below(value, _referred(root, schema["$ref"])):
         return False
-    kinds = schema.get("type", [])
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    if kinds and not any(_TYPES[kind](value) for kind in kinds if kind in _TYPES):
+    kinds = _kinds(schema)
+    if kinds and not any(_TYPES[kind](value) for kind in kinds):
         return False
     for word, measure in _MEASURES.items():
-        if word in schema and not _measured(measure, value, schema[word]):
+        if word in schema and not measure(value, schema[word]):
             return False
     if not all(below(value, part) for part in schema.get("allOf", ())):
         return False
@@ -89,11 +81,9 @@ def fits(value: Any, schema: Any, root: Any = None, depth: int = 0) -> bool:
     return True
 
 
-def _measured(measure: Callable[[Any, Any], bool], value: Any, limit: Any) -> bool:
-    try:
-        return measure(value, limit)
-    except (TypeError, re.error) as error:
-        raise ValueError(f"the schema cannot be read at {limit!r}: {error}") from None
+def _kinds(schema: dict[str, Any]) -> list[Any]:
+    kinds = schema.get("type", [])
+    return kinds if isinstance(kinds, list) else [kinds]
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -116,21 +106,67 @@ def _referred(root: Any, reference: Any) -> Any:
 
 
 def unchecked(schema: Any) -> list[str]:
-    """Keywords of a schema that `fits` does not check."""
-    return sorted(set(_unknown(schema)))
+    """Keywords of a schema that `fits` does not check.
+
+    Raises:
+        ValueError: as of `check_schema`.
+    """
+    words = (part.keys() for part in _parts(schema) if isinstance(part, dict))
+    return sorted(set().union(*words) - _KNOWN - _WORDS)
 
 
-def _unknown(schema: Any) -> Iterator[str]:
+def check_schema(schema: Any) -> None:
+    """Refuse a schema by which no value can be judged, before values come.
+
+    Raises:
+        ValueError: a part of it is none, of no known type, or refers to what is not there.
+    """
+    for part in _parts(schema):
+        if isinstance(part, bool):
+            continue
+        if not isinstance(part, dict):
+            raise ValueError(f"{part!r} stands where the schema needs a schema")
+        for kind in _kinds(part):
+            if not isinstance(kind, str) or kind not in _TYPES:
+                raise ValueError(f"the schema has the type {kind!r}: known are {', '.join(_TYPES)}")
+        if "$ref" in part and not isinstance(_referred(schema, part["$ref"]), dict | bool):
+            raise ValueError(f"the schema refers to {part['$ref']!r}, which is no schema")
+        for word in part.keys() & _MEASURES.keys():
+            _check_limit(word, part[word])
+
+
+def _check_limit(word: str, limit: Any) -> None:
+    texts = isinstance(limit, list) and all(isinstance(name, str) for name in limit)
+    fine = isinstance(limit, int | float)
+    if word in ("const", "enum"):
+        fine = word == "const" or isinstance(limit, list)
+    elif word == "required":
+        fine = texts
+    elif word == "pattern":
+        fine = isinstance(limit, str) and _is_pattern(limit)
+    if not fine:
+        raise ValueError(f"the schema cannot be read at {word}: {limit!r}")
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
+
+
+def _parts(schema: Any) -> Iterator[Any]:
+    """A schema and all that it is made of."""
+    yield schema
     if not isinstance(schema, dict):
         return
-    yield from schema.keys() - _KNOWN - _WORDS
-    for word in _BELOW:
-        parts = schema.get(word)
-        for part in parts.values() if isinstance(parts, dict) else ():
-            yield from _unknown(part)
-    for word in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        parts = schema.get(word)
-        for part in parts if isinstance(parts, list) else ():
-            yield from _unknown(part)
-    for word in ("items", "additionalProperties"):
-        yield from _unknown(schema.get(word))
+    for words, kind in ((_BELOW, dict), (_LISTS, list)):
+        for word in schema.keys() & words:
+            inner = schema[word]
+            if not isinstance(inner, kind):
+                raise ValueError(f"the schema cannot be read at {word}: {inner!r}")
+            for part in inner.values() if isinstance(inner, dict) else inner:
+                yield from _parts(part)
+    for word in schema.keys() & {"items", "additionalProperties"}:
+        yield from _parts(schema[word])

@@ -10,8 +10,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from bench.scenario.distribution import Distribution
-from bench.scenario.draws import Stream, draw, generator
+from bench.scenario.draws import Distribution, Stream, draw, generator
 from bench.scenario.sessions import Step, StepKind
 from bench.scenario.work import MadeSessions, SubAgents
 
@@ -41,13 +40,7 @@ class Script:
 
 
 def script(spec: MadeSessions, seed: int, number: int) -> Script:
-    """The session with this number.
-
-    Args:
-        spec: what is asked for.
-        seed: of the block.
-        number: of the session in its block.
-    """
+    """The session with this number."""
     rng = generator(seed, Stream.SESSION, number)
     drawn = list(_Main(spec, rng).steps())
     return Script(tuple(step for step, _ in drawn), tuple(tokens for _, tokens in drawn))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import difflib
+import hashlib
 import itertools
+import json
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -49,7 +51,7 @@ MAX_CASES = 500
 
 def axis_name(key: str) -> str:
     """The short name of a key of the matrix: `options.num_ctx` is `num_ctx`."""
-    return key.removeprefix("options.") if key.startswith("options.") else key
+    return key.removeprefix("options.")
 
 
 def dump(scenario: Scenario) -> dict[str, Any]:
@@ -75,9 +77,7 @@ def combinations(scenario: Scenario) -> Iterator[tuple[dict[str, Any], Scenario]
 def matrix_problems(data: dict[str, Any], document: Document) -> list[Problem]:
     """What is wrong with the matrix, key by key and value by value.
 
-    Args:
-        data: the scenario as plain data; what is wrong outside the matrix does not matter here.
-        document: where it was read from.
+    What is wrong outside the matrix does not matter here.
     """
     matrix = data.get("matrix", {})
     if not isinstance(matrix, dict):
@@ -184,3 +184,40 @@ def _put(data: dict[str, Any], path: Path_, value: Any) -> None:
     for step in path[:-1]:
         here = here.setdefault(step, {})
     here[path[-1]] = value
+
+
+_LONGEST: Final = 40
+
+
+def axis_text(value: Any) -> str:
+    """A value of an axis as text: short, and the same in every run."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, inner),) = value.items()
+        if isinstance(inner, dict):
+            return f"{kind}({', '.join(f'{k} {axis_text(v)}' for k, v in inner.items())})"
+        return axis_text(inner)
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) for v in value):
+        return "x".join(map(str, value))  # pixels
+    if isinstance(value, list):
+        return _short(f"[{', '.join(map(_part, value))}]", value)
+    if isinstance(value, dict):
+        return _short(", ".join(f"{k} {_part(v)}" for k, v in value.items()), value)
+    return _short(" ".join(str(value).split()), value)
+
+
+def _part(value: Any) -> str:
+    """A value among others: in quotes where blanks or commas in it would mislead."""
+    if isinstance(value, str) and (value.split() != [value] or {*value} & set(',[]"')):
+        return json.dumps(value, ensure_ascii=False)
+    return axis_text(value)
+
+
+def _short(text: str, value: Any) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    identity = text if isinstance(value, str) else repr(value)
+    return f"{text[: _LONGEST - 12]}~{hashlib.sha256(identity.encode()).hexdigest()[:8]}"

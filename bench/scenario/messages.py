@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from bench.errors import Problem
 from bench.scenario.document import Document, Path_
 from bench.scenario.options import explain
+from bench.scenario.prompts_schema import PROMPT_KINDS
 
 _PLAIN = {
     "missing": "is missing",
@@ -88,15 +89,7 @@ def exclusive_problems(data: Any, document: Document) -> list[Problem]:
 
 _EXCLUSIVE: dict[tuple[str], tuple[str, ...]] = {
     ("load",): ("closed", "open"),
-    ("prompts",): (
-        "inline",
-        "file",
-        "synthetic",
-        "conversation",
-        "agent",
-        "sessions",
-        "rag",
-    ),
+    ("prompts",): PROMPT_KINDS,
 }
 
 

@@ -35,10 +35,6 @@ def of_part(scenario: Scenario, part: MixPart) -> Scenario:
 def shared_out(load: Load, shares: list[float]) -> list[Load]:
     """The load of each part.
 
-    Args:
-        load: of all together; a closed one has at least as many users as there are parts.
-        shares: of the parts, relative to each other.
-
     Raises:
         ValueError: there are fewer users, requests or sessions than parts.
     """

@@ -16,15 +16,8 @@ def nonce(seed: int, salt: int, block: int, index: int, *, warmup: bool = False)
 
     Numbers of a fixed shape cost nearly the same count of tokens in every tokenizer. The request's
     place in the run is mapped by an affine permutation of the 12-digit numbers that seed and salt
-    choose: two requests of one run never share a nonce, and its first digits change from request
-    to request.
-
-    Args:
-        seed: of the plan.
-        salt: of the plan.
-        block: index of the block, below 100,000.
-        index: of the request in its block, below 5,000,000.
-        warmup: for requests that are not measured; they have a range of their own.
+    choose: two requests of one run never share a nonce, and its first digits change from request to
+    request. Requests that are not measured have a range of their own.
 
     Raises:
         ValueError: block or index out of range.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import TypeVar
 
 from bench.scenario.options import LOAD_TIME
@@ -56,6 +57,12 @@ def _shuffled(cases: tuple[Case, ...], rng: random.Random) -> list[Case]:
         for group in _in_any_order(list(groups.values()), rng)
         for case in _in_any_order(group, rng)
     ]
+
+
+def at_once(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    """The blocks in their order, those that run at the same time in one list."""
+    for _, group in groupby(blocks, lambda b: b.index if b.beside is None else b.beside):
+        yield list(group)
 
 
 def _in_any_order(things: Sequence[T], rng: random.Random) -> list[T]:

@@ -16,10 +16,7 @@ _CELL = 16
 def picture(width: int, height: int, seed: str) -> str:
     """A picture of grey and coloured squares, as base64 of a PNG.
 
-    Args:
-        width: in pixels.
-        height: in pixels.
-        seed: another one gives another picture, in every part of it.
+    Another seed gives another picture, in every part of it.
     """
     rng = random.Random(seed)
     palette = b"".join(bytes(rng.randrange(256) for _ in range(3)) for _ in range(_SHADES))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bench.scenario.distribution import Distribution as Distribution
+from bench.scenario.draws import Distribution as Distribution
 from bench.scenario.work import Images, MadeSessions, Passages, Replay, Tools
 from bench.thresholds import Threshold
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -27,6 +26,7 @@ from typing import Any, Literal
 
 from bench.files import read_file
 from bench.scenario.encodings import Decoded, decoded
+from bench.scenario.trace_rows import json_lines
 from bench.shown import encodable
 
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -47,12 +47,7 @@ def read_prompt_file(
 ) -> tuple[dict[str, Any], ...]:
     """Reads the prompts of a file.
 
-    Args:
-        path: of the file.
-        split: of a text file: cut at every line end, or at blank lines only; None = as the file
-            suggests.
-        columns: of a table: `prompt`, `system` or `output_tokens` -> what the file calls it.
-        encoding: of its text; None = found out.
+    Split, columns and encoding are as in the scenario; None = as the file suggests.
 
     Returns:
         One dict a prompt: `prompt`, and `system` and `output_tokens` where given.
@@ -98,13 +93,7 @@ def reading_notes(
 
 
 def prompt_notes(name: str, records: Sequence[dict[str, Any]], split: Split | None) -> str:
-    """What was understood of a prompt file, in words.
-
-    Args:
-        name: of the file.
-        records: its prompts.
-        split: as it was given to `read_prompt_file`.
-    """
+    """What was understood of a prompt file, in words."""
     count = "1 prompt" if len(records) == 1 else f"{len(records):,} prompts"
     how = "one per row"
     if name.lower().endswith(".txt"):
@@ -191,17 +180,7 @@ def _is_a_list(paragraphs: Sequence[Sequence[str]]) -> bool:
 
 
 def _jsonl(path: Path, content: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(content.split("\n"), start=1):
-        text = line.strip().lstrip("\ufeff")  # joined files have marks in the middle, too
-        if not text:
-            continue
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path.name}:{number}: is not JSON: {error.msg}") from None
-        except (ValueError, RecursionError):
-            why = "a number of thousands of digits, or nested too deeply"
-            raise ValueError(f"{path.name}:{number}: cannot be read: {why}") from None
+    for number, value in json_lines(path.name, content.split("\n")):
         yield number, {"prompt": value} if isinstance(value, str) else value
 
 
@@ -216,10 +195,10 @@ def _csv(
         reader.fieldnames = names
         missing = [c for c in _wanted(columns) if c not in names]
         if missing:
+            there = ", ".join(name[:60] for name in names[:20]) or "none"
             raise ValueError(
-                f"{path.name}:1: the header has no column named {missing[0]}; it has "
-                f"{', '.join(names[:20]) or 'none'}; prompts.columns says what they are called, "
-                "e.g. {prompt: question}"
+                f"{path.name}:1: the header has no column named {missing[0]}; it has {there}; "
+                "prompts.columns says what they are called, e.g. {prompt: question}"
             )
         for row in reader:
             record: dict[str, Any] = {k: v for k, v in row.items() if v not in (None, "")}
@@ -254,7 +233,7 @@ def _mapped(file: str, line: int, row: Any, columns: Mapping[PromptColumn, str])
     if not isinstance(row, dict):
         return row
     if columns["prompt"] not in row:
-        there = ", ".join(map(str, list(row)[:20])) or "none"
+        there = ", ".join(str(name)[:60] for name in list(row)[:20]) or "none"
         raise ValueError(
             f"{file}:{line}: prompt ({columns['prompt']}) is missing or empty; there are {there}"
         )
@@ -268,7 +247,7 @@ def _checked(file: str, line: int, record: Any) -> dict[str, Any]:
     unknown = [key for key in record if key not in _KEYS]
     if unknown:
         raise ValueError(
-            f"{where}: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}; with "
+            f"{where}: unknown key {str(unknown[0])[:60]!r}; known: {', '.join(_KEYS)}; with "
             "prompts.columns, e.g. {prompt: question}, others are left alone"
         )
     if not isinstance(record.get("prompt"), str) or not record["prompt"].strip():

@@ -192,10 +192,7 @@ def _order(count: int, seed: int, cycle: int) -> list[int]:
 def prompt_source(case: Case, plan: Plan, rates: TokenRates | None = None) -> PromptSource:
     """What gives the prompts of a case.
 
-    Args:
-        case: of the plan.
-        plan: the whole plan.
-        rates: what calibration found; without it token counts are aimed at by a rule of thumb.
+    Without `rates`, which calibration finds, token counts are aimed at by a rule of thumb.
     """
     spec = case.prompts
     records: tuple[dict[str, Any], ...] = tuple({"prompt": text} for text in spec.inline)
@@ -228,11 +225,6 @@ def calibration_prompts(case: Case, plan: Plan, block: Block) -> tuple[Prompt, .
     the salt of the run chooses the texts, so that no cache has them: in some eras the count leaves
     cached tokens out.
     Give their `units` and the server's `prompt_eval_count` to `fit_calibration`.
-
-    Args:
-        case: whose prompts are made.
-        plan: the whole plan.
-        block: in which they are sent.
     """
     corpus = load_corpus(case.prompts.language)
     low, high = _CALIBRATION_TOKENS

@@ -17,15 +17,7 @@ _CHARS_PER_TOKEN = 4.0
 def played_steps(
     session: Session, replay: Replay, case: Case, seed: int, number: int
 ) -> Sequence[Step]:
-    """The steps to play: those that fit the context, from the beginning or from anywhere on.
-
-    Args:
-        session: as recorded.
-        replay: how it is to be played.
-        case: whose context counts.
-        seed: of the block.
-        number: of the session in its block.
-    """
+    """The steps to play: those that fit the context, from the beginning or from anywhere on."""
     steps = [_capped(step, replay.pause_cap_s) for step in fitting(session, replay, case)]
     mains = [i for i, step in enumerate(steps) if not step.thread]
     if replay.start == "begin" or len(mains) < 2:
@@ -59,11 +51,16 @@ def _from(steps: Sequence[Step], first: int) -> Sequence[Step]:
 
 def fitting(session: Session, replay: Replay, case: Case) -> Sequence[Step]:
     """The steps before the first of the main thread whose prompt would not fit the context."""
-    limit = replay.max_context or prompt_room(case)
+    limit = longest_prompt(replay, case)
     for index, need in enumerate(_needs(session.steps)):
         if need > limit and not session.steps[index].thread:
             return session.steps[:index]
     return session.steps
+
+
+def longest_prompt(replay: Replay, case: Case) -> int:
+    """In tokens: as the scenario says, else what leaves room for the answer in the context."""
+    return replay.max_context or prompt_room(case)
 
 
 def _needs(steps: Sequence[Step]) -> Sequence[float]:

@@ -19,11 +19,7 @@ def retrieved(spec: Passages, rates: TokenRates, rng: random.Random) -> str:
     """The text of one prompt: passages in the order of their rank, and a question.
 
     Each passage has the same text wherever it turns up; the question is another in every prompt.
-
-    Args:
-        spec: what is asked for.
-        rates: how long a text of so many tokens is; its overhead is that of the whole prompt.
-        rng: draws passages and question.
+    The overhead of `rates` is that of the whole prompt.
     """
     per_unit = TokenRates(rates.model, rates.language, rates.tokens_per_unit, 0.0)
     parts = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,22 +42,41 @@ def _text_rows(path: Path, file: io.TextIOWrapper) -> Iterator[Row]:
 
 
 def _json_rows(path: Path, file: io.TextIOWrapper) -> Iterator[Row]:
-    for number, line in enumerate(file, start=1):
-        text = line.strip().lstrip("\ufeff")  # joined files have marks in the middle, too
-        if not text:
-            continue
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path.name}:{number}: not JSON: {error.msg}") from None
-        except (ValueError, RecursionError):
-            why = "a number of thousands of digits, or nested too deeply"
-            raise ValueError(f"{path.name}:{number}: cannot be read: {why}") from None
+    for number, row in json_lines(path.name, file):
         if not isinstance(row, dict):
             raise ValueError(
                 f"{path.name}:{number}: must be an object with time_s, or another time"
             )
         yield number, {column_name(key): value for key, value in row.items()}
+
+
+def json_lines(name: str, lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    """The values of JSON Lines, with the numbers of their lines.
+
+    Raises:
+        ValueError: as of `parse_json`.
+    """
+    for number, line in enumerate(lines, start=1):
+        if text := line.strip().lstrip("\ufeff"):  # joined files have marks in the middle, too
+            yield number, parse_json(text, name, number)
+
+
+def parse_json(text: str | bytes, name: str, line: int = 1) -> Any:
+    """The value of a JSON text that begins in this line of a file.
+
+    Raises:
+        ValueError: it is none; the message names file and line.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        at = line + error.lineno - 1
+        raise ValueError(f"{name}:{at}: is not JSON: {error.msg}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{name}:{line}: is not text in UTF-8") from None
+    except (ValueError, RecursionError):
+        why = "a number of thousands of digits, or nested too deeply"
+        raise ValueError(f"{name}:{line}: cannot be read: {why}") from None
 
 
 def _csv_rows(path: Path, file: io.TextIOWrapper) -> Iterator[Row]:

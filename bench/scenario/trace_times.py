@@ -81,12 +81,6 @@ def read_times(
     Times that count from 1970, dates, and time stamps count from the first of them; `time_s`,
     `time_ms` and the lines of a text file stand as they are.
 
-    Args:
-        column: where they stand.
-        values: as the file has them, at least one.
-        lines: their lines.
-        known: the format of the file.
-
     Raises:
         ValueError: one of them is no time, or their unit is not known; the message begins with
             the line (`3: ...`).

@@ -87,9 +87,7 @@ class Trace:
 def load_trace(path: Path, window: Sequence[float] | None = None) -> Trace:
     """Read a trace.
 
-    Args:
-        path: CSV, JSONL, or text with one time a line.
-        window: only arrivals from the first to before the second of these seconds.
+    With a window, only arrivals from the first to before the second of its seconds.
 
     Raises:
         ValueError: the file or a line of it is wrong or doubtful, or there is no arrival in the
@@ -120,11 +118,7 @@ def _whole(path: Path, mtime_ns: int, size: int) -> Trace:
 
 
 class _Reader:
-    """Reads one file, row by row into columns.
-
-    Args:
-        path: of the file.
-    """
+    """Reads one file, row by row into columns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,15 +1,20 @@
-"""What was understood of the files that a scenario names, to be looked at and stored."""
+"""What was understood of the files that a scenario names, and what of them is used."""
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.scenario.plan import Case, Plan
 from bench.scenario.promptfile import prompt_notes, reading_notes
+from bench.scenario.replaying import fitting, longest_prompt
 from bench.scenario.room import cut_to_fit
 from bench.scenario.schema import Scenario
-from bench.scenario.session_notes import session_note, session_previews
+from bench.scenario.session_files import played_file
+from bench.scenario.sessions import Session, Step
 from bench.scenario.traces import load_trace
+from bench.scenario.work import Replay
 
 _PREVIEWED = 3
 _PREVIEW_CHARACTERS = 70
@@ -18,13 +23,7 @@ _PREVIEW_CHARACTERS = 70
 def file_notes(
     scenario: Scenario, records: tuple[dict[str, Any], ...], cases: tuple[Case, ...]
 ) -> tuple[str, ...]:
-    """One note a file: what it holds, and what of it is used.
-
-    Args:
-        scenario: which names the files.
-        records: of its prompt file, if it has one.
-        cases: made of it.
-    """
+    """One note a file: what it holds, and what of it is used."""
     notes = []
     prompts = scenario.prompts
     notes_of: list[str]
@@ -78,3 +77,98 @@ def previews(plan: Plan) -> list[str]:
 def notes_text(plan: Plan) -> str:
     """Notes and first prompts, in lines; "" if the plan has no files."""
     return "\n".join([*plan.notes, *previews(plan)])
+
+
+_PREVIEWED_SESSIONS = 3
+_PREVIEWED_REQUESTS = 5
+_TEXT = 40
+
+
+def session_note(replay: Replay, cases: Sequence[Case]) -> str:
+    """Format, numbers, lengths and pauses of a file of sessions, and what must be said of it."""
+    file = played_file(replay)
+    how = "as given" if replay.format != "auto" else "by its fields"
+    if replay.columns:
+        how = ", ".join(f"{what} from {name}" for what, name in replay.columns)
+    steps = [step for session in file.sessions for step in session.steps]
+    parts = [
+        f"format {file.format} ({how})",
+        f"{_many(len(file.sessions), 'session')}, {_many(len(steps), 'request')}",
+        *_lengths(steps),
+        *_times(steps, replay.pause_cap_s),
+        *file.notes,
+        *_cut(file.sessions, replay, cases),
+    ]
+    if replay.history == "own":
+        parts.append("answers in the history are the server's own")
+    return f"sessions {replay.file}: {'; '.join(parts)}"
+
+
+def session_previews(replay: Replay) -> list[str]:
+    """The first requests of the first sessions, a line each."""
+    lines = []
+    for session in played_file(replay).sessions[:_PREVIEWED_SESSIONS]:
+        lines.append(f"  {session.id}: {_many(len(session.steps), 'request')}")
+        lines += [f"    {_preview(step)}" for step in session.steps[:_PREVIEWED_REQUESTS]]
+        if len(session.steps) > _PREVIEWED_REQUESTS:
+            lines.append("    ...")
+    return lines
+
+
+def _preview(step: Step) -> str:
+    parts = [step.kind if not step.thread else f"{step.kind} ({step.thread})"]
+    if step.at_s is not None:
+        parts.append(f"at {step.at_s:,.6g} s")
+    if step.gap_s is not None:
+        parts.append(f"after {step.gap_s:,.6g} s")
+    if step.prompt_tokens is not None:
+        parts.append(f"{step.prompt_tokens:,} tokens")
+    if step.output_tokens is not None:
+        parts.append(f"answer {step.output_tokens:,}")
+    text = next((str(m["content"]) for m in reversed(step.added) if m.get("content")), "")
+    head = " ".join(text[: 4 * _TEXT].split())
+    more = " ..." if len(head) > _TEXT else ""
+    return ", ".join(parts) + (f": {head[:_TEXT]}{more}" if head else "")
+
+
+def _lengths(steps: Sequence[Step]) -> Iterator[str]:
+    for what, counts in (
+        ("prompts", [s.prompt_tokens for s in steps if s.prompt_tokens is not None]),
+        ("answers", [s.output_tokens for s in steps if s.output_tokens is not None]),
+    ):
+        if counts:
+            middle = statistics.median(counts)
+            yield f"{what} of {min(counts):,} to {max(counts):,} tokens (median {middle:,.0f})"
+            if len(counts) < len(steps):
+                yield f"{len(steps) - len(counts):,} {what} without a token count"
+
+
+def _times(steps: Sequence[Step], cap_s: float) -> Iterator[str]:
+    arrivals = [step.at_s for step in steps if step.at_s is not None]
+    if arrivals:
+        yield f"arrivals over {max(arrivals) - min(arrivals):,.6g} s"
+    pauses = [step.gap_s for step in steps if step.gap_s is not None]
+    over = sum(pause > cap_s for pause in pauses)
+    if over:
+        yield f"{_many(over, 'pause')} of more than {cap_s:g} s cut to it (delays.cap)"
+    if not pauses:
+        yield "no pauses known: each request follows the answer before it at once"
+
+
+def _cut(sessions: Sequence[Session], replay: Replay, cases: Sequence[Case]) -> Iterator[str]:
+    """Which requests are not played, because their prompts do not fit."""
+    for limit, case in {longest_prompt(replay, case): case for case in cases}.items():
+        played = [len(fitting(session, replay, case)) for session in sessions]
+        cut = [i for i, n in enumerate(played) if n < len(sessions[i].steps)]
+        if cut:
+            lost = sum(len(sessions[i].steps) - played[i] for i in cut)
+            first = sessions[cut[0]]
+            yield (
+                f"{_many(lost, 'request')} of {_many(len(cut), 'session')} not played: sessions "
+                f"end before a prompt that does not fit {limit:,} tokens (the first: {first.id}, "
+                f"request {played[cut[0]] + 1})"
+            )
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -45,12 +45,8 @@ def forced_texts(
 ) -> tuple[ForcedText, ...]:
     """Choose texts and places; the same for the same arguments.
 
-    Args:
-        sources: names of shipped texts, or files (a text a paragraph, .jsonl or .csv).
-        quick: fewer texts.
-        seed: of the choice.
-        folder: what names of files are relative to.
-        key: how messages call the sources.
+    Sources are names of shipped texts, or files (a text a paragraph, .jsonl or .csv) relative to
+    `folder`; messages call them `key`.
 
     Raises:
         UsageError: a source is neither, cannot be read, or too short.

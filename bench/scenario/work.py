@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.scenario.distribution import Distribution
+from bench.scenario.draws import Distribution
 
 History = Literal["recorded", "own"]
 """Which answers a history holds: those of the recording (or made up), the same on every server; or

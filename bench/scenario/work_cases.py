@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
+from codecs import BOM_UTF8
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.files import read_file
-from bench.scenario.distribution import Distribution
+from bench.scenario.draws import Distribution, Kind
 from bench.scenario.fields import DistributionSpec
-from bench.scenario.json_check import unchecked
+from bench.scenario.json_check import check_schema, unchecked
 from bench.scenario.options import DEFAULTS
 from bench.scenario.schema import Scenario
-from bench.scenario.work import (
-    Images,
-    MadeSessions,
-    Passages,
-    Replay,
-    SubAgents,
-    Tools,
-)
-from bench.scenario.work_schema import (
-    AgentSpec,
-    ConversationSpec,
-    RagSpec,
-    SessionBase,
-    lognormal,
-)
+from bench.scenario.session_files import session_file
+from bench.scenario.trace_rows import parse_json
+from bench.scenario.work import Images, MadeSessions, Passages, Replay, SubAgents, Tools
+from bench.scenario.work_schema import AgentSpec, ConversationSpec, RagSpec, lognormal
 
 _MAX_IMAGE_BYTES = 50_000_000
 _MAX_JSON_BYTES = 5_000_000
@@ -43,18 +32,11 @@ _OUTPUT = (216.0, 1_347.0)
 
 def distribution(spec: DistributionSpec) -> Distribution:
     """A distribution of the file as that of the plan."""
-    if spec.fixed is not None:
-        return Distribution("fixed", {"value": spec.fixed})
-    if spec.uniform is not None:
-        return Distribution("uniform", {"low": spec.uniform.low, "high": spec.uniform.high})
-    if spec.normal is not None:
-        return Distribution("normal", {"mean": spec.normal.mean, "sd": spec.normal.sd})
-    if spec.lognormal is not None:
-        made = spec.lognormal
-        return Distribution("lognormal", {"median": made.median, "p95": made.p95})
-    assert spec.choice is not None
-    weights = spec.choice.weights or [1.0] * len(spec.choice.values)
-    return Distribution("choice", {"values": list(spec.choice.values), "weights": weights})
+    ((kind, given),) = spec.model_dump(exclude_none=True).items()
+    params = given if isinstance(given, dict) else {"value": given}
+    if kind == "choice":
+        params.setdefault("weights", [1.0] * len(params["values"]))
+    return Distribution(cast(Kind, kind), params)
 
 
 def made_sessions(scenario: Scenario) -> MadeSessions | None:
@@ -66,11 +48,13 @@ def made_sessions(scenario: Scenario) -> MadeSessions | None:
     return _agent(prompts.agent, options) if prompts.agent is not None else None
 
 
-def _common(spec: SessionBase, options: dict[str, Any]) -> dict[str, Any]:
+def _common(spec: ConversationSpec | AgentSpec, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "language": spec.language,
         "head": spec.head,
         "history": spec.history,
+        "turns": distribution(spec.turns),
+        "pause_s": distribution(spec.pause),
         "pause_cap_s": spec.pause_cap,
         "context": spec.context or int(options["num_ctx"]),
     }
@@ -83,11 +67,9 @@ def _conversation(spec: ConversationSpec, options: dict[str, Any]) -> MadeSessio
     return MadeSessions(
         **_common(spec, options),
         shared_tokens=spec.shared_tokens,
-        turns=distribution(spec.turns),
         first_tokens=distribution(spec.first_tokens),
         turn_tokens=distribution(spec.turn_tokens),
         output_tokens=output,
-        pause_s=distribution(spec.pause),
         compaction=False,
     )
 
@@ -103,11 +85,9 @@ def _agent(spec: AgentSpec, options: dict[str, Any]) -> MadeSessions:
     return MadeSessions(
         **_common(spec, options),
         shared_tokens=round(_HEAD * spec.scale) if head is None else head,
-        turns=distribution(spec.turns),
         first_tokens=tokens(spec.first_tokens, _FIRST),
         turn_tokens=tokens(spec.turn_tokens, _NEW),
         output_tokens=tokens(spec.output_tokens, _OUTPUT),
-        pause_s=distribution(spec.pause),
         compaction=spec.compaction,
         titles=spec.titles,
         tool_steps=distribution(spec.tool_steps),
@@ -134,8 +114,6 @@ def replay(scenario: Scenario) -> Replay | None:
     spec = scenario.prompts.sessions
     if spec is None:
         return None
-    from bench.scenario.replayed import session_file
-
     path = shown_path(scenario.directory / spec.file)
     columns = tuple(sorted(spec.columns.items()))
     return Replay(
@@ -164,15 +142,7 @@ def passages(spec: RagSpec | None) -> Passages | None:
     """What `prompts.rag` asks for."""
     if spec is None:
         return None
-    return Passages(
-        passages=spec.passages,
-        passage_tokens=spec.passage_tokens,
-        corpus=spec.corpus,
-        zipf=spec.popularity.zipf,
-        question_tokens=spec.question_tokens,
-        question=spec.question,
-        language=spec.language,
-    )
+    return Passages(**spec.model_dump(exclude={"popularity"}), zipf=spec.popularity.zipf)
 
 
 def images(scenario: Scenario) -> Images | None:
@@ -228,6 +198,8 @@ def tools(scenario: Scenario) -> Tools | None:
                 f"{spec.file}: tool {number} is not as OpenAI and Ollama write them: "
                 '{"type": "function", "function": {"name": ..., "parameters": {...}}}'
             )
+        if "tool_call" in scenario.checks:
+            check_schema(function.get("parameters", True))
     results = spec.results
     if results is None:
         return Tools(tuple(value), spec.file)
@@ -248,8 +220,10 @@ def format_value(scenario: Scenario) -> Any:
         value = read_json(scenario.directory / name)
         if not isinstance(value, dict):
             raise ValueError(f"{name} must hold a JSON schema, an object")
-    if "schema" in scenario.checks and (words := unchecked(value)):
-        raise ValueError(f"`checks: schema` cannot check {', '.join(words)} of this schema")
+    if "schema" in scenario.checks and isinstance(value, dict):
+        check_schema(value)
+        if words := unchecked(value):
+            raise ValueError(f"`checks: schema` cannot check {', '.join(words)} of this schema")
     return value
 
 
@@ -259,14 +233,7 @@ def read_json(path: Path) -> Any:
     Raises:
         ValueError: it cannot be read.
     """
-    try:
-        return json.loads(_read(path, _MAX_JSON_BYTES).decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, json.JSONDecodeError):
-            raise ValueError(f"{path.name}:{error.lineno}: is not JSON: {error.msg}") from None
-        if isinstance(error, RecursionError):
-            raise ValueError(f"{path.name}: nested too deeply") from None
-        raise
+    return parse_json(_read(path, _MAX_JSON_BYTES).removeprefix(BOM_UTF8), path.name)
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -68,11 +68,7 @@ class Fields:
     def of(self, name: str, kind: type[T], default: D, go_type: str = "") -> T | D:
         """A field of one type.
 
-        Args:
-            name: in lower case.
-            kind: what its value must be.
-            default: if it is absent or null.
-            go_type: how Go calls the type; "" for a plain one.
+        `go_type` is how Go calls the type, unless it is a plain one; the name is in lower case.
 
         Raises:
             BadRequest: its type is wrong.
@@ -115,9 +111,7 @@ def fields_of(value: Mapping[str, Any], struct: str) -> Fields:
 def read_object(body: bytes, struct: str) -> Fields:
     """The JSON object at the start of a body; Ollama does not look at what follows it.
 
-    Args:
-        body: of the request.
-        struct: Go's name of what it is decoded into, such as "api.ChatRequest".
+    `struct` is Go's name of what it is decoded into, such as "api.ChatRequest".
 
     Raises:
         BadRequest: worded as Go's decoder words it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.server.go import human_number
 from bench.server.model_card import ModelCard, ModelDetails
 from bench.simulation.profile import ModelProfile
 from bench.simulation.tokens import VOCABULARY
@@ -38,7 +39,7 @@ def simulated_card(model: ModelProfile) -> ModelCard:
         details=ModelDetails(
             family=model.family,
             families=(model.family,),
-            parameter_size=_human(model.parameters),
+            parameter_size=human_number(round(model.parameters)),
             quantization_level=model.quantization,
         ),
         context_length=model.context_length,
@@ -52,16 +53,6 @@ def simulated_card(model: ModelProfile) -> ModelCard:
         default_options={"stop": list(_STOPS)},
         serial=model.serial,
     )
-
-
-def _human(parameters: float) -> str:
-    """A parameter count as Ollama's format.HumanNumber writes it."""
-    for unit, size in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
-        if parameters >= size:
-            value = parameters / size
-            digits = 0 if value >= 100 and unit == "B" else (1 if unit == "B" else 2)
-            return f"{value:.{digits}f}{unit}"
-    return str(round(parameters))
 
 
 def _shape(model: ModelProfile) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from bench.server.bodies import BadRequest, CompletionBody
 from bench.server.engine import EngineFailure, EnginePrompt, Finish, Job, Message, Piece, Rendered
 from bench.server.go import dumps
 from bench.server.http_reply import Request
-from bench.server.lines import CACHED_COUNT, Ending, LineFormat
+from bench.server.lines import CACHED_COUNT, TOO_LONG, Ending, LineFormat, llama_server_error
 from bench.server.model_card import ModelCard
 from bench.server.options import load_options, merged, sampling
 from bench.server.scheduler import Loaded
@@ -178,8 +178,7 @@ class Completion:
         images = any(message.images for message in prompt.messages)
         if images and self._state.era.llama_server and "vision" not in card.capabilities:
             message = "Multimodal data provided, but model does not support multimodal requests."
-            error = {"code": 400, "message": message, "type": "invalid_request_error"}
-            raise BadRequest(dumps({"error": error}))
+            raise BadRequest(llama_server_error(message))
 
     def _prompt(self, card: ModelCard) -> EnginePrompt:
         body = self._body
@@ -221,7 +220,7 @@ class Completion:
         if not body.truncate:
             slot_ctx = model.options.slot_ctx if era.llama_server else num_ctx
             if len(rendered.tokens) > era.room(slot_ctx):
-                raise _TooLong(_too_long(len(rendered.tokens), slot_ctx, era.llama_server))
+                raise BadRequest(_too_long(len(rendered.tokens), slot_ctx, era.llama_server))
             return rendered
         room = era.room(num_ctx)
         if len(rendered.tokens) <= room:
@@ -232,7 +231,7 @@ class Completion:
         if len(rendered.tokens) <= room:
             return rendered
         if era.llama_server and not body.shift:
-            raise _TooLong(_LONGER_THAN_CONTEXT)
+            raise BadRequest(_LONGER_THAN_CONTEXT)
         limit = era.prompt_limit(num_ctx, options.get("num_keep", 4))
         return Rendered(rendered.text, _cut(rendered.tokens, limit, options.get("num_keep", 4)))
 
@@ -255,10 +254,6 @@ class Completion:
             "eval_count": finish.predicted_n,
             "eval_duration": eval_ns,
         }
-
-
-class _TooLong(BadRequest):
-    """The prompt does not fit."""
 
 
 def _settled(output: Output) -> bool:
@@ -284,21 +279,13 @@ def _cut(tokens: Sequence[int] | NDArray[np.int32], limit: int, num_keep: int) -
 
 def _too_long(tokens: int, num_ctx: int, llama_server: bool) -> str:
     if not llama_server:
-        return "the input length exceeds the context length"
+        return TOO_LONG
     message = (
         f"request ({tokens} tokens) exceeds the available context size ({num_ctx} tokens), "
         "try increasing it"
     )
-    return dumps(
-        {
-            "error": {
-                "code": 400,
-                "message": message,
-                "type": "exceed_context_size_error",
-                "n_prompt_tokens": tokens,
-                "n_ctx": num_ctx,
-            }
-        }
+    return llama_server_error(
+        message, "exceed_context_size_error", n_prompt_tokens=tokens, n_ctx=num_ctx
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.clock import Clock
 from bench.errors import EngineError
+from bench.files import open_for_writing
 from bench.server.app import App
 from bench.server.engine import Engine
 from bench.server.eras import DEFAULT_VERSION, EmulatedVersion, era_of
@@ -19,6 +20,7 @@ from bench.server.truth import TruthLog
 from bench.simulation.profile import Profile, load_profile
 
 Say = Callable[[str], None]
+"""Shows one line of progress."""
 ENGINES = ("simulated", "llama.cpp")
 DEFAULT_PROFILE = "laptop-cpu"
 
@@ -69,11 +71,8 @@ def build_app(
 ) -> App:
     """The server a configuration describes, not listening yet.
 
-    Args:
-        config: what is wanted.
-        clock: real, or virtual in tests.
-        say: shows one line of progress (a model may have to be fetched).
-        keep_truth: keep the truth log's records in memory as well.
+    `say` shows one line of progress (a model may have to be fetched); `keep_truth` keeps the truth
+    log's records in memory as well.
 
     Raises:
         EngineError: it cannot be built; says why and what to do.
@@ -134,7 +133,7 @@ def _keep_alive(text: str) -> int:
 
 def _writable(path: str) -> Path:
     try:
-        Path(path).open("ab").close()
+        open_for_writing(Path(path), append=True).close()
     except OSError as error:
         raise EngineError(
             f"{path} cannot be written: {error.strerror}", "Name another file with --truth-log."

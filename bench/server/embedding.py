@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from bench.server.bodies import BadRequest, Fields, keep_alive_of, read_object
 from bench.server.engine import Embedding, EngineFailure, EnginePrompt
 from bench.server.eras import EmulatedVersion
-from bench.server.go import dumps
 from bench.server.http_reply import Request
+from bench.server.lines import TOO_LONG, llama_server_error
 from bench.server.model_card import ModelCard
 from bench.server.options import load_options, merged
 from bench.server.scheduler import Loaded
 from bench.server.settings import ServerState, check_name
 from bench.server.truth import TruthRecord
 
-_TOO_LONG = "the input length exceeds the context length"
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 
 
@@ -79,14 +78,7 @@ async def embed(
 ) -> Embedded:
     """Load the model and embed the inputs, one after the other.
 
-    Args:
-        state: the server.
-        request: where the time starts.
-        card: the model.
-        value: the body: keep_alive, options, truncate.
-        inputs: the texts.
-        refusal: status with which a chat model is refused in the llama-server era.
-        truth: where what was done is noted.
+    `refusal` is the status with which a chat model is refused in the llama-server era.
 
     Raises:
         EngineFailure: as Ollama answers.
@@ -164,7 +156,7 @@ async def _fit(model: Loaded, text: str, truncate: bool, era: EmulatedVersion) -
     if tokens <= limit:
         return text
     if not truncate:
-        raise BadRequest(_TOO_LONG if tokens > context else _over_batch(tokens, batch))
+        raise BadRequest(TOO_LONG if tokens > context else _over_batch(tokens, batch))
     fits, over = 0, len(text)  # characters
     while over - fits > 1:
         middle = (fits + over) // 2
@@ -180,7 +172,7 @@ def _over_batch(tokens: int, batch: int) -> str:
         f"input ({tokens} tokens) is too large to process. increase the physical batch size "
         f"(current batch size: {batch})"
     )
-    return dumps({"error": {"code": 400, "message": message, "type": "invalid_request_error"}})
+    return llama_server_error(message)
 
 
 def normalised(vector: NDArray[np.float32], dimensions: int = 0) -> NDArray[np.float32]:

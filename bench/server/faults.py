@@ -124,9 +124,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 class FaultPlan:
     """Decides, reproducibly, which request gets which fault.
 
-    Args:
-        faults: in order; the first that applies to a request is taken.
-        seed: of the rates.
+    The first fault that applies to a request is taken.
     """
 
     def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:

@@ -63,8 +63,7 @@ class FaultyWire(Wire):
     def strike_first(self, refuse: Callable[[float], None]) -> bool:
         """The faults that come before the request is parsed; True if that was all.
 
-        Args:
-            refuse: makes the server refuse connections for so many seconds.
+        `refuse` makes the server refuse connections for so many seconds.
         """
         fault = self._fault
         if fault.kind is Kind.REFUSE:

@@ -114,3 +114,11 @@ def parse_keep_alive(value: Any) -> int:
         raise ValueError(f"Unsupported type: '{name}'")
     ns = parse_duration(value) if isinstance(value, str) else int(value * NS)
     return FOREVER_NS if ns < 0 else min(ns, FOREVER_NS)
+
+
+def human_number(count: int) -> str:
+    """A count as Ollama words it (`format.HumanNumber`): 134.52M, 3.2B, 8B."""
+    for unit, letter, digits in ((10**12, "T", 1), (10**9, "B", 1), (10**6, "M", 2)):
+        if count >= unit:
+            return f"{count / unit:.{0 if count % unit == 0 else digits}f}{letter}"
+    return f"{count / 1000:.0f}K" if count >= 1000 else str(count)

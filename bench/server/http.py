@@ -9,6 +9,7 @@ in.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 import sys
@@ -32,6 +33,8 @@ _MANY = 1024
 """Connections from which on those that have long been idle are closed, the oldest first."""
 _MOST = 8192
 _IDLE_NS = 60 * 1_000_000_000
+_HOST = re.compile(r"[0-9A-Za-z!$%&'()*+,.:;=\[\]_~-]*")
+"""What Go takes for a Host header (httpguts.ValidHostHeader)."""
 
 
 def _reason(status: int) -> str:
@@ -58,7 +61,6 @@ class Listener:
     handler: Handler
     now_ns: Callable[[], int]
     extra_headers: list[tuple[str, str]] = field(default_factory=list)
-    date: Callable[[], float] | None = None
     connections: set[ClientConnection] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -98,6 +100,7 @@ class ClientConnection(asyncio.Protocol):
         self._reply: ServerReply | None = None
         self._url = b""
         self._headers: dict[str, str] = {}
+        self._hosts: list[str] = []
         self._body: list[bytes] = []
         self._size = 0
         self._head_size = 0
@@ -152,7 +155,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._url, self._headers, self._body, self._size = b"", {}, [], 0
+        self._url, self._headers, self._hosts, self._body, self._size = b"", {}, [], [], 0
         self._head_size, self._in_head = 0, True
 
     def on_url(self, url: bytes) -> None:
@@ -161,12 +164,22 @@ class ClientConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self._headers[key] = text
+        if key == "host":
+            self._hosts.append(text)
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
         self._in_head, self._head_size = False, 0
-        if self._headers.get("expect", "").lower() == "100-continue":
+        new = self._parser.get_http_version() not in ("1.0", "0.9")
+        if new and not self._hosts and self._parser.get_method() != b"CONNECT":
+            self._refuse(HTTPStatus.BAD_REQUEST, ": missing required Host header")
+        elif len(self._hosts) > 1:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        elif self._hosts and not _HOST.fullmatch(self._hosts[0]):
+            self._refuse(HTTPStatus.BAD_REQUEST, ": malformed Host header")
+        elif self._headers.get("expect", "").lower() == "100-continue":
             self.put(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -179,6 +192,8 @@ class ClientConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is complete."""
+        if self._refused:
+            return
         try:
             url = httptools.parse_url(self._url)
         except httptools.HttpParserInvalidURLError:
@@ -212,7 +227,7 @@ class ClientConnection(asyncio.Protocol):
     ) -> bytes:
         """Status line and headers, in Go's order."""
         reason = _reason(status)
-        date = formatdate(self._listener.date() if self._listener.date else None, usegmt=True)
+        date = formatdate(usegmt=True)
         headers = [("Allow", allow)] if allow else []
         headers += [("Content-Type", content_type)] if content_type else []
         headers += self._listener.extra_headers
@@ -267,12 +282,12 @@ class ClientConnection(asyncio.Protocol):
         self._listener.tasks.add(task)
         task.add_done_callback(self._listener.tasks.discard)
 
-    def _refuse(self, status: HTTPStatus) -> None:
+    def _refuse(self, status: HTTPStatus, why: str = "") -> None:
         """What cannot be understood is answered and closed, as Go does."""
         if self._refused:
             return
         self._refused = True
-        body = f"{status.value} {status.phrase}"
+        body = f"{status.value} {status.phrase}{why}"
         head = (
             f"HTTP/1.1 {body}\r\nContent-Type: text/plain; charset=utf-8\r\n"
             "Connection: close\r\n\r\n"

@@ -50,11 +50,7 @@ class ServerReply:
     def send(self, status: int, content_type: str, body: bytes, *, allow: str = "") -> None:
         """The whole reply: with its length if it is short, in chunks otherwise, as Go does.
 
-        Args:
-            status: of HTTP.
-            content_type: "" for none.
-            body: all of it.
-            allow: the methods that would be right, if this one is wrong.
+        `allow` lists the methods that would be right, if this one is wrong.
         """
         if len(body) > _GO_BUFFER and not self._head_only:
             self.begin(status, content_type)

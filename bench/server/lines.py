@@ -12,6 +12,9 @@ CACHED_COUNT = "prompt_eval_cached_count"
 """The one count whose 0 is written: it says that nothing was cached."""
 
 
+TOO_LONG = "the input length exceeds the context length"
+
+
 @dataclass(slots=True)
 class Ending:
     """What the done line says.
@@ -75,14 +78,30 @@ def _optional(name: str, value: Any) -> str:
     return f',"{name}":{dumps(value)}' if value else ""
 
 
-class ChatLines:
-    """/api/chat."""
+class _Lines:
+    """What both endpoints share."""
 
     stream_type = "application/x-ndjson"
     whole_type = "application/json; charset=utf-8"
 
     def __init__(self, model: str) -> None:
         self._model = model
+
+    def whole(self, piece: Piece, ending: Ending | None, wall_ns: int) -> bytes:
+        """One object with everything."""
+        raise NotImplementedError
+
+    def done(self, ending: Ending, wall_ns: int) -> bytes:
+        """The done line."""
+        return self.whole(ending.piece, ending, wall_ns) + b"\n"
+
+    def broken(self, message: str) -> bytes | None:
+        """An error line."""
+        return error_line(message)
+
+
+class ChatLines(_Lines):
+    """/api/chat."""
 
     def piece(self, piece: Piece, wall_ns: int) -> bytes | None:
         """Lines without anything in them are not sent."""
@@ -91,19 +110,11 @@ class ChatLines:
         line = self._line(piece, wall_ns)
         return f'{line},"done":false{_optional("logprobs", piece.logprobs)}}}\n'.encode()
 
-    def done(self, ending: Ending, wall_ns: int) -> bytes:
-        """The done line."""
-        return self.whole(ending.piece, ending, wall_ns) + b"\n"
-
     def whole(self, piece: Piece, ending: Ending | None, wall_ns: int) -> bytes:
         """One object with everything."""
         line = f"{self._line(piece, wall_ns)}{_tail(ending)}"
         line += _optional("logprobs", piece.logprobs)
         return f"{line}{_metrics(ending) if ending else ''}}}".encode()
-
-    def broken(self, message: str) -> bytes | None:
-        """An error line."""
-        return error_line(message)
 
     def _line(self, piece: Piece, wall_ns: int) -> str:
         return (
@@ -113,24 +124,14 @@ class ChatLines:
         )
 
 
-class GenerateLines:
+class GenerateLines(_Lines):
     """/api/generate. Lines with empty text are sent, as Ollama does."""
-
-    stream_type = "application/x-ndjson"
-    whole_type = "application/json; charset=utf-8"
-
-    def __init__(self, model: str) -> None:
-        self._model = model
 
     def piece(self, piece: Piece, wall_ns: int) -> bytes | None:
         """One line."""
         line = self._line(piece, wall_ns)
         tail = _optional("tool_calls", piece.tool_calls) + _optional("logprobs", piece.logprobs)
         return f'{line},"done":false{tail}}}\n'.encode()
-
-    def done(self, ending: Ending, wall_ns: int) -> bytes:
-        """The done line."""
-        return self.whole(ending.piece, ending, wall_ns) + b"\n"
 
     def whole(self, piece: Piece, ending: Ending | None, wall_ns: int) -> bytes:
         """One object with everything."""
@@ -139,10 +140,6 @@ class GenerateLines:
             line += _optional("context", ending.context) + _metrics(ending)
         line += _optional("tool_calls", piece.tool_calls) + _optional("logprobs", piece.logprobs)
         return f"{line}}}".encode()
-
-    def broken(self, message: str) -> bytes | None:
-        """An error line."""
-        return error_line(message)
 
     def _line(self, piece: Piece, wall_ns: int) -> str:
         return (
@@ -159,3 +156,8 @@ def error_body(message: str) -> bytes:
 def error_line(message: str) -> bytes:
     """The same, as a line of a stream."""
     return error_body(message) + b"\n"
+
+
+def llama_server_error(message: str, kind: str = "invalid_request_error", **more: int) -> str:
+    """An error of llama-server, which Ollama passes on as the text of its own."""
+    return dumps({"error": {"code": 400, "message": message, "type": kind, **more}})

@@ -20,9 +20,8 @@ _APP_SCHEMES = ("app", "file", "tauri", "vscode-webview", "vscode-file")
 def may_ask(headers: Mapping[str, str], loopback: bool) -> bool:
     """Whether a request may be answered.
 
-    Args:
-        headers: its headers, names in small letters.
-        loopback: the server listens on a loopback address; else any Host will do.
+    Names of headers are in small letters. Unless the server listens on a loopback address, any Host
+    will do.
     """
     host = headers.get("host", "")
     if loopback and not _local_host(_without_port(host)):

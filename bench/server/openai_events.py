@@ -58,10 +58,7 @@ def _usage(ending: Ending) -> dict[str, Any]:
 class ChatEvents(_Events):
     """/v1/chat/completions.
 
-    Args:
-        model: as the client named it.
-        include_usage: whether a usage event is wanted.
-        new: since 0.32.6: the role comes once, the finish reason in an event of its own.
+    `new` since 0.32.6: the role comes once, the finish reason in an event of its own.
     """
 
     def __init__(self, model: str, include_usage: bool, *, new: bool) -> None:

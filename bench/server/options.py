@@ -83,13 +83,7 @@ def load_options(
 ) -> LoadOptions:
     """What the model has to be loaded with for these options.
 
-    Args:
-        options: merged ones.
-        card: the model; it limits the context, and may be serial.
-        era: what is played.
-        num_ctx: context length if the options have none.
-        parallel: the server's setting.
-        shift: the request's `shift`, which decides nothing before llama-server.
+    `num_ctx` counts if the options have none; `shift` decides nothing before llama-server.
     """
     chosen = {k: v for k, v in options.items() if k in _LOAD and not _left_open(k, v)}
     sees = "vision" in card.capabilities
@@ -117,11 +111,7 @@ def needs_reload(loaded: LoadOptions, wanted: LoadOptions, *, on_cpu: bool) -> b
 
     What a request leaves open does not differ from what was chosen for the loaded model; but where
     that model was given, `num_batch` left open means 512, and `num_gpu` left open anything.
-
-    Args:
-        loaded: what the model is loaded with.
-        wanted: by the request.
-        on_cpu: it is all on the CPU, where `use_mmap` left open means false.
+    `on_cpu`: it is all on the CPU, where `use_mmap` left open means false.
     """
     same_batch = loaded.num_batch == wanted.num_batch or loaded.batch == (
         wanted.num_batch or _DEFAULT_BATCH

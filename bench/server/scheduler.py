@@ -119,12 +119,8 @@ class _Pending:
 class Scheduler:
     """Loads, keeps and unloads models for the front.
 
-    Args:
-        engine: what loads them.
-        now_ns: the clock.
-        keep_alive_ns: how long an idle model stays if no request has said.
-        max_loaded: most models in memory.
-        max_queue: most requests that wait for their turn to load.
+    An idle model stays for `keep_alive_ns` if no request has said; at most `max_queue` requests
+    wait for their turn to load.
     """
 
     def __init__(
@@ -166,13 +162,9 @@ class Scheduler:
     ) -> Loaded:
         """The model, loaded as wanted and held for the caller, who must `release` it.
 
-        Cancelling gives up; the load that this request has begun is aborted.
-
-        Args:
-            card: the model.
-            options: it must be loaded with.
-            keep_alive_ns: how long it is to stay from now on; None = as it was.
-            truth: where a load is noted, and what had to go for it.
+        Cancelling gives up; the load that this request has begun is aborted. It is to stay for
+        `keep_alive_ns` from now on; None = as it was. `truth` gets the load, and what had to go for
+        it.
 
         Raises:
             EngineFailure: the queue is full, or the model cannot be loaded.

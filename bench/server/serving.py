@@ -98,12 +98,8 @@ def serve(
 ) -> None:
     """Serve until interrupted (or terminated).
 
-    Args:
-        config: what is wanted.
-        announce: called with the server and its URL once it listens.
-        say: shows progress while the engine gets ready.
-        until_closed: a file descriptor; the server also stops when it is closed at the other end
-            (the parent process has died).
+    `announce` gets the server and its URL once it listens. It also stops when the file descriptor
+    `until_closed` is closed at the other end: the parent process has died.
 
     Raises:
         EngineError: it cannot start.

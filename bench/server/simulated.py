@@ -22,13 +22,9 @@ _OVERHEAD_BYTES = 200_000_000
 class SimulatedEngine:
     """The engine that invents its numbers.
 
-    Args:
-        profile: the machine and its models.
-        clock: real, or virtual in tests.
-        seed: of jitter and of requests without a seed.
-        llama_server: play the engine of 0.30 and later: see `prefix_cache`.
-        cache_ram_mib: memory of the host for sequences that lost their slot (llama-server).
-        multiuser_cache: as OLLAMA_MULTIUSER_CACHE (the engine before).
+    `llama_server` plays the engine of 0.30 and later (see `prefix_cache`), with `cache_ram_mib` of
+    the host's memory for sequences that lost their slot; `multiuser_cache` is
+    OLLAMA_MULTIUSER_CACHE of the engine before.
     """
 
     name = "simulated"

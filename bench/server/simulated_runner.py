@@ -55,18 +55,7 @@ class _Running:
 
 
 class SimulatedRunner:
-    """One simulated model in memory.
-
-    Args:
-        model: what it is, and how long its outputs are.
-        options: it was loaded with.
-        parameters: how fast it serves.
-        memory: it takes.
-        rules: of its prefix cache.
-        draw: its randomness.
-        now_ns: the clock.
-        on_unload: called when it is unloaded.
-    """
+    """One simulated model in memory."""
 
     def __init__(
         self,

@@ -114,10 +114,8 @@ class EndpointRules:
 class Output:
     """The sink of one job.
 
-    Args:
-        metrics: turns a `Finish` and the time of the end into Ollama's numbers.
-        release: hands the slot back.
-        abort: stops the job in the engine.
+    `metrics` turns a `Finish` and the time of the end into Ollama's numbers, `release` hands the
+    slot back, and `abort` stops the job in the engine.
 
     Attributes:
         ended: resolves when the reply is complete, or with the failure.

@@ -7,12 +7,14 @@ it: `body_sha256` and `peer` say which request it is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import msgspec
+
+from bench.files import open_for_writing
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,32 +67,6 @@ class TruthRecord:
     load_ns: int | None = None
     unloaded: list[str] = field(default_factory=list)
 
-    @property
-    def slot_wait_ns(self) -> int | None:
-        """How long it waited for a slot."""
-        if self.slot_ns is None or self.queued_ns is None:
-            return None
-        return self.slot_ns - self.queued_ns
-
-
-@dataclass(frozen=True, slots=True)
-class Swaps:
-    """Loads for which another model had to go.
-
-    Attributes:
-        count: of them.
-        lost_ns: time that making room and loading took, in all.
-    """
-
-    count: int
-    lost_ns: int
-
-
-def swaps_of(records: Iterable[TruthRecord]) -> Swaps:
-    """The swaps among some requests; loads into free memory and loads anew do not count."""
-    lost = [r.load_ns or 0 for r in records if any(name != r.model for name in r.unloaded)]
-    return Swaps(len(lost), sum(lost))
-
 
 def body_identity(body: bytes) -> str:
     """First 16 hex digits of the body's SHA-256."""
@@ -100,15 +76,13 @@ def body_identity(body: bytes) -> str:
 class TruthLog:
     """Writes the records as requests end.
 
-    Args:
-        path: file that is appended to, if any.
-        keep: also keep the records in `records`.
+    They are appended to the file at `path`, if any, and kept in `records` with `keep`.
     """
 
     def __init__(self, path: Path | None = None, *, keep: bool = False) -> None:
         self.records: list[TruthRecord] = []
         self._keep = keep
-        self._file: IO[bytes] | None = path.open("ab") if path else None
+        self._file: IO[bytes] | None = open_for_writing(path, append=True) if path else None
         self._encoder = msgspec.json.Encoder()
 
     def write(self, record: TruthRecord) -> None:

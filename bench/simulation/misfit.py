@@ -65,16 +65,7 @@ def off_by_size(
     expected: Floats,
     groups: int = GROUPS,
 ) -> list[Off]:
-    """Groups of about equal numbers of requests, by size; of one size each if there are few sizes.
-
-    Args:
-        what: for the words.
-        unit: of the size, e.g. "prompt tokens".
-        size: of each request, shape (n,).
-        measured: times, shape (n,).
-        expected: the same by the model, in the same unit.
-        groups: how many, if the sizes allow.
-    """
+    """Groups of about equally many requests, by size; of one size each if there are few."""
     if not len(size):
         return []
     values = np.unique(size)

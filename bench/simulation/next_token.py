@@ -40,11 +40,8 @@ class Listed:
 def logits(model: ModelProfile, text: str, cached: int = 0) -> Floats:
     """The logits after a text, one a token of the vocabulary.
 
-    Args:
-        model: who.
-        text: all that comes before.
-        cached: tokens that the engine had in its cache: another shape of the computation, so other
-            errors of rounding, as far as the profile has any.
+    Tokens that the engine had `cached` make another shape of the computation, so other errors of
+    rounding, as far as the profile has any.
     """
     original = _draw("original", model.family, f"{model.parameters:g}", text) * WIDTH
     if model.logit_error:

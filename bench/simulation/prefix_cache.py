@@ -102,12 +102,7 @@ class _Slot:
 
 
 class PrefixCache:
-    """The prefix cache of one runner.
-
-    Args:
-        slots: of the runner.
-        rules: how it chooses and keeps.
-    """
+    """The prefix cache of one runner."""
 
     def __init__(self, slots: int, rules: CacheRules | None = None) -> None:
         self._rules = rules or CacheRules()
@@ -148,13 +143,7 @@ class PrefixCache:
         self._fill(self._slots[slot], np.asarray(tokens, np.int32), len(tokens))
 
     def release(self, slot: int, tokens: Sequence[int] | Tokens, prompt_n: int) -> None:
-        """The slot's sequence has ended; its tokens stay.
-
-        Args:
-            slot: as taken.
-            tokens: of the prompt and the output.
-            prompt_n: how many of them are the prompt's.
-        """
+        """The slot's sequence has ended; its tokens stay."""
         place = self._slots[slot]
         self._fill(place, np.asarray(tokens, np.int32), prompt_n)
         place.busy = False

@@ -154,13 +154,7 @@ class ModelProfile:
         return min(math.ceil(width / patch) * math.ceil(height / patch), self.images.most) + 2
 
     def service(self, *, slots: int, batch_tokens: int, slowdown: float) -> ServiceParameters:
-        """The service model's parameters.
-
-        Args:
-            slots: parallel places.
-            batch_tokens: `num_batch`.
-            slowdown: factor on everything the device computes (see `gpu_share`).
-        """
+        """The service model's parameters."""
         return ServiceParameters(
             slots=slots,
             prefill_ns_per_token=1e9 / self.prefill_tok_per_s * slowdown,
@@ -193,12 +187,7 @@ class Profile:
     fitted: Fitted | None = None
 
     def gpu_share(self, need: int, used: int) -> float:
-        """The part of a model that fits into the GPU beside what is loaded already.
-
-        Args:
-            need: bytes the model takes.
-            used: bytes of VRAM taken by others.
-        """
+        """The part of a model that fits into the GPU beside what is loaded already."""
         free = max(self.device.vram_gb * 1e9 - used, 0.0)
         return min(1.0, free / need) if need else 1.0
 

@@ -114,10 +114,7 @@ class _Sequence:
 class ServiceModel:
     """One model under load: `submit`, then `pop` events as time passes.
 
-    Args:
-        parameters: of the model.
-        seed: of the jitter.
-        per_token: report every token, or only each request's last.
+    `per_token` reports every token, else only each request's last.
     """
 
     # Slots, and lists for what stays short: a thousand models should stay in the processor's cache.
@@ -157,11 +154,6 @@ class ServiceModel:
         self._events: list[Event] = []
         self._stretch: Stretch | None = None
         self._completing: list[_Sequence] = []  # end their prefill with the stretch
-
-    @property
-    def active(self) -> int:
-        """Requests that hold a slot."""
-        return self._active
 
     @property
     def waiting(self) -> int:

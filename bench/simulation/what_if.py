@@ -44,7 +44,7 @@ class ModelledServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Predicted:
+class PredictedValue:
     """A predicted number with the interval that comes from the fit; equal ends if there is none."""
 
     value: float
@@ -53,7 +53,7 @@ class Predicted:
 
 
 @dataclass(frozen=True, slots=True)
-class WhatIf:
+class Option:
     """What a number of servers would do.
 
     Attributes:
@@ -63,13 +63,13 @@ class WhatIf:
     """
 
     servers: int
-    ttft_p50_s: Predicted
-    ttft_p95_s: Predicted
-    tpot_p50_s: Predicted
-    queue_p95_s: Predicted
-    tok_per_s: Predicted
-    busy: Predicted
-    promised: tuple[Predicted, ...]
+    ttft_p50_s: PredictedValue
+    ttft_p95_s: PredictedValue
+    tpot_p50_s: PredictedValue
+    queue_p95_s: PredictedValue
+    tok_per_s: PredictedValue
+    busy: PredictedValue
+    promised: tuple[PredictedValue, ...]
     holds: float
 
 
@@ -139,7 +139,7 @@ def what_if(
     servers: int,
     routing: Routing = "least-loaded",
     seed: int = 0,
-) -> WhatIf:
+) -> Option:
     """Serve a load with so many servers, once by the fit and once by each draw of it.
 
     Every draw gets arrivals of its own, so that the intervals hold their chance as well.
@@ -163,13 +163,13 @@ def what_if(
     alternatives = [results(p, k) for k, p in enumerate(machine.draws[:many], start=1)]
     columns = np.array(alternatives or [best])
     predicted = [
-        Predicted(float(value), float(np.quantile(c, 0.025)), float(np.quantile(c, 0.975)))
+        PredictedValue(float(value), float(np.quantile(c, 0.025)), float(np.quantile(c, 0.975)))
         for value, c in zip(best, columns.T, strict=True)
     ]
     kept = np.array([p.limit for p in promises])
     holds = np.mean(np.all(columns[:, -len(kept) :] <= kept, axis=1))
     ttft_p50, ttft_p95, tpot, queue, speed, busy, *promised = predicted
-    return WhatIf(
+    return Option(
         servers=servers,
         ttft_p50_s=ttft_p50,
         ttft_p95_s=ttft_p95,
@@ -183,13 +183,13 @@ def what_if(
 
 
 def servers_needed(
-    evaluate: Callable[[int], WhatIf],
-    glance: Callable[[int], WhatIf],
+    evaluate: Callable[[int], Option],
+    glance: Callable[[int], Option],
     *,
     sure: float = 0.95,
     least: int = 1,
     most: int = 1000,
-) -> tuple[int | None, list[WhatIf]]:
+) -> tuple[int | None, list[Option]]:
     """The fewest servers with which the promises hold in a share of the draws.
 
     Args:
@@ -203,7 +203,7 @@ def servers_needed(
         The number (from 200 on, to half a percent), or None if `most` do not suffice; and
         everything evaluated, by servers.
     """
-    seen: dict[int, WhatIf] = {}
+    seen: dict[int, Option] = {}
 
     def holds(servers: int) -> bool:
         if servers not in seen:
@@ -247,7 +247,7 @@ def _results(
     routing: Routing,
     seed: int,
 ) -> list[float]:
-    """The numbers of `WhatIf`, in its order, from one simulation."""
+    """The numbers of `Option`, in its order, from one simulation."""
     result = simulate_fleet(
         parameters,
         workload,

@@ -18,7 +18,10 @@ class Estimate:
         low, high: ends of the 95 % interval; None when there is none.
         needs: how many an interval would take, when there is none but might be.
         method: how the interval was made, e.g. "t, 6 blocks".
-        needs_unit: what `needs` counts: "requests" or "blocks".
+        needs_unit: what `needs` counts: "requests", "blocks" or, for a share, "blocks with each
+            outcome": some with requests that count, and some with others.
+        if_independent: of a share without an interval: the ends of the one that would hold if
+            requests were independent; None where the data show that they are not.
     """
 
     value: float | None
@@ -27,8 +30,20 @@ class Estimate:
     needs: int | None = None
     method: str = ""
     needs_unit: str = "requests"
+    if_independent: tuple[float, float] | None = None
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """Of the interval or, if there is none, of the one that independent requests would have."""
+        return self.if_independent or (self.low, self.high)
 
     @property
     def needed(self) -> str:
         """What it would take, in words: "needs 72 requests"; "" if nothing is missing."""
-        return f"needs {self.needs:,} {self.needs_unit}" if self.needs else ""
+        if not self.needs:
+            return ""
+        needed = f"needs {self.needs:,} {self.needs_unit}"
+        if self.if_independent is None:
+            return needed
+        low, high = (f"{100 * end:.3g}" for end in self.if_independent)
+        return f"{needed}; {low} to {high} % if requests are independent"

@@ -25,6 +25,10 @@ from bench.stats.student_t import t_quantile
 
 _MOST = 1e5
 """Requests that a share is worth at most: parts that are all equal would be worth any number."""
+_TINY = 1e-100
+_FAR = 100.0
+"""Logits further out than this are 0 or 1."""
+_NORMAL = 1.96
 _SKEW = 3.0
 """How much further the end on the side of a long tail lies, in standard errors, for a skewness of
 1 of the mean. The first term of the expansion of Student's t (Johnson, JASA 1978) says 1.4 at 95 %;
@@ -36,8 +40,9 @@ def ratio_of_sums(numerators: Floats, denominators: Floats, blocks: Ints) -> Est
 
     The variance is the linearised one of a ratio of cluster totals (Cochran, *Sampling Techniques*,
     section 6.3 and 9A), its t that of `block_spread`. What cannot be negative has its interval on
-    the log scale. The end on the side of a long tail of the requests lies further out. A mean is
-    the case where every denominator is 1.
+    the log scale. The end on the side of a long tail of the requests lies further out, and never
+    nearer than for independent requests: few blocks can be alike by chance because none of them had
+    a slow one. A mean is the case where every denominator is 1.
 
     Args:
         numerators: one value a request, without NaN.
@@ -51,22 +56,27 @@ def ratio_of_sums(numerators: Floats, denominators: Floats, blocks: Ints) -> Est
     groups, name = groups_of(blocks)
     method = f"t, {name}"
     residuals = (numerators - value * denominators) / total
-    found = spread(total_by(groups, residuals), total_by(groups, denominators / total))
+    parts = total_by(groups, residuals)
+    found = spread(parts, total_by(groups, denominators / total))
     if found is None:
         return Estimate(value, needs=2, method=method)
-    skew = _skewness_of_mean(residuals) if len(numerators) > groups.max() + 1 else 0.0
-    below = (found.t + _SKEW * max(-skew, 0.0)) * found.se
-    above = (found.t + _SKEW * max(skew, 0.0)) * found.se
+    plain = found.t * found.se
+    below, above = plain, plain
+    if len(numerators) > len(parts):
+        skew, single = _skewness_of_mean(residuals), float(np.linalg.norm(residuals))
+        far = max(plain, _NORMAL * single) + _SKEW * abs(skew) * max(found.se, single)
+        below, above = (plain, far) if skew > 0 else (far, plain)
     if value <= 0 or numerators.min() < 0:
         return Estimate(value, value - below, value + above, method=method)
     if (below + above) / value > WIDEST:
-        needs = blocks_needed((below + above) / value, found, int(groups.max()) + 1)
+        needs = blocks_needed((below + above) / value, found, len(parts))
         return Estimate(value, needs=needs, method=method, needs_unit="blocks")
     low, high = value * math.exp(-below / value), value * math.exp(above / value)
     return Estimate(value, low, high, method=method)
 
 
 def _skewness_of_mean(residuals: Floats) -> float:
+    """Of the mean of what has these distances from it."""
     square = float((residuals**2).mean())
     if square == 0:
         return 0.0
@@ -87,11 +97,15 @@ def block_ratio(numerators: Floats, denominators: Floats) -> Estimate:
 def share(numerators: Floats, denominators: Floats, blocks: Ints) -> Estimate:
     """A share, such as failed requests or the part of the text that is thinking.
 
-    Clopper & Pearson's exact interval for an effective number of requests: that of independent
-    ones with the variance that blocks show, times (t of the requests / t of the blocks)^2 for not
-    knowing that variance well (Korn & Graubard, Survey Methodology 1998). It is in 0..1 always.
-    Where none or all count there is no variance to see, and the second factor alone is applied. One
-    block has no sign of what differs between blocks: its requests are taken as independent.
+    The interval is the hull of two, both within 0..1. Clopper & Pearson's exact one, for an
+    effective number of requests: that of independent ones with the variance that blocks show, times
+    (t of the requests / t of the blocks)^2 for not knowing that variance well (Korn & Graubard,
+    Survey Methodology 1998). And Student's t on the logit scale, its end on the side of a long tail
+    of the blocks further out: where outcomes come in clumps, few blocks show too few of them.
+
+    Where fewer than two blocks saw either outcome, how much it clumps cannot be known, and there is
+    no interval. If nothing shows that it does (one block, or at most one such request), there is
+    what would be one if requests were independent.
 
     Args:
         numerators: one value a request, from 0 to its denominator: 1 if it counts, or a part.
@@ -102,24 +116,35 @@ def share(numerators: Floats, denominators: Floats, blocks: Ints) -> Estimate:
     if total <= 0:
         return Estimate(None, needs=1)
     value = float(numerators.sum()) / total
-    whole = bool(((numerators == 0) | (numerators == denominators)).all())
-    effective = min(n * _effective_size(value, numerators, denominators, blocks), _MOST)
-    if whole:
-        effective = min(effective, float(n))
-    tail, k = (1 - CONFIDENCE) / 2, value * effective
-    low = beta_quantile(tail, k, effective - k + 1) if value > 0 else 0.0
-    high = beta_quantile(1 - tail, k + 1, effective - k) if value < 1 else 1.0
-    return Estimate(value, min(low, value), max(high, value), method="Clopper-Pearson")
-
-
-def _effective_size(value: float, numerators: Floats, denominators: Floats, blocks: Ints) -> float:
-    """How many independent requests one of these requests is worth."""
-    n, total = len(numerators), float(denominators.sum())
-    residuals = (numerators - value * denominators) / total
-    found = spread(total_by(blocks, residuals), total_by(blocks, denominators / total))
-    if found is None:
-        return 1.0
+    parts = total_by(blocks, (numerators - value * denominators) / total)
+    found = spread(parts, total_by(blocks, denominators / total))
+    counts, others = numerators > 0, numerators < denominators
+    if found is None or min(len(np.unique(blocks[seen])) for seen in (counts, others)) < 2:
+        silent = found is None or min(counts.sum(), others.sum()) < 2
+        return Estimate(
+            value,
+            needs=2,
+            needs_unit="blocks with each outcome",
+            method="none: fewer than two blocks saw both outcomes",
+            if_independent=_clopper_pearson(value, n) if silent else None,
+        )
     known = (t_quantile((1 + CONFIDENCE) / 2, n - 1) / found.t) ** 2
-    if found.se == 0 or value in (0.0, 1.0):
-        return known
-    return known * value * (1 - value) / found.se**2 / n
+    whole = ((numerators == 0) | (numerators == denominators)).all()
+    effective = known * value * (1 - value) / max(found.se**2, _TINY)
+    low, high = _clopper_pearson(value, min(effective, n if whole else _MOST))
+    odds, skew = value / (1 - value), _skewness_of_mean(parts)
+    below, above = (
+        min((found.t + _SKEW * max(side, 0.0)) * found.se / value / (1 - value), _FAR)
+        for side in (-skew, skew)
+    )
+    low = min(low, 1 / (1 + math.exp(below) / odds))
+    high = max(high, 1 / (1 + math.exp(-above) / odds))
+    return Estimate(value, low, high, method="Clopper-Pearson and t of logits")
+
+
+def _clopper_pearson(value: float, n: float) -> tuple[float, float]:
+    """The exact interval of a share of n independent requests; n need not be whole."""
+    tail, k = (1 - CONFIDENCE) / 2, value * n
+    low = beta_quantile(tail, k, n - k + 1) if value > 0 else 0.0
+    high = beta_quantile(1 - tail, k + 1, n - k) if value < 1 else 1.0
+    return min(low, value), max(high, value)

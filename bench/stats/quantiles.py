@@ -7,7 +7,7 @@ The quantile is type 7 of Hyndman & Fan (1996), as numpy's default. Its interval
 * A percentile far from the median also depends on how much blocks differ, and few blocks show that
   badly. The end away from the median therefore lies further out, by what an error in the spread of
   the blocks' medians would move the percentile.
-* Blocks too short to have that quantile (fewer than five requests beyond it) add the interval of
+* Blocks too short to have that quantile (fewer than ten requests beyond it) add the interval of
   independent requests: order statistics (Hahn & Meeker, *Statistical Intervals*, section 5.2) or,
   for many values a request (gaps), Woodruff's (JASA 1952) over requests. It only ever widens.
 
@@ -40,7 +40,7 @@ from bench.stats.estimate import CONFIDENCE, Estimate
 from bench.stats.incomplete_beta import binomial_cdf
 from bench.stats.student_t import t_quantile
 
-_BEYOND = 5
+_BEYOND = 10
 """A block with so many requests beyond a quantile has that quantile."""
 _TAIL = 2.0
 """The spread of a few blocks is found too small more often than too large: twice its standard

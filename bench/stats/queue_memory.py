@@ -21,10 +21,11 @@ from them lets through the runs whose percentile is too low (by 10 to 30 % at 80
 load is that of requests that came before. Where only the measured ones can tell, a statistic is
 given where its interval is so narrow that luck cannot move it by more than a twentieth.
 
-The interval of a percentile takes the share of requests at or below it in long batches in a row,
-with Student's t over the batches, on the scale of the logit, which has no end (Woodruff 1952;
-batch means: Law & Kelton, *Simulation Modeling and Analysis*, section 9.5). What it needs was found
-by simulation of M/G/4 at 50, 80 and 90 % load (`tests/performance/open_loop_settling.py`).
+A percentile near the share of requests that need not wait is off on average however well the load
+is known (`bench.stats.waiting_edge`).
+
+Intervals are those of `bench.stats.batches`. What they need was found by simulation of M/G/4 at 35
+to 90 % load (`tests/performance/open_loop_settling.py`).
 """
 
 from __future__ import annotations
@@ -36,21 +37,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stats.incomplete_beta import beta_cdf
+from bench.stats.batches import Interval, batch_mean, batch_quantile
 from bench.stats.student_t import t_quantile
+from bench.stats.waiting_edge import requests_needed, share_error, waiting
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
-CONFIDENCE = 0.95
 _MEMORIES_FOR_MEAN = 40.0
 _MEMORIES_AT_LEAST = 25.0
 _MEMORIES_IN_TAIL = 6.0
 """A percentile needs so many memories' worth of requests beyond it: for p95, 120 in all."""
-_BATCHES, _BATCHES_IN_TAIL, _TAIL = 12, 6, 0.8
 _TREND_BATCHES, _TREND_LEAST = 8, 24
 _MIN_GROWTH, _MIN_GROWTH_SHARE = 3.0, 0.03
-_BLOCKS_DIFFER_P = 0.1
 _FULL = 0.99
 _SHORTEST = 1e-6
 _UNSEEN = 1.2
@@ -60,6 +58,8 @@ _BELOW_WAITS = 0.8
 """Where no slot was short, a percentile up to here holds no wait."""
 _NO_MEMORY = 3.0
 """Series of independent values show less than this."""
+_WITHOUT_END = 4.0
+"""An interval has its ends with about so many times as many requests."""
 _NARROW = 0.08
 """Half an interval, relatively. The luckiest twentieth lie two standard errors low, an interval is
 2.2 wide, and the correlation of load and percentile is at most .7: 5 % of bias."""
@@ -128,11 +128,34 @@ class LoadMemory:
         requests: the memory.
         at_most: it is a bound from above: no slot was short, so there may be more than were used.
         apart: it is known from other requests than those that are measured.
+        waiting: share of requests that wait for a slot.
+        wait_s: mean wait of those.
     """
 
     requests: float
     at_most: bool = False
     apart: bool = False
+    waiting: float = 0.0
+    wait_s: float = 0.0
+
+
+def load_memory(
+    service: Floats,
+    rate: float,
+    slots: int,
+    arrival_cv2: float,
+    *,
+    at_most: bool = False,
+    apart: bool = False,
+) -> LoadMemory:
+    """What the load of a queue says; arguments as for `memory_of_service` and `LoadMemory`."""
+    memory = memory_of_service(service, rate, slots, arrival_cv2)
+    mean, variance = float(service.mean()), float(service.var(ddof=1))
+    load = rate * mean / slots
+    if mean <= 0 or load >= 1:
+        return LoadMemory(memory, at_most, apart)
+    wait_s = mean * (arrival_cv2 + variance / mean**2) / (2 * slots * (1 - load))
+    return LoadMemory(memory, at_most, apart, waiting(load, slots), wait_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +190,15 @@ class QueueSeries:
             return self.seen >= _NO_MEMORY
         return self.by_load is None or not self.by_load.apart
 
+    def needed_at_edge(self, p: float) -> float:
+        """How many requests the p-quantile needs where waiting begins near it; n if it does not."""
+        n = sum(len(b) for b in self.blocks)
+        if self.by_load is None or self._bulk_of_free_slots(p):
+            return n
+        share = self.by_load.waiting
+        base = float(np.quantile(np.concatenate(self.blocks), p * (1 - share)))
+        return requests_needed(p, self.memory(p), n, share, self.by_load.wait_s, base)
+
     def _bulk_of_free_slots(self, p: float | None) -> bool:
         return bool(self.by_load and self.by_load.at_most and p is not None and p <= _BELOW_WAITS)
 
@@ -183,16 +215,6 @@ def requests_for_quantile(p: float, memory: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """A statistic with its 95 % interval; an end is None where there is none."""
-
-    value: float
-    low: float | None
-    high: float | None
-    method: str
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
     """A statistic of a queue.
 
@@ -201,11 +223,13 @@ class Judged:
         needs: requests that it would take to give it, or to give it both ends; None if it has them,
             infinite if no number is enough.
         luck: it is not given because the measured requests alone tell how many are enough.
+        edge: it is not given because waiting begins near it.
     """
 
     interval: Interval | None
     needs: float | None = None
     luck: bool = False
+    edge: bool = False
 
 
 def judge(series: QueueSeries, p: float | None) -> Judged:
@@ -215,51 +239,28 @@ def judge(series: QueueSeries, p: float | None) -> Judged:
     needs = _MEMORIES_FOR_MEAN * memory if p is None else requests_for_quantile(p, memory)
     if needs > n:
         return Judged(None, needs)
+    if p is not None and (at_edge := series.needed_at_edge(p)) > n:
+        return Judged(None, at_edge, edge=True)
     found = batch_mean(series.blocks) if p is None else batch_quantile(series.blocks, p)
     if found.low is None or found.high is None:
         return Judged(found if p is None else None, max(needs, n + 1))
-    half, narrow = (found.high - found.low) / 2, _NARROW * found.value
-    if half > narrow and series.luck_counts(p):
-        return Judged(None, n * (half / narrow) ** 2 if narrow > 0 else math.inf, luck=True)
+    if series.luck_counts(p):
+        # The luckiest batches agree, too: what is to be expected counts, if it is more.
+        error = 0.0 if p is None else share_error(p, memory, n)
+        width = found if p is None else batch_quantile(series.blocks, p, error)
+        half, narrow = _half(width), _NARROW * found.value
+        if half > narrow:
+            more = n * (half / narrow) ** 2 if narrow > 0 else math.inf
+            if math.isinf(half):
+                more = _WITHOUT_END * n
+            return Judged(None, more, luck=True)
     return Judged(found)
 
 
-def batch_quantile(blocks: Sequence[Floats], p: float) -> Interval:
-    """A quantile of a series with memory, from batches that are long against it.
-
-    Args:
-        blocks: the series in pieces, each in order of time; not empty.
-        p: which quantile, between 0 and 1.
-    """
-    values = np.concatenate(blocks)
-    ordered, n = np.sort(values), len(values)
-    point = _read(ordered, p)
-    wanted = _BATCHES if max(p, 1 - p) < _TAIL else _BATCHES_IN_TAIL
-    batches, what = _batches([b <= point for b in blocks], wanted)
-    below = np.array([b.mean() for b in batches])
-    sizes = np.array([len(b) for b in batches])
-    if len(batches) < 2:
-        return Interval(point, None, None, what)
-    error = max(_spread(below, sizes), math.sqrt(p * (1 - p) / n))
-    reach = t_quantile((1 + CONFIDENCE) / 2, len(batches) - 1) * error / (p * (1 - p))
-    low, high = (1 / (1 + math.exp(-(math.log(p / (1 - p)) + side))) for side in (-reach, reach))
-    return Interval(
-        point,
-        _read(ordered, low) if low >= 1 / n else None,
-        _read(ordered, high) if high <= 1 - 1 / n else None,
-        what,
-    )
-
-
-def batch_mean(blocks: Sequence[Floats]) -> Interval:
-    """The mean of a series with memory, as `batch_quantile`."""
-    value = float(np.concatenate(blocks).mean())
-    batches, what = _batches(blocks, _BATCHES)
-    if len(batches) < 2:
-        return Interval(value, None, None, what)
-    means, sizes = np.array([b.mean() for b in batches]), np.array([len(b) for b in batches])
-    reach = t_quantile((1 + CONFIDENCE) / 2, len(batches) - 1) * _spread(means, sizes)
-    return Interval(value, value - reach, value + reach, what)
+def _half(interval: Interval) -> float:
+    if interval.low is None or interval.high is None:
+        return math.inf
+    return (interval.high - interval.low) / 2
 
 
 def backlog_growth(in_system: Floats) -> tuple[float, float] | None:
@@ -286,49 +287,3 @@ def backlog_growth(in_system: Floats) -> tuple[float, float] | None:
         return None
     start = max(0.0, float(levels.mean()) - growth / 2)
     return start, start + growth
-
-
-def _batches(
-    blocks: Sequence[Floats] | Sequence[NDArray[np.bool_]], wanted: int
-) -> tuple[list[NDArray[np.float64]], str]:
-    """So many batches of all blocks together; the blocks themselves if they differ."""
-    each = -(-wanted // len(blocks))
-    per_block = [
-        [np.asarray(part, dtype=np.float64) for part in np.array_split(b, min(each, len(b)))]
-        for b in blocks
-        if len(b)
-    ]
-    if each == 1 or _blocks_differ(per_block):
-        whole = [np.asarray(b, dtype=np.float64) for b in blocks if len(b)]
-        return whole, f"{len(whole)} blocks"
-    found = [part for parts in per_block for part in parts]
-    return found, f"{len(found)} batches in a row"
-
-
-def _blocks_differ(per_block: list[list[Floats]]) -> bool:
-    """One-way analysis of variance: do batches of one block resemble each other?"""
-    means = [np.array([part.mean() for part in parts]) for parts in per_block]
-    groups, n = len(means), sum(len(m) for m in means)
-    if groups < 2 or n <= groups:
-        return False
-    middle = np.concatenate(means).mean()
-    between = sum(len(m) * float((m.mean() - middle) ** 2) for m in means) / (groups - 1)
-    within = sum(float(((m - m.mean()) ** 2).sum()) for m in means) / (n - groups)
-    if within <= 0:
-        return between > 0
-    first, second = groups - 1, n - groups
-    f = between / within
-    return beta_cdf(second / (second + first * f), second / 2, first / 2) < _BLOCKS_DIFFER_P
-
-
-def _spread(means: Floats, sizes: Ints) -> float:
-    """Standard error of the mean of all values, from the means of batches."""
-    total = sizes.sum()
-    residuals = sizes * (means - (means * sizes).sum() / total)
-    count = len(means)
-    return math.sqrt(count / (count - 1) * float((residuals**2).sum())) / float(total)
-
-
-def _read(ordered: Floats, p: float) -> float:
-    """The type 7 quantile of values in ascending order."""
-    return float(np.interp(p * (len(ordered) - 1), np.arange(len(ordered)), ordered))

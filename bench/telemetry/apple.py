@@ -98,12 +98,7 @@ def _pair(value: Any) -> tuple[float | None, float | None]:
 def find_apple(
     platform: str = sys.platform, path: Path | None = None
 ) -> tuple[Sequence[Source], Mapping[str, str]]:
-    """The chip of this Mac.
-
-    Args:
-        platform: as `sys.platform`.
-        path: of macmon; None = look for it.
-    """
+    """The chip of this Mac."""
     if platform != "darwin":
         return [], {}
     program = str(path) if path else shutil.which("macmon")

@@ -44,9 +44,6 @@ class ReadSpeed:
 def measure_read_speed(threads: int | None = None) -> list[ReadSpeed]:
     """Reads memory with one thread, then with all; about half a second in all.
 
-    Args:
-        threads: the most; None = the CPUs that this process may use.
-
     Raises:
         MemoryError: too little is free.
     """

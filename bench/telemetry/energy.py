@@ -46,12 +46,6 @@ def device_energy(
 ) -> Energy | str:
     """Energy of a device between two moments: by its counter, else by added-up power.
 
-    Args:
-        samples: by name of the series.
-        device: such as "gpu0".
-        start_ns: begin of the window, on the clock of the samples.
-        end_ns: its end.
-
     Returns:
         The energy; or, in words, why it cannot be said.
     """

@@ -63,11 +63,7 @@ def card_bandwidth(
 ) -> CardBandwidth | None:
     """The bandwidth of a card; None if neither its clock nor its name tells.
 
-    Args:
-        name: of the product.
-        bus_width_bits: of its memory.
-        highest_mhz: the highest clock of its memory, as NVML counts it.
-        loaded_mhz: its clock under load.
+    `highest_mhz` is the highest clock of its memory, as NVML counts it.
     """
     known = known_bandwidth(name)
     clock = highest_mhz or loaded_mhz

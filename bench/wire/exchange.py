@@ -178,12 +178,7 @@ class ReplyLines(Protocol):
         ...
 
     def many(self, block: bytes, stamps: array[int]) -> bool:
-        """Take several lines at once, or do nothing and return False: then each comes alone.
-
-        Args:
-            block: as many whole lines as there are stamps.
-            stamps: when each arrived, CLOCK_MONOTONIC nanoseconds.
-        """
+        """Take several lines at once, or do nothing and return False: then each comes alone."""
         ...
 
     def line(self, data: bytes, stamp: int) -> Trouble | None:

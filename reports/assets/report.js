@@ -491,7 +491,7 @@
       head.append(cell);
     });
     const body = table.createTBody();
-    const told = make("p", { className: "note" });
+    const counts = make("p", { className: "note" });
     const split = (row) => {
       const said = parts.filter((p) => row[number(p)]).map((p) => `${p.toLowerCase()} ${row[number(p)]} ms`);
       return said.length ? `Where the time went: ${said.join(", ")}.` : "The server gave no durations.";
@@ -546,13 +546,13 @@
       }
       more.hidden = seen.length <= state.most;
       const some = rows.length < total ? ` ${rows.length.toLocaleString("en")} of ${total.toLocaleString("en")} requests are in this page: failed ones, the slowest, and an even sample of the others.` : "";
-      told.textContent = `${Math.min(seen.length, state.most)} of ${seen.length.toLocaleString("en")} rows. Times in milliseconds; sent in seconds since the start of the run.${some}`;
+      counts.textContent = `${Math.min(seen.length, state.most)} of ${seen.length.toLocaleString("en")} rows. Times in milliseconds; sent in seconds since the start of the run.${some}`;
       live.textContent = `${seen.length} requests`;
     };
     scroll.append(table);
     const tools = make("div", { className: "table-tools" });
     tools.append(choose, phase, failed, all);
-    place.replaceChildren(tools, scroll, told, more);
+    place.replaceChildren(tools, scroll, counts, more);
     draw();
     return (at) => {
       Object.assign(state, { only: at, wanted: "", phase: "", failed: false });

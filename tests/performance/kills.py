@@ -4,7 +4,7 @@
 
 Each kill is a run of its own against the embedded server, whose truth log says what had ended.
 Bars: at least 300 kills; 0 hangs, 0 tracebacks, 0 lost ended requests, 0 processes or temporary
-files left behind. Prints the figures, and every kill that did not hold.
+files left behind; no process over 300 MiB. Prints the figures, and every kill that did not hold.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from damaged_files import peak_mib
 from killing import PHASES, SIGNALS, kill_a_run
 
 from bench.server.embedded import start_server
+
+MEMORY_MIB = 300
 
 
 def main() -> int:
@@ -59,8 +62,10 @@ def main() -> int:
                 what = f"{name} {phase} workers={workers} group={group}"
                 print(f"FAILS {what}: {kill.wrong}", flush=True)
     print(f"kills: {len(done)} tried, {sum(done)} held; {records:,} records kept")
+    memory_mib = peak_mib(children=True)
+    print(f"at most {memory_mib:.0f} MiB in one process, of {MEMORY_MIB}")
     print("exit codes: " + ", ".join(f"{k}: {n}" for k, n in sorted(codes.items())))
-    return 0 if all(done) else 1
+    return int(not all(done) or memory_mib > MEMORY_MIB)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Bias and coverage of open-loop percentiles, and what settling is worth.
 
-    python tests/performance/open_loop_settling.py [--draws N]
+    python tests/performance/open_loop_settling.py [--draws N] [--settle SHARE]
+        [--load SHARE] [--cv CV] [--seed N]      (1,000 draws of all: half an hour)
 
 M/G/k queues are simulated from empty, in blocks that leave the first part out as a run with that
 share of `load.open.settle` does. The truth is the quantile of a long run. "raw" is the mean error
@@ -27,14 +28,21 @@ SLOTS, SERVICE_S = 4, 5.0
 
 
 def truth(load: float, cv: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    long, _ = first_texts(load, 20_000, 200, rng, SLOTS, SERVICE_S, cv)
+    long, _ = first_texts(load, 20_000, 400, rng, SLOTS, SERVICE_S, cv)
     return np.quantile(long[:, 5_000:], QUANTILES)
 
 
 def row(
-    load: float, cv: float, blocks: int, n: int, share: float, draws: int, true: NDArray[np.float64]
+    load: float,
+    cv: float,
+    blocks: int,
+    n: int,
+    share: float,
+    draws: int,
+    true: NDArray[np.float64],
+    seed: int,
 ) -> str:
-    rng = np.random.default_rng([12, round(load * 100), blocks, n, round(share * 100)])
+    rng = np.random.default_rng([seed, round(load * 100), blocks, n, round(share * 100)])
     left_out = int(n * share)
     waits, work = first_texts(load, n + left_out, draws * blocks, rng, SLOTS, SERVICE_S, cv)
     queues = (draws, blocks, n + left_out)
@@ -62,17 +70,30 @@ def row(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--draws", type=int, default=200)
-    draws = parser.parse_args().draws
-    lengths = {0.5: (75, 250, 750), 0.8: (400, 2000, 4000, 10_000), 0.9: (1000, 10_000)}
-    for cv in (0.4, 1.0):
+    parser.add_argument("--settle", type=float, help="only with this share left out")
+    parser.add_argument("--load", type=float, help="only at this load")
+    parser.add_argument("--cv", type=float, help="only with this variation of service times")
+    parser.add_argument("--seed", type=int, default=12)
+    asked = parser.parse_args()
+    lengths = {
+        0.35: (250, 750, 3000, 6000),
+        0.5: (75, 250, 750),
+        0.8: (400, 2000, 4000, 10_000),
+        0.9: (1000, 10_000),
+    }
+    for cv in (0.4, 1.0) if asked.cv is None else (asked.cv,):
         for load, sizes in lengths.items():
+            if asked.load not in (None, load):
+                continue
             true = truth(load, cv, np.random.default_rng(1))
             print(f"# load {load:.0%}, cv {cv}: p50 {true[0]:.2f} s, p95 {true[1]:.2f} s")
             for total in sizes:
                 for blocks in (1, 3):
-                    for share in (0.0, 0.1, 0.25):
+                    for share in (0.0, 0.1, 0.25) if asked.settle is None else (asked.settle,):
+                        n = total // blocks
                         print(
-                            row(load, cv, blocks, total // blocks, share, draws, true), flush=True
+                            row(load, cv, blocks, n, share, asked.draws, true, asked.seed),
+                            flush=True,
                         )
 
 

@@ -28,7 +28,7 @@ from bench.stats.power import noise_of, pairs_needed, planned_pairs
 METRIC = "decode_tok_per_s"
 RULES = Rules(primary=(METRIC,))
 BLOCKS = 6
-HISTORIES = (5, 8, 10, 20, 40)
+HISTORIES = (5, 7, 10, 20, 40)
 SLOWER = 0.10
 LOSS = 0.05
 

@@ -14,6 +14,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from collections import Counter
@@ -31,6 +32,9 @@ from bench.errors import BenchError
 
 CASE_S = 20.0
 """What takes longer than this, or never ends, is a hang."""
+
+_OTHERS = 6
+"""So many times longer a case may take on a machine that other programs share."""
 
 Damage = Callable[[random.Random, bytes], bytes]
 
@@ -240,7 +244,7 @@ class Hang(BaseException):
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Ends what takes longer."""
+    """Ends what takes more of a core, or, for it may wait and do nothing, six times as long."""
 
     def ring(number: int, frame: object) -> None:
         raise Hang
@@ -248,20 +252,25 @@ def limited(seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = [(number, signal.signal(number, ring)) for number in (signal.SIGALRM, signal.SIGPROF)]
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, _OTHERS * seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def call(*arguments: str | Path) -> tuple[int, str]:
     """A command of the program, in this process; what it must not raise, it raises here."""
     result = CliRunner().invoke(cli, [str(a) for a in arguments], standalone_mode=False)
-    if result.exception is None or isinstance(result.exception, BenchError | click.ClickException):
-        return int(result.exception is not None), result.output
+    if result.exception is None:
+        return int(result.return_value or 0), result.output
+    if isinstance(result.exception, BenchError | click.ClickException):
+        return 1, result.output
     if isinstance(result.exception, SystemExit):
         return int(result.exception.code or 0), result.output
     raise result.exception
@@ -368,7 +377,7 @@ def try_entrance(entrance: Entrance, whole: Path, scratch: Path, count: int, see
         try:
             with limited(CASE_S):
                 code, _ = read(folder)
-            figures.refused += code == 1
+            figures.refused += code != 0
         except (Exception, Hang) as error:
             kept = scratch / f"failed-{entrance.name.replace(' ', '-')}-{number}"
             kept.write_bytes(good.read_bytes())
@@ -459,6 +468,7 @@ def write_summary(run: Path) -> None:
     (run / "summary.json").write_text(text)
 
 
-def peak_mib() -> float:
-    """Memory that this process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_mib(*, children: bool = False) -> float:
+    """Memory that this process has had at most, or any one that it or a child of it has ended."""
+    who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
+    return resource.getrusage(who).ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)

@@ -7,11 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.stats.batches import Interval
 from bench.stats.queue_memory import (
-    Interval,
-    LoadMemory,
     judge,
-    memory_of_service,
+    load_memory,
     queue_series,
 )
 
@@ -68,6 +67,6 @@ def as_shown(
         load, slots, service_s: with which they were drawn.
     """
     told = service[:, :settle] if settle else service
-    memory = memory_of_service(told.ravel(), load * slots / service_s, slots, 1.0)
-    series = queue_series(list(waits[:, settle:]), LoadMemory(memory, apart=settle > 0))
+    by_load = load_memory(told.ravel(), load * slots / service_s, slots, 1.0, apart=settle > 0)
+    series = queue_series(list(waits[:, settle:]), by_load)
     return judge(series, p).interval

@@ -34,13 +34,15 @@ class Noise:
     Attributes:
         between, within: standard deviations of logs, of blocks and of requests in one.
         correlation: of a request with the one before, within its block.
-        slow: one request in ten is slower by a Pareto factor, independently of the others.
+        slow: one request in ten is slower by a Pareto factor.
+        clumped: slow ones come together, as correlated as the other noise; else independently.
     """
 
     between: float
     within: float
     correlation: float = 0.0
     slow: bool = False
+    clumped: bool = False
 
     @property
     def ratio(self) -> float:
@@ -48,12 +50,13 @@ class Noise:
 
     def draw(self, rng: np.random.Generator, sizes: Sequence[int], runs: int) -> Floats:
         """Values of `runs` runs, one row each, block after block."""
-        logs = self.within * _correlated(rng, sizes, runs, self.correlation)
+        noise = _correlated(rng, sizes, runs, self.correlation)
+        logs = self.within * noise
         shift = self.between * rng.normal(size=(runs, len(sizes)))
         logs += np.repeat(shift, sizes, axis=1)
         if self.slow:
-            hit = rng.random(logs.shape) < SLOW_SHARE
-            logs += np.where(hit, rng.exponential(1 / SLOW_SHAPE, logs.shape), 0.0)
+            chance = stats.norm.sf(noise) if self.clumped else rng.random(logs.shape)
+            logs += np.maximum(np.log(SLOW_SHARE / chance), 0.0) / SLOW_SHAPE
         return np.exp(logs)
 
     @lru_cache(maxsize=64)  # noqa: B019 - frozen, and few
@@ -156,10 +159,23 @@ def coverage(
             tally = each(name, lambda i, name=name: rows[i][name], truth[name])
         else:
             part = float(name.split()[1])
-            above = (values > truth[f"above {part}"]).astype(float)
-            tally = each(name, lambda i, a=above: share(a[i], ones, blocks), part, log=False)
+            above = values > truth[f"above {part}"]
+            counts = np.add.reduceat(above.astype(int), np.cumsum([0, *sizes[:-1]]), axis=1)
+            tally = each(name, lambda i, k=counts: _share(k[i], sizes), part, log=False)
         tallies[name] = tally
     return tallies
+
+
+def _share(counts: NDArray[np.int64], sizes: Sequence[int]) -> Estimate:
+    """The share of what was counted in blocks; their order does not matter to it."""
+    return _share_of(tuple(sorted(zip(sizes, counts.tolist(), strict=True))))
+
+
+@lru_cache(maxsize=100_000)
+def _share_of(counted: tuple[tuple[int, int], ...]) -> Estimate:
+    hits = np.concatenate([np.arange(size) < count for size, count in counted]).astype(float)
+    blocks = np.repeat(np.arange(len(counted)), [size for size, _ in counted])
+    return share(hits, np.ones(len(hits)), blocks)
 
 
 def standard_error(tally: Tally) -> float:

@@ -63,8 +63,7 @@ class Bound:
 def least_requests(p: float) -> int:
     """So many requests can prove a percentile within its limit, if all of them are.
 
-    Args:
-        p: between 0 and 1; 0.95 makes 160.
+    A percentile of 0.95 makes 160.
     """
     t = t_quantile(CONFIDENCE, BATCHES - 1)
     n = BATCHES * MIN_PER_BATCH
@@ -74,23 +73,15 @@ def least_requests(p: float) -> int:
 
 
 def batches_for(n: int, memory: float) -> int:
-    """How many batches a probe of n requests is cut into: more only if each outlives the queue.
-
-    Args:
-        n: requests, settled.
-        memory: of the queue, in requests.
-    """
+    """How many batches a probe of n requests is cut into: more only if each outlives the queue."""
     return int(np.clip(n / (BATCH_MEMORIES * memory), BATCHES, MOST_BATCHES))
 
 
 def percentile_bound(values: NDArray[np.float64], p: float, batches: int = BATCHES) -> Bound:
     """The percentile of a probe's latencies with one-sided 97.5 % bounds.
 
-    Args:
-        values: one latency a request, in order of arrival. A request that failed is infinite: a
-            broken promise, not a missing value.
-        p: between 0 and 1.
-        batches: to take the variance from.
+    Latencies are in order of arrival. A request that failed is infinite: a broken promise, not a
+    missing value.
     """
     n = len(values)
     if n == 0:
@@ -124,10 +115,8 @@ def backlog_grows(in_system: NDArray[np.float64]) -> bool:
     """Does the number of requests in the system grow through the probe?
 
     A line is fitted through the means of consecutive batches; it grows when the slope's one-sided
-    99 % bound is above zero and the line rises by more than half of the mean level.
-
-    Args:
-        in_system: number of open requests seen by each arrival, in order.
+    99 % bound is above zero and the line rises by more than half of the mean level. `in_system` is
+    the number of open requests seen by each arrival, in order.
     """
     if len(in_system) < TREND_BATCHES * MIN_PER_BATCH:
         return False

@@ -43,12 +43,7 @@ class FoundLimit:
 
 @dataclass(slots=True)
 class JudgedSearch:
-    """A search, and the judgement of its probes.
-
-    Args:
-        settings: of the search.
-        promises: that `check_promise` accepts.
-    """
+    """A search, and the judgement of its probes."""
 
     settings: SearchSettings
     promises: Sequence[Threshold]

@@ -105,10 +105,7 @@ class Stated:
 def fit_limit(shares: Sequence[ProbeShare], p: float, around: float) -> LoadLimit | None:
     """The load where the share of kept requests crosses `p`.
 
-    Args:
-        shares: all probes of the search, any loads.
-        p: the promised share, e.g. 0.95.
-        around: a load near the limit (the middle of the search's bracket).
+    `around` is a load near the limit: the middle of the search's bracket.
 
     Returns:
         None when fewer than three loads lie near, or the share does not fall with the load.
@@ -207,11 +204,6 @@ def stated(fit: LoadLimit | None, answer: SearchAnswer, *, whole: bool) -> State
     bracket held the limit 94 times and the fit's interval 113 times, though it was half as wide. So
     no load above the interval's low end is called served, whatever a test there said. Loads that
     are whole numbers are far apart, and a confirmed pair of them is taken as it is.
-
-    Args:
-        fit: of all probes.
-        answer: of the tests.
-        whole: loads are numbers of users.
     """
     ending = answer.ending
     if ending in (SearchEnding.NEVER_PASSED, SearchEnding.NEVER_SATURATED) or fit is None:

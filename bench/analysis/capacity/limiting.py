@@ -30,13 +30,7 @@ def broken_promise(outcome: ProbeOutcome) -> Threshold | None:
 
 
 def limiting(measured: Columns, promise: Threshold | None, gpu_share: float | None) -> Bottleneck:
-    """Why a probe broke its promise.
-
-    Args:
-        measured: the probe's measured requests.
-        promise: that breaks; None = not known.
-        gpu_share: of the model after the probe; None = unknown.
-    """
+    """Why a probe broke its promise."""
     return _reason(measured, promise, gpu_share)
 
 
@@ -58,11 +52,6 @@ def alone(measured: Columns, promises: Sequence[Threshold], gpu_share: float | N
 
     Requests that are alone do not wait for each other, so the number of late ones is binomial; a
     promise is broken if so many would be late with a probability below 1 % were it kept.
-
-    Args:
-        measured: the measured requests of a closed loop with one user, failed ones among them.
-        promises: that `check_promise` accepts.
-        gpu_share: of the model; None = unknown.
     """
     late = {p: _late(measured, p) for p in promises}
     chance = {p: _chance(n, len(measured), _allowed(p)) for p, n in late.items()}

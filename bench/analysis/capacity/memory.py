@@ -47,11 +47,8 @@ def memory_bound(
 ) -> KvBound | None:
     """The bound of a run's model; None if the model does not tell the shape of its cache.
 
-    Args:
-        info: of the run.
-        slots: observed; None = unknown.
-        gpu_bytes: memory of the server's GPUs; None = as its driver said, if the server runs here.
-        cache_type: None = as the server is set, else 16 bits.
+    `gpu_bytes` is None = as the driver of its GPUs said, if the server runs here; `cache_type` is
+    None = as the server is set, else 16 bits.
     """
     model = info.models[0] if info.models else None
     shape = kv_shape(model.model_info) if model else None

@@ -122,13 +122,7 @@ class SearchAnswer:
 
 
 def affordable(left_s: float, rate: float, response_s: float) -> int:
-    """How many requests a probe may have, so that it ends within the time left.
-
-    Args:
-        left_s: of the budget, in seconds.
-        rate: at which the probe's requests end.
-        response_s: of one request; the last ones must be waited for.
-    """
+    """How many requests a probe may have, so that it ends within the time left."""
     expected = max(0.0, (SPARE * left_s - 2 * response_s) * rate)
     # Random arrivals may take longer than expected: by the scatter of as many (Poisson).
     return max(0, int(expected - 2 * math.sqrt(expected)))

@@ -10,11 +10,11 @@ import numpy as np
 
 from bench.analysis.capacity.probe import Probe
 from bench.analysis.capacity.promises import ProbeOutcome
-from bench.analysis.capacity.queueing import mean_wait_s
 from bench.analysis.capacity.result import ProbeResult, PromiseResult
 from bench.analysis.run.columns import Columns
 from bench.analysis.run.latency import latencies
 from bench.results.run import BlockInfo
+from bench.stats.queueing import mean_wait_s
 from bench.thresholds import Threshold
 
 _NS = 1e9
@@ -40,10 +40,7 @@ class JudgedProbe:
 def probe_result(j: JudgedProbe, promises: Sequence[Threshold], slots: int | None) -> ProbeResult:
     """The numbers of a probe.
 
-    Args:
-        j: what was run.
-        promises: that a request must keep to be goodput.
-        slots: to model the wait with (`mean_wait_s`); None = no model fits this load.
+    The wait is modelled (`mean_wait_s`) only where `slots` are known.
     """
     served = j.measured.select(j.measured.ok)
     times = latencies(served)

@@ -138,11 +138,8 @@ def sample_probe(
 ) -> ProbeSample:
     """What one try of a probe says of the promises.
 
-    Args:
-        measured: its measured requests, failed ones among them.
-        promises: that `check_promise` accepts.
-        dropped: arrivals that were not even sent; each breaks every promise.
-        settle: so many arrivals came first, to fill the server, and are not judged.
+    Failed requests are among the measured. A dropped arrival breaks every promise; the first
+    `settle` arrivals came to fill the server, and are not judged.
     """
     columns = measured.select(np.argsort(measured.start_ns, kind="stable"))
     found = _found_in_system(columns)[settle:]
@@ -166,13 +163,8 @@ def judge_probe(
 ) -> ProbeOutcome:
     """Judge a load by all that was tried at it.
 
-    Args:
-        load: of the probe.
-        tries: the probe, and before it those that it extends.
-        promises: of the samples, in their order.
-        can_prove: False: so short against the queue's memory that nothing is proven, except that
-            a backlog which grows breaks the promise.
-        memory: of the queue, in requests; infinite = unknown.
+    Unless it `can_prove`, it is so short against the queue's memory that nothing is proven, except
+    that a backlog which grows breaks the promise. The memory is in requests; infinite = unknown.
     """
     kept = []
     for i, promise in enumerate(promises):
@@ -217,10 +209,6 @@ def waited(columns: Columns, promise: Threshold) -> Floats:
 
 def check_judgeable(measured: Columns, promises: Sequence[Threshold]) -> None:
     """Refuses to go on where answers came, but none of them has what is promised.
-
-    Args:
-        measured: measured requests, failed ones among them.
-        promises: that `check_promise` accepts.
 
     Raises:
         MeasurementInvalid: a promise can be neither kept nor broken by such answers.

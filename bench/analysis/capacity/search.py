@@ -80,8 +80,7 @@ class Search:
     def next_probe(self, affords: Callable[[float], int] | None = None) -> Probe | None:
         """The probe to run now; None when the search is over.
 
-        Args:
-            affords: how many requests at a load the budget still allows; None = any number.
+        `affords` says how many requests at a load the budget still allows.
         """
         if self._stopped or len(self.history) >= self.settings.max_probes:
             return None

@@ -63,13 +63,7 @@ class Sweep:
 
 
 def sweep_of(cases: Sequence[CaseSummary], blocks: Sequence[BlockInfo], slots: int | None) -> Sweep:
-    """The sweep that some cases of a run make.
-
-    Args:
-        cases: alike but for their users.
-        blocks: of the run.
-        slots: observed; None = unknown.
-    """
+    """The sweep that some cases of a run make."""
     by_users = sorted(cases, key=lambda case: int(case.load["users"]))
     single = next((_speed(c) for c in by_users if c.load["users"] == 1), None)
     levels = tuple(_level(case, blocks, single) for case in by_users if case.requests.ok)
@@ -81,9 +75,6 @@ def slots_of(blocks: Iterable[Columns]) -> Slots | None:
 
     In a block whose requests waited, every slot was busy; the others only show that there are so
     many at least. All blocks in one would hide the few that waited.
-
-    Args:
-        blocks: requests that ended well, one entry a block.
     """
     seen = [s for columns in blocks if len(columns) and (s := observe_slots(columns))]
     if not seen:

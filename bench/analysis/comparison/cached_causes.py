@@ -38,12 +38,6 @@ def cached_causes(
 
     Nothing is said where a server gives no count, or where a side has fewer than two blocks: what
     is unknown explains nothing.
-
-    Args:
-        a: the baseline.
-        b: the candidate.
-        design: how the two were measured.
-        names: how messages call the two.
     """
     for share, whole in _SHARES.items():
         sides = case_points(share, a, b, design)

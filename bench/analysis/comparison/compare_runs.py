@@ -64,12 +64,8 @@ def compare_runs(
 ) -> Comparison:
     """Compare two runs that were made separately.
 
-    Args:
-        baseline: what the candidate is held against.
-        candidate: what is judged.
-        rules: how to judge.
-        sessions: values of earlier sessions of the baseline's identity. With fewer than five the
-            verdicts are only indicative.
+    `sessions` are values of earlier sessions of the baseline's identity; with fewer than five the
+    verdicts are only indicative.
 
     Raises:
         NotComparable: the two differ in what they are, have no case in common, or one is
@@ -256,7 +252,7 @@ def check_usable(subject: Subject, rules: Rules) -> None:
         reasons = [w.message for w in subject.summary.warnings if w.invalidates]
         raise MeasurementInvalid(
             f"{subject.label} is not a valid measurement: {'; '.join(reasons) or 'see its report'}",
-            "Mend that and run it again, or compare all the same with --allow invalid.",
+            "Mend that and run it again, or go on all the same with --allow invalid.",
         )
 
 

@@ -14,12 +14,8 @@ UNKNOWN_VERSION = "unknown"
 def era_differences(a: CaseSide, b: CaseSide, allow: Collection[str]) -> list[SetupDifference]:
     """Versions between the two at which numbers changed their meaning, oldest first.
 
-    A version that is not known counts as the newest, as it did when its numbers were read.
-
-    Args:
-        a: one side.
-        b: the other.
-        allow: "era" in it lets metrics be compared though they mean something else.
+    A version that is not known counts as the newest, as it did when its numbers were read. "era" in
+    `allow` lets metrics be compared though they mean something else.
     """
     first, second = (side.summary.identity.server_version for side in (a, b))
     if first == second:

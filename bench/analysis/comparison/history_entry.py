@@ -18,13 +18,7 @@ from bench.results.run import RunInfo
 
 
 def history_entry(path: Path, info: RunInfo, summary: Summary) -> IndexedRun:
-    """The index entry of a finished run.
-
-    Args:
-        path: of its run directory.
-        info: its run.json.
-        summary: its summary.json.
-    """
+    """The index entry of a finished run."""
     return IndexedRun(
         id=info.id,
         path=path,

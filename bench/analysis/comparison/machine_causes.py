@@ -23,13 +23,7 @@ Names = tuple[str, str]
 
 
 def machine_causes(a: CaseSide, b: CaseSide, names: Names) -> Iterator[SetupDifference]:
-    """Differences that may explain a change.
-
-    Args:
-        a: the baseline.
-        b: the candidate.
-        names: how messages call the two.
-    """
+    """Differences that may explain a change."""
     sides = (_blocks(a), _blocks(b))
     yield from _clocks(sides, names)
     swapped = [sum(swapped_bytes(x) >= _SWAPPED for x in blocks) for blocks in sides]

@@ -111,14 +111,7 @@ def measure_metric(
 ) -> MeasuredMetric:
     """Measure one metric: effect, interval and p value, or why there is none.
 
-    Args:
-        metric: flat id.
-        a: the baseline's case.
-        b: the candidate's case.
-        design: how the two were measured.
-        rules: which metrics gate, and their sizes.
-        differences: what else the two differ in.
-        sessions: earlier sessions of the baseline's identity; used for separate runs only.
+    Earlier sessions of the baseline's identity count for separate runs only.
     """
     kind = METRICS.get(metric.partition(".")[0])
     sizes = sizes_of(metric, rules.catch, rules.ignore)
@@ -152,9 +145,7 @@ def measure_metric(
 def judge_metrics(measured: Sequence[MeasuredMetric], rules: Rules) -> list[MetricComparison]:
     """Correct for the number of metrics, and give every metric its verdict.
 
-    Args:
-        measured: all metrics of all cases of one comparison: Holm spans them.
-        rules: as for `measure_metric`.
+    `measured` are all metrics of all cases of one comparison: Holm spans them.
     """
     corrected: list[float | None] = [None] * len(measured)
     tested = [i for i, m in enumerate(measured) if m.effect is not None]

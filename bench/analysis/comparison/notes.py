@@ -61,7 +61,7 @@ def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
         if fewest < _STATES_SHOW:
             known += (
                 " A rare slow state that none of them showed would be called a change: of machines "
-                f"that have one, up to 6 % are, with fewer than {_STATES_SHOW} sessions."
+                f"that have one, up to 7 % are, with fewer than {_STATES_SHOW} sessions."
             )
         doubts = dict.fromkeys(f"{m.metric}: {m.note}" for m in primary if m.note)
         notes = [Note("sessions", known)]
@@ -136,12 +136,7 @@ def _one_order(match: Match) -> bool:
 
 
 def moved(steadiness: Steadiness, metric: str) -> bool:
-    """Whether a metric did not stay the same while it was measured.
-
-    Args:
-        steadiness: of its case.
-        metric: flat id.
-    """
+    """Whether a metric did not stay the same while it was measured."""
     if steadiness.steady is not False:
         return False
     name = metric.partition(".")[0]

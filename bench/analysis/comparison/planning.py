@@ -19,8 +19,8 @@ from bench.analysis.comparison.verdict_rule import sizes_of
 from bench.analysis.run import rates
 from bench.analysis.run.columns import Columns, Floats
 from bench.analysis.run.evidence import columns_of
-from bench.analysis.run.explained import explained, lengths
 from bench.analysis.run.latency import latencies
+from bench.analysis.run.steadiness import explained, lengths
 from bench.analysis.run.summary import BlockSummary, CaseSummary, Summary
 from bench.metrics import QUANTILES
 from bench.ollama.eras import era_of
@@ -99,12 +99,6 @@ def plan_comparison(
     info: RunInfo, records: Iterable[RequestRecord], summary: Summary, rules: Rules
 ) -> ComparisonPlan:
     """Plan a comparison in pairs from a pilot, or from any stored run.
-
-    Args:
-        info: run.json of the pilot.
-        records: its requests.
-        summary: its summary.
-        rules: which metrics gate, and the changes to be caught.
 
     Raises:
         NotComparable: the pilot is in pairs, and holds no complete one.

@@ -80,12 +80,8 @@ def setup_differences(
 ) -> tuple[SetupDifference, ...]:
     """All differences of two cases, the gravest first.
 
-    Args:
-        baseline: one side.
-        candidate: the other.
-        intended: the two were set up side by side on purpose (`ab`), so what was *asked* of them
-            differs on purpose too.
-        allow: keys that the user allows to differ; "options" allows all of "options.*".
+    `intended`: the two were set up side by side on purpose (`ab`), so what was *asked* of them
+    differs on purpose too. "options" in `allow` allows all of "options.*".
     """
     found = [*_asked(baseline, candidate, intended), *_observed(baseline, candidate)]
     found = _with_consequences(_allowed(found, allow))

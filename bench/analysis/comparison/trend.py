@@ -79,12 +79,7 @@ class Trend:
 
 
 def trends(runs: Sequence[IndexedRun], metric: str) -> list[Trend]:
-    """The trend of a metric for every identity that has it, those with the most runs first.
-
-    Args:
-        runs: of the history; incomplete and invalid ones are left out by name.
-        metric: flat id, e.g. "ttft_s.p50".
-    """
+    """The trend of a metric for every identity that has it, those with the most runs first."""
     series: dict[str, list[tuple[IndexedRun, IndexedCase, TrendPoint]]] = {}
     left_out: dict[str, dict[str, None]] = {}
     for run in sorted(runs, key=lambda r: (r.created_at, r.id)):

@@ -27,12 +27,6 @@ def check_tokenizer(
 ) -> None:
     """Refuse a candidate with another tokenizer; too few places prove nothing.
 
-    Args:
-        reference: as messages name it.
-        candidate: the same.
-        said: what the reference said, by place.
-        other: what the candidate said.
-
     Raises:
         NotComparable: with the reason.
     """

@@ -28,12 +28,7 @@ Why = tuple[str, Bools]
 
 
 def missing(columns: Columns, fields: Sequence[str]) -> list[Why]:
-    """Why some of the server's fields are absent.
-
-    Args:
-        columns: judged.
-        fields: of `FIELDS`.
-    """
+    """Why some of the server's fields are absent."""
     found: list[Why] = []
     for field in fields:
         refused = columns.refused[:, FIELDS.index(field)]

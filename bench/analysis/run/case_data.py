@@ -87,19 +87,7 @@ def case_data(
     infos: dict[int, BlockInfo],
     requirements: tuple[Threshold, ...],
 ) -> CaseData:
-    """Computes what every metric of the case needs.
-
-    Args:
-        case: as planned.
-        target: the server as it was found.
-        model: the model as it was found there.
-        era: of that server, for that model.
-        columns: every record of the case.
-        streams: of the whole run.
-        plan_blocks: of the case, by index.
-        infos: of those of its blocks that were begun, by index.
-        requirements: limits that each request should meet.
-    """
+    """Computes what every metric of the case needs."""
     sent = refuse_cut_counts(columns, context_of(case, infos))
     controls = sent.select(sent.work.control & sent.measured & sent.ok)
     columns = sent.select(~sent.work.control)

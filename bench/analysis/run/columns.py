@@ -204,11 +204,8 @@ class Columns:
 def unjudged_columns(records: Sequence[RequestRecord], case_ids: Sequence[str]) -> Columns:
     """The columns of some records, in their order, with all that the servers said.
 
-    `bench.analysis.run.evidence.columns_of` gives those that can be believed.
-
-    Args:
-        records: any number of them, of any phase and outcome.
-        case_ids: the cases that count; `Columns.case` refers to this list.
+    `bench.analysis.run.evidence.columns_of` gives those that can be believed. `Columns.case` refers
+    to `case_ids`, the cases that count.
     """
     read = records_of(records)
     whole, optional = read.columns.whole, read.columns.optional

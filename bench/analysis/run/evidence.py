@@ -18,12 +18,7 @@ from bench.results.records import records_of
 
 
 def columns_of(records: Sequence[RequestRecord], case_ids: Sequence[str]) -> Columns:
-    """The columns of some records, in their order; what cannot be true is absent.
-
-    Args:
-        records: any number of them, of any phase and outcome.
-        case_ids: the cases that count; `Columns.case` refers to this list.
-    """
+    """The columns of some records, in their order; what cannot be true is absent."""
     return judged(records, case_ids).columns
 
 

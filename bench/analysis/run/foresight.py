@@ -15,11 +15,7 @@ from bench.thresholds import Threshold
 
 
 def threshold_lines(plan: Plan) -> list[str]:
-    """The thresholds in words, and which of them the plan is too short for.
-
-    Args:
-        plan: what will be run.
-    """
+    """The thresholds in words, and which of them the plan is too short for."""
     return [line for t in plan.thresholds for line in (f"{t}: {t.meaning}", *_too_short(t, plan))]
 
 

@@ -72,9 +72,6 @@ class Streams:
 
         Lines before the first text and after the last (the done line without text) are left out:
         what is between them is not the time between two tokens.
-
-        Args:
-            rows: `Columns.row` of requests, ascending; those that are no such replies have none.
         """
         asked = self.columns.select(rows)
         rows = rows[asked.ok & asked.stream]

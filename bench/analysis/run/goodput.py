@@ -38,13 +38,7 @@ def requirements_of(thresholds: Iterable[Threshold]) -> tuple[Threshold, ...]:
 def goodness(
     values: Mapping[str, Floats], requirements: Sequence[Threshold], rows: int
 ) -> Goodness:
-    """Which of some requests that ended well are good enough; none if nothing is required.
-
-    Args:
-        values: metric id -> one value a row; NaN where it has none.
-        requirements: limits on some of these metrics.
-        rows: how many requests.
-    """
+    """Which of some requests that ended well are good enough; none if nothing is required."""
     good = np.full(rows, bool(requirements))
     bad = np.zeros(rows, dtype=np.bool_)
     for required in requirements:

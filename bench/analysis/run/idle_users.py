@@ -34,10 +34,6 @@ def idle_share(metrics: Mapping[str, Metric], data: CaseData) -> float:
     """The part of a user's cycle that was idling.
 
     By Little's law the cycle (answer, pause, idling) is users / rate.
-
-    Args:
-        metrics: of the case, by id.
-        data: of the case.
     """
     users, rate = data.case.load.users, metrics["request_per_s"].stats.get("value")
     if users is None or rate is None or rate.value is None:
@@ -46,12 +42,7 @@ def idle_share(metrics: Mapping[str, Metric], data: CaseData) -> float:
 
 
 def reaching_higher(metrics: dict[str, Metric], data: CaseData) -> dict[str, Metric]:
-    """The metrics of a case, the intervals of its rates with what users that ask at once may get.
-
-    Args:
-        metrics: by id.
-        data: of the case.
-    """
+    """The metrics of a case, intervals of its rates with what users that ask at once may get."""
     share = idle_share(metrics, data)
     if not LEAST_SHARE < share <= MOST_SHARE:
         return metrics

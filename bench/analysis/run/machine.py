@@ -52,10 +52,6 @@ def computing(infos: Iterable[BlockInfo], gpu_shares: list[float]) -> Computing:
     """Which devices' energy is the model's: never an idle card's.
 
     Cards on which no process computes are left out, where the driver tells of processes.
-
-    Args:
-        infos: the blocks of the case.
-        gpu_shares: readings of the part of the model in GPU memory; none = not known.
     """
     blocks = list(infos)
     names = dict.fromkeys(n for b in blocks for n in b.utilisation)
@@ -117,13 +113,7 @@ class CaseEnergy:
 
 
 def case_energy(info: RunInfo, data: CaseData, gpu_shares: list[float]) -> CaseEnergy:
-    """Energy of every block of a case, where it can be said.
-
-    Args:
-        info: of the run; its environment holds what idling took.
-        data: of the case.
-        gpu_shares: see `computing`.
-    """
+    """Energy of every block of a case, where it can be said."""
     if data.target.simulated:
         return CaseEnergy(why=SIMULATED)
     used = computing(data.infos.values(), gpu_shares)

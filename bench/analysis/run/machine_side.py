@@ -42,15 +42,7 @@ def machine_side(
     gpu_shares: list[float],
     decode_rates: dict[int, float],
 ) -> MachineSide:
-    """Energy, power, cost and the share of the memory's bandwidth.
-
-    Args:
-        info: of the run.
-        data: of the case.
-        metrics: of its requests.
-        gpu_shares: readings of the part of the model in GPU memory; none = not known.
-        decode_rates: decode speed of each block, by index.
-    """
+    """Energy, power, cost and the share of the memory's bandwidth."""
     energy = case_energy(info, data, gpu_shares)
     roof = roofline(info, data, gpu_shares, metrics)
     rate = metrics["decode_tok_per_s"].stats.get("value")

@@ -40,9 +40,6 @@ def neighbour_costs(cases: Sequence[CaseSummary]) -> list[Cost]:
     A repetition measures a part alone and together near in time and with the same prompts, so its
     two blocks are a pair: the interval is Student's t over the logs of their ratios
     (`bench.stats.paired`).
-
-    Args:
-        cases: of one run.
     """
     alone = {_key(c): c for c in cases if c.axes.get("mix") == "alone"}
     found: list[Cost] = []

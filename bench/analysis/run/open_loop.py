@@ -26,7 +26,7 @@ from bench.stats.queue_memory import (
     LoadMemory,
     backlog_growth,
     judge,
-    memory_of_service,
+    load_memory,
     queue_series,
 )
 
@@ -35,6 +35,7 @@ QUEUEING = ("ttft_s", "answer_ttft_s", "e2e_s", "total_s", "queue_s")
 OVERLOAD = "the backlog grew: not a steady state"
 """The note of a metric that holds a wait, where the server did not keep up."""
 _TOO_SHORT = "the queue remembers too long for so few requests"
+_AT_EDGE = "waiting begins near it: too high on average with so few requests"
 _UNSETTLED = "only the measured requests tell how long the queue remembers"
 _DROPPED_SHARE = 0.01
 _MIN_WAITING = 10
@@ -87,13 +88,7 @@ def _found_by_arrivals(block: Columns) -> Floats:
 def with_memory(
     metrics: Mapping[str, Metric], data: CaseData, slots: Slots | None
 ) -> dict[str, Metric]:
-    """The metrics of a case; in an open loop, with what a queue's memory lets them carry.
-
-    Args:
-        metrics: of the case, with intervals as if requests were independent.
-        data: of the case.
-        slots: of its model on its target.
-    """
+    """The metrics of a case; in an open loop, with what a queue's memory lets them carry."""
     if data.case.load.loop != "open":
         return dict(metrics)
     refused = overload(data) is not None
@@ -125,7 +120,8 @@ def _estimate(judged: Judged) -> Estimate:
     whole = math.ceil(needs) if needs is not None and math.isfinite(needs) else None
     found = judged.interval
     if found is None:
-        return Estimate(None, needs=whole, method=_UNSETTLED if judged.luck else _TOO_SHORT)
+        why = _UNSETTLED if judged.luck else _AT_EDGE if judged.edge else _TOO_SHORT
+        return Estimate(None, needs=whole, method=why)
     return Estimate(found.value, found.low, found.high, whole, found.method)
 
 
@@ -152,8 +148,14 @@ def _memory_of_load(data: CaseData, slots: Slots | None) -> LoadMemory | None:
     for requests, apart in ((before, True), (data.ok, False)):
         service = _service_s(requests, slots)
         if len(service) >= _MIN_SERVED:
-            memory = memory_of_service(service, rate, slots.observed, _arrival_cv2(data))
-            return LoadMemory(memory, at_most=not slots.exact, apart=apart)
+            return load_memory(
+                service,
+                rate,
+                slots.observed,
+                _arrival_cv2(data),
+                at_most=not slots.exact,
+                apart=apart,
+            )
     return None
 
 
@@ -212,14 +214,14 @@ def open_loop_warnings(data: CaseData, summary: CaseSummary) -> Iterator[RunWarn
     count = len(data.block_order)
     seconds = needed / count / rate
     long = f"{math.ceil(seconds)}s" if seconds < 120 else f"{math.ceil(seconds / 60)}m"
-    lucky = [e.method == _UNSETTLED for e in short.values()]
-    unsettled = any(lucky) and not data.case.load.settle_s
+    notes = {e.method for e in short.values()}
+    unsettled = _UNSETTLED in notes and not data.case.load.settle_s
     settle = " and let it settle first (load.open.settle)" if unsettled else ""
-    why = (
-        "only the measured requests tell how long the queue remembers what happened, so"
-        if all(lucky)
-        else "at this rate the queue remembers what happened for so long that"
-    )
+    why = "at this rate the queue remembers what happened for so long that"
+    if notes == {_UNSETTLED}:
+        why = "only the measured requests tell how long the queue remembers what happened, so"
+    elif notes == {_AT_EDGE}:
+        why = "waiting begins near it at this rate, which makes it too high on average, so"
     yield RunWarning(
         WarningCode.SHORT_BLOCK,
         f"{' and '.join(short)} of the latencies {'are' if len(short) > 1 else 'is'} not given: "

@@ -103,11 +103,7 @@ class _JudgedReplies:
 
 
 def judge(columns: Columns) -> Columns:
-    """The columns with every field that cannot be true absent, and why in `refused`.
-
-    Args:
-        columns: as the records have them; `refused` marks fields that are no numbers.
-    """
+    """The columns with every field that cannot be true absent, and why in `refused`."""
     case = _JudgedReplies(
         columns,
         {field: getattr(columns, field) for field in FIELDS},
@@ -126,10 +122,6 @@ def refuse_cut_counts(columns: Columns, context: int | None) -> Columns:
     """Refuses counts that are not `num_predict` though the answer is said to have ended there.
 
     An answer that fills the context ends in the same way, so this needs to know the context.
-
-    Args:
-        columns: judged.
-        context: tokens that a slot of the server holds; None = unknown.
     """
     if context is None:
         return columns

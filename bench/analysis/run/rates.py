@@ -84,10 +84,7 @@ def _decoded(columns: Columns, tokens: Floats, era: Era, ceiling: float) -> Rate
 def prefill(columns: Columns, era: Era, busted: bool) -> RateParts:
     """Prefill speed: prompt tokens that were processed, and the time that took.
 
-    Args:
-        columns: of one case.
-        era: of its server.
-        busted: True if every prompt of the case was unique from its first characters on.
+    `busted`: every prompt of the case was unique from its first characters on.
     """
     known = ~np.isnan(columns.cached_tokens)
     if era.prompt_count_has_cached:

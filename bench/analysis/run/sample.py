@@ -50,12 +50,7 @@ class Sample:
 
 
 def one_per_request(values: Floats, blocks: Ints) -> Sample:
-    """A sample with one value a request; NaN (absent) is left out.
-
-    Args:
-        values: one a request.
-        blocks: the block of each, by any number.
-    """
+    """A sample with one value a request; NaN (absent) is left out."""
     there = ~np.isnan(values)
     return Sample(values[there], numbered(blocks[there]))
 

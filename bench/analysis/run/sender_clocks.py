@@ -31,23 +31,14 @@ _BY_WINDOW = ("output_tok_per_s", "request_per_s", "goodput_per_s", "in_flight")
 
 
 def clock_error_s(infos: Iterable[BlockInfo]) -> float:
-    """The most that a time of one sender can be off from another's; 0 with one clock.
-
-    Args:
-        infos: of the blocks of a case.
-    """
+    """The most that a time of one sender can be off from another's; 0 with one clock."""
     several = [info.senders for info in infos if len(info.senders) > 1]
     errors = (s.clock.error_ns for senders in several for s in senders if s.clock)
     return 2 * max(errors, default=0) / 1e9
 
 
 def overlaps_known(infos: Iterable[BlockInfo], ok: Columns) -> bool:
-    """Whether requests of different senders can be laid beside each other.
-
-    Args:
-        infos: of the blocks of a case.
-        ok: its requests that ended well.
-    """
+    """Whether requests of different senders can be laid beside each other."""
     error_s = clock_error_s(infos)
     took_ns = ok.end_ns - ok.sent_ns
     known = took_ns[~np.isnan(took_ns)]
@@ -57,12 +48,7 @@ def overlaps_known(infos: Iterable[BlockInfo], ok: Columns) -> bool:
 
 
 def widened(metrics: dict[str, Metric], data: CaseData) -> dict[str, Metric]:
-    """The metrics of a case, those of its windows with what the clocks can do in their intervals.
-
-    Args:
-        metrics: by id.
-        data: of the case.
-    """
+    """The metrics of a case, those of its windows widened by what the clocks can do."""
     share = _window_share(data)
     if not share:
         return metrics

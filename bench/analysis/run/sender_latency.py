@@ -42,12 +42,7 @@ class SenderLatency:
 def sender_latencies(
     records: Iterable[RequestRecord], case_ids: Sequence[str]
 ) -> list[SenderLatency]:
-    """One for every case and sender, in this order.
-
-    Args:
-        records: of a run.
-        case_ids: of its plan, in order.
-    """
+    """One for every case and sender, in this order."""
     read = records_of(records)
     columns = judged(read, case_ids).columns
     worker = read.columns.whole["worker"][columns.row]

@@ -52,9 +52,6 @@ class Slots:
 def observe_slots(ok: Columns) -> Slots | None:
     """The slots that requests of one case show.
 
-    Args:
-        ok: requests that ended well, of any phase but warm-up, of all blocks of a case.
-
     Returns:
         None if none of them tells.
     """
@@ -84,13 +81,7 @@ def working_spans(columns: Columns) -> tuple[Floats, Floats]:
 
 
 def most_at_once(start: Floats, end: Floats, min_share: float = MIN_TIME_SHARE) -> int:
-    """The highest concurrency of some spans that lasts for a share of the busy time.
-
-    Args:
-        start: of each span.
-        end: of each span, after its start.
-        min_share: of the busy time.
-    """
+    """The highest concurrency of some spans that lasts for a share of the busy time."""
     times = np.concatenate((start, end))
     change = np.concatenate((np.ones(len(start)), -np.ones(len(end))))
     # At equal times an end comes first: spans that only touch do not overlap.
@@ -107,11 +98,7 @@ def most_at_once(start: Floats, end: Floats, min_share: float = MIN_TIME_SHARE) 
 def mean_at_once(all_start: Floats, all_end: Floats, start: Floats, end: Floats) -> Floats:
     """How many of some spans are open during other spans, averaged over the time of each.
 
-    Args:
-        all_start: of the spans that are counted; NaN where one is not known.
-        all_end: of the same.
-        start: of the spans during which they are counted.
-        end: of the same.
+    A start of those that are counted is NaN where it is not known.
     """
     known = ~np.isnan(all_start) & ~np.isnan(all_end) & (all_end > all_start)
     times = np.concatenate((all_start[known], all_end[known]))

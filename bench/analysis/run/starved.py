@@ -17,12 +17,7 @@ one more that finds its model in memory."""
 
 
 def starvation(info: RunInfo, columns: Columns) -> Iterator[RunWarning]:
-    """One warning a case: its request that was overtaken most while it waited for its model.
-
-    Args:
-        info: of the run.
-        columns: of all its requests.
-    """
+    """One warning a case: its request that was overtaken most while it waited for its model."""
     worst: dict[str, tuple[int, float, int, str]] = {}
     for block in info.plan.blocks:
         case = info.plan.case(block.case)

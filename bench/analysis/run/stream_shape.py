@@ -77,12 +77,7 @@ CARRIES_STEPS = (Shape.TOKENS, Shape.BURSTS, Shape.HELD_AT_START)
 
 
 def judge_streams(columns: Columns, streams: Streams) -> Columns:
-    """The columns with `shape` and `steps`.
-
-    Args:
-        columns: judged by `bench.analysis.run.plausibility`.
-        streams: the same replies, with the gaps between their chunks.
-    """
+    """The columns with `shape` and `steps`."""
     pieces, head = np.ones(len(columns), np.int64), np.ones(len(columns), np.int64)
     for rows, gaps in streams.in_batches():
         pieces[rows], head[rows] = pieces_of(gaps, rows)
@@ -93,10 +88,6 @@ def judge_streams(columns: Columns, streams: Streams) -> Columns:
 
 def pieces_of(gaps: Gaps, rows: Ints) -> tuple[Ints, Ints]:
     """How many pieces each reply came in, and how many chunks its first piece holds.
-
-    Args:
-        gaps: ordered by row.
-        rows: `Columns.row` of the replies, ascending.
 
     Returns:
         One entry a row each; 1 and 1 for a reply without gaps.

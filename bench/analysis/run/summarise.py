@@ -49,10 +49,6 @@ def summarise(info: RunInfo, records: Iterable[RequestRecord]) -> Summary:
 
     The order of the records does not matter. Failed requests are in the counts and the error rate
     and in no latency or rate; warm-up and ramp-up requests are in neither.
-
-    Args:
-        info: the content of run.json; of a run in progress, too.
-        records: the lines of requests.jsonl.
     """
     ids = [case.id for case in info.plan.cases]
     streams = judged(records_of(records).in_order(), ids)

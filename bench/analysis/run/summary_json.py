@@ -14,10 +14,11 @@ A case: `id`, `axes {name: value}`, `model`, `target`, `endpoint`, `load`, `opti
 `steadiness {steady, message, metrics[]}`, `blocks[]` and `metrics {metric_id: {}}`.
 
 A metric: `unit`, `better` ("higher", "lower", ""), `n`, `note`, and its statistics by name, each
-`{value, low, high, needs, needs_unit, method}`: `mean p50 p90 p95 p99 min max` for a per-request
-metric, `value` (and `p5 p50` over requests where there are such) for a rate, share or count. A
-number that the data cannot support is null, and `needs` says how many of `needs_unit`
-("requests" or "blocks") it would take.
+`{value, low, high, needs, needs_unit, method, if_independent}`: `mean p50 p90 p95 p99 min max` for
+a per-request metric, `value` (and `p5 p50` over requests where there are such) for a rate, share or
+count. A number that the data cannot support is null, and `needs` says how many of `needs_unit`
+("requests", "blocks", "blocks with each outcome") it would take. `if_independent` are the ends that
+a share without an interval would have if requests were independent; else null.
 Metric ids: `bench.metrics.METRICS`. Absent is null, never 0, and there is no NaN.
 
 A block: `index`, `repetition`, `start_s`, `n_ok`, `pair`, `side`, `position`, and `values`, with

@@ -56,14 +56,7 @@ def run_warnings(info: RunInfo) -> list[RunWarning]:
 def case_warnings(
     info: RunInfo, data: CaseData, summary: CaseSummary, slots: Slots | None
 ) -> list[RunWarning]:
-    """What concerns one case.
-
-    Args:
-        info: of the run.
-        data: of the case.
-        summary: of the case, as far as it is known.
-        slots: of its model on its target.
-    """
+    """What concerns one case."""
     return [
         *client_warnings(info, data, summary),
         *idle_warnings(summary.metrics, data),

@@ -45,9 +45,7 @@ class BlockThroughput:
 def window_of(columns: Columns, info: BlockInfo | None) -> tuple[float, float]:
     """The measured window of a block, in nanoseconds from the start of the run.
 
-    Args:
-        columns: of the block.
-        info: None if the run was cut short before it was written: then first start to last end.
+    Without `info` the run was cut short before it was written: then first start to last end.
     """
     if info is not None and info.window_end_ns > info.window_start_ns:
         return float(info.window_start_ns), float(info.window_end_ns)
@@ -69,13 +67,7 @@ def part_inside(start: Floats, end: Floats, window: tuple[float, float]) -> Floa
 
 
 def block_throughput(columns: Columns, window: tuple[float, float], good: Bools) -> BlockThroughput:
-    """Counts one block's work inside its window.
-
-    Args:
-        columns: all rows of the block, whatever phase and outcome.
-        window: as `window_of` gives it.
-        good: which rows met every threshold.
-    """
+    """Counts one block's work inside its window."""
     used = (columns.phase != WARMUP) & ~np.isnan(columns.sent_ns)
     used &= ~np.isnan(columns.end_ns)
     columns, good = columns.select(used), good[used]

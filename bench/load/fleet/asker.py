@@ -27,14 +27,12 @@ class Place:
 
     Attributes:
         name: of its machine, as shown.
-        dask: address of the Dask worker that started it.
         token: lets in.
         sender: its number of its own, as in the name of its file.
         tls: what the connections are encrypted with; None = they are not.
     """
 
     name: str
-    dask: str
     host: str
     port: int
     token: str
@@ -50,11 +48,7 @@ class TimeAsker:
     """Asks one agent for its time, ten times a second, in a thread of its own.
 
     So other work of the event loop delays no stamp, and an agent gets messages from a busy run.
-
-    Args:
-        place: of the agent.
-        lost: called, once, when it does not answer for `SILENCE_S`.
-        now_ns: this machine's clock.
+    `lost` is called once, when it does not answer for `SILENCE_S`.
     """
 
     def __init__(

@@ -48,10 +48,7 @@ Rescue = Callable[[Place, int], Awaitable[bytes]]
 class RemoteSender:
     """A sending process on another machine; stands where a `WorkerProcess` does.
 
-    Args:
-        place: of its agent.
-        name: as messages call it.
-        rescue: fetches what a lost agent has left.
+    `rescue` fetches what a lost agent has left.
     """
 
     def __init__(self, place: Place, name: str, rescue: Rescue) -> None:

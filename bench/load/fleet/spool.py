@@ -63,11 +63,7 @@ class Kept(NamedTuple):
 
 
 class Spool:
-    """A file that grows at its end and is read from anywhere.
-
-    Args:
-        run, sender: whose it is.
-    """
+    """A file that grows at its end and is read from anywhere."""
 
     def __init__(self, folder: Path, run: str, sender: str) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

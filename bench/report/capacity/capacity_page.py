@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
-from bench._version import __version__
 from bench.analysis.capacity.result import CapacityResult
 from bench.analysis.capacity.users import UserModel
 from bench.report.capacity.charts import capacity_charts
@@ -25,7 +26,8 @@ from bench.report.capacity.wording import (
     promises_text,
     searched_text,
 )
-from bench.report.page import Answer, Badge, Page, Prose, Section
+from bench.report.page import SIMULATED, Page, Prose, Section
+from bench.report.tables import present
 from bench.report.units import duration, plural
 from bench.thresholds import to_file
 
@@ -65,20 +67,13 @@ def capacity_page(
     if think_s is not None:
         extra.append(loop_sentence(result, think_s))
     extra += [knee_sentence(result), memory_sentence(result)]
-    answer = Answer(
-        answer.subject,
-        (*answer.sentences, *((text,) for text in extra if text)),
-        model=answer.model,
-        tone=answer.tone,
-    )
-    badge = Badge("simulated", "caution", "The simulated engine made these numbers up by a model.")
-    swept, waits = sweep_table(result), wait_table(result)
-    brief = tuple(t for t in (probe_table(result), swept) if t and t.rows)
-    models = tuple(t for t in (law_table(result), memory_table(result)) if t)
+    answer = replace(answer, sentences=(*answer.sentences, *((text,) for text in extra if text)))
+    brief = present(probe_table(result), sweep_table(result))
+    models = present(law_table(result), memory_table(result))
     return Page(
         title=f"Capacity of {result.model}",
         subtitle=f"The highest load within {promises_text(result)}.",
-        badges=(badge,) if result.simulated else (),
+        badges=(SIMULATED,) if result.simulated else (),
         facts=(
             ("Promise", promises_text(result)),
             ("Searched by", searched_text(result)),
@@ -88,7 +83,6 @@ def capacity_page(
             ("Run", result.run_id),
         ),
         findings=(answer,),
-        answers=(),
         warnings=notices(result),
         sections=tuple(
             section
@@ -101,9 +95,8 @@ def capacity_page(
             if section.items
         ),
         brief=brief,
-        provenance=tuple(t for t in (waits if waits.rows else None, *models) if t),
+        provenance=present(wait_table(result), *models),
         simulated=result.simulated,
         data=msgspec.json.encode(result, enc_hook=to_file),
         data_name="capacity.json",
-        tool_version=__version__,
     )

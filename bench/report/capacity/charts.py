@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,16 +12,11 @@ from matplotlib.figure import Figure
 from bench.analysis.capacity.result import CapacityResult, ProbeResult
 from bench.analysis.run.summary import Estimate
 from bench.report.capacity.sweep_charts import sweep_charts
-from bench.report.capacity.tables import (
-    VERDICTS,
-    goodput_table,
-    promise_table,
-    wait_table,
-)
+from bench.report.capacity.tables import VERDICTS, goodput_table, promise_table, wait_table
 from bench.report.capacity.wording import load_text, probe_cells, searched_text
 from bench.report.charts.limits import limit_legend, limit_lines, limits
 from bench.report.charts.palette import BAD, GRID, SERIES, SOFT
-from bench.report.charts.parts import axes_in, picked, sample_note, series_legend, tag_bars, tagged
+from bench.report.charts.parts import axes_in, ends, picked, series_legend, tag_bars, tagged
 from bench.report.charts.scales import plain
 from bench.report.page import Chart, Marks, Size
 from bench.report.units import plural, scale_for, show
@@ -61,7 +57,7 @@ def _promise_chart(result: CapacityResult, i: int) -> Chart:
         ]
         height = series_legend(figure, size, legend, 24)
         height += limit_legend(figure, size, limit, 24 + height)
-        ax = _axes(figure, size, result, height)
+        ax = axes_in(figure, size, 62, 14, 32 + height, 52)
         marks = Marks()
         for verdict, look in _LOOKS.items():
             shown = [(p, e) for p, e in cells if p.kept[i].verdict == verdict]
@@ -87,10 +83,11 @@ def _promise_chart(result: CapacityResult, i: int) -> Chart:
         message=f"The promise {promise.text} at {plural(len(result.probes), 'probe')}.",
         caption=(
             "Each point is one probe, with one-sided 97.5 % bounds; dashed: the promise; grey "
-            f"band: where the limit lies. n = {plural(_n(result), 'request')}."
+            f"band: where the limit lies. {_n(result)}."
         ),
         table=promise_table(result, i),
         draw=draw,
+        sample=_n(result),
         height=(350, 340),
         simulated=result.simulated,
     )
@@ -103,20 +100,15 @@ def _points(
     look: dict[str, Any],
     gid: str,
 ) -> None:
-    """Probes with their bounds."""
+    """Probes with their bounds; one without a lower bound reaches down to 0."""
     if not shown:
         return
     x = [p.load for p, _ in shown]
     y = [(e.value or 0.0) * factor for _, e in shown]
-    lower = [
-        max(0.0, v - max(e.low or 0.0, 0.0) * factor) for v, (_, e) in zip(y, shown, strict=True)
-    ]
-    upper = [
-        e.high * factor - v if e.high is not None else 0.0
-        for v, (_, e) in zip(y, shown, strict=True)
-    ]
+    bounds = ends([replace(e, low=max(e.low or 0.0, 0.0)) for _, e in shown])
+    lengths = [[length * factor for length in side] for side in bounds]
     bars = ax.errorbar(
-        x, y, yerr=[lower, upper], fmt="none", ecolor=look["color"], elinewidth=1.2, capsize=3
+        x, y, yerr=lengths, fmt="none", ecolor=look["color"], elinewidth=1.2, capsize=3
     )
     tag_bars(bars, tagged("", [gid.partition("@")[2]]))
     ax.plot(x, y, gid=gid, **look)
@@ -132,7 +124,7 @@ def _goodput_chart(result: CapacityResult) -> Chart:
         if result.by == "rate":
             arriving = {"color": SOFT, "linestyle": (0, (1.5, 1.5))}
             legend.append(("all that arrive", picked(arriving, "rate.all")))
-        ax = _axes(figure, size, result, series_legend(figure, size, legend, 24))
+        ax = axes_in(figure, size, 62, 14, 32 + series_legend(figure, size, legend, 24), 52)
         ax.plot([p.load for p in probes], [p.goodput_per_s for p in probes], gid=gid, **_MEASURED)
         if result.by == "rate":
             top = max(p.load for p in probes)
@@ -147,12 +139,10 @@ def _goodput_chart(result: CapacityResult) -> Chart:
         id="goodput",
         title="Goodput against load",
         message=f"Goodput is highest at {load_text(result, best.load)}: {most}.",
-        caption=(
-            "Requests that kept every promised time, per second of the probe. "
-            f"n = {plural(_n(result), 'request')}."
-        ),
+        caption=(f"Requests that kept every promised time, per second of the probe. {_n(result)}."),
         table=goodput_table(result),
         draw=draw,
+        sample=_n(result),
         simulated=result.simulated,
     )
 
@@ -168,7 +158,7 @@ def _wait_chart(result: CapacityResult) -> Chart:
             ("M/G/k model", picked(_MODELLED, "queue.model")),
         ]
         gid = tagged("waits", ["queue.seen"])
-        ax = _axes(figure, size, result, series_legend(figure, size, legend, 24))
+        ax = axes_in(figure, size, 62, 14, 32 + series_legend(figure, size, legend, 24), 52)
         waits = [(p.queue_mean_s or 0.0) * scale.factor for p in probes]
         ax.plot([p.load for p in probes], waits, gid=gid, **_MEASURED)
         ax.plot([x for x, _ in modelled], [w * scale.factor for _, w in modelled], **legend[1][1])
@@ -187,17 +177,13 @@ def _wait_chart(result: CapacityResult) -> Chart:
         caption=(
             "Points: measured. Dashed: a model, not a measurement: a queue before as many slots "
             "as were observed, with the service times of each probe (Allen and Cunneen). "
-            f"n = {plural(_n(result), 'request')}."
+            f"{_n(result)}."
         ),
         table=wait_table(result),
         draw=draw,
+        sample=_n(result),
         simulated=result.simulated,
     )
-
-
-def _axes(figure: Figure, size: Size, result: CapacityResult, legend_height: float) -> Axes:
-    sample_note(figure, size, f"n = {plural(_n(result), 'request')}")
-    return axes_in(figure, size, 62, 14, 32 + legend_height, 52)
 
 
 def _finish(ax: Axes, result: CapacityResult, label: str) -> None:
@@ -208,5 +194,5 @@ def _finish(ax: Axes, result: CapacityResult, label: str) -> None:
     ax.yaxis.set_major_formatter(plain)
 
 
-def _n(result: CapacityResult) -> int:
-    return sum(p.requests for p in result.probes)
+def _n(result: CapacityResult) -> str:
+    return f"n = {plural(sum(p.requests for p in result.probes), 'request')}"

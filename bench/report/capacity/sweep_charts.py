@@ -13,15 +13,7 @@ from bench.analysis.capacity.sweep import Level
 from bench.report.capacity.tables import frontier_table, sweep_table
 from bench.report.capacity.wording import knee_sentence, load_text
 from bench.report.charts.palette import SERIES, SOFT
-from bench.report.charts.parts import (
-    axes_in,
-    ends,
-    picked,
-    sample_note,
-    series_legend,
-    tag_bars,
-    tagged,
-)
+from bench.report.charts.parts import axes_in, ends, picked, series_legend, tag_bars, tagged
 from bench.report.charts.scales import level_axis, plain, time_axis
 from bench.report.page import Chart, Marks, Size
 from bench.report.units import plural, scale_for, show
@@ -43,6 +35,7 @@ def sweep_charts(result: CapacityResult) -> list[Chart]:
 
 def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
     slots, law = result.slots_observed, result.sweep.usl
+    n = f"n = {plural(sum(x.requests for x in levels), 'request')}"
 
     def draw(figure: Figure, size: Size) -> Marks:
         legend = [
@@ -53,7 +46,6 @@ def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
         fitted = picked(_LAW, "speed.law")
         legend += [("scalability law (model)", fitted)] if law else []
         height = series_legend(figure, size, legend, 24)
-        sample_note(figure, size, f"n = {plural(_n(levels), 'request')}")
         ax = axes_in(figure, size, 62, 14, 32 + height, 52)
         _line(ax, levels, "tok_per_s", legend[0][1])
         _line(ax, levels, "user_tok_per_s", legend[1][1])
@@ -61,8 +53,8 @@ def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
         if slots and slots <= levels[-1].users:
             ax.axvline(slots, linewidth=1.2, color=SOFT, linestyle=_SLOTS["linestyle"])
         if law and slots:
-            n = np.linspace(1, slots, 60)
-            ax.plot(n, law.throughput(n), **fitted)
+            users = np.linspace(1, slots, 60)
+            ax.plot(users, law.throughput(users), **fitted)
         ax.set_ylim(0)
         ax.set_ylabel("tokens per second")
         ax.yaxis.set_major_formatter(plain)
@@ -80,10 +72,11 @@ def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
         message=knee_sentence(result),
         caption=(
             "Output tokens of all users together, and the speed at which each sees its answer "
-            f"written, with 95 % intervals. n = {plural(_n(levels), 'request')}."
+            f"written, with 95 % intervals. {n}."
         ),
         table=sweep_table(result),
         draw=draw,
+        sample=n,
         simulated=result.simulated,
     )
 
@@ -91,7 +84,8 @@ def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
 def _frontier(result: CapacityResult, levels: list[Level]) -> Chart:
     shown = [x for x in levels if x.ttft_p50_s and x.ttft_p50_s.value is not None]
     probes = [p for p in result.probes if p.ttft_p50_s is not None and p.ttft_p50_s > 0]
-    n = _n(levels) + sum(p.requests for p in probes)
+    requests = sum(x.requests for x in levels) + sum(p.requests for p in probes)
+    n = f"n = {plural(requests, 'request')}"
     times = [x.ttft_p50_s.value or 0.0 for x in shown if x.ttft_p50_s]
     times += [p.ttft_p50_s or 0.0 for p in probes]
     scale = scale_for("s", *times)
@@ -102,7 +96,6 @@ def _frontier(result: CapacityResult, levels: list[Level]) -> Chart:
             ("probes", picked(_PROBES, "point.probe")),
         ]
         height = series_legend(figure, size, legend if probes else legend[:1], 24)
-        sample_note(figure, size, f"n = {plural(n, 'request')}")
         ax = axes_in(figure, size, 62, 14, 32 + height, 52)
         speeds = [x.speed for x in shown]
         waits = [t * scale.factor for t in times]
@@ -130,10 +123,11 @@ def _frontier(result: CapacityResult, levels: list[Level]) -> Chart:
         message="What more throughput costs in waiting: right is more, down is sooner.",
         caption=(
             "Each point is one level of the sweep, with its users beside it, or one probe of the "
-            f"search. n = {plural(n, 'request')}."
+            f"search. {n}."
         ),
         table=frontier_table(result),
         draw=draw,
+        sample=n,
         simulated=result.simulated,
     )
 
@@ -154,7 +148,3 @@ def _joined(ax: Axes, xs: list[Any], ys: list[Any], look: dict[str, Any], gid: s
     """A line, and markers of its own that can be asked."""
     ax.plot(xs, ys, **(look | {"marker": ""}))
     ax.plot(xs, ys, **(look | {"linestyle": "none", "gid": gid + look["gid"]}))
-
-
-def _n(levels: list[Level]) -> int:
-    return sum(x.requests for x in levels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.analysis.capacity.result import CapacityResult, ProbeResult
 from bench.analysis.run.summary import Estimate
 from bench.report.capacity.wording import load_text, probe_cells
@@ -15,14 +17,10 @@ from bench.report.tables import (
     number_column,
     text_column,
 )
-from bench.report.units import percent
+from bench.report.units import percent, plural
 
 VERDICTS = {"pass": "kept", "fail": "broken", "undecided": "undecided"}
-_PURPOSES = {
-    "search": "",
-    "confirm_pass": "must hold: ",
-    "confirm_fail": "must break: ",
-}
+_PURPOSES = {"search": "", "confirm_pass": "must hold: ", "confirm_fail": "must break: "}
 _SLOTS_SHOWN = (1, 2, 4, 8, 16)
 
 
@@ -71,7 +69,7 @@ def sweep_table(result: CapacityResult) -> Table | None:
             estimate_column("Whole answer, mean", "s", [x.e2e_s for x in levels], "mean"),
             text_column("Requests", [x.requests for x in levels]),
             number_column("On the GPU", "share", [x.gpu_share for x in levels]),
-            number_column("VRAM", "B", [_maybe(x.vram_bytes) for x in levels]),
+            number_column("VRAM", "B", [x.vram_bytes for x in levels]),
         ],
         note=(
             "Efficiency: tokens of all together over as many times those of one user. "
@@ -111,7 +109,7 @@ def frontier_table(result: CapacityResult) -> Table:
     speeds = [x.tok_per_s for x in levels] + [Estimate(p.tok_per_s) for p in probes]
     first = [x.ttft_p50_s for x in levels]
     first += [Estimate(p.ttft_p50_s) if p.ttft_p50_s is not None else None for p in probes]
-    loads = [f"{x.users} users" if x.users > 1 else "1 user" for x in levels]
+    loads = [plural(x.users, "user") for x in levels]
     return from_columns(
         "frontier-table",
         "Throughput and waiting",
@@ -156,10 +154,7 @@ def law_table(result: CapacityResult) -> Table | None:
     return from_columns(
         "usl",
         "Universal Scalability Law, up to the observed slots (a model)",
-        [
-            text_column("Coefficient", list(rows)),
-            estimate_column("Value", "", estimates),
-        ],
+        [text_column("Coefficient", list(rows)), estimate_column("Value", "", estimates)],
         note=f"Explains {percent(fit.r2)} of the variance.{peak}",
     )
 
@@ -179,7 +174,10 @@ def memory_table(result: CapacityResult) -> Table | None:
     pairs: list[tuple[str, object]] = [
         ("Layers", memory.shape.layers),
         ("KV heads", max(memory.shape.kv_heads)),
-        (f"One token ({memory.cache_type} cache{known})", _kib(memory.bytes_per_token)),
+        (
+            f"One token ({memory.cache_type} cache{known})",
+            f"{memory.bytes_per_token / 1024:.3g} KiB",
+        ),
         ("The model takes now", _gb(memory.used_bytes)),
         ("Of it on the GPU", percent(memory.gpu_share) if memory.gpu_share is not None else ""),
         ("Without context", f"{_gb(memory.fixed_bytes)} ({fixed_from})" if fixed_from else ""),
@@ -206,7 +204,7 @@ def _said(probe: ProbeResult) -> str:
 
 
 def _load_column(
-    result: CapacityResult, probes: list[ProbeResult] | tuple[ProbeResult, ...]
+    result: CapacityResult, probes: Sequence[ProbeResult]
 ) -> tuple[Column, list[Cell]]:
     if result.by != "rate":
         return text_column(result.by.capitalize(), [int(p.load) for p in probes])
@@ -214,25 +212,13 @@ def _load_column(
 
 
 def _promised(
-    result: CapacityResult, probes: list[ProbeResult] | tuple[ProbeResult, ...]
+    result: CapacityResult, probes: Sequence[ProbeResult]
 ) -> list[tuple[Column, list[Cell]]]:
     return [
-        estimate_column(
-            promise.label,
-            promise.kind.shown_unit,
-            [probe_cells(p)[i] for p in probes],
-        )
+        estimate_column(promise.label, promise.kind.shown_unit, [probe_cells(p)[i] for p in probes])
         for i, promise in enumerate(result.promises)
     ]
 
 
-def _maybe(value: int | None) -> float | None:
-    return None if value is None else float(value)
-
-
 def _gb(size: int | None) -> str:
     return f"{size / 1e9:.2f} GB" if size else ""
-
-
-def _kib(size: float) -> str:
-    return f"{size / 1024:.3g} KiB"

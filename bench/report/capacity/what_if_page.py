@@ -10,7 +10,6 @@ import msgspec
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench._version import __version__
 from bench.analysis.run.summary import Estimate
 from bench.report.charts.palette import BAD, MARKERS, SERIES
 from bench.report.charts.parts import axes_in, picked, series_legend, tag_bars
@@ -29,6 +28,7 @@ from bench.report.page import (
 )
 from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
 from bench.report.units import percent, plural
+from bench.simulation.what_if import Option, PredictedValue
 from bench.thresholds import Threshold, to_file
 
 _LOG_FROM = 12
@@ -41,36 +41,6 @@ METHOD = (
     "limits, other work on the machine. Predictions for more slots than were seen busy together "
     "are extrapolated. Measure before you buy."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PredictedValue:
-    """A predicted number with its interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """What a number of servers would do.
-
-    Attributes:
-        promised: the promised percentiles, in the order of the promises.
-        holds: share of the refits in which every promise holds.
-        busy: share of the slots' time in use.
-    """
-
-    servers: int
-    ttft_p50_s: PredictedValue
-    ttft_p95_s: PredictedValue
-    tpot_p50_s: PredictedValue
-    queue_p95_s: PredictedValue
-    tok_per_s: PredictedValue
-    busy: PredictedValue
-    promised: tuple[PredictedValue, ...]
-    holds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +92,6 @@ def what_if_page(study: Study, *, charts: bool = True) -> Page:
         badges=tuple(badges),
         facts=_facts(study),
         findings=(_answer(study),),
-        answers=(),
         warnings=_notices(study),
         sections=(
             Section("evidence", "Prediction", (*evidence, table)),
@@ -132,7 +101,6 @@ def what_if_page(study: Study, *, charts: bool = True) -> Page:
         simulated=True,
         data=msgspec.json.encode(study, enc_hook=to_file),
         data_name="what-if.json",
-        tool_version=__version__,
     )
 
 
@@ -156,7 +124,7 @@ def option_table(study: Study) -> Table:
     ]
     return from_columns(
         "options",
-        "Predicted, by number of servers",
+        "PredictedValue, by number of servers",
         [
             text_column("Servers", [o.servers for o in rows]),
             *promised,
@@ -270,7 +238,7 @@ def _promise_chart(study: Study) -> Chart:
     return Chart(
         id="what-if-promise",
         title="The promise against servers",
-        message=f"Predicted for {plural(len(servers), 'number')} of servers.",
+        message=f"PredictedValue for {plural(len(servers), 'number')} of servers.",
         caption="Below the dashed line the promise holds. Intervals hold 95 % of the refits.",
         table=None,  # it stands below the chart
         draw=draw,

@@ -16,8 +16,11 @@ from bench.report.charts.timeline import timeline_chart
 from bench.report.model import Report
 from bench.report.page import Chart
 from bench.report.samples import samples_of
-from bench.report.workloads.charts import session_charts
-from bench.report.workloads.curves import curve_charts
+from bench.report.workloads.asked import MeasuredSession, sessions_of
+from bench.report.workloads.context_wait import context_chart
+from bench.report.workloads.curves import CURVES, curve_chart
+from bench.report.workloads.grid import grid_chart
+from bench.report.workloads.session_line import session_chart
 from bench.report.workloads.validity import validity_charts
 
 
@@ -32,8 +35,8 @@ def run_charts(report: Report) -> list[Chart]:
         distribution_chart(samples, "ttft_s", "first-text"),
         distribution_chart(samples, "tpot_s", "per-token"),
         depth_chart(report),
-        *session_charts(report),
-        *curve_charts(report),
+        *_session_charts(report),
+        *(curve_chart(report, curve) for curve in CURVES),
         *validity_charts(report),
         timeline_chart(samples),
         drift_chart(report),
@@ -41,3 +44,26 @@ def run_charts(report: Report) -> list[Chart]:
         *machine_panels(report),
     ]
     return [c for c in charts if c is not None]
+
+
+def _session_charts(report: Report) -> list[Chart]:
+    """Of the case whose sessions lost most of their histories, or the first with sessions."""
+    found = [s for c in report.cases if (s := sessions_of(report, c))]
+    if not found:
+        return []
+    worst = max(found, key=_lost_share)
+    first = min(found, key=_lost_share)
+    grids = [grid_chart(worst, report.simulated)]
+    if first is not worst and _lost_share(first) < _lost_share(worst):
+        grids.insert(0, grid_chart(first, report.simulated))
+    charts = [
+        *grids,
+        context_chart(worst, report.simulated),
+        session_chart(worst, report.simulated),
+    ]
+    return [c for c in charts if c is not None]
+
+
+def _lost_share(sessions: list[MeasuredSession]) -> float:
+    later = [a for s in sessions for a in s.requests if a.history and a.cached is not None]
+    return sum(a.lost for a in later) / len(later) if later else -1.0

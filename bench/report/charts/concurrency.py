@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,13 +14,14 @@ from bench.analysis.run.summary import Estimate
 from bench.report.charts.limits import Limit, asked, limit_legend, limit_lines, with_limits
 from bench.report.charts.palette import SOFT
 from bench.report.charts.parts import (
+    ABOVE,
     axes_in,
     case_tag,
     distinguishable,
     interval_line,
     look_of,
+    note,
     picked,
-    sample_note,
     series_legend,
 )
 from bench.report.charts.scales import level_axis, time_axis
@@ -70,37 +71,27 @@ def _throughput(report: Report, found: Sequence[_Sweep]) -> Chart | None:
     kept = [s for s in found if _line(s, _THROUGHPUT, "value")[0]]
     if not kept:
         return None
-    n = _n(kept)
     speeds = [np.array([e.value for e in _line(s, _THROUGHPUT, "value")[1]]) for s in kept]
     limits = asked(report, _THROUGHPUT, [np.zeros(1), *speeds])
 
     def draw(figure: Figure, size: Size) -> Marks:
-        ax, marks = _axes(figure, size, kept, n, limits)
+        ax, marks = _axes(figure, size, kept, limits)
         for sweep in kept:
             _draw_line(ax, sweep, _THROUGHPUT, "value", 1.0, marks)
-        _slots(ax, kept)
         limit_lines(ax, limits, upright=False)
         ax.set_ylim(0, ax.get_ylim()[1] * 1.08)
         ax.set_ylabel("tokens per second, all together")
         return marks
 
-    return Chart(
-        id="throughput",
-        title=f"Throughput against {'users' if kept[0].axis == 'users' else 'arrival rate'}",
-        message=" ".join(_best(s) for s in kept),
-        caption=(
-            "Output tokens of all users together per second of the measured window, with 95 % "
-            f"intervals. {_of_slots(kept)}n = {plural(n, 'request')}."
-        ),
-        table=metrics_by_case(
-            "throughput-table",
-            "Throughput and speed for each user",
-            [c for s in kept for c in s.cases],
-            ((_THROUGHPUT, "value"), ("decode_tok_per_s", "value"), ("request_per_s", "value")),
-        ),
-        draw=draw,
-        height=(330, 320),
-        simulated=report.simulated,
+    return _chart(
+        report,
+        kept,
+        draw,
+        ("throughput", "Throughput", "Throughput and speed for each user"),
+        " ".join(_best(s) for s in kept),
+        "Output tokens of all users together per second of the measured window, with 95 % "
+        "intervals.",
+        ((_THROUGHPUT, "value"), ("decode_tok_per_s", "value"), ("request_per_s", "value")),
     )
 
 
@@ -108,18 +99,16 @@ def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
     kept = [s for s in found if _line(s, _LATENCY, "p50")[0]]
     if not kept:
         return None
-    n = _n(kept)
     drawn = [e for s in kept for p in _PERCENTILES for e in _line(s, _LATENCY, p)[1]]
     values = [x for e in drawn for x in (e.value, e.low, e.high) if x is not None]
     limits = asked(report, _LATENCY, [np.array(values)], _PERCENTILES)
 
     def draw(figure: Figure, size: Size) -> Marks:
-        ax, marks = _axes(figure, size, kept, n, limits)
+        ax, marks = _axes(figure, size, kept, limits)
         scale = scale_for("s", *values)
         for sweep in kept:
             _draw_line(ax, sweep, _LATENCY, "p50", scale.factor, marks)
             _draw_line(ax, sweep, _LATENCY, "p95", scale.factor, marks, dash=1)
-        _slots(ax, kept)
         span = [v * scale.factor for v in with_limits([np.array(values)], limits)]
         time_axis(ax.yaxis, span, scale.unit, "time to first text")
         limit_lines(ax, limits, scale.factor, upright=False)
@@ -127,35 +116,55 @@ def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
             ax.set_ylim(0)
         return marks
 
+    return _chart(
+        report,
+        kept,
+        draw,
+        ("latency-load", "Waiting", "Time to first text and in the queue"),
+        " ".join(_wait(s) for s in kept),
+        "Time to first text: solid p50, dashed p95 where the requests support it, with 95 % "
+        "intervals.",
+        ((_LATENCY, "p50"), (_LATENCY, "p95"), ("queue_s", "p50"), ("e2e_s", "p50")),
+    )
+
+
+def _chart(
+    report: Report,
+    kept: Sequence[_Sweep],
+    draw: Callable[[Figure, Size], Marks],
+    names: tuple[str, str, str],
+    message: str,
+    caption: str,
+    wanted: Sequence[tuple[str, str]],
+) -> Chart:
+    """A chart by its id, what it shows and the name of its table; `wanted` are the table's."""
+    id, what, listed = names
+    cases = [c for s in kept for c in s.cases]
+    n = f"n = {plural(sum(c.summary.requests.ok for c in cases), 'request')}"
+    slots = "" if _common_slots(kept) is None else " Dotted line: slots observed."
     return Chart(
-        id="latency-load",
-        title=f"Waiting against {'users' if kept[0].axis == 'users' else 'arrival rate'}",
-        message=" ".join(_wait(s) for s in kept),
-        caption=(
-            "Time to first text: solid p50, dashed p95 where the requests support it, with 95 % "
-            f"intervals. {_of_slots(kept)}n = {plural(n, 'request')}."
-        ),
-        table=metrics_by_case(
-            "latency-load-table",
-            "Time to first text and in the queue",
-            [c for s in kept for c in s.cases],
-            ((_LATENCY, "p50"), (_LATENCY, "p95"), ("queue_s", "p50"), ("e2e_s", "p50")),
-        ),
+        id=id,
+        title=f"{what} against {'users' if kept[0].axis == 'users' else 'arrival rate'}",
+        message=message,
+        caption=f"{caption}{slots} {n}.",
+        table=metrics_by_case(f"{id}-table", listed, cases, wanted),
         draw=draw,
         height=(330, 320),
+        sample=n,
         simulated=report.simulated,
     )
 
 
 def _axes(
-    figure: Figure, size: Size, kept: Sequence[_Sweep], n: int, limits: Sequence[Limit]
+    figure: Figure, size: Size, kept: Sequence[_Sweep], limits: Sequence[Limit]
 ) -> tuple[Axes, Marks]:
-    sample_note(figure, size, f"n = {plural(n, 'request')}")
+    """Axes of load levels, with the slots and the legend of sweeps and limits."""
     entries = [(s.name, picked(look_of(s.cases[0]), *map(case_tag, s.cases))) for s in kept]
     top = 20 + series_legend(figure, size, entries, 20)
     top += limit_legend(figure, size, limits, top) + 8
     ax = axes_in(figure, size, 54, 12, top, 44)
     level_axis(ax, [x for s in kept for x in s.levels()], _AXES[kept[0].axis])
+    _slots(ax, kept)
     return ax, Marks()
 
 
@@ -196,25 +205,13 @@ def _common_slots(kept: Sequence[_Sweep]) -> int | None:
     return slots if slots is not None and min(levels) <= slots <= max(levels) else None
 
 
-def _of_slots(kept: Sequence[_Sweep]) -> str:
-    return "" if _common_slots(kept) is None else "Dotted line: slots observed. "
-
-
 def _slots(ax: Axes, kept: Sequence[_Sweep]) -> None:
     slots = _common_slots(kept)
     if slots is None:
         return
     ax.axvline(slots, color=SOFT, linewidth=1.2, linestyle=(0, (1.5, 2)))
-    ax.annotate(
-        plural(slots, "slot"),
-        (slots, 1),
-        (4, -2),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        va="top",
-        fontsize=11,
-        color=SOFT,
-    )
+    look = {"va": "top", "fontsize": 11, "color": SOFT}
+    note(ax, plural(slots, "slot"), (slots, 1), (4, -2), xycoords=ABOVE, **look)
 
 
 def _best(sweep: _Sweep) -> str:
@@ -234,7 +231,3 @@ def _wait(sweep: _Sweep) -> str:
 
 def _level(case: CaseView) -> str:
     return plural(case.users, "user") if case.users else f"{case.rate_per_s:g} requests/s"
-
-
-def _n(kept: Sequence[_Sweep]) -> int:
-    return sum(c.summary.requests.ok for s in kept for c in s.cases)

@@ -16,7 +16,6 @@ from bench.report.charts.parts import (
     interval_line,
     look_of,
     picked,
-    sample_note,
     series_legend,
 )
 from bench.report.charts.scales import value_axis
@@ -31,17 +30,14 @@ METRIC: Final = "decode_tok_per_s"
 
 def depth_chart(report: Report) -> Chart | None:
     """The chart, None where all prompts of a model are about equally long."""
-    found = [kept for g in depth_groups(report) if len(kept := _with_speed(g)) > 1]
+    known = [[c for c in g if c.value(METRIC)] for g in depth_groups(report)]
+    found = [group for group in known if len(group) > 1]
     if not found:
         return None
     groups = distinguishable(found)
     speeds = [e.value for g in groups for c in g if (e := c.estimate(METRIC))]
     limits = asked(report, METRIC, [np.array([0.0, *speeds])])
     n = sum(m.n for g in groups for c in g if (m := c.metric(METRIC)))
-
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, groups, limits)
 
     return Chart(
         id="depth",
@@ -57,14 +53,11 @@ def depth_chart(report: Report) -> Chart | None:
             [c for g in groups for c in g],
             (("prompt_tokens", "mean"), (METRIC, "value"), ("prefill_tok_per_s", "value")),
         ),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, groups, limits),
+        sample=f"n = {plural(n, 'request')}",
         height=(330, 320),
         simulated=report.simulated,
     )
-
-
-def _with_speed(group: Sequence[CaseView]) -> list[CaseView]:
-    return [c for c in group if (e := c.estimate(METRIC)) and e.value is not None]
 
 
 def _message(group: Sequence[CaseView]) -> str:
@@ -87,10 +80,7 @@ def _name(group: Sequence[CaseView]) -> str:
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
-    groups: Sequence[Sequence[CaseView]],
-    limits: Sequence[Limit],
+    figure: Figure, size: Size, groups: Sequence[Sequence[CaseView]], limits: Sequence[Limit]
 ) -> Marks:
     marks = Marks()
     entries = [(_name(g), picked(look_of(g[0]), *map(case_tag, g))) for g in groups]

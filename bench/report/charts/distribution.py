@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bench.analysis.run.summary import Estimate
 from bench.metrics import MetricKind, term
 from bench.report.charts.limits import Limit, asked, limit_legend, limit_lines, with_limits
-from bench.report.charts.palette import DASHES, PAPER, SOFT, series_colour, series_marker
+from bench.report.charts.palette import DASHES, SOFT, series_colour
 from bench.report.charts.parts import (
     MOST_CURVES,
     axes_in,
@@ -21,7 +21,7 @@ from bench.report.charts.parts import (
     distinguishable,
     look_of,
     picked,
-    sample_note,
+    points,
     series_legend,
     some_drawn,
     tagged,
@@ -41,7 +41,7 @@ from bench.report.drill_down import TIMES
 from bench.report.model import SEPARATOR, CaseView
 from bench.report.page import Chart, Marks, Size
 from bench.report.result_tables import metric_table
-from bench.report.samples import CURVE_POINTS, CaseSample, Samples, curve, sample_size
+from bench.report.samples import CURVE_POINTS, CaseSample, Samples, curve
 from bench.report.units import Scale, plural, scale_for, show, supported
 
 _MARKED: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -56,13 +56,9 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
     if not have:
         return None
     drawn = _chosen(have)
-    n = sample_size(drawn, metric_id)
+    n = sum(len(s.present(metric_id)) for s in drawn)
     name = term(metric_id)
     limits = asked(samples.report, metric_id, [s.present(metric_id) for s in drawn])
-
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, drawn, metric_id, limits)
 
     return Chart(
         id=chart_id,
@@ -76,7 +72,8 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
             + some_drawn(len(drawn), len(have))
         ),
         table=metric_table(samples.report, metric_id, f"{chart_id}-"),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, drawn, metric_id, limits),
+        sample=f"n = {plural(n, 'request')}",
         height=(350, 350),
         views=VIEWS,
         simulated=samples.report.simulated,
@@ -133,11 +130,7 @@ def _said(case: CaseView, median: Estimate) -> str:
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
-    drawn: Sequence[CaseSample],
-    metric_id: str,
-    limits: Sequence[Limit],
+    figure: Figure, size: Size, drawn: Sequence[CaseSample], metric_id: str, limits: Sequence[Limit]
 ) -> Marks:
     dashes = _dashes(drawn)
     top = 20.0
@@ -238,26 +231,18 @@ def _mark_percentiles(
     ax: Axes, sample: CaseSample, metric_id: str, scale: Scale, marks: Marks, *, tail: bool
 ) -> None:
     case = sample.case
-    points = [
+    marked = [
         (stat, share, estimate)
         for stat, share in _MARKED.items()
         if (estimate := case.estimate(metric_id, stat)) and supported(estimate, stat)
     ]
-    if not points:
+    if not marked:
         return
     gid = tagged(f"{metric_id}-marks-{tail:d}-{case.key}", [case_tag(case)])
-    shares = np.array([share for _, share, _ in points])
-    ax.plot(
-        [(e.value or 0.0) * scale.factor for _, _, e in points],
-        in_tail(shares) if tail else shares,
-        linestyle="none",
-        marker=series_marker(case.series),
-        color=series_colour(case.series),
-        markeredgecolor=PAPER,
-        clip_on=False,
-        gid=gid,
-    )
+    shares = np.array([share for _, share, _ in marked])
+    xs, ys = [(e.value or 0.0) * scale.factor for _, _, e in marked], in_tail(shares)
+    points(ax, xs, list(ys if tail else shares), gid, case.series, clip_on=False)
     marks.tips[gid] = [
-        f"{case.label}\n{stat}: {show(e, 's', scale, stat).full}" for stat, _, e in points
+        f"{case.label}\n{stat}: {show(e, 's', scale, stat).full}" for stat, _, e in marked
     ]
     marks.models[gid] = case.model

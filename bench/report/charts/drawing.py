@@ -23,7 +23,9 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedFormatter
 from matplotlib.transforms import Bbox
 
+from bench.files import write_whole
 from bench.report.charts.palette import INK
+from bench.report.charts.parts import sample_note
 from bench.report.charts.svg import page_svg, values_of
 from bench.report.page import Chart, Marks, Size
 from bench.resources import resource_dir
@@ -76,14 +78,17 @@ def save(chart: Chart, path: Path) -> None:
             # A picture has room for the first view alone.
             axes.set_visible((axes.get_gid() or "view-0") == "view-0")
         figure.suptitle(shown(chart.title), x=0.0, ha="left", y=1.0, va="top", fontweight="bold")
+        picture = io.BytesIO()
         figure.savefig(
-            path,
+            picture,
+            format=path.suffix.removeprefix("."),
             dpi=_PX_PER_INCH * _PNG_SCALE,
             facecolor="white",
             bbox_inches="tight",
             pad_inches=0.15,
             metadata=_NO_DATE if path.suffix == ".svg" else None,
         )
+    write_whole(path, picture.getbuffer())
 
 
 _NO_DATE: Final[dict[str, str | None]] = {"Date": None, "Creator": None}
@@ -112,6 +117,8 @@ def _measured(text: str, font: FontProperties, ismath: Any) -> Any:
 
 def _drawn(chart: Chart, size: Size) -> tuple[Figure, Marks]:
     figure = Figure(figsize=(size.width / _PX_PER_INCH, size.height / _PX_PER_INCH))
+    if chart.sample:
+        sample_note(figure, size, chart.sample)
     marks = chart.draw(figure, size)
     if chart.simulated:
         _watermark(figure)

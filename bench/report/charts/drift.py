@@ -8,15 +8,8 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from bench.report.charts.palette import PAPER, SOFT, series_colour, series_marker
-from bench.report.charts.parts import (
-    axes_in,
-    case_tag,
-    look_of,
-    picked,
-    sample_note,
-    series_legend,
-)
+from bench.report.charts.palette import SOFT
+from bench.report.charts.parts import axes_in, case_tag, look_of, picked, points, series_legend
 from bench.report.charts.scales import elapsed
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
@@ -49,10 +42,6 @@ def drift_chart(report: Report) -> Chart | None:
 def _chart(report: Report, points: Sequence[_Point], name: str) -> Chart:
     n = sum(p.requests for p in points)
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(len(points), 'block')}")
-        return _draw(figure, size, points)
-
     return Chart(
         id="drift",
         title="Steadiness over the run",
@@ -72,7 +61,8 @@ def _chart(report: Report, points: Sequence[_Point], name: str) -> Chart:
             ],
             models=[p.case.model for p in points],
         ),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, points),
+        sample=f"n = {plural(len(points), 'block')}",
         height=(300, 300),
         simulated=report.simulated,
     )
@@ -115,37 +105,30 @@ def _rounded(percent: float) -> float:
     return round(percent, 1)
 
 
-def _draw(figure: Figure, size: Size, points: Sequence[_Point]) -> Marks:
+def _draw(figure: Figure, size: Size, drawn: Sequence[_Point]) -> Marks:
     marks = Marks()
-    firsts = {p.case.model: p.case for p in reversed(points)}
+    firsts = {p.case.model: p.case for p in reversed(drawn)}
     looks = [
-        (m, picked({**look_of(c), "linestyle": "none"}, *_tags(points, m)))
+        (m, picked({**look_of(c), "linestyle": "none"}, *_tags(drawn, m)))
         for m, c in sorted(firsts.items(), key=lambda i: i[1].series)
     ]
     top = 20 + series_legend(figure, size, looks, 20) + 8
     ax = axes_in(figure, size, 58, 12, top, 42)
-    last = max(p.start_s for p in points)
+    last = max(p.start_s for p in drawn)
     scale = elapsed(last)
     ax.axhline(0, color=SOFT, linewidth=1.2)
     for model, first in firsts.items():
-        own = [p for p in points if p.case.model == model]
+        own = [p for p in drawn if p.case.model == model]
         gid = f"drift-{first.key}"
-        ax.plot(
-            [p.start_s * scale.factor for p in own],
-            [p.percent for p in own],
-            linestyle="none",
-            marker=series_marker(first.series),
-            color=series_colour(first.series),
-            markeredgecolor=PAPER,
-            gid=gid,
-        )
+        times = [p.start_s * scale.factor for p in own]
+        points(ax, times, [p.percent for p in own], gid, first.series)
         marks.tips[gid] = [
             f"{p.case.label}\n{_signed(p.percent)}\nat {duration(p.start_s)}, n = {p.requests}"
             for p in own
         ]
         marks.models[gid] = model
-        marks.tags[gid] = _tags(points, model)
-    reach = max(_LEAST_RANGE, *(abs(p.percent) for p in points)) * 1.15
+        marks.tags[gid] = _tags(drawn, model)
+    reach = max(_LEAST_RANGE, *(abs(p.percent) for p in drawn)) * 1.15
     ax.set_ylim(-reach, reach)
     ax.set_xlim(left=-0.02 * scale.factor * last)
     ax.set_xlabel(f"{scale.unit} since the start of the run")

@@ -10,14 +10,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.analysis.fidelity.analyse import least
 from bench.analysis.fidelity.pareto import front
 from bench.analysis.fidelity.result import FidelityResult
 from bench.analysis.run.summary import Estimate
 from bench.report.charts.palette import GRID, PAPER, SOFT, series_colour, series_marker
-from bench.report.charts.parts import axes_in, ends, picked, series_legend, tag_bars, tagged
+from bench.report.charts.parts import axes_in, ends, picked, points, series_legend, tag_bars, tagged
 from bench.report.charts.scales import log_axis, value_axis
 from bench.report.fidelity.page import Placed
-from bench.report.fidelity.wording import NATS, floor_limit
+from bench.report.fidelity.wording import NATS
 from bench.report.page import Chart, Marks, Size
 from bench.report.units import show, show_value
 
@@ -30,13 +31,7 @@ _REFERENCE_SHARE = 0.7
 def speed_chart(
     result: FidelityResult, placed: Mapping[int, Placed], sentences: Sequence[str]
 ) -> Chart | None:
-    """Divergence over decode speed; None if fewer than two sides have a speed.
-
-    Args:
-        result: of the fidelity.
-        placed: side -> what is known of it.
-        sentences: what is dominated, in words.
-    """
+    """Divergence over decode speed; None if fewer than two sides have a speed."""
     speeds = {i: p.speed for i, p in placed.items() if p.speed and p.speed.value}
     if len(speeds) < 2:
         return None
@@ -97,7 +92,7 @@ def _draw(
     top = series_legend(figure, size, entries, 4) + 14
     ax = axes_in(figure, size, 62, 14, top, 42)
     found = {c.side: c.divergence for c in result.candidates if c.side in speeds}
-    limit = floor_limit(result)
+    limit = least(result.floor)
     drawn = [v for e in found.values() for v in (e.value, e.low, e.high) if v and v > limit / 10]
     lowest = min([limit, *drawn]) * _REFERENCE_SHARE
     log_axis(ax.yaxis, lowest, max([limit, *drawn]) * 1.5)
@@ -117,18 +112,12 @@ def _draw(
         bars = ax.errorbar([x], [y], xerr=xerr, yerr=yerr, fmt="none", ecolor=colour, capsize=3)
         tag_bars(bars, ends_of)
         share = (result.sides[i].size_bytes or 0) / largest
-        ax.plot(
-            [x],
-            [y],
-            linestyle="none",
-            marker=series_marker(placed[i].series),
-            markersize=math.sqrt(_LEAST_AREA + share * (_MOST_AREA - _LEAST_AREA)),
-            color=colour if i in line else PAPER,
-            markeredgecolor=PAPER if i in line else colour,
-            markeredgewidth=1.5,
-            clip_on=False,
-            gid=gid,
-        )
+        side_look = {
+            "color": colour if i in line else PAPER,
+            "markersize": math.sqrt(_LEAST_AREA + share * (_MOST_AREA - _LEAST_AREA)),
+            "markeredgecolor": PAPER if i in line else colour,
+        }
+        points(ax, [x], [y], gid, placed[i].series, markeredgewidth=1.5, clip_on=False, **side_look)
         divergence = show(found[i], NATS).full if i in found else "the reference"
         parts = (_label(result, i, placed[i]), show(speeds[i], SPEED).full, divergence)
         marks.tips[gid] = ["\n".join(parts)]
@@ -166,15 +155,7 @@ def _draw_kinds(
             xs, ys, xerr=ends([e for _, e in chosen]), fmt="none", ecolor=colour, capsize=3
         )
         tag_bars(bars, ends_of)
-        ax.plot(
-            xs,
-            ys,
-            linestyle="none",
-            marker=series_marker(series),
-            color=colour,
-            markeredgecolor=PAPER,
-            gid=gid,
-        )
+        points(ax, xs, ys, gid, series)
         label = result.sides[c.side].label
         marks.tips[gid] = [f"{label}, {kinds[k]}\n{show(e, NATS).full}" for k, e in chosen]
         for name in (gid, ends_of):
@@ -206,9 +187,9 @@ def _label(result: FidelityResult, side: int, placed: Placed) -> str:
     about = result.sides[side]
     parts = []
     if about.size_bytes:
-        parts.append(f"file {show_value(float(about.size_bytes), 'B').full}")
+        parts.append(f"file {show_value(about.size_bytes, 'B').full}")
     if placed.vram_bytes:
-        parts.append(f"GPU {show_value(float(placed.vram_bytes), 'B').full}")
+        parts.append(f"GPU {show_value(placed.vram_bytes, 'B').full}")
     return f"{about.label} ({', '.join(parts)})" if parts else about.label
 
 

@@ -7,12 +7,11 @@ from itertools import product
 from typing import Final
 
 import numpy as np
-from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from bench.report.charts.palette import INK, PAPER, SERIES, SOFT
-from bench.report.charts.parts import axes_in, case_tag, sample_note, shortened
+from bench.report.charts.palette import INK, SERIES, SOFT
+from bench.report.charts.parts import axes_in, boxes, case_tag, shortened
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
 from bench.report.result_tables import metric_table
@@ -51,12 +50,7 @@ def heat_chart(report: Report) -> Chart | None:
         return None
     n = sum(m.n for c in cases if (m := c.metric(METRIC)))
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, panels, (across, values[across]), (down, values[down]))
-
-    best = max(cases, key=_value)
-    worst = min(cases, key=_value)
+    worst, *_, best = sorted(cases, key=lambda c: c.value(METRIC))
     tall = len(values[down]) * _CELL + 92
     return Chart(
         id="heat",
@@ -70,16 +64,14 @@ def heat_chart(report: Report) -> Chart | None:
             f"faster. Intervals are in the table. n = {plural(n, 'request')}."
         ),
         table=metric_table(report, METRIC, "heat-"),
-        draw=draw,
+        draw=lambda figure, size: _draw(
+            figure, size, panels, (across, values[across]), (down, values[down])
+        ),
+        sample=f"n = {plural(n, 'request')}",
         height=(tall, 12 + (tall - 12) * len(panels)),
         simulated=report.simulated,
         full_width=len(panels) > 1,
     )
-
-
-def _value(case: CaseView) -> float:
-    estimate = case.estimate(METRIC)
-    return (estimate.value if estimate else None) or 0.0
 
 
 def _draw(
@@ -89,7 +81,7 @@ def _draw(
     across: tuple[str, Sequence[str]],
     down: tuple[str, Sequence[str]],
 ) -> Marks:
-    speeds = np.array([_value(c) for _, places in panels for c in places.values()])
+    speeds = np.array([c.value(METRIC) for _, places in panels for c in places.values()])
     low, span = float(speeds.min()), max(float(np.ptp(speeds)), 1e-9)
     marks = Marks()
     for number, (title, places) in enumerate(panels):
@@ -107,20 +99,11 @@ def _draw(
         )
         cells = [k for k in product(across[1], down[1]) if k in places]
         at = [(across[1].index(a), down[1].index(d)) for a, d in cells]
-        shares = [(_value(places[k]) - low) / span for k in cells]
+        shares = [(places[k].value(METRIC) - low) / span for k in cells]
         gid = f"heat-{number}"
-        ax.add_collection(
-            PolyCollection(
-                [
-                    ((x - 0.5, y - 0.5), (x + 0.5, y - 0.5), (x + 0.5, y + 0.5), (x - 0.5, y + 0.5))
-                    for x, y in at
-                ],
-                facecolors=[to_rgba(SERIES[0], _PALEST + (_DEEPEST - _PALEST) * s) for s in shares],
-                edgecolors=PAPER,
-                linewidths=1.5,
-                gid=gid,
-            )
-        )
+        colours = [to_rgba(SERIES[0], _PALEST + (_DEEPEST - _PALEST) * s) for s in shares]
+        places_of = [(x - 0.5, x + 0.5, y - 0.5, y + 0.5) for x, y in at]
+        boxes(ax, places_of, colours, gid=gid, edge=1.5)
         marks.tips[gid] = [
             f"{places[k].label}\n{show(places[k].estimate(METRIC), 'tok/s').full}" for k in cells
         ]

@@ -17,15 +17,8 @@ from bench.report.charts.limits import (
     with_limits,
 )
 from bench.report.charts.palette import PHASE_HATCHES, PHASES
-from bench.report.charts.parts import (
-    bar_legend,
-    boxes,
-    case_tag,
-    only_first,
-    part_tag,
-    sample_note,
-)
-from bench.report.charts.rows import MOST_ROWS, chart_height, lay_out, number_beside, row_axes
+from bench.report.charts.parts import bar_legend, boxes, case_tag, only_first, part_tag
+from bench.report.charts.rows import MOST_ROWS, chart_height, lay_out, row_axes
 from bench.report.model import CaseView
 from bench.report.page import Chart, Marks, Size
 from bench.report.samples import CaseSample, Samples
@@ -53,10 +46,6 @@ def split_chart(samples: Samples) -> Chart | None:
     limits = asked(samples.report, "e2e_s", wholes, ("mean",))
     n = sum(count for _, (_, count) in have)
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, drawn, limits)
-
     return Chart(
         id="split",
         title="Where the time goes",
@@ -68,7 +57,8 @@ def split_chart(samples: Samples) -> Chart | None:
             f"n = {plural(n, 'request')}." + only_first(len(drawn), len(have), "case")
         ),
         table=_table(have),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, drawn, limits),
+        sample=f"n = {plural(n, 'request')}",
         height=chart_height([s.case for s, _ in drawn], 22 + legend_room(len(limits))),
         simulated=samples.report.simulated,
     )
@@ -114,26 +104,21 @@ def _table(have: Sequence[tuple[CaseSample, Means]]) -> Table:
     ]
     columns.append(number_column("Sum", "s", [sum(m.values()) for _, (m, _) in have]))
     return from_columns(
-        "split-table",
-        "Mean time of each part",
-        columns,
-        models=[s.case.model for s, _ in have],
+        "split-table", "Mean time of each part", columns, models=[s.case.model for s, _ in have]
     )
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
-    drawn: Sequence[tuple[CaseSample, Means]],
-    limits: Sequence[Limit],
+    figure: Figure, size: Size, drawn: Sequence[tuple[CaseSample, Means]], limits: Sequence[Limit]
 ) -> Marks:
     rows = lay_out([s.case for s, _ in drawn], size.narrow)
     shown = [p for p in PARTS if any(m[p] > 0 for _, (m, _) in drawn)]
     bar_legend(figure, size, [(p, PHASES[p], PHASE_HATCHES[p]) for p in shown], 20)
     top = 44 + limit_legend(figure, size, limits, 42)
-    ax = row_axes(figure, size, rows, right=62, top=top)
     by_key = {s.case.key: m for s, (m, _) in drawn}
     scale = scale_for("s", *(sum(m.values()) for m in by_key.values()))
+    sums = [show_value(sum(by_key[c.key].values()), "s", scale).number for c, _, _ in rows.places]
+    ax = row_axes(figure, size, rows, sums, top)
     marks = Marks()
     for model in dict.fromkeys(c.model for c, _, _ in rows.places):
         own = [(c, y) for c, _, y in rows.places if c.model == model]
@@ -149,8 +134,6 @@ def _draw(
             marks.tips[gid] = [_tip(c, by_key[c.key], part) for c, _ in own]
             marks.models[gid] = model
             marks.tags[gid] = [f"{case_tag(c)} {part_tag(PHASES[part])}" for c, _ in own]
-    for case, _, y in rows.places:
-        number_beside(ax, y, show_value(sum(by_key[case.key].values()), "s", scale).number)
     wholes = [np.array([sum(m.values()) for m in by_key.values()])]
     ax.set_xlim(0, max(x for v in with_limits(wholes, limits) for x in v) * scale.factor * 1.02)
     limit_lines(ax, limits, scale.factor, upright=True)

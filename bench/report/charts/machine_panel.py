@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.run.columns import Floats
 from bench.analysis.run.machine_checks import CAUSES
 from bench.report.charts.palette import BAD, DASHES, GRID, INK, series_colour
-from bench.report.charts.parts import axes_in, picked, sample_note, series_legend
+from bench.report.charts.parts import axes_in, picked, series_legend
 from bench.report.charts.scales import elapsed, plain
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
@@ -74,17 +75,12 @@ def _rows(blocks: Sequence[BlockInfo]) -> Iterator[tuple[_Quantity, dict[str, Li
     for row in _ROWS:
         matching = [n for n in names if re.fullmatch(row.pattern, n)]
         if row.unit == "W":
-            matching += [
-                n for n in names if n.endswith("_energy_j") and _watts_name(n) not in matching
-            ]
+            counters = [n.removesuffix("energy_j") for n in names if n.endswith("_energy_j")]
+            matching += [f"{n}energy_j" for n in counters if f"{n}power_w" not in matching]
         lines = {_words(n): _line(blocks, starts, n, row.factor) for n in matching[:_MOST_LINES]}
         lines = {name: line for name, line in lines.items() if len(line[0])}
         if lines:
             yield row, lines
-
-
-def _watts_name(name: str) -> str:
-    return name.removesuffix("energy_j") + "power_w"
 
 
 def _laid(blocks: Sequence[BlockInfo]) -> tuple[list[float], float]:
@@ -145,21 +141,20 @@ def _panel(
     known = any(speeds.get(b.index) for b in blocks)
     height = 56 + _ROW * (len(rows) + known) + 34
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        return _draw(figure, size, blocks, rows, speeds if known else {})
-
     several = len(report.cases) > 1
+    hot = " Red below the clock: throttled." if any(map(_throttled, blocks)) else ""
     return Chart(
         id=f"machine-{case.key}",
         title=f"The server's machine{f': {case.label}' if several else ''}",
         message=_message(rows),
         caption=(
             f"The {plural(len(blocks), 'block')} of the case, one after the other; the measured "
-            f"window of each is shaded.{_hot_words(blocks)}{left_out} n = {_readings(blocks)}."
+            f"window of each is shaded.{hot}{left_out} n = {_readings(blocks)}."
         ),
         table=_table(case, rows),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, blocks, rows, speeds if known else {}),
         height=(height, height),
+        sample=f"n = {_readings(blocks)}",
         simulated=report.simulated,
     )
 
@@ -185,10 +180,6 @@ def _message(rows: Sequence[tuple[_Quantity, dict[str, Line]]]) -> str:
 def _rounded(mean: float) -> str:
     """A server that holds 0.3 GiB does not hold 0."""
     return number(mean, 0 if abs(mean) >= 10 else 1)
-
-
-def _hot_words(blocks: Sequence[BlockInfo]) -> str:
-    return " Red below the clock: throttled." if any(_throttled(b) for b in blocks) else ""
 
 
 def _table(case: CaseView, rows: Sequence[tuple[_Quantity, dict[str, Line]]]) -> Table:
@@ -233,7 +224,7 @@ def _draw(
     each = (size.height - top - 40) / count
     for i in range(count):
         bottom = size.height - top - each * (i + 1)
-        ax = axes_in(figure, size, 58, 10, top + each * i + 16, 40 + bottom - 40)
+        ax = axes_in(figure, size, 58, 10, top + each * i + 16, bottom)
         for block, start in zip(blocks, starts, strict=True):
             a, b = (
                 start + (x - block.start_ns) / _NS
@@ -257,21 +248,14 @@ def _draw(
         else:
             ax.set_ylim(bottom=0, top=ax.get_ylim()[1] * 1.1)
             title = "decode speed of each block (tok/s)"
-        ax.yaxis.set_major_locator(_few())
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 2.5, 5, 10]))
         ax.yaxis.set_major_formatter(plain)
         ax.text(0, 1.04, title, transform=ax.transAxes, fontsize=11, color=INK, va="bottom")
         if i < count - 1:
             ax.set_xticklabels([])
         else:
             ax.set_xlabel(f"{scale.unit} within the blocks of the case")
-    sample_note(figure, size, f"n = {_readings(blocks)}")
     return Marks()
-
-
-def _few() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(nbins=3, steps=[1, 2, 2.5, 5, 10])
 
 
 def _throttled(block: BlockInfo) -> list[int]:

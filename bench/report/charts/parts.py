@@ -118,13 +118,9 @@ def _entry_id(text: str, label: str, box: tuple[float, float, float], gid: str) 
 def series_legend(
     figure: Figure, size: Size, entries: Sequence[tuple[str, dict[str, Any]]], top: float
 ) -> float:
-    """A legend above the axes, wrapped to the width; returns its height in pixels.
+    """A legend so far below the upper edge, wrapped to the width; returns its height in pixels.
 
-    Args:
-        figure: to draw on.
-        size: of the figure.
-        entries: label and look (keywords of Line2D) of each line; `picked` makes it a switch.
-        top: distance from the upper edge, pixels.
+    An entry is a label and the look of its line (keywords of Line2D); `picked` makes it a switch.
     """
     x, y = 2.0, top
     for number, (label, look) in enumerate(entries):
@@ -161,11 +157,7 @@ MOST_CURVES: Final = 5
 
 
 def distinguishable(groups: Sequence[Sequence[CaseView]]) -> list[list[CaseView]]:
-    """Of many curves five, spread from the first to the last; of one model, each in its own colour.
-
-    Args:
-        groups: the cases of each curve.
-    """
+    """Of many curves five, spread from first to last; of one model, each in its own colour."""
     last, most = len(groups) - 1, min(len(groups), MOST_CURVES)
     chosen = [groups[round(i * last / max(most - 1, 1))] for i in range(most)]
     if len({c.model for g in chosen for c in g}) > 1:
@@ -191,6 +183,31 @@ def ends(estimates: Sequence[Estimate]) -> tuple[list[float], list[float]]:
         below.append(max(0.0, value - e.low) if e.low is not None else 0.0)
         above.append(max(0.0, e.high - value) if e.high is not None else 0.0)
     return below, above
+
+
+def points(
+    ax: Axes, xs: Sequence[float], ys: Sequence[float], gid: str, series: int, **more: Any
+) -> None:
+    """The markers of a model, without a line; `more` takes the place of what they look like."""
+    look: dict[str, Any] = {
+        "linestyle": "none",
+        "marker": series_marker(series),
+        "color": series_colour(series),
+        "markeredgecolor": PAPER,
+    }
+    ax.plot(xs, ys, gid=gid, **(look | more))
+
+
+def note(
+    ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float], **look: Any
+) -> None:
+    """A text some pixels from a place."""
+    ax.annotate(text, at, shift, textcoords="offset points", **look)
+
+
+ABOVE: Final = ("data", "axes fraction")
+"""The place of a note: x by the data, y by the axes."""
+BESIDE: Final = ("axes fraction", "data")
 
 
 def only_first(drawn: int, present: int, noun: str) -> str:
@@ -243,15 +260,22 @@ Box = tuple[float, float, float, float]
 """Left, right, lower, upper: in the units of the axes."""
 
 
-def boxes(ax: Axes, drawn: Sequence[Box], colour: str, hatch: str = "", gid: str = "") -> None:
-    """Bars of one colour as one artist, which is several times faster than one artist a bar."""
+def boxes(
+    ax: Axes,
+    drawn: Sequence[Box],
+    colour: str | Sequence[Any],
+    hatch: str = "",
+    gid: str = "",
+    edge: float = 0.6,
+) -> None:
+    """Bars of one colour, or of one each, as one artist: several times faster than one a bar."""
     corners = [((a, lo), (b, lo), (b, up), (a, up)) for a, b, lo, up in drawn]
     ax.add_collection(
         PolyCollection(
             corners,
             facecolors=colour,
             edgecolors=PAPER if colour != "none" else "none",
-            linewidths=0.6,
+            linewidths=edge,
             hatch=hatch,
             gid=gid,
         ),
@@ -273,41 +297,20 @@ def interval_line(
 ) -> None:
     """A line through estimates with their intervals and markers that can be asked.
 
-    Args:
-        ax: to draw on.
-        cases: of the points; the first gives the line its colour and marker.
-        gid: unique in the drawing.
-        xs: where on the x axis.
-        estimates: a value each.
-        tips: what each point says.
-        marks: gets the points and the model of everything drawn.
-        factor: drawn = stored x factor.
-        dash: 0 = solid with filled markers; others are dashed with hollow ones.
+    The first case gives the line its colour and marker; `marks` gets the points and the model of
+    everything drawn. Dash 0 is solid with filled markers; others are dashed with hollow ones.
     """
     case, tags = cases[0], [case_tag(c) for c in cases]
     colour = series_colour(case.series)
-    line, ends_of, points = (tagged(gid + part, tags) for part in ("-line", "-bars", ""))
+    line, ends_of, dots = (tagged(gid + part, tags) for part in ("-line", "-bars", ""))
     ys = [(e.value or 0.0) * factor for e in estimates]
     lengths = [[x * factor for x in side] for side in ends(estimates)]
-    ax.plot(
-        xs,
-        ys,
-        color=colour,
-        linestyle=DASHES[dash],
-        linewidth=1.5 if dash else 2,
-        gid=line,
-    )
+    width = 1.5 if dash else 2
+    ax.plot(xs, ys, color=colour, linestyle=DASHES[dash], linewidth=width, gid=line)
     bars = ax.errorbar(xs, ys, yerr=lengths, fmt="none", ecolor=colour, elinewidth=1.5, capsize=4)
     tag_bars(bars, ends_of)
-    ax.plot(
-        xs,
-        ys,
-        linestyle="none",
-        marker=series_marker(case.series),
-        color=PAPER if dash else colour,
-        markeredgecolor=colour if dash else PAPER,
-        gid=points,
-    )
-    marks.tips[points] = list(tips)
-    for name in (line, ends_of, points):
+    hollow = {"color": PAPER, "markeredgecolor": colour} if dash else {}
+    points(ax, xs, ys, dots, case.series, **hollow)
+    marks.tips[dots] = list(tips)
+    for name in (line, ends_of, dots):
         marks.models[name] = case.model

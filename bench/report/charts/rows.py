@@ -9,14 +9,26 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.charts.palette import INK, SOFT
-from bench.report.charts.parts import axes_in, shortened, text_width
+from bench.analysis.run.summary import Estimate
+from bench.report.charts.limits import Limit, limit_legend
+from bench.report.charts.palette import INK, SERIES_HATCHES, SOFT, series_colour
+from bench.report.charts.parts import (
+    BESIDE,
+    axes_in,
+    boxes,
+    case_tag,
+    ends,
+    note,
+    shortened,
+    text_width,
+)
 from bench.report.model import SEPARATOR, CaseView
-from bench.report.page import Size
+from bench.report.page import Marks, Size
+from bench.report.units import scale_for, show
 
 MOST_ROWS: Final = 24
 """At most so many cases are drawn."""
-NUMBER_FONT: Final = 11.5
+_NUMBER_FONT: Final = 11.5
 _FONT: Final = 12
 _HEADING: Final = 30
 _FEW: Final = 4
@@ -74,21 +86,76 @@ def chart_height(cases: Sequence[CaseView], legend: int = 0) -> tuple[int, int]:
     )
 
 
-def row_axes(figure: Figure, size: Size, rows: Rows, right: float, top: float = _TOP) -> Axes:
-    """Axes in which y is pixels from the top, with the rows' names drawn.
+def metric_bars(
+    figure: Figure,
+    size: Size,
+    cases: Sequence[CaseView],
+    metric_id: str,
+    unit: str,
+    limits: Sequence[Limit] = (),
+) -> tuple[Axes, Marks, float]:
+    """A bar a case with its interval and number; also how far right they reach, as displayed."""
+    rows, half = lay_out(cases, size.narrow), lay_out(cases, size.narrow).bar / 2
+    shown = {c.key: show(c.estimate(metric_id), unit) for c in cases}
+    top = _TOP + limit_legend(figure, size, limits, _TOP - 2)
+    ax = row_axes(figure, size, rows, [shown[c.key].cell for c, _, _ in rows.places], top)
+    factor, marks = scale_for(unit).factor, Marks()
+    for model in dict.fromkeys(c.model for c in cases):
+        own = [(c, y) for c, _, y in rows.places if c.model == model]
+        series, gid = own[0][0].series, f"bars-{metric_id}-{own[0][0].key}"
+        places = [(0.0, c.value(metric_id) * factor, y - half, y + half) for c, y in own]
+        hatch = SERIES_HATCHES[series % len(SERIES_HATCHES)]
+        boxes(ax, places, series_colour(series), hatch, gid)
+        marks.tips[gid] = [
+            f"{c.label}\n{shown[c.key].full}\nn = {m.n if (m := c.metric(metric_id)) else 0}"
+            for c, _ in own
+        ]
+        marks.models[gid] = model
+        marks.tags[gid] = [case_tag(c) for c, _ in own]
+    estimates = [e for c, _, _ in rows.places if (e := c.estimate(metric_id))]
+    middles, tags = [y for *_, y in rows.places], [case_tag(c) for c, _, _ in rows.places]
+    reach = bar_intervals(ax, middles, estimates, metric_id, tags, marks, factor)
+    return ax, marks, reach
 
-    Args:
-        figure: to draw on.
-        size: of the figure.
-        rows: what stands where.
-        right: room for numbers, pixels.
-        top: room above, pixels.
-    """
+
+def bar_intervals(
+    ax: Axes,
+    middles: Sequence[float],
+    estimates: Sequence[Estimate],
+    gid: str,
+    tags: list[str],
+    marks: Marks,
+    factor: float = 1.0,
+    thick: float = 2.0,
+) -> float:
+    """The intervals of bars, each with the tags of its bar; returns how far right they reach."""
+    values = [(e.value or 0.0) * factor for e in estimates]
+    below, above = ([x * factor for x in side] for side in ends(estimates))
+    bars = ax.errorbar(
+        values,
+        middles,
+        xerr=(below, above),
+        fmt="none",
+        ecolor=INK,
+        elinewidth=thick,
+        capsize=2 * thick,
+    )
+    for i, part in enumerate((*bars.lines[1], *bars.lines[2])):
+        part.set_gid(f"{gid}-bars-{i}")
+        marks.tags[f"{gid}-bars-{i}"] = tags
+    return max(v + a for v, a in zip(values, above, strict=True))
+
+
+def row_axes(
+    figure: Figure, size: Size, rows: Rows, numbers: Sequence[str], top: float = _TOP
+) -> Axes:
+    """Axes in which y is pixels from the top, with the rows' names and numbers beside them."""
     labels = [label for _, label, _ in rows.places]
     widest = max(text_width(label, _FONT) for label in labels)
     room = min(widest + 14.0, size.width * (0.28 if size.narrow else 0.44))
     on_top = size.narrow and widest >= 80
     left = 10.0 if on_top else room  # half a number of the scale
+    right = 20 + max(text_width(text, _NUMBER_FONT) for text in numbers)
     ax = axes_in(figure, size, left, right, top, _BOTTOM)
     ax.set_ylim(rows.height, 0)
     ax.set_yticks([])
@@ -101,31 +168,19 @@ def row_axes(figure: Figure, size: Size, rows: Rows, right: float, top: float = 
             _name(ax, shortened(label, size.width - 12, _FONT), y - 17, 0, "left")
         else:
             _name(ax, shortened(label, left - 12, _FONT), y, -8, "right")
+    look = {"va": "center", "color": SOFT, "fontsize": _NUMBER_FONT, "annotation_clip": False}
+    for (*_, y), text in zip(rows.places, numbers, strict=True):
+        note(ax, text, (1, y), (8, 0), xycoords=BESIDE, **look)
     return ax
 
 
-def number_beside(ax: Axes, y: float, text: str) -> None:
-    """A number right of the axes."""
-    ax.annotate(
-        text,
-        (1, y),
-        (8, 0),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        va="center",
-        color=SOFT,
-        fontsize=NUMBER_FONT,
-        annotation_clip=False,
-    )
-
-
 def _name(ax: Axes, text: str, y: float, dx: float, align: str, weight: str = "normal") -> None:
-    ax.annotate(
+    note(
+        ax,
         text,
         (0, y),
         (dx, 0),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
+        xycoords=BESIDE,
         ha=align,
         va="center",
         color=INK,

@@ -69,12 +69,7 @@ def supported_share(n: int) -> float:
 
 
 def tail_curve(ordered: Floats, points: int = TAIL_POINTS) -> tuple[Floats, Floats]:
-    """A distribution thinned for its tail: values and shares, up to the highest supported one.
-
-    Args:
-        ordered: ascending, not empty.
-        points: how many to keep at most.
-    """
+    """An ordered distribution thinned for its tail: up to the highest supported share."""
     n = len(ordered)
     highest = round(supported_share(n) * n)
     if highest < 1:

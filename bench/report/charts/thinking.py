@@ -11,25 +11,9 @@ from matplotlib.figure import Figure
 
 from bench.analysis.run.columns import numbered, seconds
 from bench.analysis.run.summary import Estimate
-from bench.report.charts.palette import INK, SERIES, SOFT
-from bench.report.charts.parts import (
-    bar_legend,
-    boxes,
-    case_tag,
-    ends,
-    only_first,
-    part_tag,
-    sample_note,
-    text_width,
-)
-from bench.report.charts.rows import (
-    MOST_ROWS,
-    NUMBER_FONT,
-    chart_height,
-    lay_out,
-    number_beside,
-    row_axes,
-)
+from bench.report.charts.palette import SERIES, SOFT
+from bench.report.charts.parts import bar_legend, boxes, case_tag, only_first, part_tag
+from bench.report.charts.rows import MOST_ROWS, bar_intervals, chart_height, lay_out, row_axes
 from bench.report.model import CaseView
 from bench.report.page import Chart, Marks, Size
 from bench.report.result_tables import case_columns
@@ -67,10 +51,6 @@ def thinking_chart(samples: Samples) -> Chart | None:
     drawn = have[:MOST_ROWS]
     n = sum(t.n for t in have)
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, drawn)
-
     return Chart(
         id="thinking",
         title="Thinking and answer",
@@ -82,7 +62,8 @@ def thinking_chart(samples: Samples) -> Chart | None:
             + only_first(len(drawn), len(have), "case")
         ),
         table=_table(have),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, drawn),
+        sample=f"n = {plural(n, 'request')}",
         height=chart_height([t.case for t in drawn], 22),
         simulated=samples.report.simulated,
     )
@@ -140,38 +121,23 @@ def _draw(figure: Figure, size: Size, drawn: Sequence[Thought]) -> Marks:
     rows = lay_out([t.case for t in drawn], size.narrow)
     by_key = {t.case.key: t for t in drawn}
     bar_legend(figure, size, [(name, *look) for name, look in _LOOKS.items()], 20)
-    beside = {k: f"{show(t.silent, 'share').number} no answer" for k, t in by_key.items()}
-    right = 20 + max(text_width(t, NUMBER_FONT) for t in beside.values())
-    ax = row_axes(figure, size, rows, right=right, top=44)
+    silent = [show(by_key[c.key].silent, "share").number for c, _, _ in rows.places]
+    ax = row_axes(figure, size, rows, [f"{said} no answer" for said in silent], top=44)
     scale = scale_for("s", *(e.value for t in drawn for e in (t.thinking, t.answer)))
     marks, highest = Marks(), 0.0
     half = rows.bar / 2
     for name, lower in (("thinking", -half), ("answer", 0.0)):
         colour, hatch = _LOOKS[name]
         placed = [(c, y + lower, getattr(by_key[c.key], name)) for c, _, y in rows.places]
-        gid, values = f"thinking-{name}", [(e.value or 0.0) * scale.factor for _, _, e in placed]
-        places = [(y, y + half) for _, y, _ in placed]
-        boxes(
-            ax,
-            [(0.0, v, *place) for v, place in zip(values, places, strict=True)],
-            colour,
-            hatch,
-            gid,
-        )
+        gid, factor = f"thinking-{name}", scale.factor
+        drawn_boxes = [(0.0, (e.value or 0.0) * factor, y, y + half) for _, y, e in placed]
+        boxes(ax, drawn_boxes, colour, hatch, gid)
         marks.tips[gid] = [f"{c.label}\n{name}: {show(e, 's', scale).full}" for c, _, e in placed]
         tags = [f"{case_tag(c)} {part_tag(colour, name)}" for c, _, _ in placed]
         marks.tags[gid] = tags
-        below, above = ([x * scale.factor for x in side] for side in ends([e for *_, e in placed]))
-        middles = [(low + high) / 2 for low, high in places]
-        bars = ax.errorbar(
-            values, middles, xerr=(below, above), fmt="none", ecolor=INK, elinewidth=1.5, capsize=3
-        )
-        for i, part in enumerate((*bars.lines[1], *bars.lines[2])):
-            part.set_gid(f"{gid}-bars-{i}")
-            marks.tags[f"{gid}-bars-{i}"] = tags
-        highest = max(highest, *(v + a for v, a in zip(values, above, strict=True)))
-    for case, _, y in rows.places:
-        number_beside(ax, y, beside[case.key])
+        middles, estimates = [y + half / 2 for _, y, _ in placed], [e for *_, e in placed]
+        reach = bar_intervals(ax, middles, estimates, gid, tags, marks, factor, thick=1.5)
+        highest = max(highest, reach)
     ax.set_xlim(0, highest * 1.02 or 1.0)
     ax.set_xlabel(f"mean time of a request ({scale.unit})")
     return marks

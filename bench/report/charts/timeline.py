@@ -17,11 +17,13 @@ from bench.analysis.run.evidence import columns_of
 from bench.report.charts.limits import Limit, asked, limit_legend
 from bench.report.charts.palette import BAD, GRID, INK, PHASE_HATCHES, PHASES, SOFT
 from bench.report.charts.parts import (
+    ABOVE,
     Box,
     axes_in,
     bar_legend,
     boxes,
     case_tag,
+    note,
     part_tag,
     sample_note,
     tagged,
@@ -80,6 +82,9 @@ def timeline_chart(samples: Samples) -> Chart | None:
         return None
     waits = (_queues(sample, block) >= _NOTICEABLE_S).any()
     reason = ", the one with the longest waits" if waits else ""
+    asked_for = _limits(samples.report, bars)
+    ticks = "Ticks: when the time that was asked for is over. " if asked_for else ""
+    phones = f"Phones show the first {_NARROW_MOST}. " if len(bars) > _NARROW_MOST else ""
     some = f"The first {len(bars)} of {len(sent)}" if len(bars) < len(sent) else f"All {len(bars)}"
 
     def draw(figure: Figure, size: Size) -> Marks:
@@ -96,7 +101,7 @@ def timeline_chart(samples: Samples) -> Chart | None:
             "in the order they were sent; a row each. Phases have the server's durations, "
             "laid one after another from the moment of sending; what is left is overhead. "
             "What was sent in the measured time counts. "
-            f"{_ticks(samples.report, bars)}{_on_phones(len(bars))}"
+            f"{ticks}{phones}"
             f"n = {plural(len(bars), 'request')}."
         ),
         table=_table(bars, case),
@@ -106,14 +111,6 @@ def timeline_chart(samples: Samples) -> Chart | None:
         full_width=True,
         folded=not waits and all(b.record.outcome is Outcome.OK for b in bars),
     )
-
-
-def _ticks(report: Report, bars: Sequence[Bar]) -> str:
-    return "Ticks: when the time that was asked for is over. " if _limits(report, bars) else ""
-
-
-def _on_phones(drawn: int) -> str:
-    return f"Phones show the first {_NARROW_MOST}. " if drawn > _NARROW_MOST else ""
 
 
 def bar_of(record: RequestRecord, origin_ns: int) -> Bar | None:
@@ -238,32 +235,43 @@ def _draw(
     for line in lines:
         _due(ax, bars, line)
     _bands(ax, block, end)
+    draw_phases(ax, bars, present)
+    if failed:
+        _failures(ax, bars)
+    marks = Marks(drawing={"case": case_tag(case).partition(".")[2]})
+    whole = [row_box(i, b.start, b.end, 0.5) for i, b in enumerate(bars)]
+    boxes(ax, whole, "none", gid="timeline-bars")
+    marks.tips["timeline-bars"] = [_tip(b) for b in bars]
+    row_scale(ax, bars, "seconds since the block began")
+    return marks
+
+
+def row_box(row: int, start: float, stop: float, half: float = 0.38) -> Box:
+    """A box in a row of the drawing, half so thick."""
+    return start, stop, row - half, row + half
+
+
+def draw_phases(ax: Axes, bars: Sequence[Bar], present: Sequence[str]) -> None:
+    """The phases of requests, a row each."""
     for part in present:
         drawn = [
-            _box(i, start, stop)
+            row_box(i, start, stop)
             for i, b in enumerate(bars)
             for name, start, stop in b.parts
             if name == part
         ]
         gid = tagged("", [part_tag(PHASES[part])])
         boxes(ax, drawn, PHASES[part], PHASE_HATCHES[part], gid)
-    if failed:
-        _failures(ax, bars)
-    marks = Marks(drawing={"case": case_tag(case).partition(".")[2]})
-    whole = [_box(i, b.start, b.end, 0.5) for i, b in enumerate(bars)]
-    boxes(ax, whole, "none", gid="timeline-bars")
-    marks.tips["timeline-bars"] = [_tip(b) for b in bars]
+
+
+def row_scale(ax: Axes, bars: Sequence[Bar], label: str) -> None:
+    """Axes with a row a request, over time."""
     ax.set_ylim(len(bars), -0.6)
-    ax.set_xlim(0, end * 1.01)
+    ax.set_xlim(0, max(b.end for b in bars) * 1.01)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.grid(visible=False, axis="y")
-    ax.set_xlabel("seconds since the block began")
-    return marks
-
-
-def _box(row: int, start: float, stop: float, half: float = 0.38) -> Box:
-    return start, stop, row - half, row + half
+    ax.set_xlabel(label)
 
 
 def _bands(ax: Axes, block: BlockInfo, end: float) -> None:
@@ -285,17 +293,8 @@ def _bands(ax: Axes, block: BlockInfo, end: float) -> None:
                 start, stop, color=GRID, alpha=1.0 if name == "loading" else 0.55, linewidth=0
             )
         if (stop - start) / end > 0.06:
-            ax.annotate(
-                name,
-                ((start + stop) / 2, 1),
-                (0, 3),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=11,
-                color=SOFT,
-            )
+            look = {"ha": "center", "va": "bottom", "fontsize": 11, "color": SOFT}
+            note(ax, name, ((start + stop) / 2, 1), (0, 3), xycoords=ABOVE, **look)
 
 
 def _limits(report: Report, bars: Sequence[Bar]) -> list[Limit]:

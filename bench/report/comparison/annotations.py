@@ -70,12 +70,9 @@ def _body(case: str, m: MetricComparison) -> str:
 
 def command(level: str, title: str, message: str) -> str:
     """One annotation: level is error, warning or notice."""
-    return f"::{level} title={_property(title)}::{_data(message)}"
+    title = _data(title).replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={title}::{_data(message)}"
 
 
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -17,8 +17,11 @@ from bench.analysis.comparison.result import (
 )
 from bench.report.charts.palette import BAD, GRID, INK, LINE, PAPER, SERIES, SOFT
 from bench.report.charts.parts import (
+    BESIDE,
     axes_in,
+    note,
     picked,
+    points,
     series_legend,
     shortened,
     tagged,
@@ -26,6 +29,7 @@ from bench.report.charts.parts import (
 )
 from bench.report.comparison.tables import block_table, verdict_table
 from bench.report.comparison.wording import change_shown, metric_name, verdict_text
+from bench.report.model import SEPARATOR
 from bench.report.page import Chart, Marks, Size
 from bench.report.units import number, scale_for, show_value
 
@@ -34,9 +38,10 @@ _FRAME: Final = 74
 _MOST_ROWS: Final = 40
 _REACH: Final = 3.0
 """The axis of effects ends at so many times the largest change to be caught, at most."""
-_BASELINE: Final[dict[str, Any]] = {"color": SERIES[0], "marker": "o", "linestyle": "none"}
-_CANDIDATE: Final[dict[str, Any]] = {"color": SERIES[1], "marker": "s", "linestyle": "none"}
-_SIDES: Final = (("baseline", _BASELINE), ("candidate", _CANDIDATE))
+_SIDES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    ("baseline", {"color": SERIES[0], "marker": "o", "linestyle": "none"}),
+    ("candidate", {"color": SERIES[1], "marker": "s", "linestyle": "none"}),
+)
 
 
 def forest_chart(comparison: Comparison, number: int) -> Chart | None:
@@ -46,13 +51,9 @@ def forest_chart(comparison: Comparison, number: int) -> Chart | None:
     drawn = rows[:_MOST_ROWS]
     if not drawn:
         return None
-    many = len(comparison.cases) > 1
-    labels = [_row_label(c, m, many) for c, m in drawn]
+    names = [(metric_name(m.metric), c.case) for c, m in drawn]
+    labels = [SEPARATOR.join(n if len(comparison.cases) > 1 else n[:1]) for n in names]
     left_out = len(rows) - len(drawn)
-
-    def draw(figure: Figure, size: Size) -> Marks:
-        return _draw_forest(figure, size, [m for _, m in drawn], labels)
-
     height = _FRAME + _ROW * len(drawn)
     return Chart(
         id=f"effects-{number}",
@@ -67,7 +68,7 @@ def forest_chart(comparison: Comparison, number: int) -> Chart | None:
             "to catch." + (f" {left_out} more are in the table." if left_out else "")
         ),
         table=verdict_table(comparison, number, brief=False),
-        draw=draw,
+        draw=lambda figure, size: _draw_forest(figure, size, [m for _, m in drawn], labels),
         height=(height, height + _ROW * len(drawn) // 2),
         simulated=comparison.baseline.simulated or comparison.candidate.simulated,
         full_width=True,
@@ -84,10 +85,6 @@ def block_charts(comparison: Comparison, number: int) -> list[Chart]:
     ]
 
 
-def _row_label(case: CaseComparison, m: MetricComparison, many: bool) -> str:
-    return f"{metric_name(m.metric)} · {case.case}" if many else metric_name(m.metric)
-
-
 def _draw_forest(
     figure: Figure, size: Size, rows: Sequence[MetricComparison], labels: Sequence[str]
 ) -> Marks:
@@ -102,15 +99,8 @@ def _draw_forest(
         _bands(ax, m, y)
         _interval(ax, m, y, reach)
         gid = f"effect-{i}"
-        ax.plot(
-            [_right(m) * _clip(m.change or 0.0, reach) * 100],
-            [y],
-            linestyle="none",
-            marker="D" if m.primary else "o",
-            color=_colour(m),
-            markeredgecolor=PAPER,
-            gid=gid,
-        )
+        x, marker = _right(m) * _clip(m.change or 0.0, reach) * 100, "D" if m.primary else "o"
+        points(ax, [x], [y], gid, 0, marker=marker, color=_colour(m))
         marks.tips[gid] = [f"{label}\n{change_shown(m).full}\n{verdict_text(m)}"]
         _label(ax, m, label, y, size, left)
     ax.axvline(0, color=SOFT, linewidth=1.2)
@@ -156,12 +146,12 @@ def _clip(value: float, reach: float) -> float:
 def _label(ax: Axes, m: MetricComparison, label: str, y: float, size: Size, left: float) -> None:
     weight = "bold" if m.primary else "normal"
     place = (0, y - 0.62) if size.narrow else (0, y)
-    ax.annotate(
+    note(
+        ax,
         shortened(label, size.width - 24 if size.narrow else left - 14, 12),
         place,
         (0 if size.narrow else -8, 0),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
+        xycoords=BESIDE,
         ha="left" if size.narrow else "right",
         va="center",
         color=INK,
@@ -179,10 +169,6 @@ def _block_chart(
     comparison: Comparison, case: CaseComparison, m: MetricComparison, chart_id: str
 ) -> Chart:
     paired = case.design is Design.PAIRED
-
-    def draw(figure: Figure, size: Size) -> Marks:
-        return _draw_blocks(figure, size, m, chart_id, paired)
-
     how = "Blocks of a pair are joined." if paired else "The two runs lie side by side."
     return Chart(
         id=chart_id,
@@ -190,7 +176,7 @@ def _block_chart(
         message=f"{case.case}: {verdict_text(m)}, {change_shown(m).full}.",
         caption=f"{case.case}. Every block in order of time; the block is the unit. {how}",
         table=block_table(case, m, f"{chart_id}-table"),
-        draw=draw,
+        draw=lambda figure, size: _draw_blocks(figure, size, m, chart_id, paired),
         height=(300, 300),
         simulated=comparison.baseline.simulated or comparison.candidate.simulated,
     )
@@ -207,20 +193,12 @@ def _draw_blocks(figure: Figure, size: Size, m: MetricComparison, gid: str, pair
         for a, b, x_a, x_b in zip(m.baseline_blocks, m.candidate_blocks, *xs, strict=True):
             values = [a.value * scale.factor, b.value * scale.factor]
             ax.plot([x_a, x_b], values, color=LINE, linewidth=1.5, zorder=1)
-    for name, look, points, where in (
-        ("baseline", _BASELINE, m.baseline_blocks, xs[0]),
-        ("candidate", _CANDIDATE, m.candidate_blocks, xs[1]),
-    ):
+    of_sides = zip(_SIDES, (m.baseline_blocks, m.candidate_blocks), xs, strict=True)
+    for (name, look), blocks, where in of_sides:
         group = tagged(f"{gid}-{name}", [f"side.{name}"])
-        ax.plot(
-            where,
-            [p.value * scale.factor for p in points],
-            markeredgecolor=PAPER,
-            gid=group,
-            zorder=2,
-            **look,
-        )
-        marks.tips[group] = [_tip(name, p, m) for p in points]
+        ys = [p.value * scale.factor for p in blocks]
+        ax.plot(where, ys, markeredgecolor=PAPER, gid=group, zorder=2, **look)
+        marks.tips[group] = [_tip(name, p, m) for p in blocks]
     ax.set_xlabel("minutes since the start of the run")
     ax.set_ylabel(scale.unit or metric_name(m.metric))
     return marks

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from bench._version import __version__
-from bench.analysis.comparison.result import Comparison, Design
+import msgspec
+
+from bench.analysis.comparison.result import SCHEMA, Comparison, Design, worst
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.report.comparison.annotations import github_annotations
-from bench.report.comparison.json_form import comparison_json
 from bench.report.comparison.junit import junit
 from bench.report.comparison.tables import difference_table, verdict_table
 from bench.report.comparison.wording import TONES, difference_answers, verdict_answers
-from bench.report.page import Answer, Badge, Chart, Item, Notice, Page, Prose, Section
+from bench.report.page import SIMULATED, Answer, Badge, Chart, Item, Notice, Page, Prose, Section
 from bench.report.quick_import import import_matplotlib
-from bench.report.tables import Table
+from bench.report.tables import Table, present
 from bench.report.units import plural
 from bench.shown import all_shown, encodable
 
@@ -45,11 +46,6 @@ def shown_page(
 
     Names come from outside: what obeys control characters gets none. JSON is for programs: names
     stay what they are.
-
-    Args:
-        comparisons: one for each candidate; at least one.
-        distributions: charts of the requests behind them.
-        charts: draw charts; the short forms need none.
     """
     shown = [all_shown(c) for c in comparisons]
     return replace(
@@ -62,37 +58,28 @@ def shown_page(
 def comparison_page(
     comparisons: Sequence[Comparison], distributions: Sequence[Chart] = (), *, charts: bool = True
 ) -> Page:
-    """The page about comparisons with one baseline.
-
-    Args:
-        comparisons: one for each candidate; at least one.
-        distributions: charts of the requests behind them.
-        charts: draw charts; the short forms need none.
-    """
+    """The page about comparisons with one baseline; the short forms need no charts."""
     first = comparisons[0]
     simulated = any(c.baseline.simulated or c.candidate.simulated for c in comparisons)
     return Page(
         title=f"{first.scenario}: {_title(comparisons)}",
-        subtitle="",
         badges=_badges(comparisons, simulated),
         facts=_facts(comparisons),
         findings=_findings(comparisons),
-        answers=(),
         warnings=_notices(comparisons),
         sections=_sections(comparisons, distributions, charts),
-        brief=_present(
+        brief=present(
             *(
                 _named(verdict_table(c, i, brief=True), c, comparisons)
                 for i, c in enumerate(comparisons)
             )
         ),
-        provenance=_present(
+        provenance=present(
             *(_named(difference_table(c, i), c, comparisons) for i, c in enumerate(comparisons))
         ),
         simulated=simulated,
         data=comparison_json(comparisons),
         data_name="comparison.json",
-        tool_version=__version__,
     )
 
 
@@ -118,8 +105,7 @@ def _findings(comparisons: Sequence[Comparison]) -> tuple[Answer, ...]:
 def _badges(comparisons: Sequence[Comparison], simulated: bool) -> tuple[Badge, ...]:
     badges = []
     if simulated:
-        help_text = "The simulated engine made these numbers up by a model."
-        badges.append(Badge("simulated", "caution", help_text))
+        badges.append(SIMULATED)
     for comparison in comparisons:
         text = comparison.verdict.value
         if len(comparisons) > 1:
@@ -128,7 +114,8 @@ def _badges(comparisons: Sequence[Comparison], simulated: bool) -> tuple[Badge, 
             text += " (indicative)"
         badges.append(Badge(text, TONES[comparison.verdict]))
         if comparison.failed_thresholds:
-            badges.append(Badge(f"{len(comparison.failed_thresholds)} thresholds failed", "bad"))
+            failed = plural(len(comparison.failed_thresholds), "threshold")
+            badges.append(Badge(f"{failed} failed", "bad"))
         if comparison.unsupported_thresholds:
             number = len(comparison.unsupported_thresholds)
             badges.append(Badge(f"{plural(number, 'threshold')} not supported", "caution"))
@@ -186,14 +173,17 @@ def _sections(
         differences.append(_named(difference_table(comparison, i), comparison, comparisons))
         numbers.append(_named(verdict_table(comparison, i, brief=False), comparison, comparisons))
         if charts:
-            evidence += [_titled(c, comparison, comparisons) for c in _charts(comparison, i)]
+            evidence += [
+                replace(c, title=_whose(c.title, comparison, comparisons))
+                for c in _charts(comparison, i)
+            ]
     designs = {case.design for c in comparisons for case in c.cases}
     method = [Prose(PAIRED_METHOD)] if Design.PAIRED in designs else []
     method += [Prose(SEPARATE_METHOD)] if Design.SEPARATE in designs else []
     items: list[tuple[str, str, Sequence[Item]]] = [
-        ("differences", "What differs", _present(*differences)),
+        ("differences", "What differs", present(*differences)),
         ("evidence", "Evidence", [*evidence, *distributions]),
-        ("numbers", "All numbers", _present(*numbers)),
+        ("numbers", "All numbers", present(*numbers)),
         ("method", "How it was judged", [*method, *([Prose(VERDICT_METHOD)] if method else [])]),
     ]
     return tuple(Section(key, title, tuple(i)) for key, title, i in items if i)
@@ -202,10 +192,6 @@ def _sections(
 def _named(table: Table, of: Comparison, among: Sequence[Comparison]) -> Table:
     """A table that says whose it is, where there are several."""
     return replace(table, caption=_whose(table.caption, of, among))
-
-
-def _titled(chart: Chart, of: Comparison, among: Sequence[Comparison]) -> Chart:
-    return replace(chart, title=_whose(chart.title, of, among))
 
 
 def _whose(title: str, of: Comparison, among: Sequence[Comparison]) -> str:
@@ -220,5 +206,13 @@ def _charts(comparison: Comparison, number: int) -> list[Chart]:
     return [*([forest] if forest else []), *block_charts(comparison, number)]
 
 
-def _present(*tables: Table) -> tuple[Table, ...]:
-    return tuple(t for t in tables if t.rows)
+def comparison_json(comparisons: Sequence[Comparison]) -> bytes:
+    """`{"schema", "exit_code", "comparisons"}`, each as `bench.analysis.comparison.result` says."""
+    content: dict[str, Any] = {
+        "schema": SCHEMA,
+        "exit_code": int(worst(comparisons)),
+        "comparisons": [
+            {**msgspec.to_builtins(c), "exit_code": int(c.exit_code)} for c in comparisons
+        ],
+    }
+    return msgspec.json.encode(content)

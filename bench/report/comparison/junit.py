@@ -10,12 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from bench.analysis.comparison.result import (
-    CaseComparison,
-    Comparison,
-    MetricComparison,
-    Refusal,
-)
+from bench.analysis.comparison.result import CaseComparison, Comparison, MetricComparison, Refusal
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.report.comparison.wording import (
     change_shown,
@@ -46,12 +41,27 @@ def junit(comparisons: Sequence[Comparison]) -> str:
             if m.primary:
                 _metric(suite, case, m)
         for t in comparison.failed_thresholds:
-            one = ElementTree.SubElement(suite, "testcase", classname=t.case, name=t.expression)
-            ElementTree.SubElement(one, "failure", message=t.message, type="threshold")
+            add_case(suite, t.case, t.expression, "failure", t.message, "threshold")
         for t in comparison.unsupported_thresholds:
-            one = ElementTree.SubElement(suite, "testcase", classname=t.case, name=t.expression)
-            ElementTree.SubElement(one, "skipped", message=t.message)
+            add_case(suite, t.case, t.expression, "skipped", t.message)
     return xml_text(counted(root))
+
+
+def add_case(
+    suite: ElementTree.Element,
+    of: str,
+    name: str,
+    ended: str = "",
+    message: str = "",
+    kind: str = "",
+) -> ElementTree.Element:
+    """A test case of a suite, and how it ended: failure, error or skipped; "" = well."""
+    one = ElementTree.SubElement(suite, "testcase", classname=of, name=name)
+    if ended:
+        result = ElementTree.SubElement(one, ended, message=message)
+        if kind:
+            result.set("type", kind)
+    return one
 
 
 def xml_text(root: ElementTree.Element) -> str:
@@ -65,12 +75,12 @@ def xml_text(root: ElementTree.Element) -> str:
 
 
 def _metric(suite: ElementTree.Element, case: CaseComparison, m: MetricComparison) -> None:
-    one = ElementTree.SubElement(suite, "testcase", classname=case.case, name=m.metric)
-    said = _said(m)
+    said, ended = _said(m), ("", "")
     if m.verdict in _FAILS and not m.indicative:
-        ElementTree.SubElement(one, "failure", message=said, type=m.verdict.value)
+        ended = ("failure", m.verdict.value)
     elif m.verdict not in _PASSES or m.indicative:
-        ElementTree.SubElement(one, "skipped", message=said)
+        ended = ("skipped", "")
+    one = add_case(suite, case.case, m.metric, ended[0], said, ended[1])
     ElementTree.SubElement(one, "system-out").text = said
 
 

@@ -6,7 +6,6 @@ import math
 
 import msgspec
 
-from bench._version import __version__
 from bench.analysis.comparison.planning import ComparisonPlan, MetricPlan
 from bench.report.comparison.wording import metric_name
 from bench.report.page import Answer, Notice, Page, Section
@@ -20,17 +19,12 @@ def plan_page(plan: ComparisonPlan) -> Page:
     content = {**msgspec.to_builtins(plan), "seconds": plan.seconds}
     return Page(
         title="What a comparison takes",
-        subtitle="",
-        badges=(),
-        facts=(),
         findings=(Answer("", ((_answer(plan),),)),),
-        answers=(),
         warnings=tuple(Notice("pilot", note) for note in plan.notes),
         sections=(Section("plan", "Noise and what it takes", (_table(plan),)),),
         brief=(_table(plan),),
         data=msgspec.json.encode(content),
         data_name="plan.json",
-        tool_version=__version__,
     )
 
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.analysis.comparison.result import (
-    CaseComparison,
-    Comparison,
-    MetricComparison,
-)
+from bench.analysis.comparison.result import CaseComparison, Comparison, MetricComparison
 from bench.analysis.comparison.setup_difference import Role
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.report.comparison.wording import change_shown, key_name, metric_name, verdict_text
@@ -21,13 +17,7 @@ Judged = Sequence[tuple[CaseComparison, MetricComparison]]
 
 
 def verdict_table(comparison: Comparison, number: int, *, brief: bool) -> Table:
-    """One row a metric.
-
-    Args:
-        comparison: what to tell.
-        number: of the comparison in the report.
-        brief: only primary metrics, and others that moved.
-    """
+    """One row a metric; in brief only primary metrics, and others that moved."""
     rows = [
         (case, m)
         for case, m in comparison.judged()
@@ -46,9 +36,10 @@ def verdict_table(comparison: Comparison, number: int, *, brief: bool) -> Table:
         text_column("Explained by", [", ".join(map(key_name, m.explained_by)) for _, m in rows]),
     ]
     if not brief:
+        sizes = [f"{percent(m.ignore)}\u00a0/ {percent(m.catch)}" for _, m in rows]
         columns += [
             text_column("p, sign flip", [_p(m.sign_flip_p) for _, m in rows]),
-            text_column("Ignore / catch", [_sizes(m) for _, m in rows]),
+            text_column("Ignore / catch", sizes),
             text_column("Pairs or blocks", [m.n for _, m in rows]),
             text_column("Note", [m.note for _, m in rows]),
         ]
@@ -117,10 +108,6 @@ def _level(m: MetricComparison, value: float | None) -> str:
         return ""
     scale = scale_for(m.unit, m.baseline, m.candidate)
     return show_value(value, m.unit, scale).number
-
-
-def _sizes(m: MetricComparison) -> str:
-    return f"{percent(m.ignore)}\u00a0/ {percent(m.catch)}"
 
 
 def _p(value: float | None) -> str:

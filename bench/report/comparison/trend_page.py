@@ -10,14 +10,24 @@ import msgspec
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench._version import __version__
 from bench.analysis.comparison.trend import Trend
 from bench.analysis.run.summary import Estimate
 from bench.metrics import METRICS
-from bench.report.charts.palette import BAD, PAPER, SERIES, SOFT
-from bench.report.charts.parts import axes_in, ends, text_width
+from bench.report.charts.palette import BAD, SERIES, SOFT
+from bench.report.charts.parts import ABOVE, axes_in, ends, note, points, text_width
 from bench.report.comparison.wording import metric_name
-from bench.report.page import Answer, Badge, Chart, Item, Marks, Page, Prose, Section, Size, Tone
+from bench.report.page import (
+    SIMULATED,
+    Answer,
+    Chart,
+    Item,
+    Marks,
+    Page,
+    Prose,
+    Section,
+    Size,
+    Tone,
+)
 from bench.report.tables import Table, estimate_column, from_columns, text_column
 from bench.report.units import number, percent, plural, scale_for, show
 from bench.stats.change_points import MAX_P, MIN_CHANGE, MIN_POINTS, ChangePoint
@@ -42,48 +52,41 @@ _FEW_DAYS = 5.0
 
 
 def trend_page(trends: Sequence[Trend], links: Mapping[str, str] | None = None) -> Page:
-    """The page about trends of one metric.
-
-    Args:
-        trends: at least one.
-        links: run -> where its report is, relative to the page.
-    """
+    """The page about trends of one metric; `links` says where the report of a run is."""
     shown_trends = _distinct(trends[:_MOST_SERIES])
     metric = shown_trends[0].metric
     simulated = any(t.simulated for t in shown_trends)
     left_out = len(trends) - len(shown_trends)
     items: list[Item] = []
     for place, trend in enumerate(shown_trends):
-        items += [_chart(trend, place, links or {}), version_table(trend, place)]
+        caption = f"{metric_name(metric)}, {trend.case}, by server version"
+        table = _versions((trend,), f"versions-{place}", caption, bars=True)
+        items += [_chart(trend, place, links or {}), table]
     return Page(
         title=f"{metric_name(metric)} over time",
-        subtitle="",
-        badges=(Badge("simulated", "caution"),) if simulated else (),
+        badges=(SIMULATED,) if simulated else (),
         facts=(("Identities", number(len(trends), 0)),),
         findings=tuple(_answer(t) for t in shown_trends),
-        answers=(),
-        warnings=(),
         sections=(
             Section(
                 "trend",
                 "Over time",
                 tuple(items),
-                f"{left_out} identities with fewer runs are left out." if left_out else "",
+                f"Left out, with fewer runs: {left_out} more." if left_out else "",
             ),
             Section("method", "How change points are found", (Prose(METHOD),)),
         ),
-        brief=(_all_versions(shown_trends),),
+        brief=(_versions(shown_trends, "versions", f"{metric_name(metric)} by server version"),),
         simulated=simulated,
-        data=trend_json(trends),
+        data=msgspec.json.encode(list(trends)),
         data_name="trend.json",
-        tool_version=__version__,
     )
 
 
 def _distinct(trends: Sequence[Trend]) -> list[Trend]:
     """Cases of one name get a name that says what differs: scenario, else when they began."""
     named = list(trends)
-    for distinction in (_scenario, _begin):
+    for distinction in (lambda t: t.scenario, _begin):
         groups: dict[str, list[Trend]] = {}
         for trend in named:
             groups.setdefault(trend.case, []).append(trend)
@@ -97,47 +100,23 @@ def _distinct(trends: Sequence[Trend]) -> list[Trend]:
     return named
 
 
-def _scenario(trend: Trend) -> str:
-    return trend.scenario
-
-
 def _begin(trend: Trend) -> str:
     return f"from {trend.points[0].created_at[:16].replace('T', ' ')}"
 
 
-def trend_json(trends: Sequence[Trend]) -> bytes:
-    """The trends as JSON: `metric, case, identity, points[], changes[], versions[], left_out[]`."""
-    return msgspec.json.encode(list(trends))
-
-
-def version_table(trend: Trend, number_: int) -> Table:
+def _versions(trends: Sequence[Trend], table_id: str, caption: str, *, bars: bool = False) -> Table:
     """Version, runs, mean with interval: the table that a maintainer makes by hand."""
-    unit = _unit(trend)
-    means = [Estimate(v.mean, v.low, v.high) for v in trend.versions]
-    return from_columns(
-        f"versions-{number_}",
-        f"{metric_name(trend.metric)}, {trend.case}, by server version",
-        [
-            text_column("Server version", [v.server_version for v in trend.versions]),
-            text_column("Runs", [v.runs for v in trend.versions]),
-            estimate_column("Mean", unit, means, bars=True),
-        ],
-    )
-
-
-def _all_versions(trends: Sequence[Trend]) -> Table:
-    """The version tables of several identities in one."""
     rows = [(t, v) for t in trends for v in t.versions]
     means = [Estimate(v.mean, v.low, v.high) for _, v in rows]
     columns = [text_column("Case", [t.case for t, _ in rows])] if len(trends) > 1 else []
     return from_columns(
-        "versions",
-        f"{metric_name(trends[0].metric)} by server version",
+        table_id,
+        caption,
         [
             *columns,
             text_column("Server version", [v.server_version for _, v in rows]),
             text_column("Runs", [v.runs for _, v in rows]),
-            estimate_column("Mean", _unit(trends[0]), means),
+            estimate_column("Mean", _unit(trends[0]), means, bars=bars),
         ],
     )
 
@@ -217,72 +196,46 @@ def _point_table(trend: Trend, number_: int, links: Mapping[str, str]) -> Table:
 
 def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
     ax = axes_in(figure, size, 66, 34, 26, 46)
-    points = trend.points
-    scale = scale_for(_unit(trend), *(p.value for p in points))
-    xs = _days(trend)
+    runs = trend.points
+    scale = scale_for(_unit(trend), *(p.value for p in runs))
+    # In days of UTC.
+    xs = [datetime.fromisoformat(p.created_at).timestamp() / _DAY_S for p in runs]
     span = max(xs[-1] - xs[0], 1e-3)  # less is below what axes can tell from the date
-    estimates = [Estimate(p.value, p.low, p.high) for p in points]
+    estimates = [Estimate(p.value, p.low, p.high) for p in runs]
     lengths = [[x * scale.factor for x in side] for side in ends(estimates)]
-    values = [p.value * scale.factor for p in points]
+    values = [p.value * scale.factor for p in runs]
     ax.errorbar(xs, values, yerr=lengths, fmt="none", ecolor=SERIES[0], elinewidth=1, zorder=1)
-    ax.plot(
-        xs,
-        values,
-        linestyle="none",
-        marker="o",
-        color=SERIES[0],
-        markeredgecolor=PAPER,
-        gid=gid,
-        zorder=3,
-    )
-    edges = [0, *(c.index for c in trend.changes), len(points)]
+    points(ax, xs, values, gid, 0, zorder=3)
+    edges = [0, *(c.index for c in trend.changes), len(runs)]
     levels = [c.before for c in trend.changes[:1]] + [c.after for c in trend.changes]
     for start, end, level in zip(edges, edges[1:], levels, strict=False):
         ys = [level * scale.factor] * 2
         ax.plot([xs[start], xs[end - 1]], ys, color=BAD, linewidth=2, zorder=2)
-        ax.annotate(
-            show(Estimate(level), _unit(trend), scale).text,
-            (xs[start], ys[0]),
-            (0, 5),
-            textcoords="offset points",
-            color=BAD,
-            fontsize=10.5,
-        )
+        said = show(Estimate(level), _unit(trend), scale).text
+        note(ax, said, (xs[start], ys[0]), (0, 5), color=BAD, fontsize=10.5)
     for change in trend.changes:
         where = (xs[change.index - 1] + xs[change.index]) / 2
         ax.axvline(where, color=BAD, linewidth=1)
     labelled = -1.0
-    for i in range(1, len(points)):
-        if points[i].server_version != points[i - 1].server_version:
+    for i in range(1, len(runs)):
+        if runs[i].server_version != runs[i - 1].server_version:
             where = (xs[i - 1] + xs[i]) / 2
             ax.axvline(where, color=SOFT, linestyle=(0, (3, 3)), linewidth=1)
             place = (where - xs[0]) / span * size.width
-            if 0 <= place - labelled < text_width(points[i].server_version, 10) + 8:
+            if 0 <= place - labelled < text_width(runs[i].server_version, 10) + 8:
                 continue
             labelled = place
-            ax.annotate(
-                points[i].server_version,
-                (where, 1.0),
-                (3, 4),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                color=SOFT,
-                fontsize=10,
-            )
+            version = trend.points[i].server_version
+            note(ax, version, (where, 1.0), (3, 4), xycoords=ABOVE, color=SOFT, fontsize=10)
     ticks = np.linspace(xs[0], xs[-1], 3 if size.narrow else 6)
     ax.set_xticks(ticks, [_date(x, span) for x in ticks])
     ax.set_xlim(xs[0] - 0.04 * span, xs[-1] + 0.04 * span)
     ax.set_ylabel(scale.unit)
     tips = [
         f"{p.created_at[:16].replace('T', ' ')}\n{p.server_version}\n{show(e, _unit(trend)).full}"
-        for p, e in zip(points, estimates, strict=True)
+        for p, e in zip(runs, estimates, strict=True)
     ]
     return Marks(tips={gid: tips})
-
-
-def _days(trend: Trend) -> list[float]:
-    """When each run was made, in days of UTC."""
-    return [datetime.fromisoformat(p.created_at).timestamp() / _DAY_S for p in trend.points]
 
 
 def _date(days: float, span: float) -> str:

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from bench.analysis.comparison.result import (
-    CaseComparison,
-    Comparison,
-    MetricComparison,
-)
+from bench.analysis.comparison.result import CaseComparison, Comparison, MetricComparison
 from bench.analysis.comparison.setup_difference import Role, SetupDifference
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.metrics import term
@@ -108,12 +104,7 @@ def verdict_answers(comparison: Comparison) -> list[Answer]:
 
 
 def overall(comparison: Comparison, *, in_full: bool = False) -> Answer:
-    """The verdict in one sentence, and what qualifies it.
-
-    Args:
-        comparison: judged.
-        in_full: with all that is known of every metric that decides.
-    """
+    """The verdict in one sentence; `in_full` with all that is known of the metrics that decide."""
     primary = [(c, m) for c, m in comparison.judged() if m.primary]
     more: list[Sentence] = []
     if comparison.refused is not None:
@@ -248,14 +239,11 @@ def _metric_sentence(m: MetricComparison) -> Sentence:
 
 def _basis(m: MetricComparison) -> str:
     """What a change rests on: levels, chance, number of pairs or blocks, what explains it."""
-    explained = f", explained by {_listed(m.explained_by)}" if m.explained_by else ""
+    causes = ", ".join(map(key_name, m.explained_by))
+    explained = f", explained by {causes}" if causes else ""
     check = f", sign flip {_p(m.sign_flip_p)}" if m.sign_flip_p is not None else ""
     rests = f"{plural(m.n, 'pair')}" if m.sign_flip_p is not None else f"{m.n} blocks a side"
     return f"{levels_text(m)}, {_p(m.p_corrected)}{check}, {rests}{explained}"
-
-
-def _listed(keys: Sequence[str]) -> str:
-    return ", ".join(key_name(k) for k in keys)
 
 
 def _p(value: float | None) -> str:

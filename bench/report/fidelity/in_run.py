@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.analysis.fidelity.result import FidelityResult
 from bench.report.fidelity.page import Parts, Placed, fidelity_parts
-from bench.report.model import CaseView, Report
+from bench.report.model import Report
 from bench.report.page import Answer, Prose
 from bench.results.fidelity_files import Side
 from bench.results.run import RunInfo
@@ -17,13 +17,21 @@ _SPEED = "decode_tok_per_s"
 def fidelity_in_run(
     report: Report, found: Sequence[FidelityResult | str | None]
 ) -> tuple[Parts, ...]:
-    """What the runs have to say about fidelity.
-
-    Args:
-        report: of the runs.
-        found: for each run, what was found, or why nothing was.
-    """
+    """What each run has to say about fidelity, or why nothing was found."""
     parts = []
+    identities = dict.fromkeys(r.identity for r in found if isinstance(r, FidelityResult))
+    if len(identities) > 1:
+        said = Answer(
+            "",
+            (
+                (
+                    "The fidelity of these runs does not compare: they read other texts or "
+                    f"places (identities {', '.join(identities)}).",
+                ),
+            ),
+            tone="caution",
+        )
+        parts.append(Parts((said,), tuple, (), (), Prose("")))
     for run, result in enumerate(found):
         if isinstance(result, str):
             said = Answer("", ((f"Fidelity is not known: {result}.",),))
@@ -45,13 +53,8 @@ def _placed(report: Report, run: int, side: Side) -> Placed:
     series = report.models.index(side.model) if side.model in report.models else 0
     if not cases:
         return Placed(series)
-    case = min(cases, key=_level)
+    case = min(cases, key=lambda c: c.users or c.rate_per_s or 0)  # at the lowest load
     return Placed(series, case.estimate(_SPEED), _vram_bytes(info, case.summary.id))
-
-
-def _level(case: CaseView) -> float:
-    """The load of a case: speeds are compared at the lowest."""
-    return float(case.users or case.rate_per_s or 0)
 
 
 def _vram_bytes(info: RunInfo, case_id: str) -> int | None:

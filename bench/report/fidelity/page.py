@@ -7,15 +7,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench._version import __version__
 from bench.analysis.fidelity.pareto import dominated
-from bench.analysis.fidelity.result import (
-    Difference,
-    Distance,
-    FidelityResult,
-    GateResult,
-    Nearer,
-)
+from bench.analysis.fidelity.result import Difference, FidelityResult, GateResult, Nearer
 from bench.analysis.run.summary import Estimate
 from bench.report.fidelity.wording import (
     NATS,
@@ -28,9 +21,17 @@ from bench.report.fidelity.wording import (
     gate_answers,
     verdict_text,
 )
-from bench.report.page import Answer, Badge, Chart, Page, Prose, Section, plain
+from bench.report.identity_tables import short_digest
+from bench.report.page import SIMULATED, Answer, Chart, Page, Prose, Section, plain
 from bench.report.quick_import import import_matplotlib
-from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
+from bench.report.tables import (
+    Table,
+    estimate_column,
+    from_columns,
+    number_column,
+    present,
+    text_column,
+)
 from bench.report.units import plural
 
 WORKS = "Does it work at all?"
@@ -41,13 +42,15 @@ METHOD = (
     "Leibler's, in nats a token, the reference first: 0 where both expect the same. Merging all "
     "that not both list into one event gives the bound, which is never above the truth. What lies "
     "beyond is estimated from the lower half of the lists: the log ratios there are taken as "
-    "normal around 0, their standard deviation is fitted for each candidate by maximum likelihood "
-    "with unlisted tokens as censored values (Tobit), and adds half its square, weighted with the "
+    "normal around 0, their standard deviation is fitted for each text by maximum likelihood with "
+    "unlisted tokens as censored values (Tobit), and adds half its square, weighted with the "
     "probability that lies there. Means are over texts; intervals are Student's t over texts (95 "
-    "%), of shares Clopper and Pearson's with the spread between texts; candidates are compared "
-    "paired by text, each comparison for itself. A candidate whose interval begins within three "
-    "noise floors cannot be distinguished from the reference; two candidates are alike if they "
-    "differ by less than that, or than a tenth of the larger divergence."
+    "%), their upper end further out by what the estimate is known to fall short and where few "
+    "texts are far above the others; of shares Clopper and Pearson's with the spread between "
+    "texts. They say nothing of a kind of text so rare that none of it was read. Candidates are "
+    "compared paired by text, each comparison for itself. A candidate whose interval begins within "
+    "three noise floors cannot be distinguished from the reference; two candidates are alike if "
+    "they differ by less than that, or than a tenth of the larger divergence."
 )
 
 
@@ -79,12 +82,7 @@ class Parts:
 
 
 def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None = None) -> Parts:
-    """The parts.
-
-    Args:
-        result: what was found.
-        placed: side -> what is known of it besides; None = nothing.
-    """
+    """The parts; `placed` is what else is known of each side."""
     known = placed or {i: Placed(i) for i in range(len(result.sides))}
     speeds = {i: p.speed for i, p in known.items() if p.speed and p.speed.value}
     beaten = dominated(result, speeds)
@@ -107,11 +105,11 @@ def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None =
             *(difference_answer(result, d) for d in result.differences),
             *(Answer("", (sentence,)) for sentence in sentences),
             *gate_answers(result),
-            Answer("", ((floor_sentence(result),),)),
+            Answer("", (floor_sentence(result),)),
         ),
         charts=charts,
         brief=(_candidates(result),),
-        tables=tuple(t for t in (_differences(result), _kinds(result), _sides(result)) if t),
+        tables=present(_differences(result), _kinds(result), _sides(result)),
         method=Prose(METHOD),
         gates=_gates(result),
     )
@@ -119,12 +117,11 @@ def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None =
 
 def fidelity_page(result: FidelityResult) -> Page:
     """The page about fidelity alone."""
-    badge = Badge("simulated", "caution", "The simulated engine made these numbers up by a model.")
     parts = fidelity_parts(result)
     return Page(
         title=f"Fidelity to {result.sides[0].label}",
         subtitle="How far each candidate's next words are from the reference's.",
-        badges=(badge,) if result.simulated else (),
+        badges=(SIMULATED,) if result.simulated else (),
         facts=(
             ("Texts", f"{result.texts} ({', '.join(f'{n} {k}' for k, n in result.kinds.items())})"),
             ("Identity of texts and places", result.identity),
@@ -132,7 +129,6 @@ def fidelity_page(result: FidelityResult) -> Page:
             ("Run", result.run_id),
         ),
         findings=parts.findings,
-        answers=(),
         warnings=cautions(result),
         sections=(
             *(Section("evidence", "Evidence", charts) for charts in (parts.charts(),) if charts),
@@ -146,7 +142,6 @@ def fidelity_page(result: FidelityResult) -> Page:
         simulated=result.simulated,
         data=msgspec.json.encode(result),
         data_name="fidelity.json",
-        tool_version=__version__,
     )
 
 
@@ -159,18 +154,15 @@ def _candidates(result: FidelityResult) -> Table:
         [
             text_column("Candidate", [s.label for s in sides]),
             text_column("Quantisation", [s.quantization for s in sides]),
-            number_column("File", "B", [_maybe(s.size_bytes) for s in sides]),
+            number_column("File", "B", [s.size_bytes for s in sides]),
             estimate_column("Divergence", NATS, [c.divergence for c in found]),
             number_column("At least", NATS, [c.bound for c in found]),
             estimate_column("Another likeliest word", OTHER_WORD, [c.other_top for c in found]),
             text_column("Places", [c.used for c in found]),
-            text_column(
-                "Verdict",
-                [_distance(c.distance) for c in found],
-            ),
+            text_column("Verdict", [c.distance.value for c in found]),
         ],
         models=[s.model for s in sides],
-        note=floor_sentence(result),
+        note=plain(floor_sentence(result)),
     )
 
 
@@ -184,7 +176,7 @@ def _gates(result: FidelityResult) -> Table | None:
     sides = sorted({g.side for g in result.gates})
     return from_columns(
         "gates",
-        f"{WORKS} Questions with one answer, no scores",
+        "Questions with one answer, no scores",
         [
             text_column("What is checked", names),
             *(
@@ -205,10 +197,6 @@ def _passed(found: GateResult | None) -> str:
         f" ({found.failed} of {found.answers} fail)" if found.answers > 1 and found.failed else ""
     )
     return f"{'yes' if found.passed else 'no'}{some}"
-
-
-def _distance(distance: Distance) -> str:
-    return distance.value
 
 
 def _kinds(result: FidelityResult) -> Table | None:
@@ -261,7 +249,7 @@ def _sides(result: FidelityResult) -> Table:
         [
             text_column("Model", [s.model for s in sides]),
             text_column("Role", ["reference", *["candidate"] * (len(sides) - 1)]),
-            text_column("Digest", [s.digest.removeprefix("sha256:")[:12] for s in sides]),
+            text_column("Digest", [short_digest(s.digest) for s in sides]),
             text_column("Quantisation", [s.quantization for s in sides]),
             text_column("Parameters", [s.parameter_size for s in sides]),
             text_column("Server", [f"{s.engine} {s.version}" for s in sides]),
@@ -279,7 +267,3 @@ def _sides(result: FidelityResult) -> Table:
         ],
         note=f"{plural(len(sides), 'model')}; a name does not say what a file is made of.",
     )
-
-
-def _maybe(value: int | None) -> float | None:
-    return None if value is None else float(value)

@@ -13,14 +13,7 @@ if TYPE_CHECKING:
 
 
 def stored_fidelity(path: Path) -> FidelityResult | str | None:
-    """The result; why there is none; or None if fidelity was not asked for.
-
-    Args:
-        path: a run directory, of any kind.
-
-    Raises:
-        ResultsError: a file cannot be read.
-    """
+    """The result; why there is none; or None if fidelity was not asked for."""
     if not (path / SETUP_FILE).is_file():
         return None
     from bench.analysis.fidelity.analyse import analyse  # late: most runs need none of it

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bench.report.charts.palette import PAPER, series_colour, series_marker
-from bench.report.charts.parts import axes_in, picked, sample_note, series_legend, tagged
+from bench.report.charts.parts import axes_in, picked, series_legend, tagged
 from bench.report.charts.scales import time_axis, value_axis
 from bench.report.page import Chart, Marks, Size
 from bench.report.units import count, percent, plural, scale_for, show_value
@@ -30,10 +30,6 @@ def context_chart(sessions: Sequence[MeasuredSession], simulated: bool) -> Chart
     lost = [a for a in known if _again(a)]
     every = max(1, -(-len(known) // MOST_POINTS))
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(len(known), 'request')}")
-        return _draw(figure, size, sessions[0], kept[::every], lost[::every])
-
     thinned = f" One in {every} is drawn." if every > 1 else ""
     return Chart(
         id=f"context-wait-{case.key}",
@@ -45,7 +41,8 @@ def context_chart(sessions: Sequence[MeasuredSession], simulated: bool) -> Chart
             f"{thinned} n = {plural(len(known), 'request')}."
         ),
         table=None,
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, sessions[0], kept[::every], lost[::every]),
+        sample=f"n = {plural(len(known), 'request')}",
         height=(330, 320),
         simulated=simulated,
     )

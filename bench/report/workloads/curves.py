@@ -19,7 +19,6 @@ from bench.report.charts.parts import (
     interval_line,
     look_of,
     picked,
-    sample_note,
     series_legend,
 )
 from bench.report.charts.scales import value_axis
@@ -117,10 +116,6 @@ def curve_chart(report: Report, curve: Curve) -> Chart | None:
     limits = [_asked(report, panel, cases) for panel in curve.panels]
     room = legend_room(sum(map(len, limits)))
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(n, 'value')}")
-        return _draw(figure, size, curve, groups, limits)
-
     height = _FRAME + _PANEL * len(curve.panels) + room
     return Chart(
         id=curve.id,
@@ -130,7 +125,8 @@ def curve_chart(report: Report, curve: Curve) -> Chart | None:
         table=metrics_by_case(
             f"{curve.id}-table", curve.title, cases, [(p.metric, p.stat) for p in curve.panels]
         ),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, curve, groups, limits),
+        sample=f"n = {plural(n, 'value')}",
         height=(height, height),
         simulated=report.simulated,
     )
@@ -216,8 +212,3 @@ def _panel(
     slots = {s for g in groups for c in g if (s := c.summary.identity.slots_observed)}
     if curve.slots and slots:
         ax.axvline(max(slots), color=SOFT, linestyle="--", linewidth=1.2)
-
-
-def curve_charts(report: Report) -> list[Chart]:
-    """Every curve for which the report has the cases."""
-    return [chart for curve in CURVES if (chart := curve_chart(report, curve))]

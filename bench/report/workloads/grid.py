@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from bench.report.charts.palette import PAPER, PHASES
-from bench.report.charts.parts import axes_in, boxes, sample_note
+from bench.report.charts.palette import PHASES
+from bench.report.charts.parts import axes_in, boxes
 from bench.report.page import Chart, Marks, Size
 from bench.report.tables import Table, from_columns, number_column, text_column
 from bench.report.units import count, percent, plural
@@ -30,10 +29,6 @@ def grid_chart(sessions: Sequence[MeasuredSession], simulated: bool) -> Chart | 
     drawn = complete[:MOST_SESSIONS]
     n = sum(len(s.requests) for s in complete)
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(n, 'request')}")
-        return _draw(figure, size, drawn)
-
     case = complete[0].case
     most = max(len(s.requests) for s in drawn)
     cut = f" Only the first {MOST_REQUESTS} requests are drawn." if most > MOST_REQUESTS else ""
@@ -48,7 +43,8 @@ def grid_chart(sessions: Sequence[MeasuredSession], simulated: bool) -> Chart | 
             f"{plural(len(complete), 'session')}."
         ),
         table=_table(complete),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, drawn),
+        sample=f"n = {plural(n, 'request')}",
         height=(height, height),
         simulated=simulated,
         full_width=True,
@@ -102,32 +98,23 @@ def _draw(figure: Figure, size: Size, sessions: Sequence[MeasuredSession]) -> Ma
         for column, a in enumerate(s.requests[:MOST_REQUESTS])
     ]
     again = [1 - _share(a.cached, a.context) for _, _, a in cells]
-    corners = [
-        ((c, r), (c + 1, r), (c + 1, r + 0.9), (c, r + 0.9)) for r, c, _ in cells
-    ]  # a gap between rows, none between requests
-    ax.add_collection(
-        PolyCollection(
-            corners,
-            facecolors=[(PHASES["prefill"], max(share, _PALEST)) for share in again],
-            edgecolors=PAPER,
-            linewidths=0.6,
-        ),
-        autolim=False,
-    )
-    boxes(ax, [(c, c + 1, r, r + 0.9) for r, c, _ in cells], "none", gid="session-cells")
+    colours = [(PHASES["prefill"], max(share, _PALEST)) for share in again]
+    # A gap between rows, none between requests.
+    places = [(c, c + 1, r, r + 0.9) for r, c, _ in cells]
+    boxes(ax, places, colours)
+    boxes(ax, places, "none", gid="session-cells")
     marks.tips["session-cells"] = [
         f"session {r + 1}, request {c + 1}\n{count(a.context)} tokens\n"
         f"{percent(_share(a.cached, a.context))} cached"
         for r, c, a in cells
     ]
     ax.set_ylim(len(sessions), 0)
-    ax.set_xlim(0, max(c for _, c, _ in cells) + 1)
-    step = max(1, len(sessions) // 8)
-    shown = range(0, len(sessions), step)
-    ax.set_yticks([r + 0.45 for r in shown], [str(r + 1) for r in shown])
     widest = max(c for _, c, _ in cells) + 1
-    places = range(0, widest, max(1, widest // 12))
-    ax.set_xticks([c + 0.5 for c in places], [str(c + 1) for c in places])
+    ax.set_xlim(0, widest)
+    shown = range(0, len(sessions), max(1, len(sessions) // 8))
+    ax.set_yticks([r + 0.45 for r in shown], [str(r + 1) for r in shown])
+    numbered = range(0, widest, max(1, widest // 12))
+    ax.set_xticks([c + 0.5 for c in numbered], [str(c + 1) for c in numbered])
     ax.grid(visible=False)
     ax.set_xlabel("request of the session")
     ax.set_ylabel("session")

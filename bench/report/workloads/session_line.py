@@ -8,16 +8,8 @@ from typing import Final
 from matplotlib.figure import Figure
 
 from bench.report.charts.palette import LINE, PHASE_HATCHES, PHASES
-from bench.report.charts.parts import (
-    Box,
-    axes_in,
-    bar_legend,
-    boxes,
-    part_tag,
-    sample_note,
-    tagged,
-)
-from bench.report.charts.timeline import Bar, bar_of
+from bench.report.charts.parts import axes_in, bar_legend, boxes, part_tag, tagged
+from bench.report.charts.timeline import Bar, bar_of, draw_phases, row_box, row_scale
 from bench.report.page import Chart, Marks, Size
 from bench.report.units import plural, show_value
 from bench.report.workloads.asked import MeasuredSession
@@ -41,10 +33,6 @@ def session_chart(sessions: Sequence[MeasuredSession], simulated: bool) -> Chart
     total = len(longest.requests)
     height = _FRAME + _ROW * len(bars)
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(len(bars), 'request')}")
-        return _draw(figure, size, bars)
-
     some = f"The first {len(bars)} of {total}" if len(bars) < total else f"All {total}"
     return Chart(
         id=f"session-line-{longest.case.key}",
@@ -56,7 +44,8 @@ def session_chart(sessions: Sequence[MeasuredSession], simulated: bool) -> Chart
             "the prompt and writing the answer, by the server's durations."
         ),
         table=None,
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, bars),
+        sample=f"n = {plural(len(bars), 'request')}",
         height=(height, height),
         simulated=simulated,
         full_width=True,
@@ -86,31 +75,14 @@ def _draw(figure: Figure, size: Size, bars: Sequence[Bar]) -> Marks:
         legend.append((_PAUSE, LINE, ""))
     bar_legend(figure, size, legend, 20)
     ax = axes_in(figure, size, 12, 12, 62, 40)
-    waits = [_box(i, b.start - _pause(b), b.start) for i, b in pauses]
+    waits = [row_box(i, b.start - _pause(b), b.start) for i, b in pauses]
     boxes(ax, waits, LINE, gid=tagged("", [part_tag(LINE, _PAUSE)]))
-    for part in present:
-        drawn = [
-            _box(i, start, stop)
-            for i, b in enumerate(bars)
-            for name, start, stop in b.parts
-            if name == part
-        ]
-        gid = tagged("", [part_tag(PHASES[part])])
-        boxes(ax, drawn, PHASES[part], PHASE_HATCHES[part], gid)
+    draw_phases(ax, bars, present)
     marks = Marks()
-    boxes(ax, [_box(i, b.start, b.end) for i, b in enumerate(bars)], "none", gid="session-bars")
+    boxes(ax, [row_box(i, b.start, b.end) for i, b in enumerate(bars)], "none", gid="session-bars")
     marks.tips["session-bars"] = [_tip(b) for b in bars]
-    ax.set_ylim(len(bars), -0.6)
-    ax.set_xlim(0, max(b.end for b in bars) * 1.01)
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
-    ax.grid(visible=False, axis="y")
-    ax.set_xlabel("seconds since the session's first request")
+    row_scale(ax, bars, "seconds since the session's first request")
     return marks
-
-
-def _box(row: int, start: float, stop: float) -> Box:
-    return start, stop, row - 0.4, row + 0.4
 
 
 def _tip(bar: Bar) -> str:

@@ -6,43 +6,31 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from bench.report.charts.palette import INK, SERIES_HATCHES, series_colour
-from bench.report.charts.parts import boxes, case_tag, ends, only_first, sample_note, text_width
-from bench.report.charts.rows import (
-    MOST_ROWS,
-    NUMBER_FONT,
-    chart_height,
-    lay_out,
-    number_beside,
-    row_axes,
-)
+from bench.report.charts.parts import only_first
+from bench.report.charts.rows import MOST_ROWS, chart_height, metric_bars
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart, Marks, Size
-from bench.report.result_tables import CHECKS, few_blocks, metrics_by_case
+from bench.report.result_tables import few_blocks, metrics_by_case
+from bench.report.session_words import CHECKS
 from bench.report.units import plural, show
 
 
 def validity_charts(report: Report) -> list[Chart]:
     """One chart a check; that of JSON only where no schema asks for more."""
-    found = {id: cases for id in CHECKS if (cases := _checked(report, id))}
+    found = {id: cases for id in CHECKS if (cases := _checked(report.cases, id))}
     if "schema_valid_rate" in found:
         found.pop("json_valid_rate", None)
     return [_chart(report, id, cases) for id, cases in found.items()]
 
 
-def _checked(report: Report, id: str) -> list[CaseView]:
-    return [c for c in report.cases if (e := c.estimate(id)) and e.value is not None]
+def _checked(cases: Sequence[CaseView], id: str) -> list[CaseView]:
+    return [c for c in cases if (e := c.estimate(id)) and e.value is not None]
 
 
 def _chart(report: Report, id: str, cases: Sequence[CaseView]) -> Chart:
     drawn = cases[:MOST_ROWS]
     n = sum(m.n for c in cases if (m := c.metric(id)))
-    ids = [i for i in CHECKS if any(_has(c, i) for c in cases)]
-
-    def draw(figure: Figure, size: Size) -> Marks:
-        sample_note(figure, size, f"n = {plural(n, 'answer')}")
-        return _draw(figure, size, id, drawn)
-
+    ids = [i for i in CHECKS if _checked(cases, i)]
     return Chart(
         id=f"valid-{id.partition('_')[0]}",
         title=f"Answers that {CHECKS[id]}",
@@ -56,24 +44,15 @@ def _chart(report: Report, id: str, cases: Sequence[CaseView]) -> Chart:
         table=metrics_by_case(
             f"valid-{id}-table", "Valid answers", cases, [(i, "value") for i in ids]
         ),
-        draw=draw,
+        draw=lambda figure, size: _draw(figure, size, id, drawn),
+        sample=f"n = {plural(n, 'answer')}",
         height=chart_height(drawn),
         simulated=report.simulated,
     )
 
 
-def _has(case: CaseView, id: str) -> bool:
-    estimate = case.estimate(id)
-    return estimate is not None and estimate.value is not None
-
-
-def _value(id: str, case: CaseView) -> float:
-    estimate = case.estimate(id)
-    return (estimate.value if estimate else None) or 0.0
-
-
 def _message(id: str, cases: Sequence[CaseView]) -> str:
-    ordered = sorted(cases, key=lambda c: -_value(id, c))
+    ordered = sorted(cases, key=lambda c: -c.value(id))
     best = show(ordered[0].estimate(id), "share").full
     if len(cases) == 1:
         return f"{cases[0].subject}: {best} of the answers {CHECKS[id]}."
@@ -85,25 +64,7 @@ def _message(id: str, cases: Sequence[CaseView]) -> str:
 
 
 def _draw(figure: Figure, size: Size, id: str, cases: Sequence[CaseView]) -> Marks:
-    rows = lay_out(cases, size.narrow)
-    shown = [show(c.estimate(id), "share") for c, _, _ in rows.places]
-    right = 20 + max(text_width(s.cell, NUMBER_FONT) for s in shown)
-    ax = row_axes(figure, size, rows, right=right)
-    marks, half = Marks(), rows.bar / 2
-    for number, ((case, _, y), said) in enumerate(zip(rows.places, shown, strict=True)):
-        gid = f"valid-{number}-{case.key}"
-        hatch = SERIES_HATCHES[case.series % len(SERIES_HATCHES)]
-        box = (0.0, 100 * _value(id, case), y - half, y + half)
-        boxes(ax, [box], series_colour(case.series), hatch, gid)
-        marks.tips[gid] = [f"{case.label}\n{said.full}"]
-        marks.models[gid] = case.model
-        marks.tags[gid] = [case_tag(case)]
-        number_beside(ax, y, said.cell)
-    estimates = [e for c, _, _ in rows.places if (e := c.estimate(id))]
-    lengths = [[100 * x for x in side] for side in ends(estimates)]
-    values = [100 * _value(id, c) for c, _, _ in rows.places]
-    places = [y for _, _, y in rows.places]
-    ax.errorbar(values, places, xerr=lengths, fmt="none", ecolor=INK, elinewidth=2, capsize=4)
+    ax, marks, _ = metric_bars(figure, size, cases, id, "share")
     ax.set_xlim(0, 100)
     ax.set_xlabel("% of the answers")
     return marks

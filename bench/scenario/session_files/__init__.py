@@ -1,4 +1,5 @@
 """Files of recorded sessions: one module a format, recognised by the fields of their rows."""
 
-from bench.scenario.session_files.formats import FORMAT_NAMES as FORMAT_NAMES
+from bench.scenario.session_files.reading import played_file as played_file
 from bench.scenario.session_files.reading import read_sessions as read_sessions
+from bench.scenario.session_files.reading import session_file as session_file

@@ -57,11 +57,8 @@ class BlockTree:
     def stretches(self, hashes: Iterable[int], size: int, tokens: int) -> Stretches:
         """A prompt.
 
-        Args:
-            hashes: of its blocks, in order.
-            size: tokens of one block.
-            tokens: of the prompt: the last block may be partly filled, or be followed by tokens
-                that are too few for a block.
+        A block has `size` tokens; the last may be partly filled, or be followed by tokens that are
+        too few for a block.
 
         Raises:
             ValueError: the file holds too many blocks.
@@ -118,11 +115,7 @@ class BlockTree:
 def continued(before: Stretches, kept: int, tokens: int, numbers: Numbers) -> Stretches:
     """A prompt that begins with tokens of another one and goes on with text of its own.
 
-    Args:
-        before: the other prompt.
-        kept: leading tokens of it, at most all.
-        tokens: of the new prompt, at least `kept`.
-        numbers: of the file.
+    `kept` are leading tokens of the other, `tokens` are all of the new one, at least as many.
     """
     blocks, lengths = [], []
     for block, length in zip(*before, strict=True):

@@ -24,11 +24,7 @@ def read_columns(
 ) -> Reading:
     """Reads requests from rows, one a row; rows with the same session belong together.
 
-    Args:
-        rows: of the file.
-        notes: gets what the counts mean.
-        numbers: of the file.
-        columns: what it is -> the name of the column that has it; names of `COLUMNS`.
+    `columns` says for names of `COLUMNS` what the file calls them.
 
     Raises:
         ValueError: a column is not there, or a row is wrong.

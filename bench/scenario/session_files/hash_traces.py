@@ -40,11 +40,7 @@ def read_hash_trace(
 ) -> Reading:
     """Reads a trace of one of the two.
 
-    Args:
-        rows: of the file.
-        notes: gets how it was read.
-        numbers: of the file.
-        known: which of the two it is; "" = to be found out.
+    `known` says which; "" = to be found out.
 
     Raises:
         ValueError: a row is wrong, or the two cannot be distinguished.

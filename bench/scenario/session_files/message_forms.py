@@ -28,10 +28,7 @@ _THINKING = ("thinking", "reasoning_content", "reasoning")
 def message(row: FileRow, raw: dict[str, Any], notes: Notes) -> dict[str, Any]:
     """A message in one form: `role`, `content`, and what else of it a server reads.
 
-    Args:
-        row: where it stands.
-        raw: as the file has it: `role` or `from`, `content` or `value`.
-        notes: gets what is left out.
+    `raw` has `role` or `from`, `content` or `value`.
 
     Raises:
         ValueError: its role is unknown, or its content is nothing that can be sent.

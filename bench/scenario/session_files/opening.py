@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import msgspec
 from bench.files import open_file
 from bench.scenario.encodings import decoded, encoding_of
 from bench.scenario.session_files.rows import FileRow, Notes
-from bench.scenario.trace_rows import cell_text
+from bench.scenario.trace_rows import cell_text, parse_json
 
 MOST_LINE = 64 * 2**20
 MOST_DOCUMENT = 256 * 2**20
@@ -93,10 +92,7 @@ _PEEK = 65536
 class _Unpacked:
     """The bytes of a file, unpacked if they are packed, and bounded.
 
-    Args:
-        name: of the file.
-        raw: it.
-        notes: gets a line if the packed data ends too early.
+    Data that ends too early is noted.
     """
 
     def __init__(self, name: str, raw: BinaryIO, notes: Notes) -> None:
@@ -163,15 +159,15 @@ def _lines(name: str, file: _Unpacked, notes: Notes) -> Iterator[FileRow]:
         if not text:
             continue
         try:
-            value = _decoded_json(text)
-        except ValueError as error:
+            value = _decoded_json(text, name, number)
+        except ValueError:
             if not line.endswith(b"\n"):
                 notes.say(
                     f"{name}: line {number} is cut (incomplete JSON): left out, as what was being "
                     "written when the recording ended"
                 )
                 return
-            raise ValueError(f"{name}:{number}: not JSON: {error}") from None
+            raise
         row = FileRow(name, f"line {number}", value if isinstance(value, dict) else {})
         if not isinstance(value, dict):
             raise row.wrong(f"is {cell_text(value)}, not an object")
@@ -179,10 +175,7 @@ def _lines(name: str, file: _Unpacked, notes: Notes) -> Iterator[FileRow]:
 
 
 def _document(name: str, content: bytes) -> Iterator[FileRow]:
-    try:
-        value = _decoded_json(content.removeprefix(b"\xef\xbb\xbf"))
-    except ValueError as error:
-        raise ValueError(f"{name}: not JSON: {error}") from None
+    value = _decoded_json(content.removeprefix(b"\xef\xbb\xbf"), name)
     items = value if isinstance(value, list) else [value]
     if not items:
         raise ValueError(f"{name} is an empty list")
@@ -209,16 +202,9 @@ def _table(name: str, content: bytes, notes: Notes) -> Iterator[FileRow]:
         yield row
 
 
-def _decoded_json(text: bytes) -> Any:
+def _decoded_json(text: bytes, name: str, line: int = 1) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        return json.loads(text)  # takes halves of surrogate pairs, and says where it failed
-    except UnicodeDecodeError:
-        raise ValueError("is not text in UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(error.msg) from None
-    except (ValueError, RecursionError):
-        raise ValueError("a number of thousands of digits, or nested too deeply") from None
+        # Python's own takes halves of surrogate pairs, and says where it failed.
+        return parse_json(text, name, line)

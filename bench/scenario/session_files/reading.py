@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from bench.scenario.session_files.formats import SessionFormat, format_called, f
 from bench.scenario.session_files.opening import read_rows
 from bench.scenario.session_files.rows import FileRow, Notes, Reading
 from bench.scenario.sessions import Session, SessionFile, Step
+from bench.scenario.work import Replay
 
 _HEAD = 50
 """Rows looked at for the format: a file may begin with rows that are no requests."""
@@ -26,10 +28,7 @@ def read_sessions(
 ) -> SessionFile:
     """The sessions of a file, or of all files that a pattern with `*` matches.
 
-    Args:
-        path: of the file, or a pattern.
-        format: `auto`, or a name of `bench.scenario.session_files.formats`.
-        columns: for rows of one's own: what it is -> the name of its column.
+    `columns` says, for rows of one's own, what it is -> the name of its column.
 
     Raises:
         ValueError: a file cannot be read, is wrong or doubtful; the message names file and line.
@@ -51,6 +50,17 @@ def read_sessions(
         said = "; ".join(notes.all())
         raise ValueError(f"{path.name} holds no session{f' ({said})' if said else ''}")
     return SessionFile(tuple(sessions), readings[0][0], notes.all())
+
+
+@functools.lru_cache(maxsize=4)
+def session_file(path: str, format: str, columns: tuple[tuple[str, str], ...]) -> SessionFile:
+    """As `read_sessions`, read once for all who ask."""
+    return read_sessions(Path(path), format, dict(columns) or None)
+
+
+def played_file(replay: Replay) -> SessionFile:
+    """The file that is played again."""
+    return session_file(replay.path, replay.format, replay.columns)
 
 
 def _paths(path: Path) -> list[Path]:

@@ -33,11 +33,6 @@ class TimeField:
     def read(self, row: FileRow, name: str, value: Any) -> float:
         """Seconds: since 1970 for dates and for numbers that count from there.
 
-        Args:
-            row: where it stands.
-            name: of the field, for messages.
-            value: as the file has it.
-
         Raises:
             ValueError: it is no time, or one of another unit than those before it.
         """

@@ -45,13 +45,7 @@ def read_weka(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Readin
 
 
 class _Session:
-    """Reads one session.
-
-    Args:
-        row: it.
-        tree: where its block ids count.
-        notes: of the file.
-    """
+    """Reads one session."""
 
     def __init__(self, row: FileRow, tree: BlockTree, notes: Notes) -> None:
         self._row, self._tree, self._notes = row, tree, notes

@@ -33,9 +33,7 @@ _CONTEXTS_AT_MOST = 10
 def completion_request(job: Job, num_ctx: int) -> dict[str, Json]:
     """The body of llama.cpp's `/completion` for a job.
 
-    Args:
-        job: what to complete.
-        num_ctx: tokens per slot, for the limit of an unlimited request.
+    `num_ctx`, the tokens of a slot, bounds an unlimited request.
     """
     options = job.options
     body: dict[str, Json] = {

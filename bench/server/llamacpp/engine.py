@@ -16,7 +16,6 @@ import psutil
 
 from bench.errors import EngineError
 from bench.server.engine import EngineFailure, LoadOptions, Memory
-from bench.server.llamacpp.memory import needed_bytes
 from bench.server.llamacpp.model_file import Say
 from bench.server.llamacpp.models import ServedModel, served_models
 from bench.server.llamacpp.process import EngineProcess
@@ -29,6 +28,7 @@ INSTALL = 'pip install "ollama-bench[demo]"'
 _LOG_LOAD_DETAILS = 4  # from this verbosity on, llama.cpp logs the sizes of its buffers
 
 _MEAN = 1  # llama.cpp's number of this pooling
+_BYTES_PER_ELEMENT = 2  # llama.cpp's KV cache is 16-bit unless configured otherwise
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -55,13 +55,8 @@ def create_engine(
 ) -> LlamaCppEngine:
     """The engine for `--model` arguments, or with the demo model if there are none.
 
-    Blocks: it may fetch the demo model, and hashes the files of the models.
-
-    Args:
-        models: `PATH.gguf` or `NAME=PATH.gguf` each.
-        threads: to compute with, where a request does not say; None = `default_threads()`.
-        say: shows one line of progress.
-        cache_ram_mib: memory of the host for sequences that lost their slot.
+    Blocks: it may fetch the demo model, and hashes the files of the models. Each of `models` is
+    `PATH.gguf` or `NAME=PATH.gguf`.
 
     Raises:
         EngineError: the extra is missing, or a model is missing or bad.
@@ -73,10 +68,8 @@ def create_engine(
 class LlamaCppEngine:
     """llama.cpp behind the `Engine` protocol.
 
-    Args:
-        models: what it serves.
-        threads: to compute with, where a request does not say.
-        cache_ram_mib: memory of the host for sequences that lost their slot.
+    `threads` compute where a request does not say; `cache_ram_mib` of the host's memory hold
+    sequences that lost their slot.
     """
 
     mark = "llama.cpp"
@@ -180,3 +173,24 @@ def _quota(path: Path) -> int | None:
         return max(1, int(quota) // int(period))
     except (OSError, ValueError):
         return None
+
+
+def needed_bytes(card: ModelCard, options: LoadOptions) -> int:
+    """Weights and KV cache; the work space, which is small beside them, is not counted.
+
+    KV = layers x heads x (key + value length) x tokens x 2 bytes. A file that does not say one of
+    these counts with its weights alone.
+    """
+    return card.size + _kv_bytes_per_token(card) * options.num_ctx * options.parallel
+
+
+def _kv_bytes_per_token(card: ModelCard) -> int:
+    def number(key: str) -> int:
+        return int(card.model_info.get(f"{card.details.family}.{key}") or 0)
+
+    heads = number("attention.head_count")
+    head_length = number("embedding_length") // heads if heads else 0
+    key = number("attention.key_length") or head_length
+    value = number("attention.value_length") or head_length
+    kv_heads = number("attention.head_count_kv") or heads
+    return number("block_count") * kv_heads * (key + value) * _BYTES_PER_ELEMENT

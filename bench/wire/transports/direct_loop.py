@@ -45,8 +45,7 @@ _FD_SETSIZE = 1024
 class DirectSelector(selectors.EpollSelector):
     """epoll, with some readers that it calls by itself.
 
-    Args:
-        failed: receives what a direct reader raised.
+    `failed` receives what a direct reader raised.
     """
 
     def __init__(self, failed: Callable[[Exception], None]) -> None:

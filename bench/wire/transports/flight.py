@@ -157,11 +157,6 @@ class FlightBook:
 
     The timer rings when the earliest of them could be due, which with usual time-outs is about
     never, so that a chunk costs no timer operation.
-
-    Args:
-        counters: where what the replies counted is added up.
-        now_ns: tells the time.
-        limits: of what a server may send.
     """
 
     def __init__(

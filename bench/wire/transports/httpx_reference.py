@@ -39,11 +39,6 @@ _LOOK_S = 0.0005
 class HttpxTransport:
     """Calls by httpx.
 
-    Args:
-        address: of the target.
-        proxy: URL of a proxy, "" for none.
-        limits: of what the server may send.
-
     Raises:
         UsageError: httpx cannot use this proxy.
     """

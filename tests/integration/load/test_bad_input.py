@@ -210,3 +210,4 @@ def test_an_ollama_host_that_is_none(command, name, host, said):
 
 def test_a_transport_without_the_self_test_it_is_for(command):
     check(command("doctor", "--transport", "user"), 2, "--self-test")
+    check(command("doctor", "--self-test", "--load-from", "local:2"), 2, "--load-from")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.load.needs import workers_for
 from bench.load.observer import Silent
-from bench.load.worker_count import workers_for
 from bench.results.directory import read_run
 from bench.results.record import Phase
 from bench.results.run import RunStatus
@@ -231,3 +231,5 @@ def test_auto_takes_one_process_for_small_loads(simulated):
     long_answers = ("load={open: {rate: 100, requests: 9}}", "options.num_predict=900")
     assert workers_for(smoke_with(*long_answers), cores=8) == 3
     assert workers_for(smoke_with(*long_answers, "stream=false"), cores=8) == 1
+    unlimited = (long_answers[0], "options.num_predict=-1")
+    assert workers_for(smoke_with(*unlimited), cores=8) == 4

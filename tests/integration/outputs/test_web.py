@@ -57,9 +57,12 @@ def test_the_page_shows_the_run_and_becomes_the_report(tmp_path: Path) -> None:
     assert seen[-1]["done"] == seen[-1]["blocks"] == 2
     (case,) = seen[-1]["cases"]
     assert (case["requests"], case["failed"]) == (30, 0)
-    assert case["ttft_p50_s"] > 0
     assert case["decode_tok_per_s"] > 0
     directory = next((tmp_path / "runs").iterdir())
+    # As the report has it, or not: two blocks that a busy machine made unlike carry no median.
+    (summary,) = json.loads((directory / "summary.json").read_text())["cases"]
+    p50 = summary["metrics"]["ttft_s"]["p50"]["value"]
+    assert case["ttft_p50_s"] == (None if p50 is None else pytest.approx(p50))
     assert report == (directory / "report.html").read_bytes()
     assert "s of CPU, in a process of its own" in err
     told = json.loads((directory / "run.json").read_text())["environment"]["telemetry"]

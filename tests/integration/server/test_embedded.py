@@ -95,6 +95,7 @@ def test_queueing_in_real_time() -> None:
                     "abcdefgh",
                 )
             )
+        httpx.get(f"{server.url}/api/version")  # answered when the records above are written
         records = [r for r in server.truth if r.slot_ns is not None]
     records.sort(key=lambda r: r.queued_ns or 0)
     slots = [r.slot_ns or 0 for r in records]

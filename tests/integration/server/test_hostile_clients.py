@@ -70,6 +70,29 @@ async def test_host_and_origin_are_checked_as_ollama_does(
 
 
 @pytest.mark.parametrize(
+    ("version", "hosts", "answer"),
+    [
+        ("1.1", [], b"400 Bad Request: missing required Host header"),
+        ("1.1", ["localhost", "localhost"], b"400 Bad Request"),
+        ("1.1", ["local host"], b"400 Bad Request: malformed Host header"),
+        ("1.1", ["a@localhost"], b"400 Bad Request: malformed Host header"),
+        ("1.1", [""], b"200 OK"),
+        ("1.0", [], b"200 OK"),
+    ],
+)
+async def test_the_host_header_is_asked_for_as_go_does(
+    version: str, hosts: list[str], answer: bytes, server: tuple[App, int]
+) -> None:
+    """net/http/server.go, readRequest and serve: the reason is in the status line and the body."""
+    lines = "".join(f"Host: {host}\r\n" for host in hosts)
+    got = await said(server[1], f"GET / HTTP/{version}\r\n{lines}\r\n".encode())
+    assert got.startswith(b"HTTP/1.1 %b\r\n" % answer)
+    if not answer.startswith(b"200"):
+        plain = b"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+        assert got == b"HTTP/1.1 %b\r\n%b%b" % (answer, plain, answer)
+
+
+@pytest.mark.parametrize(
     "data",
     [
         b"GET / HTTP/1.1\r\nX: " + b"a" * 2_000_000,

@@ -291,6 +291,8 @@ async def test_bytes_after_a_reply_are_never_the_next_ones_answer(
     if tls and wire == "kernel":
         return
 
+    sent = asyncio.Event()
+
     async def handler(peer: Peer) -> None:
         while await peer.request():
             if tls:
@@ -299,6 +301,7 @@ async def test_bytes_after_a_reply_are_never_the_next_ones_answer(
                 await peer.say(GOOD, extra, pause_s=pause_s)
             else:
                 await peer.say(GOOD + extra)
+            sent.set()
 
     async with WireServer(handler, tls=tls) as server:
         scheme = "https" if tls else "http"
@@ -307,19 +310,25 @@ async def test_bytes_after_a_reply_are_never_the_next_ones_answer(
         for _ in range(4):
             reply = await transport.send(CALL)
             assert (reply.outcome, reply.answer) == (Outcome.OK, "a"), reply.error
-            await asyncio.sleep(0.05 if pause_s else 0.005)
+            await sent.wait()  # after the next request nobody could tell whose the bytes are
+            sent.clear()
+            await asyncio.sleep(0.005)
         await transport.aclose()
 
 
 async def test_words_out_of_turn_end_the_connection(make: Make, sockets: str) -> None:
+    sent = asyncio.Event()
+
     async def handler(peer: Peer) -> None:
         await peer.request()
         await peer.say(GOOD, b"HTTP/1.1 408 Request Timeout\r\n\r\n", pause_s=0.02)
+        sent.set()
         await peer.gone()
 
     async with WireServer(handler) as server:
         transport = make(sockets, server.port)
         assert (await transport.send(CALL)).outcome is Outcome.OK
+        await sent.wait()
         await asyncio.sleep(0.05)
         assert isinstance(transport, SocketTransport) and not transport.connections
         assert (await transport.send(CALL)).outcome is Outcome.OK

@@ -22,7 +22,7 @@ from bench.analysis.run.summary import (
     Steadiness,
 )
 from bench.errors import ScenarioError
-from bench.load.together import Together
+from bench.load.holding import Together
 from bench.scenario.document import Document
 from bench.scenario.expand import build_plan
 from bench.scenario.loading import resolve

@@ -192,6 +192,19 @@ def test_the_error_rate_counts_failures_and_not_what_we_stopped(
     assert (case.requests.ok, case.requests.failed) == (8, 2)
 
 
+def test_a_run_without_failures_meets_its_limit_and_says_what_is_not_known(
+    run_of: RunOf, a_request: Request
+) -> None:
+    records = [a_request(9.0 * i, index=i) for i in range(60)]
+    limits = ("error_rate <= 1%", "goodput_share >= 99%", "ttft_s.p50 <= 10")
+    errors, goodput, _ = judged(run_of, records, *limits)
+    assert errors.passed and goodput.passed
+    assert (errors.value, errors.low, errors.high) == (0, None, None)
+    upper = 100 * scipy.stats.binomtest(0, 60).proportion_ci(0.95, method="exact").high
+    assert f"0 to {upper:.3g} % if requests are independent" in errors.message
+    assert "needs 2 blocks with each outcome" in goodput.message
+
+
 def test_goodput_counts_requests_that_meet_every_threshold(
     run_of: RunOf, a_request: Request
 ) -> None:

@@ -35,3 +35,11 @@ def test_numbers_are_above_zero(arguments: tuple[str, ...], option: str, value: 
 def test_a_search_has_a_highest_load(by: By, ceiling: float, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         bench.find_capacity("quickstart", ["ttft_s.p95<=2"], by=by, ceiling=ceiling)
+
+
+@pytest.mark.parametrize("option", ["--requests-per-hour=6", "--think=10"])
+def test_only_a_rate_is_translated_into_people(option: str) -> None:
+    """Once the option was taken, and nothing was said of it."""
+    said = CliRunner().invoke(command, [*SEARCH, "--by", "users", option, "--dry-run"])
+    assert isinstance(said.exception, UsageError)
+    assert "--by users finds users" in str(said.exception)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from mgk_queue import waits
 
 from bench.analysis.capacity.kv_memory import kv_shape, tokens_that_fit
-from bench.analysis.capacity.queueing import erlang_c, mean_wait_s
 from bench.analysis.capacity.users import UserModel, concurrent_users
 from bench.analysis.capacity.usl import fit_usl
+from bench.stats.queueing import erlang_c, mean_wait_s
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
 

@@ -17,6 +17,7 @@ from bench.errors import NotComparable, UsageError
 from bench.report.comparison.benchstat import benchstat, refusal_comment
 from bench.report.comparison.comparison_page import shown_page
 from bench.report.formats import RENDERERS, render
+from bench.report.notebook import fragment
 
 PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
 FAST = {
@@ -53,6 +54,16 @@ def test_differences_are_told_before_the_verdict(worse):
         text = render(shown_page([worse]), name)
         assert 0 < text.index("tokens per answer 128 \u2192 140") < text.index("Verdict: worse")
         assert text.index("Verdict: worse") < text.index("Verdicts")
+
+
+def test_a_notebook_shows_the_verdict(worse):
+    """Once only the tables were shown: the verdict stands among the findings of a page."""
+    assert "Verdict: worse: " in fragment(shown_page([worse], charts=False))
+
+
+def test_one_threshold_that_fails_is_no_plural(worse):
+    failed = replace(worse, failed_thresholds=(FailedThreshold("ttft_s.p50<=1", "c", "m"),))
+    assert "1 threshold failed" in [b.text for b in shown_page([failed]).badges]
 
 
 def test_console_has_effect_interval_and_cross_check(worse):

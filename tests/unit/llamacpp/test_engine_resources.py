@@ -5,7 +5,7 @@ import pytest
 
 from bench.server.engine import LoadOptions
 from bench.server.llamacpp import engine
-from bench.server.llamacpp.memory import needed_bytes
+from bench.server.llamacpp.engine import needed_bytes
 from bench.server.llamacpp.process import _LOGS_KEPT, _buffers, _last_error, _new_log
 from bench.server.model_card import ModelCard, ModelDetails
 

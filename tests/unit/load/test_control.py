@@ -170,7 +170,7 @@ def once(first, then):
         httpx.RemoteProtocolError("Server disconnected without sending a response."),
         httpx.RemoteProtocolError("peer closed connection without sending complete message body"),
         httpx.Response(503, json={"error": "busy"}, headers={"Retry-After": "0"}),
-        httpx.Response(503, content=b"", headers={"Retry-After": "Fri, 31 Dec 2027 23:59:59 GMT"}),
+        httpx.Response(503, content=b"", headers={"Retry-After": "Fri, 31 Dec 2021 23:59:59 GMT"}),
         httpx.Response(502, content=b"<html><title>502 Bad Gateway</title>"),
         httpx.Response(429, content=b"slow down", headers={"Retry-After": "nan"}),
     ],
@@ -208,12 +208,34 @@ async def test_waits_as_long_as_asked_but_not_for_ever(monkeypatch):
         waited.append(seconds)
 
     monkeypatch.setattr("bench.ollama.control_calls._PAUSES_S", (0.25, 0.5, 1.0))
-    for asked in ("2", "9999", "-5", "soon", "inf"):
+    monkeypatch.setattr("time.time", lambda: 1_700_000_000.0)  # Tue, 14 Nov 2023 22:13:20 GMT
+    dates = ("Tue, 14 Nov 2023 22:13:25 GMT", "Tue, 14 Nov 2023 22:13:19 GMT", "9" * 400)
+    for asked in ("2", "9999", "-5", "soon", "inf", *dates, "Tue, 14 Nov 9999 22:13:25 GMT", ""):
         busy = httpx.Response(503, headers={"Retry-After": asked})
         calls = control(once(busy, httpx.Response(200, json={"models": []})))._calls
         calls._sleep = sleep
         await calls.ask("GET", "api/tags")
-    assert waited == [2.0, 30.0, 0.25, 0.25, 0.25]
+    assert waited == [2.0, 30.0, 0.25, 0.25, 0.25, 5.0, 0.25, 0.25, 30.0, 0.25]
+
+
+async def test_whether_it_speaks_https_is_looked_at_once(monkeypatch):
+    """It takes seconds if nothing answers; four calls of four attempts took a minute."""
+    looked = []
+
+    async def speaks_https(url, error):
+        looked.append(error)
+        return False
+
+    monkeypatch.setattr("bench.ollama.control_calls.speaks_https", speaks_https)
+
+    def answer(request):
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+
+    server = control(answer)
+    for _ in range(2):
+        with pytest.raises(NotOllama):
+            await server.tags()
+    assert len(looked) == 1
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import resource
+from dataclasses import replace
 
 import pytest
 
 from bench.errors import UsageError
-from bench.load.descriptors import SPARE, descriptors_for, ensure_descriptors
+from bench.load.needs import SPARE, descriptors_for, ensure_descriptors
 
 
 @pytest.fixture
@@ -39,3 +40,8 @@ def test_more_than_the_system_allows_is_told(limits):
 def test_users_and_open_requests_count_and_workers_share_them(kit):
     assert descriptors_for(kit.plan(kit.case(kit.closed(300)))) == 300 + SPARE
     assert descriptors_for(kit.plan(kit.case(kit.open_loop(1.0))), workers=4) == 250 + SPARE
+
+
+def test_cases_that_run_at_the_same_time_add_up(kit):
+    parts = [replace(kit.case(kit.closed(300)), id=name, together="both") for name in "ab"]
+    assert descriptors_for(kit.plan(*parts)) == 600 + SPARE

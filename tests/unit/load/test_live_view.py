@@ -4,14 +4,18 @@ import dataclasses
 import io
 import time
 
+import numpy as np
 import pytest
+from many_queues import first_texts
 from rich.console import Console
+from small_runs import record
 
 from bench.analysis.run.summarise import summarise
 from bench.cli.case_progress import CaseProgress, rate, seconds
 from bench.cli.live import LiveView
 from bench.cli.progress import PlainView, Progress, duration
 from bench.cli.screen import Screen, shortened
+from bench.cli.web_server import RunState
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import BlockInfo
 from bench.wire.exchange import Outcome, ServerTimings
@@ -173,6 +177,21 @@ def test_a_percentile_that_the_requests_do_not_carry_is_not_shown():
     assert shown[71] == "120 ms / 140 ms"
 
 
+def test_in_an_open_loop_neighbours_that_wait_together_carry_no_percentile():
+    """The report refuses these: 100 requests of a queue at 90 % load saw one episode of it."""
+    waits, _ = first_texts(0.9, 125, 1, np.random.default_rng(5))
+    independent, queue = CaseProgress(), CaseProgress(open_loop=True)
+    for i, ttft in enumerate(waits[0, 25:].tolist()):
+        independent.count(timed(i, ttft=ttft))
+        queue.count(timed(i, ttft=ttft))
+    assert "-" not in independent.ttft_so_far()
+    assert queue.ttft_so_far() == "-"
+    free = CaseProgress(open_loop=True)
+    for i in range(200):
+        free.count(timed(i, ttft=0.1 + 0.001 * (i % 5)))
+    assert free.ttft_values()[0] == pytest.approx(0.102)
+
+
 def test_answers_too_short_for_a_rate_have_none_in_the_view_either():
     progress = CaseProgress()
     progress.count(timed(0, tokens=15, eval_s=0.1))
@@ -232,3 +251,23 @@ def timed(index, *, ttft=0.1, tokens=20, eval_s=1.0, sent_s=0.0, e2e_s=2.0, phas
         end_ns=sent + round(e2e_s * 1e9),
         server=ServerTimings(eval_count=tokens, eval_duration=round(eval_s * 1e9)),
     )
+
+
+def test_the_page_of_a_run_counts_as_the_live_view_does():
+    """Once a request that was cancelled when the run was stopped was a failure on the page."""
+    state = RunState()
+    timings = ServerTimings(eval_count=21, eval_duration=400_000_000)
+    stamps = {"sent_ns": 0, "first_answer_ns": 50_000_000, "end_ns": 450_000_000}
+    state._count(record(server=timings, **stamps))
+    state._count(record(1, outcome=Outcome.CANCELLED))
+    state._count(record(2, outcome=Outcome.TIMEOUT))
+    (case,) = state._state()["cases"]
+    assert case["requests"] == 3
+    assert case["failed"] == 1
+    assert case["ttft_p50_s"] is None  # one request carries no median
+    assert case["decode_tok_per_s"] == pytest.approx(20 / 0.4)
+    assert state._state()["recent"] == [
+        {"ttft_s": pytest.approx(0.05), "ok": True},
+        {"ttft_s": None, "ok": False},
+        {"ttft_s": None, "ok": False},
+    ]

@@ -70,6 +70,21 @@ def test_a_block_that_is_too_short_says_so(play, kit):
 
 
 @pytest.mark.slow
+def test_a_percentile_where_waiting_begins_is_not_shown(play, kit):
+    """One slot in use for 5 % of the time: 5 % of the requests wait (PASTA), p95 is the first."""
+    load = kit.open_loop(0.05, requests=400, arrivals="poisson", settle_s=2000.0)
+    done = play(kit.plan(kit.case(load, warmup=0)), one_slot(1.0))
+    summary = summarise(done.info, done.run.records)
+    stats = summary.cases[0].metrics["ttft_s"].stats
+    assert stats["p50"].value is not None
+    assert stats["p95"].value is None
+    assert "waiting begins near it" in stats["p95"].method
+    assert stats["p95"].needs > 400
+    (short,) = (w for w in summary.warnings if w.code == "short_block")
+    assert "p95 of the latencies is not given: waiting begins near it" in short.message
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settle_s", "told", "shown"), [(500.0, True, True), (500.0, False, False), (0.0, True, False)]
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from honest_runs import ERAS, Engine
 
-from bench.load.runner_findings import reload_limit_s
+from bench.load.findings import reload_limit_s
 from bench.ollama.eras import era_of
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"

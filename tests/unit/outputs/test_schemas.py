@@ -17,7 +17,7 @@ from bench.analysis.run.summary_json import to_json
 from bench.cli import cli
 from bench.commands.comparing import compare
 from bench.commands.schemas import FORMS, schema_file, schema_of, schema_text
-from bench.report.comparison.json_form import comparison_json
+from bench.report.comparison.comparison_page import comparison_json
 from bench.results.directory import RunDirectory, read_run
 from bench.results.fidelity_files import (
     FidelitySetup,

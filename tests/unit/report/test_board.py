@@ -78,3 +78,13 @@ def test_a_folder_without_runs_is_named(tmp_path: Path) -> None:
 def test_a_sparkline_goes_from_lowest_to_highest() -> None:
     assert sparkline([1.0, 2.0, 1.5]) == "▁█▅"
     assert sparkline([3.0, 3.0]) == "▄▄"
+
+
+@pytest.mark.slow
+def test_loads_are_sorted_as_numbers(tmp_path: Path) -> None:
+    """Once 16 users stood before 2: loads were sorted as text."""
+    many = replace(SMALL, models=(LLAMA,), users=(2, 16), requests=32)
+    write_run(tmp_path, many)
+    table, *_ = board([tmp_path]).brief
+    load = [c.title for c in table.columns].index("Load")
+    assert [row.cells[load].text for row in table.rows] == ["2 users", "16 users"]

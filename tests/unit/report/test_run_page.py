@@ -48,6 +48,9 @@ def test_warnings_of_one_kind_stand_together_with_their_own_numbers() -> None:
     assert notice.folded
     twice = [RunWarning("late_sends", f"{n} % late", case=first) for n in (3, 9)]
     assert page_with(*twice).warnings[0].where == (f"{LLAMA.name} · 1 user",)
+    of_no_case = [RunWarning("asked_again", f"POST /api/generate: {n} times") for n in (2, 3)]
+    (notice,) = page_with(*of_no_case).warnings
+    assert (notice.message[-7:], notice.where) == ("3 times", ("the worst of 2 messages",))
 
 
 @pytest.mark.slow

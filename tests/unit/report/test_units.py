@@ -70,6 +70,17 @@ def test_rate_that_lacks_its_interval_says_so() -> None:
     assert shown.cell == "48.1 (no interval)"
 
 
+def test_what_holds_only_for_independent_requests_says_so() -> None:
+    estimate = Estimate(
+        0.0, needs=2, needs_unit="blocks with each outcome", if_independent=(0.0, 0.048)
+    )
+    shown = show(estimate, "share")
+    assert shown.full == "0 % (0–5 if independent)"
+    assert shown.cell == "0 (0–5 if independent)"
+    unknown = show(Estimate(0.1, needs=2, needs_unit="blocks with each outcome"), "share")
+    assert unknown.full == "10.0 % (no interval: needs 2 blocks with each outcome)"
+
+
 def test_absent_is_a_dash_and_not_zero() -> None:
     assert show(None, "s").full == "—"
     assert show_value(None, "s").full == "—"

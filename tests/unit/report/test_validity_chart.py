@@ -35,7 +35,10 @@ def test_the_strictest_check_is_drawn_with_its_interval() -> None:
     figure = plt.figure(figsize=(7, 2.5))
     assert chart.draw is not None
     marks = chart.draw(figure, Size(700, 250))
-    assert next(t for tips in marks.tips.values() for t in tips).endswith("70 % (50–80)")
+    assert next(t for tips in marks.tips.values() for t in tips).endswith("70 % (50–80)\nn = 24")
+    # Who picks a case in a legend sees its interval, and not those of the others.
+    intervals = [tags for gid, tags in marks.tags.items() if "-bars-" in gid]
+    assert intervals and all(tags == ["c.0", "c.0"] or len(set(tags)) == 2 for tags in intervals)
     (bars,) = [c for c in figure.axes[0].collections if len(c.get_paths()) == 2]
     ends = np.sort([path.vertices[:, 0] for path in bars.get_paths()], axis=1)
     assert ends.tolist() == [pytest.approx([50, 80]), pytest.approx([40, 70])]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.scenario.axis_text import axis_text
+from bench.scenario.matrix import axis_text
 
 LONG = ["</answer>", "<|end_of_sentence|>", "###", "User:"]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.scenario.draws import Stream, draw, generator, mean, think_time_s
-from bench.scenario.plan import Distribution, Load
+from bench.scenario.draws import Stream, draw, generator, largest, mean, think_time_s
+from bench.scenario.plan import Distribution
 
 LAWS = [
     (Distribution("uniform", {"low": 3.0, "high": 7.0}), stats.uniform(3, 4)),
@@ -56,8 +56,22 @@ def test_streams_are_independent_and_repeatable() -> None:
 
 
 def test_think_times_are_never_negative() -> None:
-    wild = Load("closed", users=1, think_time_s=Distribution("normal", {"mean": 0.0, "sd": 1.0}))
+    wild = Distribution("normal", {"mean": 0.0, "sd": 1.0})
     times = [think_time_s(wild, 1, user, request) for user in range(5) for request in range(40)]
     assert min(times) == 0.0
     assert max(times) > 0.5
-    assert think_time_s(Load("closed", users=1), 1, 0, 0) == 0.0
+    assert think_time_s(None, 1, 0, 0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "expected"),
+    [
+        ("fixed", {"value": 7}, 7.0),
+        ("uniform", {"low": 2, "high": 9}, 9.0),
+        ("normal", {"mean": 100, "sd": 30}, 100 + 1.6448536 * 30),
+        ("lognormal", {"median": 100, "p95": 400}, 400.0),
+        ("choice", {"values": [5, 800, 6], "weights": [1, 0, 1]}, 6.0),
+    ],
+)
+def test_the_usual_largest_value(kind, params, expected) -> None:
+    assert largest(Distribution(kind, params)) == pytest.approx(expected)

@@ -282,8 +282,8 @@ def test_requests_are_counted() -> None:
     assert (cost.cases, cost.blocks) == (16, 48)
     assert cost.requests == Range(48 * 8, 48 * 8)
     # Warm-up; the first and all but one of the last requests of four users in half of the blocks;
-    # calibration.
-    assert cost.unmeasured == 48 * 3 + 24 * (4 + 3) + 2 * 3
+    # calibration of two models, with and without thinking: the template is another.
+    assert cost.unmeasured == 48 * 3 + 24 * (4 + 3) + 4 * 3
 
 
 def test_time_follows_from_the_speeds() -> None:
@@ -299,6 +299,30 @@ def test_time_follows_from_the_speeds() -> None:
     # 2 s to read 200 tokens, 5 to 10 s to write 50 to 100, 20 requests, one load of the model.
     assert cost.seconds.low == pytest.approx(5 + 20 * (2 + 5))
     assert cost.seconds.high == pytest.approx(5 + 20 * (2 + 10 + 0.3))
+
+
+def test_parts_of_a_mix_that_run_together_take_the_time_of_one() -> None:
+    exact = Speeds(Range(100, 100), Range(10, 10), Range(0, 0))
+    data: dict[str, Any] = {
+        "prompts": {"synthetic": {"input_tokens": 200}},
+        "options": {"num_predict": 100},
+        "load": {"closed": {"users": 2, "requests": 20}},
+        "warmup": 0,
+        "blocks": 1,
+        "mix": [{"name": "one"}, {"name": "other"}],
+    }
+    seconds = estimate(_plan(data), exact).seconds
+    # Each part has 10 requests of 7 to 12.3 s. Alone they follow each other; then both at once.
+    assert seconds.low == pytest.approx(3 * 10 * 7)
+    assert seconds.high == pytest.approx(4 * 10 * 12.3)
+
+
+@pytest.mark.parametrize("kind", ["conversation", "agent", "rag"])
+def test_calibration_is_counted_for_every_kind_of_made_up_prompts(kind: str) -> None:
+    load = {"requests": 4} if kind == "rag" else {"sessions": 1}
+    data = {"prompts": {kind: True}, "load": {"closed": load}, "warmup": 0, "blocks": 1}
+    data["options"] = {"num_ctx": 65536}
+    assert estimate(_plan(data)).unmeasured == 3
 
 
 def test_more_users_only_help_the_lower_end() -> None:

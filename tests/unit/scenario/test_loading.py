@@ -61,3 +61,21 @@ def test_a_plan_says_everything_that_is_sent(tmp_path: Path) -> None:
 def test_unknown_name_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean smoke"):
         load_scenario("smok")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'[{"a": "\xe9t\xe9"}]', "t.json:1: is not text in UTF-8"),
+        (b"[\n\n1" + b"0" * 5000 + b"]", "t.json:1: cannot be read: a number of thousands of"),
+        (b'[\n{"a": }]', "t.json:2: is not JSON: Expecting value"),
+        (b"[" * 100_000, "t.json:1: cannot be read: "),
+    ],
+)
+def test_a_json_file_that_cannot_be_read_is_named(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "t.json").write_bytes(content)
+    found = _problems(_write(tmp_path, "models: [m]\ntools: t.json\n"))
+    assert found["tools"][0] == 2
+    assert found["tools"][1].startswith(message)

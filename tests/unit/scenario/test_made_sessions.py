@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,19 @@ def test_what_does_not_go_together_is_said(data: dict[str, Any], words: str) -> 
     with pytest.raises(ScenarioError) as caught:
         _plan(data)
     assert words in str(caught.value)
+
+
+def test_the_context_that_is_advised_is_large_enough() -> None:
+    data: dict[str, Any] = {
+        "prompts": {"conversation": {"turns": {"uniform": {"low": 4, "high": 12}}}},
+        "options": {"num_ctx": 2048, "num_predict": 200},
+        "load": {"closed": {"users": 2, "sessions": 8}},
+    }
+    with pytest.raises(ScenarioError, match="outgrow") as caught:
+        _plan(data)
+    advised = re.search(r"Raise num_ctx to ([\d,]+)", str(caught.value))
+    assert advised is not None
+    enough = int(advised[1].replace(",", ""))
+    _plan(data | {"options": {"num_ctx": enough, "num_predict": 200}})
+    with pytest.raises(ScenarioError, match="outgrow"):
+        _plan(data | {"options": {"num_ctx": int(enough * 0.97), "num_predict": 200}})

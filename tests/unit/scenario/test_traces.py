@@ -77,7 +77,7 @@ def test_a_window_counts_from_its_start(tmp_path: Path) -> None:
         ("t.csv", "time_s,prompt_tokens\n1,many\n", "t.csv:2: 'many' is not a number of prompt"),
         ("t.csv", "time_s,prompt_tokens\n1,5\n2\n", "t.csv:3: None is not a number of prompt"),
         ("t.csv", "time_s\n", "t.csv holds no arrival"),
-        ("t.jsonl", "{\n", "t.jsonl:1: not JSON"),
+        ("t.jsonl", "{\n", "t.jsonl:1: is not JSON"),
         ("t.jsonl", "[1]\n", "t.jsonl:1: must be an object with time_s, or another time"),
         ("t.txt", "1\n-2\n", "t.txt:2: -2 is not a time from 0 on"),
     ],

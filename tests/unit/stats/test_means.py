@@ -31,10 +31,12 @@ def test_equal_blocks_give_students_t_on_the_log_scale() -> None:
     e = mean(values.tolist(), [0, 0, 1, 1, 2, 2])
     means = values.reshape(3, 2).mean(axis=1)
     half = stats.t.ppf(0.975, 2) * stats.sem(means) / means.mean()
-    skew = 3 * stats.skew(values) / math.sqrt(6) * stats.sem(means) / means.mean()
+    single = math.sqrt(((values - values.mean()) ** 2).sum()) / 6
+    skew = 3 * stats.skew(values) / math.sqrt(6) * max(stats.sem(means), single) / means.mean()
+    assert stats.skew(values) > 0
     assert e.value == pytest.approx(means.mean())
     assert e.low == pytest.approx(means.mean() * math.exp(-half))
-    assert e.high == pytest.approx(means.mean() * math.exp(half + max(skew, 0)))
+    assert e.high == pytest.approx(means.mean() * math.exp(half + skew))
     assert e.method == "t, 3 blocks"
 
 
@@ -115,26 +117,58 @@ def test_one_long_block_is_cut_into_batches() -> None:
     assert e.high - e.low > 3 * 2 * 1.98 * stats.sem(slow) * 0.9
 
 
-@pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 40), (40, 40), (1, 100)])
-def test_a_share_of_one_block_is_clopper_pearsons(hits: int, n: int) -> None:
-    e = of_blocks([hits], [n])
-    exact = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
-    assert e.value == hits / n
-    assert e.low == pytest.approx(exact.low, abs=1e-9)
-    assert e.high == pytest.approx(exact.high, abs=1e-9)
+@pytest.mark.parametrize(
+    ("hits", "sizes"),
+    [([0], [10]), ([3], [40]), ([40], [40]), ([0] * 3, [25] * 3), ([0, 1], [9, 9])],
+)
+def test_what_nothing_shows_to_clump_has_no_interval_but_clopper_pearsons_if_independent(
+    hits: list[int], sizes: list[int]
+) -> None:
+    e = of_blocks(hits, sizes)
+    exact = stats.binomtest(sum(hits), sum(sizes)).proportion_ci(0.95, method="exact")
+    assert (e.value, e.low, e.high) == (sum(hits) / sum(sizes), None, None)
+    assert e.if_independent == pytest.approx((exact.low, exact.high), abs=1e-9)
+    assert e.needed.startswith("needs 2 blocks with each outcome; ")
+    assert e.needed.endswith(" % if requests are independent")
+
+
+@pytest.mark.parametrize("hits", [[6, 0, 0], [20, 20, 0], [20, 14, 20]])
+def test_what_came_in_one_block_only_has_not_even_that(hits: list[int]) -> None:
+    """Nobody would call such requests independent."""
+    e = of_blocks(hits, [20, 20, 20])
+    assert (e.low, e.high, e.if_independent) == (None, None, None)
+    assert e.needed == "needs 2 blocks with each outcome"
 
 
 def test_few_blocks_are_worth_fewer_requests() -> None:
     """Korn & Graubard's factor: (t of the requests / t of the blocks) squared."""
-    effective = 60 * (stats.t.ppf(0.975, 59) / stats.t.ppf(0.975, 5)) ** 2
-    e = of_blocks([0] * 6, [10] * 6)
-    assert (e.value, e.low) == (0, 0)
-    assert e.high == pytest.approx(1 - 0.025 ** (1 / effective))
+    hits = [1, 2, 3, 4, 2, 0]
+    effective = 0.2 * 0.8 / stats.sem(np.array(hits) / 10) ** 2
+    effective *= (stats.t.ppf(0.975, 59) / stats.t.ppf(0.975, 5)) ** 2
+    e = of_blocks(hits, [10] * 6)
+    assert e.value == 0.2
+    assert e.low == pytest.approx(stats.beta.ppf(0.025, 0.2 * effective, 0.8 * effective + 1))
 
 
-def test_failures_that_come_in_one_block_widen_the_interval() -> None:
+def test_blocks_that_are_alike_are_worth_no_more_than_their_requests() -> None:
+    e = of_blocks([1] * 6, [10] * 6)
+    exact = stats.binomtest(6, 60).proportion_ci(0.95, method="exact")
+    assert (e.low, e.high) == (pytest.approx(exact.low), pytest.approx(exact.high))
+
+
+def test_blocks_that_differ_much_give_students_t_of_logits() -> None:
+    """By the delta method, and 3 standard errors a unit of skewness on the long side."""
+    shares = np.array([0.02, 0.04, 0.02, 0.2, 0.04, 0.04])
+    e = of_blocks((shares * 50).round().astype(int).tolist(), [50] * 6)
+    value, sem = shares.mean(), stats.sem(shares)
+    far = stats.t.ppf(0.975, 5) + 3 * stats.skew(shares) / math.sqrt(6)
+    logit = math.log(value / (1 - value)) + far * sem / value / (1 - value)
+    assert e.high == pytest.approx(1 / (1 + math.exp(-logit)))
+
+
+def test_failures_that_come_in_few_blocks_widen_the_interval() -> None:
     spread_out = of_blocks([2, 2, 2], [20, 20, 20])
-    lumped = of_blocks([6, 0, 0], [20, 20, 20])
+    lumped = of_blocks([5, 0, 1], [20, 20, 20])
     assert spread_out.value == lumped.value
     assert lumped.high is not None and spread_out.high is not None
     assert lumped.high > spread_out.high
@@ -146,7 +180,7 @@ def test_a_part_of_the_text_stays_between_none_and_all() -> None:
     assert e.value == 329 / 365
     assert e.low is not None and e.high is not None and 0 <= e.low < e.value < e.high <= 1
     nothing = share(np.zeros(4), all_text, np.array([0, 0, 1, 1]))
-    assert (nothing.value, nothing.low) == (0, 0)
+    assert (nothing.value, nothing.low, nothing.ends[0]) == (0, None, 0)
 
 
 def test_a_share_of_nothing_is_absent() -> None:

@@ -161,6 +161,7 @@ DEFAULT = [6] * Scenario.model_fields["blocks"].default
 """The default number of blocks, at the requests a block of the quickstart has."""
 ALIKE, SHIFTING = Noise(0.0, 0.02), Noise(0.03, 0.04)
 CORRELATED, HEAVY = Noise(0.1, 0.2, correlation=0.8), Noise(0.2, 1.0)
+CLUMPED, SLOW = Noise(0.2, 0.2, correlation=0.8), Noise(0.0, 0.1, slow=True)
 
 
 @pytest.mark.slow
@@ -178,6 +179,9 @@ CORRELATED, HEAVY = Noise(0.1, 0.2, correlation=0.8), Noise(0.2, 1.0)
         (HEAVY, [50] * 5, ("mean", "p50", "p90", "p95", "share 0.2")),
         (SHIFTING, [30, 24, 18, 12, 12, 24], ("mean", "p50", "p90", "p95", "share 0.2")),
         (Noise(0.1, 0.1), [40] * 10, ("p50", "p90", "p95", "share 0.5")),
+        (SLOW, [12] * 3, ("mean", "ratio", "p50")),
+        (SLOW, [6] * 6, ("mean", "ratio", "p50")),
+        (SLOW, [100] * 3, ("mean", "p50", "p90", "p95")),
     ],
 )
 def test_intervals_hold_the_truth(noise: Noise, sizes: list[int], names: tuple[str, ...]) -> None:
@@ -185,6 +189,18 @@ def test_intervals_hold_the_truth(noise: Noise, sizes: list[int], names: tuple[s
     for name, tally in coverage(noise, sizes, 300, which=names).items():
         assert tally.given >= 0.9 * tally.runs, name
         assert tally.coverage >= 0.93 - 3 * standard_error(tally), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [ALIKE, CORRELATED, CLUMPED])
+@pytest.mark.parametrize("sizes", [[25] * 3, [100] * 3, [50] * 5, [12] * 10])
+def test_shares_of_failures_in_clumps_hold_the_truth(noise: Noise, sizes: list[int]) -> None:
+    """Of what is given as an interval. Nothing else is."""
+    found = coverage(noise, sizes, 300, which=("share 0.05", "share 0.2"))
+    for name, tally in found.items():
+        assert tally.given > 30, name
+        assert tally.coverage >= 0.93 - 3 * standard_error(tally), name
+    assert found["share 0.2"].given > 0.6 * 300
 
 
 def test_intervals_are_not_wider_than_needed() -> None:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from many_queues import as_shown, first_texts
 
+from bench.stats.batches import batch_mean, batch_quantile
 from bench.stats.queue_memory import (
     LoadMemory,
     backlog_growth,
-    batch_mean,
-    batch_quantile,
     judge,
+    load_memory,
     memory_of_load,
     memory_of_series,
     memory_of_service,
@@ -153,7 +153,7 @@ def long_runs():
         (0.5, 240, 0.5, 0.95),
         (0.5, 900, 0.95, 0.5),
         # Around as many requests as it takes, half of the runs show it: not the lucky half.
-        (0.8, 2000, 0.5, 0.2),
+        (0.8, 2300, 0.5, 0.2),
         (0.8, 3000, 0.5, 0.9),
         (0.9, 10_000, 0.5, 0.2),
     ],
@@ -196,6 +196,28 @@ def test_an_open_loop_that_did_not_settle_shows_no_lucky_runs(long_runs, n):
     found = [f.value / np.median(long_runs[0.5]) - 1 for f in shown if f is not None]
     assert len(found) > 180
     assert abs(np.mean(found)) < 0.01
+
+
+@pytest.mark.slow
+def test_the_luckiest_tail_of_a_loop_that_did_not_settle_is_not_shown():
+    """In one or two of 100 such runs the batches agree by luck; their p95 is 9 % low."""
+    waits, service = first_texts(0.8, 10_000, 300, np.random.default_rng(21))
+    shown = [as_shown(w[None], s[None], 0, 0.95, 0.8) for w, s in zip(waits, service, strict=True)]
+    assert shown == [None] * 300
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [750, 2000])
+def test_a_tail_where_waiting_begins_is_not_shown(n):
+    """At 35 % load of four slots 94 % need not wait: p95 is 15 and 8 % too high on average."""
+    waits, service = first_texts(0.35, n + n // 4, 400, np.random.default_rng(n))
+    shown = [
+        as_shown(w[None], s[None], n // 4, 0.95, 0.35) for w, s in zip(waits, service, strict=True)
+    ]
+    assert sum(f is not None for f in shown) < 0.1 * len(shown)
+    judged = judge(queue_series([waits[0, n // 4 :]], load_memory(service[0], 0.28, 4, 1.0)), 0.95)
+    assert judged.edge
+    assert judged.needs > n
 
 
 @pytest.mark.parametrize("n", [25, 75, 400])

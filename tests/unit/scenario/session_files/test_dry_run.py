@@ -73,3 +73,15 @@ def test_requests_that_do_not_fit_are_said_before_the_run(tmp_path):
     text = " ".join(done.output.split())
     assert "1 request of 1 session not played" in text
     assert "does not fit 850 tokens (the first: trace_0100, request 3)" in text
+
+
+def test_the_limit_that_cuts_sessions_is_the_context_less_the_answer(tmp_path):
+    path = tmp_path / "s.yaml"
+    file = CASES / "06-weka-session.json"
+    path.write_text(
+        f"models: [m]\nprompts: {{sessions: {{file: '{file}'}}}}\n"
+        "options: {num_ctx: 1000, num_predict: 130}\nload: {closed: {users: 1}}\n"
+    )
+    done = CliRunner().invoke(cli, ["scenarios", "validate", str(path)])
+    text = " ".join(done.output.split())
+    assert "does not fit 850 tokens (the first: trace_0100, request 3)" in text

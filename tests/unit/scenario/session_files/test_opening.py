@@ -6,7 +6,8 @@ import json
 import pytest
 from session_rows import read_rows, said
 
-from bench.scenario.session_files import FORMAT_NAMES, opening, read_sessions
+from bench.scenario.session_files import opening, read_sessions
+from bench.scenario.session_files.formats import FORMAT_NAMES
 
 ROW = {"messages": [{"role": "user", "content": "Größe?"}]}
 
@@ -40,7 +41,7 @@ def test_a_name_says_nothing(tmp_path):
         (b'{"session_id": "a", "turns": [{"messages": [], "forks": ["b"]}]}', "aiperf's DAG"),
         (b"[1]", "item 1: is 1, not an object"),
         (b'{"a": 1}\n3\n', "x:2: is 3, not an object"),
-        (b'{"a": 1}\n{"a": \n{"a": 2}\n', "x:2: not JSON"),
+        (b'{"a": 1}\n{"a": \n{"a": 2}\n', "x:2: is not JSON"),
         (b"hello", "is neither JSON nor CSV"),
         (b"a,b\n1,2,3\n", "x:2: more fields than columns"),
         (
