@@ -31,10 +31,10 @@ class Gaps:
         """For each gap, where its request stands in a list of rows that holds it."""
         if not len(rows):
             return np.zeros(0, dtype=np.int32)
-        lowest = rows.min()
+        lowest = int(rows.min())
         table = np.zeros(int(rows.max() - lowest) + 1, dtype=np.int32)
         table[rows - lowest] = np.arange(len(rows))
-        return table[self.row - lowest.astype(np.int32)]
+        return table[self.row - lowest]
 
     def of_rows(self, rows: Ints) -> Gaps:
         """The gaps of some requests, given by their `Columns.row` in ascending order."""

@@ -157,7 +157,8 @@ def _watermark(figure: Figure) -> None:
     turned = np.array([[math.cos(slope), math.sin(slope)], [math.sin(slope), math.cos(slope)]])
     room = np.array([width, height]) / (turned @ _MARK_EMS)
     figure.text(
-        *((box.p0 + box.p1) / 2),
+        box.x0 + box.width / 2,
+        box.y0 + box.height / 2,
         _MARK,
         alpha=0.12,
         fontsize=0.95 * min(*room, height / 4 + 16),
