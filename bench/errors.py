@@ -65,6 +65,10 @@ class BenchError(Exception):
         self.advice = _bounded(scrub(advice))
         super().__init__(self.message)
 
+    def advise(self, line: str) -> None:
+        """Add a line of advice."""
+        self.advice = f"{self.advice}\n  {line}" if self.advice else line
+
     def __str__(self) -> str:
         """The message, then the advice on a line of its own."""
         return f"{self.message}\n  {self.advice}" if self.advice else self.message
