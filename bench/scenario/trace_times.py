@@ -55,7 +55,7 @@ def time_column(columns: Sequence[str]) -> TimeColumn:
     """The column of times among those of a row.
 
     Raises:
-        ValueError: there is none, or there are several with no telling which is meant.
+        ValueError: there is none, or there are several and it is unclear which is meant.
     """
     if TEXT_COLUMN in columns:
         return TimeColumn(TEXT_COLUMN, "s")
