@@ -12,7 +12,8 @@ from bench.analysis.run.summarise import summarise
 from bench.analysis.run.summary import Summary
 from bench.errors import ResultsError, UsageError
 from bench.files import read_file
-from bench.results.directory import SUMMARY_FILE, read_info, read_run
+from bench.results.directory import RUN_FILE, SUMMARY_FILE, read_info, read_run
+from bench.results.fidelity_files import fidelity_alone
 from bench.results.history import History
 from bench.results.journal import REQUESTS_FILE
 from bench.results.run import RunInfo
@@ -30,14 +31,22 @@ def index_run(path: Path, history: History) -> None:
 
 
 def resolve(name: str | Path, history: History | None) -> Path:
-    """The run directory that a user means: a path, or a name in the history."""
+    """The run directory that a user means: a path, or a name in the history.
+
+    A folder that is no run hides no name.
+    """
     path = Path(name)
-    if path.exists() or history is None:
+    if (path / RUN_FILE).exists() or path.is_file() or fidelity_alone(path) or history is None:
         return path
     looks_like_path = isinstance(name, Path) or any(s in name for s in ("/", "\\"))
     if looks_like_path:
         return path
-    found = history.find(str(name))
+    try:
+        found = history.find(str(name))
+    except ResultsError:
+        if path.exists():
+            return path  # what is wrong with it is said when it is read
+        raise
     if not found.path.is_dir():
         raise ResultsError(
             f"the run directory of {found.id} is gone: {found.path}",
@@ -50,12 +59,15 @@ def is_run(name: str, history: History | None) -> bool:
     """Whether a name means a run (a directory, or a name in the history) and not a scenario."""
     from bench.scenario.library import scenario_path
 
-    if Path(name).is_dir():
+    path = Path(name)
+    if (path / RUN_FILE).exists():
         return True
-    if history is None or Path(name).exists():
-        return False
     with suppress(UsageError):
         scenario_path(name)
+        return False
+    if path.is_dir():
+        return True
+    if history is None or path.exists():
         return False
     with suppress(ResultsError):
         history.find(name)

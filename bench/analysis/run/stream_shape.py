@@ -61,7 +61,7 @@ class Shape(IntEnum):
     HELD_BACK = 5
     """In less time than it took to make it."""
     HIDDEN = 6
-    """With fewer tokens than were counted, and no telling when the others were made. Its `steps`
+    """With fewer tokens than were counted, and it is unknown when the others were made. Its `steps`
     are the tokens that were seen, if chunks are as short as tokens."""
 
     HELD_AT_START = 7
