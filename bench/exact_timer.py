@@ -50,7 +50,6 @@ class ExactTimer:
         self._spec = _Itimerspec()
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
-        self._armed_ns = 0
         try:
             loop.add_reader(fd, self._ring)
         except BaseException:

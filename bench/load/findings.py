@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bench.clock import NS
 from bench.load.client_findings import client_findings
 from bench.load.tally import BlockTally
-from bench.ollama.eras import Era
+from bench.ollama.eras import LOAD_S, Era
 from bench.ollama.names import same_model
 from bench.results.record import RequestRecord
 from bench.results.run import BlockInfo, Residency, RunWarning
@@ -52,7 +52,7 @@ def block_findings(
 
 
 def unread_findings(unread: Mapping[str, str]) -> list[RunWarning]:
-    """What of `telemetry` was named and tells nothing."""
+    """What was named in `telemetry` and could not be read."""
     return [
         RunWarning(
             WarningCode.TELEMETRY_UNREAD,
@@ -191,9 +191,6 @@ def _arrivals(case: Case, info: BlockInfo) -> list[RunWarning]:
     ]
 
 
-LOAD_S = 0.25
-"""What a load takes at least: Ollama asks a new runner every 250 ms whether it is ready. The
-shortest load in the recordings (98 MB on a CPU) took 0.285 s."""
 SCATTER_FACTOR = 16.0
 """In median absolute deviations: how far warm requests may be from the usual one."""
 CROWD_FACTOR = 4.0

@@ -6,11 +6,8 @@ so the server evaluates only what is new (its prefix cache).
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from typing import Any
 
 from bench.errors import ModelError, ServerError
 from bench.ollama.control import Control
@@ -71,15 +68,6 @@ async def describe_side(control: Control, model: str, label: str) -> Side:
         size_bytes=found.size_bytes if found else None,
         quantization=shown.quantization or (found.quantization if found else ""),
         parameter_size=shown.parameter_size or (found.parameter_size if found else ""),
-        tokenizer=_tokenizer(shown.model_info),
-    )
-
-
-def _tokenizer(info: Mapping[str, Any]) -> str:
-    """A mark of all that a server says about a tokenizer; "" if it says nothing."""
-    said = {k: v for k, v in info.items() if k.startswith("tokenizer.") or "vocab_size" in k}
-    return (
-        hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16] if said else ""
     )
 
 
@@ -109,32 +97,26 @@ def takes_turns(setup: FidelitySetup) -> bool:
 def turns(setup: FidelitySetup) -> Iterator[tuple[int, int | None]]:
     """(side, text) in the order of asking; None = all texts that are left.
 
-    One side after the other, since each wants the memory for itself; candidates whose tokenizer is
-    described otherwise than the reference's are tried first, or hours might pass before they are
-    refused. Sides that have a server each take turns, text by text: what changes meanwhile concerns
-    all of them, and a run that is stopped has the same texts of all.
+    One side after the other, since each wants the memory for itself. Every candidate is tried at
+    the first texts before anything else: only the tokens that come back show another tokenizer, and
+    hours might pass before it is refused. Sides that have a server each take turns, text by text:
+    what changes meanwhile concerns all of them, and a run that is stopped has the same texts of
+    all.
     """
     sides = range(len(setup.sides))
     if takes_turns(setup):
         yield from ((side, text) for text in range(len(setup.texts)) for side in sides)
         yield AGAIN, None
         return
-    yield from (
-        (side, text) for side in sides[1:] if _doubtful(setup, side) for text in _few(setup)
-    )
+    yield from ((side, text) for side in sides[1:] for text in _few(setup))
     yield from ((side, None) for side in (REFERENCE, AGAIN, *sides[1:]))
 
 
-def _doubtful(setup: FidelitySetup, side: int) -> bool:
-    known = setup.sides[side].tokenizer
-    return not known or known != setup.sides[REFERENCE].tokenizer
-
-
 def _few(setup: FidelitySetup) -> Iterator[int]:
-    """The first texts, as many as it takes to try a model."""
+    """The first texts, as many as it takes to try a model: some places may have no list."""
     places = 0
     for number, text in enumerate(setup.texts):
-        if places >= ENOUGH:
+        if places >= 2 * ENOUGH:
             return
         yield number
         places += len(text.cuts)

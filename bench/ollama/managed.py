@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
 from bench.errors import ServerUnreachable, UsageError
 from bench.hidden import is_harmless, remember_environment
@@ -249,7 +250,7 @@ def _is_its_own(server: _Starting, settled: bool) -> bool:
     Where that cannot be known, a server that has not ended for a while has not failed to get its
     port.
     """
-    from bench.ollama.listener import listens  # late: psutil is needed here only
+    from bench.ollama.managed import listens  # late: psutil is needed here only
 
     own = listens(server.pid, server.port)
     if own is None or server.port_handed_on:
@@ -289,3 +290,32 @@ def _end_of(log: Path) -> str:
 
 def _port_was_taken(log: Path) -> bool:
     return b"address already in use" in kept_log(log)[-4096:].lower()
+
+
+def listens(pid: int, port: int) -> bool | None:
+    """Whether a process, or one that it started, listens on a port of this machine.
+
+    Returns:
+        None if the system does not tell.
+    """
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return None
+    listening = [_one_listens(one, port) for one in family]
+    return True if True in listening else None if None in listening else False
+
+
+def _one_listens(process: psutil.Process, port: int) -> bool | None:
+    # Renamed in psutil 6; the old name goes away.
+    connections = getattr(process, "net_connections", None) or process.connections
+    try:
+        found = connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return None
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in found)

@@ -1,8 +1,10 @@
-"""The head of a request, as the server behind the proxy must see it."""
+"""What the proxy reads of HTTP itself: a head, rewritten for the server, and the end of chunks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import httptools
 
 from bench.address import Address
 
@@ -64,3 +66,27 @@ def read_head(raw: bytes, target: Address) -> Head:
     ]
     path = url.partition(b"?")[0].decode("latin-1")
     return Head(method.decode("latin-1"), path, b"\r\n".join(head) + b"\r\n\r\n", length)
+
+
+class ChunkedBody:
+    """Reads a body that comes in chunks."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self._pieces: list[bytes] = []
+        self.ended = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The content of these bytes."""
+        self._pieces = []
+        self._parser.feed_data(data)
+        return self._pieces
+
+    def on_body(self, body: bytes) -> None:
+        """Content."""
+        self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        """The last chunk was there."""
+        self.ended = True

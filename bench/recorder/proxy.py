@@ -15,9 +15,8 @@ from contextlib import suppress
 import httptools
 
 from bench.address import Address
-from bench.recorder.chunked import ChunkedBody
 from bench.recorder.exchange import Exchange
-from bench.recorder.heads import MOST_HEAD, Head, read_head
+from bench.recorder.heads import MOST_HEAD, ChunkedBody, Head, read_head
 from bench.recorder.server_side import ServerSide
 
 Ended = Callable[[Exchange], None]

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.analysis.fidelity.result import FidelityResult
 from bench.analysis.run.summarise import summarise
 from bench.errors import ResultsError, UsageError
 from bench.files import write_whole
-from bench.report.fidelity.page import fidelity_page
 from bench.report.fidelity.stored import stored_fidelity
 from bench.report.formats import render
 from bench.report.page import Chart, Page
@@ -23,6 +21,22 @@ STDOUT = Path("-")
 PARQUET = "parquet"
 
 
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Large runs are millions of objects that all live to the end.
+
+    Looking for garbage among them, over and over, would take a third of the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@no_garbage_collection()
 def write_reports(
     run_dirs: Sequence[Path],
     format_name: str = "html",
@@ -47,17 +61,6 @@ def write_reports(
         ResultsError: not a run directory; a file cannot be written.
         UsageError: unknown format; no template in the folder.
     """
-    with no_garbage_collection():
-        return _write_reports(run_dirs, format_name, output, template, charts)
-
-
-def _write_reports(
-    run_dirs: Sequence[Path],
-    format_name: str,
-    output: Path | None,
-    template: Path | None,
-    charts: Path | None,
-) -> tuple[str, Path | None]:
     if format_name == PARQUET:
         return "", _parquet(run_dirs, output)
     if template is not None and format_name != "html":
@@ -84,24 +87,12 @@ def _parquet(run_dirs: Sequence[Path], path: Path | None) -> Path:
     return path
 
 
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Large runs are millions of objects that all live to the end.
-
-    Looking for garbage among them, over and over, would take a third of the time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def page_of(run_dirs: Sequence[Path]) -> Page:
     """The page about some run directories: of scenarios, or one of `fidelity` alone."""
     if len(run_dirs) == 1 and fidelity_alone(run_dirs[0]):
+        from bench.analysis.fidelity.result import FidelityResult
+        from bench.report.fidelity.page import fidelity_page
+
         found = stored_fidelity(run_dirs[0])
         if not isinstance(found, FidelityResult):
             raise ResultsError(f"{run_dirs[0]}: {found}", go_on(run_dirs[0]))

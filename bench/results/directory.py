@@ -145,7 +145,8 @@ def read_info(path: Path) -> RunInfo:
         what = "does not exist" if not path.exists() else f"is not a run directory (no {RUN_FILE})"
         raise ResultsError(
             f"{path} {what}",
-            "A run directory is what `ollama-bench run` prints as its last line.",
+            "A run directory is what `ollama-bench run` prints as its last line. What `fidelity` "
+            "prints is read by `report`, one at a time: its models are compared within it.",
         ) from None
     except OSError as error:
         raise ResultsError(f"cannot read {file}: {error.strerror}") from error

@@ -45,7 +45,6 @@ class Side:
     Attributes:
         label: how it is called in the report; unique.
         engine: "ollama", or the engine of the embedded server.
-        tokenizer: a mark of what the server says about it; equal marks, equal descriptions.
     """
 
     label: str
@@ -57,7 +56,6 @@ class Side:
     size_bytes: int | None = None
     quantization: str = ""
     parameter_size: str = ""
-    tokenizer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

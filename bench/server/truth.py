@@ -67,13 +67,6 @@ class TruthRecord:
     load_ns: int | None = None
     unloaded: list[str] = field(default_factory=list)
 
-    @property
-    def slot_wait_ns(self) -> int | None:
-        """How long it waited for a slot."""
-        if self.slot_ns is None or self.queued_ns is None:
-            return None
-        return self.slot_ns - self.queued_ns
-
 
 def body_identity(body: bytes) -> str:
     """First 16 hex digits of the body's SHA-256."""

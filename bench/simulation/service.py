@@ -156,11 +156,6 @@ class ServiceModel:
         self._completing: list[_Sequence] = []  # end their prefill with the stretch
 
     @property
-    def active(self) -> int:
-        """Requests that hold a slot."""
-        return self._active
-
-    @property
     def waiting(self) -> int:
         """Requests in the queue."""
         return len(self._queue)

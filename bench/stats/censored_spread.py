@@ -58,30 +58,6 @@ def censored_spread(observed: Floats, at_least: Floats) -> float:
     return LEAST if low <= math.log(LEAST) else math.exp((low + high) / 2)
 
 
-def influences(observed: Floats, at_least: Floats, s: float) -> tuple[Floats, Floats]:
-    """How far each value pulls log s, from what the maximum likelihood found.
-
-    Score over observed information (the first-order term of an M-estimator's expansion; Huber,
-    *Robust Statistics*, 3.2): the sums over groups of values, times the number of groups, vary
-    between groups as log s does. Together they are 0.
-
-    Args:
-        observed: as for `censored_spread`.
-        at_least: the same.
-        s: what it returned.
-
-    Returns:
-        One number for each value of both; zeros at an end of the search.
-    """
-    if not LEAST < s < 0.99 * MOST:
-        return np.zeros(len(observed)), np.zeros(len(at_least))
-    squares = (observed / s) ** 2
-    z = at_least / s
-    hazard = np.exp(-(z**2) / 2 - math.log(2 * math.pi) / 2 - _log_above(z))
-    information = 2 * squares.sum() + (z**2 * hazard * (hazard - z) + z * hazard).sum()
-    return (squares - 1) / information, z * hazard / information
-
-
 def _log_above(z: Floats) -> Floats:
     """Log P(Z >= z) of the standard normal; far out by the first term of Mills' ratio."""
     near = np.minimum(z, _FAR)

@@ -18,20 +18,27 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from fidelity_llamacpp import sampled, value_of
 from quantised import write_set
 
 import bench
-from bench.analysis.fidelity.result import Distance
+from bench.analysis.fidelity.analyse import analyse
+from bench.analysis.fidelity.result import Distance, FidelityResult
 from bench.commands.fidelity import begin
 from bench.commands.running import finish
 from bench.load.word_by_word import describe_side
 from bench.ollama.control import Control
 from bench.results.directory import RunDirectory
-from bench.results.fidelity_files import SETUP_FILE, read_places, read_setup
+from bench.results.fidelity_files import (
+    SETUP_FILE,
+    FidelitySetup,
+    PlaceRecord,
+    read_places,
+    read_setup,
+)
 from bench.scenario.plan import ForcedText
 from bench.scenario.word_ends import _cuts, _shipped
 from bench.server.llamacpp.model_file import find_model
@@ -55,8 +62,8 @@ def disjoint_texts() -> tuple[ForcedText, ...]:
     return tuple(texts[: SAMPLES * TEXTS])
 
 
-def measure(folder: Path, paths: dict[str, Path]) -> Path:
-    """One run with all texts; one that was broken off goes on."""
+def measure(folder: Path, paths: dict[str, Path], texts: tuple[ForcedText, ...]) -> Path:
+    """One run through the API, the first model the reference; one that was broken off goes on."""
     begun = next(folder.glob(f"runs/*/{SETUP_FILE}"), None)
     port = int(begun.parent.with_suffix(".port").read_text()) if begun else 0
     models = [f"{name}={path}" for name, path in paths.items()]
@@ -69,9 +76,7 @@ def measure(folder: Path, paths: dict[str, Path]) -> Path:
         async def ask() -> None:
             async with Control.of(bench.Settings().address(server.url)) as control:
                 sides = [await describe_side(control, name, name) for name in paths]
-                await begin(
-                    directory, tuple(sides), disjoint_texts(), 11, lambda side: control, show
-                )
+                await begin(directory, tuple(sides), texts, 11, lambda side: control, show)
 
         finish(ask())
     return directory.path
@@ -81,6 +86,21 @@ def show(label: str, done: int, total: int) -> None:
     """One line in 200 places."""
     if done % 200 == 0:
         print(f"{done} of {total}: {label}, load average {os.getloadavg()[0]:.1f}", flush=True)
+
+
+def sampled(setup: FidelitySetup, records: list[PlaceRecord], chosen: set[int]) -> FidelityResult:
+    """The result of some of the texts alone; the noise floor is of all."""
+    texts = tuple(
+        text if number in chosen else replace(text, cuts=())
+        for number, text in enumerate(setup.texts)
+    )
+    kept = [r for r in records if r.text in chosen or r.side < 0]
+    return analyse(replace(setup, texts=texts), kept)
+
+
+def value_of(found: FidelityResult, side: int) -> float:
+    """The estimate of one side."""
+    return next(c.divergence.value for c in found.candidates if c.side == side)
 
 
 def main() -> int:
@@ -95,7 +115,7 @@ def main() -> int:
         if not paths[COPY].is_file():
             shutil.copy(paths["F16"], paths[COPY])
         start = time.monotonic()
-        run = measure(folder, paths)
+        run = measure(folder, paths, disjoint_texts())
         print(f"measured in {time.monotonic() - start:.0f} s")
         setup, records = read_setup(run), read_places(run)
         sides = {side.model: number for number, side in enumerate(setup.sides)}

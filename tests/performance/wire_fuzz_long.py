@@ -2,9 +2,9 @@
 
 python tests/performance/wire_fuzz_long.py [--replies N] [--control N] [--seconds S] [--seed N]
 
-Replies are read without a socket, then over sockets by every transport, in http and https; control
-replies over http. Stops early when the time is up, and says how far it came. Ends with 1 if
-anything did not hold, or memory went over 300 MiB.
+Replies are read without a socket, then over sockets by every transport, in http and https, then
+endless and dripping ones; control replies over http. Stops early when the time is up, and says how
+far it came. Ends with 1 if anything did not hold, or memory went over 300 MiB.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
+import wire_endless
 import wire_fuzz
 
 from bench.address import Address
@@ -49,6 +50,21 @@ def over_sockets(name: str, tls: bool) -> Callable[[int, int], wire_fuzz.Figures
     return stage
 
 
+async def never_ending(names: list[tuple[str, bool]]) -> wire_fuzz.Figures:
+    """Every endless reply by every way, with the shipped limits."""
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    total = wire_fuzz.Figures()
+    for name, tls in names:
+        found = await wire_endless.exchange_endless(name, tls, make, _TOTAL_S)
+        total.tried += found.tried
+        total.outcomes.update(found.outcomes)
+        total.faults += [f"{name}, {'https' if tls else 'http'}: {f}" for f in found.faults]
+    return total
+
+
+_TOTAL_S = 5.0
+
+
 def main() -> int:
     """Run the stages in rounds until all is done or the time is up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -65,6 +81,7 @@ def main() -> int:
     stages: list[tuple[str, Callable[[int, int], wire_fuzz.Figures], int]] = [
         ("without a socket", wire_fuzz.read_replies, asked.replies - share * len(names)),
         *((f"{n}, {'https' if t else 'http'}", over_sockets(n, t), share // 2) for n, t in names),
+        ("endless and dripping", lambda n, seed: asyncio.run(never_ending(names)), 1),
         (
             "control replies",
             lambda n, seed: asyncio.run(wire_fuzz.ask_control(n, seed)),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import random
 import resource
 import sys
@@ -282,22 +280,3 @@ async def ask_control(n: int, seed: int) -> Figures:
 async def _drained(control: Control) -> None:
     async for _ in control.pull("m"):
         pass
-
-
-def endless(begin: bytes, more: bytes) -> Callable[[Peer], object]:
-    """A server that begins so and then never stops saying the same."""
-
-    async def handler(peer: Peer) -> None:
-        await peer.request()
-        with contextlib.suppress(ConnectionError):
-            await peer.say(begin)
-            while True:
-                await peer.say(more * max(1, 60_000 // len(more)))
-
-    return handler
-
-
-def json_line(value: object) -> bytes:
-    """A value as a chunk of one line."""
-    text = json.dumps(value).encode() + b"\n"
-    return b"%x\r\n%b\r\n" % (len(text), text)

@@ -252,7 +252,7 @@ def check_usable(subject: Subject, rules: Rules) -> None:
         reasons = [w.message for w in subject.summary.warnings if w.invalidates]
         raise MeasurementInvalid(
             f"{subject.label} is not a valid measurement: {'; '.join(reasons) or 'see its report'}",
-            "Mend that and run it again, or compare all the same with --allow invalid.",
+            "Mend that and run it again, or go on all the same with --allow invalid.",
         )
 
 

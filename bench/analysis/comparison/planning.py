@@ -19,8 +19,8 @@ from bench.analysis.comparison.verdict_rule import sizes_of
 from bench.analysis.run import rates
 from bench.analysis.run.columns import Columns, Floats
 from bench.analysis.run.evidence import columns_of
-from bench.analysis.run.explained import explained, lengths
 from bench.analysis.run.latency import latencies
+from bench.analysis.run.steadiness import explained, lengths
 from bench.analysis.run.summary import BlockSummary, CaseSummary, Summary
 from bench.metrics import QUANTILES
 from bench.ollama.eras import era_of

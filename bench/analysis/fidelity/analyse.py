@@ -167,6 +167,8 @@ def _floor(reference: Said, again: Said) -> Floor | None:
         divergence=float(together.by_text.mean()),
         other_top=together.other_top.value or 0.0,
         places=together.places,
+        estimate=together.estimate,
+        other_word=together.other_top,
     )
 
 

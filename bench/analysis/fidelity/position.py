@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 TopTokens = Sequence[tuple[str, float]]
 """Tokens as text with their log-probabilities (natural), likeliest first."""
@@ -20,8 +21,9 @@ LIST = 20
 _HEAD = 10
 _LEAST_REST = 1e-9
 _ELSEWHERE = 2.0
-"""Log ratio of the rests from which on the candidate expects something else altogether: that is in
-the bound, and says nothing of small errors in the tail. One such place would outweigh hundreds."""
+"""Log ratio of the rests, or of most of the tail, from which on the candidate expects something
+else altogether: that is in the bound, and says nothing of small errors in the tail. One such place
+would outweigh hundreds."""
 _REPLACEMENT = "\ufffd"
 
 
@@ -61,11 +63,14 @@ def pair(reference: TopTokens, candidate: TopTokens) -> Pair | None:
     rest_q = max(1 - sum(math.exp(q[t]) for t in common), _LEAST_REST)
     shift = math.log(rest_p / rest_q)
     tail = list(p)[_HEAD:] if abs(shift) < _ELSEWHERE else []
+    observed = tuple(p[t] - q[t] - shift for t in tail if t in q)
+    if observed and abs(median(observed)) >= _ELSEWHERE:
+        tail, observed = [], ()
     last = min(q.values())
     return Pair(
         bound=sum(math.exp(p[t]) * (p[t] - q[t]) for t in common) + rest_p * shift,
         rest=rest_p,
-        observed=tuple(p[t] - q[t] - shift for t in tail if t in q),
+        observed=observed,
         at_least=tuple(p[t] - last - shift for t in tail if t not in q),
         other_top=_first(reference) != _first(candidate),
         common=len(common) / len(p),

@@ -35,11 +35,15 @@ class Floor:
         divergence: in nats.
         other_top: share of places with another likeliest token.
         places: how many were asked twice.
+        estimate: the divergence with its 95 % interval.
+        other_word: the share with its own.
     """
 
     divergence: float
     other_top: float
     places: int
+    estimate: Estimate
+    other_word: Estimate
 
 
 @dataclass(frozen=True, slots=True)

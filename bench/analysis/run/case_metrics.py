@@ -17,7 +17,7 @@ from bench.analysis.run.rates import RateParts
 from bench.analysis.run.sample import Sample, many_per_request, one_per_request
 from bench.analysis.run.slots import Slots
 from bench.analysis.run.stream_shape import Shape
-from bench.analysis.run.summary import Estimate, Metric
+from bench.analysis.run.summary import Estimate, Metric, metric_of
 from bench.analysis.run.work_values import work_values
 from bench.metrics import METRICS, QUANTILES, RATE_QUANTILES
 from bench.stats.means import block_ratio, ratio_of_sums, share
@@ -38,14 +38,8 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
         | _work(data)
         | _server(data, slots)
     )
-    metrics = {id: found.get(id) or _metric(id, 0) for id in METRICS}
+    metrics = {id: found.get(id) or metric_of(id, 0) for id in METRICS}
     return with_memory(metrics, data, slots)
-
-
-def _metric(id: str, n: int, stats: dict[str, Estimate] | None = None, note: str = "") -> Metric:
-    kind = METRICS[id]
-    note = note or ("" if n else kind.absent)
-    return Metric(id, kind.unit, n, stats or {}, note, kind.better)
 
 
 def _times(data: CaseData) -> dict[str, Metric]:
@@ -59,7 +53,7 @@ def _times(data: CaseData) -> dict[str, Metric]:
         return metrics
     why = "not streamed: only the whole reply has a time"
     return {
-        id: _metric(id, 0, note=why) if METRICS[id].streamed else m for id, m in metrics.items()
+        id: metric_of(id, 0, note=why) if METRICS[id].streamed else m for id, m in metrics.items()
     }
 
 
@@ -107,12 +101,12 @@ def _distribution(id: str, values: Floats, blocks: Ints) -> Metric:
 def _described(id: str, sample: Sample) -> Metric:
     """Mean, quantiles, smallest and largest."""
     if not len(sample.values):
-        return _metric(id, 0)
+        return metric_of(id, 0)
     mean = ratio_of_sums(sample.by_unit(sample.values), sample.sizes, sample.blocks)
     stats = {"mean": mean} | _quantiles(sample, QUANTILES)
     stats["min"] = Estimate(float(sample.values.min()), method="sample")
     stats["max"] = Estimate(float(sample.values.max()), method="sample")
-    return _metric(id, len(sample.values), stats)
+    return metric_of(id, len(sample.values), stats)
 
 
 def _quantiles(sample: Sample, quantiles: Mapping[str, float]) -> dict[str, Estimate]:
@@ -131,14 +125,14 @@ def _rate(id: str, parts: RateParts, blocks: Ints) -> Metric:
     given = np.isfinite(parts.seconds)
     n = int(given.sum())
     if not n:
-        return _metric(id, 0, note=parts.note)
+        return metric_of(id, 0, note=parts.note)
     stats = {
         "value": ratio_of_sums(parts.tokens[given], parts.seconds[given], numbered(blocks[given]))
     }
     stats |= _quantiles(one_per_request(parts.per_request, blocks), RATE_QUANTILES)
     left_out = len(given) - n
     note = f"{left_out} of {len(given)} requests left out: {parts.note}" if left_out else ""
-    return _metric(id, n, stats, note)
+    return metric_of(id, n, stats, note)
 
 
 def _window_rates(data: CaseData) -> dict[str, Metric]:
@@ -156,7 +150,7 @@ def _window_rates(data: CaseData) -> dict[str, Metric]:
     unjudged = without_value(data.without, data.requirements)
     notes = {"goodput_per_s": f"at least: {unjudged}" if unjudged else ""}
     found = {
-        id: _metric(
+        id: metric_of(
             id, len(blocks), {"value": block_ratio(np.array(sums), spent)}, notes.get(id, "")
         )
         for id, sums in totals.items()
@@ -172,9 +166,9 @@ def _throughput(data: CaseData, tokens: Floats, spent: Floats) -> Metric:
     uncounted = np.isnan(data.ok.output_tokens)
     why = left_out(uncounted, missing(data.ok, ("output_tokens",)))
     if np.isnan(tokens).any() or not tokens.any():
-        return _metric("output_tok_per_s", 0, note=why)
+        return metric_of("output_tok_per_s", 0, note=why)
     stats = {"value": block_ratio(tokens, spent)}
-    return _metric("output_tok_per_s", len(tokens), stats, why)
+    return metric_of("output_tok_per_s", len(tokens), stats, why)
 
 
 def _shares(data: CaseData) -> dict[str, Metric]:
@@ -197,9 +191,9 @@ def _shares(data: CaseData) -> dict[str, Metric]:
 
 def _share(id: str, hits: Bools, blocks: Ints, note: str = "") -> Metric:
     if not len(hits):
-        return _metric(id, 0, note=note)
+        return metric_of(id, 0, note=note)
     estimate = share(hits.astype(float), np.ones(len(hits)), numbered(blocks))
-    return _metric(id, len(hits), {"value": estimate}, note)
+    return metric_of(id, len(hits), {"value": estimate}, note)
 
 
 def _counts(data: CaseData) -> dict[str, Metric]:
@@ -214,18 +208,18 @@ def _counts(data: CaseData) -> dict[str, Metric]:
         ratio = ratio_of_sums(
             some.text_chunks.astype(float), some.output_tokens, numbered(some.block)
         )
-        metrics["chunk_per_token"] = _metric("chunk_per_token", len(some), {"value": ratio})
+        metrics["chunk_per_token"] = metric_of("chunk_per_token", len(some), {"value": ratio})
     chars = (ok.answer_chars + ok.thinking_chars).astype(float)
     if chars.any():
         ratio = share(ok.thinking_chars.astype(float), chars, numbered(ok.block))
-        metrics["thinking_char_share"] = _metric("thinking_char_share", len(ok), {"value": ratio})
+        metrics["thinking_char_share"] = metric_of("thinking_char_share", len(ok), {"value": ratio})
     return metrics
 
 
 def _work(data: CaseData) -> dict[str, Metric]:
     """Of sessions, embeddings, pictures and checked answers."""
     found = {
-        id: _metric(id, parts.n, {"value": parts.estimate}, parts.note)
+        id: metric_of(id, parts.n, {"value": parts.estimate}, parts.note)
         for id, parts in work_values(data).items()
     }
     context = np.where(data.ok.work.session >= 0, data.ok.prompt_tokens, np.nan)
@@ -237,11 +231,11 @@ def _server(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
     shares = gpu_shares(data)
     if shares:
         lowest = {"value": Estimate(min(shares), method="lowest reading")}
-        metrics["gpu_share"] = _metric("gpu_share", len(shares), lowest)
+        metrics["gpu_share"] = metric_of("gpu_share", len(shares), lowest)
     if slots is not None:
         note = "" if slots.exact else "at least: no more were in flight, or none waited"
         seen = {"value": Estimate(float(slots.observed), method="overlap of working requests")}
-        metrics["slots_observed"] = _metric("slots_observed", slots.requests, seen, note)
+        metrics["slots_observed"] = metric_of("slots_observed", slots.requests, seen, note)
     return metrics
 
 

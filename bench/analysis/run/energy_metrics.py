@@ -15,8 +15,7 @@ import numpy as np
 
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.machine import BlockEnergy, CaseEnergy
-from bench.analysis.run.summary import Estimate, Metric
-from bench.metrics import METRICS
+from bench.analysis.run.summary import Estimate, Metric, metric_of
 from bench.scenario.prices import Price
 from bench.stats.means import block_ratio
 
@@ -34,7 +33,7 @@ def energy_metrics(
     if not worked:
         why = energy.why or "no block gave both tokens and energy"
         ids = ("j_per_token", "j_per_token_above_idle", "j_per_request", "wh_per_mtok")
-        found = {id: _metric(id, 0, note=why) for id in (*ids, "gpu_power_w")}
+        found = {id: metric_of(id, 0, note=why) for id in (*ids, "gpu_power_w")}
         return found | {"cost_per_mtok": _cost(None, data, prices, why)}
     blocks = list(worked.values())
     spent = np.array([e.seconds for e in blocks])
@@ -45,29 +44,29 @@ def energy_metrics(
     note = _note(energy, blocks)
     per_token = widened(block_ratio(joules, tokens), float(error / tokens.sum()))
     found = {
-        "j_per_token": _metric("j_per_token", len(blocks), per_token, note),
-        "wh_per_mtok": _metric(
-            "wh_per_mtok", len(blocks), scaled(per_token, _MILLION * WH_PER_J), note
+        "j_per_token": metric_of("j_per_token", len(blocks), {"value": per_token}, note),
+        "wh_per_mtok": metric_of(
+            "wh_per_mtok", len(blocks), {"value": scaled(per_token, _MILLION * WH_PER_J)}, note
         ),
-        "j_per_token_above_idle": _metric("j_per_token_above_idle", 0, note=_NO_IDLE),
+        "j_per_token_above_idle": metric_of("j_per_token_above_idle", 0, note=_NO_IDLE),
         "cost_per_mtok": _cost(per_token, data, prices, note),
     }
     if requests.sum() > 0:
         each = widened(block_ratio(joules, requests), float(error / requests.sum()))
-        found["j_per_request"] = _metric("j_per_request", len(blocks), each, note)
+        found["j_per_request"] = metric_of("j_per_request", len(blocks), {"value": each}, note)
     if energy.idle_w is not None:
         above = block_ratio(joules - energy.idle_w * spent, tokens)
         more = float((error + energy.idle_error_w * spent.sum()) / tokens.sum())
-        found["j_per_token_above_idle"] = _metric(
+        found["j_per_token_above_idle"] = metric_of(
             "j_per_token_above_idle",
             len(blocks),
-            widened(above, more),
+            {"value": widened(above, more)},
             f"{note}; idle {energy.idle_w:.1f} ± {energy.idle_error_w:.1f} W, {energy.idle_said}",
         )
     if energy.cards:
         watts = block_ratio(np.array([e.cards_j for e in blocks]), spent)
         watts = widened(watts, float(error / spent.sum()))
-        found["gpu_power_w"] = _metric("gpu_power_w", len(blocks), watts, note)
+        found["gpu_power_w"] = metric_of("gpu_power_w", len(blocks), {"value": watts}, note)
     return found
 
 
@@ -109,12 +108,6 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
     )
 
 
-def _metric(id: str, n: int, value: Estimate | None = None, note: str = "") -> Metric:
-    kind = METRICS[id]
-    stats = {"value": value} if value is not None else {}
-    return Metric(id, kind.unit, n, stats, note or ("" if n else kind.absent), kind.better)
-
-
 def _worked(data: CaseData, index: int) -> bool:
     done = data.throughput.get(index)
     return done is not None and done.output_tokens > 0
@@ -138,21 +131,21 @@ def _cost(
 ) -> Metric:
     """Money per million output tokens: energy, and the machine's hours where they have a price."""
     if not prices:
-        return _metric("cost_per_mtok", 0, note=_NO_PRICE)
+        return metric_of("cost_per_mtok", 0, note=_NO_PRICE)
     power, hours = prices.get("kWh"), prices.get("h")
     if power is not None and (per_token is None or per_token.value is None):
-        return _metric("cost_per_mtok", 0, note=note)
+        return metric_of("cost_per_mtok", 0, note=note)
     parts: list[Estimate] = []
     if power is not None and per_token is not None:
         parts.append(scaled(per_token, _MILLION * WH_PER_J / 1000 * power.amount))
     if hours is not None:
         done = [d for i, d in sorted(data.throughput.items()) if d.output_tokens > 0]
         if not done:
-            return _metric("cost_per_mtok", 0, note="no tokens were counted")
+            return metric_of("cost_per_mtok", 0, note="no tokens were counted")
         spent, tokens = (np.array([getattr(d, n) for d in done]) for n in _PARTS)
         parts.append(scaled(block_ratio(spent, tokens), _MILLION / 3600 * hours.amount))
     said = " and ".join(str(p) for p in (power, hours) if p is not None)
-    metric = _metric("cost_per_mtok", len(data.throughput), _sum(parts), f"at {said}")
+    metric = metric_of("cost_per_mtok", len(data.throughput), {"value": _sum(parts)}, f"at {said}")
     return replace(metric, unit=next(iter(prices.values())).currency or metric.unit)
 
 

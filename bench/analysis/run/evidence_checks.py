@@ -89,13 +89,19 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
     if held.sum() > MIN_STREAM_SHARE * streams:
         at_once = int(np.equal(ok.shape, Shape.ONE_PIECE).sum())
         how = f", {at_once} of them all at once" if at_once else ""
+        ours = all(_stood_still(data, block) for block in np.unique(ok.block[held]))
+        why = (
+            "this program stood still meanwhile and read them late"
+            if ours
+            else "something between here and the server holds the stream back"
+        )
+        cure = "" if ours else "A proxy that buffers: switch that off, or measure without it. "
         yield RunWarning(
             WarningCode.STREAM_HELD_BACK,
             f"{held.sum()} of {streams} streams, or the beginning of them, came faster than the "
-            f"tokens can have been made{how}: something between here and the server holds the "
-            "stream back",
-            "A proxy that buffers: switch that off, or measure without it. ttft_s is when the "
-            "stream was let go; itl_s leaves these streams out"
+            f"tokens can have been made{how}: {why}",
+            f"{cure}ttft_s is when {'they were read' if ours else 'the stream was let go'}; itl_s "
+            "leaves these streams out"
             + (f", and tpot_s {late.sum()} of them." if late.any() else "."),
             data.case.id,
         )
@@ -110,6 +116,11 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
             + (f", and tpot_s of those with too few bursts ({few})." if few else "."),
             data.case.id,
         )
+
+
+def _stood_still(data: CaseData, block: int) -> bool:
+    info = data.infos.get(block)
+    return info is not None and info.health.stalled_s > 0
 
 
 def _chunks(data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:

@@ -21,8 +21,7 @@ import numpy as np
 from bench.analysis.capacity.kv_memory import BYTES_PER_ELEMENT, kv_shape
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.machine import CARDS, SIMULATED, window
-from bench.analysis.run.summary import Estimate, Metric, Roofline
-from bench.metrics import METRICS
+from bench.analysis.run.summary import Estimate, Metric, Roofline, metric_of
 from bench.results.run import RunInfo
 from bench.telemetry.gpu_bandwidth import DISAGREE, GB, CardBandwidth, card_bandwidth
 
@@ -96,13 +95,12 @@ def roofline(
 
 def share_metric(found: Roofline | str, rate: Estimate | None) -> Metric:
     """`mem_bw_share` of a case, with the error of the roof in its interval."""
-    kind = METRICS["mem_bw_share"]
     if isinstance(found, str) or rate is None:
         note = found if isinstance(found, str) else "no decode speed"
-        return Metric(kind.id, kind.unit, 0, {}, note, kind.better)
+        return metric_of("mem_bw_share", 0, note=note)
     if found.share > 1:
         note = f"above what the memory can give ({found.source}): something is assumed wrong"
-        return Metric(kind.id, kind.unit, 0, {}, note, kind.better)
+        return metric_of("mem_bw_share", 0, note=note)
     factor = found.bytes_per_step / found.reachable_bytes_per_s
     low, high = rate.low, rate.high
     value = Estimate(
@@ -113,7 +111,7 @@ def share_metric(found: Roofline | str, rate: Estimate | None) -> Metric:
         f"{rate.method}, and ±{found.spread:.0%} of the bandwidth" if found.spread else rate.method,
         rate.needs_unit,
     )
-    return Metric(kind.id, kind.unit, 1, {"value": value}, found.source, kind.better)
+    return metric_of("mem_bw_share", 1, {"value": value}, found.source)
 
 
 def share_values(found: Roofline | str, rates: Mapping[int, float]) -> dict[int, float]:

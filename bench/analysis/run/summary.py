@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bench.metrics import METRICS
 from bench.results.run import RunWarning
 from bench.stats.estimate import Estimate as Estimate
 from bench.thresholds import Threshold
@@ -43,6 +44,12 @@ class Metric:
     note: str = ""
     better: str = ""
     """"higher", "lower" or "" (neither)."""
+
+
+def metric_of(id: str, n: int, stats: dict[str, Estimate] | None = None, note: str = "") -> Metric:
+    """A metric of `METRICS`; one without samples says why, if only in general."""
+    kind = METRICS[id]
+    return Metric(id, kind.unit, n, stats or {}, note or ("" if n else kind.absent), kind.better)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.analysis.run.columns import Bools, Columns, Floats, numbered
-from bench.analysis.run.suspected_cache import suspected_cached
-from bench.analysis.run.swaps import loads_of
+from bench.analysis.run.rates import MIN_GRAINS, MIN_PREFILL_TOKENS_BUSTED
 from bench.analysis.run.windows import window_of
 from bench.metrics import MIN_OUTPUT_TOKENS
+from bench.ollama.eras import LOAD_S, Era
 from bench.results.record import CHECKS
 from bench.stats.estimate import Estimate
 from bench.stats.means import block_ratio, share
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bench.analysis.run.case_data import CaseData
 
 _GIB = 2**30
+MIN_COLD = 3
+"""Blocks with a cold prompt: fewer show no spread."""
 _VALID = {name: f"{name}_valid_rate" for name in CHECKS}
 
 
@@ -230,3 +232,71 @@ def _memory(data: CaseData) -> dict[str, WorkValue]:
         return {}
     grown = Estimate((samples[-1] - samples[0]) / _GIB, method="last sample - first")
     return {"runner_rss": WorkValue(len(samples), grown)}
+
+
+_WARM = 2.0
+"""Times the longest that a request to a loaded model usually waits: more is a load."""
+
+
+def loads_of(columns: Columns, era: Era) -> tuple[int, float]:
+    """Loads that requests waited for, and how long at least one of them waited, in nanoseconds.
+
+    A request waits from when it is sent, for the loads of other models before its own too. Those
+    that wait for the same load end waiting together; before a model has gone, another has come and
+    it is loaded again, more time passes than one load takes.
+    """
+    warm_s = era.warm_load_s[1]
+    limit_ns = (_WARM * warm_s if warm_s < LOAD_S else max(LOAD_S, _WARM * warm_s)) * 1e9
+    with np.errstate(invalid="ignore"):
+        waited = (columns.load_ns >= limit_ns) & columns.measured & columns.ok
+    begins = columns.sent_ns[waited]
+    ends = begins + columns.load_ns[waited]
+    count, last_ns = 0, -np.inf
+    for end in np.sort(ends).tolist():
+        if end - last_ns >= LOAD_S * 1e9:
+            count, last_ns = count + 1, end
+    spent, until = 0.0, -np.inf
+    for begin, end in sorted(zip(begins.tolist(), ends.tolist(), strict=True)):
+        spent += max(end - max(begin, until), 0.0)
+        until = max(end, until)
+    return count, spent
+
+
+def suspected_cached(data: CaseData, eligible: Floats) -> Floats:
+    """Tokens of each prompt's history that were probably not read again; NaN where nobody can tell.
+
+    The first request of a block is read whole: its head carries a number of the block. Its prompt
+    time is the cold fit, and each later prompt is taken to have cost as much a token. Reading gets
+    slower in a long context, so the share comes out low rather than high; it is called suspected,
+    and is not compared or judged as the counted one is. Only of requests that had the server to
+    themselves: others' prompts and answers slow a prompt down, which would look like a lost cache.
+    `eligible` is, for each row of `data.ok`, the tokens of its history.
+    """
+    unknown = np.full(len(data.ok), np.nan)
+    if (
+        not (data.busted and data.era.prompt_duration_trusted)
+        or np.isfinite(data.ok.cached_tokens).any()
+    ):
+        return unknown
+    cold = _cold_token_ns(data)
+    if len(cold) < MIN_COLD:
+        return unknown
+    each = np.array([cold.get(block, np.nan) for block in data.ok.block.tolist()])
+    read = np.minimum(data.ok.prompt_eval_ns / each, data.ok.prompt_tokens)
+    new = data.ok.prompt_tokens - eligible
+    kept = np.clip(eligible - np.maximum(read - new, 0.0), 0.0, eligible)
+    return np.where(data.ok.alone, kept, np.nan)
+
+
+def _cold_token_ns(data: CaseData) -> dict[int, float]:
+    """Time of a token that is read for the first time, by block."""
+    found = {}
+    for block in data.block_order:
+        rows = np.flatnonzero(data.columns.block == block)
+        first = rows[np.argsort(data.columns.sent_ns[rows], kind="stable")[:1]]
+        asked = data.columns.select(first)
+        enough = asked.prompt_tokens >= MIN_PREFILL_TOKENS_BUSTED
+        enough &= asked.prompt_eval_ns >= MIN_GRAINS * data.era.duration_grain_ns
+        if (asked.ok & asked.alone & enough).all() and len(first):
+            found[block] = float(asked.prompt_eval_ns[0] / asked.prompt_tokens[0])
+    return found

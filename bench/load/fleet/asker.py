@@ -27,14 +27,12 @@ class Place:
 
     Attributes:
         name: of its machine, as shown.
-        dask: address of the Dask worker that started it.
         token: lets in.
         sender: its number of its own, as in the name of its file.
         tls: what the connections are encrypted with; None = they are not.
     """
 
     name: str
-    dask: str
     host: str
     port: int
     token: str

@@ -154,7 +154,7 @@ class DaskCluster:
         started = msgspec.json.decode(found[spot.address], type=hosting.Started)
         if started.error:
             raise UsageError(f"no sender can be started on {spot.name}: {started.error}")
-        return Place(spot.name, spot.address, spot.host, started.port, token, sender, tls)
+        return Place(spot.name, spot.host, started.port, token, sender, tls)
 
     async def spooled(
         self, asked: hosting.SpoolAsked, host: str = "", timeout_s: float = _ANSWER_S

@@ -34,12 +34,10 @@ class Started(msgspec.Struct, frozen=True):
     """An agent that listens.
 
     Attributes:
-        pid: of the agent.
         error: why there is none, "" if there is one.
     """
 
     port: int = 0
-    pid: int = 0
     error: str = ""
 
 
@@ -115,7 +113,7 @@ def _start(order: AgentStart) -> Started:
             said.seek(0)
             last = said.read().decode(errors="replace").strip().splitlines()[-1:]
             return Started(error=last[0] if last else "it ended by itself")
-        return Started(int(line), process.pid)
+        return Started(int(line))
 
 
 def spooled(asked: bytes) -> bytes:

@@ -19,6 +19,19 @@ def fidelity_in_run(
 ) -> tuple[Parts, ...]:
     """What each run has to say about fidelity, or why nothing was found."""
     parts = []
+    identities = dict.fromkeys(r.identity for r in found if isinstance(r, FidelityResult))
+    if len(identities) > 1:
+        said = Answer(
+            "",
+            (
+                (
+                    "The fidelity of these runs does not compare: they read other texts or "
+                    f"places (identities {', '.join(identities)}).",
+                ),
+            ),
+            tone="caution",
+        )
+        parts.append(Parts((said,), tuple, (), (), Prose("")))
     for run, result in enumerate(found):
         if isinstance(result, str):
             said = Answer("", ((f"Fidelity is not known: {result}.",),))

@@ -42,13 +42,15 @@ METHOD = (
     "Leibler's, in nats a token, the reference first: 0 where both expect the same. Merging all "
     "that not both list into one event gives the bound, which is never above the truth. What lies "
     "beyond is estimated from the lower half of the lists: the log ratios there are taken as "
-    "normal around 0, their standard deviation is fitted for each candidate by maximum likelihood "
-    "with unlisted tokens as censored values (Tobit), and adds half its square, weighted with the "
+    "normal around 0, their standard deviation is fitted for each text by maximum likelihood with "
+    "unlisted tokens as censored values (Tobit), and adds half its square, weighted with the "
     "probability that lies there. Means are over texts; intervals are Student's t over texts (95 "
-    "%), of shares Clopper and Pearson's with the spread between texts; candidates are compared "
-    "paired by text, each comparison for itself. A candidate whose interval begins within three "
-    "noise floors cannot be distinguished from the reference; two candidates are alike if they "
-    "differ by less than that, or than a tenth of the larger divergence."
+    "%), their upper end further out by what the estimate is known to fall short and where few "
+    "texts are far above the others; of shares Clopper and Pearson's with the spread between "
+    "texts. They say nothing of a kind of text so rare that none of it was read. Candidates are "
+    "compared paired by text, each comparison for itself. A candidate whose interval begins within "
+    "three noise floors cannot be distinguished from the reference; two candidates are alike if "
+    "they differ by less than that, or than a tenth of the larger divergence."
 )
 
 
@@ -103,7 +105,7 @@ def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None =
             *(difference_answer(result, d) for d in result.differences),
             *(Answer("", (sentence,)) for sentence in sentences),
             *gate_answers(result),
-            Answer("", ((floor_sentence(result),),)),
+            Answer("", (floor_sentence(result),)),
         ),
         charts=charts,
         brief=(_candidates(result),),
@@ -160,7 +162,7 @@ def _candidates(result: FidelityResult) -> Table:
             text_column("Verdict", [c.distance.value for c in found]),
         ],
         models=[s.model for s in sides],
-        note=floor_sentence(result),
+        note=plain(floor_sentence(result)),
     )
 
 
@@ -174,7 +176,7 @@ def _gates(result: FidelityResult) -> Table | None:
     sides = sorted({g.side for g in result.gates})
     return from_columns(
         "gates",
-        f"{WORKS} Questions with one answer, no scores",
+        "Questions with one answer, no scores",
         [
             text_column("What is checked", names),
             *(

@@ -31,7 +31,7 @@ def candidate_answer(result: FidelityResult, found: Fidelity) -> Answer:
             f"cannot be distinguished from {reference}: divergence ",
             divergence,
             ", which is no more than ",
-            reference_itself(result),
+            *reference_itself(result),
             ".",
         )
     else:
@@ -52,23 +52,27 @@ def candidate_answer(result: FidelityResult, found: Fidelity) -> Answer:
     return Answer(name, (first, *more), model=result.sides[found.side].model)
 
 
-def reference_itself(result: FidelityResult) -> str:
+def reference_itself(result: FidelityResult) -> Sentence:
     """The noise floor as part of a sentence."""
     if result.floor is None:
-        return "equal lists give"
-    floor = show_value(result.floor.divergence, NATS).full
-    return f"the reference differs from itself in another order ({floor}), three times over"
+        return ("equal lists give",)
+    floor = show(result.floor.estimate, NATS)
+    return ("the reference differs from itself in another order (", floor, "), three times over")
 
 
-def floor_sentence(result: FidelityResult) -> str:
+def floor_sentence(result: FidelityResult) -> Sentence:
     """What the noise floor is."""
-    if result.floor is None:
-        return "The noise floor is not known: no place of the reference could be asked twice."
     floor = result.floor
+    if floor is None:
+        return ("The noise floor is not known: no place of the reference could be asked twice.",)
+    needed = floor.estimate.needed
     return (
         f"Noise floor: asked again in another order, {result.sides[0].label} differs from itself "
-        f"by {show_value(floor.divergence, NATS).full}, with another likeliest word at "
-        f"{show_value(floor.other_top, OTHER_WORD).full} of {plural(floor.places, 'place')}."
+        "by ",
+        show(floor.estimate, NATS),
+        ", with another likeliest word at ",
+        show(floor.other_word, OTHER_WORD),
+        f" of {plural(floor.places, 'place')}{f' (an interval {needed})' if needed else ''}.",
     )
 
 
@@ -174,6 +178,13 @@ def cautions(result: FidelityResult) -> tuple[Notice, ...]:
             f"{result.identity}); name your own with --texts.",
         ),
         Notice("short_texts", "The texts are short: long contexts are not covered"),
+        Notice(
+            "rare_texts",
+            f"Of {plural(result.texts, 'text')}, a kind that is rarer than one in "
+            f"{max(result.texts // 3, 2)} may be missing: the intervals do not cover it, however "
+            "far it moves",
+            "Give more texts, and such as you work with, with --texts.",
+        ),
     ]
     for found in result.candidates:
         if found.dropped:

@@ -63,7 +63,6 @@ class _Codex:
         self._name = name
         self._dialogue = Dialogue()
         self._items: list[tuple[FileRow, dict[str, Any], float]] = []
-        self._usage: dict[str, Any] | None = None
         self._total: Any = None
 
     def take(self, row: FileRow) -> None:

@@ -28,6 +28,9 @@ MODELS = [
     ("m:copy", "llama", "F16", "completion", 0.0, 0.01),
     ("m:q8", "llama", "Q8_0", "completion", 0.1, 0.01),
     ("m:q4", "llama", "Q4_K_M", "completion", 0.4, 0.01),
+    ("m:q3", "llama", "Q3_K_M", "completion", 0.3, 0.01),
+    ("m:q2", "llama", "Q2_K", "completion", 0.6, 0.01),
+    ("m:q1", "llama", "IQ1_S", "completion", 1.0, 0.01),
     ("other:f16", "qwen2", "F16", "completion", 0.0, 0.01),
     ("e:f16", "bert", "F16", "embedding", 0.0, 0.0),
 ]

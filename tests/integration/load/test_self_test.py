@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -15,13 +16,14 @@ from bench.doctor.self_test import LoadStep, SelfTest, run_self_test
 
 @pytest.mark.parametrize("transport", [None, "user", "httpx"])
 def test_every_chunk_is_compared_with_the_servers_own_note(transport):
+    began = time.monotonic()
     test = asyncio.run(run_self_test(transport, loads=(400,), seconds=0.5))
+    took_ms = (time.monotonic() - began) * 1e3
     [step] = test.steps
     assert test.transport == (transport or test.transport)
     assert step.reached_per_s > 0
-    # An answer cannot arrive before it was sent; on any machine the p50 is far below a second.
-    assert 0 <= step.error_p50_ms <= step.error_p99_ms
-    assert step.error_p50_ms < 1000
+    # No answer arrives before it was sent, or after all is over: on any machine.
+    assert 0 <= step.error_p50_ms <= step.error_p99_ms < took_ms
     assert test.requests_per_s > 0
 
 

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 from scripted_wire import Make, WireServer
-from wire_fuzz import ask_control, endless, exchange_replies, json_line, read_replies
-from wire_replies import CALL, HEAD
+from wire_endless import ENDLESS, OK, dripping, endless
+from wire_fuzz import ask_control, exchange_replies, read_replies
+from wire_replies import CALL, GOOD, HEAD
 
 from bench.address import Address
 from bench.errors import BenchError
@@ -66,47 +67,30 @@ async def test_control_replies(impatient: None, no_proxy: None) -> None:
     assert figures.outcomes["answered"] > 20
 
 
-LINE = json_line({"message": {"content": "x" * 30}, "done": False})
-OK = b"HTTP/1.1 200 OK\r\n"
-
-
-SPACES = gzip.compress(b" " * 30_000_000, mtime=0)  # the same name in each process
-
-
-@pytest.mark.parametrize(
-    ("begin", "more"),
-    [
-        (HEAD, LINE),
-        (HEAD, b"3\r\n{}\n\r\n"),
-        (HEAD, b"1\r\n\n\r\n"),
-        (HEAD, b"4\r\naaaa\r\n"),
-        (HEAD + LINE + b"0\r\n", b"X-T: y\r\n"),
-        (HEAD + b"0\r\nX-T: ", b"y"),
-        (HEAD + b"1;", b"x"),
-        (HEAD, b"0"),
-        (b"HTTP/1.1 ", b"2"),
-        (OK, b"X-H: y\r\n"),
-        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-        (OK + b"Content-Encoding: gzip\r\n\r\n" + SPACES, b" "),
-        (b"HTTP/1.1 500 X\r\n\r\n", b"["),
-    ],
-    ids=lambda part: str(part[:60]),
-)
+@pytest.mark.parametrize(("begin", "more"), ENDLESS, ids=lambda part: str(part[:60]))
 async def test_endless_replies_end(
     begin: bytes, more: bytes, wire: str, make: Make, memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with WireServer(endless(begin, more)) as server, asyncio.timeout(30):  # type: ignore[arg-type]
+    # httpx reads tiny chunks so slowly that its time may run out before a limit is reached.
+    total_s = 2.0 if wire == "httpx" else 30.0
+    async with WireServer(endless(begin, more)) as server, asyncio.timeout(60):  # type: ignore[arg-type]
         transport = make(wire, server.port)
         transport._book.limits = SMALL  # type: ignore[attr-defined]
         if hasattr(transport, "limits"):
             transport.limits = SMALL
-        total_s = 2.0 if wire == "httpx" else 25.0  # the others reach a limit on any machine
         reply = await transport.send(dataclasses.replace(CALL, total_s=total_s))
         await transport.aclose()
-    # httpx reads tiny chunks so slowly that its time runs out before a limit is reached.
     slow = wire == "httpx" and reply.outcome is Outcome.TIMEOUT
     assert reply.outcome in (Outcome.MALFORMED, Outcome.HTTP_ERROR) or slow
     assert reply.error
+
+
+async def test_a_dripping_reply_ends(wire: str, make: Make) -> None:
+    async with WireServer(dripping(GOOD, 0.5)) as server, asyncio.timeout(30):
+        transport = make(wire, server.port)
+        reply = await transport.send(dataclasses.replace(CALL, total_s=1.0))
+        await transport.aclose()
+    assert reply.outcome is Outcome.TIMEOUT and reply.error
 
 
 def test_the_shipped_limits_are_those_that_were_measured() -> None:

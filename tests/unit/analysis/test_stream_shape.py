@@ -18,6 +18,7 @@ from bench.analysis.run.latency import latencies
 from bench.analysis.run.stream_shape import Shape
 from bench.errors import MeasurementInvalid
 from bench.results.record import RequestRecord
+from bench.results.run import ClientHealth
 from bench.thresholds import parse_threshold
 from bench.wire.exchange import Outcome, ServerTimings
 
@@ -214,3 +215,16 @@ def test_a_promise_about_tokens_is_not_judged_on_streams_that_were_held_back(
     check_judgeable(columns_from(held), promises[1:])
     # One stream in its own rhythm can be judged.
     check_judgeable(columns_from([*held, arriving(a_request, made_at(40), 40)]), promises)
+
+
+@pytest.mark.parametrize(("stalled_s", "named"), [(0.0, "holds the stream back"), (4.0, "stood")])
+def test_streams_that_were_read_late_are_not_blamed_on_a_proxy(
+    run_of: Callable[..., Any], a_request: Request, stalled_s: float, named: str
+) -> None:
+    end = made_at(40)[-1]
+    held = [replace(arriving(a_request, [end] * 40, 40), index=i) for i in range(5)]
+    run = run_of(held, block_info={"health": ClientHealth(stalled_s=stalled_s)})
+    (warning,) = (w for w in run.summary().warnings if w.code == "stream_held_back")
+    assert named in warning.message
+    assert ("proxy" in warning.advice) == (stalled_s == 0)
+    assert "tpot_s 5 of them" in warning.advice

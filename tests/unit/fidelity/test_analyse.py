@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pytest
+from planted_lists import Planted, lists, log_softmax
 
 from bench.analysis.fidelity.analyse import analyse
 from bench.analysis.fidelity.result import Distance, FidelityResult, Nearer
 from bench.errors import MeasurementInvalid, NotComparable
+from bench.report.fidelity.in_run import fidelity_in_run
+from bench.report.page import plain
 from bench.results.fidelity_files import AGAIN, FidelitySetup, PlaceRecord, Side
 from bench.scenario.plan import ForcedText
 
@@ -61,10 +65,9 @@ def planted_pair(planted, spread, n, number, seed):
     draw = np.random.default_rng([seed, number + 1])
     logits = np.random.default_rng(seed).normal(0, 3, (n, 1_000))
     errors = draw.normal(0, 1, logits.shape) * spread
-    module = planted.__globals__
-    p, q = module["log_softmax"](logits), module["log_softmax"](logits + errors)
+    p, q = log_softmax(logits), log_softmax(logits + errors)
     truth = (np.exp(p) * (p - q)).sum(axis=1)
-    return module["Planted"](module["lists"](p), module["lists"](q), truth)
+    return Planted(lists(p), lists(q), truth)
 
 
 def test_the_nearer_candidate_is_named_and_the_order_does_not_matter(planted):
@@ -100,6 +103,19 @@ def test_places_one_token_apart_show_no_noise_and_are_no_part_of_the_floor(plant
     whole = analyse(setup, records).floor
     assert floor.places == 40 and whole.places == 60
     assert floor.divergence == pytest.approx(0.02**2 / 2, rel=0.25)
+
+
+@pytest.mark.slow
+def test_the_floor_has_the_interval_of_its_texts(planted):
+    """60 places of 5 texts asked again; 36 of 40 runs or more hold what was planted."""
+    truth, found = [], []
+    for seed in range(40):
+        setup, records = measured(planted, 0.1, texts=8, floor=0.05, seed=seed)
+        truth.append(planted_pair(planted, 0.05, 96, 99, seed).truth.mean())
+        floor = analyse(setup, records).floor
+        assert floor.estimate.value == floor.divergence and floor.estimate.method == "t, 5 texts"
+        found.append(floor.estimate)
+    assert sum(f.low <= np.mean(truth) <= f.high for f in found) >= 36
 
 
 def test_an_exact_copy_is_no_difference_without_any_floor(planted):
@@ -162,6 +178,16 @@ def test_other_tokens_are_another_vocabulary(planted):
     odd = [replace(r, tokens=tuple((f"{t}x", p) for t, p in r.tokens)) for r in records[half:]]
     with pytest.raises(NotComparable, match="another vocabulary than ref"):
         analyse(setup, records[:half] + odd)
+
+
+@pytest.mark.parametrize(("other", "said"), [("i", 0), ("j", 1)])
+def test_runs_that_read_other_texts_are_not_said_to_compare(planted, other, said):
+    result = analyse(*measured(planted, 0.1, texts=3))
+    run = SimpleNamespace(run=SimpleNamespace(info=SimpleNamespace(targets=())))
+    report = SimpleNamespace(runs=(run, run), cases=(), models=())
+    parts = fidelity_in_run(report, [result, replace(result, identity=other)])
+    findings = [plain(t) for p in parts for a in p.findings for t in a.sentences]
+    assert sum("other texts or places (identities i, j)" in f for f in findings) == said
 
 
 def test_the_result_can_be_read_back(planted):

@@ -83,7 +83,7 @@ async def test_an_agent_whose_words_cannot_be_had_is_not_asked_for_the_time_any_
     monkeypatch.setattr(TimeAsker, "start", lambda self: True)
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    place = Place("there", "tcp://there:1", "127.0.0.1", port, "token", "0-a")
+    place = Place("there", "127.0.0.1", port, "token", "0-a")
     sender = RemoteSender(place, "sender 1 of 1", None)  # type: ignore[arg-type]
     with pytest.raises(OSError):
         await sender.start(None)  # type: ignore[arg-type]

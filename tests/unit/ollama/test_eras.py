@@ -90,19 +90,6 @@ def test_the_default_repeat_penalty_changed_three_times(version: str, penalty: f
     assert era_of(version).repeat_penalty == penalty
 
 
-def test_one_token_has_no_eval_duration_before_the_newest_engine_and_its_floor_in_it() -> None:
-    assert era_of("0.24.0").eval_duration_floor_ns == 0
-    assert era_of("0.32.15").eval_duration_floor_ns == 1_000
-
-
-def test_the_cached_count_is_told_from_0_33_3_on() -> None:
-    assert [era_of(v).reports_cached_count for v in ("0.33.2", "0.33.3", "0.34.0")] == [
-        False,
-        True,
-        True,
-    ]
-
-
 def test_a_warm_load_is_short_from_0_32_15_on() -> None:
     assert era_of("0.32.14").warm_load_s[1] > 0.1
     assert era_of("0.32.15").warm_load_s[1] <= 0.01

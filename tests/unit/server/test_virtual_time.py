@@ -62,7 +62,7 @@ def test_four_slots_and_eight_requests() -> None:
     assert {end["eval_duration"] for end in ends} == {at(100)}
     assert {end["eval_count"] for end in ends} == {11}
     assert {end["prompt_eval_count"] for end in ends} == {2}
-    assert [r.slot_wait_ns for r in records] == [0] * 4 + [at(110)] * 4
+    assert [r.slot_ns - r.queued_ns for r in records] == [0] * 4 + [at(110)] * 4
     assert [r.slot_ns for r in records] == [at(READY)] * 4 + [at(READY + 110)] * 4
     for record in records:
         start = record.slot_ns
@@ -76,7 +76,7 @@ def test_one_slot_serves_in_order_and_the_wait_shows_in_total_only() -> None:
     assert [end["total_duration"] for end in ends] == [at(READY + 110 * k) for k in range(1, 9)]
     assert {end["load_duration"] for end in ends} == {at(READY)}
     assert {end["eval_duration"] for end in ends} == {at(100)}
-    assert [r.slot_wait_ns for r in records] == [at(110 * k) for k in range(8)]
+    assert [r.slot_ns - r.queued_ns for r in records] == [at(110 * k) for k in range(8)]
 
 
 def test_a_prompt_that_takes_long_to_render_is_not_overtaken(

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.simulation.fit import ServiceFit, fit_service
+from bench.simulation.fit import ServiceFit, fit_service, relative_fit
 from bench.simulation.fleet import Workload, simulate_fleet
 from bench.simulation.misfit import REFUSE, WARN, off_by_size, worst
-from bench.simulation.relative import relative_fit
 from bench.simulation.served import Served
 from bench.simulation.service import ServiceParameters
 
