@@ -92,7 +92,7 @@ def pieces_of(gaps: Gaps, rows: Ints) -> tuple[Ints, Ints]:
     Returns:
         One entry a row each; 1 and 1 for a reply without gaps.
     """
-    owner = np.searchsorted(rows, gaps.row)
+    owner = gaps.position_in(rows)
     counts = np.bincount(owner, minlength=len(rows))
     spans = np.bincount(owner, weights=gaps.seconds, minlength=len(rows))
     with np.errstate(invalid="ignore", divide="ignore"):
