@@ -26,7 +26,7 @@ from bench.hidden import scrub, shown_value
 
 
 class ExitCode(IntEnum):
-    """What the process tells its caller."""
+    """What the process reports to its caller."""
 
     OK = 0
     """Fine: no change, better, or every threshold met."""

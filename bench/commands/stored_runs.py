@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench._version import __version__
-from bench.analysis.comparison.compare_runs import Subject
-from bench.analysis.comparison.history_entry import history_entry
 from bench.analysis.run.summarise import summarise
 from bench.analysis.run.summary import Summary
 from bench.errors import ResultsError, UsageError
@@ -19,9 +18,14 @@ from bench.results.history import History
 from bench.results.journal import REQUESTS_FILE
 from bench.results.run import RunInfo
 
+if TYPE_CHECKING:
+    from bench.analysis.comparison.compare_runs import Subject
+
 
 def index_run(path: Path, history: History) -> None:
     """Index a run directory in the history."""
+    from bench.analysis.comparison.history_entry import history_entry
+
     info = read_info(path)
     history.add(history_entry(path, info, read_summary(path, info)))
 
@@ -73,6 +77,8 @@ def is_run(name: str, history: History | None) -> bool:
 
 def read_subject(name: str | Path, history: History | None) -> Subject:
     """A run to be compared, by path or by name in the history."""
+    from bench.analysis.comparison.compare_runs import Subject
+
     path = resolve(name, history)
     info = read_info(path)
     return Subject(path.name or str(name), info, read_summary(path, info))
