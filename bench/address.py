@@ -207,7 +207,7 @@ class _Parts(TypedDict):
 
 
 def _take_apart(text: str) -> _Parts:
-    """The fields of an `Address` that its text tells.
+    """The fields of an `Address` that its text gives.
 
     Raises:
         ValueError: not an address.

@@ -26,7 +26,7 @@ from bench.hidden import scrub, shown_value
 
 
 class ExitCode(IntEnum):
-    """What the process tells its caller."""
+    """What the process reports to its caller."""
 
     OK = 0
     """Fine: no change, better, or every threshold met."""
@@ -64,6 +64,10 @@ class BenchError(Exception):
         self.message = _bounded(scrub(message))
         self.advice = _bounded(scrub(advice))
         super().__init__(self.message)
+
+    def advise(self, line: str) -> None:
+        """Add a line of advice."""
+        self.advice = f"{self.advice}\n  {line}" if self.advice else line
 
     def __str__(self) -> str:
         """The message, then the advice on a line of its own."""

@@ -241,7 +241,7 @@ _LIST: Final = (
         "most requests that were read or written at the same time",
         unit="slots",
         clock="both",
-        absent="no request tells",
+        absent="no request shows it",
     ),
     MetricKind(
         "gpu_share",

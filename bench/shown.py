@@ -13,10 +13,12 @@ text, XML and pictures; `json_text`, `bench.report.markdown.escape`,
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
+from functools import cache
 from typing import Any, Final, TypeVar
 
 # C0 but tab and line feed, DEL and C1; the bidirectional controls (Unicode UAX 9: marks,
@@ -36,6 +38,7 @@ _COMMAND: Final = re.compile(
 )
 
 T = TypeVar("T")
+_NUMBERS: Final = (float, int, bool)
 
 
 def printable(text: str) -> str:
@@ -48,6 +51,8 @@ def shown(text: str) -> str:
 
     A blank breaks what a CI job would take for a command of its own.
     """
+    if text.isprintable() and "::" not in text and "##" not in text:
+        return text  # nearly all are: nothing to look for
     return _COMMAND.sub(lambda found: found.group() + " ", printable(text))
 
 
@@ -79,14 +84,26 @@ def all_shown(content: T, fit: Callable[[str], str] = shown) -> T:
 
 
 def _all_shown(content: Any, fit: Callable[[str], str]) -> Any:
+    """What needs no change stays the same object."""
+    kind: Any = type(content)
+    if content is None or kind in _NUMBERS:
+        return content
     if isinstance(content, str):
         return content if isinstance(content, Enum) else fit(content)
-    if type(content) in (tuple, list):
-        return type(content)(_all_shown(item, fit) for item in content)
+    if kind in (tuple, list):
+        items = [_all_shown(item, fit) for item in content]
+        same = all(map(operator.is_, items, content))
+        return content if same else kind(items)
     if isinstance(content, dict):
         return {_all_shown(k, fit): _all_shown(v, fit) for k, v in content.items()}
-    if is_dataclass(content) and not isinstance(content, type):
-        values = {f.name: getattr(content, f.name) for f in fields(content) if f.init}
-        changed = {k: new for k, v in values.items() if (new := _all_shown(v, fit)) != v}
+    if names := _fields(kind):
+        values = [(name, getattr(content, name)) for name in names]
+        changed = {k: new for k, v in values if (new := _all_shown(v, fit)) is not v}
         return replace(content, **changed) if changed else content
     return content
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    """Those of a dataclass that its constructor takes; none of anything else."""
+    return tuple(f.name for f in fields(kind) if f.init) if is_dataclass(kind) else ()

@@ -219,7 +219,7 @@ def ab(
     try:
         comparison = _compared_sides(subject, judging.rules(run.info), judging)
     except NotComparable as error:
-        error.advice += f"\n  What was measured is kept in {run.path}"
+        error.advise(f"What was measured is kept in {run.path}")
         raise
     _keep(comparison, run.path, run.info.id, report, Path(template) if template else None)
     return run, comparison

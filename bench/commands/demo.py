@@ -82,7 +82,7 @@ def demo_plan(
     from bench.commands.run import make_plan
     from bench.scenario.loading import load_scenario
 
-    description = f"{engine.notice} {load_scenario(SCENARIO).description.strip()}"
+    description = f"{engine.notice.rstrip('.')}. {load_scenario(SCENARIO).description.strip()}"
     return make_plan(
         SCENARIO,
         models=[engine.model],

@@ -222,7 +222,7 @@ def run_plan(
             raise
     with suppress(BenchError):
         conclude(ended.directory, report)
-    ended.error.advice += f"\n  What was measured so far is kept in {path}"
+    ended.error.advise(f"What was measured so far is kept in {path}")
     raise ended.error
 
 

@@ -73,11 +73,9 @@ def distribution_charts(
         sparse |= every > 1
         read.append(Run(path, info, read_records(path / REQUESTS_FILE, every)[0]))
         summaries.append(summary)
-    samples = samples_of(build_report(read, summaries))
-    charts = [
-        distribution_chart(samples, metric, f"distribution-{metric}")
-        for metric in ("ttft_s", "tpot_s", "e2e_s")
-    ]
+    metrics = ("ttft_s", "tpot_s", "e2e_s")
+    samples = samples_of(build_report(read, summaries), metrics)
+    charts = [distribution_chart(samples, m, f"distribution-{m}") for m in metrics]
     note = f" Drawn from at most {_MOST_DRAWN:,} requests of each run, evenly spread."
     return tuple(
         replace(c, caption=c.caption + (note if sparse else "")) for c in charts if c is not None

@@ -5,35 +5,48 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench._version import __version__
-from bench.analysis.comparison.compare_runs import Subject
-from bench.analysis.comparison.history_entry import history_entry
 from bench.analysis.run.summarise import summarise
 from bench.analysis.run.summary import Summary
 from bench.errors import ResultsError, UsageError
 from bench.files import read_file
-from bench.results.directory import SUMMARY_FILE, read_info, read_run
+from bench.results.directory import RUN_FILE, SUMMARY_FILE, read_info, read_run
+from bench.results.fidelity_files import fidelity_alone
 from bench.results.history import History
 from bench.results.journal import REQUESTS_FILE
 from bench.results.run import RunInfo
 
+if TYPE_CHECKING:
+    from bench.analysis.comparison.compare_runs import Subject
+
 
 def index_run(path: Path, history: History) -> None:
     """Index a run directory in the history."""
+    from bench.analysis.comparison.history_entry import history_entry
+
     info = read_info(path)
     history.add(history_entry(path, info, read_summary(path, info)))
 
 
 def resolve(name: str | Path, history: History | None) -> Path:
-    """The run directory that a user means: a path, or a name in the history."""
+    """The run directory that a user means: a path, or a name in the history.
+
+    A folder that is no run hides no name.
+    """
     path = Path(name)
-    if path.exists() or history is None:
+    if (path / RUN_FILE).exists() or path.is_file() or fidelity_alone(path) or history is None:
         return path
     looks_like_path = isinstance(name, Path) or any(s in name for s in ("/", "\\"))
     if looks_like_path:
         return path
-    found = history.find(str(name))
+    try:
+        found = history.find(str(name))
+    except ResultsError:
+        if path.exists():
+            return path  # what is wrong with it is said when it is read
+        raise
     if not found.path.is_dir():
         raise ResultsError(
             f"the run directory of {found.id} is gone: {found.path}",
@@ -46,12 +59,15 @@ def is_run(name: str, history: History | None) -> bool:
     """Whether a name means a run (a directory, or a name in the history) and not a scenario."""
     from bench.scenario.library import scenario_path
 
-    if Path(name).is_dir():
+    path = Path(name)
+    if (path / RUN_FILE).exists():
         return True
-    if history is None or Path(name).exists():
-        return False
     with suppress(UsageError):
         scenario_path(name)
+        return False
+    if path.is_dir():
+        return True
+    if history is None or path.exists():
         return False
     with suppress(ResultsError):
         history.find(name)
@@ -61,6 +77,8 @@ def is_run(name: str, history: History | None) -> bool:
 
 def read_subject(name: str | Path, history: History | None) -> Subject:
     """A run to be compared, by path or by name in the history."""
+    from bench.analysis.comparison.compare_runs import Subject
+
     path = resolve(name, history)
     info = read_info(path)
     return Subject(path.name or str(name), info, read_summary(path, info))

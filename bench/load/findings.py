@@ -52,7 +52,7 @@ def block_findings(
 
 
 def unread_findings(unread: Mapping[str, str]) -> list[RunWarning]:
-    """What of `telemetry` was named and tells nothing."""
+    """What was named in `telemetry` and could not be read."""
     return [
         RunWarning(
             WarningCode.TELEMETRY_UNREAD,

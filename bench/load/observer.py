@@ -1,4 +1,4 @@
-"""Who wants to know how a run goes tells it through this; the load knows nothing of screens."""
+"""How a run reports its progress to whoever follows it; the load knows nothing of screens."""
 
 from __future__ import annotations
 

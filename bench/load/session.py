@@ -60,7 +60,7 @@ class Settings:
         keep_text: keep the text of the answers.
         insecure: accept any certificate.
         ca_file: PEM file of a certificate authority to trust.
-        pull: pull missing models, telling the progress; None = never.
+        pull: pull missing models, reporting progress; None = never.
         one_at_a_time: before a block, unload the model of the block before if it is another one:
             for sides that do not fit into memory together.
         history: database in which the finished run is indexed; None = nowhere.
@@ -314,7 +314,7 @@ def _fleet(settings: Settings) -> Fleet | None:
 
 
 def _more_workers(plan: Plan, settings: Settings) -> list[RunWarning]:
-    """Whether one process is too few for the load, as far as the plan tells."""
+    """Whether one process is too few for the load, as far as the plan shows."""
     wanted = workers_for(plan)
     if settings.workers != 1 or wanted == 1:
         return []

@@ -48,7 +48,7 @@ class OpenTarget:
     """A target of the plan that has been reached and is ready for load.
 
     Attributes:
-        why_ended: tells how a server that was started for the run ended; "" if it has not.
+        why_ended: how a server that was started for the run ended; "" if it has not.
         notes: what its control calls have to say so far.
     """
 

@@ -232,7 +232,7 @@ class Control:
             await asyncio.sleep(_PS_POLL_S)
 
     async def pull(self, model: str) -> AsyncIterator[PullProgress]:
-        """Pull a model, telling the progress.
+        """Pull a model, reporting progress.
 
         Raises:
             ModelError: it cannot be pulled.

@@ -100,7 +100,14 @@ def refusal(url: str, path: str, status: int, body: bytes, model: str = "") -> B
             f"{url} answers {path} with {answers}",
             "That is a gateway's answer: the server behind it did not answer, or not in time.",
         )
-    return ServerError(f"{url} answers {path} with {answers}")
+    advice = ""
+    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        advice = "A gateway limits how large a request may be (nginx: client_max_body_size)."
+    elif status == httpx.codes.SERVICE_UNAVAILABLE and not own:
+        advice = (
+            "Ollama says why it is busy: this is a gateway's answer, and no server is behind it."
+        )
+    return ServerError(f"{url} answers {path} with {answers}", advice)
 
 
 async def speaks_https(url: httpx.URL, error: Exception) -> bool:

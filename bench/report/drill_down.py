@@ -22,6 +22,8 @@ from bench.wire.exchange import Outcome
 MOST_REQUESTS: Final = 6000
 """At most so many rows are in a page: some 0.6 MB."""
 _EXTREMES: Final = 500
+_BATCH: Final = 50_000
+"""Requests whose times are computed at once: bounds the memory that takes."""
 _DETAILED: Final = 30
 """So many of the slowest and of the failed ones of a run bring their gaps and errors."""
 _GAPS: Final = 48
@@ -56,11 +58,7 @@ def request_data(report: Report) -> bytes:
         cases = [c for c in report.cases if c.run == number]
         columns = columns_of(view.run.records, [c.summary.id for c in cases])
         own = columns.select(columns.measured & (columns.case >= 0))
-        every = latencies(own)
-        # Only what is shown: a large run has a hundred times the requests of the table.
-        times = {name: np.where(own.ok, every[name], np.nan) for name in TIMES.values()}
-        del every
-        times["e2e_s"] = np.where(own.ok, times["e2e_s"], (own.end_ns - own.sent_ns) / 1e9)
+        times = _times(own)
         total += len(own)
         kept = _kept(own, times, room)
         places = [report.cases.index(c) for c in cases]
@@ -83,6 +81,20 @@ def request_data(report: Report) -> bytes:
         "total": total,
     }
     return msgspec.json.encode(content)
+
+
+def _times(own: Columns) -> dict[str, Floats]:
+    """What is shown of each request; of failed ones, when they ended."""
+    times = {name: np.empty(len(own)) for name in TIMES.values()}
+    for begin in range(0, len(own), _BATCH):
+        rows = np.arange(begin, min(begin + _BATCH, len(own)))
+        some = own.select(rows)
+        every = latencies(some)
+        for name, values in times.items():
+            values[rows] = np.where(some.ok, every[name], np.nan)
+        whole = times["e2e_s"][rows]
+        times["e2e_s"][rows] = np.where(some.ok, whole, (some.end_ns - some.sent_ns) / 1e9)
+    return times
 
 
 def _kept(own: Columns, times: dict[str, Floats], room: int) -> Ints:

@@ -14,6 +14,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench.metrics import term
+from bench.report.compiled import KeptTemplates
 from bench.report.markdown import markdown
 from bench.report.page import Answer, Chart, Definitions, Listing, Page, Prose
 from bench.report.tables import Cell, Column, Table
@@ -118,6 +119,8 @@ def _drawn(chart: Chart) -> tuple[Markup, Markup]:
 def _environment(folders: Sequence[Path]) -> Environment:
     environment = Environment(
         loader=ChoiceLoader([FileSystemLoader(f) for f in folders]),
+        # What is a reader's own is compiled each time: its folder gets no files of ours.
+        bytecode_cache=KeptTemplates(folders[-1]) if len(folders) == 1 else None,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

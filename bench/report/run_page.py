@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from bench.analysis.fidelity.result import FidelityResult
 from bench.analysis.run.evidence import columns_of
 from bench.analysis.run.summary import Summary, ThresholdVerdict
 from bench.analysis.run.summary_json import to_json
 from bench.report.block_table import block_table
-from bench.report.comparison.benchstat import benchstat
 from bench.report.csv import csv_text
 from bench.report.drill_down import request_data
 from bench.report.failure_tables import error_table, outcome_table
-from bench.report.fidelity.in_run import fidelity_in_run
-from bench.report.fidelity.page import Parts
 from bench.report.findings import findings
 from bench.report.identity_tables import (
     block_record_table,
@@ -46,7 +43,6 @@ from bench.report.page import (
 from bench.report.quick_import import import_matplotlib
 from bench.report.request_rows import request_csv
 from bench.report.result_tables import absent_table, comparison_table, metric_table, shown_metrics
-from bench.report.run_checks import run_annotations, run_junit
 from bench.report.sender_tables import sender_table
 from bench.report.sentences import answer
 from bench.report.session_words import neighbour_table
@@ -56,11 +52,16 @@ from bench.report.units import count, duration, plural
 from bench.results.directory import Run
 from bench.results.run import RunStatus
 
+if TYPE_CHECKING:
+    from bench.analysis.fidelity.result import FidelityResult
+    from bench.report.fidelity.page import Parts
+
 INTERVALS = (
     "All intervals are 95 % intervals. Blocks are what is repeated: Student's t over the values of "
     "the blocks, on the log scale; of one block, over batches of its requests, which say nothing "
     "of other blocks. Percentiles are type-7 quantiles of the raw values, never given without an "
     "interval; that of a tail is widened for few blocks and for blocks too short to have it. "
+    "Where slow requests follow each other, the p95 of few requests holds in 80 to 93 % only. "
     "Shares have Clopper and Pearson's interval for the requests that blocks are worth, or "
     "Student's t of logits where that is wider. Until two blocks saw each outcome there is none: "
     "\u201cif independent\u201d says what it would be if requests did not fail in clumps. Rates of "
@@ -77,7 +78,7 @@ def run_page(
 ) -> Page:
     """The page about some runs; of each its summary and its fidelity, or why that is not known."""
     report = build_report(runs, summaries)
-    close = fidelity_in_run(report, fidelity)
+    close = _fidelity(report, fidelity)
     results = present(
         comparison_table(report),
         neighbour_table(report),
@@ -104,14 +105,43 @@ def run_page(
         data=summary_json(summaries),
         data_name=f"{first.id}-summary.json" if len(runs) == 1 else "summaries.json",
         tool_version=first.tool_version,
-        forms={
-            "csv": lambda: csv_text(summaries),
-            "requests-csv": lambda: request_csv(runs),
-            "junit": lambda: run_junit(summaries),
-            "github": lambda: run_annotations(summaries),
-            "benchstat": lambda: benchstat([c for s in summaries for c in s.cases]),
-        },
+        forms=_forms(runs, summaries),
     )
+
+
+def _fidelity(report: Report, found: Sequence[FidelityResult | str | None]) -> tuple[Parts, ...]:
+    if all(result is None for result in found):
+        return ()
+    from bench.report.fidelity.in_run import fidelity_in_run  # late: most runs need none of it
+
+    return fidelity_in_run(report, found)
+
+
+def _forms(runs: Sequence[Run], summaries: Sequence[Summary]) -> Mapping[str, Callable[[], str]]:
+    """What is made, and imported, when it is asked for."""
+
+    def junit() -> str:
+        from bench.report.run_checks import run_junit
+
+        return run_junit(summaries)
+
+    def github() -> str:
+        from bench.report.run_checks import run_annotations
+
+        return run_annotations(summaries)
+
+    def benchstat_lines() -> str:
+        from bench.report.comparison.benchstat import benchstat
+
+        return benchstat([c for s in summaries for c in s.cases])
+
+    return {
+        "csv": lambda: csv_text(summaries),
+        "requests-csv": lambda: request_csv(runs),
+        "junit": junit,
+        "github": github,
+        "benchstat": benchstat_lines,
+    }
 
 
 def summary_json(summaries: Sequence[Summary]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,9 @@ from bench.analysis.run.evidence import columns_of
 from bench.analysis.run.latency import latencies
 from bench.report.model import CaseView, Report
 
+_DRAWN: Final = ("ttft_s", "tpot_s", "queue_s", "load_s", "prompt_eval_s", "eval_s", "overhead_s",
+                 "unaccounted_s")  # fmt: skip
+"""The times that the charts of runs read."""
 CURVE_POINTS: Final = 80
 """At most so many points are drawn of a distribution."""
 
@@ -22,7 +26,7 @@ class CaseSample:
 
     Attributes:
         columns: one row a request.
-        times: metric id -> one value a row, seconds; NaN where a request has none.
+        times: of metrics asked for, one value a row, seconds; NaN where a request has none.
     """
 
     case: CaseView
@@ -43,8 +47,8 @@ class Samples:
     cases: tuple[CaseSample, ...]
 
 
-def samples_of(report: Report) -> Samples:
-    """The samples of every case of a report."""
+def samples_of(report: Report, metrics: Sequence[str] = _DRAWN) -> Samples:
+    """The samples of every case of a report, with the times that are asked for."""
     made: dict[str, CaseSample] = {}
     for index, view in enumerate(report.runs):
         cases = [c for c in report.cases if c.run == index]
@@ -54,7 +58,8 @@ def samples_of(report: Report) -> Samples:
         for case in cases:
             own = kept & (columns.case == ids.index(case.summary.id))
             # A selection keeps what was read of it: the charts read less than latencies do.
-            times = latencies(columns.select(own))
+            every = latencies(columns.select(own))
+            times = {name: every[name] for name in metrics}
             made[case.key] = CaseSample(case, columns.select(own), times)
     return Samples(report, tuple(made[c.key] for c in report.cases))
 

@@ -166,7 +166,7 @@ def kept_up(case: CaseView) -> Sentence | None:
     if whole is not None and whole.note == OVERLOAD:
         so = "it did not keep up, so its latencies grow with the length of the block."
         return (f"{rate:g} requests/s were asked for, ", served, f" were served: {so}")
-    return (f"{rate:g} requests/s were asked for, ", served, " were served.")
+    return (f"{rate:g} requests/s were asked for, ", served, " came and were served.")
 
 
 def thinking_first(case: CaseView) -> Sentence | None:

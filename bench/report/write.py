@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.analysis.fidelity.result import FidelityResult
 from bench.analysis.run.summarise import summarise
 from bench.errors import ResultsError, UsageError
 from bench.files import write_whole
-from bench.report.fidelity.page import fidelity_page
 from bench.report.fidelity.stored import stored_fidelity
 from bench.report.formats import render
 from bench.report.page import Chart, Page
@@ -92,6 +90,9 @@ def _parquet(run_dirs: Sequence[Path], path: Path | None) -> Path:
 def page_of(run_dirs: Sequence[Path]) -> Page:
     """The page about some run directories: of scenarios, or one of `fidelity` alone."""
     if len(run_dirs) == 1 and fidelity_alone(run_dirs[0]):
+        from bench.analysis.fidelity.result import FidelityResult
+        from bench.report.fidelity.page import fidelity_page
+
         found = stored_fidelity(run_dirs[0])
         if not isinstance(found, FidelityResult):
             raise ResultsError(f"{run_dirs[0]}: {found}", go_on(run_dirs[0]))

@@ -7,6 +7,7 @@ Server durations and counts are kept verbatim; **absent is None, and is not zero
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -151,7 +152,9 @@ class RequestRecord:
     @property
     def flags(self) -> int:
         """What is true of it, as bits: `FLAGS`, then two a check of `CHECKS`: made, and right."""
-        bits = sum([1 << place for place, name in enumerate(FLAGS) if getattr(self, name)])
+        bits = (  # by name: a large run asks a million times
+            self.fresh | self.last_of_turn << 1 | self.last_of_session << 2 | self.control << 3
+        )
         for check, right in self.valid.items():
             if check in CHECKS:
                 place = len(FLAGS) + 2 * CHECKS.index(check)
@@ -204,6 +207,23 @@ def decode_unbounded(line: bytes) -> RequestRecord:
         return _decoder.decode(line)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def decode_lines(lines: Sequence[bytes]) -> tuple[list[RequestRecord], list[int]]:
+    """The records of some lines, as of `decode_unbounded`, and the places of lines that are none.
+
+    Lines that are all fine take half the time that they would one by one.
+    """
+    try:
+        return list(map(_decoder.decode, lines)), []
+    except (ValueError, RecursionError):
+        records, bad = [], []
+        for place, line in enumerate(lines):
+            try:
+                records.append(decode_unbounded(line))
+            except ValueError:
+                bad.append(place)
+        return records, bad
 
 
 _LONG_NUMBER = re.compile(rb"\d{19}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import chain, compress
+from itertools import chain, compress, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, overload
@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from bench.errors import ResultsError
 from bench.files import open_file
+from bench.results.one_value import kept, picked
 from bench.results.record import (
     BOUND,
     RequestRecord,
+    decode_lines,
     decode_unbounded,
     is_bounded,
 )
@@ -105,13 +107,13 @@ class RecordColumns:
         place[rows] = np.arange(len(rows))
         # One after the other: all at once would be in memory twice.
         for name in self.whole:
-            self.whole[name] = self.whole[name][rows]
+            self.whole[name] = picked(self.whole[name], rows)
         for name in self.optional:
-            self.optional[name] = self.optional[name][rows]
+            self.optional[name] = picked(self.optional[name], rows)
         for name, (codes, texts) in self.names.items():
-            self.names[name] = codes[rows], texts
+            self.names[name] = picked(codes, rows), texts
         self.prompt, self.stamps_from = self.prompt[rows], self.stamps_from[rows]
-        self.stamps_count = self.stamps_count[rows]
+        self.stamps_count = picked(self.stamps_count, rows)
         self.no_numbers = [(int(place[r]), name) for r, name in self.no_numbers if place[r] >= 0]
 
 
@@ -166,7 +168,7 @@ class _Building:
         return np.array([known[text or ""] for text in texts], dtype=np.int32)
 
     def made(self) -> RecordColumns:
-        """The columns of all."""
+        """The columns of all, once."""
         counts = self._joined("stamps", np.int64)
         return RecordColumns(
             {name: self._joined(name, np.int64) for name in WHOLE},
@@ -180,7 +182,8 @@ class _Building:
         )
 
     def _joined(self, name: str, dtype: type) -> NDArray[Any]:
-        return np.frombuffer(self.held.get(name) or bytearray(), dtype=dtype)
+        # Copied one after the other: growing buffers have room to spare.
+        return kept(np.frombuffer(self.held.pop(name, b""), dtype=dtype))
 
 
 def _prompt(record: RequestRecord) -> int:
@@ -302,22 +305,19 @@ def read_lines(path: Path, every: int = 1) -> tuple[Records, int, bool]:
     """
     building, places = _Building(), array("q")
     piece: list[RequestRecord] = []
-    torn, cut, begin = 0, False, 0
+    torn, cut, begin, number = 0, False, 0, 0
     with open_file(path) as file:
-        for number, line in enumerate(file):
-            if number % every == 0:
-                try:
-                    record = decode_unbounded(line)
-                except ValueError:
-                    torn += 1
-                    cut = not line.endswith(b"\n")
-                else:
-                    if len(piece) == _PIECE:
-                        torn += _add(building, piece, places)
-                        piece = []
-                    piece.append(record)
-                    places.extend((begin, len(line)))
-            begin += len(line)
+        while lines := list(islice(file, _PIECE)):
+            torn += _add(building, piece, places)
+            lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+            begins = begin + np.cumsum(lengths) - lengths
+            asked = np.arange(-number % every, len(lines), every)
+            piece, bad = decode_lines(lines[asked[0] :: every] if len(asked) else [])
+            torn += len(bad)
+            cut = not lines[asked[bad[-1]]].endswith(b"\n") if bad else cut
+            read = np.delete(asked, bad)
+            places.frombytes(np.column_stack((begins[read], lengths[read])).tobytes())
+            begin, number = begin + int(lengths.sum()), number + len(lines)
     torn += _add(building, piece, places)
     source = piece if building.rows == len(piece) else _Lines(path, places)
     return Records(building.made(), source, np.arange(building.rows)), torn, cut

@@ -263,7 +263,7 @@ class Scenario(Model):
     them, or a list of both. The currency is free text."""
     bandwidth: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
     """GB/s of the memory that holds the model: of the GPU, or of the CPU if the model is there.
-    For hardware that does not tell it, or tells it wrongly; the report marks it as given."""
+    For hardware that does not report it, or reports it wrongly; the report marks it as given."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 1
     """Of everything drawn: prompts, order, arrivals, think times."""
     salt: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None

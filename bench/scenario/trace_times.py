@@ -55,7 +55,7 @@ def time_column(columns: Sequence[str]) -> TimeColumn:
     """The column of times among those of a row.
 
     Raises:
-        ValueError: there is none, or there are several with no telling which is meant.
+        ValueError: there is none, or there are several and it is unclear which is meant.
     """
     if TEXT_COLUMN in columns:
         return TimeColumn(TEXT_COLUMN, "s")
@@ -119,6 +119,13 @@ def _unit(
     if known.unit == "ms" and not all(n.is_integer() for n in numbers):
         line, odd = next((i, n) for i, n in zip(lines, numbers, strict=True) if not n.is_integer())
         raise ValueError(f"{line}: {known.name} counts whole milliseconds, {odd:g} is none: {_FIX}")
+    if known.unit == "ms":
+        span = max(numbers) - min(numbers)
+        if span < len(numbers) and len(set(numbers)) > 2:
+            raise ValueError(
+                f"{lines[-1]}: {len(numbers)} arrivals in {span:g} ms are over 1,000 a second, and "
+                f"{known.name} counts milliseconds; are these seconds? {_FIX}"
+            )
     if known.unit:
         return known.unit, known.name
     for unit, factor in UNITS.items():

@@ -242,8 +242,8 @@ class ClientConnection(asyncio.Protocol):
         return f"HTTP/1.1 {status} {reason}\r\n{lines}\r\n".encode("latin-1")
 
     def put(self, data: bytes) -> None:
-        """Hand bytes to the socket, now."""
-        if self._transport is not None:
+        """Hand bytes to the socket, now; one that is broken already gets none."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def cut(self, *, reset: bool) -> None:

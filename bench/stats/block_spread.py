@@ -65,7 +65,7 @@ def spread(parts: Floats, weights: Floats) -> Spread | None:
     return Spread(variance**0.5, trace**2 / float((a * a).sum()))
 
 
-def total_by(group: Ints, values: Floats | NDArray[np.bool_]) -> Floats:
+def total_by(group: Ints | NDArray[np.int32], values: Floats | NDArray[np.bool_]) -> Floats:
     """The sum of the values of each group; groups are numbered 0, 1, 2, ..."""
     return np.bincount(group, weights=values).astype(np.float64)
 

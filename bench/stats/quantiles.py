@@ -25,6 +25,7 @@ from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.stats.block_spread import (
     WIDEST,
@@ -154,7 +155,10 @@ class _Grouped:
 
 
 def quantile_estimates(
-    values: Floats, blocks: Ints, quantiles: Mapping[str, float], owner: Ints | None = None
+    values: Floats,
+    blocks: Ints,
+    quantiles: Mapping[str, float],
+    owner: Ints | NDArray[np.int32] | None = None,
 ) -> dict[str, Estimate]:
     """Quantiles of some values, with 95 % intervals.
 
@@ -170,14 +174,23 @@ def quantile_estimates(
     if not len(values):
         return {name: Estimate(None, needs=requests_needed(p)) for name, p in quantiles.items()}
     groups, name = groups_of(blocks)
-    group = groups if owner is None else groups[owner]
-    sizes = np.bincount(group)
-    split = np.split(values[np.argsort(group, kind="stable")], np.cumsum(sizes)[:-1])
-    data = _Grouped(np.sort(values), [np.sort(part) for part in split], len(blocks), name)
+    parts = _sorted_parts(values, groups if owner is None else groups.astype(np.int32)[owner])
+    data = _Grouped(np.sort(values), parts, len(blocks), name)
+    counts = None if owner is None else np.bincount(owner).astype(np.float64)
     return {
-        name: _estimate(data, p, _of_requests(values, owner, data, p))
+        name: _estimate(data, p, _of_requests(values, owner, counts, data, p))
         for name, p in quantiles.items()
     }
+
+
+def _sorted_parts(values: Floats, group: Ints | NDArray[np.int32]) -> list[Floats]:
+    """The values of each group, ascending."""
+    unordered = (group[1:] < group[:-1]).any()  # as a rule they come in the order of groups
+    ordered = values[np.argsort(group, kind="stable")] if unordered else values.copy()
+    parts = np.split(ordered, np.cumsum(np.bincount(group))[:-1])
+    for part in parts:
+        part.sort()  # in place: millions of gaps need no further copy
+    return parts
 
 
 def read_quantile(ordered: Floats, p: float) -> float:
@@ -189,14 +202,20 @@ def read_quantile(ordered: Floats, p: float) -> float:
     return low + (high - low) * (at - below)
 
 
-def _of_requests(values: Floats, owner: Ints | None, data: _Grouped, p: float) -> Shares:
-    """The interval of requests that are independent of each other."""
-    if owner is None:
+def _of_requests(
+    values: Floats,
+    owner: Ints | NDArray[np.int32] | None,
+    counts: Floats | None,
+    data: _Grouped,
+    p: float,
+) -> Shares:
+    """The interval of requests that are independent of each other, `counts` values from each."""
+    if owner is None or counts is None:
         return order_statistics(data.units, p)
     if data.units < 2:
         return Shares(None, None, "one request")
     below = total_by(owner, values <= read_quantile(data.ordered, p))
-    return woodruff(below, total_by(owner, np.ones(len(values))), p)
+    return woodruff(below, counts, p)
 
 
 def _estimate(data: _Grouped, p: float, requests: Shares) -> Estimate:

@@ -59,7 +59,7 @@ Sample = tuple[str, Mapping[str, str], float]
 
 
 class Exporter:
-    """What one URL tells, once a second."""
+    """What one URL exports, read once a second."""
 
     def __init__(self, url: str, fetch: Callable[[str], str] | None = None) -> None:
         self._url = url
@@ -70,7 +70,7 @@ class Exporter:
         self._cpu: tuple[float, float] | None = None
         first = self._scrape()
         if not first:
-            raise UnreadableError("it tells nothing that is known here")
+            raise UnreadableError("it exports none of the metrics known here")
         self.counters: Mapping[str, EnergyCounter] = {}
         self.description = Description(
             scrub(url),

@@ -53,7 +53,7 @@ def _of(
     not_seen: Mapping[str, str],
     hosts: Mapping[str, str] | None,
 ) -> tuple[str, ...]:
-    """The targets whose machine an exporter tells of: by host, else those elsewhere, else all."""
+    """The targets whose machine an exporter reports on: by host, else those elsewhere, else all."""
     host = urlsplit(url).hostname
     same = tuple(t for t, h in (hosts or {}).items() if h == host)
     return same or tuple(not_seen) or tuple(local)

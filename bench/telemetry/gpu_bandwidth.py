@@ -61,7 +61,7 @@ def card_bandwidth(
     highest_mhz: float | None = None,
     loaded_mhz: float | None = None,
 ) -> CardBandwidth | None:
-    """The bandwidth of a card; None if neither its clock nor its name tells.
+    """The bandwidth of a card; None if neither its clock nor its name says.
 
     `highest_mhz` is the highest clock of its memory, as NVML counts it.
     """

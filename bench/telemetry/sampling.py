@@ -107,7 +107,7 @@ class Telemetry:
         now: the clock of the run, in ns; it must be readable from any thread.
         not_seen: targets whose machine is another one -> why nothing is seen of it.
         servers: how to find the processes of each local target, by its name.
-        exporters: URL -> how to find what it tells, and of which targets' machine that is.
+        exporters: URL -> how to find what it exports, and of which targets' machine that is.
         asked: kinds and URLs that the user named.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The interface of everything that tells about a machine."""
+"""The interface of everything that reports on a machine."""
 
 from __future__ import annotations
 

@@ -6,12 +6,14 @@ CLOCK_MONOTONIC nanoseconds; whoever keeps the reply counts them from the start 
 
 from __future__ import annotations
 
-import asyncio
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import asyncio  # what only reads records need not load it
 
 
 class Outcome(StrEnum):

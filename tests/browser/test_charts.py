@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "report"))
 
-from runs import LLAMA, QWEN, THINKER, Workload, build
+from runs import LLAMA, LLAMA_Q8, QWEN, THINKER, Workload, build
 
 from bench.analysis.capacity.probe import SearchEnding
 from bench.analysis.capacity.result import (
@@ -180,6 +180,12 @@ def capacity() -> Report:
     )
 
 
+def simulated(models: int = 1) -> Report:
+    made_up = replace(USUAL, models=(LLAMA, LLAMA_Q8, QWEN)[:models], simulated=True)
+    run, summary = build(made_up)
+    return run_page([run], [summary])
+
+
 PAGES: dict[str, Callable[[], Report]] = {
     "usual": usual,
     "two runs": two_runs,
@@ -187,6 +193,9 @@ PAGES: dict[str, Callable[[], Report]] = {
     "compared": compared,
     "trend": trend,
     "capacity": capacity,
+    "simulated": simulated,
+    "simulated, two": lambda: simulated(2),
+    "simulated, three": lambda: simulated(3),
 }
 
 
@@ -216,22 +225,33 @@ def shown(
     assert troubles == []
 
 
+# The watermark lies behind curves and names, but behind no number; upright, in its corner, behind
+# nothing.
 OVERLAPS = """() => {
   const found = [];
+  const behind = (mark, other) =>
+    mark.text === "SIMULATED" && mark.turned && !/^[0-9.]/.test(other.text);
   for (const svg of document.querySelectorAll(".plot svg")) {
     const chart = svg.closest("figure").id;
     const frame = svg.getBoundingClientRect();
     const texts = [...svg.querySelectorAll("text")]
-      .filter((t) => t.textContent.trim() && t.textContent !== "SIMULATED")
-      .map((t) => ({ text: t.textContent, box: t.getBoundingClientRect() }))
+      .filter((t) => t.textContent.trim())
+      .map((t) => ({
+        text: t.textContent,
+        turned: (t.getAttribute("transform") || "").includes("rotate"),
+        box: t.getBoundingClientRect(),
+      }))
       .filter(({ box }) => box.width > 0);
-    texts.forEach(({ text, box: a }, i) => {
+    texts.forEach((one, i) => {
+      const { text, box: a } = one;
       const cut = a.left < frame.left - 2 || a.right > frame.right + 2;
       if (cut) found.push(`${chart}: ${text} is cut`);
-      for (const { text: other, box: b } of texts.slice(i + 1)) {
+      for (const other of texts.slice(i + 1)) {
+        const b = other.box;
         const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
         const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-        if (across > 1 && down > 2) found.push(`${chart}: ${text} | ${other}`);
+        const touch = across > 1 && down > 2 && !behind(one, other) && !behind(other, one);
+        if (touch) found.push(`${chart}: ${text} | ${other.text}`);
       }
     });
   }
@@ -256,7 +276,8 @@ def test_texts_of_charts_do_not_overlap(shown: Callable[[str], Page], name: str)
                 break
     page.evaluate(
         "() => { const t = [...document.querySelectorAll('.plot svg text')].find("
-        "(x) => x.getClientRects().length > 0); t.after(t.cloneNode(true)); }"
+        "(x) => x.textContent !== 'SIMULATED' && x.getClientRects().length > 0);"
+        " t.after(t.cloneNode(true)); }"
     )
     assert len(page.evaluate(OVERLAPS)) == 1  # it can fail
 

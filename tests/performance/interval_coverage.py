@@ -94,7 +94,7 @@ def grid(draws: int, names: Sequence[str], noises: Sequence[Noise] = NOISES) -> 
 def clumped(draws: int) -> None:
     """Slow requests (one in ten, Pareto) that follow each other inside a block: a known limit."""
     print("\nslow requests in clumps: coverage (share of the runs with an interval)")
-    names = ("mean", "p50", "p90", "p95")
+    names = ("p50", "p90", "p95")
     print(f"{'blocks x requests':18} correlation" + "".join(f"{name:>14}" for name in names))
     for i, sizes in enumerate(SHAPES):
         for j, correlation in enumerate((0.4, 0.8)):

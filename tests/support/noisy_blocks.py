@@ -35,7 +35,8 @@ class Noise:
         between, within: standard deviations of logs, of blocks and of requests in one.
         correlation: of a request with the one before, within its block.
         slow: one request in ten is slower by a Pareto factor.
-        clumped: slow ones come together, as correlated as the other noise; else independently.
+        clumped: slow ones are those whose other noise is highest, so that they follow each other;
+            else they come independently.
     """
 
     between: float
@@ -66,6 +67,8 @@ class Noise:
         mean = float(np.exp((self.between**2 + self.within**2) / 2))
         if self.slow:
             mean *= 1 - SLOW_SHARE + SLOW_SHARE * SLOW_SHAPE / (SLOW_SHAPE - 1)
+        if self.clumped:
+            mean = float(sample.mean())
         asked = {**QUANTILES, **{f"above {s}": 1 - s for s in SHARES}}
         return {"mean": mean} | {k: float(np.quantile(sample, p)) for k, p in asked.items()}
 

@@ -59,7 +59,7 @@ def check_promise(threshold: Threshold) -> str:
 
 
 def parse_promises(expressions: Sequence[str]) -> tuple[Threshold, ...]:
-    """Read promises, telling all that is wrong at once.
+    """Read promises, naming everything that is wrong at once.
 
     Raises:
         UsageError: one is no promise.

@@ -108,7 +108,7 @@ class Search:
             probe: as asked for, or with fewer requests.
             verdict: of all tries at this load.
             leans: what the percentile itself says, without its bounds; only looked at if the
-                verdict is undecided. None: no telling.
+                verdict is undecided. None: unknown.
         """
         self.history.append((probe, verdict))
         self._current = None

@@ -71,7 +71,7 @@ def sweep_of(cases: Sequence[CaseSummary], blocks: Sequence[BlockInfo], slots: i
 
 
 def slots_of(blocks: Iterable[Columns]) -> Slots | None:
-    """The slots that blocks with different loads show together; None if none tells.
+    """The slots that blocks with different loads show together; None if none does.
 
     In a block whose requests waited, every slot was busy; the others only show that there are so
     many at least. All blocks in one would hide the few that waited.

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from bench.analysis.run.work_columns import WorkColumns, work_columns
 from bench.ollama.names import same_model
+from bench.results.one_value import kept, looked_up
 from bench.results.record import Phase, RequestRecord
 from bench.results.records import Records, records_of
 from bench.wire.exchange import Outcome
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+ShortInts = NDArray[np.int32]
+"""Numbers of requests, one a gap: a large run has as many of them as of gaps."""
 Bools = NDArray[np.bool_]
 
 OUTCOMES = tuple(Outcome)
@@ -64,7 +67,7 @@ _SAME_OPTIONAL = ("planned_ns", "sent_ns", "connect_ns", "headers_ns", "first_th
                   "first_answer_ns", "last_text_ns", "end_ns", "num_predict")  # fmt: skip
 
 
-def size_by(group: Ints) -> Ints:
+def size_by(group: Ints | ShortInts) -> Ints:
     """How many values each group has; groups are numbered 0, 1, 2, ..."""
     return np.bincount(group).astype(np.int64)
 
@@ -215,25 +218,26 @@ def unjudged_columns(records: Sequence[RequestRecord], case_ids: Sequence[str]) 
         **counters,
         row=np.arange(len(read)),
         case=_numbers(read.named("case"), case_number),
-        user=np.nan_to_num(optional["user"], nan=-1).astype(np.int64),
+        user=kept(np.nan_to_num(optional["user"], nan=-1).astype(np.int64)),
         phase=_numbers(read.named("phase"), {p.value: i for i, p in enumerate(PHASES)}),
         outcome=_numbers(read.named("outcome"), {o.value: i for i, o in enumerate(OUTCOMES)}),
         stream=whole["stream"].astype(np.bool_),
-        done_reason=np.array([*reasons, ""], dtype=np.str_)[done],
+        done_reason=looked_up(np.array([*reasons, ""], dtype=np.str_), done),
         prompt=read.columns.prompt,
         target_tokens=optional["target_input_tokens"],
         alone=_alone(optional["sent_ns"], optional["end_ns"]),
         renamed=_renamed(read),
         refused=_no_numbers(read),
-        shape=np.zeros(len(read), dtype=np.int64),
-        steps=np.full(len(read), np.nan),
+        shape=np.broadcast_to(np.int64(0), len(read)),
+        steps=np.broadcast_to(np.nan, len(read)),
         work=work_columns(read),
     )
 
 
 def _numbers(named: tuple[Ints, list[str]], number: Mapping[str, int]) -> Ints:
     codes, names = named
-    return np.array([*(number.get(name, -1) for name in names), -1], dtype=np.int64)[codes]
+    numbers = np.array([*(number.get(name, -1) for name in names), -1], dtype=np.int64)
+    return kept(looked_up(numbers, codes))
 
 
 def _alone(start: Floats, end: Floats) -> Bools:
@@ -258,7 +262,7 @@ def _renamed(records: Records) -> NDArray[np.str_]:
         "" if not names[b] or same_model(names[b], models[a]) else names[b]
         for a, b in pairs_of_names
     ]
-    return np.array([*texts, ""], dtype=np.str_)[which]
+    return looked_up(np.array([*texts, ""], dtype=np.str_), kept(which))
 
 
 def _no_numbers(records: Records) -> NDArray[np.int8]:

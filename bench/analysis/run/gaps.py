@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analysis.run.columns import Bools, Columns, Floats, Ints
+from bench.analysis.run.columns import Bools, Columns, Floats, Ints, ShortInts
 from bench.results.records import Records
 
 _NS = 1e9
@@ -25,16 +25,20 @@ class Gaps:
     """
 
     seconds: Floats
-    row: Ints
+    row: ShortInts
 
-    def position_in(self, rows: Ints) -> Ints:
+    def position_in(self, rows: Ints) -> ShortInts:
         """For each gap, where its request stands in a list of rows that holds it."""
-        table = np.zeros(int(rows.max(initial=0)) + 1, dtype=np.int64)
-        table[rows] = np.arange(len(rows))
-        return table[self.row]
+        if not len(rows):
+            return np.zeros(0, dtype=np.int32)
+        lowest = int(rows.min())
+        table = np.zeros(int(rows.max() - lowest) + 1, dtype=np.int32)
+        table[rows - lowest] = np.arange(len(rows))
+        return table[self.row - lowest]
 
     def of_rows(self, rows: Ints) -> Gaps:
         """The gaps of some requests, given by their `Columns.row` in ascending order."""
+        rows = rows.astype(self.row.dtype)  # else all of these would be made as wide as it
         low = np.searchsorted(self.row, rows, side="left")
         high = np.searchsorted(self.row, rows, side="right")
         # Neighbouring requests (those of a block) are one stretch of gaps.
@@ -45,7 +49,7 @@ class Gaps:
             return Gaps(self.seconds[parts[0]], self.row[parts[0]])
         return Gaps(
             np.concatenate([np.zeros(0), *(self.seconds[p] for p in parts)]),
-            np.concatenate([np.zeros(0, np.int64), *(self.row[p] for p in parts)]),
+            np.concatenate([np.zeros(0, np.int32), *(self.row[p] for p in parts)]),
         )
 
 
@@ -73,7 +77,7 @@ class Streams:
         rows = rows[asked.ok & asked.stream]
         # Room for every stamp from the start: pieces to be joined would be in memory twice.
         room = int(self.records.columns.stamps_count[rows].sum())
-        seconds, row, filled = np.empty(room), np.empty(room, np.int64), 0
+        seconds, row, filled = np.empty(room), np.empty(room, np.int32), 0
         for begin in range(0, len(rows), _GAP_BATCH):
             part = self._unpack(rows[begin : begin + _GAP_BATCH])
             place = slice(filled, filled := filled + len(part.row))
@@ -103,7 +107,7 @@ class Streams:
         inside = ((since_sent > first) | follows) & (since_sent <= last)
         kept = np.flatnonzero(inside)
         kept = kept[~_is_done_line(gaps[kept], owner[kept], columns.text_chunks)]
-        return Gaps(gaps[kept] / _NS, rows[owner[kept]])
+        return Gaps(gaps[kept] / _NS, rows[owner[kept]].astype(np.int32))
 
 
 def _is_done_line(gaps: Ints, owner: Ints, text_chunks: Ints) -> Bools:

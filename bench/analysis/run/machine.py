@@ -51,7 +51,7 @@ class Computing:
 def computing(infos: Iterable[BlockInfo], gpu_shares: list[float]) -> Computing:
     """Which devices' energy is the model's: never an idle card's.
 
-    Cards on which no process computes are left out, where the driver tells of processes.
+    Cards on which no process computes are left out, where the driver lists processes.
     """
     blocks = list(infos)
     names = dict.fromkeys(n for b in blocks for n in b.utilisation)

@@ -132,8 +132,8 @@ def _swapped(case: Case, blocks: Sequence[BlockInfo]) -> Iterator[RunWarning]:
 def cards_of(blocks: Sequence[BlockInfo]) -> list[str]:
     """The cards that could hold a model, such as "gpu0": those with memory, and NVIDIA's.
 
-    An NVIDIA card with unified memory tells none of its own; an integrated one of others tells
-    energy, but runs no models.
+    An NVIDIA card with unified memory reports none of its own; another maker's integrated card
+    reports energy, but runs no models.
     """
     names = {n.partition("_")[::2] for b in blocks for n in b.utilisation if n.startswith(CARDS)}
     kinds = ("memory_bytes", "sm_clock_mhz")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.analysis.run.columns import COUNTERS, NO_NUMBER, Bools, Columns, Floats
 
@@ -91,13 +92,14 @@ class _JudgedReplies:
 
     columns: Columns
     values: dict[str, Floats]
-    refused: dict[str, Floats]
+    refused: NDArray[np.int8]
 
     def refuse(self, field: str, where: Bools, reason: Reason) -> None:
         """Refuse a field where it has not been refused before."""
         hit = where & ~np.isnan(self.values[field])
-        self.refused[field][hit] = reason
-        self.values[field] = np.where(hit, np.nan, self.values[field])
+        if hit.any():  # nearly always none is: then the values stay those of the records
+            self.refused[hit, FIELDS.index(field)] = reason
+            self.values[field] = np.where(hit, np.nan, self.values[field])
 
 
 def judge(columns: Columns) -> Columns:
@@ -105,7 +107,7 @@ def judge(columns: Columns) -> Columns:
     case = _JudgedReplies(
         columns,
         {field: getattr(columns, field) for field in FIELDS},
-        {field: columns.refused[:, i].astype(np.float64) for i, field in enumerate(FIELDS)},
+        columns.refused.copy(),
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         _by_themselves(case)
@@ -113,8 +115,7 @@ def judge(columns: Columns) -> Columns:
         _against_the_client(case)
         _against_each_other(case)
         _speeds(case)
-    refused = np.column_stack([case.refused[field] for field in FIELDS]).astype(np.int8)
-    return columns.with_fields(**case.values, refused=refused)
+    return columns.with_fields(**case.values, refused=case.refused)
 
 
 def refuse_cut_counts(columns: Columns, context: int | None) -> Columns:

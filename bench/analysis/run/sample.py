@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analysis.run.columns import Bools, Floats, Ints, numbered, size_by
+from bench.analysis.run.columns import Bools, Floats, Ints, ShortInts, numbered, size_by
 from bench.stats.block_spread import total_by
 
 
@@ -23,7 +23,7 @@ class Sample:
 
     values: Floats
     blocks: Ints
-    owner: Ints | None = None
+    owner: Ints | ShortInts | None = None
 
     @property
     def units(self) -> int:
@@ -55,7 +55,7 @@ def one_per_request(values: Floats, blocks: Ints) -> Sample:
     return Sample(values[there], numbered(blocks[there]))
 
 
-def many_per_request(values: Floats, position: Ints, blocks: Ints) -> Sample:
+def many_per_request(values: Floats, position: Ints | ShortInts, blocks: Ints) -> Sample:
     """A sample with many values a request; requests without values are left out.
 
     Args:
@@ -65,5 +65,5 @@ def many_per_request(values: Floats, position: Ints, blocks: Ints) -> Sample:
     """
     sizes = np.bincount(position, minlength=len(blocks))
     giving = sizes > 0
-    new_position = np.cumsum(giving) - 1
+    new_position = (np.cumsum(giving) - 1).astype(np.int32)
     return Sample(values, numbered(blocks[giving]), new_position[position])

@@ -53,7 +53,7 @@ def observe_slots(ok: Columns) -> Slots | None:
     """The slots that requests of one case show.
 
     Returns:
-        None if none of them tells.
+        None if none of them shows any.
     """
     start, end = working_spans(ok)
     known = ~np.isnan(start) & ~np.isnan(end) & (end > start)

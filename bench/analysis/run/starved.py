@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench.analysis.run.columns import WARMUP, Columns
-from bench.clock import NS
 from bench.results.run import RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Case
@@ -60,7 +59,7 @@ def _most_overtaken(mine: Columns, theirs: Columns) -> tuple[int, float]:
     # Answered meanwhile; those that were sent before it are taken off for the worst one only.
     meanwhile = np.searchsorted(ends, until) - np.searchsorted(ends, begins)
     place = int(np.where(np.isnan(waited), 0, meanwhile).argmax())
-    return _within(theirs, begins[place], until[place]), float(waited[place]) / NS
+    return _within(theirs, begins[place], until[place]), float(waited[place]) / 1e9
 
 
 def _within(theirs: Columns, begin_ns: float, end_ns: float) -> int:

@@ -61,7 +61,7 @@ class Shape(IntEnum):
     HELD_BACK = 5
     """In less time than it took to make it."""
     HIDDEN = 6
-    """With fewer tokens than were counted, and no telling when the others were made. Its `steps`
+    """With fewer tokens than were counted, and it is unknown when the others were made. Its `steps`
     are the tokens that were seen, if chunks are as short as tokens."""
 
     HELD_AT_START = 7
@@ -92,7 +92,7 @@ def pieces_of(gaps: Gaps, rows: Ints) -> tuple[Ints, Ints]:
     Returns:
         One entry a row each; 1 and 1 for a reply without gaps.
     """
-    owner = np.searchsorted(rows, gaps.row)
+    owner = gaps.position_in(rows)
     counts = np.bincount(owner, minlength=len(rows))
     spans = np.bincount(owner, weights=gaps.seconds, minlength=len(rows))
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -27,13 +27,12 @@ the keys that `bench.analysis.run.summary.BlockSummary` lists.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from bench.analysis.run.summary import Summary
-from bench.thresholds import from_file
+from bench.thresholds import from_file, to_file
 
 _THRESHOLD_KEYS = ("verdict", "value", "low", "high", "needs", "note", "message")
 _METRIC_KEYS = ("unit", "better", "n", "note")
@@ -41,7 +40,7 @@ _METRIC_KEYS = ("unit", "better", "n", "note")
 
 def to_json(summary: Summary) -> dict[str, Any]:
     """The content of summary.json."""
-    flat = asdict(summary)
+    flat = msgspec.to_builtins(summary, enc_hook=to_file)
     for case in flat["cases"]:
         case["metrics"] = {id: _flatten(metric) for id, metric in case["metrics"].items()}
     flat["thresholds"] = [

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.results.one_value import kept
 from bench.results.record import CHECKS, FLAGS
 from bench.results.records import Records
 
@@ -57,15 +58,17 @@ def work_columns(records: Records) -> WorkColumns:
     (thread, threads), (step, steps) = records.named("thread"), records.named("step")
     there = _are(session, ids, lambda text: bool(text))
     block = columns.whole["block"]
-    valid = np.full((len(records), len(CHECKS)), np.nan)
-    for place in range(len(CHECKS)):
+    valid = np.broadcast_to(np.nan, (len(records), len(CHECKS)))
+    checks = range(len(CHECKS)) if (flags >> len(FLAGS)).any() else ()
+    for place in checks:
+        valid = valid if valid.flags.writeable else valid.copy()
         made = _bit(flags, len(FLAGS) + 2 * place)
         valid[made, place] = _bit(flags, len(FLAGS) + 2 * place + 1)[made]
     fresh = _bit(flags, 0)
     return WorkColumns(
         session=_numbered(there, case, block, session),
         thread=_numbered(there, case, block, session, thread),
-        turn=np.nan_to_num(optional["turn"], nan=-1).astype(np.int64),
+        turn=kept(np.nan_to_num(optional["turn"], nan=-1).astype(np.int64)),
         main=there & _are(thread, threads, lambda text: not text),
         starts_turn=fresh | _are(step, steps, lambda text: text in _STARTS_TURN),
         fresh=fresh,
@@ -91,8 +94,9 @@ def _are(
 
 def _numbered(there: NDArray[np.bool_], *keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """0, 1, 2, ... for each combination of keys; -1 where there is none."""
-    found = np.full(len(there), -1, dtype=np.int64)
+    found = np.broadcast_to(np.int64(-1), len(there))
     if there.any():
+        found = found.copy()
         rows = np.stack([key[there] for key in keys], axis=1)
         found[there] = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
     return found

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedFormatter
+from matplotlib.transforms import Bbox
 
 from bench.files import write_whole
 from bench.report.charts.palette import INK
@@ -31,6 +37,13 @@ FULL: Final = 1040
 NARROW: Final = 340
 _PX_PER_INCH: Final = 72
 _PNG_SCALE: Final = 2.5
+_MARK: Final = "SIMULATED"
+_LOW: Final = 120
+"""Axes less high than this, in pixels, are full of bars."""
+_ROW: Final = 18
+"""Pixels that a line of small type takes."""
+_MARK_EMS: Final = (6.8, 1.0)
+"""How wide and high it is, in bold type of size 1, with room to spare."""
 # Those of them that are installed, in this order: Latin first, then Chinese, Japanese, Korean.
 _FAMILIES: Final = (
     "DejaVu Sans",
@@ -84,8 +97,22 @@ _NO_DATE: Final[dict[str, str | None]] = {"Date": None, "Creator": None}
 def _svg(chart: Chart, size: Size) -> tuple[str, Marks]:
     out = io.StringIO()
     figure, marks = _drawn(chart, size)
-    figure.savefig(out, format="svg", metadata=_NO_DATE)
+    renderer: Any = _Renderer(size.width, size.height, out, metadata=_NO_DATE)  # type: ignore[no-untyped-call]
+    figure.draw(renderer)
+    renderer.finalize()
     return out.getvalue(), marks
+
+
+class _Renderer(RendererSVG):
+    """Remembers how large texts are: a page says each of them in several drawings."""
+
+    def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> Any:
+        return _measured(s, prop, ismath)
+
+
+@lru_cache(maxsize=4096)
+def _measured(text: str, font: FontProperties, ismath: Any) -> Any:
+    return text_to_path.get_text_width_height_descent(text, font, ismath)
 
 
 def _drawn(chart: Chart, size: Size) -> tuple[Figure, Marks]:
@@ -117,19 +144,28 @@ def _texts(ax: Axes) -> Iterator[Text]:
 
 
 def _watermark(figure: Figure) -> None:
-    width, height = (x * _PX_PER_INCH for x in figure.get_size_inches())
+    """Across what the axes enclose; in the upper left corner where bars would hide it."""
+    box = Bbox.union([ax.get_position() for ax in figure.axes] or [Bbox.unit()])
+    whole = figure.get_size_inches() * _PX_PER_INCH
+    width, height = whole * box.size
+    mark: dict[str, Any] = {"color": INK, "fontweight": "bold", "zorder": -1}
+    if height < _LOW and (1 - box.y1) * whole[1] > _ROW:
+        left, top = 4 / whole[0], 1 - 4 / whole[1]
+        figure.text(left, top, _MARK, alpha=0.5, fontsize=11, ha="left", va="top", **mark)
+        return
+    slope = math.radians(min(18, height / 14))
+    turned = np.array([[math.cos(slope), math.sin(slope)], [math.sin(slope), math.cos(slope)]])
+    room = np.array([width, height]) / (turned @ _MARK_EMS)
     figure.text(
-        0.55,
-        0.5,
-        "SIMULATED",
-        color=INK,
+        box.x0 + box.width / 2,
+        box.y0 + box.height / 2,
+        _MARK,
         alpha=0.12,
-        fontsize=min(width / 8, height / 4),
-        fontweight="bold",
-        rotation=min(18, height / 14),
+        fontsize=0.95 * min(*room, height / 4 + 16),
+        rotation=math.degrees(slope),
         ha="center",
         va="center",
-        zorder=-1,
+        **mark,
     )
 
 

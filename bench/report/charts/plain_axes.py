@@ -15,6 +15,11 @@ from matplotlib.axis import Axis, XAxis, YAxis
 class _OneTick(Axis):
     """An axis without minor ticks, whose label has a given place."""
 
+    @property
+    def minorTicks(self) -> list[Any]:  # type: ignore[override]  # noqa: N802
+        """None; matplotlib would make one as soon as it sets its look."""
+        return []
+
     def draw(self, renderer: Any) -> None:
         """Draw the tick at every place in view, then the label."""
         if not self.get_visible():

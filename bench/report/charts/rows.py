@@ -154,7 +154,7 @@ def row_axes(
     widest = max(text_width(label, _FONT) for label in labels)
     room = min(widest + 14.0, size.width * (0.28 if size.narrow else 0.44))
     on_top = size.narrow and widest >= 80
-    left = 6.0 if on_top else room
+    left = 10.0 if on_top else room  # half a number of the scale
     right = 20 + max(text_width(text, _NUMBER_FONT) for text in numbers)
     ax = axes_in(figure, size, left, right, top, _BOTTOM)
     ax.set_ylim(rows.height, 0)

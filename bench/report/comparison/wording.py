@@ -7,7 +7,7 @@ from typing import Final
 
 from bench.analysis.comparison.result import CaseComparison, Comparison, MetricComparison
 from bench.analysis.comparison.setup_difference import Role, SetupDifference
-from bench.analysis.comparison.verdict_rule import Verdict
+from bench.analysis.comparison.verdict_rule import ALPHA, Verdict
 from bench.metrics import term
 from bench.report.page import Answer, Sentence, Tone
 from bench.report.units import NO_VALUE, Shown, number, percent, plural, scale_for, show_value
@@ -241,12 +241,19 @@ def _basis(m: MetricComparison) -> str:
     """What a change rests on: levels, chance, number of pairs or blocks, what explains it."""
     causes = ", ".join(map(key_name, m.explained_by))
     explained = f", explained by {causes}" if causes else ""
-    check = f", sign flip p {_p(m.sign_flip_p)}" if m.sign_flip_p is not None else ""
+    check = f", sign flip {_p(m.sign_flip_p)}" if m.sign_flip_p is not None else ""
     rests = f"{plural(m.n, 'pair')}" if m.sign_flip_p is not None else f"{m.n} blocks a side"
-    return f"{levels_text(m)}, p {_p(m.p_corrected)}{check}, {rests}{explained}"
+    chance = _p(m.p_corrected)
+    if m.p_value is not None and m.p_value <= ALPHA < (m.p_corrected or 0.0):
+        # Its interval excludes 0, and yet it is no change.
+        chance += f" for all metrics that gate together ({_p(m.p_value)} alone)"
+    return f"{levels_text(m)}, {chance}{check}, {rests}{explained}"
 
 
 def _p(value: float | None) -> str:
+    """A p-value that no line break takes apart."""
     if value is None:
-        return NO_VALUE
-    return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
+        said = NO_VALUE
+    else:
+        said = "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
+    return f"p {said}".replace(" ", "\u00a0")

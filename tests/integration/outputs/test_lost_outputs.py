@@ -250,6 +250,28 @@ def test_a_folder_does_not_hide_a_shipped_scenario(tmp_path: Path) -> None:
         assert load_scenario(name, cwd=tmp_path).name == name
 
 
+def test_a_folder_hides_no_scenario_to_plan_and_no_run_of_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.commands.stored_runs import is_run, resolve
+    from bench.results.history import History
+    from bench.results.history_entries import IndexedRun
+
+    monkeypatch.chdir(tmp_path)
+    history = History(tmp_path / "history.sqlite")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "run.json").write_text("{}")
+    history.add(IndexedRun("r-3f9c", kept, "s", "t", "1", True, False, "f", ("main", "kept")))
+    for name in ("chat", "main", "other"):
+        (tmp_path / name).mkdir()
+    assert not is_run("chat", history)
+    assert is_run("kept", history) and is_run("other", history)
+    assert resolve("main", history) == kept
+    assert resolve("other", history) == Path("other")  # reading it says what is wrong
+    assert resolve("kept", history) == Path("kept")
+
+
 def test_a_defect_has_its_own_code_and_a_file_to_send(tmp_path: Path) -> None:
     program = (
         "import bench.cli, bench.scenario.library as library\n"

@@ -13,6 +13,7 @@ from hostile import STRINGS, commands, controls, obeyed
 from bench.analysis.comparison.compare_runs import compare_runs, compare_sides, refused
 from bench.analysis.comparison.metric_verdicts import Rules
 from bench.analysis.comparison.result import FailedThreshold
+from bench.analysis.comparison.verdict_rule import Verdict
 from bench.errors import NotComparable, UsageError
 from bench.report.comparison.benchstat import benchstat, refusal_comment
 from bench.report.comparison.comparison_page import shown_page
@@ -72,6 +73,17 @@ def test_console_has_effect_interval_and_cross_check(worse):
         r"Verdict: worse: Decode speed −10\.1 % \(−10\.5 to −9\.8\), 50\.0 → 44\.9 tok/s", text
     )
     assert "sign flip p = .031, 6 pairs" in text
+
+
+def test_an_interval_that_excludes_0_and_yet_is_no_change_says_why(worse):
+    (case,) = worse.cases
+    doubtful = replace(
+        case.metrics[0], verdict=Verdict.INCONCLUSIVE, p_value=0.04, p_corrected=0.08
+    )
+    shown = replace(worse, cases=(replace(case, metrics=(doubtful, *case.metrics[1:])),))
+    text = " ".join(render(shown_page([shown]), "console").split())
+    assert "p = .080 for all metrics that gate together (p = .040 alone)" in text
+    assert "gate together" not in render(shown_page([worse]), "console")
 
 
 def test_the_verdict_of_one_case_is_told_once(worse):

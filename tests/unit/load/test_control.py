@@ -265,6 +265,8 @@ PAGE = b"<!DOCTYPE html><html><title>Sign in</title>" + b"<style>x</style>" * 50
         (httpx.Response(504, content=b""), "HTTP 504 Gateway Timeout with an empty body"),
         (httpx.Response(500, content=PAGE), "HTTP 500 Internal Server Error, a page: Sign in"),
         (httpx.Response(500, json={"error": "out of memory"}), "Error: out of memory"),
+        (httpx.Response(413, content=PAGE), "HTTP 413 .*, a page: Sign in"),
+        (httpx.Response(503, content=PAGE), "HTTP 503 Service Unavailable, a page: Sign in"),
         (
             httpx.Response(400, content=b"Client sent an HTTP request to an HTTPS server."),
             "speaks https, not http",
@@ -276,6 +278,7 @@ async def test_failures_name_path_status_and_cause(answer, words):
         await control(lambda request: answer).tags()
     assert len(caught.value.message) < 300
     assert "https" in words or "/api/tags" in caught.value.message
+    assert ("gateway" in caught.value.advice) == (answer.status_code in (413, 503, 504))
 
 
 async def test_an_address_with_v1_is_explained():

@@ -96,7 +96,7 @@ def test_kept_up_speaks_only_of_open_loops() -> None:
     served = metric("request_per_s", "req/s", value=Estimate(0.48, 0.46, 0.5))
     open_loop = case(served, users=None, load={"loop": "open", "rate_per_s": 0.5})
     assert said(sentences.kept_up(open_loop)) == (
-        "0.5 requests/s were asked for, 0.48 requests/s ± 0.02 were served."
+        "0.5 requests/s were asked for, 0.48 requests/s ± 0.02 came and were served."
     )
     assert sentences.kept_up(case(served)) is None
     late = replace(metric("e2e_s", "s"), note=OVERLOAD)

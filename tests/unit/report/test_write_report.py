@@ -1,5 +1,7 @@
 """A run directory becomes a report."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,26 @@ def test_run_without_any_request_still_gives_a_report(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, Workload(requests=4))
     (run_dir / "requests.jsonl").unlink()
     assert "was not measured" in write_report(run_dir).read_text()
+
+
+@pytest.mark.slow
+def test_a_usual_report_loads_no_more_than_it_needs(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, Workload(requests=4))
+    program = (
+        "import sys, bench.__main__ as m\n"
+        "try:\n    m.main()\n"
+        "finally:\n    print(*sys.modules, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", program, "report", str(run_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "bench.report.html" in loaded
+    assert not loaded & {
+        "asyncio",
+        "httpx",
+        "pydantic",
+        "rich",
+        "bench.analysis.comparison.compare_runs",
+        "bench.analysis.fidelity.analyse",
+        "matplotlib.pyplot",
+    }

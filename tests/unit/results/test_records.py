@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from small_runs import record
 
-from bench.results.record import RequestRecord, encode_record
+from bench.results import records as reading
+from bench.results.record import RequestRecord, decode_record, encode_record
 from bench.results.records import read_lines
 
 MANY = 9000
@@ -52,3 +53,31 @@ def test_numbers_that_arrays_do_not_hold_lose_their_line_only(tmp_path: Path) ->
     records, torn, cut = read_lines(path)
     assert records == [record(0), record(3)]
     assert (torn, cut) == (2, False)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 11, 12, 23])
+def test_pieces_of_a_journal_hold_what_its_lines_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, count: int
+) -> None:
+    monkeypatch.setattr(reading, "_PIECE", 6)
+    lines = [encode_record(record(i)) for i in range(count)]
+    for torn in (4, 6, 8, 22):
+        if torn < count:
+            lines[torn] = lines[torn][:20] + b"\n"
+    for unbounded in (5, 10):
+        if unbounded < count:
+            lines[unbounded] = encode_record(replace(record(unbounded), sent_ns=2**63))
+    lines += [b'{"case"'] if count % every == 0 else []
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(b"".join(lines))
+    expected, lost = [], 0
+    for line in lines[::every]:
+        try:
+            expected.append(decode_record(line))
+        except ValueError:
+            lost += 1
+    records, torn, cut = read_lines(path, every)
+    assert list(records) == expected
+    assert [records[i] for i in range(len(records))] == expected
+    assert (torn, cut) == (lost, count % every == 0)

@@ -175,6 +175,14 @@ BARE = "2025-03-04T05:06:08"
         ),
         (
             "t.jsonl",
+            "".join(
+                f'{{"timestamp": {i}, "input_length": 600, "output_length": 1, "hash_ids": [1]}}\n'
+                for i in range(5)
+            ),
+            "5 arrivals in 4 ms are over 1,000 a second, and Mooncake counts milliseconds; are",
+        ),
+        (
+            "t.jsonl",
             '{"timestamp": 1, "input_length": 9, "output_length": 1, "hash_ids": [1]}\n',
             "t.jsonl:1: could be a trace of Mooncake (times in ms) or of Bailian (in s)",
         ),
