@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bench.report.units import plural
 from bench.scenario.estimate import Range, duration_text, estimate
 from bench.scenario.plan import Plan
 from bench.scenario.understood import notes_text
@@ -26,7 +25,7 @@ def plan_text(plan: Plan, cases: bool = True) -> str:
         judged = threshold_lines(plan)
     lines = [
         f"{plan.name}: {plan.description}" if plan.description else plan.name,
-        f"{plural(cost.cases, 'case')}, {plural(cost.blocks, 'block')}, {measured} requests "
+        f"{_many(cost.cases, 'case')}, {_many(cost.blocks, 'block')}, {measured} requests "
         f"(and {cost.unmeasured:,} or more to warm up) on {where}",
         *shown,
         *([notes_text(plan)] if plan.notes else []),
@@ -34,6 +33,11 @@ def plan_text(plan: Plan, cases: bool = True) -> str:
         f"Time: {duration_text(cost.seconds)}, depending on the speed of the server.",
     ]
     return "\n".join(lines)
+
+
+def _many(count: int, thing: str) -> str:
+    """As `bench.report.units.plural`, whose room is not loaded before the first request."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def range_text(counts: Range) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 from bench.clock import Clock, RealClock
 from bench.load.observer import Observer, Silent, whole_observer
-from bench.report.units import plural
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import BlockInfo, RunInfo, RunWarning
 from bench.scenario.plan import Block, Case
@@ -69,6 +68,8 @@ class NotebookProgress(Silent):
         self._draw()
 
     def _draw(self) -> None:
+        from bench.report.units import plural  # late: it loads much that measuring needs none of
+
         notebook: Any = importlib.import_module("IPython.display")
 
         self._drawn_ns = self._clock.now_ns()

@@ -96,6 +96,7 @@ def kill_a_run(
             stderr=err,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=_as_in_a_terminal,
         )
         _wait_for(phase, moment, folder, process)
         kept_before = len(_lines(folder))
@@ -115,6 +116,13 @@ def kill_a_run(
     wrong += _left(mark, temp, number)
     records, lost = _kept(folder, server, before, number, killed_ns, kept_before)
     return Kill(number, phase, workers, code, (*wrong, *lost), records)
+
+
+def _as_in_a_terminal() -> None:
+    """`nohup` ignores SIGHUP, a shell SIGINT for what is in the background; children inherit it."""
+    for number in SIGNALS:
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _wait_for(phase: str, moment: float, folder: Path, process: subprocess.Popen[bytes]) -> None:

@@ -43,6 +43,8 @@ NEGLIGIBLE = 0.1
 _LARGE_SPREAD, _LARGE_IN_TAIL = 0.9, 0.5
 """From these on the estimate is about a tenth low: the second where most lies beyond the lists."""
 _NO_TOKEN = "no token in common"
+NOT_ASKED = "not asked"
+"""In a run that was broken off."""
 
 
 def analyse(
@@ -197,7 +199,7 @@ def _pairs(
         for cut in text.cuts:
             a, b = reference.get((number, cut)), other.get((number, cut))
             if a is None or b is None:
-                dropped["not asked"] += 1
+                dropped[NOT_ASKED] += 1
                 continue
             found = pair(a.tokens, b.tokens)
             if found is None:

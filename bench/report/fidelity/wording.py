@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bench.analysis.fidelity.analyse import NOT_ASKED
 from bench.analysis.fidelity.pareto import Dominated
 from bench.analysis.fidelity.result import (
     Difference,
@@ -47,6 +48,10 @@ def candidate_answer(result: FidelityResult, found: Fidelity) -> Answer:
     more: list[Sentence] = []
     if found.large:
         more.append(("A large difference; the estimate runs about a tenth low.",))
+    if missing := found.dropped.get(NOT_ASKED):
+        more.append(
+            (f"Not finished: {missing} of {plural(found.asked, 'place')} are not asked yet.",)
+        )
     if found.divergence.low is None:
         more.append((f"There is no interval: it {found.divergence.needed}.",))
     return Answer(name, (first, *more), model=result.sides[found.side].model)
