@@ -191,7 +191,7 @@ def _prompt(record: RequestRecord) -> int:
     return hash((record.nonce, record.prompt_sha256)) & (2**63 - 1) if record.prompt_sha256 else -1
 
 
-class _Lines:
+class _LinesOfFile:
     """The records of a journal, by the places of their lines: begin and length in bytes."""
 
     def __init__(self, path: Path, places: array[int]) -> None:
@@ -222,7 +222,7 @@ class Records(Sequence[RequestRecord]):
     """
 
     def __init__(
-        self, columns: RecordColumns, source: list[RequestRecord] | _Lines, rows: Ints
+        self, columns: RecordColumns, source: list[RequestRecord] | _LinesOfFile, rows: Ints
     ) -> None:
         self.memo: dict[Any, Any] = {}
         self.columns = columns
@@ -249,7 +249,7 @@ class Records(Sequence[RequestRecord]):
         return self._read(self._rows[positions])
 
     def _read(self, rows: Ints) -> Iterator[RequestRecord]:
-        if isinstance(self._source, _Lines):
+        if isinstance(self._source, _LinesOfFile):
             return self._source.read(rows)
         return map(self._source.__getitem__, rows.tolist())
 
@@ -319,7 +319,7 @@ def read_lines(path: Path, every: int = 1) -> tuple[Records, int, bool]:
             places.frombytes(np.column_stack((begins[read], lengths[read])).tobytes())
             begin, number = begin + int(lengths.sum()), number + len(lines)
     torn += _add(building, piece, places)
-    source = piece if building.rows == len(piece) else _Lines(path, places)
+    source = piece if building.rows == len(piece) else _LinesOfFile(path, places)
     return Records(building.made(), source, np.arange(building.rows)), torn, cut
 
 

@@ -34,6 +34,8 @@ HTTP = {"httpx", "pydantic", "ruamel.yaml", "asyncio", "ssl"}
 FIRST_REQUEST = """
 import os, sys
 import bench.commands.run  # first, as the command does it
+import bench.load.session
+bench.load.session._FIRST_REQUEST_S = 60  # telemetry begins then, on a slow machine before
 from bench.wire.transports.sockets import SocketTransport
 
 def first(self, call):
