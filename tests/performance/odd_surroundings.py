@@ -71,7 +71,7 @@ def secrets(whole: Path, url: str, seed: int) -> Figures:
 PARTS: dict[str, Part] = {
     "environment": lambda w, url, seed: odd_environment.try_environments(w, url, 40, seed),
     "text": texts,
-    "outputs": lambda w, url, seed: lost_streams.try_streams(w, url, 10, seed),
+    "outputs": lambda w, url, seed: lost_streams.try_streams(w, url, 40, seed),
     "secrets": secrets,
 }
 MOST = {"environment": 1200, "text": 10_000, "outputs": 200, "secrets": 10_000}
