@@ -103,6 +103,9 @@ def divergence_of(pairs: Sequence[Pair], texts: Sequence[int]) -> Divergence | N
     rests = np.array([p.rest for p in pairs])
     others = np.array([float(p.other_top) for p in pairs])
     counts = np.bincount(groups)
+    other_top = share(others, np.ones(len(others)), groups)
+    if other_top.needs:
+        other_top = replace(other_top, needs_unit="texts with each outcome")
     squares = _squares(pairs, groups)
     rest_by_text = np.bincount(groups, rests) / counts
     bound_by_text = np.bincount(groups, bounds) / counts
@@ -111,7 +114,7 @@ def divergence_of(pairs: Sequence[Pair], texts: Sequence[int]) -> Divergence | N
         short=np.minimum(_SHORT * squares, _MOST_SHORT),
         texts=numbers,
         bound=float(bound_by_text.mean()),
-        other_top=share(others, np.ones(len(others)), groups),
+        other_top=other_top,
         spread=math.sqrt(float(np.average(squares, weights=rest_by_text))),
         rest=float(rests.mean()),
         places=len(pairs),

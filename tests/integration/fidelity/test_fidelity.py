@@ -70,7 +70,8 @@ def test_planted_divergences_come_back(server, profile, settings):
     floor = found.result.floor
     assert floor.divergence == floor.estimate.value == pytest.approx(1e-4, rel=0.2)
     assert floor.estimate.low < 1e-4 < floor.estimate.high < 2e-4
-    assert floor.other_word.low <= floor.other_top <= floor.other_word.high < 0.15
+    low, high = floor.other_word.ends  # if independent, where fewer than two texts had one
+    assert low <= floor.other_top <= high < 0.15
     assert found.result.simulated
 
 

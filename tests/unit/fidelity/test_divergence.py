@@ -114,6 +114,7 @@ def test_equal_lists_have_no_divergence(planted):
     assert found.bound == 0
     assert 0 <= found.estimate.value <= 1e-6
     assert found.other_top.value == 0
+    assert found.other_top.needed.startswith("needs 2 texts with each outcome; 0 to ")
 
 
 def test_what_looks_alike_changes_nothing(planted):
