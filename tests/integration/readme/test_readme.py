@@ -56,7 +56,7 @@ SPEED_UP = 3.0
 TRIES = 3
 LONGEST_S = 300
 SHORTER = {
-    "--budget 3m": "--budget 25s",
+    "--budget 3m": "--budget 60s",
     "ollama-bench run concurrency": "ollama-bench run concurrency --set blocks=3",
 }
 """Measurements that would take minutes here: the same commands, with less time or fewer blocks."""
