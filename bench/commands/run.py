@@ -37,7 +37,7 @@ __all__ = ["FinishedRun", "make_plan", "run", "run_plan"]
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run that has ended, whichever way.
+    """A run that has ended: finished, interrupted or invalid.
 
     Attributes:
         path: its run directory.

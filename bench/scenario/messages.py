@@ -94,7 +94,7 @@ _EXCLUSIVE: dict[tuple[str], tuple[str, ...]] = {
 
 
 def _reach(data: Any, loc: Path_, kind: str) -> tuple[Path_, Any]:
-    """The part of an error's place that is really in the file, and what stands there."""
+    """The part of an error's place that is really in the file, and the value found there."""
     here = data
     path: list[str | int] = []
     for step in loc:

@@ -29,7 +29,7 @@ LIMIT = 0.03
 simulations: up to 5 %."""
 _DOUBT = 0.15
 _NEAR_ZERO_S = 0.05
-"""A value below this is near 0; nothing is told relatively to less."""
+"""Smaller values count as this much: near 0 a relative error means nothing."""
 _GROWTH = 1.25
 _Z = np.linspace(-3, 3, 61)
 _WEIGHTS = np.exp(-(_Z**2) / 2)
