@@ -16,11 +16,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-TESTS = Path(__file__).parent.parent
-sys.path[:0] = [str(TESTS / "support"), str(TESTS / "unit" / "report")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "report"))
 
-import damaged_files  # noqa: E402
-import runs  # noqa: E402
+import damaged_files
+import runs
 
 MEMORY_MIB = 300
 

@@ -23,19 +23,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-TESTS = Path(__file__).parent.parent
-sys.path[:0] = [str(TESTS / "support"), str(TESTS / "unit" / "report")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "report"))
 
-import damaged_files  # noqa: E402
-import hostile  # noqa: E402
-import hostile_outputs  # noqa: E402
-import lost_streams  # noqa: E402
-import odd_environment  # noqa: E402
-import planted_secrets  # noqa: E402
-import runs  # noqa: E402
-from damaged_files import Figures, peak_mib  # noqa: E402
+import damaged_files
+import hostile
+import hostile_outputs
+import lost_streams
+import odd_environment
+import planted_secrets
+import runs
+from damaged_files import Figures, peak_mib
 
-from bench.server.embedded import start_server  # noqa: E402
+from bench.server.embedded import start_server
 
 MEMORY_MIB = 300
 Part = Callable[[Path, str, int], Figures]
