@@ -23,7 +23,7 @@ def test_a_block_that_cannot_be_run_takes_nothing_from_those_beside_it(play, kit
     plan = replace(plan, blocks=tuple(replace(block, beside=0) for block in plan.blocks))
     done = play(plan, control=Control())
     assert done.info.status is RunStatus.FAILED
-    assert str(done.error) == "the connection broke"
+    assert done.error.message == "the connection broke"
     (block,) = done.info.blocks
     assert block.case == good.id and block.complete
     assert len(done.records()) == 6
