@@ -11,8 +11,8 @@ import numpy as np
 from bench.analysis.capacity.probe import Probe
 from bench.analysis.capacity.promises import ERROR_RATE, ProbeOutcome
 from bench.analysis.capacity.result import ProbeResult, PromiseResult
+from bench.analysis.run.case_data import goodness
 from bench.analysis.run.columns import Columns
-from bench.analysis.run.goodput import goodness
 from bench.analysis.run.latency import latencies
 from bench.results.run import BlockInfo
 from bench.stats.queueing import mean_wait_s
