@@ -223,7 +223,8 @@ def check_judgeable(measured: Columns, promises: Sequence[Threshold]) -> None:
         raise MeasurementInvalid(
             f"{promise.text} cannot be judged: none of {len(ok)} answers has a {promise.metric}"
             + (f": {why}" if why else ""),
-            "Measure without what holds the stream back, or promise something else: e2e_s, say.",
+            "Find what holds the stream back, a proxy or a client that reads late; or promise "
+            "something else: e2e_s, say.",
         )
 
 
