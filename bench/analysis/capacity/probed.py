@@ -82,8 +82,8 @@ def probe_result(j: JudgedProbe, promises: Sequence[Threshold], slots: int | Non
 def _in_time(served: Columns, promises: Sequence[Threshold]) -> int:
     """How many requests broke no promised time; one that has no such time breaks none."""
     timed = [p for p in promises if p.metric != ERROR_RATE]
-    found = goodness(latencies(served), timed, len(served))
-    return int((found.good | found.without).sum()) if timed else len(served)
+    good, without = goodness(latencies(served), timed, len(served))
+    return int((good | without).sum()) if timed else len(served)
 
 
 def window_s(block: BlockInfo) -> float:
