@@ -14,6 +14,7 @@ from bench.address import Address
 from bench.children import scratch_folder
 from bench.clock import Clock, RealClock
 from bench.errors import BenchError, UsageError
+from bench.hidden import scrub_bytes
 from bench.load.afterwards import Afterwards, run_afterwards
 from bench.load.block import PhaseSender, send_here
 from bench.load.needs import descriptors_for, ensure_descriptors, processes_for, workers_for
@@ -335,4 +336,4 @@ def _keep_logs(logs: Path, directory: RunDirectory) -> None:
         from bench.ollama.managed import kept_log
 
         with suppress(BenchError):
-            directory.write_log(log.name, kept_log(log))
+            directory.write_file(log.name, scrub_bytes(kept_log(log)))

@@ -10,6 +10,7 @@ import csv
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,17 @@ def _cpu() -> dict[str, Any]:
         "usable_threads": usable_cpus(),
     }
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    if governor.is_file():
-        cpu["governor"] = governor.read_text().strip()
+    with suppress(OSError):
+        cpu["governor"] = governor.read_text(errors="replace").strip()
     if hasattr(os, "getloadavg"):
-        cpu["load_1m"] = round(os.getloadavg()[0], 2)
+        with suppress(OSError):
+            cpu["load_1m"] = round(os.getloadavg()[0], 2)
     return cpu
 
 
 def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
-    if info.is_file():
+    with suppress(OSError):
         for line in info.read_text(errors="replace").splitlines():
             if line.startswith(("model name", "Model")):
                 return line.partition(":")[2].strip()
@@ -100,7 +102,7 @@ def _ask(*command: str) -> str:
     """What a tool prints, or "" if it is missing, fails or hangs."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TOOL_TIMEOUT_S, check=False
+            command, capture_output=True, errors="replace", timeout=_TOOL_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
