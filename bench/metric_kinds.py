@@ -85,6 +85,9 @@ class MetricKind:
 
 
 NO_LIMIT = "no threshold on a per-request metric"
+NO_SESSIONS = "these requests stand alone: they are not sessions"
+NOT_CHECKED = "the scenario does not check it"
+NO_CACHED = "this server does not say how many prompt tokens came from its cache"
 
 
 def time_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
@@ -118,3 +121,19 @@ def energy_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
 def tokens_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
     """A number of tokens that each request has."""
     return MetricKind(id, label, "tokens", *words, **{"unit": "tokens", **more})
+
+
+def share_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
+    """A part of a whole, of a case."""
+    return MetricKind(id, label, "share", *words, **{"better": "higher", **more})
+
+
+def turn_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
+    """A time of sessions; it has no value for most requests, so it judges none."""
+    usual = {"missing": "", "quality": False, "absent": NO_SESSIONS}
+    return time_kind(id, label, *words, **{**usual, **more})
+
+
+def count_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
+    """A number of a case that its blocks do not have."""
+    return MetricKind(id, label, "count", *words, **{"per_block": False, **more})

@@ -147,6 +147,6 @@ def _print_plan(file: str, plan: Plan) -> None:
     if plan.notes:
         say(f"Files:\n{notes_text(plan)}", err=False)
     if plan.thresholds:
-        from bench.analysis.run.foresight import threshold_lines
+        from bench.analysis.run.thresholds import threshold_lines
 
         say("\n".join(["Thresholds:", *threshold_lines(plan)]), err=False)

@@ -253,8 +253,9 @@ def _words(*parts: object) -> str:
 
 
 def _cores(cpu: dict[str, Any]) -> str:
-    cores, threads = cpu.get("cores"), cpu.get("threads")
-    return f"{cores} cores, {threads} threads" if cores and threads else ""
+    cores, threads, usable = (cpu.get(key) for key in ("cores", "threads", "usable_threads"))
+    fewer = f", of which this program may use {usable}" if usable not in (None, threads) else ""
+    return f"{cores} cores, {threads} threads{fewer}" if cores and threads else ""
 
 
 def _gpu(gpu: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bench.analysis.run.sender_latency import SenderLatency, sender_latencies
+from bench.analysis.run.sender_clocks import SenderLatency, sender_latencies
 from bench.report.model import Report, RunView
 from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
 from bench.report.units import number

@@ -4,20 +4,25 @@ What the client did wrong is known: how late it sent, how late it read, how long
 between an answer and their next request. From that follows how far each number can have been moved.
 A number that was moved by more than half the width of its 95 % interval lies about its own
 uncertainty, and the run is invalid.
+
+Users of a closed loop: every client needs a moment to read an answer and to ask again, some tenths
+of a millisecond, which is nothing beside a chat and a few percent of an embedding of 10 ms. Users
+who asked at once would get up to that share more; whether they would depends on the server (one
+that is never idle gives no more). So the intervals of rates reach that much higher. Beyond
+`MOST_SHARE` the load was another one than the plan's, and the run is invalid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Floats, seconds
 from bench.analysis.run.gaps import Gaps
-from bench.analysis.run.idle_users import MOST_SHARE, RATES, idle_s, idle_share
-from bench.analysis.run.summary import CaseSummary, Estimate
+from bench.analysis.run.summary import CaseSummary, Estimate, Metric
 from bench.metrics import METRICS, QUANTILES
 from bench.results.run import ClientHealth, RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode
@@ -33,8 +38,11 @@ MIN_LAG_S = 0.002
 MIN_USER_STAMPS_SHARE = 0.01
 MIN_COALESCED_SHARE = 0.05
 
-_FROM_PLANNED = ("ttft_s", "answer_ttft_s", "e2e_s")
-_FROM_STAMPS = ("ttft_s", "answer_ttft_s", "e2e_s")
+RATES = ("request_per_s", "output_tok_per_s", "goodput_per_s")
+MOST_SHARE = 0.1
+LEAST_SHARE = 0.01
+"""Users who idle less are not worth a wider interval, nor a word."""
+_FROM_SEND = ("ttft_s", "answer_ttft_s", "e2e_s")
 _RELIEF = "Stop other work on this machine, or use --workers {}."
 
 
@@ -104,9 +112,8 @@ def _sent_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[S
     if data.case.load.loop != "open":
         return
     ok = data.ok
-    delay = seconds(ok.sent_ns - ok.planned_ns - np.nan_to_num(ok.connect_ns))
-    delay = np.maximum(delay, 0.0)
-    for id in _FROM_PLANNED:
+    delay = seconds(ok.sent_ns - ok.planned_ns - np.nan_to_num(ok.connect_ns)).clip(min=0.0)
+    for id in _FROM_SEND:
         values = data.times[id]
         there = ~np.isnan(values) & ~np.isnan(delay)
         if not there.any():
@@ -117,8 +124,7 @@ def _sent_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[S
             moved[name] = read_quantile(before, p) - read_quantile(after, p)
         late = float(delay[there].max()) * 1e3
         cause = f"requests were sent up to {late:.1f} ms after they were due"
-        advice = _RELIEF.format(workers + 1)
-        yield from _shifts(summary, id, moved, cause, advice)
+        yield from _shifts(summary, id, moved, cause, _RELIEF.format(workers + 1))
 
 
 def _read_late(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
@@ -133,7 +139,7 @@ def _read_late(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[
     moved = {stat: by for stat, by in moved.items() if by > MIN_LAG_S}
     cause = f"this program was up to {worst * 1e3:.1f} ms late in reading (p99)"
     advice = "Stop other work on this machine, or measure from another one."
-    for id in _FROM_STAMPS:
+    for id in _FROM_SEND:
         yield from _shifts(summary, id, moved, cause, advice)
     # Both ends of a gap are late: its middle stays where it is, its tail grows.
     tail = {stat: by for stat, by in moved.items() if QUANTILES.get(stat, 0.0) > 0.5}
@@ -161,8 +167,7 @@ def _read_together(workers: int, data: CaseData, summary: CaseSummary) -> Iterat
         q: abs(read_quantile(seen, p) - read_quantile(spread, p)) for q, p in QUANTILES.items()
     }
     cause = f"{share:.0%} of the chunks shared a read, while this program was late"
-    advice = _RELIEF.format(workers + 1)
-    yield from _shifts(summary, "itl_s", moved, cause, advice)
+    yield from _shifts(summary, "itl_s", moved, cause, _RELIEF.format(workers + 1))
 
 
 def spread_evenly(gaps: Gaps) -> Floats:
@@ -184,11 +189,55 @@ def _asked_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[
     if share <= MOST_SHARE:
         return
     cause = f"users asked again {idle_s(data) * 1e3:.1f} ms after they were ready, on average"
-    advice = _RELIEF.format(workers + 1)
     for id in RATES:
-        value = summary.metrics[id].stats.get("value")
-        if value is not None and value.value is not None:
-            yield from _shifts(summary, id, {"value": share * value.value}, cause, advice)
+        value = summary.metrics[id].stats.get("value", Estimate(None)).value
+        if value is not None:
+            moved = {"value": share * value}
+            yield from _shifts(summary, id, moved, cause, _RELIEF.format(workers + 1))
+
+
+def idle_s(data: CaseData) -> float:
+    """Mean time from a user's being ready to its request, of the worst block; 0 in open loops."""
+    if data.case.load.loop != "closed":
+        return 0.0
+    return max((i.health.send_late_mean_ms or 0.0 for i in data.infos.values()), default=0.0) / 1e3
+
+
+def idle_share(metrics: Mapping[str, Metric], data: CaseData) -> float:
+    """The part of a user's cycle that was idling.
+
+    By Little's law the cycle (answer, pause, idling) is users / rate.
+    """
+    users = data.case.load.users
+    rate = metrics["request_per_s"].stats.get("value", Estimate(None)).value
+    return 0.0 if users is None or rate is None else idle_s(data) * rate / users
+
+
+def reaching_higher(metrics: dict[str, Metric], data: CaseData) -> dict[str, Metric]:
+    """The metrics of a case, intervals of its rates with what users that ask at once may get."""
+    share = idle_share(metrics, data)
+    if not LEAST_SHARE < share <= MOST_SHARE:
+        return metrics
+    changed = {}
+    for id in RATES:
+        stats = metrics[id].stats
+        up = {n: replace(e, high=e.high / (1 - share)) for n, e in stats.items() if e.high}
+        changed[id] = replace(metrics[id], stats=stats | up)
+    return metrics | changed
+
+
+def idle_warnings(metrics: Mapping[str, Metric], data: CaseData) -> Iterator[RunWarning]:
+    """Intervals that reach higher by more than the reader would expect."""
+    share = idle_share(metrics, data)
+    if LEAST_SHARE < share <= MOST_SHARE:
+        yield RunWarning(
+            WarningCode.USERS_IDLED,
+            f"users asked again {idle_s(data) * 1e3:.2g} ms after they were ready, on average: "
+            f"intervals of rates reach {share:.1%} higher",
+            "Answers this short show the client's own time, too: longer ones, or larger batches, "
+            "show it less.",
+            data.case.id,
+        )
 
 
 def _shifts(

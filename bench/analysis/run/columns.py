@@ -36,31 +36,13 @@ CANCELLED = OUTCOMES.index(Outcome.CANCELLED)
 _NS = 1e9
 NO_NUMBER = 1
 """In `Columns.refused`: `bench.analysis.run.plausibility.Reason.NO_NUMBER`."""
-COUNTERS = (
-    "total_duration",
-    "load_duration",
-    "prompt_eval_duration",
-    "eval_duration",
-    "prompt_eval_count",
-    "prompt_eval_cached_count",
-    "eval_count",
-)
-"""In the order of the second axis of `Columns.refused`."""
-COLUMN_OF = dict(
-    zip(
-        COUNTERS,
-        (
-            "total_ns",
-            "load_ns",
-            "prompt_eval_ns",
-            "eval_ns",
-            "prompt_tokens",
-            "cached_tokens",
-            "output_tokens",
-        ),
-        strict=True,
-    )
-)
+COLUMN_OF = {
+    **{"total_duration": "total_ns", "load_duration": "load_ns"},
+    **{"prompt_eval_duration": "prompt_eval_ns", "eval_duration": "eval_ns"},
+    **{"prompt_eval_count": "prompt_tokens", "prompt_eval_cached_count": "cached_tokens"},
+    "eval_count": "output_tokens",
+}
+"""Field of the done line -> column, in the order of the second axis of `Columns.refused`."""
 _SAME_WHOLE = ("block", "index", "chunks", "text_chunks", "coalesced", "answer_chars",
                "thinking_chars")  # fmt: skip
 _SAME_OPTIONAL = ("planned_ns", "sent_ns", "connect_ns", "headers_ns", "first_thinking_ns",
@@ -209,7 +191,7 @@ def unjudged_columns(records: Sequence[RequestRecord], case_ids: Sequence[str]) 
     """
     read = records_of(records)
     whole, optional = read.columns.whole, read.columns.optional
-    counters = {COLUMN_OF[name]: optional[f"server.{name}"] for name in COUNTERS}
+    counters = {column: optional[f"server.{name}"] for name, column in COLUMN_OF.items()}
     same = {name: whole[name] for name in _SAME_WHOLE} | {n: optional[n] for n in _SAME_OPTIONAL}
     case_number = {case: i for i, case in enumerate(case_ids)}
     done, reasons = read.named("done_reason")
@@ -257,17 +239,16 @@ def _alone(start: Floats, end: Floats) -> Bools:
 def _renamed(records: Records) -> NDArray[np.str_]:
     (asked, models), (said, names) = records.named("model"), records.named("answered_by")
     pairs, which = np.unique(asked * (len(names) + 1) + said, return_inverse=True)
-    pairs_of_names = [divmod(pair, len(names) + 1) for pair in pairs.tolist()]
     texts = [
         "" if not names[b] or same_model(names[b], models[a]) else names[b]
-        for a, b in pairs_of_names
+        for a, b in (divmod(pair, len(names) + 1) for pair in pairs.tolist())
     ]
     return looked_up(np.array([*texts, ""], dtype=np.str_), kept(which))
 
 
 def _no_numbers(records: Records) -> NDArray[np.int8]:
     """Marks the counters that were sent, but are no whole numbers."""
-    found = np.zeros((len(records), len(COUNTERS)), dtype=np.int8)
+    found = np.zeros((len(records), len(COLUMN_OF)), dtype=np.int8)
     for row, name in records.columns.no_numbers:
-        found[row, COUNTERS.index(name)] = NO_NUMBER
+        found[row, list(COLUMN_OF).index(name)] = NO_NUMBER
     return found

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
 from bench.results.run import BlockInfo, RunInfo
-from bench.telemetry.energy import (
-    Energy,
-    device_energy,
-    integrated_energy,
-    power_devices,
-)
+from bench.telemetry.energy import Energy, device_energy, integrated_energy, power_devices
 
 CARDS = ("gpu", "amd", "intel", "apple")
 NO_ENERGY = "no energy of the server's machine could be read: see its telemetry"
@@ -63,15 +57,12 @@ def computing(infos: Iterable[BlockInfo], gpu_shares: list[float]) -> Computing:
         if not cards and not packages:
             return Computing(why="the model is on the CPU, whose energy cannot be read")
     used = [d for d in cards if any(sum(window(b, f"{d}_processes")) for b in blocks)]
-    cards = used or cards
-    chosen = cards
+    chosen = cards = used or cards
     if not cards or (gpu_shares and min(gpu_shares) < 1):
         chosen = [*cards, *packages]
     if not chosen:
         return Computing()
-    parts = [_what(d) for d in chosen]
-    scope = " and ".join(dict.fromkeys(parts))
-    return Computing(tuple(chosen), scope, "")
+    return Computing(tuple(chosen), " and ".join(dict.fromkeys(map(_what, chosen))), "")
 
 
 def _what(device: str) -> str:
@@ -134,15 +125,15 @@ def case_energy(info: RunInfo, data: CaseData, gpu_shares: list[float]) -> CaseE
             cards_j=sum(e.joules for d, e in known.items() if d.startswith(CARDS)),
             method=", ".join(dict.fromkeys(e.method for e in known.values())),
         )
-    idle = _idle(info.environment.get("idle"), data.case.target, used.devices)
+    watts, error_w, said = _idle(info.environment.get("idle"), data.case.target, used.devices)
     return CaseEnergy(
         scope=used.scope,
         why=refused[0] if refused and not blocks else "",
         blocks=blocks,
         left_out=tuple(refused),
-        idle_w=idle[0] if idle else None,
-        idle_error_w=idle[1] if idle else 0.0,
-        idle_said=idle[2] if idle else "",
+        idle_w=watts,
+        idle_error_w=error_w,
+        idle_said=said,
         ratio=float(np.median(ratios)) if ratios else None,
         cards=any(d.startswith(CARDS) for d in used.devices),
     )
@@ -153,9 +144,7 @@ def _ratio(block: BlockInfo, device: str, counted: Energy | str) -> float | None
     if not isinstance(counted, Energy) or counted.method != "counter":
         return None
     samples = block.utilisation.get(f"{device}_power_w", ())
-    power = integrated_energy(
-        [(t, v) for t, v in samples], block.window_start_ns, block.window_end_ns
-    )
+    power = integrated_energy(list(samples), block.window_start_ns, block.window_end_ns)
     if not isinstance(power, Energy) or not power.joules:
         return None
     apart = abs(counted.joules - power.joules)
@@ -164,15 +153,14 @@ def _ratio(block: BlockInfo, device: str, counted: Energy | str) -> float | None
     return counted.joules / power.joules
 
 
-def _idle(found: object, target: str, devices: tuple[str, ...]) -> tuple[float, float, str] | None:
-    """Watts of the devices before the run, their error, and how they were measured."""
+def _idle(found: object, target: str, devices: tuple[str, ...]) -> tuple[float | None, float, str]:
+    """Watts of the devices before the run (None = not known), their error, and how measured."""
     if not isinstance(found, dict) or found.get("target") != target:
-        return None
-    devices_found: Mapping[str, Any] = found.get("devices") or {}
+        return None, 0.0, ""
     try:
-        watts, error = (
-            sum(float(devices_found[d][key]) for d in devices) for key in ("watts", "error_w")
-        )  # fmt: skip
+        said = f"{found['seconds']:g} s before the run, {found.get('state')}"
+        parts = [found["devices"][d] for d in devices]
+        watts, error = (sum(float(p[key]) for p in parts) for key in ("watts", "error_w"))
     except (TypeError, KeyError, ValueError):
-        return None
-    return watts, error, f"{found.get('seconds'):g} s before the run, {found.get('state')}"
+        return None, 0.0, ""
+    return watts, error, said
