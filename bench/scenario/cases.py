@@ -13,7 +13,7 @@ from bench.scenario.fields import DistributionSpec
 from bench.scenario.inconsistent import in_sessions
 from bench.scenario.load_schema import DEFAULT_REQUESTS, ArrivalsSpec, Limits, LoadSpec
 from bench.scenario.matrix import MAX_CASES, axis_text, combinations
-from bench.scenario.mixing import ALONE, TOGETHER, of_part, part_names, shared_out
+from bench.scenario.mixing import ALONE, TOGETHER, part_names, parts_of, shared_out
 from bench.scenario.options import DEFAULTS
 from bench.scenario.plan import (
     TOTAL_S,
@@ -142,8 +142,7 @@ def _mixed(scenario: Scenario, axes: Axes, shown: Axes, load: Load) -> list[Case
             scenario.source or scenario.name, [Problem("mix", str(error))]
         ) from None
     cases = []
-    for name, part, its in zip(names, mix, loads, strict=True):
-        one = of_part(scenario, part)
+    for name, part, one, its in zip(names, mix, parts_of(scenario), loads, strict=True):
         for how in (ALONE, TOGETHER):
             named = {"part": name, "mix": how}
             its_axes = axes | named | {"model": part.model or axes["model"]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from bench.scenario.inconsistent import inconsistencies
 from bench.scenario.library import scenario_path
 from bench.scenario.matrix import combined_problems, matrix_problems
 from bench.scenario.messages import exclusive_problems, path_text, problems_of, show_value
+from bench.scenario.mixing import parts_of
 from bench.scenario.promptfile import read_prompt_file
 from bench.scenario.schema import Scenario
 from bench.scenario.traces import load_trace
@@ -204,40 +204,29 @@ def _drop_empty(document: Document, data: Any, path: Path_ = ()) -> list[Problem
 
 def _file_problems(scenario: Scenario, document: Document) -> list[Problem]:
     """Reads the files that the scenario names, to find what is wrong in them now."""
-    files: list[tuple[Path_, str, Callable[[Path], Any]]] = []
-    if scenario.prompts.file is not None:
-        given = scenario.prompts
-        read = partial(
-            read_prompt_file,
-            split=given.split,
-            columns=given.columns,
-            encoding=given.encoding,
-        )
-        files.append((("prompts", "file"), scenario.prompts.file, read))
-    trace = scenario.load.open.arrivals.trace if scenario.load.open else None
-    if trace is not None:
-        files.append(
-            (
-                ("load", "open", "arrivals", "trace", "file"),
-                trace.file,
-                partial(load_trace, window=trace.window),
-            )
-        )
-    parts: list[tuple[Path_, Any, Callable[[Scenario], Any]]] = [
-        (("prompts", "images", "files"), scenario.prompts.images, images),
-        (("prompts", "sessions", "file"), scenario.prompts.sessions, replay),
-        (("tools",), scenario.tools, tools),
-        (("format",), scenario.format, format_value),
-    ]
-    checks = [
-        (path, name, partial(check, scenario.directory / name)) for path, name, check in files
-    ]
-    checks += [(path, "", partial(read, scenario)) for path, given, read in parts if given]
     problems = []
-    for path, name, look in checks:
+
+    def check(path: Path_, name: str, read: Callable[..., Any], *given: Any) -> None:
         try:
-            look()
+            read(*given)
         except ValueError as error:
             line, shown = document.line(path), show_value(name) if name else ""
             problems.append(Problem(path_text(path), str(error), shown, line))
+
+    parts = [((), scenario), *((("mix", i), part) for i, part in enumerate(parts_of(scenario)))]
+    for above, one in parts:
+        if above and one.prompts == scenario.prompts:
+            continue
+        given, at = one.prompts, (*above, "prompts")
+        if given.file is not None:
+            how = (given.split, given.columns, given.encoding)
+            check((*at, "file"), given.file, read_prompt_file, one.directory / given.file, *how)
+        check((*at, "images", "files"), "", images, one)
+        check((*at, "sessions", "file"), "", replay, one)
+    trace = scenario.load.open.arrivals.trace if scenario.load.open else None
+    if trace is not None:
+        file, at = scenario.directory / trace.file, ("load", "open", "arrivals", "trace", "file")
+        check(at, trace.file, load_trace, file, trace.window)
+    check(("tools",), "", tools, scenario)
+    check(("format",), "", format_value, scenario)
     return problems

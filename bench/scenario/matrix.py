@@ -54,18 +54,13 @@ def axis_name(key: str) -> str:
     return key.removeprefix("options.")
 
 
-def dump(scenario: Scenario) -> dict[str, Any]:
-    """The scenario as plain data, as it would be written to a file."""
-    return scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
 def combinations(scenario: Scenario) -> Iterator[tuple[dict[str, Any], Scenario]]:
     """Every combination of the matrix: the values by short name, and the scenario they make."""
     matrix = dict(scenario.matrix)
     if len(scenario.prompts.batch) > 1:
         matrix["batch"] = list(dict.fromkeys(scenario.prompts.batch))
     keys = list(matrix)
-    base = dump(scenario) | {"matrix": {}}
+    base = scenario.as_data() | {"matrix": {}}
     for values in itertools.product(*matrix.values()):
         data = copy.deepcopy(base)
         for key, value in zip(keys, values, strict=True):

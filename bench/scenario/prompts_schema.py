@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bench.scenario.fields import Model, TokensField, exactly_one, refuse, scalar_or_list
+from bench.scenario.fields import Model, Name, TokensField, scalar_or_list
 from bench.scenario.promptfile import PromptColumn
-from bench.scenario.target_schema import Name
 from bench.scenario.work_schema import (
     AgentSpec,
     ConversationSpec,
@@ -30,11 +29,10 @@ class Synthetic(Model):
     """Which text the prompts are made of."""
 
 
-PROMPT_KINDS = ("inline", "file", "synthetic", "conversation", "agent", "sessions", "rag")
-
-
 class Prompts(Model):
     """What is asked: exactly one of inline, file, synthetic, conversation, agent, sessions, rag."""
+
+    one_of = ("inline", "file", "synthetic", "conversation", "agent", "sessions", "rag")
 
     inline: Annotated[list[Name], Field(min_length=1)] | None = None
     """The prompts themselves, used in turn."""
@@ -69,14 +67,13 @@ class Prompts(Model):
     warm: prompts are sent as they are, and synthetic ones share one text."""
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
-        exactly_one(self, PROMPT_KINDS)
+    def _of_files(self) -> Self:
         if self.split is not None and self.file is None:
-            raise refuse("split is for a file of prompts")
+            raise ValueError("split is for a file of prompts")
         if self.file is None and (self.columns or self.encoding):
-            raise refuse("columns and encoding are for a file of prompts")
+            raise ValueError("columns and encoding are for a file of prompts")
         if self.columns and "prompt" not in self.columns:
-            raise refuse("columns must say which one is the prompt, e.g. {prompt: question}")
+            raise ValueError("columns must say which one is the prompt, e.g. {prompt: question}")
         return self
 
 

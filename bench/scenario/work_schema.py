@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -12,8 +12,6 @@ from bench.scenario.fields import (
     Model,
     Seconds,
     TokensField,
-    exactly_one,
-    refuse,
     scalar_or_list,
 )
 
@@ -176,7 +174,7 @@ class RagSpec(Model):
     @model_validator(mode="after")
     def _enough(self) -> Self:
         if self.passages > self.corpus:
-            raise refuse(f"{self.passages} passages cannot be of a corpus of {self.corpus}")
+            raise ValueError(f"{self.passages} passages cannot be of a corpus of {self.corpus}")
         return self
 
 
@@ -186,17 +184,14 @@ Side = Annotated[int, Field(ge=1, le=8192)]
 class ImagesSpec(Model):
     """Pictures that go with each prompt: drawn (no two alike), or files."""
 
+    one_of = ("pixels", "files")
+
     pixels: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
     """Width and height of drawn pictures."""
     files: Annotated[list[str], scalar_or_list(str)] | None = None
     """Files of pictures, relative to the scenario file; "*" may stand for several."""
     count: Annotated[int, Field(ge=1, le=16)] = 1
     """Pictures with each prompt."""
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        exactly_one(self, ("pixels", "files"))
-        return self
 
 
 class ResultsSpec(Model):
@@ -219,12 +214,11 @@ class ToolsSpec(Model):
     """What a call gets. If not given: nothing, and the answer with the call is the last."""
 
 
-def tools_value(value: Any) -> Any:
-    """A name stands for the file of that name."""
-    return {"file": value} if isinstance(value, str) else value
-
-
 ToolsField = Annotated[
-    ToolsSpec, BeforeValidator(tools_value, json_schema_input_type=str | ToolsSpec)
+    ToolsSpec,
+    BeforeValidator(  # a name stands for the file of that name
+        lambda value: {"file": value} if isinstance(value, str) else value,
+        json_schema_input_type=str | ToolsSpec,
+    ),
 ]
 CheckName = Literal["json", "schema", "tool_call"]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bench.scenario.sessions import Session
-from bench.scenario.trace_rows import cell_text
-
-MOST_TOKENS = 100_000_000
-"""No prompt is longer: a larger count is another quantity."""
+from bench.scenario.trace_rows import cell_text, token_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +41,14 @@ class FileRow:
         name = next((n for n in names if values.get(n) not in (None, "")), None)
         if name is None:
             return None
-        value = values[name]
-        try:
-            if isinstance(value, bool):
-                raise TypeError
-            number = float(value)
-            whole = number.is_integer() and 0 <= number <= MOST_TOKENS
-        except (TypeError, ValueError, OverflowError):
-            whole = False
-        if not whole:
-            raise self.wrong(f"{name} is {cell_text(value)}, not a number of tokens")
-        return int(number)
+        if (found := token_count(values[name])) is None:
+            raise self.wrong(f"{name} is {cell_text(values[name])}, not a number of tokens")
+        return found
 
-    def needed_count(self, *names: str, inside: dict[str, Any] | None = None) -> int:
+    def needed_count(self, name: str, inside: dict[str, Any] | None = None) -> int:
         """Like `count`, where it must be there."""
-        found = self.count(*names, inside=inside)
-        if found is None:
-            raise self.wrong(f"has no {' or '.join(names)}")
+        if (found := self.count(name, inside=inside)) is None:
+            raise self.wrong(f"has no {name}")
         return found
 
     def objects(self, name: str, inside: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -79,8 +67,7 @@ class FileRow:
 
     def name(self, *names: str) -> str:
         """What the row is called under the first of these names, else its place."""
-        for name in names:
-            value = self.value.get(name)
+        for value in map(self.value.get, names):
             if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
                 return str(value)
         return self.label
@@ -90,13 +77,12 @@ class FileRow:
 class Notes:
     """What must be said to the user about a file, each thing once."""
 
-    said: list[str] = field(default_factory=list)
+    said: dict[str, None] = field(default_factory=dict)
     counted: Counter[str] = field(default_factory=Counter)
 
     def say(self, text: str) -> None:
         """Say this once."""
-        if text not in self.said:
-            self.said.append(text)
+        self.said[text] = None
 
     def count(self, text: str, by: int = 1) -> None:
         """Say this with how often it happened."""
@@ -105,6 +91,10 @@ class Notes:
     def all(self) -> tuple[str, ...]:
         """All that was said."""
         return (*self.said, *(f"{text}: {n:,}" for text, n in self.counted.items()))
+
+    def in_brackets(self) -> str:
+        """All that was said, behind a message; "" if nothing was."""
+        return f" ({'; '.join(self.all())})" if self.all() else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +113,8 @@ class Reading:
     format: str = ""
 
 
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names in a message, the first of many."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}" if names else "none"
+def listed(fields: Mapping[str, Any]) -> str:
+    """The names of fields in a message, the first of many."""
+    names = sorted(map(str, fields))
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"{', '.join(names[:12])}{more}" if names else "none"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
 
 from bench.scenario.session_files.rows import FileRow
-from bench.scenario.trace_rows import cell_text
-from bench.scenario.trace_times import EPOCH_S, UNITS, as_instant, as_number
+from bench.scenario.trace_rows import as_number, cell_text
+from bench.scenario.trace_times import UNITS, instant_s, unit_since_1970
 
 _WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
@@ -41,9 +40,7 @@ class TimeField:
             return self._date(row, name, value)
         if not math.isfinite(number) or number < 0:
             raise row.wrong(f"{name} is {cell_text(value)}, not a time from 0 on")
-        since_1970 = next(
-            (u for u, f in UNITS.items() if EPOCH_S[0] <= number * f < EPOCH_S[1]), ""
-        )
+        since_1970 = unit_since_1970(number)
         unit = self.unit or since_1970
         if not unit:
             raise row.wrong(
@@ -56,19 +53,18 @@ class TimeField:
 
     def _date(self, row: FileRow, name: str, value: Any) -> float:
         try:
-            instant = as_instant(value)
+            seconds, has_zone = instant_s(value)
         except ValueError:
             raise row.wrong(f"{name} is {cell_text(value)}, not a time") from None
-        has_zone = instant.tzinfo is not None
         kind = "a date with its time zone" if has_zone else "a date without a time zone"
         self._same(row, name, value, kind)
-        return (instant if has_zone else instant.replace(tzinfo=UTC)).timestamp()
+        return seconds
 
     def _same(self, row: FileRow, name: str, value: Any, kind: str) -> None:
         if not self._kind:
             self._kind, self._first = kind, row.label
         elif kind != self._kind:
             raise row.wrong(
-                f"{name} is {cell_text(value)}: {kind}, where {self._first} has "
-                f"{self._kind}: two units in one file; write all times in one"
+                f"{name} is {cell_text(value)}: {kind}, where {self._first} has {self._kind}: "
+                "two units in one file; write all times in one"
             )

@@ -267,6 +267,12 @@ def test_jsonl_and_csv_hold_the_same(tmp_path: Path) -> None:
         ("p.jsonl", '{"prompt": "a", "output_tokens": 0}\n', "p.jsonl:1: output_tokens"),
         ("p.csv", "text\na\n", "no column named prompt"),
         ("p.csv", "prompt\na\nb,c\n", "p.csv:3: more fields than columns"),
+        ("p.csv", "prompt,system,prompt \na,b,c\n", "p.csv:1: two columns are called 'prompt'"),
+        (
+            "p.jsonl",
+            '"a"\n{"prompt": "a", "prompt": "b"}\n',
+            "p.jsonl:2: the key 'prompt' is there twice",
+        ),
         ("p.csv", "prompt,output_tokens\na,some\n", "p.csv:2: output_tokens"),
         ("p.txt", "\n \n", "p.txt holds no prompt"),
         ("p.md", "hello", "not a .txt, .jsonl, .csv or .tsv file"),
