@@ -11,13 +11,7 @@ import numpy as np
 
 from bench.analysis.capacity.judge import ProbeVerdict, least_requests
 from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
-from bench.analysis.capacity.limiting import (
-    Alone,
-    allowed_share,
-    alone,
-    broken_promise,
-    limiting,
-)
+from bench.analysis.capacity.limiting import Alone, allowed_share, alone, broken_promise, limiting
 from bench.analysis.capacity.memory import memory_bound
 from bench.analysis.capacity.probe import Probe, SearchEnding, SearchSettings
 from bench.analysis.capacity.probed import JudgedProbe, probe_result, window_s

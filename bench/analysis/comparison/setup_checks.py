@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bench.analysis.comparison.era_differences import UNKNOWN_VERSION, era_differences
-from bench.analysis.comparison.machine_differences import machine_differences
+from bench.analysis.comparison.machine_causes import machine_differences
 from bench.analysis.comparison.server_place import server_differences
 from bench.analysis.comparison.setup_difference import CaseSide, Role, SetupDifference
 from bench.analysis.run.summary import CaseSummary
@@ -43,14 +43,8 @@ _CONSEQUENCES: Mapping[str, Mapping[str, Role]] = {
     "digest": {"quantization": Role.EXPLAINS},
     "options.num_ctx": {"served_context": Role.COMPARED, "gpu_share": Role.EXPLAINS},
     "options.num_gpu": {"gpu_share": Role.COMPARED},
-    "settings.OLLAMA_NUM_PARALLEL": {
-        "slots_observed": Role.COMPARED,
-        "gpu_share": Role.EXPLAINS,
-    },
-    "settings.OLLAMA_CONTEXT_LENGTH": {
-        "served_context": Role.COMPARED,
-        "gpu_share": Role.EXPLAINS,
-    },
+    "settings.OLLAMA_NUM_PARALLEL": {"slots_observed": Role.COMPARED, "gpu_share": Role.EXPLAINS},
+    "settings.OLLAMA_CONTEXT_LENGTH": {"served_context": Role.COMPARED, "gpu_share": Role.EXPLAINS},
     "served_context": {"gpu_share": Role.EXPLAINS},
     "load": {"slots_observed": Role.EXPLAINS},
 }
@@ -77,11 +71,7 @@ _MEANING = {
 
 
 def setup_differences(
-    baseline: CaseSide,
-    candidate: CaseSide,
-    *,
-    intended: bool = False,
-    allow: Collection[str] = (),
+    baseline: CaseSide, candidate: CaseSide, *, intended: bool = False, allow: Collection[str] = ()
 ) -> tuple[SetupDifference, ...]:
     """All differences of two cases, the gravest first.
 
