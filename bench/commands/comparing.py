@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis.comparison.allowing import check_allowed
 from bench.analysis.comparison.case_matching import match_sides
 from bench.analysis.comparison.compare_runs import (
     Subject,
@@ -27,6 +26,7 @@ from bench.analysis.comparison.history_entry import identity_key
 from bench.analysis.comparison.metric_verdicts import Rules, Sessions, no_sessions
 from bench.analysis.comparison.planning import ComparisonPlan, plan_comparison
 from bench.analysis.comparison.result import Comparison, FailedThreshold, Note, Side
+from bench.analysis.comparison.setup_checks import check_allowed
 from bench.analysis.comparison.setup_difference import CaseSide
 from bench.analysis.run.summarise import summarise
 from bench.analysis.run.summary import CaseSummary, Summary, ThresholdVerdict

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.analysis.comparison.case_matching import Match, match_sides
-from bench.analysis.comparison.metric_verdicts import Rules, paired_points
+from bench.analysis.comparison.metric_verdicts import Rules, case_points
+from bench.analysis.comparison.result import Design
 from bench.analysis.comparison.verdict_rule import pairs_to_settle, sizes_of
 from bench.analysis.run import rates
 from bench.analysis.run.columns import Columns, Floats
@@ -132,13 +133,11 @@ def _notes(info: RunInfo, summary: Summary) -> Iterator[str]:
 def _from_pairs(match: Match, metric: str, rules: Rules) -> MetricPlan:
     """From a run in pairs: the spread of its pairs, whatever the two sides differ in."""
     catch = sizes_of(metric, rules.catch, rules.ignore).catch
-    a, b = (
-        [p.value for p in side] for side in paired_points(metric, match.baseline, match.candidate)
-    )
+    a, b = ([p.value for p in side] for side in case_points(metric, *match.sides, Design.PAIRED))
     if len(a) < 2 or min(*a, *b) <= 0:
         why = f"the noise of pairs needs at least 2 pairs with values above 0, not {len(a)}"
         return MetricPlan(match.label, metric, catch, note=why)
-    requests = [x.n_ok for case in (match.baseline, match.candidate) for x in case.blocks]
+    requests = [x.n_ok for case in match.sides for x in case.blocks]
     return MetricPlan(
         match.label,
         metric,
