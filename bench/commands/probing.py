@@ -133,10 +133,7 @@ class Prober:
     def _next_probe(self, info: RunInfo, hunt: JudgedSearch) -> tuple[Case, Block] | None:
         probe = hunt.next_probe(partial(self._affords, info))
         self._waiting = probe
-        if probe is None:
-            hunt.search.stop()
-            return None
-        return self._block(info, self._loads.probe(probe))
+        return None if probe is None else self._block(info, self._loads.probe(probe))
 
     def result(self, info: RunInfo, summary: Summary) -> CapacityResult:
         """What was found, once the run has ended."""

@@ -30,8 +30,6 @@ from bench.results.run import RunInfo, RunStatus
 from bench.stats.paired import MIN_PAIRS, log_ratios
 from bench.stats.power import Noise, detectable_change, noise_of, sd_interval
 
-_RATES = {"decode_tok_per_s": rates.decode}
-
 
 @dataclass(frozen=True, slots=True)
 class MetricPlan:
@@ -211,17 +209,12 @@ def _from_case(
 def _per_request(info: RunInfo, columns: Columns, case: CaseSummary, metric: str) -> Floats | None:
     """The metric of each request; None if only a whole block has one."""
     name = metric.partition(".")[0]
-    if name in _RATES:
-        return _RATES[name](columns, era_of(case.identity.server_version, _format(info, case)))\
-            .per_request  # fmt: skip
-    return latencies(columns).get(name)
-
-
-def _format(info: RunInfo, case: CaseSummary) -> str:
-    for model in info.models:
-        if (model.target, model.name) == (case.target, case.model):
-            return model.format or "gguf"
-    return "gguf"
+    if name != "decode_tok_per_s":
+        return latencies(columns).get(name)
+    model = (case.target, case.model)
+    formats = (m.format for m in info.models if (m.target, m.name) == model and m.format)
+    era = era_of(case.identity.server_version, next(formats, "gguf"))
+    return rates.decode(columns, era).per_request
 
 
 def _noise_of_requests(values: Floats, columns: Columns, quantile: float | None) -> Noise:
