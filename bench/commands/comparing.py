@@ -33,9 +33,10 @@ from bench.analysis.run.summary import CaseSummary, Summary, ThresholdVerdict
 from bench.commands.runs_behind import distribution_charts
 from bench.commands.stored_runs import read_subject, resolve
 from bench.errors import MeasurementInvalid, NotComparable
-from bench.results.directory import RunDirectory, read_run
+from bench.results.directory import read_run
 from bench.results.history import History
 from bench.results.run import RunInfo
+from bench.results.warning_codes import WarningCode
 
 COMPARISON_PAGE = "comparison.html"
 """In the run directory of `ab`."""
@@ -221,22 +222,24 @@ def ab(
     except NotComparable as error:
         error.advise(f"What was measured is kept in {run.path}")
         raise
-    _keep(comparison, run.path, run.info.id, report, Path(template) if template else None)
-    return run, comparison
+    return _kept(run, comparison, report, Path(template) if template else None), comparison
 
 
-def _keep(
-    comparison: Comparison, path: Path, run_id: str, report: bool, template: Path | None
-) -> None:
-    """Write comparison.json, and comparison.html if reports are wanted, into the run directory."""
+def _kept(
+    run: FinishedRun, comparison: Comparison, report: bool, template: Path | None
+) -> FinishedRun:
+    """The run with comparison.json, and comparison.html if reports are wanted."""
+    from bench.commands.run import with_file
     from bench.report.comparison.comparison_page import shown_page
     from bench.report.formats import render
 
-    directory = RunDirectory(path, run_id)
-    page = shown_page([comparison], distribution_charts([path]) if report else (), charts=report)
-    directory.write_file("comparison.json", render(page, "json").encode())
-    if report:
-        directory.write_file(COMPARISON_PAGE, render(page, "html", template).encode())
+    charts = distribution_charts([run.path]) if report else ()
+    page = shown_page([comparison], charts, charts=report)
+    run = with_file(run, "comparison.json", render(page, "json").encode())
+    if not report:
+        return run
+    code = WarningCode.REPORT_NOT_WRITTEN
+    return with_file(run, COMPARISON_PAGE, render(page, "html", template).encode(), code)
 
 
 def plan_pairs(

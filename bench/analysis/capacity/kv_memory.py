@@ -75,7 +75,9 @@ def kv_shape(model_info: Mapping[str, Any]) -> KvShape | None:
         kv_heads = [kv_heads] * layers
     if not isinstance(kv_heads, (list, tuple)) or len(kv_heads) != layers:
         return None
-    return KvShape(layers, tuple(int(h) for h in kv_heads), key_length, value_length)
+    if not all(isinstance(heads, int) for heads in kv_heads):
+        return None
+    return KvShape(layers, tuple(kv_heads), key_length, value_length)
 
 
 def tokens_that_fit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.analysis.capacity.kv_memory import KvShape, kv_shape, tokens_that_fit
+from bench.analysis.capacity.kv_memory import BYTES_PER_ELEMENT, KvShape, kv_shape, tokens_that_fit
 from bench.results.run import ModelInfo, Residency, RunInfo
 
 DEFAULT_CACHE = "f16"
@@ -77,9 +77,10 @@ def memory_bound(
 
 
 def _cache_setting(info: RunInfo) -> str | None:
-    """OLLAMA_KV_CACHE_TYPE of a server that the run started itself."""
+    """OLLAMA_KV_CACHE_TYPE of a server that the run started itself; it ignores other words."""
     settings = info.targets[0].settings if info.targets else {}
-    return settings.get("OLLAMA_KV_CACHE_TYPE") or None
+    kind = settings.get("OLLAMA_KV_CACHE_TYPE", "").strip().lower()
+    return kind if kind in BYTES_PER_ELEMENT else None
 
 
 def _fixed(

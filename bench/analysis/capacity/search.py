@@ -80,16 +80,16 @@ class Search:
     def next_probe(self, affords: Callable[[float], int] | None = None) -> Probe | None:
         """The probe to run now; None when the search is over.
 
-        `affords` says how many requests at a load the budget still allows.
+        `affords` says how many requests at a load the budget still allows; it is asked again for a
+        probe that has no verdict and is run once more.
         """
         if self._stopped or len(self.history) >= self.settings.max_probes:
             return None
-        if self._current is None:
-            probe = self._choose()
-            if probe is not None and affords is not None:
-                probe = self._within(probe, affords(probe.load))
-            self._current = probe
-        return self._current
+        probe = self._current or self._choose()
+        if probe is not None and affords is not None:
+            probe = self._within(probe, affords(probe.load))
+        self._current = probe
+        return probe
 
     def stop(self) -> None:
         """The time budget has ended: no more probes."""

@@ -6,47 +6,22 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
+from bench.analysis.comparison.setup_checks import ASKED
 from bench.errors import UsageError
 from bench.scenario.options import OPTION_NAMES
 
 FORBIDDING: Final = (
-    "options",
-    "settings",
-    "endpoint",
-    "stream",
-    "think",
-    "cold",
-    "system",
-    "raw",
-    "format",
-    "load",
-    "prompts",
-    "engine",
-    "server",
-    "digest",
-    "quantization",
-    "served_context",
-    "slots_observed",
-    "gpu_share",
-    "hardware",
-    "era",
-    "order",
-    "incomplete",
+    "options", "settings", *ASKED, "load", "prompts", "engine", "server", "digest", "quantization",
+    "served_context", "slots_observed", "gpu_share", "hardware", "era", "order", "incomplete",
     "invalid",
-)
+)  # fmt: skip
 """Keys of what can forbid a comparison. "options" stands for every "options.NAME", likewise
 "settings"."""
 
 NOTED: Final = (
-    "model",
-    "server_version",
-    "seed",
-    "output_tokens",
-    "failed_requests",
-    "gpu_driver",
-    "cpu_governor",
-    "operating_system",
-)
+    "model", "server_version", "seed", "output_tokens", "failed_requests", "gpu_driver",
+    "cpu_governor", "operating_system",
+)  # fmt: skip
 """Keys of what is reported and never forbids: allowing these changes nothing, and is no mistake."""
 
 

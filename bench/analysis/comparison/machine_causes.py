@@ -94,16 +94,17 @@ def _clocks(
     for device in sorted(devices):
         clocks = [_clock(blocks, device) for blocks in sides]
         hot = [_hot(blocks, device) for blocks in sides]
-        first, second = clocks
-        apart = first is not None and second is not None and abs(second / first - 1) > _APART
-        if not apart and bool(hot[0]) == bool(hot[1]):
+        first, second = clocks  # a card that sleeps says 0
+        if first and second and abs(second / first - 1) > _APART:
+            slow = int(second < first)
+            why = f": {hot[slow]}" if hot[slow] else ""
+            against = f"{clocks[slow]:,.0f} MHz against {clocks[1 - slow]:,.0f}"
+            message = f"{names[slow]} ran at {against}{why}."
+        elif bool(hot[0]) != bool(hot[1]):
+            slow = int(bool(hot[1]))
+            message = f"{names[slow]}: {hot[slow]}, the other not."
+        else:
             continue
-        slow = int(second < first) if apart and first and second else int(bool(hot[1]))
-        said = f"{names[slow]} ran"
-        if apart and first and second:
-            said += f" at {clocks[slow]:,.0f} MHz against {clocks[1 - slow]:,.0f}"
-        why = f": {hot[slow]}" if hot[slow] else ""
-        message = f"{said}{why}." if apart else f"{names[slow]}: {hot[slow]}, the other not."
         shown = [
             f"{c:,.0f} MHz" if c else h or "not throttled" for c, h in zip(clocks, hot, strict=True)
         ]

@@ -72,6 +72,7 @@ class MeasuredMetric:
         effect: None if there is none (`row.note` says why).
         pair_sd: standard deviation of one pair's log ratio, for planning.
         pair_df: its degrees of freedom.
+        lost: blocks of the candidate without a value: what is left may look better than it is.
     """
 
     row: MetricComparison
@@ -79,6 +80,7 @@ class MeasuredMetric:
     effect: LogEffect | None = None
     pair_sd: float = math.nan
     pair_df: float = math.inf
+    lost: int = 0
 
 
 def compared_metrics(a: CaseSummary, b: CaseSummary, primary: Sequence[str]) -> list[str]:
@@ -138,8 +140,14 @@ def measure_metric(
     if why_not is not None:
         return MeasuredMetric(why_not, sizes)
     if design is Design.PAIRED:
-        return _paired(row, sizes)
-    return _separate(row, sizes, sessions(a, metric))
+        made = _paired(row, sizes)
+    else:
+        made = _separate(row, sizes, sessions(a, metric))
+    of = [x for x in b.blocks if design is not Design.PAIRED or x.side == "b"]
+    lost = sum(not _usable(x, metric) for x in of)
+    said = f"no value in {lost} of {len(of)} blocks of the candidate" if lost else ""
+    note = "; ".join(filter(None, (made.row.note, said)))
+    return replace(made, row=replace(made.row, note=note), lost=lost)
 
 
 def judge_metrics(measured: Sequence[MeasuredMetric], rules: Rules) -> list[MetricComparison]:
@@ -165,8 +173,16 @@ def _judged(m: MeasuredMetric, p: float | None, rules: Rules, gates: int) -> Met
     needed = None
     if verdict is Verdict.INCONCLUSIVE:
         share = gates if m.row.primary else 1
-        needed = pairs_to_settle(m.effect, m.pair_sd, m.sizes, max(share, 1), m.pair_df)
-    return replace(m.row, verdict=verdict, p_corrected=p, pairs_needed=needed)
+        done = 0 if m.row.sign_flip_p is None else m.effect.n  # separate runs have no pairs
+        needed = pairs_to_settle(m.pair_sd, m.sizes, share, m.pair_df, rules.strict, done)
+    flattered = m.lost > 0 and verdict is not Verdict.WORSE
+    return replace(
+        m.row,
+        verdict=verdict,
+        indicative=m.row.indicative or flattered,
+        p_corrected=p,
+        pairs_needed=needed,
+    )
 
 
 def _p_value(m: MeasuredMetric) -> float:

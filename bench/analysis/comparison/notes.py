@@ -63,7 +63,7 @@ def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
                 " A rare slow state that none of them showed would be called a change: of machines "
                 f"that have one, up to 7 % are, with fewer than {_STATES_SHOW} sessions."
             )
-        doubts = dict.fromkeys(f"{m.metric}: {m.note}" for m in primary if m.note)
+        doubts = dict.fromkeys(f"{m.metric}: {m.note}" for m in primary if m.note and m.indicative)
         notes = [Note("sessions", known)]
         if doubts:
             notes.append(

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from bench.analysis.comparison.era_differences import UNKNOWN_VERSION, era_differences
 from bench.analysis.comparison.machine_differences import machine_differences
@@ -20,12 +20,15 @@ from bench.analysis.comparison.setup_difference import CaseSide, Role, SetupDiff
 from bench.analysis.run.summary import CaseSummary
 from bench.scenario.plan import Case, Load, Plan
 
-OUTPUT_TOLERANCE = 0.02
+ASKED: Final = (
+    "endpoint", "stream", "think", "cold", "system", "raw", "format", "tools", "control",
+    "truncate",
+)  # fmt: skip
+"""Fields of a case that belong to what was asked."""
+_OUTPUT_TOLERANCE = 0.02
 """Mean output lengths closer than this count as equal."""
-
-GPU_SHARE_TOLERANCE = 0.01
-FAILED_TOLERANCE = 0.01
-
+_GPU_SHARE_TOLERANCE = 0.01
+_FAILED_TOLERANCE = 0.01
 
 _ANSWER_LENGTH = ("e2e_s", "eval_s", "total_s", "output_tok_per_s", "request_per_s")
 _WAITING = ("ttft_s", "answer_ttft_s", "e2e_s", "queue_s", "total_s", "output_tok_per_s")
@@ -65,6 +68,8 @@ _MEANING = {
     "slots_observed": "The server works on another number of requests at once; with fewer slots "
     "requests wait longer.",
     "prompts": "The prompts are not the same.",
+    "system": "The system prompts are not the same.",
+    "tools": "The tools are not the same.",
     "load": "The load is not the same.",
     "failed_requests": "Failed requests have no latency and no speed, so what is left may look "
     "better than it is.",
@@ -105,7 +110,7 @@ def _asked(a: CaseSide, b: CaseSide, intended: bool) -> Iterator[SetupDifference
         yield _difference(f"settings.{key}", first, second, role)
     for key, (first, second) in _unequal(a.case.options, b.case.options).items():
         yield _difference(f"options.{key}", first, second, role)
-    for name in ("endpoint", "stream", "think", "cold", "system", "raw", "format"):
+    for name in ASKED:
         first, second = getattr(a.case, name), getattr(b.case, name)
         if first != second:
             yield _difference(name, first, second, role)
@@ -166,7 +171,7 @@ def _failures(a: CaseSummary, b: CaseSummary) -> Iterator[SetupDifference]:
     for case in (a, b):
         total = case.requests.ok + case.requests.failed
         shares.append(case.requests.failed / total if total else 0.0)
-    if abs(shares[1] - shares[0]) > FAILED_TOLERANCE:
+    if abs(shares[1] - shares[0]) > _FAILED_TOLERANCE:
         first, second = (f"{c.requests.failed} of {c.requests.ok + c.requests.failed}"
                          for c in (a, b))  # fmt: skip
         yield _difference("failed_requests", first, second, Role.EXPLAINS)
@@ -200,13 +205,13 @@ def _slots_seen(case: CaseSummary) -> tuple[int | None, bool]:
 
 
 def _gpu_share(first: float | None, second: float | None) -> Iterator[SetupDifference]:
-    if first is None or second is None or abs(first - second) <= GPU_SHARE_TOLERANCE:
+    if first is None or second is None or abs(first - second) <= _GPU_SHARE_TOLERANCE:
         return
     yield _difference("gpu_share", f"{first:.0%}", f"{second:.0%}", Role.BLOCKS)
 
 
 def _output_tokens(first: float | None, second: float | None) -> Iterator[SetupDifference]:
-    if not first or not second or abs(second / first - 1) <= OUTPUT_TOLERANCE:
+    if not first or not second or abs(second / first - 1) <= _OUTPUT_TOLERANCE:
         return
     yield SetupDifference(
         "output_tokens",
@@ -247,6 +252,8 @@ def _difference(
     key: str, baseline: Any, candidate: Any, role: Role, metrics: tuple[str, ...] = ()
 ) -> SetupDifference:
     first, second = _text(baseline), _text(candidate)
+    if first == second:  # they differ beyond what is shown
+        first = second = ""
     meaning = _MEANING.get(key, "")
     return SetupDifference(key, first, second, role, meaning, metrics)
 
