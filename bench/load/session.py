@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench._version import __version__
 from bench.address import Address
 from bench.children import scratch_folder
 from bench.clock import Clock, RealClock
@@ -167,13 +166,7 @@ async def measure(
             clock=clock,
             observer=observer,
             stop=stop,
-            preparation=Preparation(
-                models=ready.models,
-                warnings=ready.warnings,
-                transport=ready.transport,
-                environment=environment,
-                tool_version=__version__,
-            ),
+            preparation=Preparation(ready.models, ready.warnings, ready.transport, environment),
             one_at_a_time=settings.one_at_a_time,
             grow=grow,
             telemetry=telemetry,

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from bench._version import __version__
+from bench.cores import usable_cpus
 from bench.hidden import CLIENT_SETTINGS, scrub
 
 _NVIDIA_FIELDS = {"name": "name", "driver_version": "driver", "memory.total": "memory_mib"}
@@ -27,10 +28,10 @@ _TOOL_TIMEOUT_S = 5.0
 def collect_environment() -> dict[str, Any]:
     """Host, operating system, Python and GPUs, as a JSON-ready mapping.
 
-    Keys: `os`, `python`, `ollama_bench`, `cpu` {model, cores, threads, governor?, load_1m?},
-    `memory_bytes`, `gpus` [{name, driver, memory_mib, ...}], `settings` (those of Ollama's
-    environment variables that are known to hold no secret, as this process sees them; a server may
-    have others).
+    Keys: `os`, `python`, `ollama_bench`, `cpu` {model, cores, threads, usable_threads (within the
+    process's affinity and its container's quota), governor?, load_1m?}, `memory_bytes`, `gpus`
+    [{name, driver, memory_mib, ...}], `settings` (those of Ollama's environment variables that are
+    known to hold no secret, as this process sees them; a server may have others).
     """
     return {
         "os": f"{platform.system()} {platform.release()}",
@@ -57,6 +58,7 @@ def _cpu() -> dict[str, Any]:
         "model": _cpu_model(),
         "cores": psutil.cpu_count(logical=False),
         "threads": psutil.cpu_count(logical=True),
+        "usable_threads": usable_cpus(),
     }
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     with suppress(OSError):

@@ -60,8 +60,12 @@ class WarningCode(StrEnum):
     # Of the run.
     RUN_FAILED = auto(), INVALID, "the run ended by an error"
     HISTORY_NOT_WRITTEN = auto(), NOTE, "the run is not in the history"
-    SUMMARY_NOT_WRITTEN = auto(), NOTE, "summary.json could not be written; the numbers are printed"
-    REPORT_NOT_WRITTEN = auto(), NOTE, "report.html could not be written; the numbers are printed"
+    SUMMARY_NOT_WRITTEN = (
+        auto(),
+        NOTE,
+        "a file of results could not be written; the numbers are printed",
+    )
+    REPORT_NOT_WRITTEN = auto(), NOTE, "a report could not be written; the numbers are printed"
     ASKED_AGAIN = auto(), NOTE, "a control call failed at first, and was repeated"
     NOT_KNOWN = (
         auto(),

@@ -97,6 +97,11 @@ class PromiseAtProbe:
     verdict: ProbeVerdict
     share: ProbeShare | None = None
 
+    @property
+    def in_time(self) -> float | None:
+        """That share as a number; None for the error rate, and if nothing was left to judge."""
+        return self.share.kept / self.share.requests if self.share and self.share.requests else None
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeSample:

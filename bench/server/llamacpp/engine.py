@@ -6,14 +6,13 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import math
-import os
 import secrets
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import psutil
 
+from bench.cores import allowed_cpus, usable_cpus
 from bench.errors import EngineError
 from bench.server.engine import EngineFailure, LoadOptions, Memory
 from bench.server.llamacpp.model_file import Say
@@ -29,7 +28,6 @@ _LOG_LOAD_DETAILS = 4  # from this verbosity on, llama.cpp logs the sizes of its
 
 _MEAN = 1  # llama.cpp's number of this pooling
 _BYTES_PER_ELEMENT = 2  # llama.cpp's KV cache is 16-bit unless configured otherwise
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def installed() -> bool:
@@ -155,19 +153,9 @@ def default_threads() -> int:
     """
     logical = psutil.cpu_count() or 1
     physical = psutil.cpu_count(logical=False) or logical
-    if hasattr(os, "sched_getaffinity"):
-        # The share of the logical processors we may run on, taken of the physical cores.
-        physical = math.ceil(physical * len(os.sched_getaffinity(0)) / logical)
-    return max(1, min(physical, _quota(_CGROUP_QUOTA) or physical) - 1)
-
-
-def _quota(path: Path) -> int | None:
-    """Whole processors that a cgroup v2 `cpu.max` grants; None = no limit known."""
-    try:
-        quota, period = path.read_text(encoding="ascii").split()
-        return max(1, int(quota) // int(period))
-    except (OSError, ValueError):
-        return None
+    # The share of the logical processors we may run on, taken of the physical cores.
+    physical = math.ceil(physical * allowed_cpus() / logical)
+    return max(1, min(physical, usable_cpus()) - 1)
 
 
 def needed_bytes(card: ModelCard, options: LoadOptions) -> int:
