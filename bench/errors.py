@@ -18,9 +18,10 @@ Any other exception is a defect of this program: 70.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from bench.hidden import scrub, shown_value
 
@@ -46,6 +47,22 @@ class ExitCode(IntEnum):
     """A defect of this program; the message names a file to send."""
     INTERRUPTED = 130
     """Interrupted; what was measured is kept."""
+
+
+GRAVEST: Final = (
+    ExitCode.INTERRUPTED,
+    ExitCode.WORSE,
+    ExitCode.NOT_COMPARABLE,
+    ExitCode.INVALID,
+    ExitCode.INCONCLUSIVE,
+    ExitCode.OK,
+)
+"""A loss that is certain comes before what could not be judged: nothing may hide it."""
+
+
+def gravest(codes: Iterable[ExitCode]) -> ExitCode:
+    """The exit code of several cases, candidates or runs: the first of `GRAVEST`."""
+    return min(codes, key=GRAVEST.index, default=ExitCode.OK)
 
 
 class BenchError(Exception):

@@ -9,7 +9,7 @@ import click
 
 from bench.cli.judging import judging_of, judging_options, output_options, tell, wanted_files
 from bench.cli.measuring import Measuring, measuring_options
-from bench.cli.output import echo, say
+from bench.cli.output import echo, say, tell_not_written
 from bench.cli.pages import tell_report
 from bench.errors import ExitCode
 
@@ -66,7 +66,6 @@ def command(
     (on stderr for formats other than console). Exit codes: 0 no change or better, 1 worse,
     3 inconclusive, 4 not comparable, 5 invalid, 6 a server is unreachable, 130 interrupted.
     """  # noqa: D301 - click wants a real backspace before what it must not wrap
-    from bench.analysis.comparison.result import worst
     from bench.cli.live import view_on
     from bench.cli.planned import plan_text
     from bench.commands.comparing import COMPARISON_PAGE, ab
@@ -90,6 +89,7 @@ def command(
             report=not measuring.no_report,
             template=template,
         )
+    tell_not_written(run)
     if comparison is None:
         say("interrupted: there is no verdict on a part of the pairs")
         echo(f"{run.path}\n")
@@ -103,7 +103,7 @@ def command(
         distributions=lambda: distribution_charts([run.path], history),
         template=template,
     )
-    if not measuring.no_report:
+    if not measuring.no_report and (run.path / COMPARISON_PAGE).is_file():
         tell_report(
             run.path / COMPARISON_PAGE,
             open_report,
@@ -111,4 +111,4 @@ def command(
             quiet=measuring.quiet,
         )
     say(str(run.path), err=format_name != "console")
-    context.exit(int(worst([comparison])))
+    context.exit(int(comparison.exit_code))

@@ -11,7 +11,7 @@ import click
 
 from bench.cli.completion import complete_threshold
 from bench.cli.measuring import Measuring, measuring_options
-from bench.cli.output import echo, say
+from bench.cli.output import echo, say, tell_not_written
 from bench.cli.pages import (
     file_option,
     open_option,
@@ -20,7 +20,6 @@ from bench.cli.pages import (
     tell_file,
     tell_page,
     tell_report,
-    write_page,
     write_text,
 )
 from bench.errors import UsageError
@@ -155,9 +154,12 @@ def search(
     """
     from bench.analysis.capacity.users import UserModel
     from bench.cli.live import view_on
+    from bench.commands.run import with_file
     from bench.commands.sizing import find_capacity, promises_of
     from bench.durations import duration_s
     from bench.report.capacity.capacity_page import capacity_page
+    from bench.report.formats import render
+    from bench.results.warning_codes import WarningCode
 
     try:
         budget_s = duration_s(budget)
@@ -194,10 +196,13 @@ def search(
     def page(charts: bool) -> Page:
         return capacity_page(found.result, people=people, think_s=think, charts=charts)
 
+    run = found.run
     if not measuring.no_report:
-        write_page(page(charts=True), found.path / PAGE_FILE, template)
+        html = render(page(charts=True), "html", template).encode()
+        run = with_file(run, PAGE_FILE, html, WarningCode.REPORT_NOT_WRITTEN)
     tell_page(page(charts=False), format_name, template=template, quiet=measuring.quiet)
-    if not measuring.no_report:
+    tell_not_written(run)
+    if not measuring.no_report and (found.path / PAGE_FILE).is_file():
         tell_report(
             found.path / PAGE_FILE, open_report, err=format_name != "console", quiet=measuring.quiet
         )

@@ -18,6 +18,7 @@ from bench.cli.judging import (
     wanted_files,
 )
 from bench.cli.pages import file_option
+from bench.errors import gravest
 
 
 @click.command(short_help="Compare runs with a verdict.")
@@ -51,7 +52,6 @@ def command(
     or only indicative, 4 not comparable, 5 a run is invalid. Every candidate is judged; of several
     codes the first of 1, 4, 5, 3 counts, so one that cannot be compared never hides a loss.
     """
-    from bench.analysis.comparison.result import worst
     from bench.commands.comparing import compare
     from bench.commands.runs_behind import benchstat_lines, comparable, distribution_charts
 
@@ -68,4 +68,4 @@ def command(
         template=template,
         open_report=open_report,
     )
-    context.exit(int(worst(results)))
+    context.exit(int(gravest(c.exit_code for c in results)))

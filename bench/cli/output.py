@@ -20,10 +20,18 @@ from bench.shown import json_text, shown
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.commands.run import FinishedRun
+
 
 def say(text: str, err: bool = True) -> None:
     """A line for people, on standard error unless it is a result: shown, never obeyed."""
     _write(shown(scrub(text)) + "\n", sys.stderr if err else sys.stdout)
+
+
+def tell_not_written(run: FinishedRun) -> None:
+    """Say what could not be written though the run has ended well."""
+    for warning in run.not_written:
+        say(f"warning: {warning.message}\n  {warning.advice}")
 
 
 def echo(text: str) -> None:

@@ -23,7 +23,9 @@ PILOT_PAIRS = 6
 @click.command(short_help="Say what a scenario can detect, and how long that takes.")
 @click.argument("what", metavar="SCENARIO|RUN")
 @size_option("--catch", f"Change that is to be seen, e.g. 3%; repeatable. {DEFAULT_CATCH}")
+@size_option("--ignore", "Change that will be ignored; repeatable. Default: half of that to see.")
 @primary_option("Metric to plan for; repeatable.")
+@click.option("--strict", is_flag=True, help="Plan for a comparison with --strict.")
 @page_format
 @click.option(
     "--allow",
@@ -35,7 +37,9 @@ PILOT_PAIRS = 6
 def command(
     what: str,
     catch: tuple[str, ...],
+    ignore: tuple[str, ...],
     primary: tuple[str, ...],
+    strict: bool,
     allow: tuple[str, ...],
     format_name: str,
     measuring: Measuring,
@@ -51,7 +55,7 @@ def command(
     from bench.report.comparison.plan_page import plan_page
     from bench.report.formats import render
 
-    judging = judging_of(allow, catch, (), primary, strict=False, gate=False)
+    judging = judging_of(allow, catch, ignore, primary, strict, gate=False)
     history = measuring.history()
     run: str | Path = what
     if not is_run(what, history):

@@ -20,7 +20,7 @@ def plan_text(plan: Plan, cases: bool = True) -> str:
     where = ", ".join(t.url or t.name for t in plan.targets)
     judged = []
     if plan.thresholds:
-        from bench.analysis.run.foresight import threshold_lines
+        from bench.analysis.run.thresholds import threshold_lines
 
         judged = threshold_lines(plan)
     lines = [

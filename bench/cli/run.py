@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from bench.cli.measuring import Measuring, measuring_options
-from bench.cli.output import console, echo, echo_json, say
+from bench.cli.output import console, echo, echo_json, say, tell_not_written
 from bench.cli.pages import RUN_FORMATS, also_write, format_and_file, open_page, write_also
 from bench.cli.web import Forwarding, web_page
-from bench.errors import ExitCode
+from bench.errors import ExitCode, gravest
 
 if TYPE_CHECKING:
     from bench.commands.run import FinishedRun
@@ -81,7 +81,7 @@ def command(
         _run_all(plans, settings, page, runs, as_json, measuring, wanted)
     for report in (run.report for run in runs if open_report and run.report is not None):
         open_page(report)
-    context.exit(_worst([run.exit_code for run in runs]))
+    context.exit(int(gravest(run.exit_code for run in runs)))
 
 
 def _run_all(
@@ -131,8 +131,7 @@ def run_in_view(
     )
     with view:
         run = run_plan(plan, settings=settings, observer=watching, report=report)
-    for warning in run.not_written:
-        say(f"warning: {warning.message}\n  {warning.advice}")
+    tell_not_written(run)
     return run
 
 
@@ -168,9 +167,3 @@ def tell_plans(plans: Sequence[Plan]) -> None:
 
     made = [described(plan) for plan in plans]
     echo_json(msgspec.json.encode(made[0] if len(made) == 1 else made))
-
-
-def _worst(codes: list[ExitCode]) -> int:
-    """The exit code of several runs: an interruption, then what is certain before what is not."""
-    order = (ExitCode.INTERRUPTED, ExitCode.WORSE, ExitCode.INVALID, ExitCode.INCONCLUSIVE)
-    return int(next((code for code in order if code in codes), ExitCode.OK))

@@ -6,6 +6,7 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bench.analysis.run.summarise import summarise
 from bench.analysis.run.summary_json import to_json
 from bench.commands.comparing import compare
 from bench.commands.stored_runs import resolve
-from bench.errors import ResultsError
+from bench.errors import MeasurementInvalid, NotComparable, ResultsError
 from bench.files import read_file, write_whole
 from bench.hidden import remember_environment, scrub, scrub_all, scrub_bytes
 from bench.report.comparison.comparison_page import comparison_json
@@ -63,7 +64,9 @@ def bundle(
     summaries = [summarise(run.info, run.records) for run in runs]
     comparisons: Sequence[Comparison] = ()
     if len(runs) > 1 or runs[0].info.plan.scenario_b is not None:
-        comparisons = compare(paths[0], paths[1:], history=history)
+        # What cannot be compared is evidence all the same.
+        with suppress(NotComparable, MeasurementInvalid):
+            comparisons = compare(paths[0], paths[1:], history=history)
     logs = {name: text for path in paths for name, text in _logs(path, several=len(paths) > 1)}
     text = _without_home(evidence(runs, summaries, logs, comparisons))
     output = output or Path(f"{runs[0].info.id}-bundle.zip")
@@ -121,6 +124,9 @@ def _scrubbed(content: bytes) -> bytes:
 
 
 def _without_home(text: str) -> str:
-    """Paths of the home folder name a person."""
-    home = str(Path.home())
-    return scrub(text).replace(home, "~") if len(home) > 1 and home != "/root" else scrub(text)
+    """Paths of the home folder name a person; in JSON a backslash of them is two."""
+    home, text = str(Path.home()), scrub(text)
+    if len(home) > 1 and home != "/root":
+        for written in (home, home.replace("\\", "\\\\")):
+            text = text.replace(written, "~")
+    return text

@@ -29,10 +29,9 @@ from bench.results.fidelity_files import (
     GateRecord,
     PlaceRecord,
     Side,
-    append_place,
-    open_places,
     read_gates,
 )
+from bench.results.journal import Journal
 
 Connect = Callable[[Side], Control]
 """Finds the server of a side."""
@@ -51,14 +50,14 @@ async def ask_missing(
     done = {record.key for record in records}
     total = total_places(setup)
     said = by_side(records)
-    with open_places(directory.path / PLACES_FILE) as journal:
+    with Journal(directory.path / PLACES_FILE) as journal:
 
         def tell(label: str) -> None:
             if on_step is not None:
                 on_step(label, len(records), total)
 
         def keep(record: PlaceRecord) -> None:
-            append_place(journal, record)
+            journal.append(record)
             records.append(record)
             done.add(record.key)
             said.setdefault(record.side, {})[record.text, record.cut] = record
@@ -92,10 +91,10 @@ async def _ask_gates(
     if not is_asked(about):
         return
     done = {record.key for record in read_gates(path)}
-    with open_places(path / GATES_FILE) as journal:
+    with Journal(path / GATES_FILE) as journal:
 
         def keep(record: GateRecord) -> None:
-            append_place(journal, record)
+            journal.append(record)
             tell(f"{about.label}: does it work")
 
         await ask_gates(connect(about), setup, side, done, keep)

@@ -62,8 +62,15 @@ def fit_run(
                 f"no request had to wait, so {slots} is the least number of slots that the server "
                 "has; give the true one with --slots"
             )
-    case = next(c for c in run.info.plan.cases if c.model == name)
-    batch = case.options.get("num_batch", 512)
+    cases = [c for c in run.info.plan.cases if c.model == name]
+    servers = list(dict.fromkeys(c.target for c in cases))
+    if len(servers) > 1:
+        raise UsageError(
+            f"{path} measured {name} on {len(servers)} servers ({', '.join(servers)}), and a "
+            "profile is of one",
+            "Measure one of them alone, e.g. with --host.",
+        )
+    batch = cases[0].options.get("num_batch", 512)
     try:
         fit = fit_service(served_of(columns), slots=slots, batch_tokens=int(batch))
     except ValueError as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.analysis.capacity.judge import ProbeVerdict, least_requests
 from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
-from bench.analysis.capacity.limiting import Alone, alone, broken_promise, limiting
+from bench.analysis.capacity.limiting import Alone, allowed_share, alone, broken_promise, limiting
 from bench.analysis.capacity.memory import memory_bound
 from bench.analysis.capacity.probe import Probe, SearchEnding, SearchSettings
 from bench.analysis.capacity.probed import JudgedProbe, probe_result, window_s
@@ -33,7 +33,8 @@ from bench.scenario.plan import Block, Case, Plan
 from bench.thresholds import Threshold
 
 MOST_SPOILED = 2
-"""So many times in a row a block is run again that this program bent, or that was not measured."""
+"""So many times in a row a block is run again: that this program bent, that was not measured, or in
+which somebody else made the server load the model anew."""
 SWEEP_SHARE = 0.25
 """No level of the sweep is begun after this share of the time allowed."""
 BEYOND_SLOTS = 2
@@ -105,13 +106,16 @@ class Prober:
         spoiled = self._spoiled(info, records)
         if max(self._bent, self._lost) > MOST_SPOILED:
             return None
-        if spoiled:
-            return self._block(info, info.plan.case(info.blocks[-1].case))
         if self._hunt is None:
-            return self._after_level(info, records)
-        if self._waiting is not None:
+            return self._level_again(info) if spoiled else self._after_level(info, records)
+        if self._waiting is not None and not spoiled:
             self._judge(info, records, self._hunt, self._waiting)
         return self._next_probe(info, self._hunt)
+
+    def _level_again(self, info: RunInfo) -> tuple[Case, Block] | None:
+        if _spent_s(info) > self.wanted.budget_s:
+            return None
+        return self._block(info, info.plan.case(info.blocks[-1].case))
 
     def _after_level(
         self, info: RunInfo, records: Sequence[RequestRecord]
@@ -129,10 +133,7 @@ class Prober:
     def _next_probe(self, info: RunInfo, hunt: JudgedSearch) -> tuple[Case, Block] | None:
         probe = hunt.next_probe(partial(self._affords, info))
         self._waiting = probe
-        if probe is None:
-            hunt.search.stop()
-            return None
-        return self._block(info, self._loads.probe(probe))
+        return None if probe is None else self._block(info, self._loads.probe(probe))
 
     def result(self, info: RunInfo, summary: Summary) -> CapacityResult:
         """What was found, once the run has ended."""
@@ -175,6 +176,8 @@ class Prober:
             spent_s=_spent_s(info),
             simulated=info.simulated,
             interrupted=info.status is RunStatus.INTERRUPTED,
+            # What spoiled single blocks is no reason: they were run again.
+            invalid=tuple(w.message for w in summary.warnings if w.invalidates and not w.case),
             sweep=sweep_of(swept, info.blocks, observed),
             memory=memory_bound(
                 info, observed, gpu_bytes=wanted.gpu_bytes, cache_type=wanted.cache_type
@@ -237,9 +240,9 @@ class Prober:
         """Whether the last block says nothing, and is run again."""
         new = info.warnings[self._warnings_seen :]
         self._warnings_seen = len(info.warnings)
-        searching = self._hunt is not None
-        bent = searching and any(w.code in _CLIENT_CODES and w.invalidates for w in new)
+        bent = any(w.code in _CLIENT_CODES and w.invalidates for w in new)
         lost = all(r.phase is not Phase.MEASURE for r in records)
+        lost |= any(w.code is WarningCode.RELOADED and w.invalidates for w in new)
         self._bent = self._bent + 1 if bent else 0
         self._lost = self._lost + 1 if lost else 0
         return bent or lost
@@ -296,8 +299,7 @@ def _measured(info: RunInfo, records: Sequence[RequestRecord]) -> Columns:
 
 def _locating_for(promise: Threshold) -> int:
     """So many requests tell about where a promise breaks."""
-    allowed = promise.value if promise.metric == ERROR_RATE else 1 - percentile_of(promise)
-    return math.ceil(LATE_REQUESTS / max(allowed, 1e-3))
+    return math.ceil(LATE_REQUESTS / max(allowed_share(promise), 1e-3))
 
 
 def _requests_for(promise: Threshold) -> int:

@@ -8,7 +8,7 @@ print(run.path, run.summary.cases[0].metrics["ttft_s"].stats["p50"])
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.commands.notebook_progress import usual_observer
 from bench.commands.running import Interrupts, finish, interruptible
 from bench.commands.sources import ScenarioSource, names
-from bench.errors import BenchError, ExitCode, Interrupted, ResultsError
+from bench.errors import BenchError, ExitCode, Interrupted, ModelError, ResultsError, gravest
 from bench.load.observer import Observer
 from bench.load.runner import Grow
 from bench.load.session import Ended, Settings, measure
@@ -91,21 +91,23 @@ class FinishedRun:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the run says as a whole.
+        """130 interrupted, else the gravest of its cases.
 
-        0 fine, 1 a threshold failed, 3 one needs more data, 5 the numbers cannot be trusted, 130
-        interrupted.
+        Of a case: 5 its numbers cannot be trusted, whatever they say; 1 a threshold failed, 3 one
+        needs more data, 0 fine.
         """
         if self.info.status is RunStatus.INTERRUPTED:
             return ExitCode.INTERRUPTED
         from bench.analysis.run.summary import ThresholdVerdict
 
-        if not self.summary.valid:
-            return ExitCode.INVALID
-        found = {t.verdict for t in self.summary.thresholds}
-        if ThresholdVerdict.NOT_MET in found:
-            return ExitCode.WORSE
-        return ExitCode.INCONCLUSIVE if ThresholdVerdict.UNSUPPORTED in found else ExitCode.OK
+        codes = {
+            ThresholdVerdict.NOT_MET: ExitCode.WORSE,
+            ThresholdVerdict.UNSUPPORTED: ExitCode.INCONCLUSIVE,
+            ThresholdVerdict.MET: ExitCode.OK,
+        }
+        invalid = {w.case for w in self.summary.warnings if w.invalidates}
+        valid = [t for t in self.summary.thresholds if not invalid & {"", t.case}]
+        return gravest([ExitCode.INVALID] * bool(invalid) + [codes[t.verdict] for t in valid])
 
 
 def make_plan(
@@ -144,6 +146,11 @@ def make_plan(
     mixed = bool(loaded.mix) and all(part.model for part in loaded.mix)
     if not models and not loaded.models and not mixed:
         first = case_targets(loaded, hosts)[0]
+        if not first.url:
+            raise ModelError(
+                f"no model is named, and {first.name} is started for the run: it cannot be asked",
+                "Choose with -m, or name it in the scenario (models).",
+            )
         models = [finish(_only_model(settings or Settings(), first.url))]
     return build_plan(loaded, models=models, hosts=hosts, seed=seed)
 
@@ -209,9 +216,8 @@ def run_plan(
     if ended.error is None:
         try:
             finished = conclude(ended.directory, report)
-            return replace(
-                finished, not_written=(*finished.not_written, *_index(finished, settings.history))
-            )
+            code = WarningCode.HISTORY_NOT_WRITTEN
+            return with_more(finished, code, lambda: _index(finished, settings.history))
         except KeyboardInterrupt:
             raise Interrupted(
                 f"stopped before the report was written; what was measured is kept in {path}",
@@ -226,18 +232,31 @@ def run_plan(
     raise ended.error
 
 
-def _index(run: FinishedRun, history: str | Path | None) -> list[RunWarning]:
-    """Index a run; what was measured matters more than a history that cannot be written."""
+def with_more(run: FinishedRun, code: WarningCode, write: Callable[[], object]) -> FinishedRun:
+    """The run with something more written; if it cannot be, that costs no number: it says so."""
+    try:
+        write()
+    except ResultsError as error:
+        warning = RunWarning(code, error.message, error.advice)
+        return replace(run, not_written=(*run.not_written, warning))
+    return run
+
+
+def with_file(
+    run: FinishedRun, name: str, content: bytes, code: WarningCode = WarningCode.SUMMARY_NOT_WRITTEN
+) -> FinishedRun:
+    """The run with a file more in its directory; see `with_more`."""
+    directory = RunDirectory(run.path, run.info.id)
+    return with_more(run, code, lambda: directory.write_file(name, content))
+
+
+def _index(run: FinishedRun, history: str | Path | None) -> None:
     if history is None:
-        return []
+        return
     from bench.analysis.comparison.history_entry import history_entry
     from bench.results.history import History
 
-    try:
-        History(history).add(history_entry(run.path, run.info, run.summary))
-    except ResultsError as error:
-        return [RunWarning(WarningCode.HISTORY_NOT_WRITTEN, error.message, error.advice)]
-    return []
+    History(history).add(history_entry(run.path, run.info, run.summary))
 
 
 async def _measure_until_interrupted(
@@ -274,23 +293,18 @@ def conclude(directory: RunDirectory, report: bool = True) -> FinishedRun:
 
     from bench.analysis.run.summarise import summarise
     from bench.analysis.run.summary_json import to_json
-    from bench.results.directory import SUMMARY_FILE, read_run
+    from bench.results.directory import REPORT_FILE, SUMMARY_FILE, read_run
 
     run = read_run(directory.path)
     summary = summarise(run.info, run.records)
     text = msgspec.json.format(msgspec.json.encode(to_json(summary)), indent=2)
-    path, not_written = None, []
-    try:
-        directory.write_file(SUMMARY_FILE, text + b"\n")
-    except ResultsError as error:
-        not_written.append(RunWarning(WarningCode.SUMMARY_NOT_WRITTEN, error.message, error.advice))
-    if report:
-        from bench.report import write_report
+    finished = with_file(FinishedRun(directory.path, run.info, summary), SUMMARY_FILE, text + b"\n")
+    if not report:
+        return finished
+    from bench.report import write_report
 
-        try:
-            path = write_report(directory.path)
-        except ResultsError as error:
-            not_written.append(
-                RunWarning(WarningCode.REPORT_NOT_WRITTEN, error.message, error.advice)
-            )
-    return FinishedRun(directory.path, run.info, summary, path, tuple(not_written))
+    code = WarningCode.REPORT_NOT_WRITTEN
+    written = with_more(finished, code, lambda: write_report(directory.path))
+    return (
+        replace(finished, report=directory.path / REPORT_FILE) if written is finished else written
+    )

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import msgspec
 
+from bench.analysis.capacity.memory import BYTES_PER_ELEMENT
 from bench.analysis.capacity.probe import SearchEnding
 from bench.analysis.capacity.promises import OF_SESSIONS, parse_promises
 from bench.analysis.capacity.result import Bottleneck, CapacityResult
 from bench.commands.probe_loads import By, sweep_case
 from bench.commands.probing import Prober, SearchFor, block_seed
-from bench.commands.run import FinishedRun, make_plan, run_plan
+from bench.commands.run import FinishedRun, make_plan, run_plan, with_file
 from bench.commands.sources import ScenarioSource, names
 from bench.errors import ExitCode, UsageError
 from bench.load.observer import Observer
 from bench.load.session import Settings
-from bench.results.directory import RunDirectory
 from bench.scenario.plan import Block, Plan
 from bench.thresholds import Threshold, to_file
 
@@ -61,10 +61,13 @@ class FoundCapacity:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 an answer, 1 the promise never held, 3 out of time, 5 the client was the limit."""
-        if self.run.exit_code is ExitCode.INTERRUPTED:
+        """0 an answer, 1 the promise never held, 3 out of time, 5 the client was the limit.
+
+        Also 5 if the whole run must not be trusted.
+        """
+        if self.result.interrupted:
             return ExitCode.INTERRUPTED
-        if self.result.limited_by is Bottleneck.CLIENT:
+        if self.result.invalid or self.result.limited_by is Bottleneck.CLIENT:
             return ExitCode.INVALID
         return _ENDING_CODES[self.result.ending]
 
@@ -110,6 +113,9 @@ def find_capacity(
     if ceiling is not None and not (0 < ceiling < math.inf and (by == "rate" or ceiling >= 1)):
         what = "a rate above 0" if by == "rate" else f"at least 1 {by.removesuffix('s')}"
         raise UsageError(f"the highest load to try must be {what}; it is {ceiling:g}")
+    if cache_type is not None and cache_type not in BYTES_PER_ELEMENT:
+        known = ", ".join(BYTES_PER_ELEMENT)
+        raise UsageError(f"the cache type {cache_type!r} is not known", f"Give one of {known}.")
     wanted = SearchFor(
         promises_of(names(promises), by), by, budget_s, ceiling, slots_asked, gpu_bytes, cache_type
     )
@@ -174,5 +180,4 @@ def search_plan(
     run = run_plan(plan, settings=settings, observer=observer, grow=prober)
     result = prober.result(run.info, run.summary)
     text = msgspec.json.format(msgspec.json.encode(result, enc_hook=to_file), indent=2)
-    RunDirectory(run.path, run.info.id).write_file(CAPACITY_FILE, text + b"\n")
-    return FoundCapacity(run.path, result, run)
+    return FoundCapacity(run.path, result, with_file(run, CAPACITY_FILE, text + b"\n"))

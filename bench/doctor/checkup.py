@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from bench.address import Address
+from bench.cores import usable_cpus
 from bench.errors import BenchError
 from bench.ollama.control import Control, ServerVersion
 from bench.ollama.eras import era_of
@@ -139,7 +140,9 @@ def _tried(check: Callable[[], Finding | None]) -> Finding | None:
 
 def _other_work() -> Finding:
     share = psutil.cpu_percent(interval=_LOOK_S) / 100
-    said = f"{share:.0%} of {psutil.cpu_count()} CPUs are busy now"
+    count, usable = psutil.cpu_count() or 1, usable_cpus()
+    fewer = "" if usable >= count else f"; this program may use {usable} of them"
+    said = f"{share:.0%} of {count} CPUs are busy now{fewer}"
     advice = "Stop other programs, or measure from another machine; watch the intervals."
     return judged("other work", share <= BUSY_SHARE, said, advice)
 

@@ -65,7 +65,10 @@ def _machine(spot: Spot) -> Iterator[Finding]:
     seen = spot.machine
     load = "" if seen.load_1m is None else f", load {seen.load_1m:.1f}"
     busy = seen.load_1m is not None and seen.load_1m > 0.5 * seen.cores
-    said = f"{seen.cores} cores{load}, Python {seen.python}"
+    cores = (
+        str(seen.cores) if seen.usable in (None, seen.cores) else f"{seen.usable} of {seen.cores}"
+    )
+    said = f"{cores} cores{load}, Python {seen.python}"
     advice = "Other work on it makes it send and read late: stop that."
     yield judged(spot.name, not busy, said, advice)
     if seen.stamps:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
-from bench.clock import Clock
 from bench.errors import ModelError, ServerError
 from bench.load.findings import block_findings, warm_up_findings
-from bench.load.holding import Release, Together, at_once
+from bench.load.holding import Release, at_once
 from bench.load.measure import (
     MeasuredPhase,
     measure_closed,
@@ -19,10 +18,8 @@ from bench.load.measure import (
     measure_session_arrivals,
     measure_session_users,
 )
-from bench.load.observer import Observer
 from bench.load.quiet import quiet
-from bench.load.sender import Sender
-from bench.load.stop import Stop
+from bench.load.sender import Sender, Surroundings
 from bench.load.tally import BlockTally
 from bench.load.target import OpenTarget, look
 from bench.load.warming import ramp_up_s, warm_up
@@ -40,37 +37,6 @@ LOADED_AT_ONCE_NS = 1_000_000_000
 _CONNECTIONS_AHEAD = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all blocks of a run share.
-
-    Attributes:
-        origin_ns: start of the run on the clock.
-        keep: called with every record.
-        before_measuring: awaited between the first warm-up and the first measurement, so that
-            work which would disturb a measurement has ended.
-        before_sending: awaited when a block's model is loaded and nothing has been sent yet.
-        watched: watch this process; no use in virtual time.
-        own_models: the models of the plan: they may stay in memory beside each other.
-        workers: processes that send.
-        formats: of the models, by target and name; "" = not known.
-        together: where blocks that run at the same time meet; None = this one runs alone.
-    """
-
-    clock: Clock
-    origin_ns: int
-    keep: Callable[[RequestRecord], None]
-    observer: Observer
-    stop: Stop
-    before_measuring: Callable[[], Awaitable[None]] | None = None
-    before_sending: Callable[[Case, OpenTarget, Residency | None], Awaitable[None]] | None = None
-    watched: bool = True
-    own_models: frozenset[str] = frozenset()
-    workers: int = 1
-    formats: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    together: Together | None = None
-
-
 class PhaseSender(Protocol):
     """Warms up and measures: in this process, or shared out to several."""
 
@@ -78,7 +44,6 @@ class PhaseSender(Protocol):
         self, case: Case, block: Block, target: OpenTarget, around: Surroundings
     ) -> Sent:
         """Send a block's requests."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +87,20 @@ async def run_block(
         ServerError: the server cannot be used, and nothing of the block was sent.
         ResultsError: a record could not be kept.
     """
-    clock, origin = around.clock, around.origin_ns
-    start_ns = clock.now_ns() - origin
+
+    def now_ns() -> int:
+        return around.clock.now_ns() - around.origin_ns
+
+    start_ns = now_ns()
     around.observer.block_started(block, case)
     try:
         ready = await around.stop.or_stopped(_get_ready(case, target))
     except ModelError as error:
-        if around.together is not None:
-            around.together.leave(block.index)
-        now = clock.now_ns() - origin
-        info = BlockInfo(
-            block.index, case.id, start_ns, now, now, now, notes=(error.message,), complete=False
-        )
-        return BlockEnd(info, [_failed_to_load(case, error)])
+        at = now_ns()
+        info = BlockInfo(block.index, case.id, start_ns, at, at, at, complete=False)
+        what = f"{case.model} could not be loaded: {error.message}"
+        failed = RunWarning(WarningCode.LOAD_FAILED, what, error.advice, case.id, invalidates=True)
+        return BlockEnd(replace(info, notes=(error.message,)), [failed])
     load_ns, before = ready or (None, None)
     if ready and around.before_sending is not None:
         await around.before_sending(case, target, before)
@@ -149,37 +115,15 @@ async def run_block(
         version = (await target.control.version()).version
     except ServerError as error:
         lost = error if after is None else None
-    senders = sent.measured.senders if sent.measured else ()
-    used = {s.transport for s in senders if s.transport} or {target.transport.name}
-    exact = used == {"kernel"}
-    info, warnings = _close(
-        case, block, target, around, start_ns, load_ns, before, after, sent, exact
-    )
-    info = replace(info, server_version=version)
-    return BlockEnd(info, [*warnings, *target.notes()], lost)
-
-
-def _close(
-    case: Case,
-    block: Block,
-    target: OpenTarget,
-    around: Surroundings,
-    start_ns: int,
-    load_ns: int | None,
-    before: Residency | None,
-    after: Residency | None,
-    sent: Sent,
-    kernel_stamps: bool,
-) -> tuple[BlockInfo, list[RunWarning]]:
-    end_ns = around.clock.now_ns() - around.origin_ns
+    end_ns = now_ns()
     measured = sent.measured or MeasuredPhase(end_ns, end_ns, complete=False)
     info = BlockInfo(
-        index=block.index,
-        case=case.id,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        window_start_ns=measured.window_start_ns,
-        window_end_ns=measured.window_end_ns,
+        block.index,
+        case.id,
+        start_ns,
+        end_ns,
+        measured.window_start_ns,
+        measured.window_end_ns,
         load_ns=load_ns,
         before=before,
         after=after,
@@ -189,18 +133,28 @@ def _close(
         complete=measured.complete,
         senders=measured.senders,
     )
-    format = around.formats.get((case.target, case.model)) or "gguf"
-    era = era_of(target.info.version, format)
-    found = block_findings(
-        case, info, sent.tally, era, around.own_models, around.workers, kernel_stamps
-    )
-    warnings = [*sent.warnings, *found]
+    warnings = _warnings(case, block, target, around, sent, info)
+    notes = tuple(w.message for w in warnings)
+    info = replace(info, notes=notes, server_version=version)
+    return BlockEnd(info, [*warnings, *target.notes()], lost)
+
+
+def _warnings(
+    case: Case, block: Block, target: OpenTarget, around: Surroundings, sent: Sent, info: BlockInfo
+) -> list[RunWarning]:
+    era = era_of(target.info.version, around.formats.get((case.target, case.model)) or "gguf")
+    used = {s.transport for s in info.senders if s.transport} or {target.transport.name}
+    stamps = used == {"kernel"}
+    found = [
+        *sent.warnings,
+        *block_findings(case, info, sent.tally, era, around.own_models, around.workers, stamps),
+    ]
     if sent.note and not around.stop.requested:
         message = f"block {block.number} of {case.id} was not measured: {sent.note}"
-        warnings.insert(
+        found.insert(
             0, RunWarning(WarningCode.NOT_MEASURED, message, "", case.id, invalidates=True)
         )
-    return replace(info, notes=tuple(w.message for w in warnings)), warnings
+    return found
 
 
 async def _get_ready(case: Case, target: OpenTarget) -> tuple[int | None, Residency | None]:
@@ -223,16 +177,6 @@ async def _get_ready(case: Case, target: OpenTarget) -> tuple[int | None, Reside
     return None if resident else took_ns, await look(target.control, case.model)
 
 
-def _failed_to_load(case: Case, error: ModelError) -> RunWarning:
-    return RunWarning(
-        WarningCode.LOAD_FAILED,
-        f"{case.model} could not be loaded: {error.message}",
-        error.advice,
-        case.id,
-        invalidates=True,
-    )
-
-
 WorkloadOf = Callable[[Case, Block, OpenTarget], Coroutine[Any, Any, BlockWorkload]]
 """What a block sends; asked for when its model is loaded."""
 
@@ -246,18 +190,7 @@ def send_here(workload_of: WorkloadOf) -> PhaseSender:
         if load is None:
             return Sent(None)
         warnings = uncalibrated(case, load.uncalibrated)
-        sender = Sender(
-            case,
-            block,
-            target.transport,
-            around.clock,
-            around.origin_ns,
-            around.keep,
-            around.observer,
-            around.stop,
-            watched=around.watched,
-            together=around.together is not None,
-        )
+        sender = Sender(case, block, target.transport, around)
         if not await warm_up(sender, load.make, case.warmup):
             return Sent(None, warnings=warnings)
         if why := hopeless(sender.warmed_up):
@@ -270,20 +203,16 @@ def send_here(workload_of: WorkloadOf) -> PhaseSender:
             await around.together.meet("measure", block.index)
             release = partial(around.together.meet, "end", block.index)
         with quiet(target.transport.name != "httpx" and around.watched):
-            measured = await _measure(sender, load, target, release)
+            start_ns = around.clock.now_ns()
+            if case.cold:
+                unload = partial(target.control.unload, case.model)
+                measured = await measure_cold(sender, load.make, unload)
+            else:
+                ramp_s = ramp_up_s(case, sender.warmed_up)
+                measured = await put_on(sender, load, start_ns, ramp_s, release)
         return Sent(measured, sender.measured, warnings=warnings)
 
     return send
-
-
-async def _measure(
-    sender: Sender, load: BlockWorkload, target: OpenTarget, release: Release
-) -> MeasuredPhase:
-    case = sender.case
-    start_ns = sender.clock.now_ns()
-    if case.cold:
-        return await measure_cold(sender, load.make, lambda: target.control.unload(case.model))
-    return await put_on(sender, load, start_ns, ramp_up_s(case, sender.warmed_up), release)
 
 
 async def put_on(
@@ -320,14 +249,9 @@ def uncalibrated(case: Case, why: str) -> list[RunWarning]:
     """A warning if the prompts could not be made to length."""
     if not why:
         return []
-    return [
-        RunWarning(
-            WarningCode.NOT_CALIBRATED,
-            f"prompts for {case.model} are only roughly as long as asked for: {why}",
-            "See prompt_tokens for their real lengths.",
-            case.id,
-        )
-    ]
+    message = f"prompts for {case.model} are only roughly as long as asked for: {why}"
+    advice = "See prompt_tokens for their real lengths."
+    return [RunWarning(WarningCode.NOT_CALIBRATED, message, advice, case.id)]
 
 
 def connections_wanted(case: Case) -> int:

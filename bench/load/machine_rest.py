@@ -18,6 +18,8 @@ from bench.telemetry.sampling import Telemetry
 SETTLE_S: Final = 3.0
 """After loading, clocks are still high for a moment."""
 IDLE_S: Final = 10.0
+EDGE_NS: Final = 500_000_000
+"""The last of it only covers the end of what is measured with samples beyond it."""
 _LOOK_S: Final = 1.5
 """So long is waited for a source that reports power."""
 _STEP_S: Final = 0.1
@@ -45,12 +47,13 @@ async def machine_at_rest(
         await asyncio.sleep(SETTLE_S)
         start_ns = now_ns()
         await asyncio.sleep(IDLE_S)
+        end_ns = now_ns() - EDGE_NS
         state = "model loaded" if loaded is not None and loaded.loaded else "model not loaded"
         found["idle"] = {
             "target": name,
-            "seconds": IDLE_S,
+            "seconds": round((end_ns - start_ns) / 1e9, 1),
             "state": f"{state}, no request",
-            "devices": idle_power(telemetry, name, start_ns, now_ns()),
+            "devices": idle_power(telemetry, name, start_ns, end_ns),
         }
     return found
 
@@ -70,15 +73,13 @@ def idle_power(
 
     The error is one tick at each end, and half of what the halves of the window differ by.
     """
-    edge_ns = 500_000_000  # a sample beyond each end, so that the window is covered
-    samples = telemetry.between(name, start_ns - edge_ns, end_ns + edge_ns, 0)
+    samples = telemetry.between(name, start_ns - EDGE_NS, end_ns + EDGE_NS, 0)
     found = {}
+    middle = (start_ns + end_ns) // 2
     for device in power_devices(list(samples)):
-        middle = (start_ns + end_ns) // 2
-        whole = device_energy(samples, device, start_ns, end_ns - edge_ns)
+        whole = device_energy(samples, device, start_ns, end_ns)
         halves = [
-            device_energy(samples, device, a, b)
-            for a, b in ((start_ns, middle), (middle, end_ns - edge_ns))
+            device_energy(samples, device, a, b) for a, b in ((start_ns, middle), (middle, end_ns))
         ]
         if not isinstance(whole, Energy):
             continue

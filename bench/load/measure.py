@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.clock import NS
-from bench.load.closed import ClosedLoop, ClosedSchedule, ThinkTime
+from bench.load.closed import ClosedSchedule, ThinkTime
 from bench.load.holding import Release, at_once
 from bench.load.open import ArrivalStretch, OpenSchedule
-from bench.load.sender import Sender, Share
+from bench.load.sender import Sender
 from bench.load.session_users import SessionArrivals, SessionOf, SessionStretch, SessionUsers
 from bench.load.supply import Supply
 from bench.load.warming import GRACE_S, Maker
@@ -57,16 +57,17 @@ async def measure_closed(
     The users start over `ramp_s` seconds. `release` says when the load may end, as far as other
     processes are concerned.
     """
-    load, share = sender.case.load, sender.share
-    users = load.users or 1
-    schedule = ClosedSchedule(_closed_loop(sender, ramp_s, think), sender, start_ns)
-    ramp_up = _users_supply(share, users, make, Phase.RAMP_UP, users if ramp_s else 0)
-    measure = _users_supply(share, users, make, Phase.MEASURE, load.requests)
-    hold = _users_supply(share, users, make, Phase.HOLD, users if users > 1 else 0)
-    sender.observer.phase_started(sender.block, Phase.RAMP_UP if ramp_s else Phase.MEASURE)
-    finished, health = await _run(sender, schedule.run(ramp_up, measure, hold, release))
-    start, end = _window(sender, schedule.measure_from_ns, schedule.measure_until_ns, finished)
-    return MeasuredPhase(start, end, complete=finished, health=health)
+    users = sender.case.load.users or 1
+    schedule = ClosedSchedule(sender, start_ns, ramp_s, think)
+    wanted = {
+        Phase.RAMP_UP: users if ramp_s else 0,
+        Phase.MEASURE: sender.case.load.requests,
+        Phase.HOLD: users if users > 1 else 0,
+    }
+    supplies = {phase: _users_supply(sender, make, phase, most) for phase, most in wanted.items()}
+    first = Phase.RAMP_UP if ramp_s else Phase.MEASURE
+    window = schedule.measure_from_ns, schedule.measure_until_ns
+    return await _measured(sender, schedule.run(supplies, release), first, *window)
 
 
 async def measure_session_users(
@@ -77,27 +78,10 @@ async def measure_session_users(
     release: Release = at_once,
 ) -> MeasuredPhase:
     """Closed users that play sessions; the rest is as `measure_closed` says."""
-    schedule = SessionUsers(_closed_loop(sender, ramp_s), sender, start_ns, session_of)
-    sender.observer.phase_started(sender.block, Phase.RAMP_UP if ramp_s else Phase.MEASURE)
-    finished, health = await _run(sender, schedule.run(release))
-    start, end = _window(sender, schedule.measure_from_ns, schedule.measure_until_ns, finished)
-    return MeasuredPhase(start, end, complete=finished, health=health)
-
-
-def _closed_loop(sender: Sender, ramp_s: float, think: ThinkTime | None = None) -> ClosedLoop:
-    """This process's part of a block's users."""
-    load, share = sender.case.load, sender.share
-    users = load.users or 1
-    return ClosedLoop(
-        users=users,
-        ramp_up_s=ramp_s,
-        requests=_requests_of(share, users, load.requests),
-        duration_s=load.duration_s,
-        think_time=think,
-        first_user=share.worker,
-        user_step=share.of,
-        sessions=_requests_of(share, users, load.sessions),
-    )
+    schedule = SessionUsers(sender, start_ns, ramp_s, session_of)
+    first = Phase.RAMP_UP if ramp_s else Phase.MEASURE
+    window = schedule.measure_from_ns, schedule.measure_until_ns
+    return await _measured(sender, schedule.run(release), first, *window)
 
 
 async def measure_session_arrivals(
@@ -108,26 +92,22 @@ async def measure_session_arrivals(
     release: Release = at_once,
 ) -> MeasuredPhase:
     """Sessions that arrive; the rest is as `measure_open` says."""
-    load, share = sender.case.load, sender.share
-    from_ns = start_ns + round(load.settle_s * NS)
-    until = None if load.duration_s is None else from_ns + round(load.duration_s * NS)
-    most = max(1, load.max_in_flight // share.of)
-    schedule = SessionArrivals(most, sender, from_ns, until, session_of)
+    from_ns = start_ns + round(sender.case.load.settle_s * NS)
+    schedule = SessionArrivals(_most_in_flight(sender), sender, from_ns, session_of)
 
     def stretch(phase: Phase, offsets_ns: Sequence[int], first: int) -> SessionStretch:
-        mine = share.arrivals(len(offsets_ns), sender.block.seed)
-        due = [(offsets_ns[n], first + n) for n in mine]
-        return SessionStretch(phase, due)
+        mine = sender.share.arrivals(len(offsets_ns), sender.block.seed)
+        return phase, [(offsets_ns[n], first + n) for n in mine]
 
-    measured = stretch(Phase.MEASURE, arrivals.measure_ns, 0)
-    settle = stretch(Phase.SETTLE, arrivals.settle_ns, len(arrivals.measure_ns))
-    after = len(arrivals.measure_ns) + len(arrivals.settle_ns)
-    hold = stretch(Phase.HOLD, arrivals.hold_ns, after)
-    begins = Phase.SETTLE if settle.due else Phase.MEASURE
-    sender.observer.phase_started(sender.block, begins)
-    finished, health = await _run(sender, schedule.run((settle, measured), hold, release))
-    start, end = _window(sender, from_ns, until, finished)
-    return MeasuredPhase(start, end, schedule.arrived, sender.dropped, finished, health)
+    measured, settling = len(arrivals.measure_ns), len(arrivals.settle_ns)
+    before = (
+        stretch(Phase.SETTLE, arrivals.settle_ns, measured),
+        stretch(Phase.MEASURE, arrivals.measure_ns, 0),
+    )
+    hold = stretch(Phase.HOLD, arrivals.hold_ns, measured + settling)
+    first = Phase.SETTLE if before[0][1] else Phase.MEASURE
+    until_ns = sender.until_ns(from_ns)
+    return await _measured(sender, schedule.run(before, hold, release), first, from_ns, until_ns)
 
 
 async def measure_open(
@@ -142,78 +122,65 @@ async def measure_open(
     What is measured begins `settle_s` after `start_ns`. `release` says when the load may end, as
     far as other processes are concerned.
     """
-    load, share = sender.case.load, sender.share
-    from_ns = start_ns + round(load.settle_s * NS)
+    from_ns = start_ns + round(sender.case.load.settle_s * NS)
 
     def stretch(phase: Phase, offsets_ns: Sequence[int]) -> ArrivalStretch:
-        mine = share.arrivals(len(offsets_ns), sender.block.seed)
+        mine = sender.share.arrivals(len(offsets_ns), sender.block.seed)
         supply = _arrival_supply(mine, len(offsets_ns), make, phase)
         return ArrivalStretch(phase, [offsets_ns[n] for n in mine], supply)
 
     settle = stretch(Phase.SETTLE, arrivals.settle_ns)
     measure = stretch(Phase.MEASURE, arrivals.measure_ns)
     hold = stretch(Phase.HOLD, arrivals.hold_ns)
-    schedule = OpenSchedule(max(1, load.max_in_flight // share.of), sender, from_ns)
-    sender.observer.phase_started(
-        sender.block, Phase.SETTLE if settle.offsets_ns else Phase.MEASURE
+    run = OpenSchedule(_most_in_flight(sender), sender, from_ns).run(
+        (settle, measure), hold, release
     )
-    finished, health = await _run(sender, schedule.run((settle, measure), hold, release))
-    until = None if load.duration_s is None else from_ns + round(load.duration_s * NS)
-    start, end = _window(sender, from_ns, until, finished)
-    return MeasuredPhase(start, end, schedule.arrived, sender.dropped, finished, health)
+    first = Phase.SETTLE if settle.offsets_ns else Phase.MEASURE
+    return await _measured(sender, run, first, from_ns, sender.until_ns(from_ns))
 
 
 async def measure_cold(
     sender: Sender, make: Maker, unload: Callable[[], Awaitable[None]]
 ) -> MeasuredPhase:
     """Unload the model before every request and send one at a time."""
-    load = sender.case.load
     started_ns = sender.clock.now_ns()
-    until = None if load.duration_s is None else started_ns + round(load.duration_s * NS)
-    measure = _users_supply(sender.share, 1, make, Phase.MEASURE, load.requests)
+    until_ns = sender.until_ns(started_ns)
+    requests = sender.case.load.requests
+    measure = _users_supply(sender, make, Phase.MEASURE, requests, users=1)
 
     async def one_after_another() -> None:
         sent = 0
-        while load.requests is None or sent < load.requests:
-            if until is not None and sender.clock.now_ns() >= until:
+        while requests is None or sent < requests:
+            if until_ns is not None and sender.clock.now_ns() >= until_ns:
                 return
             await unload()
-            await sender.send(measure, Phase.MEASURE, user=0)
+            await sender.send(measure.take(), Phase.MEASURE, user=0)
             measure.refill()
             sent += 1
 
-    sender.observer.phase_started(sender.block, Phase.MEASURE)
-    finished, health = await _run(sender, one_after_another())
-    start, end = _window(sender, started_ns, until, finished)
-    return MeasuredPhase(start, end, complete=finished, health=health)
+    return await _measured(sender, one_after_another(), Phase.MEASURE, started_ns, until_ns)
 
 
-def _requests_of(share: Share, users: int, requests: int | None) -> int | None:
-    """How many of a closed block's requests the users of one process send.
-
-    Every user has the same share, or one more: a process with fewer users sends fewer.
-    """
-    if requests is None:
-        return None
-    mine = range(share.worker, users, share.of)
-    return sum(len(range(user, requests, users)) for user in mine)
+def _most_in_flight(sender: Sender) -> int:
+    return max(1, sender.case.load.max_in_flight // sender.share.of)
 
 
 def _users_supply(
-    share: Share, users: int, make: Maker, phase: Phase, wanted: int | None
+    sender: Sender, make: Maker, phase: Phase, wanted: int | None, users: int = 0
 ) -> Supply:
     """The calls of one phase of a closed loop: every n-th is the n-th user's, of `users`.
 
     So all processes together send the same requests as one would.
     """
-    mine = range(share.worker, users, share.of)
+    users, share = users or sender.case.load.users or 1, sender.share
+    mine = share.each(users)
 
     def number(nth: int) -> int:
         turn, position = divmod(nth, len(mine))
         return turn * users + mine[position]
 
     most = _READY_AHEAD if wanted is None else min(_READY_AHEAD, wanted)
-    supply = Supply(lambda nth: make(phase, number(nth)), _requests_of(share, users, most) or 0)
+    supply = Supply(lambda nth: make(phase, number(nth)), share.of_users(users, most) or 0)
     supply.refill()
     return supply
 
@@ -229,8 +196,18 @@ def _arrival_supply(mine: Sequence[int], total: int, make: Maker, phase: Phase) 
     return supply
 
 
-async def _run(sender: Sender, schedule: Coroutine[Any, Any, None]) -> tuple[bool, ClientHealth]:
-    """Run a schedule and let its requests end, watching this process meanwhile."""
+async def _measured(
+    sender: Sender,
+    schedule: Coroutine[Any, Any, None],
+    first: Phase,
+    from_ns: int,
+    until_ns: int | None,
+) -> MeasuredPhase:
+    """Run a schedule that begins with this phase and let its requests end, watching this process.
+
+    `from_ns` and `until_ns` are when measuring is to begin and to end by its duration.
+    """
+    sender.observer.phase_started(sender.block, first)
     watch = Watch(sender.clock, sender.origin_ns) if sender.watched else None
     if watch is not None:
         watch.start()
@@ -241,7 +218,10 @@ async def _run(sender: Sender, schedule: Coroutine[Any, Any, None]) -> tuple[boo
     finally:
         if watch is not None:
             health = watch.stop(sender.measured)
-    return finished and not sender.stop.requested and not sender.too_many_errors, health
+    finished &= not sender.stop.requested and not sender.too_many_errors
+    start, end = _window(sender, from_ns, until_ns, finished)
+    arrived = sender.arrived if sender.case.load.loop == "open" else None
+    return MeasuredPhase(start, end, arrived, sender.dropped, finished, health)
 
 
 def _window(sender: Sender, from_ns: int, until_ns: int | None, finished: bool) -> tuple[int, int]:
@@ -249,20 +229,19 @@ def _window(sender: Sender, from_ns: int, until_ns: int | None, finished: bool) 
 
     A duration that was used up is the window, whole: cut to the requests that happened to fall into
     it, n arrivals would be divided by little more than n - 1 gaps. Else the window goes from the
-    first measured request's (planned) send to the end of the last one. `from_ns` and `until_ns` are
-    when measuring was to begin and to end by its duration. `finished` is False if it was stopped,
-    or gave up after too many errors.
+    first measured request's (planned) send to the end of the last one. `finished` is False if it
+    was stopped, or gave up after too many errors.
     """
     origin_ns, load, measured = sender.origin_ns, sender.case.load, sender.measured
     planned_start = from_ns - origin_ns
     planned_end = None if until_ns is None else until_ns - origin_ns
     # A number of requests or the end of a trace may come before the duration's.
-    wanted = len(sender.share.arrivals(load.requests or 0, sender.block.seed))
+    wanted: int | None = None
     if load.loop == "closed":
-        wanted = _requests_of(sender.share, load.users or 1, load.requests) or 0
-    all_sent = load.requests is not None and measured.requests + sender.dropped >= wanted
-    if sender.case.in_sessions and load.loop == "open":
-        all_sent = False  # what it counts are sessions
+        wanted = sender.share.of_users(load.users or 1, load.requests)
+    elif load.requests is not None and not sender.case.in_sessions:  # else it counts sessions
+        wanted = len(sender.share.arrivals(load.requests, sender.block.seed))
+    all_sent = wanted is not None and measured.requests + sender.dropped >= wanted
     is_trace = load.arrivals is not None and load.arrivals.kind == "trace"
     if planned_end is not None and finished and not all_sent and not is_trace:
         return planned_start, planned_end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
@@ -104,8 +105,6 @@ Order: TypeAlias = Init | WarmUp | Measure | StopSending | Release
 Word: TypeAlias = Departed | Arrived | WarmedUp | NoneMeasured | Done | Failed
 
 _encoder = msgspec.json.Encoder()
-_orders = msgspec.json.Decoder(Order)
-_words = msgspec.json.Decoder(Word)
 
 
 def encode(message: Order | Word) -> bytes:
@@ -113,13 +112,7 @@ def encode(message: Order | Word) -> bytes:
     return _encoder.encode(message) + b"\n"
 
 
-def decode_order(line: bytes) -> Order:
-    """What a worker receives."""
-    order: Order = _orders.decode(line)
-    return order
-
-
-def decode_word(line: bytes) -> Word:
-    """What a worker says."""
-    word: Word = _words.decode(line)
-    return word
+decode_order: Callable[[bytes], Order] = msgspec.json.Decoder(Order).decode
+"""What a worker receives."""
+decode_word: Callable[[bytes], Word] = msgspec.json.Decoder(Word).decode
+"""What a worker says."""

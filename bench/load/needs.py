@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections import Counter
 
+from bench.cores import usable_cpus
 from bench.errors import UsageError
 from bench.scenario.estimate import output_tokens
 from bench.scenario.plan import Case, Plan
@@ -24,14 +24,14 @@ USERS_PER_WORKER = 1000
 
 
 def workers_for(plan: Plan, cores: int | None = None) -> int:
-    """How many processes a plan's largest load needs, at most as many as there are cores.
+    """How many processes a plan's largest load needs, at most as many as it may use cores.
 
     Blocks that run at the same time are sent by one.
     """
     if any(case.together for case in plan.cases):
         return 1
     wanted = max((_processes(case) for case in plan.cases), default=0.0)
-    return min(max(1, math.ceil(wanted)), cores or os.cpu_count() or 1)
+    return min(max(1, math.ceil(wanted)), cores or usable_cpus())
 
 
 def processes_for(plan: Plan, asked: int) -> int:

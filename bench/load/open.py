@@ -40,13 +40,7 @@ class OpenSchedule:
     counts; none is skipped. Only when `max_in_flight` requests are open is an arrival dropped; a
     measured one is counted then.
 
-    Args:
-        max_in_flight: of this process.
-        sender: sends them.
-        measure_from_ns: time 0 of the arrivals, absolute.
-
-    Attributes:
-        arrived: measured arrivals that were due so far, sent or dropped.
+    `max_in_flight` is this process's; `measure_from_ns` is time 0 of the arrivals, absolute.
     """
 
     def __init__(self, max_in_flight: int, sender: Sender, measure_from_ns: int) -> None:
@@ -54,7 +48,6 @@ class OpenSchedule:
         self._sender = sender
         self._start_ns = measure_from_ns
         self._turn_ns = sender.clock.now_ns()
-        self.arrived = 0
 
     async def run(
         self,
@@ -65,11 +58,6 @@ class OpenSchedule:
         """Send every arrival, and those of `hold` until all that is measured has ended.
 
         Answers to what was not measured may still be under way when this returns.
-
-        Args:
-            before: the arrivals, in order of time.
-            hold: those after the last measured one.
-            release: as `bench.load.holding` says.
         """
         for stretch in before:
             await self._send(stretch)
@@ -94,9 +82,9 @@ class OpenSchedule:
             else:
                 while clock.now_ns() < due:
                     pass
-            self.arrived += measured
+            sender.arrived += measured
             if sender.in_flight >= self._max_in_flight:
                 sender.dropped += measured
                 stretch.supply.skip()
             else:
-                sender.send(stretch.supply, stretch.phase, planned_ns=due)
+                sender.send(stretch.supply.take(), stretch.phase, planned_ns=due)

@@ -9,13 +9,10 @@ from bench.clock import NS
 from bench.load.sender import Sender
 from bench.load.session_requests import LiveSession
 from bench.results.record import Phase, RequestRecord
-from bench.scenario.sessions import Step
 from bench.wire.exchange import Outcome
 
-PhaseOf = Callable[[], Phase | None]
-"""What a request is sent for now; None = the session ends here."""
-Sent = Callable[[Phase], None]
-
+PhaseOf = Callable[[], Phase]
+"""What a request that is sent now is sent for."""
 
 _AHEAD_NS = 3_000_000
 """So long before it is due a request is encoded: not earlier, for a body is large and pauses are
@@ -23,7 +20,7 @@ long."""
 
 
 class _Over(Exception):
-    """The session does not go on: a request of it failed, or the load has ended."""
+    """The session does not go on: a request of it failed."""
 
 
 class Player:
@@ -32,7 +29,7 @@ class Player:
     The main thread goes step by step. A title is asked for together with the message it is for; a
     sub-agent begins when its main step is answered; the next main step waits for those that stand
     before it in the session. Pauses count from the end of the answer before, as it was stamped.
-    `phase_of` is asked before each request, `sent` called for each.
+    `phase_of` is asked right before each request is sent.
     """
 
     def __init__(
@@ -40,34 +37,29 @@ class Player:
         session: LiveSession,
         sender: Sender,
         phase_of: PhaseOf,
-        sent: Sent,
         user: int | None = None,
         planned_ns: int | None = None,
     ) -> None:
         self._session = session
         self._sender = sender
         self._phase_of = phase_of
-        self._on_phase = sent
         self._user = user
         self._planned_ns = planned_ns
         self._beside: dict[str, asyncio.Task[int]] = {}
 
-    async def play(self, due_ns: int | None = None) -> bool:
-        """Play it; False if it did not come to its end.
-
-        Its user was ready to begin at `due_ns`.
-        """
+    async def play(self) -> bool:
+        """Play it; False if it did not come to its end."""
         whole = True
         try:
             async with asyncio.TaskGroup() as group:
-                await self._main(group, due_ns)
+                await self._main(group)
         except* _Over:
             whole = False
         return whole
 
-    async def _main(self, group: asyncio.TaskGroup, due_ns: int | None) -> None:
-        steps = self._session.steps
-        ended_ns, index = due_ns, 0
+    async def _main(self, group: asyncio.TaskGroup) -> None:
+        steps, index = self._session.steps, 0
+        ended_ns: int | None = None
         while index < len(steps):
             step = steps[index]
             if step.thread:
@@ -109,24 +101,16 @@ class Player:
     async def _one(self, index: int, after_ns: int | None) -> int:
         """Send one request when it is due; when its answer had ended, absolute."""
         clock, step = self._sender.clock, self._session.steps[index]
-        due_ns = _due(step, after_ns)
+        due_ns = None if after_ns is None else after_ns + round((step.gap_s or 0.0) * NS)
         if due_ns is not None and step.gap_s:
             await clock.sleep_until(due_ns - _AHEAD_NS)
         prepared = self._session.prepare(index)
         if due_ns is not None and step.gap_s:
             await clock.sleep_until(due_ns)
-        phase = self._phase_of()
-        if phase is None:
-            raise _Over
         planned_ns, self._planned_ns = self._planned_ns, None
-        self._on_phase(phase)
-        record: RequestRecord = await self._sender.send_prepared(
-            prepared, phase, self._user, planned_ns, due_ns
+        record: RequestRecord = await self._sender.send(
+            prepared, self._phase_of(), self._user, planned_ns, due_ns
         )
         if record.outcome is not Outcome.OK or record.end_ns is None:
             raise _Over
         return self._sender.origin_ns + record.end_ns
-
-
-def _due(step: Step, after_ns: int | None) -> int | None:
-    return None if after_ns is None else after_ns + round((step.gap_s or 0.0) * NS)

@@ -10,7 +10,7 @@ import msgspec
 
 from bench.load.checks import checked
 from bench.load.supply import Prepared
-from bench.ollama.embed_reader import embed_call
+from bench.ollama.embed_reader import VECTOR_BYTES, embed_call
 from bench.ollama.line_reader import ollama_call
 from bench.results.record import Phase
 from bench.scenario.plan import Block, Case
@@ -116,6 +116,7 @@ class RequestMaker:
             first_byte_s=case.timeouts.first_byte_s,
             idle_s=case.timeouts.idle_s,
             total_s=case.timeouts.total_s,
+            more_bytes=VECTOR_BYTES * case.prompts.batch if embed else 0,
         )
 
 

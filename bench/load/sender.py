@@ -4,20 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from bench.clock import Clock
+from bench.clock import NS, Clock
+from bench.load.holding import Together
 from bench.load.observer import Observer
 from bench.load.recording import Sending, make_record
-from bench.load.stop import Stop
-from bench.load.supply import Prepared, Supply
+from bench.load.stop import Stop, first_of
+from bench.load.supply import Prepared
 from bench.load.tally import BlockTally
+from bench.load.target import OpenTarget
 from bench.results.record import Phase, RequestRecord
+from bench.results.run import Residency
 from bench.scenario.plan import Block, Case
 from bench.wire.exchange import Outcome, Reply, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all blocks of a run share.
+
+    Attributes:
+        origin_ns: start of the run on the clock.
+        keep: called with every record as its request ends.
+        before_measuring: awaited between the first warm-up and the first measurement, so that
+            work which would disturb a measurement has ended.
+        before_sending: awaited when a block's model is loaded and nothing has been sent yet.
+        watched: watch this process; no use in virtual time.
+        own_models: the models of the plan: they may stay in memory beside each other.
+        workers: processes that send.
+        formats: of the models, by target and name; "" = not known.
+        together: where blocks that run at the same time meet; None = this one runs alone.
+    """
+
+    clock: Clock
+    origin_ns: int
+    keep: Callable[[RequestRecord], None]
+    observer: Observer
+    stop: Stop
+    before_measuring: Callable[[], Awaitable[None]] | None = None
+    before_sending: Callable[[Case, OpenTarget, Residency | None], Awaitable[None]] | None = None
+    watched: bool = True
+    own_models: frozenset[str] = frozenset()
+    workers: int = 1
+    formats: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    together: Together | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,38 +67,35 @@ class Share:
     of: int = 1
     thinned: bool = False
 
-    def count(self, total: int) -> int:
-        """How many of `total` things are this worker's."""
-        return len(range(self.worker, total, self.of))
+    def each(self, total: int) -> range:
+        """Which of `total` things are this worker's."""
+        return range(self.worker, total, self.of)
 
     def arrivals(self, total: int, seed: int) -> Sequence[int]:
         """Which of `total` arrivals are this worker's; of more, the same and further ones."""
         if not self.thinned:
-            return range(self.worker, total, self.of)
+            return self.each(total)
         draw = random.Random(seed).random
         return [n for n in range(total) if int(draw() * self.of) == self.worker]
+
+    def of_users(self, users: int, total: int | None) -> int | None:
+        """How many of a closed block's requests or sessions this worker's users begin.
+
+        Every user has the same share, or one more: a process with fewer users sends fewer.
+        """
+        if total is None:
+            return None
+        return sum(len(range(user, total, users)) for user in self.each(users))
 
 
 class Sender:
     """Sends, counts, records.
 
-    Args:
-        case, block: whose requests these are.
-        transport: puts them on the wire.
-        clock: tells the time.
-        origin_ns: start of the run on that clock.
-        keep: called with every record as its request ends.
-        observer: receives every request.
-        stop: the user's wish to stop.
-        share: this worker's part.
-        watched: watch this process during measured phases; no use in virtual time.
-        together: other blocks run at the same time, so the load is kept up until they end.
-
     Attributes:
         measured: what is remembered of measured requests.
         warmed_up: the records of the warm-up, in the order they ended.
         errors: failed requests since the warm-up.
-        dropped: arrivals that were not sent.
+        arrived, dropped: measured arrivals that fell due so far, and those of them not sent.
         failure: the error that ended the block: a record could not be kept.
         measuring: measured requests in flight.
         alone: nobody else keeps the load of this moment up.
@@ -75,40 +106,24 @@ class Sender:
         case: Case,
         block: Block,
         transport: Transport,
-        clock: Clock,
-        origin_ns: int,
-        keep: Callable[[RequestRecord], None],
-        observer: Observer,
-        stop: Stop,
+        around: Surroundings,
         share: Share = Share(),
-        watched: bool = True,
-        together: bool = False,
     ) -> None:
-        self.alone = share.of == 1 and not together
-        self.together = together
-        self.case = case
-        self.block = block
-        self.clock = clock
-        self.share = share
-        self.stop = stop
-        self.observer = observer
+        self.case, self.block, self.share = case, block, share
+        self.clock, self.origin_ns = around.clock, around.origin_ns
+        self.observer, self.stop = around.observer, around.stop
+        self.watched, self.together = around.watched, around.together is not None
+        self.alone = share.of == 1 and not self.together
         self.measured = BlockTally()
         self.warmed_up: list[RequestRecord] = []
-        self.dropped = 0
-        self.errors = 0
-        self._unheard = 0
+        self.errors = self.arrived = self.dropped = self.measuring = 0
         self.failure: Exception | None = None
+        self._keep = around.keep
         self._transport = transport
-        self.origin_ns = origin_ns
-        self.watched = watched
-        self._keep = keep
         self._in_flight: set[asyncio.Future[Reply]] = set()
-        self._sent = 0
-        self._halt = asyncio.Event()
-        self._idle = asyncio.Event()
+        self._sent = self._unheard = 0
+        self._halt, self._idle, self._none_measured = (asyncio.Event() for _ in range(3))
         self._idle.set()
-        self.measuring = 0
-        self._none_measured = asyncio.Event()
         self._none_measured.set()
 
     @property
@@ -120,11 +135,6 @@ class Sender:
     def in_flight(self) -> int:
         """Requests without an end so far."""
         return len(self._in_flight)
-
-    @property
-    def sent(self) -> int:
-        """Requests sent so far, in all phases."""
-        return self._sent
 
     @property
     def too_many_errors(self) -> bool:
@@ -139,43 +149,27 @@ class Sender:
 
     def send(
         self,
-        supply: Supply,
-        phase: Phase,
-        user: int | None = None,
-        planned_ns: int | None = None,
-        due_ns: int | None = None,
-    ) -> asyncio.Future[RequestRecord]:
-        """Send the next request now; the future resolves with its record, whatever its outcome.
-
-        Cancelling the future does not touch the request.
-
-        Args:
-            supply: has the requests of this phase.
-            phase: it is sent in.
-            user: who sends it, in a closed loop.
-            planned_ns: when it was due in an open loop.
-            due_ns: when its user was ready to send it, in a closed loop.
-        """
-        return self.send_prepared(supply.take(), phase, user, planned_ns, due_ns)
-
-    def send_prepared(
-        self,
         prepared: Prepared,
         phase: Phase,
         user: int | None = None,
         planned_ns: int | None = None,
         due_ns: int | None = None,
     ) -> asyncio.Future[RequestRecord]:
-        """Send this request now; the rest is as `send` says."""
+        """Send a request now; the future resolves with its record, whatever its outcome.
+
+        Cancelling the future does not touch the request.
+
+        Args:
+            prepared: the request.
+            phase: it is sent in.
+            user: who sends it, in a closed loop.
+            planned_ns: when it was due in an open loop.
+            due_ns: when its user was ready to send it, in a closed loop.
+        """
         reply = self._transport.send(prepared.call)
         ended: asyncio.Future[RequestRecord] = asyncio.get_running_loop().create_future()
-        sending = Sending(
-            index=self._sent * self.share.of + self.share.worker,
-            phase=phase,
-            user=user,
-            planned_ns=planned_ns,
-            due_ns=due_ns,
-        )
+        index = self._sent * self.share.of + self.share.worker
+        sending = Sending(index, phase, user, planned_ns, due_ns)
         self._sent += 1
         self._in_flight.add(reply)
         self._idle.clear()
@@ -199,13 +193,7 @@ class Sender:
         try:
             result = Reply(outcome=Outcome.CANCELLED) if reply.cancelled() else reply.result()
             record = make_record(
-                self.case,
-                self.block,
-                prepared,
-                sending,
-                result,
-                self.origin_ns,
-                self.share.worker,
+                self.case, self.block, prepared, sending, result, self.origin_ns, self.share.worker
             )
             self._keep(record)
             self._count(record, sending)
@@ -246,7 +234,7 @@ class Sender:
             Exception: a record could not be kept.
         """
         work = asyncio.ensure_future(schedule)
-        halted = asyncio.ensure_future(self._halted())
+        halted = asyncio.ensure_future(first_of(self._halt.wait(), self.stop.wait_requested()))
         try:
             await asyncio.wait({work, halted}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -266,31 +254,19 @@ class Sender:
         Raises:
             Exception: a record could not be kept.
         """
-        await _first_of(self._idle.wait(), self.stop.wait_requested())
-        await _first_of(self._idle.wait(), self.stop.wait_at_once(), timeout_s=grace_s)
-        await self.cancel_all()
+        await first_of(self._idle.wait(), self.stop.wait_requested())
+        await first_of(self._idle.wait(), self.stop.wait_at_once(), timeout_s=grace_s)
+        for reply in tuple(self._in_flight):  # every request still gets its record
+            self._transport.cancel(reply)
+        await self._idle.wait()
         if self.failure is not None:
             raise self.failure
+
+    def until_ns(self, from_ns: int) -> int | None:
+        """When measuring that begins then ends by the load's duration; None = by no time."""
+        seconds = self.case.load.duration_s
+        return None if seconds is None else from_ns + round(seconds * NS)
 
     async def none_measured(self) -> None:
         """Return when no measured request is in flight."""
         await self._none_measured.wait()
-
-    async def cancel_all(self) -> None:
-        """End what is in flight as `cancelled`; every request still gets its record."""
-        for reply in tuple(self._in_flight):
-            self._transport.cancel(reply)
-        await self._idle.wait()
-
-    async def _halted(self) -> None:
-        await _first_of(self._halt.wait(), self.stop.wait_requested())
-
-
-async def _first_of(*waits: Coroutine[Any, Any, object], timeout_s: float | None = None) -> None:
-    """Return when one of these has ended, or after the time; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench._version import __version__
 from bench.address import Address
 from bench.children import scratch_folder
 from bench.clock import Clock, RealClock
 from bench.errors import BenchError, UsageError
+from bench.hidden import scrub_bytes
 from bench.load.afterwards import Afterwards, run_afterwards
 from bench.load.block import PhaseSender, send_here
 from bench.load.needs import descriptors_for, ensure_descriptors, processes_for, workers_for
@@ -166,13 +166,7 @@ async def measure(
             clock=clock,
             observer=observer,
             stop=stop,
-            preparation=Preparation(
-                models=ready.models,
-                warnings=ready.warnings,
-                transport=ready.transport,
-                environment=environment,
-                tool_version=__version__,
-            ),
+            preparation=Preparation(ready.models, ready.warnings, ready.transport, environment),
             one_at_a_time=settings.one_at_a_time,
             grow=grow,
             telemetry=telemetry,
@@ -342,4 +336,4 @@ def _keep_logs(logs: Path, directory: RunDirectory) -> None:
         from bench.ollama.managed import kept_log
 
         with suppress(BenchError):
-            directory.write_log(log.name, kept_log(log))
+            directory.write_file(log.name, scrub_bytes(kept_log(log)))

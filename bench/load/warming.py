@@ -27,7 +27,7 @@ Maker = Callable[[Phase, int], Prepared]
 async def warm_up(sender: Sender, make: Maker, count: int) -> bool:
     """Send warm-up requests, as many at once as the load will have; True unless stopped."""
     share = sender.share
-    mine = share.count(count)
+    mine = len(share.each(count))
     if mine == 0:
         return not sender.stop.requested
     supply = Supply(lambda n: make(Phase.WARMUP, n), mine, share.worker, share.of)
@@ -38,13 +38,13 @@ async def warm_up(sender: Sender, make: Maker, count: int) -> bool:
         nonlocal left
         while left > 0:
             left -= 1
-            ended = sender.send(supply, Phase.WARMUP)
+            ended = sender.send(supply.take(), Phase.WARMUP)
             supply.refill()
             await ended
 
     async def all_users() -> None:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(mine, share.count(sender.case.load.users or 1) or 1)):
+            for _ in range(min(mine, len(share.each(sender.case.load.users or 1)) or 1)):
                 group.create_task(one_at_a_time())
 
     sender.observer.phase_started(sender.block, Phase.WARMUP)

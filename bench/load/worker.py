@@ -19,28 +19,12 @@ from bench.address import Address
 from bench.children import leave_signals_to_parent
 from bench.clock import RealClock
 from bench.errors import BenchError, ExitCode
+from bench.load import messages
 from bench.load.block import connections_wanted, put_on
-from bench.load.measure import MeasuredPhase
-from bench.load.messages import (
-    Arrived,
-    Departed,
-    Done,
-    Failed,
-    Init,
-    Measure,
-    NoneMeasured,
-    Release,
-    StopSending,
-    WarmedUp,
-    WarmUp,
-    Word,
-    decode_order,
-    encode,
-)
 from bench.load.needs import descriptors_for, ensure_descriptors
 from bench.load.observer import Silent
 from bench.load.quiet import quiet
-from bench.load.sender import Sender, Share
+from bench.load.sender import Sender, Share, Surroundings
 from bench.load.stop import Stop
 from bench.load.warming import warm_up
 from bench.load.workload import BlockWorkload, workload
@@ -57,20 +41,20 @@ class _Parent(Silent):
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
 
-    def say(self, word: Word) -> None:
+    def say(self, word: messages.Word) -> None:
         """Write one line."""
-        self._out.write(encode(word))
+        self._out.write(messages.encode(word))
         self._out.flush()
 
     def request_sent(self, phase: Phase) -> None:
         """One more in flight."""
-        self.say(Departed(phase))
+        self.say(messages.Departed(phase))
 
 
 class WorkerLoop:
     """Sends one share of every block."""
 
-    def __init__(self, init: Init, parent: _Parent) -> None:
+    def __init__(self, init: messages.Init, parent: _Parent) -> None:
         self._init = init
         self._parent = parent
         self._share = Share(init.worker, init.of, thinned=init.elsewhere)
@@ -78,43 +62,38 @@ class WorkerLoop:
         self._transports: dict[str, Transport] = {}
         self._released = asyncio.Event()
         self.stop = Stop()
+        self._around = Surroundings(
+            self._clock,
+            init.origin_ns,
+            lambda record: parent.say(messages.Arrived(record)),
+            parent,
+            self.stop,
+        )
 
     async def aclose(self) -> None:
         """Close every connection."""
         for transport in self._transports.values():
             await transport.aclose()
 
-    async def warm_up(self, order: WarmUp) -> tuple[Sender, BlockWorkload]:
+    async def warm_up(self, order: messages.WarmUp) -> tuple[Sender, BlockWorkload]:
         """Open connections, and warm up."""
         case, block = order.case, order.block
         transport = self._transport(case.target)
-        await transport.open(max(1, self._share.count(connections_wanted(case))))
+        await transport.open(max(1, len(self._share.each(connections_wanted(case)))))
         load = workload(case, block, self._init.plan, order.rates, self._init.keep_text)
-        sender = Sender(
-            case,
-            block,
-            transport,
-            self._clock,
-            self._init.origin_ns,
-            lambda record: self._parent.say(Arrived(record)),
-            self._parent,
-            self.stop,
-            self._share,
-        )
+        sender = Sender(case, block, transport, self._around, self._share)
         finished = await warm_up(sender, load.make, case.warmup)
-        self._parent.say(WarmedUp(finished, await self._server_rtt_ns(case.target), transport.name))
+        rtt_ns = await self._server_rtt_ns(case.target)
+        self._parent.say(messages.WarmedUp(finished, rtt_ns, transport.name))
         return sender, load
 
-    async def measure(self, order: Measure, sender: Sender, load: BlockWorkload) -> None:
+    async def measure(self, order: messages.Measure, sender: Sender, load: BlockWorkload) -> None:
         """Measure from the moment that all workers were given."""
-        exact = self._transport(sender.case.target).name != "httpx"
-        with quiet(exact):
-            self._parent.say(Done(await self._measured(order, sender, load)))
-
-    async def _measured(self, order: Measure, sender: Sender, load: BlockWorkload) -> MeasuredPhase:
-        start_ns, released = order.start_ns, self._until_released
         self._released.clear()
-        return await put_on(sender, load, start_ns, order.ramp_s, released)
+        with quiet(self._transport(sender.case.target).name != "httpx"):
+            released = self._until_released
+            measured = await put_on(sender, load, order.start_ns, order.ramp_s, released)
+            self._parent.say(messages.Done(measured))
 
     async def _server_rtt_ns(self, target: str) -> int | None:
         """Shortest time of a few to open a connection: one round trip on the network."""
@@ -136,7 +115,7 @@ class WorkerLoop:
         self._released.set()
 
     async def _until_released(self) -> None:
-        self._parent.say(NoneMeasured())
+        self._parent.say(messages.NoneMeasured())
         await self._released.wait()
 
     def _transport(self, target: str) -> Transport:
@@ -149,21 +128,21 @@ class WorkerLoop:
 
 
 async def _serve(orders: asyncio.Queue[bytes], parent: _Parent) -> None:
-    init = decode_order(await orders.get())
-    assert isinstance(init, Init)
+    init = messages.decode_order(await orders.get())
+    assert isinstance(init, messages.Init)
     if init.elsewhere:  # else the limit is inherited
         ensure_descriptors(descriptors_for(init.plan, init.of))
     worker = WorkerLoop(init, parent)
-    todo: asyncio.Queue[WarmUp | Measure] = asyncio.Queue()
+    todo: asyncio.Queue[messages.WarmUp | messages.Measure] = asyncio.Queue()
     work = asyncio.ensure_future(_work(worker, todo))
     try:
         while (line := await _next(orders, work)) is not None:
-            order = decode_order(line)
-            if isinstance(order, StopSending):
+            order = messages.decode_order(line)
+            if isinstance(order, messages.StopSending):
                 worker.stop.request()
-            elif isinstance(order, Release):
+            elif isinstance(order, messages.Release):
                 worker.release()
-            elif isinstance(order, WarmUp | Measure):
+            elif isinstance(order, messages.WarmUp | messages.Measure):
                 todo.put_nowait(order)
     finally:
         work.cancel()
@@ -182,11 +161,13 @@ async def _next(orders: asyncio.Queue[bytes], work: asyncio.Future[None]) -> byt
     return None
 
 
-async def _work(worker: WorkerLoop, todo: asyncio.Queue[WarmUp | Measure]) -> None:
+async def _work(
+    worker: WorkerLoop, todo: asyncio.Queue[messages.WarmUp | messages.Measure]
+) -> None:
     current: tuple[Sender, BlockWorkload] | None = None
     while True:
         order = await todo.get()
-        if isinstance(order, WarmUp):
+        if isinstance(order, messages.WarmUp):
             current = await worker.warm_up(order)
         elif current is not None:
             await worker.measure(order, *current)
@@ -209,14 +190,14 @@ async def _main() -> int:
     try:
         await _serve(orders, parent)
     except BenchError as error:
-        parent.say(Failed(str(error)))
+        parent.say(messages.Failed(str(error)))
         return int(error.exit_code)
     except BrokenPipeError:  # the parent is gone
         return int(ExitCode.INTERRUPTED)
     except Exception as error:  # a defect: the parent says it, with what was measured
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
-        parent.say(Failed(what))
+        parent.say(messages.Failed(what))
         return int(ExitCode.DEFECT)
     return 0
 

@@ -36,11 +36,9 @@ class Worker(Protocol):
     @property
     def head_start_s(self) -> float:
         """How long an order may be on its way to it."""
-        ...
 
     def tell(self, order: Order) -> None:
         """Give an order; its times are on this machine's clock."""
-        ...
 
     async def hear(self) -> Word:
         """What it says next, its times on this machine's clock.
@@ -48,15 +46,12 @@ class Worker(Protocol):
         Raises:
             WorkerDied: it says nothing any more.
         """
-        ...
 
     async def end(self) -> None:
         """Make it end."""
-        ...
 
     def clock(self) -> SenderClock | None:
         """How its clock stands; None = it has this machine's."""
-        ...
 
 
 class WorkerProcess:

@@ -5,28 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from bench.clock import NS
-from bench.load.block import PhaseSender, Sent, Surroundings, hopeless, uncalibrated
+from bench.load import messages
+from bench.load.block import PhaseSender, Sent, hopeless, uncalibrated
 from bench.load.findings import warm_up_findings
 from bench.load.measure import MeasuredPhase
-from bench.load.messages import (
-    Arrived,
-    Departed,
-    Done,
-    Init,
-    Measure,
-    NoneMeasured,
-    Order,
-    Release,
-    StopSending,
-    WarmedUp,
-    WarmUp,
-)
+from bench.load.sender import Surroundings
 from bench.load.stop import Stop
 from bench.load.tally import BlockTally
 from bench.load.target import OpenTarget
@@ -46,7 +35,7 @@ _HEAD_START_S = 0.1
 """Between the order to measure and its start: all workers have read the order by then."""
 
 
-_Answer = TypeVar("_Answer", bound=WarmedUp | Done)
+_Answer = TypeVar("_Answer", bound=messages.WarmedUp | messages.Done)
 
 
 class _WorkerEvents:
@@ -63,7 +52,7 @@ class _WorkerEvents:
         self.measured = BlockTally()
         self.gave_up = False
 
-    async def all(self, order: Order, answer: type[_Answer]) -> list[_Answer]:
+    async def all(self, order: messages.Order, answer: type[_Answer]) -> list[_Answer]:
         """Give an order to every worker, and listen until each has given this answer.
 
         Raises:
@@ -95,22 +84,22 @@ class _WorkerEvents:
 
     def stop(self) -> None:
         """Tell every worker to send nothing more."""
-        self._tell_all(StopSending())
+        self._tell_all(messages.StopSending())
 
-    def _tell_all(self, order: Order) -> None:
+    def _tell_all(self, order: messages.Order) -> None:
         for worker in self.workers:
             worker.tell(order)
 
     async def _until(self, worker: Worker, answer: type[_Answer]) -> _Answer:
         while not isinstance(word := await worker.hear(), answer):
-            if isinstance(word, Departed):
+            if isinstance(word, messages.Departed):
                 self._around.observer.request_sent(word.phase)
-            elif isinstance(word, Arrived):
+            elif isinstance(word, messages.Arrived):
                 self._take(word.record)
-            elif isinstance(word, NoneMeasured):
+            elif isinstance(word, messages.NoneMeasured):
                 self._measuring -= 1
                 if not self._measuring:
-                    self._tell_all(Release())
+                    self._tell_all(messages.Release())
         self._pending.pop(worker)
         return word
 
@@ -141,11 +130,15 @@ class WorkerPool:
         init: what every worker receives first; its number and the start of the run are filled in.
         here: sends what cannot be shared out: blocks of cold cases.
         workloads: calibrates, in this process.
-        start: starts all workers; for those elsewhere it fills in how many there are.
+        start: starts all workers.
     """
 
     def __init__(
-        self, init: Init, here: PhaseSender, workloads: Workloads, start: StartAll = start_here
+        self,
+        init: messages.Init,
+        here: PhaseSender,
+        workloads: Workloads,
+        start: StartAll = start_here,
     ) -> None:
         self._init = init
         self._here = here
@@ -178,11 +171,8 @@ class WorkerPool:
         except WorkerDied as error:
             await events.survivors()
             await self.aclose()
-            return Sent(
-                None,
-                events.measured,
-                warnings=[*warnings, _died(case, block, error, len(events.workers))],
-            )
+            warnings.append(_died(case, block, error, len(events.workers)))
+            return Sent(None, events.measured, warnings=warnings)
         finally:
             stops.cancel()
         if events.gave_up:  # workers that were stopped stay stopped
@@ -196,7 +186,7 @@ async def _send(
 ) -> Sent:
     """Warm up, then measure, all workers together."""
     around.observer.phase_started(block, Phase.WARMUP)
-    warmed = await events.all(WarmUp(case, block, rates), WarmedUp)
+    warmed = await events.all(messages.WarmUp(case, block, rates), messages.WarmedUp)
     if not all(w.finished for w in warmed):
         return Sent(None)
     if why := hopeless(events.warmed_up):
@@ -208,22 +198,16 @@ async def _send(
     around.observer.phase_started(block, Phase.RAMP_UP if ramp_s else first)
     head_start_s = max(_HEAD_START_S, *(w.head_start_s for w in events.workers))
     start_ns = around.clock.now_ns() + round(head_start_s * NS)
-    done = await events.all(Measure(start_ns, ramp_s), Done)
+    done = await events.all(messages.Measure(start_ns, ramp_s), messages.Done)
     measured = together([d.measured for d in done])
-    senders = tuple(
-        SenderInfo(
-            number,
-            worker.machine,
-            d.measured.health,
-            worker.clock(),
-            w.server_rtt_ns,
-            w.transport,
-            d.measured.complete,
-        )
-        for number, (worker, d, w) in enumerate(zip(events.workers, done, warmed, strict=True))
-    )
+    senders = []
+    for number, (worker, d, w) in enumerate(zip(events.workers, done, warmed, strict=True)):
+        health, complete = d.measured.health, d.measured.complete
+        seen = worker.clock(), w.server_rtt_ns, w.transport
+        senders.append(SenderInfo(number, worker.machine, health, *seen, complete))
     complete = measured.complete and not events.gave_up
-    return Sent(dataclasses.replace(measured, complete=complete, senders=senders), events.measured)
+    measured = dataclasses.replace(measured, complete=complete, senders=tuple(senders))
+    return Sent(measured, events.measured)
 
 
 def _died(case: Case, block: Block, error: WorkerDied, of: int) -> RunWarning:
@@ -245,34 +229,22 @@ async def _pass_on(stop: Stop, events: _WorkerEvents) -> None:
     events.stop()
 
 
+_SUMMED = ("idle_s", "gc_collections", "reads", "coalesced_lines", "user_stamps", "rss_bytes")
+"""Of a client's health; of the rest the worst process counts."""
+
+
 def together(parts: Sequence[MeasuredPhase]) -> MeasuredPhase:
     """What several processes measured of one block, as one."""
     planned = [p.planned_arrivals for p in parts if p.planned_arrivals is not None]
-    healths = [p.health for p in parts]
+    health: dict[str, Any] = {}
+    for name in (f.name for f in dataclasses.fields(ClientHealth)):
+        values = [v for p in parts if (v := getattr(p.health, name)) is not None]
+        health[name] = (sum if name in _SUMMED else max)(values) if values else None
     return MeasuredPhase(
         window_start_ns=min(p.window_start_ns for p in parts),
         window_end_ns=max(p.window_end_ns for p in parts),
         planned_arrivals=sum(planned) if planned else None,
         dropped=sum(p.dropped for p in parts),
         complete=all(p.complete for p in parts),
-        health=ClientHealth(
-            loop_lag_p99_ms=_worst(h.loop_lag_p99_ms for h in healths),
-            loop_lag_max_ms=_worst(h.loop_lag_max_ms for h in healths),
-            loop_lag_mean_ms=_worst(h.loop_lag_mean_ms for h in healths),
-            send_late_p99_ms=_worst(h.send_late_p99_ms for h in healths),
-            send_late_mean_ms=_worst(h.send_late_mean_ms for h in healths),
-            cpu_share=_worst(h.cpu_share for h in healths),
-            stalled_s=max(h.stalled_s for h in healths),
-            idle_s=sum(h.idle_s for h in healths),
-            gc_collections=sum(h.gc_collections for h in healths),
-            gc_pause_max_ms=_worst(h.gc_pause_max_ms for h in healths),
-            reads=sum(h.reads for h in healths),
-            coalesced_lines=sum(h.coalesced_lines for h in healths),
-            user_stamps=sum(h.user_stamps for h in healths),
-            rss_bytes=sum(h.rss_bytes or 0 for h in healths) or None,
-        ),
+        health=ClientHealth(**health),
     )
-
-
-def _worst(values: Iterable[float | None]) -> float | None:
-    return max((v for v in values if v is not None), default=None)

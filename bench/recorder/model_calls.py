@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,22 +38,13 @@ class ModelCall:
 
 def read_call(exchange: Exchange) -> ModelCall | None:
     """The call of a model in an exchange; None = it was none, or one that cannot be read."""
-    reader = _READERS.get(exchange.path)
+    reader, request = _READERS.get(exchange.path), exchange.request.whole
     if exchange.method != "POST" or reader is None or not 200 <= exchange.status < 300:
         return None
-    request = exchange.request.whole
-    reply = exchange.reply.whole
-    if request is None:
-        return None
     try:
-        body = msgspec.json.decode(request)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if not isinstance(body, dict):
-        return None
-    try:
-        return reader(body, reply or b"")
-    except (AttributeError, KeyError, TypeError, ValueError):
+        body = msgspec.json.decode(request or b"")
+        return reader(body, exchange.reply.whole or b"") if isinstance(body, dict) else None
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return None  # another form than the one documented: it passed all the same
 
 
@@ -62,43 +54,32 @@ def _objects(reply: bytes) -> Iterator[dict[str, Any]]:
         text = line.strip()
         if text.startswith(b"data:"):
             text = text[5:].strip()
-        if not text.startswith(b"{"):
-            continue
-        try:
-            value = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            yield value
+        if text.startswith(b"{"):
+            with suppress(ValueError, RecursionError):
+                yield msgspec.json.decode(text)
 
 
 def _body_or_events(reply: bytes) -> list[dict[str, Any]]:
     try:
         value = msgspec.json.decode(reply)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return list(_objects(reply))
     return [value] if isinstance(value, dict) else []
 
 
 def _chat(body: dict[str, Any], reply: bytes) -> ModelCall | None:
-    messages = tuple(_message_list(body.get("messages")))
+    messages = _message_list(body.get("messages"))
     if not messages:
         return None  # only loads or unloads the model
-    answer: Message = {"role": "assistant", "content": ""}
+    text = thinking = ""
     calls: list[Any] = []
-    thinking = ""
-    last: dict[str, Any] = {}
-    for line in _body_or_events(reply):
+    lines = _body_or_events(reply)
+    for line in lines:
         part = line.get("message") or {}
-        answer["content"] += part.get("content") or ""
+        text += part.get("content") or ""
         thinking += part.get("thinking") or ""
         calls += part.get("tool_calls") or []
-        last = line if line.get("done") else last
-    if thinking:
-        answer["thinking"] = thinking
-    if calls:
-        answer["tool_calls"] = calls
-    return _native(body, messages, answer, last)
+    return _native(body, messages, _answer(text, calls, thinking), lines)
 
 
 def _generate(body: dict[str, Any], reply: bytes) -> ModelCall | None:
@@ -106,29 +87,36 @@ def _generate(body: dict[str, Any], reply: bytes) -> ModelCall | None:
         return None
     system = [{"role": "system", "content": body["system"]}] if body.get("system") else []
     images = {"images": body["images"]} if body.get("images") else {}
-    messages = (*system, {"role": "user", "content": body["prompt"], **images})
+    messages = [*system, {"role": "user", "content": body["prompt"], **images}]
     lines = _body_or_events(reply)
     text = "".join(line.get("response") or "" for line in lines)
-    last: dict[str, Any] = next((line for line in reversed(lines) if line.get("done")), {})
-    return _native(body, messages, {"role": "assistant", "content": text}, last)
+    return _native(body, messages, _answer(text), lines)
 
 
 def _native(
-    body: dict[str, Any], messages: tuple[Message, ...], answer: Message, last: dict[str, Any]
+    body: dict[str, Any], messages: list[Message], answer: Message, lines: list[dict[str, Any]]
 ) -> ModelCall:
-    return ModelCall(
-        str(body.get("model", "")),
-        messages,
-        answer if last or answer["content"] else None,
-        body.get("tools") or None,
-        _count(last.get("prompt_eval_count")),
-        _count(last.get("prompt_eval_cached_count")),
-        _count(last.get("eval_count")),
-    )
+    last: dict[str, Any] = next((line for line in reversed(lines) if line.get("done")), {})
+    counts = map(last.get, ("prompt_eval_count", "prompt_eval_cached_count", "eval_count"))
+    heard = answer if last or answer["content"] else None
+    return _made(body, messages, heard, body.get("tools"), *counts)
+
+
+def _answer(text: str, calls: list[Any] | None = None, thinking: str = "") -> Message:
+    answer: Message = {"role": "assistant", "content": text}
+    answer |= {"thinking": thinking} if thinking else {}
+    return answer | ({"tool_calls": calls} if calls else {})
+
+
+def _made(
+    body: dict[str, Any], messages: list[Message], answer: Message | None, tools: Any, *counts: Any
+) -> ModelCall:
+    """A call; `counts` of tokens: of the prompt, cached ones, of the answer."""
+    model = str(body.get("model", ""))
+    return ModelCall(model, tuple(messages), answer, tools or None, *map(_count, counts))
 
 
 def _completions(body: dict[str, Any], reply: bytes) -> ModelCall | None:
-    messages = tuple(_message_list(body.get("messages")))
     text, seen = "", False
     usage: dict[str, Any] = {}
     calls: dict[int, dict[str, Any]] = {}
@@ -140,19 +128,10 @@ def _completions(body: dict[str, Any], reply: bytes) -> ModelCall | None:
             seen = True
             for number, piece in enumerate(delta.get("tool_calls") or []):
                 _add_call(calls, piece.get("index", number), piece)
-    answer: Message = {"role": "assistant", "content": text}
-    if calls:
-        answer["tool_calls"] = [calls[index] for index in sorted(calls)]
-    details = usage.get("prompt_tokens_details") or {}
-    return ModelCall(
-        str(body.get("model", "")),
-        messages,
-        answer if seen else None,
-        body.get("tools") or None,
-        _count(usage.get("prompt_tokens")),
-        _count(details.get("cached_tokens")),
-        _count(usage.get("completion_tokens")),
-    )
+    answer = _answer(text, [calls[index] for index in sorted(calls)]) if seen else None
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    counts = usage.get("prompt_tokens"), cached, usage.get("completion_tokens")
+    return _made(body, _message_list(body.get("messages")), answer, body.get("tools"), *counts)
 
 
 def _add_call(calls: dict[int, dict[str, Any]], index: int, piece: dict[str, Any]) -> None:
@@ -189,22 +168,13 @@ def _anthropic(body: dict[str, Any], reply: bytes) -> ModelCall | None:
         text += delta.get("text") or ""
         if index in calls and "content_block" not in event:
             calls[index][2] += delta.get("partial_json") or ""
-    answer: Message = {"role": "assistant", "content": text}
-    if calls:
-        answer["tool_calls"] = [_call(*call) for call in calls.values()]
+    answer = _answer(text, [_call(*call) for call in calls.values()]) if usage or text else None
     cached = _count(usage.get("cache_read_input_tokens"))
     # Here, other than in OpenAI's form, cached tokens stand beside the input.
     beside = (cached or 0) + (_count(usage.get("cache_creation_input_tokens")) or 0)
     fresh = _count(usage.get("input_tokens"))
-    return ModelCall(
-        str(body.get("model", "")),
-        tuple(messages),
-        answer if usage or text else None,
-        _anthropic_tools(body.get("tools")),
-        None if fresh is None else fresh + beside,
-        cached,
-        _count(usage.get("output_tokens")),
-    )
+    counts = None if fresh is None else fresh + beside, cached, usage.get("output_tokens")
+    return _made(body, messages, answer, _anthropic_tools(body.get("tools")), *counts)
 
 
 def _usage_of(event: dict[str, Any]) -> dict[str, Any]:
@@ -236,28 +206,21 @@ def _of(parts: list[Any], kind: str) -> list[dict[str, Any]]:
 def _parts_text(content: Any) -> str:
     if not isinstance(content, list):
         return content if isinstance(content, str) else ""
-    return "\n".join(p["text"] for p in content if isinstance(p, dict) and _is_text(p))
+    texts = (p.get("text") for p in content if isinstance(p, dict))
+    return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def _is_text(part: dict[str, Any]) -> bool:
-    return isinstance(part.get("text"), str)
-
-
-def _anthropic_tools(tools: Any) -> list[Any] | None:
-    if not tools:
-        return None
-    return [
+def _anthropic_tools(tools: Any) -> list[Any]:
+    functions = [
         {
-            "type": "function",
-            "function": {
-                "name": tool["name"],
-                "description": tool.get("description", ""),
-                "parameters": tool.get("input_schema") or {"type": "object"},
-            },
+            "name": tool["name"],
+            "description": tool.get("description", ""),
+            "parameters": tool.get("input_schema") or {"type": "object"},
         }
-        for tool in tools
+        for tool in tools or ()
         if isinstance(tool, dict) and "name" in tool
     ]
+    return [{"type": "function", "function": function} for function in functions]
 
 
 def _responses(body: dict[str, Any], reply: bytes) -> ModelCall | None:
@@ -273,25 +236,16 @@ def _responses(body: dict[str, Any], reply: bytes) -> ModelCall | None:
     for event in _body_or_events(reply):
         last = event.get("response") or (event if "output" in event else last)
     output: list[Message] = [m for item in last.get("output") or [] for m in _response_item(item)]
-    answer: Message | None = None
-    if output:
-        answer = {"role": "assistant", "content": "".join(m["content"] for m in output)}
-        if calls := [call for m in output for call in m.get("tool_calls", [])]:
-            answer["tool_calls"] = calls
+    calls = [call for m in output for call in m.get("tool_calls", [])]
+    answer = _answer("".join(m["content"] for m in output), calls) if output else None
     usage = last.get("usage") or {}
     tools = [
         {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
         for tool in _of(body.get("tools") or [], "function")
     ]
-    return ModelCall(
-        str(body.get("model", "")),
-        tuple(messages),
-        answer,
-        tools or None,
-        _count(usage.get("input_tokens")),
-        _count((usage.get("input_tokens_details") or {}).get("cached_tokens")),
-        _count(usage.get("output_tokens")),
-    )
+    cached = (usage.get("input_tokens_details") or {}).get("cached_tokens")
+    counts = usage.get("input_tokens"), cached, usage.get("output_tokens")
+    return _made(body, messages, answer, tools, *counts)
 
 
 def _response_item(item: dict[str, Any]) -> list[Message]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 import httptools
 
@@ -19,7 +21,6 @@ from bench.recorder.exchange import Exchange
 from bench.recorder.heads import MOST_HEAD, ChunkedBody, Head, read_head
 from bench.recorder.server_side import ServerSide
 
-Ended = Callable[[Exchange], None]
 _CONNECT_S = 10.0
 _LARGE = 1 << 20
 """A request that is kept to be sent again if the kept connection was closed in the meantime."""
@@ -36,27 +37,28 @@ class WallClock:
         return self._origin + time.monotonic()
 
 
+@dataclass(eq=False)
 class ClientSide(asyncio.Protocol):
     """One connection of a client.
 
-    `failed` is called once with why the server cannot be reached.
+    `tls` is what `https` is spoken with; `failed` is called with why the server cannot be reached.
     """
 
-    def __init__(
-        self, target: Address, clock: WallClock, ended: Ended, failed: Callable[[str], None]
-    ) -> None:
-        self._target, self._clock, self._ended, self._failed = target, clock, ended, failed
-        self.transport: asyncio.Transport | None = None
-        self._server: ServerSide | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._buffer = bytearray()
-        self._head: Head | None = None
-        self._left = 0
-        self._chunks: ChunkedBody | None = None
-        self._sent: list[bytes] = []
-        self._sent_size = 0
-        self._resendable = True
-        self.exchange: Exchange | None = None
+    target: Address
+    tls: ssl.SSLContext | None
+    clock: WallClock
+    ended: Callable[[Exchange], None]
+    failed: Callable[[str], None]
+    transport: asyncio.Transport | None = None
+    exchange: Exchange | None = None
+    _server: ServerSide | None = None
+    _connecting: asyncio.Task[None] | None = None
+    _buffer: bytearray = field(default_factory=bytearray)
+    _head: Head | None = None
+    _left: int = 0
+    _chunks: ChunkedBody | None = None
+    _sent: bytearray = field(default_factory=bytearray)
+    _resendable: bool = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client came."""
@@ -108,14 +110,14 @@ class ClientSide(asyncio.Protocol):
         rest = bytes(self._buffer[end + 4 :])
         self._buffer.clear()
         try:
-            self._head = read_head(raw, self._target)
+            self._head = read_head(raw, self.target)
         except ValueError as error:
             self._refuse(400, str(error))
             return
         self.exchange = Exchange(self._head.method, self._head.path)
         self._left = self._head.length or 0
         self._chunks = ChunkedBody() if self._head.length is None else None
-        self._sent, self._sent_size = [], 0
+        self._sent.clear()
         self._resendable = True
         self._connect()
         self._pass_on(self._head.forwarded)
@@ -123,7 +125,7 @@ class ClientSide(asyncio.Protocol):
             self._body(rest)
         else:
             self._buffer += rest
-            self.exchange.at_s = self._clock.now_s()
+            self.exchange.at_s = self.clock.now_s()
 
     def _body(self, data: bytes) -> None:
         """Bytes of a body: passed on as they are."""
@@ -145,14 +147,13 @@ class ClientSide(asyncio.Protocol):
                 self._chunks = None
         self._pass_on(data)
         if not self._open_body():
-            exchange.at_s = self._clock.now_s()
+            exchange.at_s = self.clock.now_s()
             self._buffer += rest
 
     def _pass_on(self, data: bytes) -> None:
         if self._resendable:
-            self._sent.append(data)
-            self._sent_size += len(data)
-            self._resendable = self._sent_size <= _LARGE
+            self._sent += data
+            self._resendable = len(self._sent) <= _LARGE
         if self._connecting is None and self._server is not None:
             self._server.write(data)
         elif not self._resendable:
@@ -165,28 +166,25 @@ class ClientSide(asyncio.Protocol):
 
     async def _reach(self) -> None:
         """Connect to the server, and send what has come of the request so far."""
-        target, loop = self._target, asyncio.get_running_loop()
-        tls = target.tls_context() if target.scheme == "https" else None
+        target, loop, ours = self.target, asyncio.get_running_loop(), ServerSide(self)
         try:
             async with asyncio.timeout(_CONNECT_S):
                 if target.unix_socket:
-                    made = await loop.create_unix_connection(
-                        lambda: ServerSide(self), target.unix_socket
-                    )
+                    await loop.create_unix_connection(lambda: ours, target.unix_socket)
                 else:
-                    made = await loop.create_connection(
-                        lambda: ServerSide(self), target.host, target.port, ssl=tls
+                    await loop.create_connection(
+                        lambda: ours, target.host, target.port, ssl=self.tls
                     )
-        except (OSError, TimeoutError) as error:
-            why = getattr(error, "strerror", None) or str(error) or "no answer"
+        except OSError as error:
+            why = error.strerror or str(error) or "no answer"
             message = f"{target.url} cannot be reached: {why}"
-            self._failed(message)
+            self.failed(message)
             self._refuse(502, message)
             return
         finally:
             self._connecting = None
-        self._server = made[1]
-        self._server.write(b"".join(self._sent))
+        self._server = ours
+        self._server.write(bytes(self._sent))
         self.pause_reading(False)
 
     def from_server(self, data: bytes) -> None:
@@ -221,8 +219,8 @@ class ClientSide(asyncio.Protocol):
         self._left, self._chunks = 0, None
         if exchange is not None:
             exchange.complete = complete
-            exchange.answered_at_s = self._clock.now_s()
-            self._ended(exchange)
+            exchange.answered_at_s = self.clock.now_s()
+            self.ended(exchange)
 
     def _refuse(self, status: int, message: str) -> None:
         body = json.dumps({"error": f"ollama-bench record: {message}"}).encode()

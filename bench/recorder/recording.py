@@ -32,13 +32,14 @@ async def proxying(
     `failed` is called with why the server cannot be reached.
 
     Raises:
-        UsageError: it cannot listen there.
+        UsageError: it cannot listen there, or the authority of an https server cannot be read.
     """
     loop, clock = asyncio.get_running_loop(), WallClock()
+    tls = target.tls_context() if target.scheme == "https" else None
     clients: weakref.WeakSet[ClientSide] = weakref.WeakSet()
 
     def client() -> ClientSide:
-        made = ClientSide(target, clock, writer.take, failed)
+        made = ClientSide(target, tls, clock, writer.take, failed)
         clients.add(made)
         return made
 

@@ -81,6 +81,10 @@ class Threads:
         hashes = (digest, *(self._hash(digest.encode(), link) for link in chain))
         return ThreadPlace(thread.name, new, not goes_on, changed, hashes)
 
+    def forget(self, session: str) -> None:
+        """Its last request is not in the file: the next one is to be written whole."""
+        self._threads[session].chain, self._threads[session].tools = [], ""
+
     def _of(self, digest: str) -> _Thread | None:
         return self._threads.get(self._known.get(digest, ""))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Any
 
 import msgspec
 
-from bench.errors import UsageError
+from bench.errors import ResultsError, UsageError
 from bench.hidden import scrub_all
 from bench.recorder.exchange import Exchange
 from bench.recorder.model_calls import ModelCall, read_call
 from bench.recorder.threads import ThreadPlace, Threads
+from bench.results.journal import Journal
 from bench.scenario.session_files.recorded import MARK, VERSION
 
 _PRIVATE = 0o600
@@ -62,14 +62,14 @@ class Writer:
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         try:
             # Conversations are private: nobody else on the machine reads them.
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, _PRIVATE)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE))
         except FileExistsError:
             raise UsageError(f"{path} exists already", "give another name with -o") from None
         except OSError as error:
             raise UsageError(
                 f"{path} cannot be written: {error.strerror}", "give another name with -o"
             ) from None
-        self._file = os.fdopen(fd, "wb", buffering=0)
+        self._file = Journal(path)
         self._worker = ThreadPoolExecutor(1, "record")
 
     def take(self, exchange: Exchange) -> None:
@@ -82,35 +82,33 @@ class Writer:
     def close(self) -> None:
         """Write what waits, and close the file."""
         self._worker.shutdown(wait=True)
-        with suppress(OSError):
+        try:
             self._file.close()
+        except ResultsError as error:  # it was deleted meanwhile
+            self.tally.error, self.tally.lost = error.message, self.tally.requests
 
     def _write(self, exchange: Exchange) -> None:
+        place = None
         try:
-            self._record(exchange)
-        except OSError as error:
-            self.tally.error = error.strerror or str(error)
-            self.tally.lost += 1
+            call = read_call(exchange)
+            if call is None or not call.messages:
+                self.tally.passed += 1
+                return
+            place = self._threads.place(call.messages, call.tools)
+            self._file.append(self._line(exchange, call, place))
+            self.tally.requests += 1
+            self.tally.cut += not exchange.complete
+            self._sessions.add(place.session)
+            self.tally.sessions = len(self._sessions)
         except Exception as error:  # what cannot be written is counted, never lost in silence
             self.tally.error = f"{type(error).__name__}: {error}"
+            if isinstance(error, ResultsError):
+                self.tally.error = error.message
             self.tally.lost += 1
+            if place is not None:
+                self._threads.forget(place.session)
         finally:
             self._waiting.release()
-
-    def _record(self, exchange: Exchange) -> None:
-        call = read_call(exchange)
-        if call is None or not call.messages:
-            self.tally.passed += 1
-            return
-        place = self._threads.place(call.messages, call.tools)
-        line = self._line(exchange, call, place)
-        data = msgspec.json.encode(line) + b"\n"
-        if self._file.write(data) != len(data):
-            raise OSError("the disk is full")
-        self.tally.requests += 1
-        self.tally.cut += not exchange.complete
-        self._sessions.add(place.session)
-        self.tally.sessions = len(self._sessions)
 
     def _line(self, exchange: Exchange, call: ModelCall, place: ThreadPlace) -> dict[str, Any]:
         new = call.messages[place.new :]
@@ -141,6 +139,3 @@ class Writer:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
-
-
-_BINARY: int = getattr(os, "O_BINARY", 0)

@@ -21,8 +21,8 @@ import msgspec
 
 from bench.errors import ResultsError
 from bench.files import read_file, write_whole
-from bench.hidden import scrub_all, scrub_bytes, shown_environment
-from bench.results.journal import REQUESTS_FILE, Journal, read_records
+from bench.hidden import scrub_all, shown_environment
+from bench.results.journal import REQUESTS_FILE, Journal, cannot_write, read_records
 from bench.results.record import RequestRecord
 from bench.results.run import SCHEMA, RunInfo, RunStatus
 from bench.thresholds import from_file, to_file
@@ -51,7 +51,7 @@ class RunDirectory:
         try:
             parent = parent.absolute()  # the current folder may be gone before the run is over
         except OSError as error:
-            raise _cannot_write(parent, error) from error
+            raise cannot_write(parent, error) from error
         for _ in range(10):
             run_id = f"{stamp}-{slug}-{secrets.token_hex(2)}"
             try:
@@ -64,7 +64,7 @@ class RunDirectory:
                     ) from None
                 continue
             except OSError as error:
-                raise _cannot_write(parent, error) from error
+                raise cannot_write(parent, error) from error
             return cls(parent / run_id, run_id)
         raise ResultsError(f"cannot find a free name for a run directory in {parent}")
 
@@ -74,7 +74,8 @@ class RunDirectory:
         Raises:
             ResultsError: the disk is full or not writable.
         """
-        kept = _without_secrets(msgspec.to_builtins(info, enc_hook=to_file))
+        content = msgspec.to_builtins(info, enc_hook=to_file)
+        kept = scrub_all(content, _OURS) | {"plan": _hidden_env(content["plan"])}
         text = msgspec.json.format(msgspec.json.encode(kept), indent=2)
         self.write_file(RUN_FILE, text + b"\n")
 
@@ -91,16 +92,8 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             write_whole(target, content)
         except OSError as error:
-            raise _cannot_write(target, error) from error
+            raise cannot_write(target, error) from error
         return target
-
-    def write_log(self, name: str, content: bytes) -> Path:
-        """Write a server's log, without the secrets that it may have printed.
-
-        Raises:
-            ResultsError: the disk is full or not writable.
-        """
-        return self.write_file(name, scrub_bytes(content))
 
     def journal(self) -> Journal:
         """Open requests.jsonl for appending.
@@ -197,27 +190,12 @@ class _SchemaOnly(msgspec.Struct):
     schema: int
 
 
-def _cannot_write(path: Path, error: OSError) -> ResultsError:
-    return ResultsError(
-        f"cannot write {path}: {error.strerror or error}",
-        "Free some space, or name another folder with -o.",
-    )
-
-
 _OURS = ("plan", "case", "target", "model", "name", "id", "digest", "primary", "served_model")
 """Keys whose values come from the plan and tie files together: they are not looked through."""
 
 
-def _without_secrets(content: Any) -> Any:
-    """What run.json says, without secrets: of any `env`, and in what servers said."""
-    kept = scrub_all(content, _OURS)
-    if "plan" in content:
-        kept["plan"] = _hidden_env(content["plan"])
-    return kept
-
-
 def _hidden_env(value: Any) -> Any:
-    """The same, but for the values of variables in any `env` of a server to start."""
+    """A plan without the values of variables in any `env` of a server to start."""
     if isinstance(value, list | tuple):
         return [_hidden_env(item) for item in value]
     if not isinstance(value, dict):

@@ -10,12 +10,14 @@ import csv
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from bench._version import __version__
+from bench.cores import usable_cpus
 from bench.hidden import CLIENT_SETTINGS, scrub
 
 _NVIDIA_FIELDS = {"name": "name", "driver_version": "driver", "memory.total": "memory_mib"}
@@ -26,10 +28,10 @@ _TOOL_TIMEOUT_S = 5.0
 def collect_environment() -> dict[str, Any]:
     """Host, operating system, Python and GPUs, as a JSON-ready mapping.
 
-    Keys: `os`, `python`, `ollama_bench`, `cpu` {model, cores, threads, governor?, load_1m?},
-    `memory_bytes`, `gpus` [{name, driver, memory_mib, ...}], `settings` (those of Ollama's
-    environment variables that are known to hold no secret, as this process sees them; a server may
-    have others).
+    Keys: `os`, `python`, `ollama_bench`, `cpu` {model, cores, threads, usable_threads (within the
+    process's affinity and its container's quota), governor?, load_1m?}, `memory_bytes`, `gpus`
+    [{name, driver, memory_mib, ...}], `settings` (those of Ollama's environment variables that are
+    known to hold no secret, as this process sees them; a server may have others).
     """
     return {
         "os": f"{platform.system()} {platform.release()}",
@@ -56,18 +58,20 @@ def _cpu() -> dict[str, Any]:
         "model": _cpu_model(),
         "cores": psutil.cpu_count(logical=False),
         "threads": psutil.cpu_count(logical=True),
+        "usable_threads": usable_cpus(),
     }
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    if governor.is_file():
-        cpu["governor"] = governor.read_text().strip()
+    with suppress(OSError):
+        cpu["governor"] = governor.read_text(errors="replace").strip()
     if hasattr(os, "getloadavg"):
-        cpu["load_1m"] = round(os.getloadavg()[0], 2)
+        with suppress(OSError):
+            cpu["load_1m"] = round(os.getloadavg()[0], 2)
     return cpu
 
 
 def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
-    if info.is_file():
+    with suppress(OSError):
         for line in info.read_text(errors="replace").splitlines():
             if line.startswith(("model name", "Model")):
                 return line.partition(":")[2].strip()
@@ -98,7 +102,7 @@ def _ask(*command: str) -> str:
     """What a tool prints, or "" if it is missing, fails or hangs."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TOOL_TIMEOUT_S, check=False
+            command, capture_output=True, errors="replace", timeout=_TOOL_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

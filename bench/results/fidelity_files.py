@@ -9,7 +9,7 @@ fidelity.html         the report
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +19,6 @@ import msgspec
 from bench.errors import ResultsError
 from bench.files import read_file
 from bench.results.directory import RUN_FILE, RunDirectory
-from bench.results.journal import Journal
 from bench.scenario.plan import ForcedText
 
 T = TypeVar("T")
@@ -181,54 +180,28 @@ def read_setup(path: Path) -> FidelitySetup:
     return setup
 
 
-def open_places(file: Path) -> Journal:
-    """Open for appending; a line that a kill tore is ended first, so that no other is lost with it.
-
-    Raises:
-        ResultsError: it cannot be written.
-    """
-    journal = Journal(file)
-    if (said := read_file(file)) and not said.endswith(b"\n"):
-        journal.append_line(b"\n")
-    return journal
-
-
-def append_place(journal: Journal, record: PlaceRecord | GateRecord) -> None:
-    """Keep what was said.
-
-    Raises:
-        ResultsError: it cannot be written.
-    """
-    journal.append_line(msgspec.json.encode(record) + b"\n")
-
-
 def read_places(path: Path) -> list[PlaceRecord]:
     """What was measured so far; a line that a kill tore is left out, and asked again.
 
     Raises:
         ResultsError: the file cannot be read.
     """
-    return list(_lines(path / PLACES_FILE, PlaceRecord))
+    return _lines(path / PLACES_FILE, PlaceRecord)
 
 
 def read_gates(path: Path) -> list[GateRecord]:
-    """What was answered so far, likewise.
-
-    Raises:
-        ResultsError: the file cannot be read.
-    """
-    return list(_lines(path / GATES_FILE, GateRecord))
+    """What was answered so far, likewise."""
+    return _lines(path / GATES_FILE, GateRecord)
 
 
-def _lines(file: Path, kind: type[T]) -> Iterator[T]:
+def _lines(file: Path, kind: type[T]) -> list[T]:
+    found: list[T] = []
     try:
-        lines = read_file(file).split(b"\n")
+        for line in read_file(file).split(b"\n"):
+            with suppress(msgspec.DecodeError):
+                found.append(msgspec.json.decode(line, type=kind))
     except FileNotFoundError:
-        return
+        pass
     except OSError as error:
         raise ResultsError(f"cannot read {file}: {error.strerror}") from None
-    for line in lines:
-        try:
-            yield msgspec.json.decode(line, type=kind)
-        except msgspec.DecodeError:
-            continue
+    return found

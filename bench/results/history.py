@@ -63,33 +63,13 @@ class History:
         """
         with self._writing() as db:
             db.execute("DELETE FROM cases WHERE run = ?", (run.id,))
-            db.execute(
-                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    run.id,
-                    str(run.path.absolute()),
-                    run.name,
-                    run.created_at,
-                    run.status,
-                    run.valid,
-                    run.simulated,
-                    run.tool_version,
-                ),
-            )
-            db.executemany(
-                "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        run.id,
-                        case.case_id,
-                        case.identity,
-                        case.server_version,
-                        case.model,
-                        msgspec.json.encode(case.values),
-                    )
-                    for case in run.cases
-                ],
-            )
+            about = (run.id, str(run.path.absolute()), run.name, run.created_at, run.status)
+            row = (*about, run.valid, run.simulated, run.tool_version)
+            db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            for c in run.cases:
+                known = (run.id, c.case_id, c.identity, c.server_version, c.model)
+                values = msgspec.json.encode(c.values)
+                db.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)", (*known, values))
             _add_tags(db, run.id, run.tags)
 
     def tag(self, run_id: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
@@ -122,12 +102,12 @@ class History:
 
     def damaged(self) -> list[str]:
         """The runs of which a row cannot be read, by id."""
-        return list(dict.fromkeys(run_id for run_id, _ in self._read()[1]))
+        return self._read()[1]
 
-    def _read(self) -> tuple[list[IndexedRun], list[tuple[str, str]]]:
-        """The runs, and run id and identity of each row that cannot be read."""
+    def _read(self, identity: str | None = None) -> tuple[list[IndexedRun], list[str]]:
+        """The runs with their cases (of one identity), and the ids of those with damaged rows."""
         runs: list[IndexedRun] = []
-        damaged: list[tuple[str, str]] = []
+        damaged: list[str] = []
         with self._reading() as db:
             if db is None:
                 return runs, damaged
@@ -136,31 +116,23 @@ class History:
                 if isinstance(tag, str):
                     tags.setdefault(run_id, []).append(tag)
             cases: dict[str, list[IndexedCase]] = {}
-            for row in db.execute("SELECT * FROM cases ORDER BY rowid"):
+            which = "" if identity is None else "WHERE identity = ?"
+            query = f"SELECT * FROM cases {which} ORDER BY rowid"
+            for row in db.execute(query, () if identity is None else (identity,)):
                 case = _case(row[1:])
                 if case is None:
-                    damaged.append((str(row[0]), str(row[2])))
+                    damaged.append(str(row[0]))
                 else:
                     cases.setdefault(row[0], []).append(case)
             for row in db.execute("SELECT * FROM runs ORDER BY created_at, id"):
-                if not all(isinstance(text, str) for text in (*row[:5], row[7])):
-                    damaged.append((str(row[0]), ""))
+                run_id, path, name, created, status, valid, simulated, version = row
+                if not all(isinstance(text, str) for text in (*row[:5], version)):
+                    damaged.append(str(run_id))
                     continue
-                runs.append(
-                    IndexedRun(
-                        id=row[0],
-                        path=Path(row[1]),
-                        name=row[2],
-                        created_at=row[3],
-                        status=row[4],
-                        valid=bool(row[5]),
-                        simulated=bool(row[6]),
-                        tool_version=row[7],
-                        tags=tuple(tags.get(row[0], ())),
-                        cases=tuple(cases.get(row[0], ())),
-                    )
-                )
-        return runs, damaged
+                held = tuple(tags.get(run_id, ())), tuple(cases.get(run_id, ()))
+                about = run_id, Path(path), name, created, status, valid == 1, bool(simulated)
+                runs.append(IndexedRun(*about, version, *held))
+        return runs, list(dict.fromkeys(damaged))
 
     def get(self, run_id: str) -> IndexedRun:
         """The run with this id.
@@ -193,32 +165,21 @@ class History:
 
         With `server_version`, only those of it.
         """
-        query = (
-            "SELECT runs.id, runs.created_at, case_id, identity, server_version, model, measured "
-            "FROM cases JOIN runs ON runs.id = cases.run "
-            "WHERE identity = ? AND valid AND status = 'complete' ORDER BY created_at, runs.id"
-        )
-        with self._reading() as db:
-            rows = [] if db is None else db.execute(query, (identity,)).fetchall()
-        found = [
-            PastCase(row[0], row[1], case) for row in rows if (case := _case(row[2:])) is not None
+        return [
+            PastCase(run.id, run.created_at, case)
+            for run in self._read(identity)[0]
+            if not run.unusable
+            for case in run.cases
+            if server_version in (None, case.server_version)
         ]
-        if server_version is None:
-            return found
-        return [s for s in found if s.case.server_version == server_version]
 
     def left_out(self, identity: str, server_version: str | None = None) -> list[str]:
         """Runs with a case of one identity that `sessions` leaves out, with the reason."""
-        runs, damaged = self._read()
-        spoilt = dict.fromkeys(run_id for run_id, of in damaged if of in (identity, ""))
-        return [f"{run_id} (damaged)" for run_id in spoilt] + [
+        runs, damaged = self._read(identity)
+        return [f"{run_id} (damaged)" for run_id in damaged] + [
             f"{run.id} ({run.unusable})"
             for run in runs
-            if run.unusable
-            and any(
-                c.identity == identity and server_version in (None, c.server_version)
-                for c in run.cases
-            )
+            if run.unusable and any(server_version in (None, c.server_version) for c in run.cases)
         ]
 
     def _none(self, name: str) -> IndexedRun:
@@ -231,7 +192,7 @@ class History:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
         """A connection; None if there is no history yet."""
-        if not self.path.exists():
+        if not check_file(self.path):
             yield None
             return
         with self._connected() as db:

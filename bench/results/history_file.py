@@ -33,22 +33,22 @@ _APPLICATION_ID = slice(68, 72)
 _TABLES = {"runs", "tags", "cases"}
 
 
-def check_file(path: Path) -> None:
-    """Whether a file may be opened as a history; one that does not exist, or is empty, may.
+def check_file(path: Path) -> bool:
+    """Whether a file is a history; False if it can become one: it is empty, or is not there.
 
     Raises:
         ResultsError: it is something else, or cannot be read.
     """
-    if path.is_dir():
-        raise _refused(path, "is a directory")
     try:
         header = read_file(path, _HEADER_BYTES)
     except FileNotFoundError:
-        return
+        return False
     except OSError as error:
-        raise _refused(path, f"cannot be read: {error.strerror or error}") from error
+        folder = isinstance(error, IsADirectoryError)
+        why = "is a directory" if folder else f"cannot be read: {error.strerror or error}"
+        raise _refused(path, why) from error
     if not header:
-        return
+        return False
     if not header.startswith(_MAGIC):
         raise _refused(path, "is not a database")
     version, owner = (int.from_bytes(header[s]) for s in (_USER_VERSION, _APPLICATION_ID))
@@ -59,6 +59,7 @@ def check_file(path: Path) -> None:
         )
     if (owner, version) not in ((APPLICATION_ID, SCHEMA), (0, SCHEMA)):
         raise _foreign(path)
+    return True
 
 
 def check_tables(db: sqlite3.Connection, path: Path) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from bench.errors import ResultsError
-from bench.results.record import RequestRecord, encode_record
 
 if TYPE_CHECKING:
     from bench.results.records import Records
@@ -28,29 +30,31 @@ class Journal:
         self.count = 0
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _O_BINARY, 0o644)
+            self._end_torn_line()
         except OSError as error:
-            raise _cannot_append(path, error) from error
+            raise cannot_write(path, error, _KEPT) from error
 
-    def append(self, record: RequestRecord) -> None:
-        """Write one line.
+    def _end_torn_line(self) -> None:
+        """After a kill, so that no other line is lost with the one that it tore."""
+        if os.fstat(self._fd).st_size:
+            os.lseek(self._fd, -1, os.SEEK_END)
+            if os.read(self._fd, 1) != b"\n":
+                os.write(self._fd, b"\n")
+
+    def append(self, record: Any) -> None:
+        """Write a record as one line.
 
         Raises:
             ResultsError: the disk is full or not writable; lines already written stay.
         """
-        self.append_line(encode_record(record))
-
-    def append_line(self, line: bytes) -> None:
-        """Write one line that ends with a line feed.
-
-        Raises:
-            ResultsError: the disk is full or not writable; lines already written stay.
-        """
+        line, written = _encode(record) + b"\n", 0
         try:
-            written = os.write(self._fd, line)
             while written < len(line):
                 written += os.write(self._fd, line[written:])
         except OSError as error:
-            raise _cannot_append(self.path, error) from error
+            with suppress(OSError):  # or else the next record would be lost with this one
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise cannot_write(self.path, error, _KEPT) from error
         self.count += 1
 
     def close(self) -> None:
@@ -67,7 +71,7 @@ class Journal:
             if self.count and not self.path.exists():
                 self._write_again()
         except OSError as error:
-            raise _cannot_append(self.path, error) from error
+            raise cannot_write(self.path, error, _KEPT) from error
         finally:
             os.close(self._fd)
             self._fd = -1
@@ -75,18 +79,15 @@ class Journal:
     def _write_again(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         os.lseek(self._fd, 0, os.SEEK_SET)
-        with self.path.open("xb") as file, os.fdopen(os.dup(self._fd), "rb") as deleted:
+        mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
+        again = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_BINARY, mode)
+        with os.fdopen(again, "wb") as file, os.fdopen(os.dup(self._fd), "rb") as deleted:
             shutil.copyfileobj(deleted, file)
 
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -123,11 +124,12 @@ def read_records(path: Path, every: int = 1) -> ReadBack:
         raise ResultsError(f"cannot read {path}: {error.strerror}") from error
 
 
+def cannot_write(path: Path, error: OSError, kept: str = "") -> ResultsError:
+    """What is wrong, and what to do about it; `kept` is said in addition."""
+    advice = f"Free some space, or name another folder with -o.{kept}"
+    return ResultsError(f"cannot write {path}: {error.strerror or error}", advice)
+
+
+_KEPT = " What was measured so far is kept."
 _O_BINARY: int = getattr(os, "O_BINARY", 0)
-
-
-def _cannot_append(path: Path, error: OSError) -> ResultsError:
-    return ResultsError(
-        f"cannot write {path}: {error.strerror or error}",
-        "Free some space, or name another folder with -o. What was measured so far is kept.",
-    )
+_encode = msgspec.json.Encoder().encode

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from bench.hidden import scrub, without_known
+from bench.hidden import scrub, scrub_all, without_known
 from bench.wire.exchange import Outcome, ServerTimings
 
 FLAGS = ("fresh", "last_of_turn", "last_of_session", "control")
@@ -162,14 +162,16 @@ class RequestRecord:
         return bits
 
 
+_ANSWERS = ("text", "thinking", "done_reason", "answered_by", "created_at_first", "created_at_last")
+
+
 def scrubbed(record: RequestRecord) -> RequestRecord:
     """The same without secrets in what the server said; of its answers, only known ones go."""
     said: dict[str, Any] = {
         "error": scrub(record.error),
-        "text": record.text and without_known(record.text),
-        "thinking": record.thinking and without_known(record.thinking),
         "remote_model": scrub(record.remote_model),
-        "done_reason": record.done_reason and without_known(record.done_reason),
+        "other_fields": {without_known(k): scrub_all(v) for k, v in record.other_fields.items()},
+        **{name: (v := getattr(record, name)) and without_known(v) for name in _ANSWERS},
     }
     changed = {k: v for k, v in said.items() if v != getattr(record, k)}
     return replace(record, **changed) if changed else record

@@ -60,8 +60,12 @@ class WarningCode(StrEnum):
     # Of the run.
     RUN_FAILED = auto(), INVALID, "the run ended by an error"
     HISTORY_NOT_WRITTEN = auto(), NOTE, "the run is not in the history"
-    SUMMARY_NOT_WRITTEN = auto(), NOTE, "summary.json could not be written; the numbers are printed"
-    REPORT_NOT_WRITTEN = auto(), NOTE, "report.html could not be written; the numbers are printed"
+    SUMMARY_NOT_WRITTEN = (
+        auto(),
+        NOTE,
+        "a file of results could not be written; the numbers are printed",
+    )
+    REPORT_NOT_WRITTEN = auto(), NOTE, "a report could not be written; the numbers are printed"
     ASKED_AGAIN = auto(), NOTE, "a control call failed at first, and was repeated"
     NOT_KNOWN = (
         auto(),
@@ -121,7 +125,11 @@ class WarningCode(StrEnum):
     CLOCKS_DISAGREE = auto(), BY_DEGREE, "the server's clock and the client's give different speeds"
     UNACCOUNTED_TIME = auto(), CAUTION, "time of lone requests is in no part that the server names"
     TIME_OUTSIDE_SERVER = auto(), CAUTION, "requests took much longer than the server says"
-    STREAM_HELD_BACK = auto(), CAUTION, "streams were held back between here and the server"
+    STREAM_HELD_BACK = (
+        auto(),
+        CAUTION,
+        "streams came faster than they were made: held back, or read late",
+    )
     STREAM_IN_BURSTS = auto(), CAUTION, "streams came several tokens at a time"
     IMPLAUSIBLE_RATE = auto(), CAUTION, "speeds that no machine reaches were left out"
     PROMPT_TRUNCATED = auto(), CAUTION, "prompts were cut to fit the context"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from bench.errors import Problem, ScenarioError, UsageError
 from bench.scenario.cases import case_models, case_targets, make_cases
 from bench.scenario.inconsistent import in_sessions
-from bench.scenario.matrix import dump
+from bench.scenario.mixing import part_names, parts_of
 from bench.scenario.order import interleaved, paired
 from bench.scenario.plan import Case, FidelityPlan, Load, Plan, Target
 from bench.scenario.promptfile import read_prompt_file
@@ -18,6 +19,7 @@ from bench.scenario.room import outgrown, too_long
 from bench.scenario.schema import Scenario
 from bench.scenario.understood import file_notes
 
+Files = dict[str, tuple[dict[str, Any], ...]]
 MAX_BLOCKS = 10_000
 MAX_REQUESTS = 5_000_000
 
@@ -41,25 +43,52 @@ def build_plan(
     """
     targets = case_targets(scenario, hosts)
     cases = make_cases(scenario, case_models(scenario, models), targets)
-    seed = scenario.seed if seed is None else seed
-    _check(scenario, cases, scenario.blocks)
-    files = _prompt_files(scenario)
+    parts = dict(zip(part_names(scenario), parts_of(scenario), strict=True)) or {"": scenario}
+    files, names = _prompt_files(parts)
+    cases = tuple(_with_file(case, names[case.part]) for case in cases)
+    plan = _plan(scenario, targets, cases, scenario.blocks, seed, salt)
+    notes = (
+        file_notes(one, files.get(names[part], ()), [c for c in cases if c.part == part])
+        for part, one in parts.items()
+    )
+    return replace(
+        plan,
+        blocks=interleaved(cases, scenario.blocks, plan.seed),
+        prompt_files=files,
+        notes=tuple(dict.fromkeys(chain.from_iterable(notes))),
+        fidelity=_fidelity(scenario, cases, plan.seed),
+    )
+
+
+def _plan(
+    scenario: Scenario,
+    targets: tuple[Target, ...],
+    cases: tuple[Case, ...],
+    repetitions: int,
+    seed: int | None,
+    salt: int | None,
+) -> Plan:
+    """A plan without its blocks and files."""
+    problem = _too_much(cases, repetitions) or next(
+        filter(None, (too_long(case) or outgrown(case) for case in cases)), ""
+    )
+    if problem:
+        raise ScenarioError(scenario.source or scenario.name, [Problem("", problem)])
+    if salt is None:
+        salt = secrets.randbits(53) if scenario.salt is None else scenario.salt
     return Plan(
         name=scenario.name,
         description=scenario.description.strip(),
         tags=tuple(scenario.tags),
         source=scenario.source,
-        scenario=dump(scenario),
+        scenario=scenario.as_data(),
         targets=targets,
         cases=cases,
-        blocks=interleaved(cases, scenario.blocks, seed),
-        seed=seed,
-        salt=_salt(scenario, salt),
+        blocks=(),
+        seed=scenario.seed if seed is None else seed,
+        salt=salt,
         thresholds=tuple(scenario.thresholds),
         primary=_primary(scenario),
-        prompt_files=files,
-        notes=file_notes(scenario, _records(files), cases),
-        fidelity=_fidelity(scenario, cases, seed),
     )
 
 
@@ -103,29 +132,21 @@ def build_ab_plan(
             f"side a has {len(cases_a)} cases and side b {len(cases_b)}: they cannot be paired",
             "let both sides differ in single values, not in the length of a list",
         )
+    files, names = _prompt_files({"a": scenario_a, "b": scenario_b})
+    cases_b = tuple(_with_file(case, names["b"]) for case in cases_b)
     sides = [(_sided(a, "a"), _sided(b, "b")) for a, b in zip(cases_a, cases_b, strict=True)]
     cases = tuple(case for pair in sides for case in pair)
-    _check(scenario_a, cases, pairs)
-    files_a, files_b = _prompt_files(scenario_a), _prompt_files(scenario_b)
-    notes_a = file_notes(scenario_a, _records(files_a), cases_a)
-    notes_b = file_notes(scenario_b, _records(files_b), cases_b)
-    seed = scenario_a.seed if seed is None else seed
-    return Plan(
-        name=scenario_a.name,
-        description=scenario_a.description.strip(),
-        tags=tuple(scenario_a.tags),
-        source=scenario_a.source,
-        scenario=dump(scenario_a),
-        targets=(*targets_a, *targets_b),
-        cases=cases,
-        blocks=paired(sides, pairs, seed),
-        seed=seed,
-        salt=_salt(scenario_a, salt),
-        thresholds=tuple(scenario_a.thresholds),
-        primary=_primary(scenario_a),
-        prompt_files=files_a | files_b,
-        scenario_b=dump(scenario_b),
-        notes=tuple(dict.fromkeys((*notes_a, *notes_b))),
+    plan = _plan(scenario_a, (*targets_a, *targets_b), cases, pairs, seed, salt)
+    notes = (
+        *file_notes(scenario_a, files.get(names["a"], ()), cases_a),
+        *file_notes(scenario_b, files.get(names["b"], ()), cases_b),
+    )
+    return replace(
+        plan,
+        blocks=paired(sides, pairs, plan.seed),
+        prompt_files=files,
+        scenario_b=scenario_b.as_data(),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -162,13 +183,8 @@ def _fidelity(scenario: Scenario, cases: tuple[Case, ...], seed: int) -> Fidelit
         raise ScenarioError(scenario.source or scenario.name, [Problem("fidelity", problem)])
     from bench.scenario.word_ends import forced_texts
 
-    texts = forced_texts(
-        asked.texts,
-        quick=asked.quick,
-        seed=seed,
-        folder=scenario.directory,
-        key="fidelity.texts",
-    )
+    folder, key = scenario.directory, "fidelity.texts"
+    texts = forced_texts(asked.texts, quick=asked.quick, seed=seed, folder=folder, key=key)
     return FidelityPlan(asked.reference or "", texts)
 
 
@@ -176,40 +192,37 @@ def _sided(case: Case, side: str) -> Case:
     return replace(case, id=f"{side}: {case.id}", axes={**case.axes, "side": side})
 
 
-def _salt(scenario: Scenario, salt: int | None) -> int:
-    if salt is not None:
-        return salt
-    return scenario.salt if scenario.salt is not None else secrets.randbits(53)
-
-
 def _primary(scenario: Scenario) -> tuple[str, ...]:
     if scenario.primary is not None:
         return tuple(scenario.primary)
     if scenario.endpoint == "embed":
         return ("text_per_s", "batch_s.p50")
-    if in_sessions(scenario):
-        return ("decode_tok_per_s", "later_ttft_s.p50" if scenario.stream else "e2e_s.p50")
-    return ("decode_tok_per_s", "ttft_s.p50" if scenario.stream else "e2e_s.p50")
+    first = "later_ttft_s.p50" if in_sessions(scenario) else "ttft_s.p50"
+    return ("decode_tok_per_s", first if scenario.stream else "e2e_s.p50")
 
 
-def _prompt_files(scenario: Scenario) -> dict[str, tuple[dict[str, Any], ...]]:
-    given = scenario.prompts
-    if given.file is None:
-        return {}
-    path = scenario.directory / given.file
-    return {given.file: read_prompt_file(path, given.split, given.columns, given.encoding)}
+def _prompt_files(asked: dict[str, Scenario]) -> tuple[Files, dict[str, str]]:
+    """The prompts of the files that several scenarios name, and what each one's is called there.
+
+    Where the same file is cut otherwise, or other columns of it are asked, it is another one.
+    """
+    files: Files = {}
+    names = {}
+    for label, scenario in asked.items():
+        given = scenario.prompts
+        name = given.file or ""
+        if name:
+            path = scenario.directory / name
+            records = read_prompt_file(path, given.split, given.columns, given.encoding)
+            if files.setdefault(name, records) != records:
+                name = f"{label}: {name}"
+                files[name] = records
+        names[label] = name
+    return files, names
 
 
-def _records(files: dict[str, tuple[dict[str, Any], ...]]) -> tuple[dict[str, Any], ...]:
-    return next(iter(files.values()), ())
-
-
-def _check(scenario: Scenario, cases: tuple[Case, ...], repetitions: int) -> None:
-    problem = _too_much(cases, repetitions) or next(
-        filter(None, (too_long(case) or outgrown(case) for case in cases)), ""
-    )
-    if problem:
-        raise ScenarioError(scenario.source or scenario.name, [Problem("", problem)])
+def _with_file(case: Case, name: str) -> Case:
+    return replace(case, prompts=replace(case.prompts, file=name))
 
 
 def _too_much(cases: tuple[Case, ...], repetitions: int) -> str:

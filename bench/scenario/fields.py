@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from bench.durations import duration_s
 from bench.scenario.draws import Z95
@@ -21,31 +21,36 @@ class Model(BaseModel):
     # Building late saves building every part once for itself: a run must start quickly.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
+    # Exactly one of these keys must be given.
+    one_of: ClassVar[tuple[str, ...]] = ()
 
-def refuse(message: str) -> PydanticCustomError:
-    """The exception with which a validator says, in plain words, what would be right."""
-    return PydanticCustomError("scenario", "{message}", {"message": message})
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in self.one_of if getattr(self, name) is not None]
+        if self.one_of and len(given) != 1:
+            what = f"has {' and '.join(given)}" if given else "has none"
+            raise ValueError(f"{what}: give exactly one of {', '.join(self.one_of)}")
+        return self
 
 
-def as_list(value: Any) -> Any:
-    """A scalar stands for a list of one."""
-    return value if isinstance(value, list) else [value]
+Name = Annotated[str, Field(min_length=1)]
 
 
 def scalar_or_list(item: Any) -> BeforeValidator:
     """Accepts a scalar where a list is; for editors it is one or the other."""
-    return BeforeValidator(as_list, json_schema_input_type=item | list[item])
+    return BeforeValidator(
+        lambda value: value if isinstance(value, list) else [value],
+        json_schema_input_type=item | list[item],
+    )
 
 
 def _seconds(value: Any) -> Any:
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             return duration_s(value)
-        except ValueError:
-            pass
     elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    raise refuse("must be a duration such as 90s, 2m, 1h30m, or a number of seconds")
+    raise ValueError("must be a duration such as 90s, 2m, 1h30m, or a number of seconds")
 
 
 Seconds = Annotated[
@@ -68,9 +73,9 @@ class Uniform(Model):
     high: Finite
 
     @model_validator(mode="after")
-    def _ordered(self) -> Uniform:
+    def _ordered(self) -> Self:
         if self.high < self.low:
-            raise refuse("high must not be below low")
+            raise ValueError("high must not be below low")
         return self
 
 
@@ -90,9 +95,9 @@ class Lognormal(Model):
     """One value in twenty lies above it."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> Lognormal:
+    def _ordered(self) -> Self:
         if self.p95 < self.median:
-            raise refuse("p95 must not be below the median")
+            raise ValueError("p95 must not be below the median")
         return self
 
 
@@ -104,17 +109,19 @@ class Choice(Model):
     """How likely each value is, relative to the others; all equal if not given."""
 
     @model_validator(mode="after")
-    def _matching(self) -> Choice:
+    def _matching(self) -> Self:
         if self.weights is not None:
             if len(self.weights) != len(self.values):
-                raise refuse(f"has {len(self.values)} values but {len(self.weights)} weights")
+                raise ValueError(f"has {len(self.values)} values but {len(self.weights)} weights")
             if sum(self.weights) <= 0:
-                raise refuse("at least one weight must be above 0")
+                raise ValueError("at least one weight must be above 0")
         return self
 
 
 class DistributionSpec(Model):
     """A number, or one of `fixed`, `uniform`, `normal`, `lognormal`, `choice`."""
+
+    one_of = ("fixed", "uniform", "normal", "lognormal", "choice")
 
     fixed: Finite | None = None
     uniform: Uniform | None = None
@@ -122,27 +129,13 @@ class DistributionSpec(Model):
     lognormal: Lognormal | None = None
     choice: Choice | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> DistributionSpec:
-        exactly_one(self, ("fixed", "uniform", "normal", "lognormal", "choice"))
-        return self
-
-
-def exactly_one(model: BaseModel, names: tuple[str, ...]) -> None:
-    """Refuses a model in which not exactly one of these keys is given."""
-    given = [name for name in names if getattr(model, name) is not None]
-    if len(given) != 1:
-        listed = ", ".join(names)
-        what = f"has {' and '.join(given)}" if given else "has none"
-        raise refuse(f"{what}: give exactly one of {listed}")
-
 
 def _fixed(value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return {"fixed": value}
     if isinstance(value, dict | DistributionSpec):
         return value
-    raise refuse(
+    raise ValueError(
         "must be a number, or one of fixed, uniform, normal, lognormal, choice, "
         "e.g. {uniform: {low: 100, high: 300}}"
     )
@@ -150,24 +143,22 @@ def _fixed(value: Any) -> Any:
 
 def _tokens(spec: DistributionSpec) -> DistributionSpec:
     """Refuses counts of which many would be below 1: they would all be made 1."""
-    low: float | None = None
-    if spec.fixed is not None:
-        low = spec.fixed
-    elif spec.uniform is not None:
+    low: float | None = spec.fixed
+    if spec.uniform is not None:
         low = spec.uniform.low
-    elif spec.normal is not None:
+    if spec.normal is not None:
         low = spec.normal.mean
         if low >= 1 > low - Z95 * spec.normal.sd:
-            raise refuse(
+            raise ValueError(
                 f"one draw in twenty or more would be below 1 token: lower sd (it is "
                 f"{spec.normal.sd:g}), or use lognormal: {{median: {low:g}, p95: ...}}"
             )
-    elif spec.lognormal is not None:
+    if spec.lognormal is not None:
         low = spec.lognormal.median
-    elif spec.choice is not None:
+    if spec.choice is not None:
         low = min(spec.choice.values)
     if low is not None and low < 1:
-        raise refuse(f"a text has at least 1 token: {low:g} is none; give 1 or more")
+        raise ValueError(f"a text has at least 1 token: {low:g} is none; give 1 or more")
     return spec
 
 

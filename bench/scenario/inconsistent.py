@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.scenario.prompts_schema import PROMPT_KINDS
+from bench.scenario.mixing import parts_of
+from bench.scenario.prompts_schema import Prompts
 from bench.scenario.schema import Scenario
 
 Found = Iterator[tuple[str, str]]
 
 SESSIONS = ("conversation", "agent", "sessions")
-_EMBEDDED = ("text_per_s", "embed_tok_per_s", "batch_s")
 
 
 def inconsistencies(scenario: Scenario) -> list[tuple[str, str]]:
     """What is right key by key but wrong together, as (key path, message)."""
-    return [
-        *_request(scenario),
-        *_load(scenario),
-        *_sessions(scenario),
-        *_embedding(scenario),
-        *_answers(scenario),
-    ]
+    checks = (_request, _load, _sessions, _embedding, _answers, _thresholds)
+    found = [one for check in checks for one in check(scenario)]
+    for index, part in enumerate(parts_of(scenario)):
+        found += [
+            (f"mix[{index}].{path}", message)
+            for path, message in inconsistencies(part)
+            if (path, message) not in found and not path.startswith(_OF_THE_WHOLE)
+        ]
+    return found
+
+
+_OF_THE_WHOLE = ("load", "cold", "thresholds")
+"""Keys that parts of a mix have in common: what one has no use for another has."""
 
 
 def kind_of(scenario: Scenario) -> str:
     """Which of the kinds of prompts it has."""
-    return next(k for k in PROMPT_KINDS if getattr(scenario.prompts, k) is not None)
+    return next(k for k in Prompts.one_of if getattr(scenario.prompts, k) is not None)
 
 
 def in_sessions(scenario: Scenario) -> bool:
@@ -41,13 +47,6 @@ def _request(scenario: Scenario) -> Found:
         yield "raw", "cannot go with system: the server refuses the two together"
     if scenario.options.num_predict == 0:
         yield "options.num_predict", "0 means different things to different servers"
-    if not scenario.stream:
-        for index, threshold in enumerate(scenario.thresholds):
-            if threshold.kind.streamed:
-                message = (
-                    f"{threshold.metric} is only known when answers are streamed (stream: true)"
-                )
-                yield f"thresholds[{index}]", message
 
 
 def _load(scenario: Scenario) -> Found:
@@ -61,11 +60,11 @@ def _load(scenario: Scenario) -> Found:
     if closed is not None and closed.requests is not None:
         most = max(closed.users)
         if closed.requests < most and "users" not in scenario.matrix:
-            message = (
-                f"fewer than the {most} users, so some would never send: requests counts "
-                "all users of a block together"
+            yield (
+                "load.closed.requests",
+                f"fewer than the {most} users, so some would never send: requests counts all users "
+                "of a block together",
             )
-            yield "load.closed.requests", message
 
 
 def _sessions(scenario: Scenario) -> Found:
@@ -105,29 +104,13 @@ def _embedding(scenario: Scenario) -> Found:
         return
     if kind_of(scenario) not in ("inline", "file", "synthetic"):
         yield f"prompts.{kind_of(scenario)}", "cannot go with endpoint: embed"
-    for key, given in (
-        ("prompts.images", prompts.images),
-        ("tools", scenario.tools),
-        ("format", scenario.format),
-        ("checks", scenario.checks),
-        ("system", scenario.system),
-    ):
-        if given:
-            yield key, "has no meaning with endpoint: embed, which writes no text: remove it"
-    written = {"decode_tok_per_s", "ollama_tok_per_s", "prefill_tok_per_s", "output_tok_per_s"}
-    for index, threshold in enumerate(scenario.thresholds):
-        kind = threshold.kind
-        if kind.streamed or kind.id in written or kind.id == "output_tokens":
-            message = f"endpoint: embed writes no text, so it has no {kind.id}: ask for text_per_s"
-            yield f"thresholds[{index}]", message
+    given = {"prompts.images": prompts.images}
+    given |= {key: getattr(scenario, key) for key in ("tools", "format", "checks", "system")}
+    for key in filter(given.get, given):
+        yield key, "has no meaning with endpoint: embed, which writes no text: remove it"
 
 
 def _answers(scenario: Scenario) -> Found:
-    if scenario.endpoint != "embed":
-        for index, threshold in enumerate(scenario.thresholds):
-            if threshold.kind.id in _EMBEDDED:
-                message = f"{threshold.kind.id} is of endpoint: embed"
-                yield f"thresholds[{index}]", message
     if "schema" in scenario.checks and not isinstance(scenario.format, dict):
         yield "checks", "schema needs format: a JSON schema, here or as {file: schema.json}"
     if "tool_call" in scenario.checks and scenario.tools is None:
@@ -138,10 +121,30 @@ def _answers(scenario: Scenario) -> Found:
         yield "control", "leaves out pictures or the format: there is neither"
     if scenario.control and scenario.tools is not None and scenario.tools.results is not None:
         yield "control", "cannot go with tools.results"
-    wanted = {"json_valid_rate": "json", "schema_valid_rate": "schema"}
-    wanted["tool_call_valid_rate"] = "tool_call"
+
+
+_EMBEDDED = ("text_per_s", "embed_tok_per_s", "batch_s")
+_WRITTEN = (
+    *("decode_tok_per_s", "ollama_tok_per_s", "prefill_tok_per_s", "output_tok_per_s"),
+    "output_tokens",
+)
+_CHECKED = {
+    "json_valid_rate": "json",
+    "schema_valid_rate": "schema",
+    "tool_call_valid_rate": "tool_call",
+}
+
+
+def _thresholds(scenario: Scenario) -> Found:
+    embeds = scenario.endpoint == "embed"
     for index, threshold in enumerate(scenario.thresholds):
-        check = wanted.get(threshold.kind.id)
+        kind, at = threshold.kind, f"thresholds[{index}]"
+        if not scenario.stream and kind.streamed:
+            yield at, f"{kind.id} is only known when answers are streamed (stream: true)"
+        if embeds and (kind.streamed or kind.id in _WRITTEN):
+            yield at, f"endpoint: embed writes no text, so it has no {kind.id}: ask for text_per_s"
+        if not embeds and kind.id in _EMBEDDED:
+            yield at, f"{kind.id} is of endpoint: embed"
+        check = _CHECKED.get(kind.id)
         if check is not None and check not in scenario.checks:
-            message = f"{threshold.kind.id} is only known with checks: [{check}]"
-            yield f"thresholds[{index}]", message
+            yield at, f"{kind.id} is only known with checks: [{check}]"

@@ -11,8 +11,6 @@ from bench.scenario.fields import (
     Model,
     PositiveSeconds,
     Seconds,
-    exactly_one,
-    refuse,
     scalar_or_list,
 )
 
@@ -74,12 +72,14 @@ class TraceArrivals(Model):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.window is not None and self.window[0] >= self.window[1]:
-            raise refuse("window must begin before it ends")
+            raise ValueError("window must begin before it ends")
         return self
 
 
 class ArrivalsSpec(Model):
     """`constant`, `poisson`, `recorded` (sessions begin as in their file), or one of these."""
+
+    one_of = ("constant", "poisson", "recorded", "gamma", "trace")
 
     constant: Literal[True] | None = None
     poisson: Literal[True] | None = None
@@ -87,18 +87,13 @@ class ArrivalsSpec(Model):
     gamma: GammaArrivals | None = None
     trace: TraceArrivals | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        exactly_one(self, ("constant", "poisson", "recorded", "gamma", "trace"))
-        return self
-
 
 def _arrivals(value: Any) -> Any:
     if value in ("constant", "poisson", "recorded"):
         return {value: True}
     if isinstance(value, dict | ArrivalsSpec):
         return value
-    raise refuse(
+    raise ValueError(
         "must be constant, poisson, recorded, {gamma: {burstiness: 3}} or "
         "{trace: {file: arrivals.txt}}"
     )
@@ -130,19 +125,16 @@ class OpenLoad(Limits):
     def _rate_or_trace(self) -> Self:
         own_times = self.arrivals.trace is not None or self.arrivals.recorded is not None
         if not own_times and self.rate is None:
-            raise refuse("rate is missing: how many requests arrive per second")
+            raise ValueError("rate is missing: how many requests arrive per second")
         if own_times and self.rate is not None:
-            raise refuse("a trace brings its own times: remove rate, or use time_scale")
+            raise ValueError("a trace brings its own times: remove rate, or use time_scale")
         return self
 
 
 class LoadSpec(Model):
     """The load: exactly one of closed (users) and open (arrival rate)."""
 
+    one_of = ("closed", "open")
+
     closed: ClosedLoad | None = None
     open: OpenLoad | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        exactly_one(self, ("closed", "open"))
-        return self

@@ -14,9 +14,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from bench.errors import Problem
-from bench.scenario.document import Document, Path_
+from bench.scenario.document import Document, Path_, path_text, put_value
 from bench.scenario.inconsistent import inconsistencies
-from bench.scenario.messages import path_text, problems_of, show_value
+from bench.scenario.messages import problems_of, show_value
 from bench.scenario.options import OPTION_NAMES, explain
 from bench.scenario.schema import Scenario
 
@@ -54,22 +54,17 @@ def axis_name(key: str) -> str:
     return key.removeprefix("options.")
 
 
-def dump(scenario: Scenario) -> dict[str, Any]:
-    """The scenario as plain data, as it would be written to a file."""
-    return scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
 def combinations(scenario: Scenario) -> Iterator[tuple[dict[str, Any], Scenario]]:
     """Every combination of the matrix: the values by short name, and the scenario they make."""
     matrix = dict(scenario.matrix)
     if len(scenario.prompts.batch) > 1:
         matrix["batch"] = list(dict.fromkeys(scenario.prompts.batch))
     keys = list(matrix)
-    base = dump(scenario) | {"matrix": {}}
+    base = scenario.as_data() | {"matrix": {}}
     for values in itertools.product(*matrix.values()):
         data = copy.deepcopy(base)
         for key, value in zip(keys, values, strict=True):
-            _put(data, AXES[axis_name(key)], value)
+            put_value(data, AXES[axis_name(key)], value)
         one = Scenario.model_validate(data).located(scenario.source, scenario.directory)
         yield {axis_name(k): v for k, v in zip(keys, values, strict=True)}, one
 
@@ -128,7 +123,7 @@ def _value_problems(target: Path_, value: Any) -> list[str]:
     if target[0] == "prompts":
         needed = {"synthetic": {"input_tokens": 1}}
         data["prompts"] = {} if target[1] in ("conversation", "agent", "rag") else needed
-    _put(data, target, value)
+    put_value(data, target, value)
     try:
         Scenario.model_validate(data)
     except ValidationError as error:
@@ -177,13 +172,6 @@ def _unknown(key: str) -> str:
     return "cannot be varied: give an option of Ollama, or one of " + ", ".join(
         name for name in AXES if name not in OPTION_NAMES
     )
-
-
-def _put(data: dict[str, Any], path: Path_, value: Any) -> None:
-    here: Any = data
-    for step in path[:-1]:
-        here = here.setdefault(step, {})
-    here[path[-1]] = value
 
 
 _LONGEST: Final = 40

@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
 from bench.errors import Problem
-from bench.scenario.document import Document, Path_
+from bench.scenario.document import Document, Path_, path_text
+from bench.scenario.load_schema import LoadSpec
 from bench.scenario.options import explain
-from bench.scenario.prompts_schema import PROMPT_KINDS
+from bench.scenario.prompts_schema import Prompts
+from bench.scenario.schema import Scenario
 
 _PLAIN = {
     "missing": "is missing",
@@ -30,19 +33,9 @@ _PLAIN = {
     "too_short": "must not be empty",
 }
 """Pydantic's error types -> our words."""
-
-
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _LOOKS_OTHER = re.compile(r"^([-+.\d][\d.eE+-]*|true|false|null|~|)$")
 """Text that would be something else without its quotes."""
-
-
-def path_text(path: Path_) -> str:
-    """`("load", "users", 2)` as `load.users[2]`."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
 
 
 def show_value(value: Any) -> str:
@@ -87,31 +80,21 @@ def exclusive_problems(data: Any, document: Document) -> list[Problem]:
     return problems
 
 
-_EXCLUSIVE: dict[tuple[str], tuple[str, ...]] = {
-    ("load",): ("closed", "open"),
-    ("prompts",): PROMPT_KINDS,
-}
+_EXCLUSIVE = {("load",): LoadSpec.one_of, ("prompts",): Prompts.one_of}
 
 
 def _reach(data: Any, loc: Path_, kind: str) -> tuple[Path_, Any]:
     """The part of an error's place that is really in the file, and the value found there."""
     here = data
-    path: list[str | int] = []
-    for step in loc:
-        if _has(here, step):
+    for depth, step in enumerate(loc):
+        in_list = isinstance(here, list) and isinstance(step, int) and step < len(here)
+        if in_list or (isinstance(here, dict) and step in here):
             here = here[step]
         elif kind == "missing" and step == loc[-1]:
-            return (*path, step), None
+            return loc[: depth + 1], None
         else:
-            break
-        path.append(step)
-    return tuple(path), here
-
-
-def _has(here: Any, step: str | int) -> bool:
-    if isinstance(here, list):
-        return isinstance(step, int) and step < len(here)
-    return isinstance(here, dict) and step in here
+            return loc[:depth], here
+    return loc, here
 
 
 def _message(detail: Any, path: Path_) -> str:
@@ -127,47 +110,42 @@ def _message(detail: Any, path: Path_) -> str:
 
 
 def _unknown_key(path: Path_) -> str:
-    name = str(path[-1])
-    if path[:-1] == ("options",) and (why := explain(name)):
+    """What is meant instead: the same key elsewhere, or the nearest by its spelling, here first."""
+    name, place = str(path[-1]), tuple(0 if isinstance(step, int) else step for step in path[:-1])
+    if place == ("options",) and (why := explain(name)):
         return why
-    known = _known_keys(path[:-1])
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"unknown key; did you mean {close[0]}?"
+    known = [str(key[-1]) for key in _keys() if key[:-1] == place]
+    # What a part of a mix can have is there without a mix, too.
+    elsewhere = [key for key in _keys() if place[:1] == key[:1] or key[0] != "mix"]
+    names = {str(key[-1]) for key in elsewhere}
+    meant = [name] if name in names else []
+    if not meant and (near := difflib.get_close_matches(name, known, n=1)):
+        return f"unknown key; did you mean {near[0]}?"
+    meant = meant or difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    if meant:
+        places = [path_text(key) for key in elsewhere if key[-1] == meant[0]]
+        more = ", ..." if len(places) > _MOST_PLACES else ""
+        return f"unknown key here; did you mean {' or '.join(places[:_MOST_PLACES])}{more}?"
     return f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
 
 
-def _known_keys(path: Path_) -> list[str]:
-    """The keys that the schema has at this place."""
-    schema = _schema()
-    nodes = [schema]
-    for step in path:
-        below = []
-        for node in _alternatives(schema, nodes):
-            if isinstance(step, int):
-                below.append(node.get("items", {}))
-            else:
-                below.append(node.get("properties", {}).get(step, {}))
-        nodes = below
-    return [key for node in _alternatives(schema, nodes) for key in node.get("properties", {})]
-
-
-def _alternatives(schema: Any, nodes: list[Any]) -> list[Any]:
-    """Follows references and unfolds `anyOf`."""
-    flat = []
-    for node in nodes:
-        if "$ref" in node:
-            name = node["$ref"].rsplit("/", 1)[1]
-            flat += _alternatives(schema, [schema["$defs"][name]])
-        elif "anyOf" in node:
-            flat += _alternatives(schema, node["anyOf"])
-        else:
-            flat.append(node)
-    return flat
+_MOST_PLACES = 3
 
 
 @functools.cache
-def _schema() -> dict[str, Any]:
-    from bench.scenario.schema import Scenario
+def _keys() -> tuple[Path_, ...]:
+    """Where a scenario can have a key, from outside in; 0 stands for every item of a list."""
+    schema = Scenario.model_json_schema(mode="validation")
 
-    return Scenario.model_json_schema(mode="validation")
+    def below(node: dict[str, Any], path: Path_) -> Iterator[Path_]:
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+        for kind in node.get("anyOf", ()):
+            yield from below(kind, path)
+        for key, inner in node.get("properties", {}).items():
+            yield (*path, key)
+            yield from below(inner, (*path, key))
+        if "items" in node:
+            yield from below(node["items"], (*path, 0))
+
+    return tuple(sorted(dict.fromkeys(below(schema, ())), key=len))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bench.scenario.matrix import dump
 from bench.scenario.plan import Load
-from bench.scenario.schema import MixPart, Scenario
+from bench.scenario.schema import Scenario
 
 TOGETHER, ALONE = "together", "alone"
 
@@ -21,15 +20,16 @@ def part_names(scenario: Scenario) -> list[str]:
     return names
 
 
-def of_part(scenario: Scenario, part: MixPart) -> Scenario:
-    """The scenario of one part."""
-    data = dump(scenario) | {"mix": []}
-    given: dict[str, Any] = part.model_dump(
-        mode="json", exclude_none=True, exclude={"name", "share", "model"}
-    )
-    options = data.get("options", {}) | given.pop("options", {})
-    made = Scenario.model_validate(data | given | {"options": options})
-    return made.located(scenario.source, scenario.directory)
+def parts_of(scenario: Scenario) -> list[Scenario]:
+    """The scenario of each part."""
+    data = scenario.as_data() | {"mix": []}
+    made = []
+    for part in scenario.mix:
+        given = part.model_dump(mode="json", exclude_none=True, exclude={"name", "share", "model"})
+        options = data["options"] | given.pop("options", {})
+        one = Scenario.model_validate(data | given | {"options": options})
+        made.append(one.located(scenario.source, scenario.directory))
+    return made
 
 
 def shared_out(load: Load, shares: list[float]) -> list[Load]:

@@ -65,62 +65,37 @@ class OllamaOptions(Model):
 
 
 LOAD_TIME = frozenset(
-    {
-        "num_ctx",
-        "num_batch",
-        "num_gpu",
-        "main_gpu",
-        "use_mmap",
-        "num_thread",
-        "draft_num_predict",
-    }
+    {"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict"}
 )
 """Options whose change makes the server load the model again (`sched.go:needsReload`)."""
 
 OPTION_NAMES = tuple(OllamaOptions.model_fields)
 """The name of every option that current servers read."""
 
-REMOVED = {
-    "num_gqa": "0.1.35",
-    "rope_frequency_base": "0.1.35",
-    "rope_frequency_scale": "0.1.35",
-    "numa": "0.3.4",
-    "penalize_newline": "0.5.5",
-    "mirostat": "0.7.0",
-    "mirostat_tau": "0.7.0",
-    "mirostat_eta": "0.7.0",
-    "tfs_z": "0.7.0",
-    "low_vram": "0.7.0",
-    "use_mlock": "0.7.0",
-    "f16_kv": "0.7.0",
-    "logits_all": "0.7.0",
-    "vocab_only": "0.7.0",
-    "embedding_only": "0.1.35",
+_REMOVED_IN = {
+    "0.1.35": "num_gqa, rope_frequency_base, rope_frequency_scale, embedding_only",
+    "0.3.4": "numa",
+    "0.5.5": "penalize_newline",
+    "0.7.0": "mirostat, mirostat_tau, mirostat_eta, tfs_z, low_vram, use_mlock, f16_kv, "
+    "logits_all, vocab_only",
 }
+REMOVED = {name: in_ for in_, names in _REMOVED_IN.items() for name in names.split(", ")}
 """Options that old guides still name -> the Ollama version that removed them."""
 
-ELSEWHERE = {
-    "think": "write it beside `options`, not in it",
-    "keep_alive": "write it beside `options`, not in it",
-    "format": "write it beside `options`, not in it",
-    "stream": "write it beside `options`, not in it",
-    "max_tokens": "Ollama's name for it is num_predict",
-    "max_new_tokens": "Ollama's name for it is num_predict",
-    "n_predict": "Ollama's name for it is num_predict",
-    "n_ctx": "Ollama's name for it is num_ctx",
-    "context_length": "Ollama's name for it is num_ctx",
-    "ctx_size": "Ollama's name for it is num_ctx",
-    "n_gpu_layers": "Ollama's name for it is num_gpu",
-    "threads": "Ollama's name for it is num_thread",
-    "repetition_penalty": "Ollama's name for it is repeat_penalty",
-    "num_parallel": "it is a setting of the server: OLLAMA_NUM_PARALLEL",
-    "flash_attention": "it is a setting of the server: OLLAMA_FLASH_ATTENTION",
-    "flash_attn": "it is a setting of the server: OLLAMA_FLASH_ATTENTION",
-    "kv_cache_type": "it is a setting of the server: OLLAMA_KV_CACHE_TYPE",
-    "ignore_eos": "Ollama has no such option; ask for long answers in the prompt",
-    "min_tokens": "Ollama has no such option; ask for long answers in the prompt",
-    "logit_bias": "Ollama has no such option",
+_INSTEAD = {
+    "write it beside `options`, not in it": "think, keep_alive, format, stream",
+    "Ollama's name for it is num_predict": "max_tokens, max_new_tokens, n_predict",
+    "Ollama's name for it is num_ctx": "n_ctx, context_length, ctx_size",
+    "Ollama's name for it is num_gpu": "n_gpu_layers",
+    "Ollama's name for it is num_thread": "threads",
+    "Ollama's name for it is repeat_penalty": "repetition_penalty",
+    "it is a setting of the server: OLLAMA_NUM_PARALLEL": "num_parallel",
+    "it is a setting of the server: OLLAMA_FLASH_ATTENTION": "flash_attention, flash_attn",
+    "it is a setting of the server: OLLAMA_KV_CACHE_TYPE": "kv_cache_type",
+    "Ollama has no such option; ask for long answers in the prompt": "ignore_eos, min_tokens",
+    "Ollama has no such option": "logit_bias",
 }
+ELSEWHERE = {name: what for what, names in _INSTEAD.items() for name in names.split(", ")}
 """Names people try -> what to write instead."""
 
 DEFAULTS: dict[str, int | float] = {

@@ -26,15 +26,13 @@ from typing import Any, Literal
 
 from bench.files import read_file
 from bench.scenario.encodings import Decoded, decoded
-from bench.scenario.trace_rows import json_lines
+from bench.scenario.trace_rows import csv_table, json_lines
 from bench.shown import encodable
 
-_COUNT = re.compile(r"[0-9]{1,9}")
 _KEYS = ("prompt", "system", "output_tokens")
+_COUNT = re.compile(r"[0-9]{1,9}")
 PromptColumn = Literal["prompt", "system", "output_tokens"]
 """What a column of a table of prompts can be."""
-
-
 Split = Literal["lines", "paragraphs"]
 """How a text file is cut into prompts."""
 
@@ -187,29 +185,21 @@ def _jsonl(path: Path, content: str) -> Iterator[tuple[int, Any]]:
 def _csv(
     path: Path, content: str, columns: Mapping[PromptColumn, str] | None
 ) -> Iterator[tuple[int, Any]]:
-    csv.field_size_limit(2**31 - 1)  # a prompt may be as long as a book
     mark = _separator(content, columns)
-    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True, delimiter=mark)
-    try:
-        names = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = names
-        missing = [c for c in _wanted(columns) if c not in names]
-        if missing:
-            there = ", ".join(name[:60] for name in names[:20]) or "none"
-            raise ValueError(
-                f"{path.name}:1: the header has no column named {missing[0]}; it has {there}; "
-                "prompts.columns says what they are called, e.g. {prompt: question}"
-            )
-        for row in reader:
-            record: dict[str, Any] = {k: v for k, v in row.items() if v not in (None, "")}
-            if None in row:
-                raise ValueError(f"{path.name}:{reader.line_num}: more fields than columns")
-            count = (columns or {}).get("output_tokens", "output_tokens")
-            if _COUNT.fullmatch(record.get(count, "").strip()):
-                record[count] = int(record[count])
-            yield reader.line_num, record
-    except csv.Error as error:
-        raise ValueError(f"{path.name}:{reader.line_num}: {error}") from None
+    names, rows = csv_table(path.name, io.StringIO(content, newline=""), mark)
+    missing = [c for c in _wanted(columns) if c not in names]
+    if missing:
+        there = ", ".join(name[:60] for name in names[:20]) or "none"
+        raise ValueError(
+            f"{path.name}:1: the header has no column named {missing[0]}; it has {there}; "
+            "prompts.columns says what they are called, e.g. {prompt: question}"
+        )
+    count = (columns or {}).get("output_tokens", "output_tokens")
+    for line, row in rows:
+        record: dict[str, Any] = {k: v for k, v in row.items() if v not in (None, "")}
+        if _COUNT.fullmatch(record.get(count, "").strip()):
+            record[count] = int(record[count])
+        yield line, record
 
 
 def _wanted(columns: Mapping[PromptColumn, str] | None) -> list[str]:

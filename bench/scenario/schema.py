@@ -12,29 +12,55 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     PrivateAttr,
+    model_validator,
 )
 
+from bench.address import full_url
 from bench.durations import duration_s
-from bench.scenario.fields import (
-    Model,
-    PositiveSeconds,
-    refuse,
-    scalar_or_list,
-)
+from bench.scenario.fields import Model, Name, PositiveSeconds, scalar_or_list
 from bench.scenario.load_schema import ClosedLoad, LoadSpec
 from bench.scenario.options import OllamaOptions
 from bench.scenario.plan import DEFAULT_TEXTS
 from bench.scenario.prices import parse_prices
-from bench.scenario.prompts_schema import Prompts, PromptsField
-from bench.scenario.target_schema import Name, TargetField
-from bench.scenario.work_schema import (
-    CheckName,
-    ToolsField,
-)
+from bench.scenario.prompts_schema import CheckName, Prompts, PromptsField, ToolsField
 from bench.thresholds import Threshold, parse_compared, parse_threshold
 
 MAX_SEED = 2**53
 """The largest whole number that every reader of JSON keeps exactly."""
+
+
+class ManagedTarget(Model):
+    """A server by URL, or a command that is started for the run and stopped after it."""
+
+    one_of = ("url", "command")
+
+    name: Name
+    """How the reports call this server."""
+    url: str | None = None
+    """Where it listens, in any form that OLLAMA_HOST may have; or unix:///path/of/socket."""
+    command: Annotated[list[str], Field(min_length=1)] | None = None
+    """Command line of a server to start, e.g. [/opt/ollama-0.32/bin/ollama, serve]."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of that server, e.g. {OLLAMA_NUM_PARALLEL: "4"}."""
+
+    @model_validator(mode="after")
+    def _address(self) -> Self:
+        if self.url is not None:
+            full_url(self.url)
+            if self.env:
+                raise ValueError("env is only for a server that is started here, by command")
+        return self
+
+
+def _target(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"name": full_url(value).split("://", 1)[1], "url": value}
+    return value
+
+
+TargetField = Annotated[
+    ManagedTarget, BeforeValidator(_target, json_schema_input_type=str | ManagedTarget)
+]
 
 
 class TimeoutsSpec(Model):
@@ -51,47 +77,39 @@ class TimeoutsSpec(Model):
 
 
 def _keep_alive(value: Any) -> Any:
+    wanted = 'must be a duration with unit such as "30m", or a number of seconds'
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise refuse('must be a duration with unit such as "30m", or a number of seconds')
+        raise ValueError(wanted)
     if isinstance(value, str):
         try:
             duration_s(value.removeprefix("-"))
         except ValueError:
-            raise refuse(
-                'must be a duration with unit such as "30m", or a number of seconds; '
-                "-1 keeps the model loaded for ever"
-            ) from None
+            raise ValueError(f"{wanted}; -1 keeps the model loaded for ever") from None
     return value
 
 
 def _think(value: Any) -> Any:
     if isinstance(value, bool) or value in ("low", "medium", "high", "max", "unset"):
         return value
-    raise refuse("must be true, false, low, medium, high, max, or unset (not sent at all)")
+    raise ValueError("must be true, false, low, medium, high, max, or unset (not sent at all)")
 
 
 def _format(value: Any) -> Any:
     if value == "json" or isinstance(value, dict):
         return value
-    raise refuse("must be json, a JSON schema, or {file: schema.json}")
+    raise ValueError("must be json, a JSON schema, or {file: schema.json}")
 
 
 def _threshold(value: Any) -> Threshold:
     if isinstance(value, Threshold):
         return value
     if not isinstance(value, str):
-        raise refuse('must be text such as "ttft_s.p95 <= 2"')
-    try:
-        return parse_threshold(value)
-    except ValueError as error:
-        raise refuse(str(error)) from None
+        raise ValueError('must be text such as "ttft_s.p95 <= 2"')
+    return parse_threshold(value)
 
 
 def _metric(value: str) -> str:
-    try:
-        parse_compared(value)
-    except ValueError as error:
-        raise refuse(str(error)) from None
+    parse_compared(value)
     return value
 
 
@@ -121,7 +139,7 @@ def _telemetry(value: Any) -> Any:
     if isinstance(value, list):
         urls = [v for v in value if isinstance(v, str) and v.startswith(("http://", "https://"))]
         if not value or any(v not in ("auto", *kinds, *urls) for v in value):
-            raise refuse(
+            raise ValueError(
                 f"must be auto, off, or a list of {', '.join(kinds)} and URLs of exporters"
             )
         if len(urls) == len(value):  # beside what is found by itself
@@ -151,11 +169,8 @@ class FidelitySpec(Model):
 def _prices(value: Any) -> Any:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
-        raise refuse("must be text such as 0.30 EUR/kWh, or a list of such")
-    try:
-        parse_prices(texts)
-    except ValueError as error:
-        raise refuse(str(error)) from None
+        raise ValueError("must be text such as 0.30 EUR/kWh, or a list of such")
+    parse_prices(texts)
     return texts
 
 
@@ -281,6 +296,10 @@ class Scenario(Model):
     def directory(self) -> Path:
         """The folder that relative paths in it are relative to."""
         return self._directory
+
+    def as_data(self) -> dict[str, Any]:
+        """The scenario as plain data, as it would be written to a file."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def located(self, source: str, directory: Path) -> Self:
         """The same scenario, knowing where it came from."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+Message = dict[str, Any]
+"""{"role", "content", ...} as OpenAI and Ollama write it."""
 StepKind = Literal["user", "tool", "title", "summary", "subagent"]
 """What a request was sent for: a message of the user, results of tools, a title or a summary that
 the client asks for beside the conversation, or the work of a sub-agent."""
@@ -22,7 +24,7 @@ class Step:
     Attributes:
         kind: what it was sent for.
         added: messages that are new to its thread since the step before, without the answer to
-            that step: {"role", "content", ...} as OpenAI and Ollama write them.
+            that step.
         answer: the recorded assistant message that answered it, tool calls included; None = not
             recorded.
         at_s: when it arrived, in seconds since the first request of its file; None = not known.
@@ -42,8 +44,8 @@ class Step:
     """
 
     kind: StepKind
-    added: tuple[dict[str, Any], ...] = ()
-    answer: dict[str, Any] | None = None
+    added: tuple[Message, ...] = ()
+    answer: Message | None = None
     at_s: float | None = None
     answered_at_s: float | None = None
     gap_s: float | None = None

@@ -1,11 +1,12 @@
-"""The rows of a trace file: CSV, JSONL, or text with one time a line."""
+"""The rows of a table or of JSON Lines, and of a trace: these, or text with one time a line."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ from bench.files import open_file
 
 TEXT_COLUMN = "seconds"
 """The one column of a text file."""
+MOST_TOKENS = 100_000_000
+"""No prompt is longer: a larger count is another quantity."""
 
 Row = tuple[int, dict[str, Any]]
-"""Line number, and the cells by the names of their columns: stripped, in lower case."""
+"""Line number, and the cells by the names of their columns."""
 
 
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a trace, one after another: a public one has more than a million.
+
+    Names of columns are stripped and in lower case.
 
     Raises:
         ValueError: the file or a line of it is wrong; the message names file and line.
@@ -28,26 +33,35 @@ def read_rows(path: Path) -> Iterator[Row]:
     read = readers.get(path.suffix.lower(), _text_rows)
     try:
         with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as file:
-            yield from read(path, file)
+            yield from read(path.name, file)
     except UnicodeDecodeError:
         raise ValueError(f"{path.name} is not text in UTF-8") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _text_rows(path: Path, file: io.TextIOWrapper) -> Iterator[Row]:
+def _text_rows(_name: str, file: io.TextIOWrapper) -> Iterator[Row]:
     for number, line in enumerate(file.read().splitlines(), start=1):
         if stated := line.partition("#")[0].strip():
             yield number, {TEXT_COLUMN: stated}
 
 
-def _json_rows(path: Path, file: io.TextIOWrapper) -> Iterator[Row]:
-    for number, row in json_lines(path.name, file):
+def _json_rows(name: str, file: io.TextIOWrapper) -> Iterator[Row]:
+    for number, row in json_lines(name, file):
         if not isinstance(row, dict):
-            raise ValueError(
-                f"{path.name}:{number}: must be an object with time_s, or another time"
-            )
-        yield number, {column_name(key): value for key, value in row.items()}
+            raise ValueError(f"{name}:{number}: must be an object with time_s, or another time")
+        cells = {_column_name(key): value for key, value in row.items()}
+        if len(cells) < len(row):
+            _refuse_twice(f"{name}:{number}", [_column_name(key) for key in row])
+        yield number, cells
+
+
+def _csv_rows(name: str, file: io.TextIOWrapper) -> Iterator[Row]:
+    return csv_table(name, file, key=_column_name)[1]
+
+
+def _column_name(name: str) -> str:
+    return name.strip().lower()
 
 
 def json_lines(name: str, lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
@@ -65,39 +79,93 @@ def parse_json(text: str | bytes, name: str, line: int = 1) -> Any:
     """The value of a JSON text that begins in this line of a file.
 
     Raises:
-        ValueError: it is none; the message names file and line.
+        ValueError: it is none, or has a key twice; the message names file and line.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         at = line + error.lineno - 1
         raise ValueError(f"{name}:{at}: is not JSON: {error.msg}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{name}:{line}: is not text in UTF-8") from None
+    except KeyError as error:
+        raise ValueError(
+            f"{name}:{line}: the key {cell_text(error.args[0])} is there twice"
+        ) from None
     except (ValueError, RecursionError):
         why = "a number of thousands of digits, or nested too deeply"
         raise ValueError(f"{name}:{line}: cannot be read: {why}") from None
 
 
-def _csv_rows(path: Path, file: io.TextIOWrapper) -> Iterator[Row]:
-    reader = csv.DictReader(file)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuses a key that is there twice: which of its values is meant nobody knows."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [key for key, _ in pairs]
+        raise KeyError(next(name for i, name in enumerate(names) if name in names[:i]))
+    return made
+
+
+def _refuse_twice(where: str, names: list[str]) -> None:
+    for place, name in enumerate(names):
+        if name and name in names[:place]:
+            raise ValueError(f"{where}: two columns are called {cell_text(name)}: rename one")
+
+
+def csv_table(
+    name: str, lines: Iterable[str], mark: str = ",", key: Callable[[str], str] = str.strip
+) -> tuple[list[str], Iterator[Row]]:
+    """The names of the columns of a table, and its rows.
+
+    `key` gives the name of a column from its heading, `mark` is what fields end at.
+
+    Raises:
+        ValueError: a line is wrong, or two columns have one name; the message names file and line.
+    """
+    csv.field_size_limit(2**31 - 1)  # a prompt may be as long as a book
+    reader = csv.DictReader(lines, strict=True, delimiter=mark)
+
+    def wrong(error: csv.Error) -> ValueError:
+        return ValueError(f"{name}:{reader.line_num + 1}: {error}")  # where the row begins
+
+    def rows() -> Iterator[Row]:
+        try:
+            for row in reader:
+                if None in row:
+                    raise ValueError(f"{name}:{reader.line_num}: more fields than columns")
+                yield reader.line_num, row
+        except csv.Error as error:
+            raise wrong(error) from None
+
     try:
-        names = [column_name(name) for name in reader.fieldnames or ()]
-        twice = [name for i, name in enumerate(names) if name in names[:i]]
-        if twice:
-            raise ValueError(f"{path.name}:1: two columns are called {twice[0]!r}")
-        reader.fieldnames = names
-        for row in reader:
-            if None in row:
-                raise ValueError(f"{path.name}:{reader.line_num}: more fields than columns")
-            yield reader.line_num, row
+        names = [key(heading) for heading in reader.fieldnames or ()]
     except csv.Error as error:
-        raise ValueError(f"{path.name}:{reader.line_num}: {error}") from None
+        raise wrong(error) from None
+    _refuse_twice(f"{name}:1", names)
+    reader.fieldnames = names
+    return names, rows()
 
 
-def column_name(name: object) -> str:
-    """A column's name as formats are recognised by it."""
-    return str(name).strip().lower()
+def as_number(value: Any) -> float | None:
+    """A number, as such or as text; None = it is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, str) and "_" in value:
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        return None
+
+
+def token_count(value: Any) -> int | None:
+    """A number of tokens, as such or as text; None = it is none."""
+    number = as_number(value)
+    if number is None or not number.is_integer() or not 0 <= number <= MOST_TOKENS:
+        return None
+    return int(number)
 
 
 def cell_text(value: object) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.scenario.trace_rows import TEXT_COLUMN, cell_text
+from bench.scenario.trace_rows import TEXT_COLUMN, as_number, cell_text
 
 _STEMS = "time|timestamp|arrival|arrival_time|arrived_at|start_time|timestamp_start_unix"
 _COLUMN = re.compile(rf"({_STEMS})(?:_(s|ms|us|ns))?")
@@ -27,39 +27,26 @@ _FIX = "call the column time_s or time_ms"
 
 
 @dataclass(frozen=True, slots=True)
-class TimeColumn:
-    """Where the times stand.
+class TimeSource:
+    """A column of times, or a public format of traces.
 
     Attributes:
-        name: of the column.
-        unit: s, ms, us, ns as its name says; "" = its name does not say.
+        unit: s, ms, us, ns of times that are numbers; "" = it does not say, or they are dates.
     """
 
     name: str
     unit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TraceFormat:
-    """A public format of traces.
-
-    Attributes:
-        unit: of its times where they are numbers; "" = they are dates, or could be anything.
-    """
-
-    name: str
-    unit: str = ""
-
-
-def time_column(columns: Sequence[str]) -> TimeColumn:
+def time_column(columns: Sequence[str]) -> TimeSource:
     """The column of times among those of a row.
 
     Raises:
         ValueError: there is none, or there are several and it is unclear which is meant.
     """
     if TEXT_COLUMN in columns:
-        return TimeColumn(TEXT_COLUMN, "s")
-    found = [TimeColumn(m[0], m[2] or "") for m in map(_COLUMN.fullmatch, columns) if m]
+        return TimeSource(TEXT_COLUMN, "s")
+    found = [TimeSource(m[0], m[2] or "") for m in map(_COLUMN.fullmatch, columns) if m]
     found = [c for c in found if c.unit] or found
     if not found:
         there = ", ".join(columns[:20]) or "none"
@@ -74,7 +61,7 @@ def time_column(columns: Sequence[str]) -> TimeColumn:
 
 
 def read_times(
-    column: TimeColumn, values: Sequence[Any], lines: Sequence[int], known: TraceFormat
+    column: TimeSource, values: Sequence[Any], lines: Sequence[int], known: TimeSource
 ) -> tuple[Sequence[float], str]:
     """Seconds, and what was understood of them.
 
@@ -111,15 +98,16 @@ def read_times(
 
 
 def _unit(
-    column: TimeColumn, numbers: Sequence[float], lines: Sequence[int], known: TraceFormat
+    column: TimeSource, numbers: Sequence[float], lines: Sequence[int], known: TimeSource
 ) -> tuple[str, str]:
     """The unit of numbers, and how it is known."""
     if column.unit:
         return column.unit, ""
-    if known.unit == "ms" and not all(n.is_integer() for n in numbers):
-        line, odd = next((i, n) for i, n in zip(lines, numbers, strict=True) if not n.is_integer())
-        raise ValueError(f"{line}: {known.name} counts whole milliseconds, {odd:g} is none: {_FIX}")
     if known.unit == "ms":
+        for line, number in zip(lines, numbers, strict=True):
+            if not number.is_integer():
+                why = f"{known.name} counts whole milliseconds, {number:g} is none"
+                raise ValueError(f"{line}: {why}: {_FIX}")
         span = max(numbers) - min(numbers)
         if span < len(numbers) and len(set(numbers)) > 2:
             raise ValueError(
@@ -128,9 +116,8 @@ def _unit(
             )
     if known.unit:
         return known.unit, known.name
-    for unit, factor in UNITS.items():
-        if EPOCH_S[0] <= numbers[0] * factor < EPOCH_S[1]:
-            return unit, "since 1970, by their magnitude"
+    if unit := unit_since_1970(numbers[0]):
+        return unit, "since 1970, by their magnitude"
     raise ValueError(
         f"{lines[0]}: {column.name} is {numbers[0]:g}, in a unit that nothing here says: {_FIX}"
     )
@@ -148,7 +135,7 @@ def _all_since_1970(
 
 
 def _instants(values: Sequence[Any], lines: Sequence[int]) -> Sequence[float]:
-    """Dates and times as seconds; without a zone they are UTC, so that no clock change bends them.
+    """Dates and times as seconds.
 
     One without a zone among others with one could be hours off: which zone it has nobody knows.
     """
@@ -156,10 +143,9 @@ def _instants(values: Sequence[Any], lines: Sequence[int]) -> Sequence[float]:
     zoned = None
     for line, value in zip(lines, values, strict=True):
         try:
-            instant = as_instant(value)
+            seconds, has_zone = instant_s(value)
         except ValueError:
             raise ValueError(f"{line}: {cell_text(value)} is not a time") from None
-        has_zone = instant.tzinfo is not None
         if zoned is not None and has_zone != zoned:
             has, others = ("a", "has none") if has_zone else ("no", "has one")
             raise ValueError(
@@ -167,12 +153,14 @@ def _instants(values: Sequence[Any], lines: Sequence[int]) -> Sequence[float]:
                 "give every time its zone, or none"
             )
         zoned = has_zone
-        times.append((instant if has_zone else instant.replace(tzinfo=UTC)).timestamp())
+        times.append(seconds)
     return times
 
 
-def as_instant(value: Any) -> datetime:
-    """A date and time in ISO 8601, with its zone if it has one.
+def instant_s(value: Any) -> tuple[float, bool]:
+    """Seconds since 1970 of a date and time in ISO 8601, and whether it has a zone.
+
+    Without a zone it is UTC, so that no clock change bends it.
 
     Raises:
         ValueError: it is none.
@@ -182,21 +170,14 @@ def as_instant(value: Any) -> datetime:
     head, dot, rest = value.strip().partition(".")
     digits = len(rest) - len(rest.lstrip("0123456789"))
     # Azure's traces have seven digits after the point; datetime takes six.
-    return datetime.fromisoformat(head + dot + rest[: min(digits, 6)] + rest[digits:])
+    instant = datetime.fromisoformat(head + dot + rest[: min(digits, 6)] + rest[digits:])
+    has_zone = instant.tzinfo is not None
+    return (instant if has_zone else instant.replace(tzinfo=UTC)).timestamp(), has_zone
 
 
-def as_number(value: Any) -> float | None:
-    """A number, as such or as text; None = it is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    if isinstance(value, str) and "_" in value:
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-    except ValueError:
-        return None
+def unit_since_1970(number: float) -> str:
+    """The unit in which a number counts from 1970 by its magnitude; "" = in none."""
+    return next((u for u, f in UNITS.items() if EPOCH_S[0] <= number * f < EPOCH_S[1]), "")
 
 
 def _from_first(times: Sequence[float]) -> Sequence[float]:

@@ -11,7 +11,6 @@ What was understood of a file is said in words (`Trace.notes`), and what is doub
 from __future__ import annotations
 
 import functools
-import math
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,39 +19,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bench.scenario.trace_rows import Row, cell_text, read_rows
-from bench.scenario.trace_times import TimeColumn, TraceFormat, read_times, time_column
+from bench.scenario.trace_rows import Row, cell_text, read_rows, token_count
+from bench.scenario.trace_times import TimeSource, read_times, time_column
 
-PROMPT_COLUMNS = (
-    "prompt_tokens",
-    "contexttokens",
-    "request tokens",
-    "input_tokens",
-    "input_length",
-)
-OUTPUT_COLUMNS = (
-    "output_tokens",
-    "generatedtokens",
-    "response tokens",
-    "completion_tokens",
-    "output_length",
-)
+_COUNTS = {
+    "prompt": "prompt_tokens|contexttokens|request tokens|input_tokens|input_length",
+    "output": "output_tokens|generatedtokens|response tokens|completion_tokens|output_length",
+}
+"""What is counted -> the names that columns of it have."""
 _CHANGES_THE_WORK = {
-    "numimages": "images",
-    "num_images": "images",
-    "images": "images",
+    **dict.fromkeys(("numimages", "num_images", "images"), "images"),
     "hash_ids": "shared beginnings of prompts",
-    "session_id": "conversations",
-    "session id": "conversations",
-    "chat_id": "conversations",
-    "parent_chat_id": "conversations",
-    "tools": "tools",
-    "tool_calls": "tools",
+    **dict.fromkeys(("session_id", "session id", "chat_id", "parent_chat_id"), "conversations"),
+    **dict.fromkeys(("tools", "tool_calls"), "tools"),
     "model": "several models",
 }
 _BLOCK_TOKENS = {"Mooncake": 512, "Bailian": 16}
 """Tokens that one of the `hash_ids` stands for."""
-_MOST_TOKENS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +56,7 @@ class Trace:
     def __len__(self) -> int:
         return len(self.at_s)
 
-    def window(self, start_s: float = 0.0, end_s: float = math.inf) -> Trace:
+    def window(self, start_s: float, end_s: float) -> Trace:
         """The arrivals within [start, end), counted from the window's start."""
         inside = [i for i, at in enumerate(self.at_s) if start_s <= at < end_s]
         return Trace(
@@ -123,7 +106,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.columns: dict[str, None] = {}
-        self.time: TimeColumn | None = None
+        self.time: TimeSource | None = None
         self.tokens: dict[str, tuple[str, array[int]]] = {}
         self.times: list[Any] = []
         self.lines = array("q")
@@ -150,18 +133,17 @@ class _Reader:
         except ValueError as error:
             raise ValueError(f"{self.path.name}:{error}") from None
         self.times.clear()  # a public trace has more than a million of them, as text
-        sorted_words: tuple[str, ...] = ()
         order: Sequence[int] = range(len(times))
-        if any(later < earlier for earlier, later in pairwise(times)):
+        unsorted = any(later < earlier for earlier, later in pairwise(times))
+        if unsorted:
             order = array("q", sorted(order, key=times.__getitem__))
-            sorted_words = ("sorted by time",)
         ordered = {k: tuple(counts[i] for i in order) for k, (_, counts) in self.tokens.items()}
         at_s = tuple(times[i] for i in order)
         notes = (
             f"{len(at_s):,} {'arrival' if len(at_s) == 1 else 'arrivals'}",
             f"over {_span(at_s[-1] - at_s[0])}",
             words,
-            *sorted_words,
+            *(["sorted by time"] if unsorted else []),
             *self._said_tokens(),
             *self._said_left_out(),
             *self._said_unused(),
@@ -192,23 +174,17 @@ class _Reader:
 
     def _first(self, cells: Mapping[str, Any]) -> None:
         self.time = time_column(list(cells))
-        for what, names in (("prompt", PROMPT_COLUMNS), ("output", OUTPUT_COLUMNS)):
-            name = next((n for n in names if n in cells), None)
+        for what, names in _COUNTS.items():
+            name = next((n for n in names.split("|") if n in cells), None)
             if name is not None:
                 self.tokens[what] = (name, array("q"))
 
     def _count(self, what: str, cells: Mapping[str, Any]) -> int:
         name = self.tokens[what][0]
-        value = cells.get(name)
-        try:
-            if isinstance(value, bool):
-                raise TypeError
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not number.is_integer() or not 0 <= number <= _MOST_TOKENS:
-            raise ValueError(f"{cell_text(value)} is not a number of {what} tokens ({name})")
-        return int(number)
+        if (count := token_count(cells.get(name))) is None:
+            shown = cell_text(cells.get(name))
+            raise ValueError(f"{shown} is not a number of {what} tokens ({name})")
+        return count
 
     def _look_at_work(self, cells: Mapping[str, Any], prompt: int | None) -> None:
         for name in cells.keys() & _CHANGES_THE_WORK.keys():
@@ -225,26 +201,26 @@ class _Reader:
         for name, size in _BLOCK_TOKENS.items():
             self.block_fits[name] &= len(ids) in (prompt // size, prompt // size + 1)
 
-    def _format(self) -> TraceFormat:
+    def _format(self) -> TimeSource:
         there = self.columns.keys()
         if {"contexttokens", "generatedtokens"} <= there:
-            return TraceFormat("Azure")
+            return TimeSource("Azure")
         if {"request tokens", "response tokens"} <= there:
-            return TraceFormat("BurstGPT", "s")
+            return TimeSource("BurstGPT", "s")
         if not {"input_length", "output_length"} <= there:
-            return TraceFormat("")
+            return TimeSource("")
         if "chat_id" in there:
-            return TraceFormat("Bailian", "s")
+            return TimeSource("Bailian", "s")
         if "hash_ids" not in there:
-            return TraceFormat("")
-        if self.block_fits["Bailian"]:
-            if self.block_fits["Mooncake"] and self.time and not self.time.unit:
-                raise ValueError(
-                    f"{self.lines[0]}: could be a trace of Mooncake (times in ms) or of Bailian "
-                    "(in s): call the column time_s or time_ms"
-                )
-            return TraceFormat("Bailian", "s")
-        return TraceFormat("Mooncake", "ms")
+            return TimeSource("")
+        if not self.block_fits["Bailian"]:
+            return TimeSource("Mooncake", "ms")
+        if self.block_fits["Mooncake"] and self.time and not self.time.unit:
+            raise ValueError(
+                f"{self.lines[0]}: could be a trace of Mooncake (times in ms) or of Bailian "
+                "(in s): call the column time_s or time_ms"
+            )
+        return TimeSource("Bailian", "s")
 
     def _said_tokens(self) -> Iterator[str]:
         for what, (name, counts) in self.tokens.items():

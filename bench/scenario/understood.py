@@ -8,8 +8,7 @@ from typing import Any
 
 from bench.scenario.plan import Case, Plan
 from bench.scenario.promptfile import prompt_notes, reading_notes
-from bench.scenario.replaying import fitting, longest_prompt
-from bench.scenario.room import cut_to_fit
+from bench.scenario.room import cut_to_fit, fitting, longest_prompt
 from bench.scenario.schema import Scenario
 from bench.scenario.session_files import played_file
 from bench.scenario.sessions import Session, Step
@@ -21,7 +20,7 @@ _PREVIEW_CHARACTERS = 70
 
 
 def file_notes(
-    scenario: Scenario, records: tuple[dict[str, Any], ...], cases: tuple[Case, ...]
+    scenario: Scenario, records: tuple[dict[str, Any], ...], cases: Sequence[Case]
 ) -> tuple[str, ...]:
     """One note a file: what it holds, and what of it is used."""
     notes = []
@@ -46,7 +45,7 @@ def file_notes(
     return tuple(notes)
 
 
-def _token_use(scenario: Scenario, has_prompts: bool, cases: tuple[Case, ...]) -> list[str]:
+def _token_use(scenario: Scenario, has_prompts: bool, cases: Sequence[Case]) -> list[str]:
     if scenario.prompts.synthetic is None:
         return ["its token counts are not used: the prompts are not synthetic"]
     notes_of = []

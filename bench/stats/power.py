@@ -132,9 +132,15 @@ def _quantile_sd(
 
 
 def expected_power(
-    pairs: int, change: float, pair_sd: float, df: float = math.inf, alpha: float = 0.05
+    pairs: int,
+    change: float,
+    pair_sd: float,
+    df: float = math.inf,
+    alpha: float = 0.05,
+    ignore: float = 0.0,
+    strict: bool = False,
 ) -> float:
-    """The chance that so many pairs show a change as significant, in its direction.
+    """The chance that so many pairs show a change: significant, and beyond what is ignored.
 
     Args:
         pairs: at least 2.
@@ -142,14 +148,16 @@ def expected_power(
         pair_sd: of one pair's log ratio, as a pilot shows it.
         df: degrees of freedom of `pair_sd`; infinite: it is known.
         alpha: two-sided level.
+        ignore: relative; what is found must lie beyond it.
+        strict: its whole 95 % interval must.
     """
     if pair_sd == 0:
-        return 1.0
-    t = t_quantile(1 - alpha / 2, pairs - 1)
-    size = math.log1p(change) * math.sqrt(pairs) / pair_sd
-    true = size * np.sqrt(_chi_square_nodes(df))
-    seen = t * np.sqrt(_chi_square_nodes(pairs - 1))
-    return float(np.mean(_normal_cdf(true[:, None] - seen[None, :])))
+        return float(change > ignore)
+    root = math.sqrt(pairs) / pair_sd * np.sqrt(_chi_square_nodes(df))[:, None]
+    seen = np.sqrt(_chi_square_nodes(pairs - 1))[None, :]
+    beyond = math.log1p(ignore) * root + strict * t_quantile(0.975, pairs - 1) * seen
+    least = np.maximum(t_quantile(1 - alpha / 2, pairs - 1) * seen, beyond)
+    return float(np.mean(_normal_cdf(math.log1p(change) * root - least)))
 
 
 def pairs_needed(
@@ -159,6 +167,8 @@ def pairs_needed(
     alpha: float = 0.05,
     metrics: int = 1,
     df: float = math.inf,
+    ignore: float = 0.0,
+    strict: bool = False,
 ) -> int | None:
     """The smallest number of pairs that shows a change; None if more than `MAX_PAIRS`.
 
@@ -169,12 +179,15 @@ def pairs_needed(
         alpha: two-sided level.
         metrics: how many primary metrics share alpha (Holm's first step: alpha / metrics).
         df: degrees of freedom of `pair_sd`; infinite: it is known.
+        ignore: what is found must lie beyond it.
+        strict: its whole 95 % interval must.
     """
     if change <= 0:
         raise ValueError(f"a change to be seen is above 0, not {change}")
 
     def enough(pairs: int) -> bool:
-        return expected_power(pairs, change, pair_sd, df, alpha / metrics) >= power
+        found = expected_power(pairs, change, pair_sd, df, alpha / metrics, ignore, strict)
+        return found >= power
 
     if not enough(MAX_PAIRS):
         return None
@@ -194,6 +207,8 @@ def detectable_change(
     alpha: float = 0.05,
     metrics: int = 1,
     df: float = math.inf,
+    ignore: float = 0.0,
+    strict: bool = False,
 ) -> float:
     """The smallest relative change that so many pairs show, e.g. 0.023; infinite above e^50.
 
@@ -203,14 +218,19 @@ def detectable_change(
     if pairs < 2:
         raise ValueError(f"a change takes at least 2 pairs to be seen, not {pairs}")
     if pair_sd == 0:
-        return 0.0
+        return ignore
+
+    def shown(log: float) -> bool:
+        change = math.expm1(log)
+        found = expected_power(pairs, change, pair_sd, df, alpha / metrics, ignore, strict)
+        return found >= power
+
     low, high = 0.0, 50.0
-    if expected_power(pairs, math.expm1(high), pair_sd, df, alpha / metrics) < power:
+    if not shown(high):
         return math.inf
     for _ in range(40):
         middle = (low + high) / 2
-        seen = expected_power(pairs, math.expm1(middle), pair_sd, df, alpha / metrics) >= power
-        low, high = (low, middle) if seen else (middle, high)
+        low, high = (low, middle) if shown(middle) else (middle, high)
     return math.expm1(high)
 
 

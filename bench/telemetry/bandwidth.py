@@ -7,7 +7,6 @@ passes counts (as in STREAM, J. D. McCalpin, "Memory Bandwidth and Machine Balan
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.cores import usable_cpus
 from bench.telemetry.files import text_in
 
 _PASSES = 9
@@ -96,11 +96,6 @@ def passes(
 
 def _each(pool: Executor, way: Callable[[Any], float], parts: list[Any]) -> list[float]:
     return list(pool.map(way, parts))
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _array_bytes() -> int:

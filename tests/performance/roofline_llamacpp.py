@@ -28,12 +28,13 @@ from gguf import GGUFReader
 from quantised import write_set
 
 import bench
+from bench.cores import usable_cpus
 from bench.report.model import build_report
 from bench.report.page import plain
 from bench.report.roofline_words import memory, size_findings
 from bench.results.directory import read_run
 from bench.server.llamacpp.model_file import find_model
-from bench.telemetry.bandwidth import passes, touched_array, usable_cpus
+from bench.telemetry.bandwidth import passes, touched_array
 
 SCENARIO = {
     "schema": 1,

@@ -8,12 +8,7 @@ from dataclasses import dataclass, field
 
 from bench.analysis.capacity.limit import LoadLimit, fit_limit, stated
 from bench.analysis.capacity.probe import Probe, Purpose, SearchEnding, SearchSettings
-from bench.analysis.capacity.promises import (
-    ProbeOutcome,
-    ProbeSample,
-    judge_probe,
-    percentile_of,
-)
+from bench.analysis.capacity.promises import ProbeOutcome, ProbeSample, judge_probe, percentile_of
 from bench.analysis.capacity.search import Search
 from bench.thresholds import Threshold
 
@@ -63,7 +58,7 @@ class JudgedSearch:
         proves = probe.purpose is not Purpose.SEARCH
         tries = self._tries.setdefault(probe.load, []) if proves else []
         tries.append(sample)
-        judged = sum(len(s.found) for s in tries)
+        judged = sum(s.judged for s in tries)
         outcome = judge_probe(
             probe.load,
             tries,
@@ -96,7 +91,7 @@ class JudgedSearch:
             return []
         fits = []
         for i, promise in enumerate(self.promises):
-            shares = [s for o in self.outcomes if (s := o.kept[i].share) is not None]
+            shares = [s for o in self.outcomes if (s := o.kept[i].share) and s.requests]
             if shares:
                 fit = fit_limit(shares, percentile_of(promise), math.sqrt(low * high))
                 if fit is not None:

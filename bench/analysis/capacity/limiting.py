@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analysis.capacity.judge import ProbeVerdict
-from bench.analysis.capacity.promises import ERROR_RATE, ProbeOutcome, percentile_of, waited
+from bench.analysis.capacity.promises import (
+    ERROR_RATE,
+    ProbeOutcome,
+    PromiseAtProbe,
+    percentile_of,
+    waited,
+)
 from bench.analysis.capacity.result import Bottleneck
 from bench.analysis.run.columns import Columns
 from bench.analysis.run.latency import latencies
@@ -24,14 +30,13 @@ ERRORS_SHARE = 0.01
 def broken_promise(outcome: ProbeOutcome) -> Threshold | None:
     """The promise that is broken most clearly; None if none is."""
     broken = [k for k in outcome.kept if k.verdict is ProbeVerdict.FAIL]
-    if not broken:
-        return None
-    return min(broken, key=lambda k: k.share.kept / k.share.requests if k.share else 0.0).promise
+    return max(broken, key=_times_too_many).promise if broken else None
 
 
-def limiting(measured: Columns, promise: Threshold | None, gpu_share: float | None) -> Bottleneck:
-    """Why a probe broke its promise."""
-    return _reason(measured, promise, gpu_share)
+def _times_too_many(kept: PromiseAtProbe) -> float:
+    """How many times more requests were late, or failed, than may."""
+    wrong = kept.bound.value if kept.share is None else 1 - (kept.in_time or 0.0)
+    return wrong / max(allowed_share(kept.promise), 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +58,36 @@ def alone(measured: Columns, promises: Sequence[Threshold], gpu_share: float | N
     Requests that are alone do not wait for each other, so the number of late ones is binomial; a
     promise is broken if so many would be late with a probability below 1 % were it kept.
     """
-    late = {p: _late(measured, p) for p in promises}
-    chance = {p: _chance(n, len(measured), _allowed(p)) for p, n in late.items()}
+    chance = {p: _chance(measured, p) for p in promises}
     worst = min(promises, key=lambda p: chance[p])
-    if not len(measured) or chance[worst] >= SURPRISING:
+    if chance[worst] >= SURPRISING:
         return Alone("", Bottleneck.NONE)
-    return Alone(worst.text, _reason(measured, worst, gpu_share))
+    return Alone(worst.text, limiting(measured, worst, gpu_share))
 
 
-def _late(measured: Columns, promise: Threshold) -> int:
-    if promise.metric == ERROR_RATE:
-        return int(np.sum(~measured.ok))
-    return int(np.sum(~promise.holds(waited(measured, promise))))
-
-
-def _allowed(promise: Threshold) -> float:
-    """The share of requests that may be late."""
+def allowed_share(promise: Threshold) -> float:
+    """The share of requests that may be late, or fail."""
     return promise.value if promise.metric == ERROR_RATE else 1 - percentile_of(promise)
 
 
-def _chance(late: int, n: int, allowed: float) -> float:
-    """Probability of so many late requests or more."""
-    fewer = (math.comb(n, k) * allowed**k * (1 - allowed) ** (n - k) for k in range(late))
-    return max(0.0, 1 - sum(fewer))
+def _chance(measured: Columns, promise: Threshold) -> float:
+    """Probability of so many late requests (or turns) or more, if the promise is kept."""
+    if promise.metric == ERROR_RATE:
+        late = ~measured.ok
+    else:
+        late = ~promise.holds(waited(measured, promise))
+    n, count, allowed = len(late), int(late.sum()), allowed_share(promise)
+    if not allowed:
+        return float(count == 0)
+    fewer = (
+        math.log(math.comb(n, k)) + k * math.log(allowed) + (n - k) * math.log1p(-allowed)
+        for k in range(count)
+    )
+    return max(0.0, 1 - sum(map(math.exp, fewer)))
 
 
-def _reason(measured: Columns, promise: Threshold | None, gpu_share: float | None) -> Bottleneck:
-    """Where the time goes of requests that break a promise."""
+def limiting(measured: Columns, promise: Threshold | None, gpu_share: float | None) -> Bottleneck:
+    """Why a probe broke its promise: where the time goes of its requests."""
     broken = promise.metric if promise is not None else ""
     if broken == ERROR_RATE or np.mean(~measured.ok) > ERRORS_SHARE:
         return Bottleneck.ERRORS

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analysis.capacity.probe import Probe
-from bench.analysis.capacity.promises import ProbeOutcome
+from bench.analysis.capacity.promises import ERROR_RATE, ProbeOutcome
 from bench.analysis.capacity.result import ProbeResult, PromiseResult
+from bench.analysis.run.case_data import goodness
 from bench.analysis.run.columns import Columns
 from bench.analysis.run.latency import latencies
 from bench.results.run import BlockInfo
@@ -79,13 +80,10 @@ def probe_result(j: JudgedProbe, promises: Sequence[Threshold], slots: int | Non
 
 
 def _in_time(served: Columns, promises: Sequence[Threshold]) -> int:
-    """How many requests kept every promised time."""
-    times = latencies(served)
-    good = np.ones(len(served), dtype=np.bool_)
-    for promise in promises:
-        if promise.metric in times:
-            good &= times[promise.metric] <= promise.value
-    return int(good.sum())
+    """How many requests broke no promised time; one that has no such time breaks none."""
+    timed = [p for p in promises if p.metric != ERROR_RATE]
+    good, without = goodness(latencies(served), timed, len(served))
+    return int((good | without).sum()) if timed else len(served)
 
 
 def window_s(block: BlockInfo) -> float:

@@ -97,6 +97,11 @@ class PromiseAtProbe:
     verdict: ProbeVerdict
     share: ProbeShare | None = None
 
+    @property
+    def in_time(self) -> float | None:
+        """That share as a number; None for the error rate, and if nothing was left to judge."""
+        return self.share.kept / self.share.requests if self.share and self.share.requests else None
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeSample:
@@ -223,7 +228,8 @@ def check_judgeable(measured: Columns, promises: Sequence[Threshold]) -> None:
         raise MeasurementInvalid(
             f"{promise.text} cannot be judged: none of {len(ok)} answers has a {promise.metric}"
             + (f": {why}" if why else ""),
-            "Measure without what holds the stream back, or promise something else: e2e_s, say.",
+            "Find what holds the stream back, a proxy or a client that reads late; or promise "
+            "something else: e2e_s, say.",
         )
 
 

@@ -57,8 +57,7 @@ class PromiseResult:
             x if math.isfinite(x) else None
             for x in (kept.bound.value, kept.bound.lower, kept.bound.upper)
         )
-        share = kept.share.kept / kept.share.requests if kept.share else None
-        return cls(kept.promise.text, str(kept.verdict), value, low, high, share)
+        return cls(kept.promise.text, str(kept.verdict), value, low, high, kept.in_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class ProbeResult:
         extension: 0 for a first try; else it was judged together with the tries before it.
         requests: judged, and before them `settle` that filled the server.
         tok_per_s: output tokens per second of the window.
-        goodput_per_s: requests that kept every promised time, per second of the window.
+        goodput_per_s: requests that broke no promised time, per second of the window.
         ttft_p50_s, ttft_p95_s: of those that ended well; None without any.
         queue_mean_s: mean wait for a slot, as the server's durations say.
         service_mean_s, service_cv2: mean and squared coefficient of variation of the time in a
@@ -122,6 +121,7 @@ class CapacityResult:
         sweep: what a few users got, before the search.
         memory: bound of the context's memory; None if the model does not tell its shape.
         interrupted: the user ended the search; what was not found may have been.
+        invalid: why the whole run must not be trusted (the server changed meanwhile, say).
     """
 
     run_id: str
@@ -148,4 +148,5 @@ class CapacityResult:
     held: float | None = None
     broke: float | None = None
     interrupted: bool = False
+    invalid: tuple[str, ...] = ()
     schema: int = 1

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.comparison.machine_differences import hardware_of
+from bench.analysis.comparison.machine_causes import hardware_of
 from bench.analysis.comparison.server_place import place_of
 from bench.analysis.comparison.setup_checks import level_of
 from bench.analysis.comparison.setup_difference import CaseSide
@@ -45,8 +45,7 @@ def history_entry(path: Path, info: RunInfo, summary: Summary) -> IndexedRun:
 def identity_key(side: CaseSide) -> str:
     """Equal for results that differ in the server's version and in time only.
 
-    The observed number of slots is left out: a run with few users cannot observe it. The place of
-    the server is in it only where it is not the usual one, so earlier entries keep their identity.
+    The observed number of slots is left out: a run with few users cannot observe it.
     """
     identity, case = side.summary.identity, side.case
     share = identity.gpu_share
@@ -65,9 +64,9 @@ def identity_key(side: CaseSide) -> str:
         "settings": dict(side.target.settings) if side.target else {},
         "hardware": hardware_of(side.info.environment),
     }
-    place = place_of(side)
-    if place:
-        parts["server"] = place
+    # What came later is in it only where it is used: earlier entries keep their identity.
+    later = {"server": place_of(side), "control": case.control, "truncate": case.truncate}
+    parts |= {key: value for key, value in later.items() if value}
     text = json.dumps(parts, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

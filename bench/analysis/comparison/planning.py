@@ -8,14 +8,15 @@ of requests, both without what the lengths of prompts and answers explain.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bench.analysis.comparison.case_matching import Match, match_sides
-from bench.analysis.comparison.metric_verdicts import Rules, paired_points
-from bench.analysis.comparison.verdict_rule import sizes_of
+from bench.analysis.comparison.metric_verdicts import Rules, case_points
+from bench.analysis.comparison.result import Design
+from bench.analysis.comparison.verdict_rule import pairs_to_settle, sizes_of
 from bench.analysis.run import rates
 from bench.analysis.run.columns import Columns, Floats
 from bench.analysis.run.evidence import columns_of
@@ -27,16 +28,7 @@ from bench.ollama.eras import era_of
 from bench.results.record import RequestRecord
 from bench.results.run import RunInfo, RunStatus
 from bench.stats.paired import MIN_PAIRS, log_ratios
-from bench.stats.power import (
-    Noise,
-    detectable_change,
-    noise_of,
-    pairs_needed,
-    planned_pairs,
-    sd_interval,
-)
-
-_RATES = {"decode_tok_per_s": rates.decode}
+from bench.stats.power import Noise, detectable_change, noise_of, sd_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,45 +100,42 @@ def plan_comparison(
     else:
         measured = [_from_pairs(m, metric, rules)
                     for m in match_sides(summary.cases) for metric in rules.primary]  # fmt: skip
-    tests = sum(plan.pair_sd is not None for plan in measured)
-    plans = [_planned(plan, tests) for plan in measured]
-    needed = [plan.pairs for plan in plans if plan.pair_sd is not None]
-    known = [pairs for pairs in needed if pairs is not None]
-    all_known = bool(needed) and len(known) == len(needed)
-    return ComparisonPlan(
-        tuple(plans), max(known) if all_known else None, _pair_seconds(info), _notes(info, summary)
-    )
+    # A metric of which the pilot tells nothing shares the level all the same.
+    plans = [_planned(plan, len(measured), rules) for plan in measured]
+    pairs = [plan.pairs for plan in plans if plan.pair_sd is not None]
+    known = [n for n in pairs if n is not None]
+    most = max(known) if known and len(known) == len(pairs) else None
+    unknown = dict.fromkeys(plan.metric for plan in plans if plan.pair_sd is None)
+    notes = list(_notes(info, summary))
+    if unknown:
+        notes.append(f"Nothing is known of the noise of {', '.join(unknown)}: not planned for.")
+    return ComparisonPlan(tuple(plans), most, _pair_seconds(info), tuple(notes))
 
 
-def _notes(info: RunInfo, summary: Summary) -> tuple[str, ...]:
-    notes = []
+def _notes(info: RunInfo, summary: Summary) -> Iterator[str]:
     if info.status is not RunStatus.COMPLETE:
         done = sum(b.complete for b in info.blocks)
-        notes.append(
-            f"The pilot is incomplete ({info.status}): {done} of {len(info.plan.blocks)} blocks."
-        )
+        of = len(info.plan.blocks)
+        yield f"The pilot is incomplete ({info.status}): {done} of {of} blocks."
     if not summary.valid:
         reasons = "; ".join(w.message for w in summary.warnings if w.invalidates)
-        notes.append(f"The pilot is not a valid measurement: {reasons or 'see its report'}.")
+        yield f"The pilot is not a valid measurement: {reasons or 'see its report'}."
     unsteady = [c.id for c in summary.cases if c.steadiness.steady is False]
     if unsteady:
-        notes.append(
+        yield (
             f"Not steady while it was measured: {', '.join(unsteady)}. Steps and drifts count as "
             "noise here, so more pairs are asked for than a steady machine would need."
         )
-    return tuple(notes)
 
 
 def _from_pairs(match: Match, metric: str, rules: Rules) -> MetricPlan:
     """From a run in pairs: the spread of its pairs, whatever the two sides differ in."""
     catch = sizes_of(metric, rules.catch, rules.ignore).catch
-    a, b = (
-        [p.value for p in side] for side in paired_points(metric, match.baseline, match.candidate)
-    )
+    a, b = ([p.value for p in side] for side in case_points(metric, *match.sides, Design.PAIRED))
     if len(a) < 2 or min(*a, *b) <= 0:
         why = f"the noise of pairs needs at least 2 pairs with values above 0, not {len(a)}"
         return MetricPlan(match.label, metric, catch, note=why)
-    requests = [x.n_ok for case in (match.baseline, match.candidate) for x in case.blocks]
+    requests = [x.n_ok for case in match.sides for x in case.blocks]
     return MetricPlan(
         match.label,
         metric,
@@ -158,25 +147,24 @@ def _from_pairs(match: Match, metric: str, rules: Rules) -> MetricPlan:
     )
 
 
-def _planned(plan: MetricPlan, tests: int) -> MetricPlan:
+def _planned(plan: MetricPlan, tests: int, rules: Rules) -> MetricPlan:
     """With what the spread of pairs means for the number of pairs, if that spread is known."""
     pair_sd = plan.pair_sd
     if pair_sd is None:
         return plan
     df = plan.blocks - 1
+    sizes = sizes_of(plan.metric, rules.catch, rules.ignore)
     low, high = sd_interval(pair_sd, df)
-    needed = pairs_needed(pair_sd, plan.catch, metrics=tests, df=df)
+    shown = detectable_change(
+        pair_sd, MIN_PAIRS, metrics=tests, df=df, ignore=sizes.ignore, strict=rules.strict
+    )
     return replace(
         plan,
         pair_sd_low=low,
         pair_sd_high=high,
-        detectable=_finite(detectable_change(pair_sd, MIN_PAIRS, metrics=tests, df=df)),
-        pairs=None if needed is None else planned_pairs(needed),
+        detectable=shown if math.isfinite(shown) else None,
+        pairs=pairs_to_settle(pair_sd, sizes, tests, df, rules.strict),
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _from_blocks(
@@ -221,17 +209,12 @@ def _from_case(
 def _per_request(info: RunInfo, columns: Columns, case: CaseSummary, metric: str) -> Floats | None:
     """The metric of each request; None if only a whole block has one."""
     name = metric.partition(".")[0]
-    if name in _RATES:
-        return _RATES[name](columns, era_of(case.identity.server_version, _format(info, case)))\
-            .per_request  # fmt: skip
-    return latencies(columns).get(name)
-
-
-def _format(info: RunInfo, case: CaseSummary) -> str:
-    for model in info.models:
-        if (model.target, model.name) == (case.target, case.model):
-            return model.format or "gguf"
-    return "gguf"
+    if name != "decode_tok_per_s":
+        return latencies(columns).get(name)
+    model = (case.target, case.model)
+    formats = (m.format for m in info.models if (m.target, m.name) == model and m.format)
+    era = era_of(case.identity.server_version, next(formats, "gguf"))
+    return rates.decode(columns, era).per_request
 
 
 def _noise_of_requests(values: Floats, columns: Columns, quantile: float | None) -> Noise:

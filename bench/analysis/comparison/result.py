@@ -5,13 +5,13 @@ Keys are stable and documented here. Changes are relative: -0.05 is a loss of 5 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from bench.analysis.comparison.setup_difference import SetupDifference
 from bench.analysis.comparison.verdict_rule import Verdict
-from bench.errors import ExitCode
+from bench.errors import GRAVEST, ExitCode
 
 SCHEMA = 1
 """Version of the comparison's JSON. History: 1 = first."""
@@ -203,39 +203,21 @@ class Comparison:
                 yield case, metric
 
 
+_CODES: Mapping[Verdict, ExitCode] = {
+    Verdict.NO_SAMPLES: ExitCode.WORSE,
+    Verdict.WORSE: ExitCode.WORSE,
+    Verdict.NOT_COMPARABLE: ExitCode.NOT_COMPARABLE,
+    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+    Verdict.BETTER: ExitCode.OK,
+    Verdict.NO_CHANGE: ExitCode.OK,
+}
+"""The gravest first."""
+
+
 def exit_code(verdict: Verdict, indicative: bool) -> ExitCode:
     """The exit code of a verdict; one that is only indicative concludes nothing."""
-    if verdict is Verdict.NO_SAMPLES:
-        return ExitCode.WORSE
-    if verdict is Verdict.NOT_COMPARABLE:
-        return ExitCode.NOT_COMPARABLE
-    if indicative or verdict is Verdict.INCONCLUSIVE:
-        return ExitCode.INCONCLUSIVE
-    return ExitCode.WORSE if verdict is Verdict.WORSE else ExitCode.OK
-
-
-_GRAVEST_CODES = (
-    ExitCode.WORSE,
-    ExitCode.NOT_COMPARABLE,
-    ExitCode.INVALID,
-    ExitCode.INCONCLUSIVE,
-    ExitCode.OK,
-)
-"""A loss that is certain comes first: nothing that could not be judged may hide it."""
-
-_GRAVEST_VERDICTS = (
-    Verdict.NO_SAMPLES,
-    Verdict.WORSE,
-    Verdict.NOT_COMPARABLE,
-    Verdict.INCONCLUSIVE,
-    Verdict.BETTER,
-    Verdict.NO_CHANGE,
-)
-
-
-def worst(comparisons: Sequence[Comparison]) -> ExitCode:
-    """The exit code of several comparisons: the gravest of theirs."""
-    return min((c.exit_code for c in comparisons), key=_GRAVEST_CODES.index, default=ExitCode.OK)
+    absent = verdict in (Verdict.NO_SAMPLES, Verdict.NOT_COMPARABLE)
+    return ExitCode.INCONCLUSIVE if indicative and not absent else _CODES[verdict]
 
 
 def overall(metrics: Sequence[MetricComparison]) -> tuple[Verdict, bool]:
@@ -249,4 +231,4 @@ def overall(metrics: Sequence[MetricComparison]) -> tuple[Verdict, bool]:
 
 
 def _gravity(judged: tuple[Verdict, bool]) -> tuple[int, int]:
-    return _GRAVEST_CODES.index(exit_code(*judged)), _GRAVEST_VERDICTS.index(judged[0])
+    return GRAVEST.index(exit_code(*judged)), list(_CODES).index(judged[0])

@@ -87,24 +87,17 @@ def sizes_of(
 ) -> Sizes:
     """The sizes of a metric, with a user's own (by flat metric id, or "*" for all) put in place.
 
-    If only `catch` is given, half of it is ignored.
+    Without `ignore`, half of what is to be caught is ignored.
 
     Raises:
         ValueError: the change to ignore is above the change to catch.
     """
-    default = default_sizes(metric)
-    wanted_catch = _wanted(catch, metric)
-    wanted_ignore = _wanted(ignore, metric)
-    use_catch = default.catch if wanted_catch is None else wanted_catch
-    if wanted_ignore is None:
-        wanted_ignore = default.ignore if wanted_catch is None else use_catch / 2
-    return Sizes(use_catch, wanted_ignore)
-
-
-def _wanted(given: Mapping[str, float] | None, metric: str) -> float | None:
-    if not given:
-        return None
-    return given.get(metric, given.get(metric.partition(".")[0], given.get("*")))
+    wanted_catch, wanted_ignore = (
+        given.get(metric, given.get(metric.partition(".")[0], given.get("*"))) if given else None
+        for given in (catch, ignore)
+    )
+    size = default_sizes(metric).catch if wanted_catch is None else wanted_catch
+    return Sizes(size, size / 2 if wanted_ignore is None else wanted_ignore)
 
 
 def decide(
@@ -140,23 +133,30 @@ def decide(
 
 
 def pairs_to_settle(
-    effect: LogEffect, pair_sd: float, sizes: Sizes, metrics: int = 1, df: float = math.inf
+    pair_sd: float,
+    sizes: Sizes,
+    metrics: int = 1,
+    df: float = math.inf,
+    strict: bool = False,
+    done: int = 0,
 ) -> int | None:
     """How many pairs would tell; None if repetition will not.
 
-    The number that `plan` gives for the same noise: what a change of D takes to be seen with 80 %
+    The number that `plan` gives for the same noise: what a change of D takes to be called with 80 %
     power. None as well if there are so many pairs already: then the change lies too near to one of
     the two sizes, and no number promises anything. For planning the *next* run: pairs added until
     the verdict pleases are worth nothing.
 
     Args:
-        effect: as found.
         pair_sd: standard deviation of one pair's log ratio.
         sizes: the two sizes of the metric.
         metrics: how many primary metrics share alpha.
         df: degrees of freedom of `pair_sd`.
+        strict: as for `decide`.
+        done: pairs that there are.
     """
-    needed = pairs_needed(pair_sd, sizes.catch, metrics=metrics, df=df)
-    if needed is None or planned_pairs(needed) <= effect.n:
-        return None
-    return planned_pairs(needed)
+    needed = pairs_needed(
+        pair_sd, sizes.catch, metrics=metrics, df=df, ignore=sizes.ignore, strict=strict
+    )
+    planned = None if needed is None else planned_pairs(needed)
+    return None if planned is None or planned <= done else planned

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bench.analysis.run.columns import Bools, Columns
-from bench.analysis.run.plausibility import FIELD_NAMES, FIELDS, REASONS, Reason
-from bench.analysis.run.stream_shape import Shape
+from bench.analysis.run.evidence import Shape
+from bench.analysis.run.plausibility import FIELD_NAMES, FIELDS, Reason
 
 SHAPES = {
     Shape.FEW_BURSTS: "the tokens came in a few bursts",
     Shape.BURSTS: "the tokens came in bursts",
     Shape.ONE_PIECE: "the whole answer came at once",
-    Shape.HELD_BACK: "the stream was held back and came faster than it was made",
+    Shape.HELD_BACK: "the stream came faster than it was made",
     Shape.HELD_AT_START: "the first tokens came together",
     Shape.HIDDEN: "fewer tokens came than the server counted, and the stream does not show when "
     "the others were made",
@@ -33,9 +33,8 @@ def missing(columns: Columns, fields: Sequence[str]) -> list[Why]:
     for field in fields:
         refused = columns.refused[:, FIELDS.index(field)]
         name = FIELD_NAMES[field]
-        for reason in np.unique(refused[refused > 0]).tolist():
-            text = f"{name} is {REASONS[Reason(reason)]}"
-            found.append((text, np.equal(refused, reason)))
+        reasons = np.unique(refused[refused > 0]).tolist()
+        found += [(f"{name} is {Reason(r).text}", np.equal(refused, r)) for r in reasons]
         unsaid = np.isnan(getattr(columns, field)) & (refused == 0)
         found.append((f"the server does not say {name}", unsaid))
     return found

@@ -1,4 +1,8 @@
-"""The metrics of one case, from its data: one entry for every id of `metrics.METRICS`."""
+"""The metrics of one case, from its data: one entry for every id of `metrics.METRICS`.
+
+Point values of each block are beside them: what comparisons and drift charts are made from. Their
+keys are documented at `BlockSummary.values`.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,24 @@ from dataclasses import replace
 import numpy as np
 
 from bench.analysis.run.absence import NO_TIME_PER_TOKEN, left_out, missing, note, shapes
-from bench.analysis.run.case_data import CaseData
-from bench.analysis.run.columns import Bools, Floats, Ints, numbered
-from bench.analysis.run.goodput import left_out as without_value
+from bench.analysis.run.case_data import CaseData, unjudged
+from bench.analysis.run.columns import (
+    Bools,
+    Floats,
+    Ints,
+    Sample,
+    many_per_request,
+    numbered,
+    one_per_request,
+)
+from bench.analysis.run.evidence import Shape
 from bench.analysis.run.open_loop import with_memory
 from bench.analysis.run.plausibility import DURATIONS
 from bench.analysis.run.rates import RateParts
-from bench.analysis.run.sample import Sample, many_per_request, one_per_request
 from bench.analysis.run.slots import Slots
-from bench.analysis.run.stream_shape import Shape
-from bench.analysis.run.summary import Estimate, Metric, metric_of
-from bench.analysis.run.work_values import work_values
-from bench.metrics import METRICS, QUANTILES, RATE_QUANTILES
+from bench.analysis.run.summary import BlockSummary, Estimate, Metric, metric_of
+from bench.analysis.run.work_values import block_work, work_values
+from bench.metrics import BLOCK_QUANTILE_MIN, METRICS, QUANTILES, RATE_QUANTILES
 from bench.stats.means import block_ratio, ratio_of_sums, share
 from bench.stats.quantiles import quantile_estimates
 
@@ -31,7 +41,7 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
     """
     found = (
         _times(data)
-        | _token_rates(data)
+        | {id: _rate(id, parts, data.ok.block) for id, parts in data.rates.items()}
         | _window_rates(data)
         | _shares(data)
         | _counts(data)
@@ -58,14 +68,9 @@ def _times(data: CaseData) -> dict[str, Metric]:
 
 
 _FIELDS_BEHIND = {
-    "load_s": ("load_ns",),
-    "prompt_eval_s": ("prompt_eval_ns",),
-    "eval_s": ("eval_ns",),
-    "total_s": ("total_ns",),
-    "queue_s": DURATIONS,
-    "overhead_s": ("total_ns",),
-    "prompt_tokens": ("prompt_tokens",),
-    "output_tokens": ("output_tokens",),
+    **{f"{name}_s": (f"{name}_ns",) for name in ("load", "prompt_eval", "eval", "total")},
+    **{id: (id,) for id in ("prompt_tokens", "output_tokens")},
+    **{"queue_s": DURATIONS, "overhead_s": ("total_ns",)},
 }
 _LATE_FIRST_TEXT = (Shape.ONE_PIECE, Shape.HELD_BACK, Shape.HELD_AT_START)
 _NO_GAPS = (*_LATE_FIRST_TEXT, Shape.FEW_BURSTS, Shape.BURSTS)
@@ -84,7 +89,11 @@ def _noted(metric: Metric, data: CaseData, id: str) -> Metric:
     elif id in ("ttft_s", "answer_ttft_s"):
         held = np.isin(ok.shape, _LATE_FIRST_TEXT)
         late = int(held.sum())
-        text = f"of {late} of {len(ok)} streams this is when they were let go: " if late else ""
+        text = (
+            f"in {late} of {len(ok)} streams the first text came later than it was made: "
+            if late
+            else ""
+        )
         return replace(metric, note=text + note(held, shapes(ok, _LATE_FIRST_TEXT)) or metric.note)
     elif id in _FIELDS_BEHIND:
         reasons = missing(ok, _FIELDS_BEHIND[id])
@@ -102,8 +111,8 @@ def _described(id: str, sample: Sample) -> Metric:
     """Mean, quantiles, smallest and largest."""
     if not len(sample.values):
         return metric_of(id, 0)
-    mean = ratio_of_sums(sample.by_unit(sample.values), sample.sizes, sample.blocks)
-    stats = {"mean": mean} | _quantiles(sample, QUANTILES)
+    mean = ratio_of_sums(*sample.by_unit(), sample.blocks)
+    stats = {"mean": mean, **_quantiles(sample, QUANTILES)}
     stats["min"] = Estimate(float(sample.values.min()), method="sample")
     stats["max"] = Estimate(float(sample.values.max()), method="sample")
     return metric_of(id, len(sample.values), stats)
@@ -113,71 +122,45 @@ def _quantiles(sample: Sample, quantiles: Mapping[str, float]) -> dict[str, Esti
     return quantile_estimates(sample.values, sample.blocks, quantiles, sample.owner)
 
 
-def _token_rates(data: CaseData) -> dict[str, Metric]:
-    return {
-        "decode_tok_per_s": _rate("decode_tok_per_s", data.decode, data.ok.block),
-        "ollama_tok_per_s": _rate("ollama_tok_per_s", data.ollama_decode, data.ok.block),
-        "prefill_tok_per_s": _rate("prefill_tok_per_s", data.prefill, data.ok.block),
-    }
-
-
 def _rate(id: str, parts: RateParts, blocks: Ints) -> Metric:
     given = np.isfinite(parts.seconds)
     n = int(given.sum())
     if not n:
         return metric_of(id, 0, note=parts.note)
-    stats = {
-        "value": ratio_of_sums(parts.tokens[given], parts.seconds[given], numbered(blocks[given]))
-    }
-    stats |= _quantiles(one_per_request(parts.per_request, blocks), RATE_QUANTILES)
-    left_out = len(given) - n
-    note = f"{left_out} of {len(given)} requests left out: {parts.note}" if left_out else ""
-    return metric_of(id, n, stats, note)
+    rate = ratio_of_sums(parts.tokens[given], parts.seconds[given], numbered(blocks[given]))
+    quantiles = _quantiles(one_per_request(parts.per_request, blocks), RATE_QUANTILES)
+    less = len(given) - n
+    note = f"{less} of {len(given)} requests left out: {parts.note}" if less else ""
+    return metric_of(id, n, {"value": rate, **quantiles}, note)
 
 
 def _window_rates(data: CaseData) -> dict[str, Metric]:
     blocks = [data.throughput[i] for i in data.block_order if i in data.throughput]
     if not blocks:
         return {}
-    spent = np.array([b.seconds for b in blocks])
-    totals = {
-        "output_tok_per_s": [b.output_tokens for b in blocks],
-        "request_per_s": [b.requests for b in blocks],
-        "in_flight": [b.in_flight_s for b in blocks],
-    }
-    if data.requirements:
-        totals["goodput_per_s"] = [b.good for b in blocks]
-    unjudged = without_value(data.without, data.requirements)
-    notes = {"goodput_per_s": f"at least: {unjudged}" if unjudged else ""}
-    found = {
-        id: metric_of(
-            id, len(blocks), {"value": block_ratio(np.array(sums), spent)}, notes.get(id, "")
-        )
-        for id, sums in totals.items()
-        if id != "output_tok_per_s"
-    }
-    return found | {
-        "output_tok_per_s": _throughput(data, np.array(totals["output_tok_per_s"]), spent)
-    }
-
-
-def _throughput(data: CaseData, tokens: Floats, spent: Floats) -> Metric:
-    """Of the blocks whose replies are counted; absent if one of them has too many that are not."""
     uncounted = np.isnan(data.ok.output_tokens)
-    why = left_out(uncounted, missing(data.ok, ("output_tokens",)))
-    if np.isnan(tokens).any() or not tokens.any():
-        return metric_of("output_tok_per_s", 0, note=why)
-    stats = {"value": block_ratio(tokens, spent)}
-    return metric_of("output_tok_per_s", len(tokens), stats, why)
+    notes = {"output_tok_per_s": left_out(uncounted, missing(data.ok, ("output_tokens",)))}
+    if why := unjudged(data):
+        notes["goodput_per_s"] = f"at least: {why}"
+    spent, found = np.array([b.seconds for b in blocks]), {}
+    for id in blocks[0].amounts:
+        sums, note = np.array([b.amounts[id] for b in blocks]), notes.get(id, "")
+        if id == "goodput_per_s" and not data.requirements:
+            continue
+        # Tokens: absent if one of the blocks has too many replies that are not counted.
+        if id == "output_tok_per_s" and (np.isnan(sums).any() or not sums.any()):
+            found[id] = metric_of(id, 0, note=note)
+        else:
+            found[id] = metric_of(id, len(blocks), {"value": block_ratio(sums, spent)}, note)
+    return found
 
 
 def _shares(data: CaseData) -> dict[str, Metric]:
     judged = data.judged
     metrics = {"error_rate": _share("error_rate", ~judged.ok, judged.block)}
     if data.requirements:
-        decided = ~data.without
-        unjudged = without_value(data.without, data.requirements)
-        note = f"{unjudged}, and are left out" if unjudged else ""
+        decided, why = ~data.without, unjudged(data)
+        note = f"{why}, and are left out" if why else ""
         metrics["goodput_share"] = _share(
             "goodput_share", data.good[decided], judged.block[decided], note
         )
@@ -205,9 +188,8 @@ def _counts(data: CaseData) -> dict[str, Metric]:
     with_tokens = ok.stream & (ok.output_tokens > 0)
     if with_tokens.any():
         some = ok.select(with_tokens)
-        ratio = ratio_of_sums(
-            some.text_chunks.astype(float), some.output_tokens, numbered(some.block)
-        )
+        seen = some.text_chunks.astype(float)
+        ratio = ratio_of_sums(seen, some.output_tokens, numbered(some.block))
         metrics["chunk_per_token"] = metric_of("chunk_per_token", len(some), {"value": ratio})
     chars = (ok.answer_chars + ok.thinking_chars).astype(float)
     if chars.any():
@@ -218,18 +200,15 @@ def _counts(data: CaseData) -> dict[str, Metric]:
 
 def _work(data: CaseData) -> dict[str, Metric]:
     """Of sessions, embeddings, pictures and checked answers."""
-    found = {
-        id: metric_of(id, parts.n, {"value": parts.estimate}, parts.note)
-        for id, parts in work_values(data).items()
-    }
     context = np.where(data.ok.work.session >= 0, data.ok.prompt_tokens, np.nan)
-    return found | {"context_tokens": _distribution("context_tokens", context, data.ok.block)}
+    return work_values(data) | {
+        "context_tokens": _distribution("context_tokens", context, data.ok.block)
+    }
 
 
 def _server(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
     metrics = {}
-    shares = gpu_shares(data)
-    if shares:
+    if shares := data.gpu_shares:
         lowest = {"value": Estimate(min(shares), method="lowest reading")}
         metrics["gpu_share"] = metric_of("gpu_share", len(shares), lowest)
     if slots is not None:
@@ -239,7 +218,75 @@ def _server(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
     return metrics
 
 
-def gpu_shares(data: CaseData) -> list[float]:
-    """Every reading of size_vram / size around the case's blocks."""
-    readings = (r for i in data.infos.values() for r in (i.before, i.after))
-    return [r.gpu_share for r in readings if r is not None and r.gpu_share is not None]
+def block_summaries(data: CaseData) -> tuple[BlockSummary, ...]:
+    """One summary a block that was begun, in the order of the plan."""
+    return tuple(_block(data, index) for index in data.block_order)
+
+
+def _block(data: CaseData, index: int) -> BlockSummary:
+    plan, info = data.plan_blocks.get(index), data.infos.get(index)
+    ok = data.ok.block == index
+    starts = data.columns.start_ns[data.columns.block == index]
+    known = starts[~np.isnan(starts)]
+    start_ns = float(info.start_ns) if info else float(known.min()) if len(known) else 0.0
+    return BlockSummary(
+        index=index,
+        repetition=plan.repetition if plan else 0,
+        start_s=start_ns / 1e9,
+        n_ok=int(ok.sum()),
+        values=block_work(data, index) | _block_times(data, ok) | _block_rates(data, index, ok),
+        pair=plan.pair if plan else None,
+        side=plan.side if plan else None,
+        position=plan.position if plan else None,
+    )
+
+
+def _block_times(data: CaseData, ok: Bools) -> dict[str, float]:
+    samples = {id: times[ok] for id, times in data.times.items()}
+    samples["itl_s"] = data.gaps.of_rows(data.ok.row[ok]).seconds
+    samples["prompt_tokens"] = data.ok.prompt_tokens[ok]
+    samples["output_tokens"] = data.ok.output_tokens[ok]
+    if (data.ok.work.session >= 0).any():
+        samples["context_tokens"] = data.ok.prompt_tokens[ok]
+    values: dict[str, float] = {}
+    for id, sample in samples.items():
+        if METRICS[id].missing == "never" and not np.isnan(sample).all():
+            sample = np.where(np.isnan(sample) & data.ok.stream[ok], np.inf, sample)
+        values |= {f"{id}.{stat}": value for stat, value in _statistics(sample).items()}
+    return values
+
+
+def _statistics(sample: Floats) -> dict[str, float]:
+    """Those that are finite: what never came takes forever, as in thresholds.
+
+    A comparison would else judge the requests that got an answer, and a side that answers only the
+    easy ones would win.
+    """
+    sample = sample[~np.isnan(sample)]
+    if not len(sample):
+        return {}
+    asked = {q: QUANTILES[q] for q, least in BLOCK_QUANTILE_MIN.items() if len(sample) >= least}
+    places = list(asked.values())
+    with np.errstate(invalid="ignore"):
+        found = np.quantile(sample, places)
+    if np.isinf(sample).any():  # right at the last finite value, 0 x infinity is no number
+        found = np.where(np.isnan(found), np.quantile(sample, places, method="lower"), found)
+    values = {"mean": float(sample.mean())} | dict(zip(asked, found.tolist(), strict=True))
+    return {stat: value for stat, value in values.items() if np.isfinite(value)}
+
+
+def _block_rates(data: CaseData, index: int, ok: Bools) -> dict[str, float]:
+    """Ratios of sums over the block's requests, and over its window."""
+    values = {}
+    for id, parts in data.rates.items():
+        tokens, spent = np.nansum(parts.tokens[ok]), np.nansum(parts.seconds[ok])
+        if spent > 0:
+            values[id] = float(tokens / spent)
+    if (block := data.throughput.get(index)) is not None:
+        for id, amount in block.amounts.items():
+            if id == "output_tok_per_s" and not amount > 0:
+                continue
+            if id != "goodput_per_s" or data.requirements:
+                values[id] = amount / block.seconds
+    failed = ~data.judged.ok[data.judged.block == index]
+    return values | ({"error_rate": float(failed.mean())} if len(failed) else {})

@@ -4,20 +4,25 @@ What the client did wrong is known: how late it sent, how late it read, how long
 between an answer and their next request. From that follows how far each number can have been moved.
 A number that was moved by more than half the width of its 95 % interval lies about its own
 uncertainty, and the run is invalid.
+
+Users of a closed loop: every client needs a moment to read an answer and to ask again, some tenths
+of a millisecond, which is nothing beside a chat and a few percent of an embedding of 10 ms. Users
+who asked at once would get up to that share more; whether they would depends on the server (one
+that is never idle gives no more). So the intervals of rates reach that much higher. Beyond
+`MOST_SHARE` the load was another one than the plan's, and the run is invalid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Floats, seconds
 from bench.analysis.run.gaps import Gaps
-from bench.analysis.run.idle_users import MOST_SHARE, RATES, idle_s, idle_share
-from bench.analysis.run.summary import CaseSummary, Estimate
+from bench.analysis.run.summary import CaseSummary, Estimate, Metric
 from bench.metrics import METRICS, QUANTILES
 from bench.results.run import ClientHealth, RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode
@@ -33,38 +38,18 @@ MIN_LAG_S = 0.002
 MIN_USER_STAMPS_SHARE = 0.01
 MIN_COALESCED_SHARE = 0.05
 
-_FROM_PLANNED = ("ttft_s", "answer_ttft_s", "e2e_s")
-_FROM_STAMPS = ("ttft_s", "answer_ttft_s", "e2e_s")
-_RELIEF = "Stop other work on this machine, or use --workers {}."
+RATES = ("request_per_s", "output_tok_per_s", "goodput_per_s")
+MOST_SHARE = 0.1
+LEAST_SHARE = 0.01
+"""Users who idle less are not worth a wider interval, nor a word."""
+_FROM_SEND = ("ttft_s", "answer_ttft_s", "e2e_s")
 
 
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """How far a number can have been moved, by what, and how sure the number says it is.
+Shift = tuple[str, Mapping[str, float], str, str]
+"""How far numbers can have been moved, by what, and what helps.
 
-    Attributes:
-        number: e.g. "ttft_s.p95".
-        by: in the unit of the number.
-        half_width: of its interval.
-        cause: a clause.
-    """
-
-    number: str
-    by: float
-    half_width: float
-    value: float
-    cause: str
-    advice: str
-
-    @property
-    def excess(self) -> float:
-        """`by` over what is allowed: above 1 the number is bent."""
-        floor = 0.0 if self.number.split(".")[0] in RATES else MIN_SHIFT_S
-        return self.by / max(self.half_width, MIN_SHARE * abs(self.value), floor, 1e-12)
-
-    def grave(self, gaps_decide: bool) -> bool:
-        """Whether the run is invalid by it."""
-        return self.excess > 1 and (gaps_decide or not self.number.startswith("itl_s"))
+Id of a metric; name of each of its statistics -> by how much, in its unit; a clause; advice.
+"""
 
 
 def client_warnings(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
@@ -74,29 +59,41 @@ def client_warnings(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iter
     in one read, a busy machine makes many.
     """
     workers = info.transport.workers if info.transport is not None else 1
+    relief = f"Stop other work on this machine, or use --workers {workers + 1}."
     shifts = [
-        *_sent_late(workers, data, summary),
-        *_read_late(info, data, summary),
-        *_read_together(workers, data, summary),
-        *_asked_late(workers, data, summary),
+        *_sent_late(relief, data),
+        *_read_late(info, data),
+        *_read_together(relief, data),
+        *_asked_late(relief, data, summary),
     ]
     deciding = (*(t.metric for t in info.plan.thresholds), *info.plan.primary)
     gaps_decide = any(text.startswith("itl_s") for text in deciding)
-    worst = max(shifts, key=lambda s: (s.grave(gaps_decide), s.excess), default=None)
-    if worst is None or worst.excess <= 1:
-        return
-    unit = METRICS[worst.number.partition(".")[0]].unit
-    yield RunWarning(
-        WarningCode.CLIENT_BENT,
-        f"{worst.number} may be off by {worst.by:.3g} {unit}, and its interval says "
-        f"±{worst.half_width:.2g} {unit}: {worst.cause}",
-        worst.advice,
-        summary.id,
-        invalidates=worst.grave(gaps_decide),
-    )
+    worst = False, 1.0  # whether it is grave, and what was moved / what is allowed
+    found = None
+    for id, moved, cause, advice in shifts:
+        unit, floor = METRICS[id].unit, 0.0 if id in RATES else MIN_SHIFT_S
+        for stat, by in moved.items():
+            known = summary.metrics[id].stats.get(stat, Estimate(None))
+            if known.value is None or known.low is None or known.high is None:
+                continue  # only numbers with an interval can lie about it
+            half = (known.high - known.low) / 2
+            excess = by / max(half, MIN_SHARE * abs(known.value), floor, 1e-12)
+            bent = excess > 1 and (gaps_decide or id != "itl_s"), excess
+            if bent > worst:
+                worst = bent
+                found = RunWarning(
+                    WarningCode.CLIENT_BENT,
+                    f"{id}.{stat} may be off by {by:.3g} {unit}, and its interval says "
+                    f"±{half:.2g} {unit}: {cause}",
+                    advice,
+                    summary.id,
+                    invalidates=bent[0],
+                )
+    if found is not None:
+        yield found
 
 
-def _sent_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _sent_late(relief: str, data: CaseData) -> Iterator[Shift]:
     """Open loop: latencies count from the planned time, so they hold the send delay.
 
     What the numbers would be without it is known exactly. Time that connecting took is not ours.
@@ -104,9 +101,8 @@ def _sent_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[S
     if data.case.load.loop != "open":
         return
     ok = data.ok
-    delay = seconds(ok.sent_ns - ok.planned_ns - np.nan_to_num(ok.connect_ns))
-    delay = np.maximum(delay, 0.0)
-    for id in _FROM_PLANNED:
+    delay = seconds(ok.sent_ns - ok.planned_ns - np.nan_to_num(ok.connect_ns)).clip(min=0.0)
+    for id in _FROM_SEND:
         values = data.times[id]
         there = ~np.isnan(values) & ~np.isnan(delay)
         if not there.any():
@@ -117,11 +113,10 @@ def _sent_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[S
             moved[name] = read_quantile(before, p) - read_quantile(after, p)
         late = float(delay[there].max()) * 1e3
         cause = f"requests were sent up to {late:.1f} ms after they were due"
-        advice = _RELIEF.format(workers + 1)
-        yield from _shifts(summary, id, moved, cause, advice)
+        yield id, moved, cause, relief
 
 
-def _read_late(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _read_late(info: RunInfo, data: CaseData) -> Iterator[Shift]:
     """Stamps taken by this program hold its own lag; those of the kernel do not."""
     kernel = info.transport is not None and info.transport.name == "kernel"
     healths = [i.health for i in data.infos.values()]
@@ -133,14 +128,14 @@ def _read_late(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[
     moved = {stat: by for stat, by in moved.items() if by > MIN_LAG_S}
     cause = f"this program was up to {worst * 1e3:.1f} ms late in reading (p99)"
     advice = "Stop other work on this machine, or measure from another one."
-    for id in _FROM_STAMPS:
-        yield from _shifts(summary, id, moved, cause, advice)
+    for id in _FROM_SEND:
+        yield id, moved, cause, advice
     # Both ends of a gap are late: its middle stays where it is, its tail grows.
     tail = {stat: by for stat, by in moved.items() if QUANTILES.get(stat, 0.0) > 0.5}
-    yield from _shifts(summary, "itl_s", tail, cause, advice)
+    yield "itl_s", tail, cause, advice
 
 
-def _read_together(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _read_together(relief: str, data: CaseData) -> Iterator[Shift]:
     """Chunks that shared a read because this program was late hide the gaps between them.
 
     They share the stamp of the last of them: the first seems to come late and the others at once.
@@ -161,8 +156,7 @@ def _read_together(workers: int, data: CaseData, summary: CaseSummary) -> Iterat
         q: abs(read_quantile(seen, p) - read_quantile(spread, p)) for q, p in QUANTILES.items()
     }
     cause = f"{share:.0%} of the chunks shared a read, while this program was late"
-    advice = _RELIEF.format(workers + 1)
-    yield from _shifts(summary, "itl_s", moved, cause, advice)
+    yield "itl_s", moved, cause, relief
 
 
 def spread_evenly(gaps: Gaps) -> Floats:
@@ -178,28 +172,60 @@ def spread_evenly(gaps: Gaps) -> Floats:
     return np.asarray((gaps.seconds[begins] / sizes)[group], dtype=np.float64)
 
 
-def _asked_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _asked_late(relief: str, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
     """Closed loop: users who idle much ask less often; a little is in the intervals already."""
     share = idle_share(summary.metrics, data)
     if share <= MOST_SHARE:
         return
     cause = f"users asked again {idle_s(data) * 1e3:.1f} ms after they were ready, on average"
-    advice = _RELIEF.format(workers + 1)
     for id in RATES:
-        value = summary.metrics[id].stats.get("value")
-        if value is not None and value.value is not None:
-            yield from _shifts(summary, id, {"value": share * value.value}, cause, advice)
+        value = summary.metrics[id].stats.get("value", Estimate(None)).value
+        if value is not None:
+            yield id, {"value": share * value}, cause, relief
 
 
-def _shifts(
-    summary: CaseSummary, id: str, moved: dict[str, float], cause: str, advice: str
-) -> Iterator[Shift]:
-    """The numbers of a metric that are reported with an interval."""
-    for stat, by in moved.items():
-        known = summary.metrics[id].stats.get(stat, Estimate(None))
-        if known.value is not None and known.low is not None and known.high is not None:
-            half = (known.high - known.low) / 2
-            yield Shift(f"{id}.{stat}", by, half, known.value, cause, advice)
+def idle_s(data: CaseData) -> float:
+    """Mean time from a user's being ready to its request, of the worst block; 0 in open loops."""
+    if data.case.load.loop != "closed":
+        return 0.0
+    return max((i.health.send_late_mean_ms or 0.0 for i in data.infos.values()), default=0.0) / 1e3
+
+
+def idle_share(metrics: Mapping[str, Metric], data: CaseData) -> float:
+    """The part of a user's cycle that was idling.
+
+    By Little's law the cycle (answer, pause, idling) is users / rate.
+    """
+    users = data.case.load.users
+    rate = metrics["request_per_s"].stats.get("value", Estimate(None)).value
+    return 0.0 if users is None or rate is None else idle_s(data) * rate / users
+
+
+def reaching_higher(metrics: dict[str, Metric], data: CaseData) -> dict[str, Metric]:
+    """The metrics of a case, intervals of its rates with what users that ask at once may get."""
+    share = idle_share(metrics, data)
+    if not LEAST_SHARE < share <= MOST_SHARE:
+        return metrics
+    changed = {}
+    for id in RATES:
+        stats = metrics[id].stats
+        up = {n: replace(e, high=e.high / (1 - share)) for n, e in stats.items() if e.high}
+        changed[id] = replace(metrics[id], stats=stats | up)
+    return metrics | changed
+
+
+def idle_warnings(metrics: Mapping[str, Metric], data: CaseData) -> Iterator[RunWarning]:
+    """Intervals that reach higher by more than the reader would expect."""
+    share = idle_share(metrics, data)
+    if LEAST_SHARE < share <= MOST_SHARE:
+        yield RunWarning(
+            WarningCode.USERS_IDLED,
+            f"users asked again {idle_s(data) * 1e3:.2g} ms after they were ready, on average: "
+            f"intervals of rates reach {share:.1%} higher",
+            "Answers this short show the client's own time, too: longer ones, or larger batches, "
+            "show it less.",
+            data.case.id,
+        )
 
 
 def _stamped_here(health: ClientHealth) -> bool:

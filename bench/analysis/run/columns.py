@@ -7,6 +7,7 @@ are exact; they are divided once, by `seconds`. Absent is NaN, and is not zero.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from bench.ollama.names import same_model
 from bench.results.one_value import kept, looked_up
 from bench.results.record import Phase, RequestRecord
 from bench.results.records import Records, records_of
+from bench.stats.block_spread import total_by
 from bench.wire.exchange import Outcome
 
 Floats = NDArray[np.float64]
@@ -36,40 +38,17 @@ CANCELLED = OUTCOMES.index(Outcome.CANCELLED)
 _NS = 1e9
 NO_NUMBER = 1
 """In `Columns.refused`: `bench.analysis.run.plausibility.Reason.NO_NUMBER`."""
-COUNTERS = (
-    "total_duration",
-    "load_duration",
-    "prompt_eval_duration",
-    "eval_duration",
-    "prompt_eval_count",
-    "prompt_eval_cached_count",
-    "eval_count",
-)
-"""In the order of the second axis of `Columns.refused`."""
-COLUMN_OF = dict(
-    zip(
-        COUNTERS,
-        (
-            "total_ns",
-            "load_ns",
-            "prompt_eval_ns",
-            "eval_ns",
-            "prompt_tokens",
-            "cached_tokens",
-            "output_tokens",
-        ),
-        strict=True,
-    )
-)
+COLUMN_OF = {
+    **{"total_duration": "total_ns", "load_duration": "load_ns"},
+    **{"prompt_eval_duration": "prompt_eval_ns", "eval_duration": "eval_ns"},
+    **{"prompt_eval_count": "prompt_tokens", "prompt_eval_cached_count": "cached_tokens"},
+    "eval_count": "output_tokens",
+}
+"""Field of the done line -> column, in the order of the second axis of `Columns.refused`."""
 _SAME_WHOLE = ("block", "index", "chunks", "text_chunks", "coalesced", "answer_chars",
                "thinking_chars")  # fmt: skip
 _SAME_OPTIONAL = ("planned_ns", "sent_ns", "connect_ns", "headers_ns", "first_thinking_ns",
                   "first_answer_ns", "last_text_ns", "end_ns", "num_predict")  # fmt: skip
-
-
-def size_by(group: Ints | ShortInts) -> Ints:
-    """How many values each group has; groups are numbered 0, 1, 2, ..."""
-    return np.bincount(group).astype(np.int64)
 
 
 def numbered(labels: Ints) -> Ints:
@@ -83,6 +62,47 @@ def numbered(labels: Ints) -> Ints:
 def seconds(ns: Floats) -> Floats:
     """Nanoseconds to seconds."""
     return ns / _NS
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Values of one metric, and what they hang together in: requests in blocks, gaps in requests.
+
+    Attributes:
+        values: without NaN.
+        blocks: number (0, 1, ...) of the block of each unit.
+        owner: the unit of each value, where a unit (a request) gives many values (gaps), which are
+            then not independent; None if every value is a unit of its own.
+    """
+
+    values: Floats
+    blocks: Ints
+    owner: ShortInts | None = None
+
+    def by_unit(self) -> tuple[Floats, Floats]:
+        """The sum of the values of each unit, and how many they are."""
+        if self.owner is None:
+            return self.values, np.ones(len(self.values))
+        return total_by(self.owner, self.values), np.bincount(self.owner).astype(np.float64)
+
+
+def one_per_request(values: Floats, blocks: Ints) -> Sample:
+    """A sample with one value a request; NaN (absent) is left out."""
+    there = ~np.isnan(values)
+    return Sample(values[there], numbered(blocks[there]))
+
+
+def many_per_request(values: Floats, position: Ints | ShortInts, blocks: Ints) -> Sample:
+    """A sample with many values a request; requests without values are left out.
+
+    Args:
+        values: without NaN.
+        position: of the request of each value in `blocks`, ascending.
+        blocks: the block of each request, by any number.
+    """
+    giving = np.bincount(position, minlength=len(blocks)) > 0
+    owner = (np.cumsum(giving) - 1).astype(np.int32)
+    return Sample(values, numbered(blocks[giving]), owner[position])
 
 
 class Columns:
@@ -105,7 +125,7 @@ class Columns:
         renamed: the models that the reply names, if it is not the one that was asked; else "".
         refused: why fields of the server are absent though they were sent
             (`bench.analysis.run.plausibility.Reason`), one column a field of `FIELDS`.
-        shape: how the stream arrived (`bench.analysis.run.stream_shape.Shape`).
+        shape: how the stream arrived (`bench.analysis.run.evidence.Shape`).
         steps: tokens between the first text and the last; NaN where the stream does not show it.
         work: what is known of requests of sessions, embeddings, and the like.
     """
@@ -209,7 +229,7 @@ def unjudged_columns(records: Sequence[RequestRecord], case_ids: Sequence[str]) 
     """
     read = records_of(records)
     whole, optional = read.columns.whole, read.columns.optional
-    counters = {COLUMN_OF[name]: optional[f"server.{name}"] for name in COUNTERS}
+    counters = {column: optional[f"server.{name}"] for name, column in COLUMN_OF.items()}
     same = {name: whole[name] for name in _SAME_WHOLE} | {n: optional[n] for n in _SAME_OPTIONAL}
     case_number = {case: i for i, case in enumerate(case_ids)}
     done, reasons = read.named("done_reason")
@@ -257,17 +277,16 @@ def _alone(start: Floats, end: Floats) -> Bools:
 def _renamed(records: Records) -> NDArray[np.str_]:
     (asked, models), (said, names) = records.named("model"), records.named("answered_by")
     pairs, which = np.unique(asked * (len(names) + 1) + said, return_inverse=True)
-    pairs_of_names = [divmod(pair, len(names) + 1) for pair in pairs.tolist()]
     texts = [
         "" if not names[b] or same_model(names[b], models[a]) else names[b]
-        for a, b in pairs_of_names
+        for a, b in (divmod(pair, len(names) + 1) for pair in pairs.tolist())
     ]
     return looked_up(np.array([*texts, ""], dtype=np.str_), kept(which))
 
 
 def _no_numbers(records: Records) -> NDArray[np.int8]:
     """Marks the counters that were sent, but are no whole numbers."""
-    found = np.zeros((len(records), len(COUNTERS)), dtype=np.int8)
+    found = np.zeros((len(records), len(COLUMN_OF)), dtype=np.int8)
     for row, name in records.columns.no_numbers:
-        found[row, COUNTERS.index(name)] = NO_NUMBER
+        found[row, list(COLUMN_OF).index(name)] = NO_NUMBER
     return found

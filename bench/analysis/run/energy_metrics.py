@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
+from bench.analysis.run.columns import Floats
 from bench.analysis.run.machine import BlockEnergy, CaseEnergy
 from bench.analysis.run.summary import Estimate, Metric, metric_of
 from bench.scenario.prices import Price
@@ -21,6 +22,7 @@ from bench.stats.means import block_ratio
 
 WH_PER_J = 1 / 3600
 _MILLION = 1e6
+_ABOVE = "j_per_token_above_idle"
 _NO_IDLE = "idle power was not measured: see the telemetry of the server's machine"
 _NO_PRICE = "no price was given (--price)"
 
@@ -32,8 +34,8 @@ def energy_metrics(
     worked = {i: e for i, e in energy.blocks.items() if _worked(data, i)}
     if not worked:
         why = energy.why or "no block gave both tokens and energy"
-        ids = ("j_per_token", "j_per_token_above_idle", "j_per_request", "wh_per_mtok")
-        found = {id: metric_of(id, 0, note=why) for id in (*ids, "gpu_power_w")}
+        ids = ("j_per_token", _ABOVE, "j_per_request", "wh_per_mtok", "gpu_power_w")
+        found = {id: metric_of(id, 0, note=why) for id in ids}
         return found | {"cost_per_mtok": _cost(None, data, prices, why)}
     blocks = list(worked.values())
     spent = np.array([e.seconds for e in blocks])
@@ -42,32 +44,24 @@ def energy_metrics(
     tokens = np.array([data.throughput[i].output_tokens for i in worked])
     requests = np.array([data.throughput[i].requests for i in worked])
     note = _note(energy, blocks)
-    per_token = widened(block_ratio(joules, tokens), float(error / tokens.sum()))
-    found = {
-        "j_per_token": metric_of("j_per_token", len(blocks), {"value": per_token}, note),
-        "wh_per_mtok": metric_of(
-            "wh_per_mtok", len(blocks), {"value": scaled(per_token, _MILLION * WH_PER_J)}, note
-        ),
-        "j_per_token_above_idle": metric_of("j_per_token_above_idle", 0, note=_NO_IDLE),
-        "cost_per_mtok": _cost(per_token, data, prices, note),
-    }
+
+    def each(top: Floats, bottom: Floats, error: float = error) -> Estimate:
+        return widened(block_ratio(top, bottom), float(error / bottom.sum()))
+
+    per_token = each(joules, tokens)
+    made = {"j_per_token": per_token, "wh_per_mtok": scaled(per_token, _MILLION * WH_PER_J)}
     if requests.sum() > 0:
-        each = widened(block_ratio(joules, requests), float(error / requests.sum()))
-        found["j_per_request"] = metric_of("j_per_request", len(blocks), {"value": each}, note)
-    if energy.idle_w is not None:
-        above = block_ratio(joules - energy.idle_w * spent, tokens)
-        more = float((error + energy.idle_error_w * spent.sum()) / tokens.sum())
-        found["j_per_token_above_idle"] = metric_of(
-            "j_per_token_above_idle",
-            len(blocks),
-            {"value": widened(above, more)},
-            f"{note}; idle {energy.idle_w:.1f} ± {energy.idle_error_w:.1f} W, {energy.idle_said}",
-        )
+        made["j_per_request"] = each(joules, requests)
     if energy.cards:
-        watts = block_ratio(np.array([e.cards_j for e in blocks]), spent)
-        watts = widened(watts, float(error / spent.sum()))
-        found["gpu_power_w"] = metric_of("gpu_power_w", len(blocks), {"value": watts}, note)
-    return found
+        made["gpu_power_w"] = each(np.array([e.cards_j for e in blocks]), spent)
+    found = {id: metric_of(id, len(blocks), {"value": one}, note) for id, one in made.items()}
+    found["cost_per_mtok"] = _cost(per_token, data, prices, note)
+    if energy.idle_w is None:
+        return found | {_ABOVE: metric_of(_ABOVE, 0, note=_NO_IDLE)}
+    more = error + energy.idle_error_w * spent.sum()
+    above = {"value": each(joules - energy.idle_w * spent, tokens, more)}
+    note += f"; idle {energy.idle_w:.1f} ± {energy.idle_error_w:.1f} W, {energy.idle_said}"
+    return found | {_ABOVE: metric_of(_ABOVE, len(blocks), above, note)}
 
 
 def energy_values(data: CaseData, energy: CaseEnergy) -> dict[int, dict[str, float]]:
@@ -79,8 +73,7 @@ def energy_values(data: CaseData, energy: CaseEnergy) -> dict[int, dict[str, flo
         done = data.throughput[index]
         values = {"j_per_token": block.joules / done.output_tokens}
         if energy.idle_w is not None:
-            above = block.joules - energy.idle_w * block.seconds
-            values["j_per_token_above_idle"] = above / done.output_tokens
+            values[_ABOVE] = (block.joules - energy.idle_w * block.seconds) / done.output_tokens
         if done.requests > 0:
             values["j_per_request"] = block.joules / done.requests
         if block.cards_j:
@@ -99,13 +92,9 @@ def widened(estimate: Estimate, error: float) -> Estimate:
 
 def scaled(estimate: Estimate, factor: float) -> Estimate:
     """The same in another unit."""
-
-    def times(x: float | None) -> float | None:
-        return None if x is None else x * factor
-
-    return replace(
-        estimate, value=times(estimate.value), low=times(estimate.low), high=times(estimate.high)
-    )
+    numbers = (estimate.value, estimate.low, estimate.high)
+    value, low, high = (None if x is None else x * factor for x in numbers)
+    return replace(estimate, value=value, low=low, high=high)
 
 
 def _worked(data: CaseData, index: int) -> bool:
@@ -142,28 +131,21 @@ def _cost(
         done = [d for i, d in sorted(data.throughput.items()) if d.output_tokens > 0]
         if not done:
             return metric_of("cost_per_mtok", 0, note="no tokens were counted")
-        spent, tokens = (np.array([getattr(d, n) for d in done]) for n in _PARTS)
+        spent = np.array([d.seconds for d in done])
+        tokens = np.array([d.output_tokens for d in done])
         parts.append(scaled(block_ratio(spent, tokens), _MILLION / 3600 * hours.amount))
     said = " and ".join(str(p) for p in (power, hours) if p is not None)
     metric = metric_of("cost_per_mtok", len(data.throughput), {"value": _sum(parts)}, f"at {said}")
     return replace(metric, unit=next(iter(prices.values())).currency or metric.unit)
 
 
-_PARTS = ("seconds", "output_tokens")
-
-
 def _sum(parts: list[Estimate]) -> Estimate:
     """The sum of what need not be independent: ends add up."""
     if len(parts) == 1:
         return parts[0]
-
-    def total(name: str) -> float | None:
-        ends: list[float | None] = [getattr(p, name) for p in parts]
-        known = [x for x in ends if x is not None]
-        return sum(known) if len(known) == len(ends) else None
-
-    low, high = total("low"), total("high")
-    return Estimate(
-        total("value"), low, high, needs=parts[0].needs if low is None else None,
-        method=parts[0].method, needs_unit="blocks",
-    )  # fmt: skip
+    value, low, high = (
+        None if None in ends else sum(ends)
+        for ends in ([getattr(p, name) for p in parts] for name in ("value", "low", "high"))
+    )
+    needs = parts[0].needs if low is None else None
+    return Estimate(value, low, high, needs, parts[0].method, "blocks")

@@ -10,9 +10,9 @@ import numpy as np
 from bench.analysis.run.absence import SHAPES
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Bools, Columns, Floats, seconds
+from bench.analysis.run.evidence import CARRIES_STEPS, MIN_TO_JUDGE, Shape
 from bench.analysis.run.other_load import UNTIMED_GRAMMAR, UNTIMED_SAMPLING, unnamed_s
-from bench.analysis.run.plausibility import FIELD_NAMES, FIELDS, REASONS, Reason
-from bench.analysis.run.stream_shape import CARRIES_STEPS, Shape
+from bench.analysis.run.plausibility import FIELD_NAMES, FIELDS, Reason
 from bench.analysis.run.summary import CaseSummary
 from bench.results.run import RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode
@@ -39,6 +39,9 @@ MIN_OUTSIDE_S = 0.05
 UNACCOUNTED_SHARE = 0.5
 MIN_ALONE = 3
 CHUNKS_PER_TOKEN = (0.85, 1.15)
+MOSTLY_OURS, HARDLY_OURS = 0.5, 0.1
+"""The part of the streams that came too fast which this program's own lag accounts for: from the
+one on it is the reason, below the other it is not, between them it may be."""
 
 
 def evidence_warnings(data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
@@ -72,7 +75,7 @@ def _refused(data: CaseData) -> Iterator[RunWarning]:
         yield RunWarning(
             WarningCode.IMPLAUSIBLE,
             f"{names} cannot be true in {rows.sum()} of {len(ok)} replies: "
-            f"{'each ' if len(fields) > 1 else ''}{REASONS[reason]} "
+            f"{'each ' if len(fields) > 1 else ''}{reason.text} "
             f"(first: request {ok.index[first] + 1} of block {ok.block[first] + 1})",
             "They are left out of every number; requests.jsonl has them as they came. Look at what "
             "answers there: a server that is not Ollama, or a proxy that makes up numbers.",
@@ -89,19 +92,12 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
     if held.sum() > MIN_STREAM_SHARE * streams:
         at_once = int(np.equal(ok.shape, Shape.ONE_PIECE).sum())
         how = f", {at_once} of them all at once" if at_once else ""
-        ours = all(_stood_still(data, block) for block in np.unique(ok.block[held]))
-        why = (
-            "this program stood still meanwhile and read them late"
-            if ours
-            else "something between here and the server holds the stream back"
-        )
-        cure = "" if ours else "A proxy that buffers: switch that off, or measure without it. "
+        why, cure = _who_held(data, held, streams)
         yield RunWarning(
             WarningCode.STREAM_HELD_BACK,
             f"{held.sum()} of {streams} streams, or the beginning of them, came faster than the "
             f"tokens can have been made{how}: {why}",
-            f"{cure}ttft_s is when {'they were read' if ours else 'the stream was let go'}; itl_s "
-            "leaves these streams out"
+            f"{cure} ttft_s is when their first text came here; itl_s leaves these streams out"
             + (f", and tpot_s {late.sum()} of them." if late.any() else "."),
             data.case.id,
         )
@@ -118,9 +114,43 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
         )
 
 
-def _stood_still(data: CaseData, block: int) -> bool:
-    info = data.infos.get(block)
-    return info is not None and info.health.stalled_s > 0
+def _who_held(data: CaseData, held: Bools, streams: int) -> tuple[str, str]:
+    """Who held streams back, in a clause, and what to do about it."""
+    ok = data.ok.select(held)
+    healths = [data.infos[b].health for b in np.unique(ok.block).tolist() if b in data.infos]
+    longest_s = max((max(h.loop_lag_max_ms or 0, 1e3 * h.stalled_s) for h in healths), default=0)
+    longest_s /= 1e3
+    lags = [h.loop_lag_mean_ms for h in healths if h.loop_lag_mean_ms is not None]
+    if lags:
+        ours = _part_read_late(ok, max(lags) / 1e3, longest_s) / (len(ok) / streams)
+    else:
+        ours = 1.0 if all(h.stalled_s > 0 for h in healths) and healths else 0.0
+    between = "something between here and the server holds the stream back"
+    late = f"this program read them late, for it stood still for up to {longest_s:.2g} s"
+    stop = "Stop other work on this machine, or measure from another one."
+    proxy = "A proxy that buffers: switch that off, or measure without it."
+    if ours >= MOSTLY_OURS:
+        return late, stop
+    if ours < HARDLY_OURS:
+        return between, proxy
+    return f"{late}, or {between}", f"{stop} {proxy}"
+
+
+def _part_read_late(held: Columns, lag_s: float, longest_s: float) -> float:
+    """The part of all streams that this program can have read late, by its own lag.
+
+    Text that was made in s seconds comes at once only if nothing is read for about as long. With a
+    mean lag m there are at most 2m/s² such stops a second, for each adds s²/2 to the sum of lags. A
+    stop hits all streams that are open, so of streams of length T it hits a part 2mT/s².
+    """
+    span, took = held.last_text_ns - held.first_text_ns, held.end_ns - held.sent_ns
+    # At least the tokens of the first piece came late, if the others came in their own rhythm.
+    first = MIN_TO_JUDGE / np.maximum(held.output_tokens, MIN_TO_JUDGE)
+    lost = seconds(np.maximum(held.eval_ns - span, first * held.eval_ns))
+    lost_s = _median(lost[~np.isnan(lost)]) or _median(seconds(took))
+    if longest_s < 0.5 * lost_s:
+        return 0.0
+    return 2 * lag_s * _median(seconds(took)) / lost_s**2
 
 
 def _chunks(data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:

@@ -14,10 +14,10 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.analysis.run.columns import Columns, Floats, seconds
-from bench.analysis.run.session_times import session_times
 from bench.metrics import METRICS, MetricKind
 
 Times = Callable[[Columns], Floats]
+_OF_TURNS = ("user_turn_s", "answer_start_s", "tool_pause_s")
 ADDED: dict[str, Times] = {}
 """Metrics that were added by `per_request`: id -> what computes one value a row, NaN = absent."""
 
@@ -54,7 +54,7 @@ def latencies(columns: Columns) -> dict[str, Floats]:
         * `ttft_s`: first non-empty text, thinking or answer. Streams only.
         * `answer_ttft_s`: first non-empty answer text. Streams only.
         * `tpot_s`: (last text - first text) / tokens between them, from two tokens on, where the
-          stream shows how many these are (`bench.analysis.run.stream_shape`).
+          stream shows how many these are (`bench.analysis.run.evidence`).
         * `e2e_s`: last byte.
         * `send_delay_s`: sent - planned. Open loop only.
         * `load_s`, `prompt_eval_s`, `eval_s`, `total_s`: the server's durations.
@@ -62,7 +62,7 @@ def latencies(columns: Columns) -> dict[str, Floats]:
           a slot (it also holds rendering, tokenising and a slow reader). 0 for a request that was
           alone: it waited for no other of this run.
         * `unaccounted_s`: the same of requests that were alone: time that is in no part.
-        * those of sessions: see `bench.analysis.run.session_times`; `batch_s` of embeddings.
+        * those of sessions: see `session_times`; `batch_s` of embeddings.
         * `overhead_s`: client's send-to-last-byte minus the server's total: network and client.
     """
     start = columns.start_ns
@@ -98,3 +98,51 @@ def queue_ns(columns: Columns) -> Floats:
     eval_ns = np.where(untimed, 0.0, columns.eval_ns)
     rest = columns.total_ns - columns.load_ns - columns.prompt_eval_ns - eval_ns
     return np.maximum(rest, 0.0)
+
+
+def session_times(columns: Columns, first_text: Floats) -> dict[str, Floats]:
+    """What the users of sessions wait for; NaN at every row that has none.
+
+    Args:
+        columns: requests that were measured and ended well.
+        first_text: of each, in nanoseconds from the start of the run.
+
+    Returns:
+        Metric id -> one value a row:
+
+        * `first_turn_ttft_s`, `later_ttft_s`: time to the first text of a session's very first
+          request, and of all others of its main thread.
+        * `user_turn_s`, `answer_start_s`: from the turn's first request to the end, or to the first
+          text, of its last answer, less the pauses of tools; at the row of the turn's last request.
+          A turn without its first request (it was not measured) has none.
+        * `tool_pause_s`: these pauses.
+    """
+    work = columns.work
+    none = np.full(len(columns), np.nan)
+    rows = np.flatnonzero(work.main)
+    if not len(rows):
+        return dict.fromkeys(
+            (*_OF_TURNS, "first_turn_ttft_s", "later_ttft_s"), none
+        )  # one array: most runs have none
+    found = {id: none.copy() for id in _OF_TURNS}
+    ttft = seconds(first_text - columns.start_ns)
+    opening = np.zeros(len(columns), dtype=np.bool_)
+    order = rows[np.lexsort((columns.sent_ns[rows], work.turn[rows], work.session[rows]))]
+    session, turn = work.session[order], work.turn[order]
+    new = np.concatenate(([True], (np.diff(session) != 0) | (np.diff(turn) != 0)))
+    begins = np.flatnonzero(new)
+    ends = np.concatenate((begins[1:], [len(order)])) - 1
+    pauses = np.concatenate(([0.0], np.cumsum(np.nan_to_num(work.gap_ns[order]))))
+    opener, closer = order[begins], order[ends]
+    # A history that a summary made short begins anew, too.
+    opening[opener[(work.turn[opener] == 0) & work.fresh[opener]]] = True
+    found["first_turn_ttft_s"] = np.where(opening, ttft, np.nan)
+    found["later_ttft_s"] = np.where(work.main & ~opening, ttft, np.nan)
+    whole = work.starts_turn[opener] & work.last_of_turn[closer]
+    opener, closer = opener[whole], closer[whole]
+    paused = (pauses[ends + 1] - pauses[begins + 1])[whole]
+    begun = columns.start_ns[opener]
+    found["user_turn_s"][closer] = seconds(columns.end_ns[closer] - begun - paused)
+    found["answer_start_s"][closer] = seconds(first_text[closer] - begun - paused)
+    found["tool_pause_s"][closer] = seconds(paused)
+    return found

@@ -1,4 +1,7 @@
-"""What the parts of a mix cost each other: each together with the others, against alone."""
+"""What the parts of a mix cost each other: each together with the others, against alone.
+
+A part may even get no turn: its model is not loaded while another's is never idle.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,20 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from bench.analysis.run.columns import WARMUP, Columns
 from bench.analysis.run.summary import CaseSummary
+from bench.results.run import RunInfo, RunWarning
+from bench.results.warning_codes import WarningCode
 from bench.stats.paired import log_ratios, paired_effect
 
 METRICS = ("user_turn_s.mean", "batch_s.mean", "ttft_s.mean", "e2e_s.mean", "decode_tok_per_s")
 """What a user feels, most telling first: the first that both have is compared, and the speed."""
+
+TURNS = 4
+"""So many requests of each user of the others overtook it: a fair queue lets each have one, and
+one more that finds its model in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +90,47 @@ def _pairs(alone: CaseSummary, together: CaseSummary, metric: str) -> list[tuple
         for repetition, x in before.items()
         if x and (y := after.get(repetition)) and x > 0 and y > 0
     ]
+
+
+def starvation(info: RunInfo, columns: Columns) -> Iterator[RunWarning]:
+    """One warning a case: its request that was overtaken most while it waited for its model."""
+    worst: dict[str, tuple[int, float, int, str]] = {}
+    for block in info.plan.blocks:
+        case = info.plan.case(block.case)
+        for beside in info.plan.blocks if case.together else ():
+            other = info.plan.case(beside.case)
+            apart = case.model != other.model and case.target == other.target
+            if beside.beside != block.beside or not apart:
+                continue
+            theirs = columns.select((columns.block == beside.index) & columns.ok)
+            # Those before measuring began, too: a starved part may not get as far.
+            mine = columns.select((columns.block == block.index) & (columns.phase != WARMUP))
+            overtaken, waited_s = _most_overtaken(mine, theirs)
+            users = max(len(np.unique(theirs.user)), 1)
+            if overtaken > TURNS * users and overtaken > worst.get(case.id, (0,))[0]:
+                worst[case.id] = overtaken, waited_s, block.number, other.model
+    for id, (overtaken, waited_s, number, model) in worst.items():
+        yield RunWarning(
+            WarningCode.STARVED,
+            f"block {number}: a request for {info.plan.case(id).model} waited {waited_s:.3g} s for "
+            f"its model while {overtaken:,} later ones for {model} were answered",
+            "A server unloads no model that is in use. Let both fit into memory, or give the "
+            "users pauses (think_time) in which a model is idle; until then the numbers of "
+            "both parts are those of this order, not of taking turns.",
+            id,
+        )
+
+
+def _most_overtaken(mine: Columns, theirs: Columns) -> tuple[int, float]:
+    """How many of theirs came later than one of mine and ended before its wait; and that wait."""
+    waited = np.where(mine.ok, mine.load_ns, mine.end_ns - mine.sent_ns)
+    waited[~mine.ok & (mine.chunks > 0)] = np.nan  # it was being answered
+    if not (waited > 0).any():
+        return 0, 0.0
+    begins, until = mine.sent_ns, mine.sent_ns + waited
+    ends = np.sort(theirs.end_ns)
+    # Answered meanwhile; those that were sent before it are taken off for the worst one only.
+    meanwhile = np.searchsorted(ends, until) - np.searchsorted(ends, begins)
+    place = int(np.where(np.isnan(waited), 0, meanwhile).argmax())
+    overtook = (theirs.sent_ns > begins[place]) & (theirs.end_ns < until[place])
+    return int(overtook.sum()), float(waited[place]) / 1e9

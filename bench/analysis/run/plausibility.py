@@ -20,7 +20,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.run.columns import COUNTERS, NO_NUMBER, Bools, Columns, Floats
+from bench.analysis.run.columns import COLUMN_OF, NO_NUMBER, Bools, Columns, Floats
 
 SLACK_NS = 20e6
 SLACK_SHARE = 0.02
@@ -36,54 +36,40 @@ MAX_CHARS_PER_TOKEN = 64.0
 EACH_CHUNK_ONE_TOKEN = 0.85
 """From so many chunks of text per token on, a stream shows each token as it comes."""
 
-DURATIONS = ("total_ns", "load_ns", "prompt_eval_ns", "eval_ns")
-COUNTS = ("prompt_tokens", "cached_tokens", "output_tokens")
-FIELDS = DURATIONS + COUNTS
-"""Columns that are judged, in the order of `Columns.refused`."""
-
-FIELD_NAMES = dict(zip(FIELDS, COUNTERS, strict=True))
+FIELD_NAMES = {column: name for name, column in COLUMN_OF.items()}
 """Column -> the field of the done line."""
+FIELDS = tuple(FIELD_NAMES)
+"""Columns that are judged, in the order of `Columns.refused`."""
+DURATIONS, PARTS = FIELDS[:4], FIELDS[1:4]
 
 
 class Reason(IntEnum):
-    """Why a field is refused; 0 = it is not."""
+    """Why a field is refused, in a clause that ends "eval_duration is ..."; 0 = it is not."""
 
-    NONE = 0
-    NO_NUMBER = NO_NUMBER
-    NEGATIVE = 2
-    ZERO = 3
-    LONGER_THAN_EXCHANGE = 4
-    AFTER_FIRST_TEXT = 5
-    AFTER_STREAM = 6
-    WHOLE_REQUEST = 7
-    SHORTER_THAN_PARTS = 8
-    PARTS_TOO_LONG = 9
-    TOO_FAST = 10
-    MORE_THAN_ASKED = 11
-    FEWER_THAN_CHUNKS = 12
-    TOO_FEW_FOR_TEXT = 13
-    MORE_THAN_PROMPT = 14
-    FEWER_THAN_LIMIT = 15
+    text: str
 
+    def __new__(cls, code: int, text: str = "") -> Reason:
+        """A code with its clause."""
+        member = int.__new__(cls, code)
+        member._value_, member.text = code, text
+        return member
 
-REASONS = {
-    Reason.NO_NUMBER: "no whole number that a counter holds",
-    Reason.NEGATIVE: "negative",
-    Reason.ZERO: "zero, which says nothing",
-    Reason.LONGER_THAN_EXCHANGE: "longer than the whole exchange took by the client's clock",
-    Reason.AFTER_FIRST_TEXT: "not over when the first text was already there",
-    Reason.AFTER_STREAM: "longer than the stream of tokens, from first text to last byte",
-    Reason.WHOLE_REQUEST: "as long as the whole request, so not decoding alone",
-    Reason.SHORTER_THAN_PARTS: "shorter than its parts together",
-    Reason.PARTS_TOO_LONG: "longer, with the other parts, than the whole",
-    Reason.TOO_FAST: "shorter than any machine takes for that many tokens",
-    Reason.MORE_THAN_ASKED: "more than num_predict allows",
-    Reason.FEWER_THAN_CHUNKS: "fewer tokens than pieces of text that came",
-    Reason.TOO_FEW_FOR_TEXT: "too few tokens for so much text",
-    Reason.MORE_THAN_PROMPT: "more cached tokens than the prompt has",
-    Reason.FEWER_THAN_LIMIT: "not num_predict, though the answer ended at that limit",
-}
-"""Reason -> a clause that ends "eval_duration is ..."."""
+    NONE = 0, ""
+    NO_NUMBER = NO_NUMBER, "no whole number that a counter holds"
+    NEGATIVE = 2, "negative"
+    ZERO = 3, "zero, which says nothing"
+    LONGER_THAN_EXCHANGE = 4, "longer than the whole exchange took by the client's clock"
+    AFTER_FIRST_TEXT = 5, "not over when the first text was already there"
+    AFTER_STREAM = 6, "longer than the stream of tokens, from first text to last byte"
+    WHOLE_REQUEST = 7, "as long as the whole request, so not decoding alone"
+    SHORTER_THAN_PARTS = 8, "shorter than its parts together"
+    PARTS_TOO_LONG = 9, "longer, with the other parts, than the whole"
+    TOO_FAST = 10, "shorter than any machine takes for that many tokens"
+    MORE_THAN_ASKED = 11, "more than num_predict allows"
+    FEWER_THAN_CHUNKS = 12, "fewer tokens than pieces of text that came"
+    TOO_FEW_FOR_TEXT = 13, "too few tokens for so much text"
+    MORE_THAN_PROMPT = 14, "more cached tokens than the prompt has"
+    FEWER_THAN_LIMIT = 15, "not num_predict, though the answer ended at that limit"
 
 
 @dataclass(slots=True)
@@ -104,11 +90,8 @@ class _JudgedReplies:
 
 def judge(columns: Columns) -> Columns:
     """The columns with every field that cannot be true absent, and why in `refused`."""
-    case = _JudgedReplies(
-        columns,
-        {field: getattr(columns, field) for field in FIELDS},
-        columns.refused.copy(),
-    )
+    values = {field: getattr(columns, field) for field in FIELDS}
+    case = _JudgedReplies(columns, values, columns.refused.copy())
     with np.errstate(invalid="ignore", divide="ignore"):
         _by_themselves(case)
         _counts(case)
@@ -139,9 +122,8 @@ def refuse_cut_counts(columns: Columns, context: int | None) -> Columns:
 
 def _by_themselves(case: _JudgedReplies) -> None:
     """Ollama leaves a zero out; one that is sent stands for something that was not measured."""
-    text = (case.columns.answer_chars + case.columns.thinking_chars > 0) | (
-        case.columns.text_chunks > 0
-    )
+    columns = case.columns
+    text = (columns.answer_chars + columns.thinking_chars > 0) | (columns.text_chunks > 0)
     for field in FIELDS:
         case.refuse(field, case.values[field] < 0, Reason.NEGATIVE)
     for field in ("total_ns", "load_ns", "prompt_eval_ns", "prompt_tokens"):
@@ -159,9 +141,8 @@ def _counts(case: _JudgedReplies) -> None:
     least = columns.text_chunks - 1 - 0.02 * columns.text_chunks
     case.refuse("output_tokens", columns.stream & (tokens < least), Reason.FEWER_THAN_CHUNKS)
     chars = columns.answer_chars + columns.thinking_chars
-    case.refuse(
-        "output_tokens", chars > MAX_CHARS_PER_TOKEN * (tokens + 1), Reason.TOO_FEW_FOR_TEXT
-    )
+    dense = chars > MAX_CHARS_PER_TOKEN * (tokens + 1)
+    case.refuse("output_tokens", dense, Reason.TOO_FEW_FOR_TEXT)
     cached = case.values["cached_tokens"]
     case.refuse("cached_tokens", cached > case.values["prompt_tokens"], Reason.MORE_THAN_PROMPT)
 
@@ -177,10 +158,10 @@ def _against_the_client(case: _JudgedReplies) -> None:
         case.refuse(field, case.values[field] > exchange, Reason.LONGER_THAN_EXCHANGE)
     first = np.where(columns.stream, columns.first_text_ns - columns.sent_ns, np.nan)
     before_text = _with_slack(first)
-    for field in ("load_ns", "prompt_eval_ns"):
+    for field in PARTS[:2]:
         case.refuse(field, case.values[field] > before_text, Reason.AFTER_FIRST_TEXT)
     both = case.values["load_ns"] + case.values["prompt_eval_ns"] > before_text
-    for field in ("load_ns", "prompt_eval_ns"):
+    for field in PARTS[:2]:
         case.refuse(field, both, Reason.AFTER_FIRST_TEXT)
     _decoding_and_stream(case, first)
 
@@ -194,7 +175,7 @@ def _decoding_and_stream(case: _JudgedReplies, first: Floats) -> None:
     """Decoding that outlasts the stream of its tokens, though each was seen as it came.
 
     Refused only where load, prompt and decoding together do not fit into the exchange either. If
-    they do, the stream was held back (`bench.analysis.run.stream_shape` says so); if one of them
+    they do, the stream was held back (`bench.analysis.run.evidence` says so); if one of them
     is not known, nothing tells which clock is wrong, and both speeds are shown as contradicting.
     """
     columns, eval_ns = case.columns, case.values["eval_ns"]
@@ -202,9 +183,8 @@ def _decoding_and_stream(case: _JudgedReplies, first: Floats) -> None:
     account = case.values["load_ns"] + case.values["prompt_eval_ns"] + eval_ns
     unsound = account > _with_slack(exchange)  # False where one of them is not known
     outlasts = eval_ns > _with_slack(exchange - first)
-    case.refuse(
-        "eval_ns", columns.stream & _each_token_seen(case) & outlasts & unsound, Reason.AFTER_STREAM
-    )
+    seen = columns.stream & _each_token_seen(case)
+    case.refuse("eval_ns", seen & outlasts & unsound, Reason.AFTER_STREAM)
 
 
 def _against_each_other(case: _JudgedReplies) -> None:
@@ -214,16 +194,13 @@ def _against_each_other(case: _JudgedReplies) -> None:
     hidden = (values["output_tokens"] > 1) & ~(columns.stream & _each_token_seen(case))
     whole = (total >= eval_ns) & (total - eval_ns < LEAST_REST_NS)
     case.refuse("eval_ns", hidden & whole, Reason.WHOLE_REQUEST)
-    parts = sum(
-        (np.nan_to_num(values[f]) for f in ("load_ns", "prompt_eval_ns", "eval_ns")),
-        np.zeros(len(columns)),
-    )
+    parts = sum((np.nan_to_num(values[f]) for f in PARTS), np.zeros(len(columns)))
     too_long = parts > _with_slack(total)
     exchange = columns.end_ns - columns.sent_ns
     # Parts that fit into the exchange speak against the total; if they do not, against themselves.
     fits = too_long & (parts <= _with_slack(exchange)) & (total < 0.9 * exchange)
     case.refuse("total_ns", fits, Reason.SHORTER_THAN_PARTS)
-    for field in ("load_ns", "prompt_eval_ns", "eval_ns"):
+    for field in PARTS:
         case.refuse(field, too_long & ~fits, Reason.PARTS_TOO_LONG)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.analysis.run.case_data import CaseData, context_of
+from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Bools
 from bench.results.run import RunWarning
 from bench.results.warning_codes import WarningCode
@@ -29,7 +29,7 @@ def prompt_warnings(data: CaseData) -> list[RunWarning]:
 
 
 def _truncated(data: CaseData) -> Iterator[RunWarning]:
-    context = context_of(data.case, data.infos)
+    context = data.context
     if context is None:
         return
     count = int(_cut(data, context).sum())
@@ -79,7 +79,7 @@ def _cache(data: CaseData) -> Iterator[RunWarning]:
     repeated = _repeated(data)
     hits = 0
     if not np.isfinite(data.ok.cached_tokens).any():
-        rates = data.prefill.per_request
+        rates = data.rates["prefill_tok_per_s"].per_request
         given = rates[np.isfinite(rates)]
         if len(given) >= MIN_FOR_OUTLIERS:
             hits = int((given > CACHE_FACTOR * np.median(given)).sum())

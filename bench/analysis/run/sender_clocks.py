@@ -1,4 +1,4 @@
-"""What the error of the senders' clocks can do to a number, where several machines sent.
+"""Several machines send: their latencies, and what the error of the senders' clocks does.
 
 Latencies and speeds are measured on one clock each, the sender's, and owe nothing to the others.
 Where requests of several machines are laid beside each other, each may be off by the bound that the
@@ -12,16 +12,21 @@ load found for its sender (`SenderClock.error_ns`):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
-from bench.analysis.run.columns import Columns
+from bench.analysis.run.columns import Columns, Floats, Ints, one_per_request
+from bench.analysis.run.evidence import judged
+from bench.analysis.run.latency import latencies
 from bench.analysis.run.summary import Estimate, Metric
+from bench.results.record import RequestRecord
+from bench.results.records import records_of
 from bench.results.run import BlockInfo, RunWarning
 from bench.results.warning_codes import WarningCode
+from bench.stats.quantiles import quantile_estimates
 
 SMALL_SHARE = 0.05
 """An error below this part of a typical request shifts no overlap that counts."""
@@ -42,8 +47,8 @@ def overlaps_known(infos: Iterable[BlockInfo], ok: Columns) -> bool:
     error_s = clock_error_s(infos)
     took_ns = ok.end_ns - ok.sent_ns
     known = took_ns[~np.isnan(took_ns)]
-    return not error_s or (
-        len(known) > 0 and error_s <= SMALL_SHARE * float(np.median(known)) / 1e9
+    return not error_s or bool(
+        len(known) and error_s <= SMALL_SHARE * float(np.median(known)) / 1e9
     )
 
 
@@ -52,7 +57,15 @@ def widened(metrics: dict[str, Metric], data: CaseData) -> dict[str, Metric]:
     share = _window_share(data)
     if not share:
         return metrics
-    return metrics | {id: _wider(metrics[id], share) for id in _BY_WINDOW}
+    changed = {}
+    for id in _BY_WINDOW:
+        stats = dict(metrics[id].stats)
+        for name, one in stats.items():
+            if one.value is not None and one.low is not None and one.high is not None:
+                by = share * abs(one.value)
+                stats[name] = replace(one, low=max(0.0, one.low - by), high=one.high + by)
+        changed[id] = replace(metrics[id], stats=stats)
+    return metrics | changed
 
 
 def clock_warnings(data: CaseData) -> Iterator[RunWarning]:
@@ -80,13 +93,50 @@ def _window_share(data: CaseData) -> float:
     return clock_error_s(data.infos.values()) * len(spent) / sum(spent) if spent else 0.0
 
 
-def _wider(metric: Metric, share: float) -> Metric:
-    stats = {name: _wider_estimate(one, share) for name, one in metric.stats.items()}
-    return replace(metric, stats=stats)
+@dataclass(frozen=True, slots=True)
+class SenderLatency:
+    """What one sender's requests of one case took.
+
+    Attributes:
+        case: its id.
+        worker: number of the sender.
+        n: measured requests that ended well.
+        failed: measured requests that did not.
+        ttft_s, e2e_s: medians with their intervals, as of the whole case.
+    """
+
+    case: str
+    worker: int
+    n: int
+    failed: int
+    ttft_s: Estimate
+    e2e_s: Estimate
 
 
-def _wider_estimate(estimate: Estimate, share: float) -> Estimate:
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return estimate
-    by = share * abs(estimate.value)
-    return replace(estimate, low=max(0.0, estimate.low - by), high=estimate.high + by)
+def sender_latencies(
+    records: Iterable[RequestRecord], case_ids: Sequence[str]
+) -> list[SenderLatency]:
+    """One for every case and sender, in this order."""
+    read = records_of(records)
+    columns = judged(read, case_ids).columns
+    worker = read.columns.whole["worker"][columns.row]
+    known = (columns.case >= 0) & columns.measured
+    pairs = sorted(set(zip(columns.case[known].tolist(), worker[known].tolist(), strict=True)))
+    return [
+        _of(case_ids[c], w, columns.select(known & (columns.case == c) & (worker == w)))
+        for c, w in pairs
+    ]
+
+
+def _of(case: str, worker: int, measured: Columns) -> SenderLatency:
+    ok = measured.select(measured.ok)
+    times = latencies(ok)
+    ttft_s, e2e_s = (_median(times[id], ok.block) for id in ("ttft_s", "e2e_s"))
+    return SenderLatency(case, worker, len(ok), len(measured) - len(ok), ttft_s, e2e_s)
+
+
+def _median(values: Floats, blocks: Ints) -> Estimate:
+    if not np.isfinite(values).any():
+        return Estimate(None)
+    sample = one_per_request(values, blocks)
+    return quantile_estimates(sample.values, sample.blocks, {"p50": 0.5})["p50"]

@@ -127,8 +127,7 @@ def _per_request(data: CaseData) -> dict[str, Floats]:
     values = {
         **data.times,
         "itl_s": _mean_gaps(data),
-        "decode_tok_per_s": data.decode.per_request,
-        "prefill_tok_per_s": data.prefill.per_request,
+        **{id: parts.per_request for id, parts in data.rates.items()},
     }
     return {id: value for id, value in values.items() if METRICS[id].better and id not in left_out}
 
@@ -179,11 +178,8 @@ def _block_values(
     windows = [data.throughput.get(b) for b in blocks]
     if blocks and all(w is not None for w in windows):
         spent = [w for w in windows if w is not None]
-        for id, amount in (
-            ("output_tok_per_s", [w.output_tokens for w in spent]),
-            ("request_per_s", [w.requests for w in spent]),
-        ):
-            rate = np.array(amount, dtype=np.float64) / [w.seconds for w in spent]
+        for id in ("output_tok_per_s", "request_per_s"):
+            rate = np.array([w.amounts[id] / w.seconds for w in spent])
             if (rate > 0).all() and np.ptp(rate) > 1e-9 * rate.max():
                 names.append(id)
                 columns.append(np.log(rate))

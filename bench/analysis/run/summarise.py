@@ -5,43 +5,43 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from bench.analysis.run.block_values import block_summaries
 from bench.analysis.run.case_data import CaseData, case_data
-from bench.analysis.run.case_metrics import case_metrics, gpu_shares
+from bench.analysis.run.case_metrics import block_summaries, case_metrics
+from bench.analysis.run.client_checks import reaching_higher
 from bench.analysis.run.columns import OUTCOMES, WARMUP, Columns
+from bench.analysis.run.energy_metrics import energy_metrics, energy_values
 from bench.analysis.run.evidence import judged
-from bench.analysis.run.gaps import Streams
-from bench.analysis.run.goodput import requirements_of
-from bench.analysis.run.idle_users import reaching_higher
-from bench.analysis.run.machine_side import machine_side
+from bench.analysis.run.machine import case_energy
+from bench.analysis.run.machine_checks import cost_warnings, machine_warnings
+from bench.analysis.run.neighbours import starvation
 from bench.analysis.run.open_loop import OVERLOAD, overload
+from bench.analysis.run.roofline import roofline, share_metric, share_values
 from bench.analysis.run.sender_clocks import overlaps_known, widened
 from bench.analysis.run.slots import Slots, observe_slots
-from bench.analysis.run.starved import starvation
 from bench.analysis.run.steadiness import case_steadiness
 from bench.analysis.run.summary import (
     CaseSummary,
     Identity,
     Metric,
     RequestCounts,
+    Roofline,
     Steadiness,
     Summary,
     ThresholdResult,
 )
 from bench.analysis.run.thresholds import judge
 from bench.analysis.run.warnings import case_warnings, run_warnings
-from bench.ollama.eras import era_of
 from bench.results.record import RequestRecord
 from bench.results.records import records_of
-from bench.results.run import ModelInfo, RunInfo, RunWarning, TargetInfo
+from bench.results.run import RunInfo, RunWarning
 from bench.scenario.plan import Case
-from bench.thresholds import Threshold
+from bench.scenario.prices import parse_prices
 
 
 def summarise(info: RunInfo, records: Iterable[RequestRecord]) -> Summary:
@@ -52,49 +52,19 @@ def summarise(info: RunInfo, records: Iterable[RequestRecord]) -> Summary:
     """
     ids = [case.id for case in info.plan.cases]
     streams = judged(records_of(records).in_order(), ids)
-    thresholds = info.plan.thresholds
     columns = streams.columns
     rows = [np.flatnonzero(columns.case == i) for i in range(len(ids))]
     slots = _slots_by_server(info, map(columns.select, rows))
-    found_first = [*info.warnings, *run_warnings(info), *starvation(info, columns)]
-    summaries, warnings, results = [], found_first, []
+    warnings = [*info.warnings, *run_warnings(info), *starvation(info, columns)]
+    summaries, results = [], []
     # One case after the other, and nothing of the one before is kept: all that is known of one may
     # take as much memory as its records.
     for case, mine in zip(info.plan.cases, rows, strict=True):
-        summary, warned, judgements = _one_case(
-            info,
-            _case_data(info, case, columns.select(mine), streams, thresholds),
-            slots.get(_server_key(case)),
-        )
+        one = case_data(info, case, columns.select(mine), streams)
+        summary, warned, judgements = _one_case(info, one, slots.get(_server_key(case)))
         summaries.append(summary)
         warnings += warned
         results += judgements
-    return _summary(info, summaries, warnings, results)
-
-
-def _one_case(
-    info: RunInfo, one: CaseData, slots: Slots | None
-) -> tuple[CaseSummary, list[RunWarning], list[ThresholdResult]]:
-    metrics = reaching_higher(widened(case_metrics(one, slots), one), one)
-    blocks = block_summaries(one)
-    rates = {b.index: v for b in blocks if (v := b.values.get("decode_tok_per_s"))}
-    machine = machine_side(info, one, metrics, gpu_shares(one), rates)
-    metrics |= machine.metrics
-    summary = replace(
-        _case_summary(one, metrics, slots),
-        blocks=machine.with_values(blocks),
-        roofline=machine.roofline,
-    )
-    warnings = [*case_warnings(info, one, summary, slots), *machine.warnings]
-    return summary, warnings, [judge(t, one, metrics) for t in info.plan.thresholds]
-
-
-def _summary(
-    info: RunInfo,
-    cases: Sequence[CaseSummary],
-    warnings: Sequence[RunWarning],
-    thresholds: Sequence[ThresholdResult],
-) -> Summary:
     return Summary(
         run_id=info.id,
         name=info.plan.name,
@@ -102,49 +72,40 @@ def _summary(
         simulated=info.simulated,
         valid=not any(w.invalidates for w in warnings),
         scenario=info.plan.scenario,
-        cases=tuple(cases),
+        cases=tuple(summaries),
         warnings=tuple(dict.fromkeys(warnings)),
-        thresholds=tuple(thresholds),
+        thresholds=tuple(results),
         tool_version=info.tool_version,
         created_at=info.created_at,
         schema=info.schema,
     )
 
 
-def _case_data(
-    info: RunInfo,
-    case: Case,
-    columns: Columns,
-    streams: Streams,
-    thresholds: Sequence[Threshold],
-) -> CaseData:
-    target = _target(info, case)
-    model = _model(info, case)
-    return case_data(
-        case,
-        target,
-        model,
-        era_of(target.version, model.format or "gguf"),
-        columns,
-        streams,
-        {b.index: b for b in info.plan.blocks if b.case == case.id},
-        {b.index: b for b in info.blocks if b.case == case.id},
-        requirements_of(thresholds),
+def _one_case(
+    info: RunInfo, one: CaseData, slots: Slots | None
+) -> tuple[CaseSummary, list[RunWarning], list[ThresholdResult]]:
+    metrics = reaching_higher(widened(case_metrics(one, slots), one), one)
+    blocks = block_summaries(one)
+    # What the server's machine did meanwhile: energy, cost, and the share of its bandwidth.
+    energy = case_energy(info, one, one.gpu_shares)
+    roof = roofline(info, one, one.gpu_shares, metrics)
+    given = info.plan.scenario.get("price")
+    prices = parse_prices(map(str, given) if isinstance(given, list | tuple) else ())
+    metrics |= energy_metrics(one, energy, prices)
+    metrics |= {"mem_bw_share": share_metric(roof, metrics["decode_tok_per_s"].stats.get("value"))}
+    rates = {b.index: v for b in blocks if (v := b.values.get("decode_tok_per_s"))}
+    beside = energy_values(one, energy)
+    for index, share in share_values(roof, rates).items():
+        beside.setdefault(index, {})["mem_bw_share"] = share
+    summary = replace(
+        _case_summary(one, metrics, slots),
+        blocks=tuple(replace(b, values=b.values | beside.get(b.index, {})) for b in blocks),
+        roofline=roof if isinstance(roof, Roofline) else None,
     )
-
-
-def _target(info: RunInfo, case: Case) -> TargetInfo:
-    for target in info.targets:
-        if target.name == case.target:
-            return target
-    return TargetInfo(name=case.target, url="", version="", era="")
-
-
-def _model(info: RunInfo, case: Case) -> ModelInfo:
-    for model in info.models:
-        if (model.target, model.name) == (case.target, case.model):
-            return model
-    return ModelInfo(target=case.target, name=case.model)
+    warnings = [*case_warnings(info, one, summary, slots), *machine_warnings(one, energy, roof)]
+    if prices:
+        warnings += cost_warnings(one, metrics["cost_per_mtok"])
+    return summary, warnings, [judge(t, one, metrics) for t in info.plan.thresholds]
 
 
 def _server_key(case: Case) -> str:
@@ -203,10 +164,8 @@ def _counts(data: CaseData) -> RequestCounts:
 
 
 def _identity(data: CaseData, slots: Slots | None) -> Identity:
-    readings = [r for i in data.infos.values() for r in (i.before, i.after) if r is not None]
-    contexts = [r.served_context for r in readings if r.served_context is not None]
-    digests = [r.digest for r in readings if r.digest]
-    shares = gpu_shares(data)
+    contexts = [r.served_context for r in data.readings if r.served_context is not None]
+    digests = [r.digest for r in data.readings if r.digest]
     output = data.ok.output_tokens[~np.isnan(data.ok.output_tokens)]
     return Identity(
         server_version=data.target.version,
@@ -216,7 +175,7 @@ def _identity(data: CaseData, slots: Slots | None) -> Identity:
         digest=data.model.digest or (digests[-1] if digests else ""),
         quantization=data.model.quantization,
         served_context=contexts[-1] if contexts else None,
-        gpu_share=min(shares) if shares else None,
+        gpu_share=min(data.gpu_shares, default=None),
         slots_observed=slots.observed if slots is not None and slots.exact else None,
         options=data.case.options,
         prompts_sha256=_workload_hash(data.case),

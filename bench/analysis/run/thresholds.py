@@ -1,4 +1,4 @@
-"""Thresholds, judged on a case.
+"""Thresholds, judged on a case; and what can be said of them before anything is measured.
 
 A request that never got the thing counts as infinitely late, as in a search for capacity: whoever
 waits for an answer does not care that those who got one got it soon. So the percentile that is
@@ -12,17 +12,21 @@ samples fails.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
-from bench.analysis.run.columns import Floats, Ints
-from bench.analysis.run.sample import Sample, one_per_request
+from bench.analysis.run.columns import Floats, Ints, Sample, one_per_request
+from bench.analysis.run.open_loop import QUEUEING
 from bench.analysis.run.summary import Estimate, Metric, ThresholdResult, ThresholdVerdict
 from bench.metrics import METRICS, MetricKind
+from bench.scenario.estimate import Range, estimate
+from bench.scenario.plan import Case, Plan
 from bench.stats.broken_quantile import broken_beyond_doubt
 from bench.stats.quantiles import order_statistics, read_quantile, requests_needed
+from bench.stats.queue_memory import requests_for_quantile
 from bench.thresholds import Threshold
 
 _NEVER_S = 1e9
@@ -81,7 +85,7 @@ def _estimate(threshold: Threshold, data: CaseData, metric: Metric, late: Ints) 
         return Estimate(math.inf, method="")
     sample = _sample(threshold.kind, data, late)
     assert sample is not None
-    bounds = order_statistics(sample.units, p)
+    bounds = order_statistics(len(sample.blocks), p)
     if bounds.low is None or bounds.high is None:
         return Estimate(None, needs=requests_needed(p), method=bounds.method)
     # Never has no spread, so there is no interval that would hold.
@@ -102,13 +106,8 @@ def _sample(kind: MetricKind, data: CaseData, late: Ints) -> Sample | None:
 
 def _values(kind: MetricKind, data: CaseData) -> Floats | None:
     """One value a request that ended well; NaN where it has none."""
-    rates = {
-        "decode_tok_per_s": data.decode,
-        "ollama_tok_per_s": data.ollama_decode,
-        "prefill_tok_per_s": data.prefill,
-    }
     if kind.kind == "token_rate":
-        return rates[kind.id].per_request
+        return data.rates[kind.id].per_request
     if kind.kind == "tokens":
         return np.asarray(getattr(data.ok, kind.id), dtype=np.float64)
     return data.times.get(kind.id)
@@ -117,13 +116,13 @@ def _values(kind: MetricKind, data: CaseData) -> Floats | None:
 def _unsupported(
     result: ThresholdResult, estimate: Estimate, sample: Sample | None
 ) -> ThresholdResult:
-    """A percentile that the data do not carry: broken beyond doubt, or judged neither way."""
+    """What the data do not carry: a percentile broken beyond doubt, or judged neither way."""
     threshold, p = result.threshold, result.threshold.quantile
-    assert p is not None
-    needs = f"{threshold.statistic} {estimate.needed}" if estimate.needs else ""
+    why = f"{threshold.statistic} {estimate.needed}" if estimate.needs else estimate.method
     result = replace(result, needs=estimate.needs)
-    if sample is None:
-        return replace(result, verdict=ThresholdVerdict.UNSUPPORTED, note=needs)
+    if sample is None or p is None:
+        note = _joined(result.note, why)
+        return replace(result, verdict=ThresholdVerdict.UNSUPPORTED, note=note)
     n = len(sample.values)
     here = _or_never(read_quantile(np.sort(sample.values), p))
     wrong = ~threshold.holds(sample.values)
@@ -142,7 +141,7 @@ def _unsupported(
         result,
         verdict=ThresholdVerdict.UNSUPPORTED,
         value=_finite(here),
-        note=_joined(result.note, needs, f"of these {n:,} alone it is {of_these}"),
+        note=_joined(result.note, why, f"of these {n:,} alone it is {of_these}"),
     )
 
 
@@ -173,3 +172,40 @@ def _lateness(late: int, of: int) -> str:
 def _no_interval(estimate: Estimate) -> str:
     bare = estimate.low is None and estimate.high is None and estimate.method
     return f"no interval: {estimate.needed or estimate.method}" if bare else ""
+
+
+def threshold_lines(plan: Plan) -> list[str]:
+    """The thresholds in words, and which of them the plan is too short for."""
+    return [line for t in plan.thresholds for line in (f"{t}: {t.meaning}", *_too_short(t, plan))]
+
+
+def _too_short(threshold: Threshold, plan: Plan) -> Iterator[str]:
+    """The cases whose blocks hold too few requests for the percentile that is asked for."""
+    p = threshold.quantile
+    if p is None or threshold.metric == "itl_s":  # a request has many gaps: nobody knows how many
+        return
+    for case in plan.cases:
+        needs = requests_needed(p)
+        queued = case.load.loop == "open" and threshold.metric in QUEUEING
+        if queued:  # what the queue remembers makes it more; it is not known beforehand
+            needs = math.ceil(requests_for_quantile(p, 1.0))
+        blocks, requests = _planned(case, plan)
+        if requests.low >= needs or not blocks:
+            continue
+        low, high = round(requests.low), round(requests.high)
+        count = f"{low:,} are planned" if low == high else f"{low:,} to {high:,} are expected"
+        advice = ": let the load last longer, or set more blocks"
+        if (each := case.load.requests) is not None:
+            more = math.ceil(needs / blocks), math.ceil(needs / each)
+            advice = f": set requests to {more[0]:,}, or blocks to {more[1]:,}"
+        yield (
+            f"  {'will' if requests.high < needs else 'may'} not be supported in {case.id}: "
+            f"{threshold.statistic} needs {'at least ' if queued else ''}{needs:,} requests, and "
+            f"{count} in {blocks} {'block' if blocks == 1 else 'blocks'}{advice}"
+        )
+
+
+def _planned(case: Case, plan: Plan) -> tuple[int, Range]:
+    """Blocks of a case, and the requests of all of them together."""
+    blocks = tuple(b for b in plan.blocks if b.case == case.id)
+    return len(blocks), estimate(replace(plan, cases=(case,), blocks=blocks)).requests

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 from bench.analysis.run.case_data import CaseData
-from bench.analysis.run.client_checks import client_warnings
+from bench.analysis.run.client_checks import client_warnings, idle_warnings
 from bench.analysis.run.evidence_checks import evidence_warnings, server_changes
-from bench.analysis.run.idle_users import idle_warnings
 from bench.analysis.run.littles_law import littles_law
 from bench.analysis.run.open_loop import open_loop_warnings
 from bench.analysis.run.other_load import other_load
@@ -171,8 +170,8 @@ def _survivors(summary: CaseSummary) -> Iterator[RunWarning]:
 
 
 def _implausible(data: CaseData) -> Iterator[RunWarning]:
-    for name, parts in (("decode", data.decode), ("prefill", data.prefill)):
-        count = int(parts.implausible.sum())
+    for name in ("decode", "prefill"):
+        count = int(data.rates[f"{name}_tok_per_s"].implausible.sum())
         if count:
             yield RunWarning(
                 WarningCode.IMPLAUSIBLE_RATE,

@@ -41,6 +41,16 @@ class BlockThroughput:
     good: float
     in_flight_s: float
 
+    @property
+    def amounts(self) -> dict[str, float]:
+        """Metric id -> what is divided by the length of the window."""
+        return {
+            "request_per_s": self.requests,
+            "in_flight": self.in_flight_s,
+            "output_tok_per_s": self.output_tokens,
+            "goodput_per_s": self.good,
+        }
+
 
 def window_of(columns: Columns, info: BlockInfo | None) -> tuple[float, float]:
     """The measured window of a block, in nanoseconds from the start of the run.

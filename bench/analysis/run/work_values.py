@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Bools, Columns, Floats, numbered
 from bench.analysis.run.rates import MIN_GRAINS, MIN_PREFILL_TOKENS_BUSTED
+from bench.analysis.run.summary import Estimate, Metric, metric_of
 from bench.analysis.run.windows import window_of
 from bench.metrics import MIN_OUTPUT_TOKENS
 from bench.ollama.eras import LOAD_S, Era
 from bench.results.record import CHECKS
-from bench.stats.estimate import Estimate
 from bench.stats.means import block_ratio, share
 from bench.stats.paired import paired_effect
-
-if TYPE_CHECKING:
-    from bench.analysis.run.case_data import CaseData
 
 _GIB = 2**30
 MIN_COLD = 3
@@ -27,39 +23,30 @@ MIN_COLD = 3
 _VALID = {name: f"{name}_valid_rate" for name in CHECKS}
 
 
-@dataclass(frozen=True, slots=True)
-class WorkValue:
-    """One number of a case.
-
-    Attributes:
-        n: how many requests, blocks, ... it rests on.
-    """
-
-    n: int
-    estimate: Estimate
-    note: str = ""
-
-
 Parts = tuple[Floats, Floats]
 """Numerators and denominators, one a row; NaN in both where a row has none."""
 
 
-def work_values(data: CaseData) -> dict[str, WorkValue]:
+def _metric(id: str, n: int, estimate: Estimate, note: str = "") -> dict[str, Metric]:
+    return {id: metric_of(id, n, {"value": estimate}, note)}
+
+
+def work_values(data: CaseData) -> dict[str, Metric]:
     """Every such metric that the case has data for."""
-    found: dict[str, WorkValue] = {}
+    found: dict[str, Metric] = {}
     for id, (top, bottom) in shares_of(data).items():
         given = ~np.isnan(top) & ~np.isnan(bottom)
         if given.any():
             numbers = numbered(data.ok.block[given])
             n = int(given.sum())
             note = "" if n == len(given) or id in _SOME else f"{len(given) - n} requests left out"
-            found[id] = WorkValue(n, share(top[given], bottom[given], numbers), note)
+            found |= _metric(id, n, share(top[given], bottom[given], numbers), note)
     blocks = [i for i in data.block_order if i in data.throughput]
     for id, counted in _windows(data).items():
         totals = np.array([counted(i) for i in blocks])
         spent = np.array([_unit_s(id, data, i) for i in blocks])
         if len(blocks) and not np.isnan(totals).any():
-            found[id] = WorkValue(len(blocks), block_ratio(totals, spent))
+            found |= _metric(id, len(blocks), block_ratio(totals, spent))
     return found | _pictures(data) | _constraint(data) | _loads(data) | _memory(data)
 
 
@@ -122,22 +109,20 @@ def _eligible(columns: Columns) -> Floats:
 def _windows(data: CaseData) -> dict[str, Callable[[int], float]]:
     """Metric id -> what is counted in the window of a block."""
     ok, work = data.ok, data.ok.work
+    found: dict[str, Callable[[int], float]] = {}
 
     def ended(rows: Bools) -> Callable[[int], float]:
         def count(index: int) -> float:
-            info = data.infos.get(index)
             block = data.columns.select(data.columns.block == index)
-            low, high = window_of(block, info)
+            low, high = window_of(block, data.infos.get(index))
             inside = (ok.end_ns >= low) & (ok.end_ns <= high) & (ok.block == index)
             return float((rows & inside).sum())
 
         return count
 
-    found: dict[str, Callable[[int], float]] = {}
     if (work.session >= 0).any():
-        whole = ~np.isnan(data.times["user_turn_s"])
         found["session_per_h"] = ended(work.last_of_session)
-        found["user_turn_per_h"] = ended(whole)
+        found["user_turn_per_h"] = ended(~np.isnan(data.times["user_turn_s"]))
     if (work.inputs > 0).any():
         inputs = np.nan_to_num(work.inputs)
         found["text_per_s"] = lambda index: float(inputs[ok.block == index].sum())
@@ -152,13 +137,12 @@ def _unit_s(id: str, data: CaseData, index: int) -> float:
 
 def _per_block(data: CaseData, value: Callable[[Columns], float]) -> tuple[Floats, Floats]:
     """A value of each block's requests, and of its control requests."""
-    with_it, without = [], []
-    for index in data.block_order:
-        with_it.append(value(data.ok.select(data.ok.block == index)))
-        without.append(value(data.controls.select(data.controls.block == index)))
-    both = np.array(with_it), np.array(without)
-    given = ~np.isnan(both[0]) & ~np.isnan(both[1])
-    return both[0][given], both[1][given]
+    with_it, without = (
+        np.array([value(columns.select(columns.block == i)) for i in data.block_order])
+        for columns in (data.ok, data.controls)
+    )
+    given = ~np.isnan(with_it) & ~np.isnan(without)
+    return with_it[given], without[given]
 
 
 def _mean(values: Floats) -> float:
@@ -166,12 +150,12 @@ def _mean(values: Floats) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _pictures(data: CaseData) -> dict[str, WorkValue]:
+def _pictures(data: CaseData) -> dict[str, Metric]:
     """Tokens and seconds of a picture: the difference to the same prompts without."""
     pictures = _mean(data.ok.work.images)
     if not pictures > 0 or not len(data.controls):
         return {}
-    found = {}
+    found: dict[str, Metric] = {}
     values: dict[str, Callable[[Columns], float]] = {
         "image_tokens": lambda columns: _mean(columns.prompt_tokens),
         "image_s": lambda columns: _mean(columns.prompt_eval_ns / 1e9),
@@ -180,11 +164,11 @@ def _pictures(data: CaseData) -> dict[str, WorkValue]:
         more, less = _per_block(data, value)
         if len(more):
             each = (more - less) / pictures
-            found[id] = WorkValue(len(data.controls), block_ratio(each, np.ones(len(each))))
+            found |= _metric(id, len(data.controls), block_ratio(each, np.ones(len(each))))
     return found
 
 
-def _constraint(data: CaseData) -> dict[str, WorkValue]:
+def _constraint(data: CaseData) -> dict[str, Metric]:
     """Decode speed with the format, as a part of that without, block by block."""
     if data.case.format is None or data.case.prompts.images or not len(data.controls):
         return {}
@@ -200,38 +184,33 @@ def _constraint(data: CaseData) -> dict[str, WorkValue]:
     if len(with_it) == 1:
         ratio = float(with_it[0] / without[0])
         one = Estimate(ratio, needs=2, method="one block", needs_unit="blocks")
-        return {"constraint_cost": WorkValue(1, one)}
+        return _metric("constraint_cost", 1, one)
     effect = paired_effect(np.log(with_it / without))
     low, high = effect.interval()
     value = Estimate(1 + effect.ratio_change, 1 + low, 1 + high, method="t, paired blocks")
-    return {"constraint_cost": WorkValue(len(with_it), value)}
+    return _metric("constraint_cost", len(with_it), value)
 
 
-def _loads(data: CaseData) -> dict[str, WorkValue]:
+def _loads(data: CaseData) -> dict[str, Metric]:
     """Loads of the model while it was measured; only reported where several models take turns."""
-    if not data.case.together:
+    columns = data.columns
+    if not data.case.together or np.isnan(columns.load_ns).all():
         return {}
-    found = [
-        loads_of(data.columns.select(data.columns.block == index), data.era)
-        for index in data.block_order
-    ]
-    if np.isnan(data.columns.load_ns).all():
-        return {}
+    found = [loads_of(columns.select(columns.block == i), data.era) for i in data.block_order]
     count, spent = sum(n for n, _ in found), sum(ns for _, ns in found)
-    return {
-        "swaps": WorkValue(len(data.ok), Estimate(float(count), method="count")),
-        "swap_s": WorkValue(len(data.ok), Estimate(spent / 1e9, method="sum")),
-    }
+    return _metric("swaps", len(data.ok), Estimate(float(count), method="count")) | _metric(
+        "swap_s", len(data.ok), Estimate(spent / 1e9, method="sum")
+    )
 
 
-def _memory(data: CaseData) -> dict[str, WorkValue]:
+def _memory(data: CaseData) -> dict[str, Metric]:
     """Growth of the server's processes from the first sample of the case to the last."""
     series = [data.infos[i].utilisation.get("server_rss_bytes", []) for i in sorted(data.infos)]
     samples = [value for one in series for _, value in one]
     if len(samples) < 2:
         return {}
     grown = Estimate((samples[-1] - samples[0]) / _GIB, method="last sample - first")
-    return {"runner_rss": WorkValue(len(samples), grown)}
+    return _metric("runner_rss", len(samples), grown)
 
 
 _WARM = 2.0
@@ -273,10 +252,8 @@ def suspected_cached(data: CaseData, eligible: Floats) -> Floats:
     `eligible` is, for each row of `data.ok`, the tokens of its history.
     """
     unknown = np.full(len(data.ok), np.nan)
-    if (
-        not (data.busted and data.era.prompt_duration_trusted)
-        or np.isfinite(data.ok.cached_tokens).any()
-    ):
+    judgeable = data.busted and data.era.prompt_duration_trusted
+    if not judgeable or np.isfinite(data.ok.cached_tokens).any():
         return unknown
     cold = _cold_token_ns(data)
     if len(cold) < MIN_COLD:

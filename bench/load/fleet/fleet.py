@@ -13,12 +13,13 @@ from msgspec.structs import replace
 
 from bench.address import Address
 from bench.errors import ServerUnreachable, UsageError
-from bench.load.block import PhaseSender, Sent, Surroundings
+from bench.load.block import PhaseSender, Sent
 from bench.load.fleet.asker import Place
 from bench.load.fleet.dask_cluster import DaskCluster, Spot, scheduler_gone
 from bench.load.fleet.hosting import SpoolAsked, Spooled
 from bench.load.fleet.link import RemoteSender
 from bench.load.messages import Arrived, Init, decode_word
+from bench.load.sender import Surroundings
 from bench.load.target import OpenTarget
 from bench.load.worker_process import Worker, WorkerDied
 from bench.results.journal import REQUESTS_FILE, Journal, read_records

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from bench.children import module_command
+from bench.cores import usable_cpus
 from bench.load.fleet.agent import AgentStart
 from bench.load.fleet.spool import kept_here, kept_lines, spool_folder
 
@@ -70,6 +71,7 @@ class MachineSeen(msgspec.Struct, frozen=True):
     Attributes:
         stamps: why the kernel does not stamp what arrives, "" if it does.
         descriptors: open files that a process may have; None = no limit is known.
+        usable: cores that the sender may use; None = unknown.
         load_1m: processes that wanted a core, over the last minute; None = unknown.
     """
 
@@ -79,6 +81,7 @@ class MachineSeen(msgspec.Struct, frozen=True):
     stamps: str = ""
     descriptors: int | None = None
     load_1m: float | None = None
+    usable: int | None = None
 
 
 def start_agent(asked: bytes, dask_worker: Any = None) -> bytes:
@@ -145,7 +148,9 @@ def machine(_: bytes = b"") -> bytes:
         load = os.getloadavg()[0]
     version = ".".join(str(part) for part in sys.version_info[:3])
     name, cores = socket.gethostname(), os.cpu_count() or 1
-    seen = MachineSeen(name, version, cores, why_no_kernel_stamps(), descriptors, load)
+    seen = MachineSeen(
+        name, version, cores, why_no_kernel_stamps(), descriptors, load, usable_cpus()
+    )
     return msgspec.json.encode(seen)
 
 

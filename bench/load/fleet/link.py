@@ -16,21 +16,11 @@ from dataclasses import replace
 import msgspec
 
 from bench.clock import NS
+from bench.load import messages
 from bench.load.fleet.agent import ACK, END, SILENCE_S
 from bench.load.fleet.asker import CONNECT_S, Place, TimeAsker
 from bench.load.fleet.clocks import ClockLine
 from bench.load.measure import MeasuredPhase
-from bench.load.messages import (
-    Arrived,
-    Done,
-    Failed,
-    Init,
-    Measure,
-    Order,
-    Word,
-    decode_word,
-    encode,
-)
 from bench.load.worker_process import WorkerDied
 from bench.results.record import RequestRecord
 from bench.results.run import SenderClock
@@ -70,7 +60,7 @@ class RemoteSender:
         self._error_ns = 0
         self._worst_ns = 0
 
-    async def start(self, init: Init) -> None:
+    async def start(self, init: messages.Init) -> None:
         """Connect, compare the clocks, and tell it of the run.
 
         Raises:
@@ -88,15 +78,15 @@ class RemoteSender:
         self._origin_offset_ns = self._line().at(time.monotonic_ns())
         self._tell(msgspec.structs.replace(init, origin_ns=init.origin_ns + self._origin_offset_ns))
 
-    def tell(self, order: Order) -> None:
+    def tell(self, order: messages.Order) -> None:
         """Give an order; a start is meant on this machine's clock."""
-        if isinstance(order, Measure):
+        if isinstance(order, messages.Measure):
             offset_ns = self._line().at(order.start_ns)
             order = msgspec.structs.replace(order, start_ns=order.start_ns + offset_ns)
             self._worst_ns = 0
         self._tell(order)
 
-    async def hear(self) -> Word:
+    async def hear(self) -> messages.Word:
         """What it says next, its times on this machine's clock.
 
         Raises:
@@ -105,10 +95,10 @@ class RemoteSender:
         while True:
             line = await self._next_line()
             try:
-                word = decode_word(line)
+                word = messages.decode_word(line)
             except msgspec.DecodeError:  # torn by a kill
                 continue
-            if isinstance(word, Failed):
+            if isinstance(word, messages.Failed):
                 raise WorkerDied(f"{self.name} {word.message}")
             return self._corrected(word)
 
@@ -144,9 +134,9 @@ class RemoteSender:
     def _line(self) -> ClockLine:
         return self._asker.watch.line()
 
-    def _tell(self, order: Order) -> None:
+    def _tell(self, order: messages.Order) -> None:
         if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(encode(order))
+            self._writer.write(messages.encode(order))
 
     async def _connect(self, start: int = 0) -> None:
         place = self.place
@@ -218,11 +208,11 @@ class RemoteSender:
         self._writer.write(ACK + b"%d\n" % self._heard)
         self._acked, self._acked_s = self._heard, now_s
 
-    def _corrected(self, word: Word) -> Word:
-        if isinstance(word, Arrived):
-            return Arrived(self._record(word.record))
-        if isinstance(word, Done):
-            return Done(self._phase(word.measured))
+    def _corrected(self, word: messages.Word) -> messages.Word:
+        if isinstance(word, messages.Arrived):
+            return messages.Arrived(self._record(word.record))
+        if isinstance(word, messages.Done):
+            return messages.Done(self._phase(word.measured))
         return word
 
     def _shift_ns(self, since_start_ns: int) -> int:

@@ -168,7 +168,8 @@ def knee_sentence(result: CapacityResult) -> str:
 
 def notices(result: CapacityResult) -> tuple[Notice, ...]:
     """What the reader must know."""
-    notices = []
+    again = "Do not trust the answer; see the run's report, and search again."
+    notices = [Notice("invalid", why, again, invalidates=True) for why in result.invalid]
     if result.limited_by in ADVICE:
         message = f"what stands in the way of more: {LIMITS[result.limited_by]}"
         invalid = result.limited_by is Bottleneck.CLIENT

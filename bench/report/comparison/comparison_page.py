@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from bench.analysis.comparison.result import SCHEMA, Comparison, Design, worst
+from bench.analysis.comparison.result import SCHEMA, Comparison, Design
 from bench.analysis.comparison.verdict_rule import Verdict
+from bench.errors import gravest
 from bench.report.comparison.annotations import github_annotations
 from bench.report.comparison.junit import junit
 from bench.report.comparison.tables import difference_table, verdict_table
@@ -210,7 +211,7 @@ def comparison_json(comparisons: Sequence[Comparison]) -> bytes:
     """`{"schema", "exit_code", "comparisons"}`, each as `bench.analysis.comparison.result` says."""
     content: dict[str, Any] = {
         "schema": SCHEMA,
-        "exit_code": int(worst(comparisons)),
+        "exit_code": int(gravest(c.exit_code for c in comparisons)),
         "comparisons": [
             {**msgspec.to_builtins(c), "exit_code": int(c.exit_code)} for c in comparisons
         ],

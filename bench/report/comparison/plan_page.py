@@ -34,8 +34,10 @@ def _answer(plan: ComparisonPlan) -> str:
             "Repetition alone will not show every wanted change: at least one metric is too noisy "
             "or was not measured. Ask for a larger change with --catch, or use longer blocks."
         )
+    known = all(m.pair_sd is not None for m in plan.metrics)
+    what = "every wanted change" if known else "the wanted changes that could be planned for"
     return (
-        f"{plan.pairs} pairs show every wanted change with 80 % power: about "
+        f"{plan.pairs} pairs show {what} with 80 % power: about "
         f"{duration(plan.seconds)}, {duration(plan.pair_s)} a pair. Fix that number beforehand: "
         f"ollama-bench ab SCENARIO --pairs {plan.pairs}"
     )

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench.scenario.session_files.block_tree import Numbers
-from bench.scenario.session_files.conversations import Message, Timed, steps_of
+from bench.scenario.session_files.conversations import Timed, steps_of, system_of
 from bench.scenario.session_files.message_forms import content_of, message, role_of, tool_call
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
-from bench.scenario.sessions import Session
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
+from bench.scenario.sessions import Message, Session
 from bench.scenario.trace_rows import cell_text
 
 _BEGINNINGS = (
@@ -22,46 +20,33 @@ _BEGINNINGS = (
 _OTHER_BRANCHES = "messages on branches that were given up left out"
 
 
-def is_chatgpt(value: dict[str, Any]) -> bool:
-    """Whether a row is a conversation of an export of ChatGPT."""
-    return isinstance(value.get("mapping"), dict) and "current_node" in value
-
-
-def is_open_webui(value: dict[str, Any]) -> bool:
-    """Whether a row is a chat of an export of Open WebUI."""
-    chat = value.get("chat")
-    return isinstance(chat, dict) and isinstance(chat.get("history"), dict)
-
-
 def read_chatgpt(rows: Iterator[FileRow], notes: Notes, _numbers: Numbers) -> Reading:
-    """Reads the conversations.
-
-    Raises:
-        ValueError: a row is wrong.
-    """
+    """Reads the conversations."""
     times = TimeField()
     sessions = []
     for row in rows:
-        path = _path(row, row.value["mapping"], row.value.get("current_node"), "parent")
-        nodes = [n["message"] for n in path if isinstance(n.get("message"), dict)]
-        messages = sum(
-            isinstance(n, dict) and isinstance(n.get("message"), dict)
-            for n in row.value["mapping"].values()
-        )
-        if messages > len(nodes):
-            notes.count(_OTHER_BRANCHES, messages - len(nodes))
-        items = []
-        for raw in nodes:
-            if (made := _chatgpt_message(row, raw, notes)) is not None:
-                asks = made["role"] in ("user", "tool")
-                at = raw.get("create_time") if asks else None
-                items.append(
-                    Timed(made, None if at is None else times.read(row, "create_time", at))
-                )
-        name = row.name("conversation_id", "id")
-        sessions += _session(name, items, notes)
+        nodes: dict[str, Any] = row.value["mapping"]
+        path = _path(row, nodes, row.value.get("current_node"), "parent")
+        open_ones = [n["message"] for n in path if _has_message(n)]
+        if given_up := sum(map(_has_message, nodes.values())) - len(open_ones):
+            notes.count(_OTHER_BRANCHES, given_up)
+        items = [
+            _timed(row, made, raw, "create_time", times)
+            for raw in open_ones
+            if (made := _chatgpt_message(row, raw, notes)) is not None
+        ]
+        sessions += _session(row.name("conversation_id", "id"), items, notes)
     notes.say(_BEGINNINGS)
     return Reading(sessions, "shared")
+
+
+def _has_message(node: Any) -> bool:
+    return isinstance(node, dict) and isinstance(node.get("message"), dict)
+
+
+def _timed(row: FileRow, made: Message, raw: dict[str, Any], name: str, times: TimeField) -> Timed:
+    at = raw.get(name) if made["role"] in ("user", "tool") else None
+    return Timed(made, None if at is None else times.read(row, name, at))
 
 
 def _chatgpt_message(row: FileRow, raw: dict[str, Any], notes: Notes) -> Message | None:
@@ -103,30 +88,19 @@ def _parts(parts: Any, notes: Notes) -> list[str]:
 
 
 def read_open_webui(rows: Iterator[FileRow], notes: Notes, _numbers: Numbers) -> Reading:
-    """Reads the chats.
-
-    Raises:
-        ValueError: a row is wrong.
-    """
+    """Reads the chats."""
     times = TimeField()
     sessions = []
     for row in rows:
-        history = row.value["chat"]["history"]
-        nodes = history.get("messages")
+        chat = row.value["chat"]
+        nodes = chat["history"].get("messages")
         if not isinstance(nodes, dict):
             raise row.wrong("chat.history.messages is not an object")
-        path = _path(row, nodes, history.get("currentId"), "parentId")
+        path = _path(row, nodes, chat["history"].get("currentId"), "parentId")
         if len(nodes) > len(path):
             notes.count(_OTHER_BRANCHES, len(nodes) - len(path))
-        items = []
-        for raw in path:
-            made = message(row, raw, notes)
-            at = raw.get("timestamp") if made["role"] in ("user", "tool") else None
-            items.append(Timed(made, None if at is None else times.read(row, "timestamp", at)))
-        system = row.value["chat"].get("system")
-        if isinstance(system, str) and system.strip():
-            items.insert(0, Timed({"role": "system", "content": system}))
-        sessions += _session(row.name("id"), items, notes)
+        items = [_timed(row, message(row, m, notes), m, "timestamp", times) for m in path]
+        sessions += _session(row.name("id"), [*system_of(chat), *items], notes)
     notes.say(_BEGINNINGS)
     return Reading(sessions, "shared")
 

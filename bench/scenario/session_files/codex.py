@@ -10,34 +10,33 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from bench.scenario.session_files.block_tree import Numbers
-from bench.scenario.session_files.claude_code import Dialogue
 from bench.scenario.session_files.conversations import (
-    Message,
+    Dialogue,
     kind_of,
     steps_of_requests,
     with_gaps,
 )
-from bench.scenario.session_files.message_forms import content_of, role_of, tool_call
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.message_forms import (
+    answer_of,
+    content_of,
+    spoken,
+    tool_call,
+    tool_result,
+)
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Session, Step
 
 _CALLS = ("function_call", "custom_tool_call", "local_shell_call", "web_search_call")
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
-def is_codex(value: dict[str, Any]) -> bool:
+def is_it(value: dict[str, Any]) -> bool:
     """Whether a row is the head of a session of the Codex CLI."""
     return value.get("type") == "session_meta" and isinstance(value.get("payload"), dict)
 
 
-def read_codex(rows: Iterator[FileRow], notes: Notes, _numbers: Numbers) -> Reading:
-    """Reads the session of a rollout file.
-
-    Raises:
-        ValueError: a row is wrong.
-    """
+def read(rows: Iterator[FileRow], notes: Notes, _numbers: Numbers) -> Reading:
+    """Reads the session of a rollout file."""
     reader = _Codex(notes)
     for row in rows:
         reader.take(row)
@@ -45,40 +44,47 @@ def read_codex(rows: Iterator[FileRow], notes: Notes, _numbers: Numbers) -> Read
         "the agent's tools are not in its file: the replayed prompts are shorter than its token "
         "counts say"
     )
-    sessions = reader.sessions()
-    return Reading(sessions, "shared")
+    reader.end()
+    return Reading(reader.sessions, "shared")
 
 
 class _Codex:
     """Reads rollout files, item by item."""
 
     def __init__(self, notes: Notes) -> None:
+        self.sessions: list[Session] = []
         self._notes = notes
         self._times = TimeField()
-        self._name = ""
-        self._made: list[Session] = []
         self._start("")
 
     def _start(self, name: str) -> None:
         self._name = name
         self._dialogue = Dialogue()
-        self._items: list[tuple[FileRow, dict[str, Any], float]] = []
+        self._items: list[tuple[dict[str, Any], FileRow, float]] = []
         self._total: Any = None
 
+    def end(self) -> None:
+        """The session ends with its last answer."""
+        self._answer()
+        if self._dialogue.asked:
+            steps = with_gaps(steps_of_requests(self._dialogue.asked), self._notes)
+            self.sessions.append(Session(self._name, steps))
+
     def take(self, row: FileRow) -> None:
+        """One row."""
         payload = row.value.get("payload")
         if not isinstance(payload, dict):
             raise row.wrong("has no payload, as the lines of the Codex CLI have")
         at_s = self._times.read(row, "timestamp", row.value.get("timestamp"))
         kind = row.value.get("type")
         if kind == "session_meta":
-            self._end()
+            self.end()
             self._start(str(payload.get("id") or row.label))
             self._instructions(payload)
         elif kind == "response_item":
             self._item(row, payload, at_s)
         elif kind == "event_msg" and payload.get("type") == "token_count":
-            self._count(payload)
+            self._count(row, payload)
         elif kind == "compacted":
             self._answer()
             self._dialogue.history.clear()
@@ -88,11 +94,6 @@ class _Codex:
                     self._message(row, item, at_s)
             if not self._dialogue.history and isinstance(payload.get("message"), str):
                 self._dialogue.say({"role": "user", "content": payload["message"]}, at_s)
-
-    def sessions(self) -> list[Session]:
-        """All that were read."""
-        self._end()
-        return self._made
 
     def _instructions(self, payload: dict[str, Any]) -> None:
         given = payload.get("base_instructions") or payload.get("instructions")
@@ -107,19 +108,13 @@ class _Codex:
             self._message(row, item, at_s)
         elif kind in _OUTPUTS:
             self._answer()
-            output = item.get("output")
-            text, _ = content_of(row, output, self._notes)
-            result: Message = {"role": "tool", "content": text}
-            if isinstance(item.get("call_id"), str):
-                result["tool_call_id"] = item["call_id"]
-            self._dialogue.say(result, at_s)
+            made = tool_result(row, item.get("output"), item.get("call_id"), self._notes)
+            self._dialogue.say(made, at_s)
         else:
-            self._items.append((row, item, at_s))
+            self._items.append((item, row, at_s))
 
     def _message(self, row: FileRow, item: dict[str, Any], at_s: float) -> None:
-        text, images = content_of(row, item.get("content"), self._notes)
-        role = role_of(row, item.get("role"))
-        made: Message = {"role": role, "content": text, **({"images": images} if images else {})}
+        made = spoken(row, item.get("role"), item.get("content"), self._notes)
         self._dialogue.say(made, at_s)
 
     def _answer(self) -> None:
@@ -127,7 +122,7 @@ class _Codex:
         if not self._items:
             return
         texts, calls = [], []
-        for row, item, _ in self._items:
+        for item, row, _ in self._items:
             kind = item.get("type")
             if kind == "message":
                 texts.append(content_of(row, item.get("content"), self._notes)[0])
@@ -136,19 +131,14 @@ class _Codex:
                 calls.append(tool_call(item.get("call_id"), str(item.get("name") or kind), given))
             else:
                 self._notes.count(f"parts of answers left out, of the kind {kind!r}")
-        facts = self._facts(self._items[-1][2])
         if texts or calls:
-            made: Message = {"role": "assistant", "content": "\n".join(texts)}
-            if calls:
-                made["tool_calls"] = calls
-            self._dialogue.answer(made, facts)
+            said = self._dialogue
+            asked_for, ended_s = kind_of(said.history[-1:]), self._items[-1][2]
+            facts = Step(asked_for, at_s=said.at_s, answered_at_s=ended_s)
+            said.answer(answer_of(texts, calls), facts)
         self._items = []
 
-    def _facts(self, answered_at_s: float) -> Step:
-        last = self._dialogue.history[-1:]
-        return Step(kind=kind_of(last), at_s=self._dialogue.at_s, answered_at_s=answered_at_s)
-
-    def _count(self, payload: dict[str, Any]) -> None:
+    def _count(self, row: FileRow, payload: dict[str, Any]) -> None:
         """The usage of the answer before it; the event comes again with other news."""
         info = payload.get("info")
         if not isinstance(info, dict) or info.get("total_token_usage") == self._total:
@@ -158,18 +148,11 @@ class _Codex:
         usage = info.get("last_token_usage")
         if not isinstance(usage, dict) or not self._dialogue.asked:
             return
-        row = FileRow("", "", usage)
         last = self._dialogue.asked[-1]
         facts = replace(
             last.facts,
-            prompt_tokens=row.count("input_tokens"),
-            cached_tokens=row.count("cached_input_tokens"),
-            output_tokens=row.count("output_tokens"),
+            prompt_tokens=row.count("input_tokens", inside=usage),
+            cached_tokens=row.count("cached_input_tokens", inside=usage),
+            output_tokens=row.count("output_tokens", inside=usage),
         )
         self._dialogue.asked[-1] = replace(last, facts=facts)
-
-    def _end(self) -> None:
-        self._answer()
-        if self._dialogue.asked:
-            steps = with_gaps(steps_of_requests(self._dialogue.asked), self._notes)
-            self._made.append(Session(self._name, steps))

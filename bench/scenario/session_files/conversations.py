@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.scenario.session_files.rows import Notes
-from bench.scenario.sessions import Step, StepKind
-
-Message = dict[str, Any]
+from bench.scenario.sessions import Message, Step, StepKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,32 @@ class LoggedRequest:
     facts: Step
 
 
+@dataclass(slots=True)
+class Dialogue:
+    """The history of one thread while its file is read.
+
+    Attributes:
+        history: messages so far, answers included.
+        asked: the requests so far.
+        at_s: of the newest message that is no answer.
+    """
+
+    history: list[Message] = field(default_factory=list)
+    asked: list[LoggedRequest] = field(default_factory=list)
+    at_s: float | None = None
+
+    def say(self, message: Message, at_s: float | None) -> None:
+        """A message of the user or of a tool."""
+        self.history.append(message)
+        self.at_s = at_s
+
+    def answer(self, answer: Message, facts: Step) -> None:
+        """An answer: the request is all that was said before it."""
+        if self.history:
+            self.asked.append(LoggedRequest(tuple(self.history), answer, facts))
+        self.history.append(answer)
+
+
 def steps_of(messages: Sequence[Timed]) -> tuple[Step, ...]:
     """The requests of a conversation of which only the messages are known.
 
@@ -45,16 +69,24 @@ def steps_of(messages: Sequence[Timed]) -> tuple[Step, ...]:
     added: list[Timed] = []
     answers: list[Timed] = []
     for item in messages:
-        if item.message["role"] == "assistant" and added and any(_asks(m) for m in added):
+        if item.message["role"] == "assistant" and any(map(_asks, added)):
             answers.append(item)
             continue
         if answers:
             steps.append(_step(added, answers, first=not steps))
             added, answers = answers[1:], []
         added.append(item)
-    if answers or any(_asks(m) for m in added):
+    if answers or any(map(_asks, added)):
         steps.append(_step(added, answers, first=not steps))
     return tuple(steps)
+
+
+def system_of(conversation: Mapping[str, Any]) -> list[Timed]:
+    """The system text that a conversation has beside its messages."""
+    text = conversation.get("system")
+    if not isinstance(text, str) or not text.strip():
+        return []
+    return [Timed({"role": "system", "content": text})]
 
 
 def _asks(item: Timed) -> bool:

@@ -6,14 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from bench.scenario.session_files.block_tree import Numbers
-from bench.scenario.session_files.conversations import Message
-from bench.scenario.session_files.rows import FileRow, Notes, Reading, listed
-from bench.scenario.session_files.times import TimeField
-from bench.scenario.sessions import Session, Step
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField, listed
+from bench.scenario.sessions import Message, Session, Step
 from bench.scenario.trace_rows import cell_text
 
-COLUMNS = ("time", "session", "prompt", "system", "prompt_tokens", "cached_tokens", "output_tokens")
+_COUNTS = ("prompt_tokens", "cached_tokens", "output_tokens")
+COLUMNS = ("time", "session", "prompt", "system", *_COUNTS)
 """What `prompts.sessions.columns` can name."""
 
 _UNIT = re.compile(r".*_(s|ms|us|ns)")
@@ -40,8 +38,7 @@ def read_columns(
     for row in rows:
         for column in columns.values():
             if column not in row.value:
-                there = listed(list(map(str, row.value)))
-                raise row.wrong(f"there is no column {column!r}; there are {there}")
+                raise row.wrong(f"there is no column {column!r}; there are {listed(row.value)}")
         step = _step(row, columns, times, numbers)
         name = str(row.value[columns["session"]]) if "session" in columns else row.label
         steps = sessions.setdefault(name, [])
@@ -62,11 +59,7 @@ def _step(row: FileRow, columns: Mapping[str, str], times: TimeField, numbers: N
             added.append({"role": role, "content": value})
         elif what == "prompt" or value not in (None, ""):
             raise row.wrong(f"{columns[what]} is {cell_text(value)}, not text")
-    counts = {
-        what: row.count(columns[what])
-        for what in ("prompt_tokens", "cached_tokens", "output_tokens")
-        if what in columns
-    }
+    counts = {what: row.count(columns[what]) for what in _COUNTS if what in columns}
     prompt = counts.get("prompt_tokens")
     if not added and not prompt:
         raise row.wrong(f"{columns['prompt_tokens']} is missing or 0")

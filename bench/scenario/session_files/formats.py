@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,8 +18,8 @@ from bench.scenario.session_files import (
     tracelab,
     weka,
 )
-from bench.scenario.session_files.block_tree import Numbers
-from bench.scenario.session_files.rows import FileRow, Notes, Reading, listed
+from bench.scenario.session_files.message_forms import json_value
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, listed
 
 Read = Callable[[Iterator[FileRow], Notes, Numbers], Reading]
 
@@ -32,7 +32,7 @@ class SessionFormat:
         name: as `prompts.sessions.format` calls it.
         fields: by which it is recognised, in words.
         is_it: whether a row is of this format.
-        read: reads its rows.
+        read: reads its rows; a wrong one is a ValueError that names file and line.
     """
 
     name: str
@@ -41,53 +41,53 @@ class SessionFormat:
     read: Read
 
 
+def _with(name: str, read: Read, *fields: str, first: type = object) -> SessionFormat:
+    """A format of which every row has these fields; the first is of this type."""
+
+    def is_it(row: dict[str, Any]) -> bool:
+        return row.keys() >= {*fields} and isinstance(row[fields[0]], first)
+
+    return SessionFormat(name, ", ".join(fields), is_it, read)
+
+
+def _is_open_webui(row: dict[str, Any]) -> bool:
+    chat = row.get("chat")
+    return isinstance(chat, dict) and isinstance(chat.get("history"), dict)
+
+
+def _is_batch(row: dict[str, Any]) -> bool:
+    body = row.get("body")
+    return isinstance(body, dict) and "messages" in body
+
+
+def _is_mooncake(row: dict[str, Any]) -> bool:
+    return row.keys() >= {*hash_traces.FIELDS} and "chat_id" not in row
+
+
+def _has_messages(row: dict[str, Any]) -> bool:
+    return isinstance(json_value(row.get("messages")), list)
+
+
+def _chats(key: str, read_times: bool = True) -> Read:
+    return partial(chat_rows.read_conversations, key=key, read_times=read_times)
+
+
 FORMATS: tuple[SessionFormat, ...] = (
-    SessionFormat("record", recorded.MARK, recorded.is_recorded, recorded.read_recorded),
-    SessionFormat(
-        "claude-code",
-        "sessionId, uuid, parentUuid, message",
-        claude_code.is_claude_code,
-        claude_code.read_claude_code,
-    ),
-    SessionFormat("codex", "type session_meta, payload", codex.is_codex, codex.read_codex),
-    SessionFormat(
-        "open-webui", "chat.history", chat_exports.is_open_webui, chat_exports.read_open_webui
-    ),
-    SessionFormat(
-        "chatgpt", "mapping, current_node", chat_exports.is_chatgpt, chat_exports.read_chatgpt
-    ),
-    SessionFormat("weka", "block_size, requests", weka.is_weka, weka.read_weka),
-    SessionFormat(
-        "tracelab",
-        "session_id, round_index, input_tokens_total",
-        tracelab.is_tracelab,
-        tracelab.read_tracelab,
-    ),
-    SessionFormat(
-        "bailian",
-        "chat_id, input_length, output_length, hash_ids",
-        lambda value: hash_traces.is_hash_trace(value) and "chat_id" in value,
-        partial(hash_traces.read_hash_trace, known="bailian"),
-    ),
-    SessionFormat(
-        "mooncake",
-        "input_length, output_length, hash_ids",
-        lambda value: hash_traces.is_hash_trace(value) and "chat_id" not in value,
-        hash_traces.read_hash_trace,
-    ),
-    SessionFormat(
-        "otel", "trace_id, start_time, attributes; resourceSpans", otel.is_otel, otel.read_otel
-    ),
-    SessionFormat("batch", "body.messages", chat_rows.is_batch, chat_rows.read_batch),
-    SessionFormat("sharegpt", "conversations", chat_rows.is_sharegpt, chat_rows.read_sharegpt),
-    SessionFormat(
-        "wildchat",
-        "conversation, conversation_hash",
-        chat_rows.is_wildchat,
-        chat_rows.read_wildchat,
-    ),
-    SessionFormat("lmsys", "conversation", chat_rows.is_lmsys, chat_rows.read_lmsys),
-    SessionFormat("messages", "messages", chat_rows.is_messages, chat_rows.read_messages),
+    _with("record", recorded.read, recorded.MARK),
+    SessionFormat("claude-code", claude_code.FIELDS, claude_code.is_it, claude_code.read),
+    SessionFormat("codex", "type session_meta, payload", codex.is_it, codex.read),
+    SessionFormat("open-webui", "chat.history", _is_open_webui, chat_exports.read_open_webui),
+    _with("chatgpt", chat_exports.read_chatgpt, "mapping", "current_node", first=dict),
+    _with("weka", weka.read, "block_size", "requests"),
+    _with("tracelab", tracelab.read, "session_id", "round_index", "input_tokens_total"),
+    _with("bailian", partial(hash_traces.read, known="bailian"), "chat_id", *hash_traces.FIELDS),
+    SessionFormat("mooncake", ", ".join(hash_traces.FIELDS), _is_mooncake, hash_traces.read),
+    SessionFormat("otel", otel.FIELDS, otel.is_it, otel.read),
+    SessionFormat("batch", "body.messages", _is_batch, chat_rows.read_batch),
+    _with("sharegpt", _chats("conversations"), "conversations", first=list),
+    _with("wildchat", _chats("conversation"), "conversation", "conversation_hash", first=list),
+    _with("lmsys", _chats("conversation", read_times=False), "conversation", first=list),
+    SessionFormat("messages", "messages", _has_messages, _chats("messages")),
 )
 
 FORMAT_NAMES = tuple(f.name for f in FORMATS)
@@ -99,10 +99,9 @@ def format_called(name: str) -> SessionFormat:
     Raises:
         ValueError: there is none; the message lists those there are.
     """
+    if name in hash_traces.BLOCK_TOKENS:
+        return _with(name, partial(hash_traces.read, known=name), *hash_traces.FIELDS)
     for known in FORMATS:
-        if known.name == name and name in hash_traces.BLOCK_TOKENS:
-            read = partial(hash_traces.read_hash_trace, known=name)
-            return replace(known, is_it=hash_traces.is_hash_trace, read=read)
         if known.name == name:
             return known
     raise ValueError(f"format {name!r} is unknown; known: auto, {', '.join(FORMAT_NAMES)}")
@@ -133,7 +132,7 @@ def format_of(head: Sequence[FileRow]) -> SessionFormat:
             "and joins wait for is not written down anywhere. Write its sessions as messages, "
             "one a line (ollama-bench help sessions)"
         )
-    there = listed(sorted(map(str, head[0].value)))
+    there = listed(head[0].value)
     known_fields = "; ".join(f"{f.name} ({f.fields})" for f in FORMATS)
     raise head[0].wrong(
         f"no known format of sessions; its fields are {there}. Known: {known_fields}. Rows of your "

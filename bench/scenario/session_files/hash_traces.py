@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.scenario.session_files.block_tree import BlockTree, Numbers, Stretches
+from bench.scenario.session_files.block_tree import BlockTree
 from bench.scenario.session_files.message_forms import json_value
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Session, Step
 from bench.scenario.trace_rows import cell_text
 
+FIELDS = ("input_length", "output_length", "hash_ids")
+"""By which a row is recognised."""
 BLOCK_TOKENS = {"mooncake": 512, "bailian": 16}
 _UNIT = {"mooncake": "ms", "bailian": "s"}
 
@@ -30,43 +31,22 @@ class _Request:
     output: int
 
 
-def is_hash_trace(value: dict[str, Any]) -> bool:
-    """Whether a row is one of these traces."""
-    return value.keys() >= {"input_length", "output_length", "hash_ids"}
-
-
-def read_hash_trace(
-    rows: Iterator[FileRow], notes: Notes, numbers: Numbers, known: str = ""
-) -> Reading:
-    """Reads a trace of one of the two.
-
-    `known` says which; "" = to be found out.
-
-    Raises:
-        ValueError: a row is wrong, or the two cannot be distinguished.
-    """
+def read(rows: Iterator[FileRow], notes: Notes, numbers: Numbers, known: str = "") -> Reading:
+    """Reads a trace of one of the two; `known` says which, "" = to be found out."""
     requests = [_request(row) for row in rows]
     name = known or _which(requests)
     times = TimeField(_UNIT[name])
     tree = BlockTree(numbers)
     steps = []
     for request in requests:
-        row = request.row
+        row, prompt, output = request.row, request.prompt, request.output
         try:
-            blocks, lengths = tree.stretches(request.hashes, BLOCK_TOKENS[name], request.prompt)
+            blocks, lengths = tree.stretches(request.hashes, BLOCK_TOKENS[name], prompt)
         except ValueError as error:
             raise row.wrong(str(error)) from None
-        steps.append(
-            Step(
-                kind="user",
-                at_s=_time(row, times, name) if "timestamp" in row.value else None,
-                gap_s=_delay(row),
-                prompt_tokens=request.prompt,
-                output_tokens=request.output,
-                blocks=blocks,
-                lengths=lengths,
-            )
-        )
+        at_s = _time(row, times, name) if "timestamp" in row.value else None
+        step = Step("user", at_s=at_s, gap_s=_delay(row), prompt_tokens=prompt)
+        steps.append(replace(step, output_tokens=output, blocks=blocks, lengths=lengths))
     notes.say(f"blocks of {BLOCK_TOKENS[name]} tokens, times in {_UNIT[name]} ({name})")
     join = _chats if any("chat_id" in r.row.value for r in requests) else _by_session
     return Reading(join(requests, steps, notes, numbers), "shared", name)
@@ -83,23 +63,24 @@ def _request(row: FileRow) -> _Request:
 def _which(requests: list[_Request]) -> str:
     if any("chat_id" in r.row.value for r in requests):
         return "bailian"
-    fits = dict.fromkeys(BLOCK_TOKENS, True)
-    for r in requests:
-        for name, size in BLOCK_TOKENS.items():
-            # The last block may be partly filled, or have no id of its own.
-            fits[name] &= r.prompt // size <= len(r.hashes) <= r.prompt // size + 1
-    row = requests[0].row
-    if all(fits.values()):
-        raise row.wrong(
+    # The last block may be partly filled, or have no id of its own.
+    fitting = [
+        name
+        for name, size in BLOCK_TOKENS.items()
+        if all(len(r.hashes) - r.prompt // size in (0, 1) for r in requests)
+    ]
+    first = requests[0]
+    if len(fitting) > 1:
+        raise first.row.wrong(
             "could be a trace of Mooncake (times in ms, blocks of 512 tokens) or of Bailian (times "
             "in s, blocks of 16): say which with prompts.sessions.format"
         )
-    if not any(fits.values()):
-        raise row.wrong(
-            f"{len(requests[0].hashes)} hash_ids for {requests[0].prompt:,} tokens are neither "
-            "blocks of 512 (Mooncake) nor of 16 (Bailian) in all rows"
+    if not fitting:
+        raise first.row.wrong(
+            f"{len(first.hashes)} hash_ids for {first.prompt:,} tokens are neither blocks of 512 "
+            "(Mooncake) nor of 16 (Bailian) in all rows"
         )
-    return next(name for name, fit in fits.items() if fit)
+    return fitting[0]
 
 
 def _time(row: FileRow, times: TimeField, name: str) -> float:
@@ -155,11 +136,10 @@ def _by_session(
 
 def _grown(before: Step, step: Step, numbers: Numbers) -> Step:
     """A turn with the history that its row leaves out: the turn before, and its answer."""
-    answer: Stretches = ((), ())
+    blocks, lengths = before.blocks, before.lengths
     if before.output_tokens:
-        answer = (numbers.new(),), (before.output_tokens,)
-    blocks = (*before.blocks, *answer[0], *step.blocks)
-    lengths = (*before.lengths, *answer[1], *step.lengths)
+        blocks, lengths = (*blocks, numbers.new()), (*lengths, before.output_tokens)
+    blocks, lengths = (*blocks, *step.blocks), (*lengths, *step.lengths)
     return replace(step, blocks=blocks, lengths=lengths, prompt_tokens=sum(lengths))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
 
 from bench.scenario.session_files.rows import FileRow, Notes, listed
+from bench.scenario.sessions import Message
 from bench.scenario.trace_rows import cell_text
 from bench.shown import encodable
 
@@ -25,7 +27,7 @@ _DATA_URL = re.compile(r"data:[\w/+.-]*;base64,(.*)", re.DOTALL)
 _THINKING = ("thinking", "reasoning_content", "reasoning")
 
 
-def message(row: FileRow, raw: dict[str, Any], notes: Notes) -> dict[str, Any]:
+def message(row: FileRow, raw: dict[str, Any], notes: Notes) -> Message:
     """A message in one form: `role`, `content`, and what else of it a server reads.
 
     `raw` has `role` or `from`, `content` or `value`.
@@ -33,23 +35,50 @@ def message(row: FileRow, raw: dict[str, Any], notes: Notes) -> dict[str, Any]:
     Raises:
         ValueError: its role is unknown, or its content is nothing that can be sent.
     """
-    role = role_of(row, raw.get("role", raw.get("from")))
-    content = raw.get("content", raw.get("value"))
-    text, images = content_of(row, content, notes)
-    made: dict[str, Any] = {"role": role, "content": text}
-    if images := [*images, *_plain_images(raw)]:
-        made["images"] = images
-    if role == "assistant":
+    made = spoken(
+        row, raw.get("role", raw.get("from")), raw.get("content", raw.get("value")), notes
+    )
+    plain = raw.get("images")
+    if isinstance(plain, list) and (texts := [i for i in plain if isinstance(i, str)]):
+        made["images"] = [*made.get("images", ()), *texts]
+    if made["role"] == "assistant":
         thinking = next((raw[k] for k in _THINKING if isinstance(raw.get(k), str) and raw[k]), None)
         if thinking is not None:
             made["thinking"] = encodable(thinking)
         if calls := tool_calls(row, raw):
             made["tool_calls"] = calls
-    if role == "tool":
+    if made["role"] == "tool":
         for name in ("tool_call_id", "tool_name", "name"):
             if isinstance(raw.get(name), str):
                 made["tool_name" if name == "name" else name] = raw[name]
     return made
+
+
+def spoken(row: FileRow, role: Any, content: Any, notes: Notes) -> Message:
+    """What somebody said: text, and images where there are some.
+
+    Raises:
+        ValueError: the role is unknown, or the content is nothing that can be sent.
+    """
+    known = role_of(row, role)
+    text, images = content_of(row, content, notes)
+    return {"role": known, "content": text, **({"images": images} if images else {})}
+
+
+def tool_result(row: FileRow, content: Any, call: Any, notes: Notes) -> Message:
+    """The result of a tool call, if known which.
+
+    Raises:
+        ValueError: the content is nothing that can be sent.
+    """
+    named = {"tool_call_id": call} if isinstance(call, str) else {}
+    return spoken(row, "tool", content, notes) | named
+
+
+def answer_of(texts: list[str], calls: list[dict[str, Any]]) -> Message:
+    """An answer of the assistant."""
+    text = encodable("\n".join(texts))
+    return {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
 
 
 def role_of(row: FileRow, role: Any) -> str:
@@ -84,17 +113,14 @@ def content_of(row: FileRow, content: Any, notes: Notes) -> tuple[str, list[str]
     for part in content:
         if isinstance(part, str):
             texts.append(part)
-        elif (
-            isinstance(part, dict)
-            and isinstance(part.get("text"), str)
-            and part.get("type", "text") in _TEXT_PARTS
-        ):
+        elif not isinstance(part, dict):
+            notes.count(f"parts of messages left out, of the kind {cell_text(part)}")
+        elif isinstance(part.get("text"), str) and part.get("type", "text") in _TEXT_PARTS:
             texts.append(part["text"])
-        elif isinstance(part, dict) and (image := _image(part)) is not None:
+        elif (image := _image(part)) is not None:
             images.append(image)
         else:
-            kind = part.get("type") if isinstance(part, dict) else part
-            notes.count(f"parts of messages left out, of the kind {cell_text(kind)}")
+            notes.count(f"parts of messages left out, of the kind {cell_text(part.get('type'))}")
     return encodable("\n".join(texts)), images
 
 
@@ -110,11 +136,6 @@ def _image(part: dict[str, Any]) -> str | None:
         data = source.get("data")
         return data if isinstance(data, str) else None
     return None
-
-
-def _plain_images(raw: dict[str, Any]) -> list[str]:
-    images = raw.get("images")
-    return [i for i in images if isinstance(i, str)] if isinstance(images, list) else []
 
 
 def tool_calls(row: FileRow, raw: dict[str, Any]) -> list[dict[str, Any]]:
@@ -138,10 +159,7 @@ def tool_calls(row: FileRow, raw: dict[str, Any]) -> list[dict[str, Any]]:
 def tool_call(identity: Any, name: str, arguments: Any) -> dict[str, Any]:
     """One call; arguments that are text with a JSON object in it become that object."""
     if isinstance(arguments, str):
-        try:
-            value = json.loads(arguments)
-        except (ValueError, RecursionError):
-            value = None
+        value = json_value(arguments)
         arguments = value if isinstance(value, dict) else encodable(arguments)
     function = {"name": name, "arguments": {} if arguments is None else arguments}
     given = {"id": identity} if isinstance(identity, str) else {}
@@ -154,12 +172,8 @@ def tools_of(row: FileRow, value: Any) -> tuple[dict[str, Any], ...]:
     Raises:
         ValueError: they are none.
     """
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = ""
-    if value is None:
+    value = json_value(value)
+    if value is None or value == "null":
         return ()
     if not isinstance(value, list):
         raise row.wrong(f"tools is {cell_text(value)}, not a list of definitions")
@@ -171,22 +185,16 @@ def tools_of(row: FileRow, value: Any) -> tuple[dict[str, Any], ...]:
             made.append(tool)
         elif isinstance(tool.get("name"), str):  # the form of Anthropic, and of Responses
             schema = tool.get("input_schema") or tool.get("parameters") or {"type": "object"}
-            function = {
-                "name": tool["name"],
-                "description": tool.get("description") or "",
-                "parameters": schema,
-            }
-            made.append({"type": "function", "function": function})
+            named = {"name": tool["name"], "description": tool.get("description") or ""}
+            made.append({"type": "function", "function": {**named, "parameters": schema}})
         else:
-            raise row.wrong(f"a tool has no name; it has {listed(sorted(map(str, tool)))}")
+            raise row.wrong(f"a tool has no name; it has {listed(tool)}")
     return tuple(made)
 
 
 def json_value(value: Any) -> Any:
     """What is JSON in a text, else the value itself."""
-    if isinstance(value, str) and value[:1] in ("[", "{"):
-        try:
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
     return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import zlib
@@ -15,7 +14,7 @@ import msgspec
 from bench.files import open_file
 from bench.scenario.encodings import decoded, encoding_of
 from bench.scenario.session_files.rows import FileRow, Notes
-from bench.scenario.trace_rows import cell_text, parse_json
+from bench.scenario.trace_rows import cell_text, csv_table, parse_json
 
 MOST_LINE = 64 * 2**20
 MOST_DOCUMENT = 256 * 2**20
@@ -46,8 +45,7 @@ def read_rows(path: Path, notes: Notes) -> Generator[FileRow]:
         with open_file(path) as raw:
             yield from _rows(path.name, raw, notes)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise ValueError(f"{path} cannot be read: {reason}") from None
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} is damaged: {error}") from None
 
@@ -68,7 +66,7 @@ def _rows(name: str, raw: BinaryIO, notes: Notes) -> Iterator[FileRow]:
         head = file.peek()
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] not in (b"{", b"["):
-        yield from _table(name, file.rest(MOST_DOCUMENT), notes)
+        yield from _table(name, file.rest(MOST_DOCUMENT))
     elif start[:1] == b"[" or not _is_line(start):
         yield from _document(name, file.rest(MOST_DOCUMENT))
     else:
@@ -168,10 +166,7 @@ def _lines(name: str, file: _Unpacked, notes: Notes) -> Iterator[FileRow]:
                 )
                 return
             raise
-        row = FileRow(name, f"line {number}", value if isinstance(value, dict) else {})
-        if not isinstance(value, dict):
-            raise row.wrong(f"is {cell_text(value)}, not an object")
-        yield row
+        yield _row(name, f"line {number}", value)
 
 
 def _document(name: str, content: bytes) -> Iterator[FileRow]:
@@ -180,26 +175,23 @@ def _document(name: str, content: bytes) -> Iterator[FileRow]:
     if not items:
         raise ValueError(f"{name} is an empty list")
     for number, item in enumerate(items, start=1):
-        row = FileRow(name, f"item {number}", item if isinstance(item, dict) else {})
-        if not isinstance(item, dict):
-            raise row.wrong(f"is {cell_text(item)}, not an object")
-        yield row
+        yield _row(name, f"item {number}", item)
 
 
-def _table(name: str, content: bytes, notes: Notes) -> Iterator[FileRow]:
+def _row(name: str, label: str, value: Any) -> FileRow:
+    if not isinstance(value, dict):
+        raise FileRow(name, label, {}).wrong(f"is {cell_text(value)}, not an object")
+    return FileRow(name, label, value)
+
+
+def _table(name: str, content: bytes) -> Iterator[FileRow]:
     """The rows of a CSV file."""
-    text = decoded(content, name)
-    reader = csv.DictReader(io.StringIO(text.text, newline=""))
-    names = reader.fieldnames or ()
+    text = decoded(content, name).text
+    names, rows = csv_table(name, io.StringIO(text, newline=""))
     if len(names) < 2:
-        raise ValueError(f"{name} is neither JSON nor CSV: it begins with {text.text[:40]!r}")
-    for cells in reader:
-        row = FileRow(
-            name, f"line {reader.line_num}", {str(k).strip(): v for k, v in cells.items()}
-        )
-        if None in cells:
-            raise row.wrong("more fields than columns")
-        yield row
+        raise ValueError(f"{name} is neither JSON nor CSV: it begins with {text[:40]!r}")
+    for line, cells in rows:
+        yield FileRow(name, f"line {line}", cells)
 
 
 def _decoded_json(text: bytes, name: str, line: int = 1) -> Any:

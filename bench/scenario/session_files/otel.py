@@ -10,30 +10,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.scenario.session_files.block_tree import Numbers, Stretches, continued
+from bench.scenario.session_files.block_tree import Stretches, continued
 from bench.scenario.session_files.conversations import (
     LoggedRequest,
-    Message,
     kind_of,
     steps_of_requests,
     with_gaps,
 )
 from bench.scenario.session_files.message_forms import (
-    content_of,
     json_value,
     role_of,
+    spoken,
     tool_call,
     tools_of,
 )
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
-from bench.scenario.sessions import Session, Step
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
+from bench.scenario.sessions import Message, Session, Step
 
+FIELDS = "trace_id, start_time, attributes; resourceSpans"
+"""By which a row is recognised."""
 _MODEL_CALLS = ("chat", "text_completion", "generate_content")
 _INPUT = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
 _OUTPUT = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
 _CACHED = ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens")
 _SESSION = ("gen_ai.conversation.id", "session.id")
+_TOOLS = "gen_ai.tool.definitions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class _Span:
         return tuple(m for raw in found for m in _messages(self.row, raw, notes))
 
 
-def is_otel(value: dict[str, Any]) -> bool:
+def is_it(value: dict[str, Any]) -> bool:
     """Whether a row is a span, or a package of spans as OTLP has it."""
     if isinstance(value.get("resourceSpans"), list):
         return True
@@ -59,12 +60,8 @@ def is_otel(value: dict[str, Any]) -> bool:
     return traced and "attributes" in value and ("start_time" in value or "startTime" in value)
 
 
-def read_otel(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Reading:
-    """Reads the sessions: by `gen_ai.conversation.id`, else by trace.
-
-    Raises:
-        ValueError: a row is wrong.
-    """
+def read(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Reading:
+    """Reads the sessions: by `gen_ai.conversation.id`, else by trace."""
     times = TimeField()
     sessions: dict[str, list[_Span]] = {}
     for row in rows:
@@ -82,8 +79,14 @@ def read_otel(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Readin
         if all(a.prompt for a in asked):
             steps = steps_of_requests(asked)
         else:
+            for span, request in zip(spans, asked, strict=True):
+                if request.facts.prompt_tokens is None:
+                    raise span.row.wrong(
+                        "some calls have messages and others only counts: take one kind"
+                    )
             steps = _counted([a.facts for a in asked], numbers, notes)
-        tools = next((t for s in spans if (t := _tools(s))), ())
+        given = (tools_of(s.row, s.values.get(_TOOLS)) for s in spans)
+        tools = next(filter(None, given), ())
         made.append(Session(name, with_gaps(steps, notes), tools))
     return Reading(made, "shared")
 
@@ -100,21 +103,17 @@ def _spans(row: FileRow, times: TimeField) -> Iterator[_Span]:
 
 def _span(row: FileRow, span: dict[str, Any], times: TimeField) -> _Span:
     values = _attributes(row, span.get("attributes") or {})
-    context = span.get("context") if isinstance(span.get("context"), dict) else span
-    assert isinstance(context, dict)
+    context = span.get("context")
+    context = context if isinstance(context, dict) else span
     trace = context.get("trace_id") or context.get("traceId") or row.label
     session = next((values[n] for n in _SESSION if values.get(n)), trace)
     start = _first(span, "start_time", "startTime", "startTimeUnixNano")
     end = _first(span, "end_time", "endTime", "endTimeUnixNano")
     if start is None:
         raise row.wrong("a span has no start_time")
-    return _Span(
-        row,
-        str(session),
-        times.read(row, "start_time", start),
-        None if end is None else times.read(row, "end_time", end),
-        values,
-    )
+    start_s = times.read(row, "start_time", start)
+    end_s = None if end is None else times.read(row, "end_time", end)
+    return _Span(row, str(session), start_s, end_s, values)
 
 
 def _first(span: dict[str, Any], *names: str) -> Any:
@@ -167,8 +166,6 @@ def _counted(steps: list[Step], numbers: Numbers, notes: Notes) -> tuple[Step, .
     made: list[Step] = []
     before: Stretches = ((), ())
     for step in steps:
-        if step.prompt_tokens is None:
-            raise ValueError("some calls have messages and others only counts: take one kind")
         if step.cached_tokens is None:
             notes.say("without cached counts nothing is known of prefixes: each prompt is new text")
         elif made and step.cached_tokens:
@@ -177,7 +174,7 @@ def _counted(steps: list[Step], numbers: Numbers, notes: Notes) -> tuple[Step, .
                 "the prompt before"
             )
         kept = min(step.cached_tokens or 0, sum(before[1]))
-        before = continued(before, kept, step.prompt_tokens, numbers)
+        before = continued(before, kept, step.prompt_tokens or 0, numbers)
         made.append(replace(step, blocks=before[0], lengths=before[1], fresh=not made))
     return tuple(made)
 
@@ -189,8 +186,7 @@ def _messages(row: FileRow, raw: Any, notes: Notes) -> list[Message]:
     role = role_of(row, raw.get("role"))
     parts = raw.get("parts", raw.get("content"))
     if not isinstance(parts, list):
-        text, images = content_of(row, parts, notes)
-        return [{"role": role, "content": text, **({"images": images} if images else {})}]
+        return [spoken(row, role, parts, notes)]
     made: list[Message] = []
     calls = []
     for part in parts:
@@ -230,7 +226,3 @@ def _numbered(span: _Span, prefix: str) -> tuple[Message, ...]:
         role = span.values.get(f"{prefix}.{len(made)}.role", "assistant")
         made.append({"role": role_of(span.row, role), "content": str(content)})
     return tuple(made)
-
-
-def _tools(span: _Span) -> tuple[dict[str, Any], ...]:
-    return tools_of(span.row, json_value(span.values.get("gen_ai.tool.definitions")))

@@ -10,12 +10,11 @@ from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
 
-from bench.scenario.session_files.block_tree import Numbers
 from bench.scenario.session_files.counted_rows import read_columns
 from bench.scenario.session_files.formats import SessionFormat, format_called, format_of
 from bench.scenario.session_files.opening import read_rows
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.sessions import Session, SessionFile, Step
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, listed
+from bench.scenario.sessions import Session, SessionFile
 from bench.scenario.work import Replay
 
 _HEAD = 50
@@ -33,12 +32,11 @@ def read_sessions(
     Raises:
         ValueError: a file cannot be read, is wrong or doubtful; the message names file and line.
     """
-    paths = _paths(path)
+    paths = matching_files(path)
     notes, numbers = Notes(), Numbers()
     readings: list[tuple[str, Reading]] = []
-    known = "columns" if columns else format
     for one in paths:
-        name, reading = _read(one, known, columns, notes, numbers)
+        name, reading = _read(one, format, columns, notes, numbers)
         if readings and name != readings[0][0]:
             raise ValueError(
                 f"{one.name} is {name}, {paths[0].name} is {readings[0][0]}: all files that a "
@@ -47,8 +45,7 @@ def read_sessions(
         readings.append((name, reading))
     sessions = _ordered(_joined(_on_one_clock([reading for _, reading in readings])))
     if not sessions:
-        said = "; ".join(notes.all())
-        raise ValueError(f"{path.name} holds no session{f' ({said})' if said else ''}")
+        raise ValueError(f"{path.name} holds no session{notes.in_brackets()}")
     return SessionFile(tuple(sessions), readings[0][0], notes.all())
 
 
@@ -63,7 +60,12 @@ def played_file(replay: Replay) -> SessionFile:
     return session_file(replay.path, replay.format, replay.columns)
 
 
-def _paths(path: Path) -> list[Path]:
+def matching_files(path: Path) -> list[Path]:
+    """The file, or all that it matches as a pattern with `*`.
+
+    Raises:
+        ValueError: none matches, or too many do.
+    """
     if path.is_file() or not has_magic(str(path)):
         return [path]
     found = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 (any folder)
@@ -76,41 +78,19 @@ def _paths(path: Path) -> list[Path]:
 
 
 def _read(
-    path: Path,
-    format: str,
-    columns: Mapping[str, str] | None,
-    notes: Notes,
-    numbers: Numbers,
+    path: Path, format: str, columns: Mapping[str, str] | None, notes: Notes, numbers: Numbers
 ) -> tuple[str, Reading]:
+    """The name of a file's format, and what it holds."""
     with contextlib.closing(read_rows(path, notes)) as rows:
-        return _read_rows(path, rows, format, columns, notes, numbers)
-
-
-def _read_rows(
-    path: Path,
-    rows: Iterator[FileRow],
-    format: str,
-    columns: Mapping[str, str] | None,
-    notes: Notes,
-    numbers: Numbers,
-) -> tuple[str, Reading]:
-    if columns:
-        head = next(rows, None)
-        if head is None:
-            raise ValueError(f"{path.name} holds no row")
-        made = read_columns(itertools.chain((head,), rows), notes, numbers, columns)
-        return "columns", made
-    head_rows = list(itertools.islice(rows, _HEAD))
-    if not head_rows:
-        raise ValueError(f"{path.name} holds no session{_said(notes)}")
-    known = format_of(head_rows) if format == "auto" else format_called(format)
-    whole = _of_format(itertools.chain(head_rows, rows), known)
-    made = known.read(whole, notes, numbers)
-    return made.format or known.name, made
-
-
-def _said(notes: Notes) -> str:
-    return f" ({'; '.join(notes.all())})" if notes.all() else ""
+        head = list(itertools.islice(rows, _HEAD))
+        if not head:
+            raise ValueError(f"{path.name} holds no session{notes.in_brackets()}")
+        whole = itertools.chain(head, rows)
+        if columns:
+            return "columns", read_columns(whole, notes, numbers, columns)
+        known = format_of(head) if format == "auto" else format_called(format)
+        made = known.read(_of_format(whole, known), notes, numbers)
+        return made.format or known.name, made
 
 
 _MIXED = ("claude-code", "codex", "otel")
@@ -121,8 +101,8 @@ def _of_format(rows: Iterator[FileRow], known: SessionFormat) -> Iterator[FileRo
     """The rows, each checked to be of the format."""
     for row in rows:
         if known.name not in _MIXED and not known.is_it(row.value):
-            there = ", ".join(sorted(map(str, row.value))[:12]) or "no fields"
-            raise row.wrong(f"is no row of {known.name} ({known.fields}): it has {there}")
+            has = listed(row.value)
+            raise row.wrong(f"is no row of {known.name} ({known.fields}): it has {has}")
         yield row
 
 
@@ -161,9 +141,7 @@ def _shifted(session: Session, origin: float, start_known: bool) -> Session:
         return None if at_s is None else round(at_s - origin, 6)
 
     steps = tuple(
-        step
-        if step.at_s is None and step.answered_at_s is None
-        else replace(step, at_s=moved(step.at_s), answered_at_s=moved(step.answered_at_s))
+        replace(step, at_s=moved(step.at_s), answered_at_s=moved(step.answered_at_s))
         for step in session.steps
     )
     start = min((step.at_s for step in steps if step.at_s is not None), default=None)
@@ -179,7 +157,7 @@ def _joined(files: Sequence[Sequence[Session]]) -> list[Session]:
             if before is None:
                 made[session.id] = session
             elif _are_parts(before, session):
-                steps = sorted((*before.steps, *session.steps), key=_at)
+                steps = sorted((*before.steps, *session.steps), key=lambda s: s.at_s or 0.0)
                 made[session.id] = replace(before, steps=tuple(steps), start_s=steps[0].at_s)
             else:
                 name = f"{session.id} ({number})" if len(files) > 1 else session.id
@@ -194,10 +172,6 @@ def _are_parts(one: Session, other: Session) -> bool:
     threads = {step.thread for step in one.steps}
     timed = all(step.at_s is not None for step in (*one.steps, *other.steps))
     return timed and threads.isdisjoint(step.thread for step in other.steps)
-
-
-def _at(step: Step) -> float:
-    return step.at_s or 0.0
 
 
 def _ordered(sessions: list[Session]) -> list[Session]:

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.scenario.session_files.block_tree import Numbers, Stretches
-from bench.scenario.session_files.conversations import Message, with_gaps
+from bench.scenario.session_files.block_tree import Stretches
+from bench.scenario.session_files.conversations import with_gaps
 from bench.scenario.session_files.message_forms import message, tools_of
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
-from bench.scenario.sessions import Session, Step
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
+from bench.scenario.sessions import Message, Session, Step
 from bench.scenario.trace_rows import cell_text
 
 MARK = "ollama_bench_record"
@@ -23,11 +22,6 @@ MARK = "ollama_bench_record"
 VERSION = 1
 _KINDS = ("user", "tool", "title", "summary", "subagent")
 _CHARACTERS_PER_TOKEN = 4.0
-
-
-def is_recorded(value: dict[str, Any]) -> bool:
-    """Whether a row was written by `ollama-bench record`."""
-    return MARK in value
 
 
 @dataclass(slots=True)
@@ -39,12 +33,8 @@ class _Recorded:
     last: dict[str, int] = field(default_factory=dict)
 
 
-def read_recorded(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Reading:
-    """Reads the sessions.
-
-    Raises:
-        ValueError: a row is wrong.
-    """
+def read(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Reading:
+    """Reads the sessions."""
     times = TimeField()
     lengths = _Lengths(numbers)
     sessions: dict[str, _Recorded] = {}
@@ -53,9 +43,7 @@ def read_recorded(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Re
             raise row.wrong(f"{MARK} is {cell_text(row.value.get(MARK))}; known: {VERSION}")
         session = sessions.setdefault(row.name("session"), _Recorded())
         _take(session, row, times, lengths, notes)
-    made = [
-        Session(name, with_gaps(read.steps, notes), read.tools) for name, read in sessions.items()
-    ]
+    made = [Session(n, with_gaps(s.steps, notes), s.tools) for n, s in sessions.items()]
     return Reading(made, "shared")
 
 
@@ -64,11 +52,11 @@ def _take(
 ) -> None:
     value = row.value
     thread = str(value.get("thread") or "")
+    own_tools = None
     if not session.steps:
         session.tools = tools_of(row, value.get("tools"))
     elif value.get("tools") is not None:
-        step_tools = tools_of(row, value["tools"])
-        value = {**value, "own_tools": step_tools}
+        own_tools = tools_of(row, value["tools"])
     plain = str(value.get("path", "")).startswith("/api/")
     stretches: Stretches = ((), ())
     added: tuple[Message, ...] = ()
@@ -104,7 +92,7 @@ def _take(
             lengths=stretches[1],
             thread=thread,
             fresh=fresh,
-            tools=value.get("own_tools"),
+            tools=own_tools,
         )
     )
 
@@ -121,14 +109,11 @@ class _Lengths:
     _known: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def stretches(self, row: FileRow, notes: Notes) -> Stretches:
-        """The prompt of a row.
-
-        Raises:
-            ValueError: its hashes are none.
-        """
+        """The prompt of a row."""
         hashes = row.value["hashes"]
-        if not isinstance(hashes, list) or not all(_is_hash(h) for h in hashes):
-            raise row.wrong(f"hashes is {cell_text(hashes)}, not a list of [hash, characters]")
+        if not isinstance(hashes, list) or not hashes or not all(map(_is_hash, hashes)):
+            what = "empty" if hashes == [] else cell_text(hashes)
+            raise row.wrong(f"hashes is {what}, not a list of [hash, characters]")
         new = [(h, chars) for h, chars in hashes if h not in self._known]
         known = sum(self._known[h][1] for h, _ in hashes if h in self._known)
         characters = sum(chars for _, chars in new)

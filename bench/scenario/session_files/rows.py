@@ -1,17 +1,19 @@
-"""A row of a file of sessions, and what is said about the file."""
+"""A row of a file of sessions, its times, and what is said about the file."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal
 
 from bench.scenario.sessions import Session
-from bench.scenario.trace_rows import cell_text
+from bench.scenario.trace_rows import as_number, cell_text, token_count
+from bench.scenario.trace_times import UNITS, instant_s, unit_since_1970
 
-MOST_TOKENS = 100_000_000
-"""No prompt is longer: a larger count is another quantity."""
+_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +46,14 @@ class FileRow:
         name = next((n for n in names if values.get(n) not in (None, "")), None)
         if name is None:
             return None
-        value = values[name]
-        try:
-            if isinstance(value, bool):
-                raise TypeError
-            number = float(value)
-            whole = number.is_integer() and 0 <= number <= MOST_TOKENS
-        except (TypeError, ValueError, OverflowError):
-            whole = False
-        if not whole:
-            raise self.wrong(f"{name} is {cell_text(value)}, not a number of tokens")
-        return int(number)
+        if (found := token_count(values[name])) is None:
+            raise self.wrong(f"{name} is {cell_text(values[name])}, not a number of tokens")
+        return found
 
-    def needed_count(self, *names: str, inside: dict[str, Any] | None = None) -> int:
+    def needed_count(self, name: str, inside: dict[str, Any] | None = None) -> int:
         """Like `count`, where it must be there."""
-        found = self.count(*names, inside=inside)
-        if found is None:
-            raise self.wrong(f"has no {' or '.join(names)}")
+        if (found := self.count(name, inside=inside)) is None:
+            raise self.wrong(f"has no {name}")
         return found
 
     def objects(self, name: str, inside: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -79,24 +72,90 @@ class FileRow:
 
     def name(self, *names: str) -> str:
         """What the row is called under the first of these names, else its place."""
-        for name in names:
-            value = self.value.get(name)
+        for value in map(self.value.get, names):
             if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
                 return str(value)
         return self.label
 
 
 @dataclass(slots=True)
+class Numbers:
+    """Identities that no two stretches of a file share."""
+
+    _next: count[int] = field(default_factory=count)
+
+    def new(self) -> int:
+        """One that was never given."""
+        return next(self._next)
+
+
+@dataclass(slots=True)
+class TimeField:
+    """Reads the values of one field as seconds.
+
+    The first one decides whether they are dates, with or without a zone, or numbers, and in which
+    unit; one of another kind is refused. Numbers without a stated unit are taken only if they count
+    from 1970, where their size tells it.
+
+    Attributes:
+        unit: of numbers: s, ms, us or ns; "" = not stated.
+    """
+
+    unit: str = ""
+    _kind: str = ""
+    _first: str = ""
+
+    def read(self, row: FileRow, name: str, value: Any) -> float:
+        """Seconds: since 1970 for dates and for numbers that count from there.
+
+        Raises:
+            ValueError: it is no time, or one of another unit than those before it.
+        """
+        number = as_number(value)
+        if number is None:
+            return self._date(row, name, value)
+        if not math.isfinite(number) or number < 0:
+            raise row.wrong(f"{name} is {cell_text(value)}, not a time from 0 on")
+        since_1970 = unit_since_1970(number)
+        unit = self.unit or since_1970
+        if not unit:
+            raise row.wrong(
+                f"{name} is {number:g}, in a unit that nothing here says: give dates, or say it "
+                "in the name of the column, e.g. time_s or time_ms"
+            )
+        start = "since 1970" if since_1970 == unit else "from a start of its own"
+        self._same(row, name, value, f"{_WORDS[unit]} {start}")
+        return number * UNITS[unit]
+
+    def _date(self, row: FileRow, name: str, value: Any) -> float:
+        try:
+            seconds, has_zone = instant_s(value)
+        except ValueError:
+            raise row.wrong(f"{name} is {cell_text(value)}, not a time") from None
+        kind = "a date with its time zone" if has_zone else "a date without a time zone"
+        self._same(row, name, value, kind)
+        return seconds
+
+    def _same(self, row: FileRow, name: str, value: Any, kind: str) -> None:
+        if not self._kind:
+            self._kind, self._first = kind, row.label
+        elif kind != self._kind:
+            raise row.wrong(
+                f"{name} is {cell_text(value)}: {kind}, where {self._first} has {self._kind}: "
+                "two units in one file; write all times in one"
+            )
+
+
+@dataclass(slots=True)
 class Notes:
     """What must be said to the user about a file, each thing once."""
 
-    said: list[str] = field(default_factory=list)
+    said: dict[str, None] = field(default_factory=dict)
     counted: Counter[str] = field(default_factory=Counter)
 
     def say(self, text: str) -> None:
         """Say this once."""
-        if text not in self.said:
-            self.said.append(text)
+        self.said[text] = None
 
     def count(self, text: str, by: int = 1) -> None:
         """Say this with how often it happened."""
@@ -105,6 +164,10 @@ class Notes:
     def all(self) -> tuple[str, ...]:
         """All that was said."""
         return (*self.said, *(f"{text}: {n:,}" for text, n in self.counted.items()))
+
+    def in_brackets(self) -> str:
+        """All that was said, behind a message; "" if nothing was."""
+        return f" ({'; '.join(self.all())})" if self.all() else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +186,8 @@ class Reading:
     format: str = ""
 
 
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names in a message, the first of many."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}" if names else "none"
+def listed(fields: Mapping[str, Any]) -> str:
+    """The names of fields in a message, the first of many."""
+    names = sorted(map(str, fields))
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"{', '.join(names[:12])}{more}" if names else "none"

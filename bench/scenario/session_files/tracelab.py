@@ -7,32 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
-from bench.scenario.session_files.block_tree import Numbers, Stretches, continued
+from bench.scenario.session_files.block_tree import Stretches, continued
 from bench.scenario.session_files.conversations import with_gaps
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Session, Step
 
 
-def is_tracelab(value: dict[str, Any]) -> bool:
-    """Whether a row is one of TraceLab's rounds."""
-    return value.keys() >= {"session_id", "round_index", "input_tokens_total"}
-
-
-def read_tracelab(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Reading:
-    """Reads the sessions.
-
-    Raises:
-        ValueError: a row is wrong.
-    """
+def read(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Reading:
+    """Reads the sessions."""
     times = TimeField()
     rounds: dict[str, list[tuple[int, Step]]] = {}
     for row in rows:
         index = row.needed_count("round_index")
-        session = rounds.setdefault(row.name("session_id"), [])
-        session.append((index, _step(row, times)))
+        rounds.setdefault(row.name("session_id"), []).append((index, _step(row, times)))
     heads: dict[str, int] = {}
     sessions = []
     for name, steps in rounds.items():
@@ -80,8 +68,8 @@ def _with_prefixes(steps: list[Step], head: int, numbers: Numbers, notes: Notes)
         cached, total = step.cached_tokens or 0, step.prompt_tokens or 0
         if not made and cached:
             notes.say(
-                "what first rounds had cached is taken as one head that all sessions of a "
-                "provider share"
+                "what first rounds had cached is taken as one head that all sessions of a provider "
+                "share"
             )
             before = ((head,), (cached,))
         elif cached < sum(before[1]) <= total:
@@ -90,6 +78,5 @@ def _with_prefixes(steps: list[Step], head: int, numbers: Numbers, notes: Notes)
                 "grew (replayed as other text from there on)"
             )
         before = continued(before, cached, total, numbers)
-        placed = replace(step, blocks=before[0], lengths=before[1], fresh=not made)
-        made.append(placed)
+        made.append(replace(step, blocks=before[0], lengths=before[1], fresh=not made))
     return made

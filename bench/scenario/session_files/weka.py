@@ -7,30 +7,22 @@ one publisher's files and from the session's in another's: what fits decides.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from bench.scenario.session_files.block_tree import BlockTree, Numbers
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
+from bench.scenario.session_files.block_tree import BlockTree
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading
 from bench.scenario.sessions import Session, Step, StepKind
-from bench.scenario.trace_rows import cell_text
+from bench.scenario.trace_rows import as_number, cell_text
 
 _SLACK_S = 1.0
 """Recorded times are rounded to seconds here and there."""
 
 
-def is_weka(value: dict[str, Any]) -> bool:
-    """Whether a row is such a session."""
-    return value.keys() >= {"block_size", "requests"}
-
-
-def read_weka(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Reading:
-    """Reads the sessions.
-
-    Raises:
-        ValueError: a row is wrong, or the times of a sub-agent can be read in two ways.
-    """
+def read(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Reading:
+    """Reads the sessions; refused is also a sub-agent whose times can be read in two ways."""
     shared = BlockTree(numbers)
     sessions = []
     for row in rows:
@@ -49,12 +41,12 @@ class _Session:
 
     def __init__(self, row: FileRow, tree: BlockTree, notes: Notes) -> None:
         self._row, self._tree, self._notes = row, tree, notes
-        size = row.needed_count("block_size")
-        if not size:
+        self._size = row.needed_count("block_size")
+        if not self._size:
             raise row.wrong("block_size is 0")
-        self._size = size
 
     def read(self) -> Session:
+        """All of its requests, in order of time."""
         requests = self._row.objects("requests")
         steps: list[Step] = []
         for number, request in enumerate(requests):
@@ -73,8 +65,8 @@ class _Session:
 
     def _step(self, request: dict[str, Any], number: int, thread: str, start_s: float) -> Step:
         where = f"requests[{number}]"
-        at_s = start_s + self._seconds(request, "t", where)
-        took = self._optional_seconds(request, "api_time", where)
+        at_s = start_s + self._needed_seconds(request, where)
+        took = self._seconds(request, "api_time", where)
         tokens = self._row.needed_count("in", inside=request)
         hashes = request.get("hash_ids")
         if not isinstance(hashes, list):
@@ -85,7 +77,7 @@ class _Session:
             raise self._row.wrong(f"{where}: hash_ids holds what is no whole number") from None
         except ValueError as error:
             raise self._row.wrong(str(error)) from None
-        pause = self._optional_seconds(request, "think_time", where)
+        pause = self._seconds(request, "think_time", where)
         return Step(
             kind=_kind(request, thread),
             at_s=at_s,
@@ -107,8 +99,8 @@ class _Session:
         if not nested:
             self._notes.count("sub-agents without requests left out")
             return []
-        start_s = self._seconds(agent, "t", where)
-        times = [self._seconds(r, "t", f"{where}.requests[{i}]") for i, r in enumerate(nested)]
+        start_s = self._needed_seconds(agent, where)
+        times = [self._needed_seconds(r, f"{where}.requests[{i}]") for i, r in enumerate(nested)]
         offset = self._offset(where, start_s, times, self._end(agent, start_s, number, requests))
         return [self._step(r, i, thread, offset) for i, r in enumerate(nested)]
 
@@ -119,12 +111,9 @@ class _Session:
         duration = agent.get("duration_ms")
         if isinstance(duration, int | float) and duration > 0:
             return start_s + duration / 1000
-        later = [
-            float(r["t"])
-            for r in requests[number + 1 :]
-            if r.get("type") != "subagent" and isinstance(r.get("t"), int | float)
-        ]
-        return min((t for t in later if t > start_s), default=None)
+        later = [r.get("t") for r in requests[number + 1 :] if r.get("type") != "subagent"]
+        times = (float(t) for t in later if isinstance(t, int | float) and t > start_s)
+        return min(times, default=None)
 
     def _offset(self, where: str, start_s: float, times: list[float], end_s: float | None) -> float:
         """What to add to nested times."""
@@ -145,19 +134,19 @@ class _Session:
             f"{start_s:g} s) fit {why} from its own: they cannot be distinguished"
         )
 
-    def _seconds(self, values: dict[str, Any], name: str, where: str) -> float:
-        found = self._optional_seconds(values, name, where)
-        if found is None:
-            raise self._row.wrong(f"{where}: has no {name}")
+    def _needed_seconds(self, values: dict[str, Any], where: str) -> float:
+        if (found := self._seconds(values, "t", where)) is None:
+            raise self._row.wrong(f"{where}: has no t")
         return found
 
-    def _optional_seconds(self, values: dict[str, Any], name: str, where: str) -> float | None:
+    def _seconds(self, values: dict[str, Any], name: str, where: str) -> float | None:
         value = values.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        number = None if isinstance(value, str) else as_number(value)
+        if number is None or not 0 <= number < math.inf:
             raise self._row.wrong(f"{where}: {name} is {cell_text(value)}, not seconds from 0 on")
-        return float(value)
+        return number
 
 
 def _kind(request: dict[str, Any], thread: str) -> StepKind:

@@ -6,14 +6,13 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import math
-import os
 import secrets
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import psutil
 
+from bench.cores import allowed_cpus, usable_cpus
 from bench.errors import EngineError
 from bench.server.engine import EngineFailure, LoadOptions, Memory
 from bench.server.llamacpp.model_file import Say
@@ -29,7 +28,6 @@ _LOG_LOAD_DETAILS = 4  # from this verbosity on, llama.cpp logs the sizes of its
 
 _MEAN = 1  # llama.cpp's number of this pooling
 _BYTES_PER_ELEMENT = 2  # llama.cpp's KV cache is 16-bit unless configured otherwise
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def installed() -> bool:
@@ -148,31 +146,16 @@ class LlamaCppEngine:
 
 
 def default_threads() -> int:
-    """Usable physical cores minus one, at least one.
+    """Physical cores, within the CPU affinity and the container's quota, minus one; at least one.
 
     All threads of a step wait for the slowest, so as many threads as cores collapses as soon as
     anything else runs (measured: 2 threads on 2 busy cores 2-9 tokens/s, 1 thread 50-70).
     """
-    return max(1, usable_cores() - 1)
-
-
-def usable_cores() -> int:
-    """Physical cores, within the process's CPU affinity and its container's quota."""
     logical = psutil.cpu_count() or 1
     physical = psutil.cpu_count(logical=False) or logical
-    if hasattr(os, "sched_getaffinity"):
-        # The share of the logical processors we may run on, taken of the physical cores.
-        physical = math.ceil(physical * len(os.sched_getaffinity(0)) / logical)
-    return max(1, min(physical, _quota(_CGROUP_QUOTA) or physical))
-
-
-def _quota(path: Path) -> int | None:
-    """Whole processors that a cgroup v2 `cpu.max` grants; None = no limit known."""
-    try:
-        quota, period = path.read_text(encoding="ascii").split()
-        return max(1, int(quota) // int(period))
-    except (OSError, ValueError):
-        return None
+    # The share of the logical processors we may run on, taken of the physical cores.
+    physical = math.ceil(physical * allowed_cpus() / logical)
+    return max(1, min(physical, usable_cpus()) - 1)
 
 
 def needed_bytes(card: ModelCard, options: LoadOptions) -> int:
@@ -181,10 +164,7 @@ def needed_bytes(card: ModelCard, options: LoadOptions) -> int:
     KV = layers x heads x (key + value length) x tokens x 2 bytes. A file that does not say one of
     these counts with its weights alone.
     """
-    return card.size + _kv_bytes_per_token(card) * options.num_ctx * options.parallel
 
-
-def _kv_bytes_per_token(card: ModelCard) -> int:
     def number(key: str) -> int:
         return int(card.model_info.get(f"{card.details.family}.{key}") or 0)
 
@@ -193,4 +173,5 @@ def _kv_bytes_per_token(card: ModelCard) -> int:
     key = number("attention.key_length") or head_length
     value = number("attention.value_length") or head_length
     kv_heads = number("attention.head_count_kv") or heads
-    return number("block_count") * kv_heads * (key + value) * _BYTES_PER_ELEMENT
+    per_token = number("block_count") * kv_heads * (key + value) * _BYTES_PER_ELEMENT
+    return card.size + per_token * options.num_ctx * options.parallel

@@ -1,8 +1,10 @@
 """What passes through the recording proxy is untouched, and what it wrote is replayed the same."""
 
 import asyncio
+import errno
 import itertools
 import json
+import os
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 import bench
 from bench.address import Address
+from bench.errors import UsageError
 from bench.recorder.recording import proxying
 from bench.recorder.writing import Writer
 from bench.scenario.session_files import read_sessions
@@ -149,6 +152,15 @@ async def test_a_reply_that_is_cut_is_cut_for_the_client_and_marked(tmp_path):
     assert recorded.tally.cut == 1
 
 
+async def test_an_authority_that_cannot_be_read_is_said_at_once(tmp_path, monkeypatch):
+    file = tmp_path / "authority.pem"
+    file.mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(UsageError, match="certificate authority"):
+        async with recorded(tmp_path / "s.jsonl", "https://127.0.0.1:9"):
+            pass
+
+
 async def test_a_kept_connection_that_the_server_closed_is_made_anew(tmp_path):
     one = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(LINES[2]), LINES[2]), None]
     async with (
@@ -279,6 +291,31 @@ async def test_through_the_proxy_and_back(tmp_path):
                     )
     played = read_sessions(again)
     assert [sent(s) for s in played.sessions] == [sent(s) for s in file.sessions]
+
+
+async def test_after_a_full_disk_the_next_request_is_written_whole(tmp_path, monkeypatch):
+    path, write, lines = tmp_path / "s.jsonl", os.write, []
+
+    def disk(fd: int, data: bytes) -> int:
+        begins = data.startswith(b'{"ollama_bench_record"')
+        lines.extend([data] if begins else [])
+        if len(lines) == 2 and not begins:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, data[:60] if len(lines) == 2 else data)
+
+    monkeypatch.setattr(os, "write", disk)
+    wanted: dict[str, list[bytes]] = {}
+    async with (
+        server_here() as (_, url),
+        recorded(path, url) as proxy,
+        httpx.AsyncClient(timeout=30) as client,
+    ):
+        await talk(spy(client, wanted), proxy, ["One?", "Two?"])
+    (session,) = read_sessions(path).sessions
+    first, _, third, fourth = wanted["One?"]
+    assert sent(session) == [first, third, fourth]
+    assert (recorded.tally.requests, recorded.tally.lost) == (3, 1)
+    assert "No space left" in recorded.tally.error
 
 
 def spy(client: httpx.AsyncClient, wanted: dict[str, list[bytes]]):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench.analysis.run.foresight import threshold_lines
+from bench.analysis.run.thresholds import threshold_lines
 from bench.cli import cli
 from bench.scenario.expand import build_plan
 from bench.scenario.plan import Plan

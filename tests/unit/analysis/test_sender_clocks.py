@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from honest_runs import honest_run
 
-from bench.analysis.run.sender_latency import sender_latencies
+from bench.analysis.run.sender_clocks import sender_latencies
 from bench.analysis.run.summarise import summarise
 from bench.results.run import SenderClock, SenderInfo
 

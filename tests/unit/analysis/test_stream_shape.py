@@ -14,8 +14,8 @@ import pytest
 
 from bench.analysis.capacity.promises import check_judgeable
 from bench.analysis.run.columns import Columns
+from bench.analysis.run.evidence import Shape
 from bench.analysis.run.latency import latencies
-from bench.analysis.run.stream_shape import Shape
 from bench.errors import MeasurementInvalid
 from bench.results.record import RequestRecord
 from bench.results.run import ClientHealth
@@ -228,3 +228,34 @@ def test_streams_that_were_read_late_are_not_blamed_on_a_proxy(
     assert named in warning.message
     assert ("proxy" in warning.advice) == (stalled_s == 0)
     assert "tpot_s 5 of them" in warning.advice
+
+
+@pytest.mark.parametrize(
+    ("mean_ms", "longest_ms", "ours", "proxy"),
+    [
+        (0.3, 2.0, False, True),  # an idle machine
+        (0.5, 900.0, False, True),  # one stop does not reach five streams in five of their times
+        (40.0, 90.0, False, True),  # late all the time, but never for as long as the text took
+        (60.0, 900.0, True, True),
+        (300.0, 900.0, True, False),
+    ],
+)
+def test_the_own_lag_tells_who_held_streams_back(
+    run_of: Callable[..., Any],
+    a_request: Request,
+    mean_ms: float,
+    longest_ms: float,
+    ours: bool,
+    proxy: bool,
+) -> None:
+    """It blamed a proxy wherever this program had not stood still for half a second."""
+    end = made_at(40)[-1]  # 0.78 s of text in replies of 1.08 s
+    held = [replace(arriving(a_request, [end] * 40, 40), index=i) for i in range(5)]
+    health = ClientHealth(loop_lag_mean_ms=mean_ms, loop_lag_max_ms=longest_ms)
+    summary = run_of(held, block_info={"health": health}).summary()
+    (warning,) = (w for w in summary.warnings if w.code == "stream_held_back")
+    assert ("this program read them late" in warning.message) == ours
+    assert ("Stop other work" in warning.advice) == ours
+    assert ("something between here and the server" in warning.message) == proxy
+    assert ("proxy" in warning.advice) == proxy
+    assert "let go" not in summary.cases[0].metrics["ttft_s"].note

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from bench.analysis.run.summary_json import from_json, to_json
 from bench.metric_kinds import DISTRIBUTION
-from bench.metrics import BLOCK_QUANTILE_MIN, METRICS
+from bench.metrics import BLOCK_QUANTILE_MIN, METRICS, WORK
 from bench.results.record import Phase, RequestRecord
 from bench.thresholds import compared_texts
 from bench.wire.exchange import Outcome, ServerTimings
-from bench.work_metrics import WORK
 
 Request = Callable[..., RequestRecord]
 RunOf = Callable[..., Any]

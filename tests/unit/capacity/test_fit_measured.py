@@ -13,8 +13,9 @@ from virtual_server import model
 
 from bench.commands import fitting
 from bench.commands.fitting import FittedProfile, fit_run
-from bench.errors import ResultsError
-from bench.scenario.plan import Arrivals, Load
+from bench.errors import ResultsError, UsageError
+from bench.results.directory import RunDirectory
+from bench.scenario.plan import Arrivals, Load, Target
 from bench.simulation.fit import ServiceFit, fit_service
 from bench.simulation.profile import Length
 from bench.simulation.served import Served
@@ -82,3 +83,15 @@ def test_predictions_hold_where_nothing_was_fitted(
     run = run_virtually(plan_of(load, seed=3), SERVER, tmp_path, num_parallel=slots)
     compared = compare(fitted.fit, slots, run.path)
     assert compared.within(0.15), str(compared)
+
+
+def test_one_profile_is_of_one_server(tmp_path: Path) -> None:
+    """Two servers, an `ab` of two hosts say, were fitted together as if they were one."""
+    plan = plan_of(closed(1, 20), closed(2, 20))
+    run = run_virtually(plan, SERVER, tmp_path, num_parallel=4)
+    there = replace(run.info.plan.cases[1], target="there")
+    both = (*run.info.plan.targets, Target("there", "http://127.0.0.1:2"))
+    plan = replace(run.info.plan, targets=both, cases=(run.info.plan.cases[0], there))
+    RunDirectory(run.path, run.info.id).write_info(replace(run.info, plan=plan))
+    with pytest.raises(UsageError, match=r"on 2 servers \(here, there\)"):
+        fit_run(run.path)

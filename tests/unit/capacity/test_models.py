@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mgk_queue import waits
+from virtual_runs import closed, plan_of
 
-from bench.analysis.capacity.kv_memory import kv_shape, tokens_that_fit
+from bench.analysis.capacity.memory import kv_shape, memory_bound, tokens_that_fit
 from bench.analysis.capacity.users import UserModel, concurrent_users
 from bench.analysis.capacity.usl import fit_usl
+from bench.results.run import ClockInfo, ModelInfo, RunInfo, RunStatus, TargetInfo
 from bench.stats.queueing import erlang_c, mean_wait_s
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
@@ -107,3 +110,35 @@ def test_users_as_users() -> None:
     assert staff.rate_per_s == pytest.approx(0.6)
     assert staff.users_at(0.6) == pytest.approx(120)
     assert concurrent_users(0.5, 6, 24) == pytest.approx(15)
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "known"),
+    [
+        ("Q8_0", "q8_0", True),  # Ollama reads it in lower case
+        ("turbo", "f16", False),  # ... and passes over what it does not know
+        ("", "f16", False),
+    ],
+)
+def test_the_cache_type_as_the_server_reads_it(setting: str, kind: str, known: bool) -> None:
+    shape = {
+        "general.architecture": "x",
+        "x.block_count": 2,
+        "x.attention.head_count": 4,
+        "x.embedding_length": 64,
+    }
+    target = TargetInfo("t", "", "", "", settings={"OLLAMA_KV_CACHE_TYPE": setting})
+    info = RunInfo(
+        "id",
+        RunStatus.COMPLETE,
+        "1",
+        "",
+        ClockInfo(0, ""),
+        plan_of(closed(1, 1)),
+        targets=(target,),
+        models=(ModelInfo("t", "m", model_info=shape),),
+    )
+    found = memory_bound(info, 1)
+    assert found is not None and (found.cache_type, found.cache_known) == (kind, known)
+    odd = {**shape, "x.attention.head_count_kv": [4, None]}
+    assert memory_bound(replace(info, models=(ModelInfo("t", "m", model_info=odd),)), 1) is None

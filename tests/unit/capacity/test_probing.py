@@ -20,10 +20,13 @@ from bench.analysis.run.latency import latencies
 from bench.analysis.run.summarise import summarise
 from bench.commands.probing import Prober, SearchFor
 from bench.commands.run import FinishedRun
-from bench.commands.sizing import FoundCapacity, capacity_plan
+from bench.commands.sizing import FoundCapacity, capacity_plan, find_capacity
 from bench.errors import ExitCode, UsageError
+from bench.report.capacity.capacity_page import capacity_page
+from bench.report.formats import render
 from bench.results.record import RequestRecord
 from bench.results.run import RunInfo, RunWarning
+from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Arrivals, Block, Case, Load
 from bench.server.faults import Fault, FaultPlan, Kind
 from bench.simulation.profile import Length
@@ -195,3 +198,46 @@ def test_a_search_is_about_one_case() -> None:
     with pytest.raises(UsageError, match="2 cases besides its load levels"):
         capacity_plan(replace(two, cases=(two.cases[0], other)))
     assert MODEL in two.cases[0].id
+
+
+def test_a_probe_that_was_bent_near_the_end_keeps_the_budget(tmp_path: Path) -> None:
+    """It was run again as it had been, however little time was left."""
+
+    spoiled = []
+
+    def long_ones(info: RunInfo) -> RunInfo:
+        last = info.blocks[-1]
+        if last.end_ns - last.start_ns > 0.5 * (70e9 - last.start_ns):
+            spoiled.append(RunWarning(WarningCode.LATE_SENDS, "late", invalidates=True))
+        return replace(info, warnings=tuple(spoiled))
+
+    result = found_on(tmp_path, "ttft_s.p95 <= 0.5", bend=long_ones, budget_s=70.0).result
+    assert spoiled and result.probes
+    assert result.spent_s <= 70
+
+
+def test_a_level_of_the_sweep_that_was_bent_is_run_again(tmp_path: Path) -> None:
+    def first(info: RunInfo) -> RunInfo:
+        return replace(info, warnings=(RunWarning("client_stalled", "stood", invalidates=True),))
+
+    found = found_on(tmp_path, "ttft_s.p95 <= 0.5", bend=first, budget_s=30.0)
+    assert [b.case for b in found.run.info.blocks[:2]] == [found.run.info.blocks[0].case] * 2
+
+
+@pytest.mark.parametrize("code", ["server_changed", "run_failed"])
+def test_a_search_whose_whole_run_is_invalid_is_no_answer(tmp_path: Path, code: str) -> None:
+    """The server was updated in the middle: once an answer, exit code 0."""
+    found = found_on(tmp_path, "ttft_s.p95 <= 5", ceiling=2.0, budget_s=100.0)
+    assert found.exit_code is not ExitCode.INVALID and not found.result.invalid
+    warning = RunWarning(WarningCode(code), "version 1, then 2", invalidates=True)
+    summary = replace(found.run.summary, warnings=(warning,), valid=False)
+    prober = Prober(found.run.info.plan, SearchFor(found.result.promises))
+    result = prober.result(found.run.info, summary)
+    assert result.invalid == ("version 1, then 2",)
+    assert replace(found, result=result).exit_code is ExitCode.INVALID
+    assert "version 1, then 2" in render(capacity_page(result, charts=False), "console")
+
+
+def test_an_unknown_cache_type_is_refused_before_the_search() -> None:
+    with pytest.raises(UsageError, match="cache type 'q9' is not known"):
+        find_capacity("chat", ["ttft_s.p95 <= 1"], cache_type="q9")

@@ -23,8 +23,15 @@ from bench.analysis.capacity.judge import (
 from bench.analysis.capacity.limit import LoadLimit, ProbeShare, fit_limit, stated
 from bench.analysis.capacity.probe import Probe, Purpose, SearchAnswer, SearchEnding, SearchSettings
 from bench.analysis.capacity.promises import ProbeSample, judge_probe
-from bench.analysis.capacity.search import Search, run_search
+from bench.analysis.capacity.search import LEAST_REQUESTS, Search
 from bench.thresholds import parse_threshold
+
+
+def run_search(settings: SearchSettings, judge: Callable[[Probe], ProbeVerdict]) -> Search:
+    search = Search(settings)
+    while (probe := search.next_probe()) is not None:
+        search.record(probe, judge(probe))
+    return search
 
 
 def exact(limit: float) -> Callable[[Probe], ProbeVerdict]:
@@ -159,8 +166,7 @@ def test_the_search_ends_at_what_time_allows() -> None:
     probe = search.next_probe()
     assert probe is not None
     search.record(probe, ProbeVerdict.PASS)
-    search.stop()
-    assert search.next_probe() is None
+    assert search.next_probe(lambda load: 0) is None
     assert search.answer() == SearchAnswer(SearchEnding.UNDECIDED, 1, 1, None)
 
 
@@ -327,3 +333,14 @@ def test_a_search_with_little_time_keeps_to_it_and_says_what_it_does_not_know() 
         assert found.longest <= 0.6
         held += (found.found.low or 0) <= machine.truth <= (found.found.high or math.inf)
     assert held >= 23
+
+
+def test_a_probe_that_is_run_again_must_fit_into_the_time_that_is_left() -> None:
+    """One that the client spoiled was run again as it was, beyond the budget."""
+    search = Search(SearchSettings(start=1.0))
+    first = search.next_probe(lambda load: 1000)
+    assert first is not None
+    again = search.next_probe(lambda load: 160)
+    assert again is not None and again.load == first.load
+    assert LEAST_REQUESTS <= again.total <= 40
+    assert search.next_probe(lambda load: 5) is None

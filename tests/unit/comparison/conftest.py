@@ -52,6 +52,7 @@ class CaseMaker:
     stream: bool = True
     prompt: str = "Say it."
     failed: int = 0
+    asked: dict[str, Any] = field(default_factory=dict)
 
     def case(self, prefix: str = "") -> Case:
         return Case(
@@ -67,6 +68,7 @@ class CaseMaker:
             prompts=PromptSpec(inline=(self.prompt,), cache=self.cache),  # type: ignore[arg-type]
             load=Load(loop="closed", users=self.users, requests=20),
             warmup=3,
+            **self.asked,
         )
 
     def summary(self, prefix: str, blocks: Sequence[Block]) -> CaseSummary:

@@ -249,3 +249,35 @@ def test_an_invalid_run_is_refused(case_of, run_of):
 def test_a_run_without_pairs_has_no_sides(case_of, run_of):
     with pytest.raises(NotComparable, match="no complete pair"):
         compare_sides(run_of("one", case_of(usual())), RULES)
+
+
+@pytest.mark.parametrize(
+    ("level", "verdict", "code"),
+    [
+        # Once 0: the candidate was judged by the blocks in which an answer came.
+        (50, Verdict.NO_CHANGE, ExitCode.INCONCLUSIVE),
+        (60, Verdict.BETTER, ExitCode.INCONCLUSIVE),
+        (40, Verdict.WORSE, ExitCode.WORSE),
+    ],
+)
+def test_a_candidate_that_lacks_blocks_may_look_better_than_it_is(
+    case_of, ab_of, level, verdict, code
+):
+    a = case_of(usual(50, n=12))
+    b = case_of({**usual(50, n=12, seed=5), "decode_tok_per_s": blocks(level, 8, seed=7)})
+    result = compare_sides(ab_of(a, b), RULES)
+    decode = row(result)
+    assert (decode.verdict, result.exit_code) == (verdict, code)
+    assert decode.n == 8 and "no value in 4 of 12 blocks of the candidate" in decode.note
+
+
+def test_separate_runs_say_how_many_pairs_would_tell_however_many_blocks_they_had(case_of, run_of):
+    old = case_of({**usual(50, n=40), "decode_tok_per_s": blocks(50, 40, 0.02)})
+    new = case_of({**usual(50, n=40), "decode_tok_per_s": blocks(50, 40, 0.02, seed=4)})
+    earlier = [50, 40, 60, 45, 55, 52]
+    result = compare_runs(
+        run_of("old", old), run_of("new", new), RULES, lambda case, metric: earlier
+    )
+    decode = row(result)
+    assert decode.verdict is Verdict.INCONCLUSIVE
+    assert decode.pairs_needed == 6  # once None, as if 40 pairs had been run

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from bench.analysis.comparison.allowing import check_allowed
 from bench.analysis.comparison.compare_runs import compare_runs, compare_sides
 from bench.analysis.comparison.metric_verdicts import Rules
-from bench.analysis.comparison.setup_checks import setup_differences
+from bench.analysis.comparison.setup_checks import check_allowed, setup_differences
 from bench.analysis.comparison.setup_difference import CaseSide, Role
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.errors import ExitCode, NotComparable, UsageError
 from bench.report.comparison.comparison_page import comparison_page
 from bench.report.console import console_text
 from bench.scenario.plan import Target
+from bench.scenario.work import Tools
 
 PRIMARY = ("decode_tok_per_s", "ttft_s.p50")
 FLAT = {"decode_tok_per_s": [50.0, 50.1, 49.9] * 2, "ttft_s.p50": [0.20, 0.201, 0.199] * 2}
@@ -42,6 +42,10 @@ FORBIDDING = [
     ({"prompt": "Something else."}, "prompts"),
     ({"stream": False}, "stream"),
     ({"users": 2}, "load"),
+    # Once unseen: these were compared in silence.
+    ({"asked": {"tools": Tools((), "tools.json")}}, "tools"),
+    ({"asked": {"control": True}}, "control"),
+    ({"asked": {"truncate": True}}, "truncate"),
 ]
 
 
@@ -303,3 +307,20 @@ def test_the_servers_as_the_thing_compared(case_of, run_of):
 def test_a_side_wholly_on_the_cpu_has_spilled_only_if_there_is_a_gpu(case_of, ab_of, shares, noted):
     a, b = (case_of(FLAT, model=f"m{i}", identity={"gpu_share": s}) for i, s in enumerate(shares))
     assert bool(compare_sides(ab_of(a, b), rules()).notes) is noted
+
+
+def test_a_card_that_sleeps_explains_nothing(case_of, run_of):
+    """A clock of 0 MHz was divided by."""
+
+    def side(label: str, mhz: float):
+        run = run_of(label, case_of(FLAT))
+        used = {"gpu0_sm_clock_mhz": [(0, mhz), (1, mhz)]}
+        blocks = tuple(replace(b, utilisation=used) for b in run.info.blocks)
+        return replace(run, info=replace(run.info, blocks=blocks))
+
+    def keys(first: float, second: float) -> set[str]:
+        result = compare_runs(side("old", first), side("new", second), rules())
+        return {d.key for d in result.cases[0].differences}
+
+    assert keys(0.0, 1980.0) == keys(1980.0, 0.0) == set()
+    assert keys(1410.0, 1980.0) == {"gpu0_clock"}

@@ -52,6 +52,23 @@ def test_without_a_file_there_is_nothing_and_none_is_made(history):
     assert not history.path.exists()
 
 
+def test_a_run_with_a_damaged_row_is_no_session(history):
+    history.add(run("good", day=1))
+    history.add(run("spoilt", day=2))
+    with sqlite3.connect(history.path) as db:
+        db.execute("UPDATE runs SET created_at = x'fffe' WHERE id = 'spoilt'")
+    db.close()
+    assert [session.run for session in history.sessions("same")] == ["good"]
+    assert history.left_out("same") == ["spoilt (damaged)"]
+
+
+def test_a_path_that_is_too_long_is_one_message(tmp_path):
+    history = History(tmp_path / ("h" * 300))
+    for use in (history.runs, history.check):
+        with pytest.raises(ResultsError, match="too long"):
+            use()
+
+
 def test_indexing_again_replaces_but_keeps_tags(history):
     history.add(run("one"))
     history.tag("one", ["good"])

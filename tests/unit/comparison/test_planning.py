@@ -81,3 +81,13 @@ def test_a_pilot_without_a_whole_block_is_refused(case_of, ab_of, stored):
     run = ab_of(case_of(a), case_of(b), status=RunStatus.INTERRUPTED, done=0)
     with pytest.raises(NotComparable, match="no complete block"):
         plan_pairs(stored(run))
+
+
+def test_a_metric_of_which_a_pilot_tells_nothing_is_named(case_of, ab_of):
+    values = {"decode_tok_per_s": [50.0, 50.5, 49.5, 50.2] * 2}
+    run = ab_of(case_of(values), case_of(values))
+    rules = Rules(("decode_tok_per_s", "ttft_s.p50"))
+    plan = plan_comparison(run.info, (), run.summary, rules)
+    assert plan.notes == ("Nothing is known of the noise of ttft_s.p50: not planned for.",)
+    page = render(plan_page(plan), "console")
+    assert "every wanted change" not in page and "that could be planned for" in page

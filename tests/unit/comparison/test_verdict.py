@@ -130,12 +130,37 @@ def test_sizes_that_make_no_sense(catch, ignore):
 
 
 def test_pairs_to_settle():
-    noisy = LogEffect(0.0, 0.05 / math.sqrt(6), 5, 6)
-    pairs = pairs_to_settle(noisy, 0.05, RATE_SIZES)
+    pairs = pairs_to_settle(0.05, RATE_SIZES)
     assert pairs is not None and pairs > 6
-    assert pairs_to_settle(noisy, 0.05, RATE_SIZES, df=5) > pairs  # so short a run knows it less
+    assert pairs_to_settle(0.05, RATE_SIZES, df=5) > pairs  # so short a run knows it less
     settled = LogEffect(0.0, 0.05 / math.sqrt(pairs), pairs - 1, pairs)
     assert decide(settled, RATE_SIZES, True, settled.p_value) is Verdict.NO_CHANGE
-    assert pairs_to_settle(noisy, 5.0, Sizes(0.01, 0.005)) is None
+    assert pairs_to_settle(5.0, Sizes(0.01, 0.005)) is None
     # As many as planned were run: no number promises anything then.
-    assert pairs_to_settle(LogEffect(0.03, 0.01, 29, 30), 0.05, RATE_SIZES) is None
+    assert pairs_to_settle(0.05, RATE_SIZES, done=30) is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "strict"),
+    [
+        (RATE_SIZES, False),
+        (Sizes(0.05, 0.0), False),
+        # Once 11 and 11 pairs were planned, and 54 % and 45 % saw the change.
+        (Sizes(0.05, 0.045), False),
+        (RATE_SIZES, True),
+    ],
+)
+def test_the_pairs_that_are_planned_call_the_change(sizes, strict):
+    """80 % of comparisons with a true change of D, drawn, get the verdict that is asked for."""
+    noise = 0.05
+    pairs = pairs_to_settle(noise, sizes, strict=strict)
+    rng = np.random.default_rng(3)
+    called = []
+    for d in rng.normal(math.log1p(sizes.catch), noise, (2000, pairs)):
+        effect = paired_effect(d)
+        called.append(decide(effect, sizes, True, effect.p_value, strict) is Verdict.BETTER)
+    assert 0.77 < np.mean(called) < (0.9 if pairs > 6 else 1)
+
+
+def test_what_is_ignored_is_never_shown_by_repetition():
+    assert pairs_to_settle(0.001, Sizes(0.05, 0.05)) is None

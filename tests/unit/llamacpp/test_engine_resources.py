@@ -51,31 +51,18 @@ def test_a_file_that_says_nothing_counts_with_its_weights():
 
 
 @pytest.mark.parametrize(
-    ("text", "processors"),
-    [("max 100000\n", None), ("150000 100000\n", 1), ("400000 100000\n", 4), ("50000 100000", 1)],
+    ("physical", "logical", "allowed", "quota", "default"),
+    [
+        *[(8, 16, 16, 16, 7), (8, 16, 4, 4, 1), (2, 2, 2, 2, 1), (1, 1, 1, 1, 1)],
+        *[(None, 4, 4, 4, 3), (8, 16, 16, 4, 3), (8, 16, 16, 1, 1), (8, 16, 16, 12, 7)],
+    ],
 )
-def test_quota_of_a_container(tmp_path, text, processors):
-    path = tmp_path / "cpu.max"
-    path.write_text(text)
-    assert engine._quota(path) == processors
-
-
-def test_no_quota_file(tmp_path):
-    assert engine._quota(tmp_path / "none") is None
-
-
-@pytest.mark.parametrize(
-    ("physical", "logical", "allowed", "default"),
-    [(8, 16, 16, 7), (8, 16, 4, 1), (2, 2, 2, 1), (1, 1, 1, 1), (None, 4, 4, 3)],
-)
-def test_one_core_is_left_free(monkeypatch, tmp_path, physical, logical, allowed, default):
+def test_one_core_is_left_free(monkeypatch, physical, logical, allowed, quota, default):
     monkeypatch.setattr(
         psutil, "cpu_count", lambda logical=True, n=(logical, physical): n[0 if logical else 1]
     )
-    monkeypatch.setattr(
-        engine.os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False
-    )
-    monkeypatch.setattr(engine, "_CGROUP_QUOTA", tmp_path / "none")
+    monkeypatch.setattr(engine, "allowed_cpus", lambda: allowed)
+    monkeypatch.setattr(engine, "usable_cpus", lambda: min(allowed, quota))
     assert engine.default_threads() == default
 
 

@@ -117,13 +117,13 @@ class NotingSender:
     def __init__(self, kernel_stamped):
         self.clock = SteppingClock()
         self.kernel_stamped = kernel_stamped
-        self.in_flight = self.dropped = 0
+        self.in_flight = self.dropped = self.arrived = 0
         self.sent = []
 
     async def none_measured(self):
         return
 
-    def send(self, supply, phase, planned_ns):
+    def send(self, prepared, phase, planned_ns):
         self.sent.append((planned_ns, self.clock.ns))
 
 

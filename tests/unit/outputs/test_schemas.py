@@ -24,10 +24,9 @@ from bench.results.fidelity_files import (
     GateRecord,
     PlaceRecord,
     Side,
-    append_place,
-    open_places,
     write_setup,
 )
+from bench.results.journal import Journal
 from bench.scenario.plan import ForcedText
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
@@ -126,9 +125,8 @@ def test_what_fidelity_keeps_fulfils_them(tmp_path: Path) -> None:
         ("fidelity-place", PlaceRecord(1, 0, 3, ((" a", -0.5),), 7)),
         ("fidelity-gate", GateRecord(1, "needle", 0, "where?", "here", "stop")),
     ):
-        journal = open_places(tmp_path / name)
-        append_place(journal, record)
-        journal.close()
+        with Journal(tmp_path / name) as journal:
+            journal.append(record)
         valid(name, json.loads((tmp_path / name).read_bytes()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import msgspec
 import pytest
@@ -13,7 +13,9 @@ from runs import LLAMA, Workload, write_run
 from bench.commands.bundle import bundle
 from bench.commands.sides import ab_plan
 from bench.report.evidence import again, shared_scenario
+from bench.results.directory import RunDirectory, read_info
 from bench.results.record import decode_record
+from bench.results.run import RunStatus
 from bench.scenario.loading import load_scenario
 
 SECRETS = (
@@ -119,3 +121,30 @@ def test_the_command_for_an_ab_plans_the_same_again(a: str, b: str, tmp_path: Pa
     made = ab_plan(name, *sides, int(given["--pairs"][0]), seed=int(given["--seed"][0]))
     for part in ("scenario", "scenario_b", "cases", "targets", "blocks"):
         assert getattr(made, part) == getattr(plan, part), part
+
+
+def test_runs_that_cannot_be_compared_are_evidence_all_the_same(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    """`bundle` has no --allow, so a baseline that broke off could not be sent at all."""
+    info = read_info(run_dir)
+    RunDirectory(run_dir, info.id).write_info(replace(info, status=RunStatus.INTERRUPTED))
+    other = write_run(tmp_path / "b", Workload(models=(LLAMA,), requests=12, seed=8))
+    with zipfile.ZipFile(bundle([run_dir, other], tmp_path / "z.zip").path) as packed:
+        assert {"1/run.json", "2/run.json"} <= set(packed.namelist())
+        assert "comparison.json" not in packed.namelist()
+
+
+def test_the_home_folder_is_hidden_as_windows_writes_it(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r"""JSON writes C:\Users\jo with two backslashes."""
+    home = r"C:\Users\jo.doe"
+    monkeypatch.setattr(Path, "home", lambda: PureWindowsPath(home))
+    info = read_info(run_dir)
+    RunDirectory(run_dir, info.id).write_info(
+        replace(info, environment={**info.environment, "cwd": home + r"\bench"})
+    )
+    with zipfile.ZipFile(bundle([run_dir], tmp_path / "w.zip").path) as packed:
+        text = packed.read("run.json").decode()
+    assert "jo.doe" not in text and r"~\\bench" in text

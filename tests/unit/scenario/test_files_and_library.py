@@ -14,8 +14,7 @@ from bench.resources import resource_dir
 from bench.scenario.document import Document
 from bench.scenario.expand import build_plan
 from bench.scenario.jsonschema import json_schema, json_schema_text
-from bench.scenario.library import scenario_names, scenario_path
-from bench.scenario.loading import load_scenario, resolve
+from bench.scenario.loading import load_scenario, resolve, scenario_names, scenario_path
 from bench.scenario.matrix import AXES
 from bench.scenario.options import LOAD_TIME, OPTION_NAMES, REMOVED
 from bench.scenario.promptfile import read_prompt_file
@@ -267,6 +266,12 @@ def test_jsonl_and_csv_hold_the_same(tmp_path: Path) -> None:
         ("p.jsonl", '{"prompt": "a", "output_tokens": 0}\n', "p.jsonl:1: output_tokens"),
         ("p.csv", "text\na\n", "no column named prompt"),
         ("p.csv", "prompt\na\nb,c\n", "p.csv:3: more fields than columns"),
+        ("p.csv", "prompt,system,prompt \na,b,c\n", "p.csv:1: two columns are called 'prompt'"),
+        (
+            "p.jsonl",
+            '"a"\n{"prompt": "a", "prompt": "b"}\n',
+            "p.jsonl:2: the key 'prompt' is there twice",
+        ),
         ("p.csv", "prompt,output_tokens\na,some\n", "p.csv:2: output_tokens"),
         ("p.txt", "\n \n", "p.txt holds no prompt"),
         ("p.md", "hello", "not a .txt, .jsonl, .csv or .tsv file"),

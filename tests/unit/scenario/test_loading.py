@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from bench.errors import ScenarioError, UsageError
-from bench.scenario.expand import build_plan
+from bench.scenario.expand import build_ab_plan, build_plan
 from bench.scenario.loading import load_scenario
+from bench.scenario.prompts import prompt_source
 
 
 def _write(folder: Path, text: str, name: str = "mine.yaml") -> str:
@@ -44,6 +45,62 @@ think: maybe
     assert found["thresholds[0]"] == (8, "unknown metric 'ttft'; did you mean ttft_s?")
     assert found["think"][0] == 9
     assert len(found) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "meant"),
+    [
+        ("users: 4", "users", "load.closed.users"),
+        ("load: {users: 4}", "load.users", "load.closed.users"),
+        ("load: {user: 4}", "load.user", "load.closed.users"),
+        ("num_ctx: 8192", "num_ctx", "options.num_ctx"),
+        ("duration: 1m", "duration", "load.closed.duration or load.open.duration"),
+        ("prompts: {input_tokens: 9}", "prompts.input_tokens", "prompts.synthetic.input_tokens"),
+    ],
+)
+def test_a_key_that_belongs_elsewhere_is_sent_there(
+    tmp_path: Path, text: str, key: str, meant: str
+) -> None:
+    found = _problems(_write(tmp_path, text))
+    assert found[key] == (1, f"unknown key here; did you mean {meant}?")
+
+
+def test_parts_of_a_mix_are_checked_and_read_like_the_whole(tmp_path: Path) -> None:
+    _write(tmp_path, "one\ntwo\n", "p.txt")
+    parts = "[{{model: a, prompts: {}, endpoint: {}}}, {{model: b}}]"
+    mix = f"load: {{{{closed: {{{{users: 2}}}}}}}}\nmix: {parts}"
+    source = _write(tmp_path, mix.format("{file: none.txt}", "chat"))
+    assert "none.txt cannot be read" in _problems(source)["mix[0].prompts.file"][1]
+    source = _write(tmp_path, mix.format("{agent: {}}", "generate"))
+    assert _problems(source) == {"mix[0].prompts.agent": (2, "needs endpoint: chat")}
+    plan = build_plan(load_scenario(_write(tmp_path, mix.format("{file: p.txt}", "chat"))))
+    assert plan.prompt_files == {"p.txt": ({"prompt": "one"}, {"prompt": "two"})}
+    assert {c.part: c.prompts.file for c in plan.cases} == {"a": "p.txt", "b": ""}
+    assert plan.notes[0].startswith("prompts p.txt: 2 prompts")
+
+
+def test_pictures_of_a_folder_that_is_named_in_full(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nrest")
+    prompts = "prompts: {inline: [hi], images: {files: '%s'}}"
+    plan = build_plan(load_scenario(_write(tmp_path, prompts % (tmp_path / "*.png"))), models=["m"])
+    assert plan.cases[0].prompts.images is not None
+    assert [name for name, _ in plan.cases[0].prompts.images.files] == ["a.png"]
+    found = _problems(_write(tmp_path, prompts % (tmp_path / "*.jpg")))
+    assert "no file matches" in found["prompts.images.files"][1]
+
+
+def test_sides_and_parts_that_cut_one_file_in_two_ways_get_their_own_prompts(
+    tmp_path: Path,
+) -> None:
+    _write(tmp_path, "short,long\na,a longer one\n", "p.csv")
+    either = [{"prompts": {"file": "p.csv", "columns": {"prompt": c}}} for c in ("short", "long")]
+    a, b = (load_scenario(side, cwd=tmp_path) for side in either)
+    mix = {"load": {"closed": {"users": 2}}, "mix": [{"model": "m"} | part for part in either]}
+    mixed = build_plan(load_scenario(mix, cwd=tmp_path), models=["m"])
+    for plan in (build_ab_plan(a, b, 1, models_a=["m"], models_b=["m"]), mixed):
+        asked = [prompt_source(case, plan).prompt(plan.blocks[0], 0) for case in plan.cases]
+        assert {p.user.partition("\n\n")[2] for p in asked} == {"a", "a longer one"}
+        assert "prompt from column long" in plan.notes[1]
 
 
 def test_a_plan_says_everything_that_is_sent(tmp_path: Path) -> None:

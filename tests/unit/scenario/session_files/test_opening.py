@@ -44,6 +44,8 @@ def test_a_name_says_nothing(tmp_path):
         (b'{"a": 1}\n{"a": \n{"a": 2}\n', "x:2: is not JSON"),
         (b"hello", "is neither JSON nor CSV"),
         (b"a,b\n1,2,3\n", "x:2: more fields than columns"),
+        (b"a,b,a\n1,2,3\n", "x:1: two columns are called 'a'"),
+        (b'a,b\n1,"2\n', "x:2: unexpected end of data"),
         (
             b'{"what": 1, "else": 2}\n',
             "x:1: no known format of sessions; its fields are else",
