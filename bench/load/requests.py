@@ -11,7 +11,7 @@ import msgspec
 
 from bench.load.checks import checked
 from bench.load.supply import Prepared
-from bench.ollama.embed_reader import embed_call
+from bench.ollama.embed_reader import VECTOR_BYTES, embed_call
 from bench.ollama.line_reader import ollama_call
 from bench.results.record import Phase
 from bench.scenario.plan import Block, Case
@@ -112,7 +112,15 @@ class RequestMaker:
             body=_encoder.encode(body),
             stream=case.stream and not embed,
             keep_text=self._keep_text or bool(case.checks),
+<<<<<<< HEAD
             **self._timeouts,
+=======
+            connect_s=case.timeouts.connect_s,
+            first_byte_s=case.timeouts.first_byte_s,
+            idle_s=case.timeouts.idle_s,
+            total_s=case.timeouts.total_s,
+            more_bytes=VECTOR_BYTES * case.prompts.batch if embed else 0,
+>>>>>>> main
         )
 
 

@@ -21,10 +21,9 @@ from bench.scenario.block_text import block_text
 from bench.scenario.calibration import TokenRates
 from bench.scenario.draws import Stream, draw, generator
 from bench.scenario.made_sessions import script
-from bench.scenario.nonce import nonce
 from bench.scenario.plan import Block, Case, Plan
-from bench.scenario.prompts import PromptSource
-from bench.scenario.replaying import played_steps
+from bench.scenario.prompts import PromptSource, nonce
+from bench.scenario.room import played_steps
 from bench.scenario.session_texts import MadeTexts, RecordedTexts, SessionTexts
 from bench.scenario.sessions import Session, Step
 from bench.wire.exchange import Outcome, Reply

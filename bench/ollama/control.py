@@ -260,7 +260,7 @@ class Control:
         Raises:
             BenchError: it is not; the message carries the server's own words.
         """
-        if not answer.ok:
+        if not answer.ok or json_error(answer.body):
             raise refusal(self.url, answer.path, answer.status, answer.body, model)
         return answer
 

@@ -10,8 +10,7 @@ import asyncio
 import math
 import sys
 import time
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -21,12 +20,12 @@ from bench.errors import BenchError, NotOllama, ServerError
 from bench.ollama.control_errors import explain, not_ollama, speaks_https
 from bench.ollama.error_bodies import body_error
 from bench.wire.http_client import httpx
+from bench.wire.reply_reader import Inflate
 
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of one answer, decompressed. The list of a thousand models has a quarter of that."""
 MAX_LINE = 256 * 1024
 """Bytes of one line of a pull."""
-_PIECE = 64 * 1024
 QUICK_S = 10.0
 """How long a call that has nothing to compute may take in all, and a connection to be opened."""
 _FIRST_LINE_S = 60.0
@@ -162,17 +161,18 @@ class ControlCalls:
 
     async def _pieces(self, response: httpx.Response, most: int) -> AsyncIterator[bytes]:
         """The body without its coding; none of its pieces is large, all of them are bounded."""
-        inflate = _Inflate(response.headers.get("content-encoding", ""))
-        left = most
-        async for data in response.aiter_raw():
-            for plain in inflate(data):
-                left -= len(plain)
-                if left < 0:
-                    path = response.url.path
-                    raise not_ollama(
-                        self.url, f"its answer to {path} has more than {most // 1024} KiB"
-                    )
-                yield plain
+        coding, left = response.headers.get("content-encoding", "").strip().lower(), most
+        try:
+            inflate = Inflate(coding) if coding not in ("", "identity") else lambda data: (data,)
+            async for data in response.aiter_raw():
+                for plain in inflate(data):
+                    left -= len(plain)
+                    if left < 0:
+                        more = f"its answer to {response.url.path} has more than {most >> 10} KiB"
+                        raise not_ollama(self.url, more)
+                    yield plain
+        except ValueError as error:
+            raise httpx.DecodingError(f"the answer is {error}") from error
 
     @asynccontextmanager
     async def lines(
@@ -188,16 +188,13 @@ class ControlCalls:
                 asyncio.timeout(_FIRST_LINE_S) as limit,
                 self._client.stream("POST", path, json=body, timeout=timeout) as response,
             ):
-                limit.reschedule(None)
                 if response.status_code != httpx.codes.OK:
                     content = b"".join([p async for p in self._pieces(response, MAX_ANSWER)])
-                    check(
-                        ControlAnswer(
-                            f"/{path}", response.status_code, response.headers, content, 0
-                        )
-                    )
+                    status, headers = response.status_code, response.headers
+                    check(ControlAnswer(f"/{path}", status, headers, content, 0))
+                limit.reschedule(None)
                 yield self._split(response, path)
-        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:  # OSError: TLS, time-outs
             raise explain(self.url, f"POST /{path}", error, _FIRST_LINE_S, True) from error
 
     async def _split(self, response: httpx.Response, path: str) -> AsyncIterator[bytes]:
@@ -239,38 +236,3 @@ def _wanted_pause_s(answer: ControlAnswer, usual_s: float) -> float:
         except (ValueError, OverflowError, OSError):
             return usual_s
     return min(max(asked_s, usual_s), _LONGEST_PAUSE_S) if math.isfinite(asked_s) else usual_s
-
-
-class _Inflate:
-    """Decompresses a body, a bit at a time.
-
-    Raises:
-        httpx.DecodingError: it has a coding that was not asked for.
-    """
-
-    def __init__(self, coding: str) -> None:
-        coding = coding.strip().lower()
-        self._inflate: Any = None
-        if coding in ("gzip", "x-gzip", "deflate"):
-            self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-        elif coding not in ("", "identity"):
-            raise httpx.DecodingError(f"the answer is encoded with {coding[:40]!r}")
-
-    def __call__(self, data: bytes) -> Iterator[bytes]:
-        """What these bytes hold, in pieces of at most 64 KiB.
-
-        Raises:
-            httpx.DecodingError: they cannot be decompressed.
-        """
-        if self._inflate is None:
-            yield data
-            return
-        try:
-            while not self._inflate.eof:
-                plain = self._inflate.decompress(data, _PIECE)
-                data = self._inflate.unconsumed_tail
-                yield plain
-                if not data and len(plain) < _PIECE:
-                    return
-        except zlib.error as error:
-            raise httpx.DecodingError(f"the compressed answer is broken: {error}") from error

@@ -82,11 +82,7 @@ _E2B = Era(
     caution="Durations leave out sampling (ollamarunner) or all but the decode calls (llamarunner),"
     " which then shows as queue time.",
 )
-_E3 = Era(
-    id="E3",
-    name="llama-server (from 0.30.0)",
-    warm_load_s=(0.09, 0.3),
-)
+_E3 = Era(id="E3", name="llama-server (from 0.30.0)", warm_load_s=(0.09, 0.3))
 _MLX = Era(
     id="MLX",
     name="MLX engine (safetensors models, from 0.16.0)",

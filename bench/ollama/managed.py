@@ -19,12 +19,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 
 from bench.errors import ServerUnreachable, UsageError
 from bench.hidden import is_harmless, remember_environment
 from bench.ollama.guard import GAP, LOG_HEAD_BYTES, LOG_TAIL_BYTES
+from bench.wire.http_client import httpx
 
 READY_S = 120.0
 """How long a server may take until it answers: looking for GPUs takes Ollama tens of seconds."""
@@ -34,6 +34,7 @@ GRACE_S = 10.0
 
 _PORT_TRIES = 3
 _POLL_S = 0.05
+_ASKED_S = 2.0
 _SETTLED_S = 2.0
 _END_NOTICED_S = 0.3
 _QUOTED_LINES = 8
@@ -221,13 +222,14 @@ async def _wait_until_ready(server: _Starting, ready_s: float) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
     somebody_answered = False
-    async with httpx.AsyncClient(base_url=server.url, timeout=2.0, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=_ASKED_S, trust_env=False) as client:
         while server.guard.returncode is None:
-            with suppress(httpx.HTTPError):
-                if (await client.get("/api/version")).status_code == httpx.codes.OK:
-                    if _is_its_own(server, settled=loop.time() - begun > _SETTLED_S):
-                        return
-                    somebody_answered = True
+            with suppress(httpx.HTTPError, TimeoutError):
+                async with asyncio.timeout(_ASKED_S):  # what answers may never end
+                    if (await client.get("/api/version")).status_code == httpx.codes.OK:
+                        if _is_its_own(server, settled=loop.time() - begun > _SETTLED_S):
+                            return
+                        somebody_answered = True
             if loop.time() > begun + ready_s:
                 if somebody_answered:
                     raise _taken(server, f"does not listen there after {ready_s:g} s")
@@ -250,8 +252,6 @@ def _is_its_own(server: _Starting, settled: bool) -> bool:
     Where that cannot be known, a server that has not ended for a while has not failed to get its
     port.
     """
-    from bench.ollama.managed import listens  # late: psutil is needed here only
-
     own = listens(server.pid, server.port)
     if own is None or server.port_handed_on:
         return bool(own) or settled

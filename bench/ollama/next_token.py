@@ -55,13 +55,7 @@ def options(num_ctx: int) -> dict[str, Any]:
     The list is made before temperature and penalties, but what is chosen is not, and a server's
     default may be a penalty.
     """
-    return {
-        "num_ctx": num_ctx,
-        "num_predict": 1,
-        "temperature": 0,
-        "repeat_penalty": 1,
-        "seed": 1,
-    }
+    return {"num_ctx": num_ctx, "num_predict": 1, "temperature": 0, "repeat_penalty": 1, "seed": 1}
 
 
 def next_token_request(model: str, text: str, num_ctx: int) -> dict[str, Any]:

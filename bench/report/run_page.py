@@ -51,6 +51,7 @@ from bench.report.threshold_table import threshold_details, threshold_table
 from bench.report.units import count, duration, plural
 from bench.results.directory import Run
 from bench.results.run import RunStatus
+from bench.shown import all_shown
 
 if TYPE_CHECKING:
     from bench.analysis.fidelity.result import FidelityResult
@@ -123,12 +124,12 @@ def _forms(runs: Sequence[Run], summaries: Sequence[Summary]) -> Mapping[str, Ca
     def junit() -> str:
         from bench.report.run_checks import run_junit
 
-        return run_junit(summaries)
+        return run_junit([all_shown(s) for s in summaries])
 
     def github() -> str:
         from bench.report.run_checks import run_annotations
 
-        return run_annotations(summaries)
+        return run_annotations([all_shown(s) for s in summaries])
 
     def benchstat_lines() -> str:
         from bench.report.comparison.benchstat import benchstat

@@ -62,6 +62,7 @@ class Call:
             sending to the last byte.
         method: of HTTP.
         dialect: makes what reads the lines of this call's reply.
+        more_bytes: that a reply which is not streamed may have beyond the usual limit.
     """
 
     path: str
@@ -74,6 +75,7 @@ class Call:
     total_s: float = 7200.0
     method: str = "POST"
     dialect: Callable[[Reply], ReplyLines] = field(kw_only=True)
+    more_bytes: int = 0
 
 
 MAX_NAMES_CHARS = 300
@@ -164,42 +166,50 @@ class Trouble(NamedTuple):
 class ReplyLines(Protocol):
     """A dialect's half of reading one reply: it fills the reply from the lines of the body.
 
-    The other half, `bench.wire.reply_reader`, takes the body apart and holds its limits.
+    The other half, `bench.wire.reply_reader`, takes the body apart and holds its limits. What a
+    dialect does not say otherwise reads nothing.
     """
 
     @property
     def size(self) -> int:
         """Bytes of text kept so far; they count against a limit."""
-        ...
+        return 0
 
     @property
     def takes_many(self) -> bool:
         """Whether `many` may be tried now."""
-        ...
+        return False
 
     def many(self, block: bytes, stamps: array[int]) -> bool:
         """Take several lines at once, or do nothing and return False: then each comes alone."""
-        ...
+        return False
 
     def line(self, data: bytes, stamp: int) -> Trouble | None:
         """Take a line of a stream, with its line end; blank ones come, too."""
-        ...
+        return None
 
     def whole(self, data: bytes) -> Trouble | None:
         """Take the body of a reply that is not streamed."""
-        ...
+        return None
 
     def end(self) -> Trouble | None:
         """The body has ended and nothing was wrong so far: say so if something is missing."""
-        ...
+        return None
 
     def http_error(self, status: int, body: bytes) -> str:
         """What the body of an answer with another status than 200 says, in one line."""
-        ...
+        return f"HTTP {status}"
 
     def close(self, keep: bool) -> None:
         """Complete the reply's text: length and hash, and the text itself if `keep`."""
-        ...
+        return
+
+
+class Unread(ReplyLines):
+    """Reads nothing: of some replies only that they come matters."""
+
+    def __init__(self, _: Reply) -> None:
+        return
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 import httptools
 
 from bench.wire.errors import CUT, CUT_IN_HEAD, NO_RESPONSE, unreadable_text
-from bench.wire.exchange import Call, Outcome, Reply
+from bench.wire.exchange import Call, Outcome, Unread
 from bench.wire.limits import LIMITS, ReplyLimits
 from bench.wire.reply_reader import ReplyReader
 
@@ -22,12 +22,7 @@ _BATCH_BYTES = 2048
 _LINE_END = b"}\n\r\n"
 """How a chunk that is one line of JSON ends. No response ends so: it may be left for later."""
 
-
-def _no_lines(_: Reply) -> Any:
-    """Nothing is ever read for nobody."""
-
-
-_NOBODY = ReplyReader(Call("", b"", dialect=_no_lines))
+_NOBODY = ReplyReader(Call("", b"", dialect=Unread))
 _NOBODY.stamp = -1
 """Stands for the call when none is under way."""
 _FRAMING = 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -16,15 +17,17 @@ def proxy_for(address: Address) -> str:
     """URL of the proxy that the environment asks for, "" for none.
 
     HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY count, on macOS and Windows the system's
-    settings too. This machine is never asked through a proxy. As with curl, a proxy without a
-    scheme is spoken to in http.
+    settings too. NO_PROXY is read as Ollama's own client does (golang.org/x/net/http/httpproxy):
+    names with their subdomains, addresses, networks such as 10.0.0.0/8, each with or without a
+    port. This machine is never asked through a proxy. As with curl, a proxy without a scheme is
+    spoken to in http.
 
     Raises:
         UsageError: it cannot be the address of a proxy.
     """
-    if address.is_loopback or proxy_bypass(address.host):
-        return ""
     proxies = getproxies()
+    if address.is_loopback or _asked_directly(address, proxies.get("no", "")):
+        return ""
     scheme = address.scheme if proxies.get(address.scheme) else "all"
     text = (proxies.get(scheme) or "").strip()
     if not text:
@@ -39,6 +42,24 @@ def proxy_for(address: Address) -> str:
     if password := urlsplit(url).password:
         remember(password)
     return url
+
+
+def _asked_directly(address: Address, listed: str) -> bool:
+    host = address.host
+    with_port = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
+    if proxy_bypass(host) or proxy_bypass(with_port):
+        return True
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for entry in listed.split(","):
+        try:
+            if ip in ipaddress.ip_network(entry.strip(), strict=False):
+                return True
+        except ValueError:
+            continue  # a name
+    return False
 
 
 def _why_not(url: str) -> str:

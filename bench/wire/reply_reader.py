@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from typing import Any
+from collections.abc import Iterator
 
 from bench.wire.errors import MAX_ERROR_CHARS, redirect_text, unreadable_text
 from bench.wire.exchange import Call, Outcome, Reply, Trouble
@@ -17,6 +17,51 @@ from bench.wire.limits import LIMITS, ReplyLimits
 _MAX_ERROR_BYTES = 64 * 1024
 _CHECK_BYTES = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PIECE = 64 * 1024
+
+
+class Inflate:
+    """Takes gzip or deflate off a body, a bounded piece at a time.
+
+    Attributes:
+        complete: what came so far ends where a compressed body may end.
+
+    Raises:
+        ValueError: the body has another coding.
+    """
+
+    def __init__(self, coding: str) -> None:
+        if coding not in ("gzip", "x-gzip", "deflate"):
+            raise ValueError(f"encoded with {coding[:40]!r}, which was not asked for")
+        self._restart()
+
+    def _restart(self) -> None:
+        self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        self.complete = False
+
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        """What these bytes hold, in pieces of at most 64 KiB.
+
+        A gzip body may have several members (RFC 1952); what else follows its end is passed over.
+
+        Raises:
+            ValueError: they cannot be decompressed.
+        """
+        if self.complete and data.startswith(b"\x1f"):
+            self._restart()
+        try:
+            while not self.complete:
+                plain = self._inflate.decompress(data, _PIECE)
+                data = self._inflate.unconsumed_tail
+                self.complete = self._inflate.eof
+                yield plain
+                if self.complete and self._inflate.unused_data.startswith(b"\x1f"):
+                    data = self._inflate.unused_data
+                    self._restart()
+                elif not data and len(plain) < _PIECE:
+                    return
+        except zlib.error as error:
+            raise ValueError(f"broken: {error}") from error
 
 
 class ReplyReader:
@@ -55,7 +100,7 @@ class ReplyReader:
         self._body = bytearray()
         self._body_bytes = 0
         self._check_at = 0
-        self._inflate: Any = None
+        self._inflate: Inflate | None = None
         self._lines = call.dialect(self.reply)
 
     @property
@@ -79,17 +124,18 @@ class ReplyReader:
             if status in _REDIRECTS:
                 reply.error = redirect_text(status, location)
         coding = encoding.strip().lower()
-        if coding in ("gzip", "x-gzip", "deflate"):
-            self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-        elif coding not in ("", "identity"):
-            self.refuse(f"the body is encoded with {coding!r}, which was not asked for")
+        if coding not in ("", "identity"):
+            try:
+                self._inflate = Inflate(coding)
+            except ValueError as e:
+                self.refuse(f"the body is {e}")
 
     def feed(self, data: bytes) -> None:
         """Body bytes, without transfer coding, of the read at `stamp`."""
         if self.broken:
             return
         if self._inflate is not None:
-            self._feed_compressed(data)
+            self._feed_compressed(self._inflate, data)
         elif not self._body and data.find(b"\n") == len(data) - 1 and self.streams:
             # The usual case: one whole line.
             self._body_bytes += len(data)
@@ -131,25 +177,25 @@ class ReplyReader:
     def _within_limits(self) -> bool:
         """Look now, and when some more has come."""
         limits = self._limits
+        whole_bytes = limits.whole_bytes + self._call.more_bytes
         kept = self._lines.size if self.streams else len(self._body)
         if self._body_bytes > limits.body_bytes:
             self.refuse(f"the body is longer than {limits.body_bytes} bytes")
-        elif kept > limits.whole_bytes and (self.streams or self.reply.status == 200):
-            self.refuse(f"the reply is longer than {limits.whole_bytes} bytes")
+        elif kept > whole_bytes and (self.streams or self.reply.status == 200):
+            self.refuse(f"the reply is longer than {whole_bytes} bytes")
         elif len(self.reply.chunk_ns) > limits.lines:
             self.refuse(f"the reply has more than {limits.lines} lines")
         self._check_at = min(self._body_bytes + _CHECK_BYTES, limits.body_bytes)
         return not self.broken
 
-    def _feed_compressed(self, data: bytes) -> None:
-        while data and not self.broken and not self._inflate.eof:
-            try:
-                plain = self._inflate.decompress(data, 1 << 20)
-            except zlib.error as e:
-                self.refuse(f"the compressed body is broken: {e}")
-                return
-            data = self._inflate.unconsumed_tail
-            self._feed_plain(plain)
+    def _feed_compressed(self, inflate: Inflate, data: bytes) -> None:
+        try:
+            for plain in inflate(data):
+                self._feed_plain(plain)
+                if self.broken:
+                    return
+        except ValueError as e:
+            self.refuse(f"the compressed body is {e}")
 
     def _feed_plain(self, data: bytes) -> None:
         reply, body = self.reply, self._body
@@ -180,7 +226,7 @@ class ReplyReader:
         """The body has ended as HTTP says it should."""
         if self.broken:
             return
-        if self._inflate is not None and not self._inflate.eof:
+        if self._inflate is not None and not self._inflate.complete:
             self._note(Trouble(Outcome.DISCONNECTED, "the compressed body ends in the middle"))
             return
         if self.streams:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bench.analysis.run.columns import Bools, Columns
+from bench.analysis.run.evidence import Shape
 from bench.analysis.run.plausibility import FIELD_NAMES, FIELDS, Reason
-from bench.analysis.run.stream_shape import Shape
 
 SHAPES = {
     Shape.FEW_BURSTS: "the tokens came in a few bursts",

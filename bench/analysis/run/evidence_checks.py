@@ -10,9 +10,9 @@ import numpy as np
 from bench.analysis.run.absence import SHAPES
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Bools, Columns, Floats, seconds
+from bench.analysis.run.evidence import CARRIES_STEPS, MIN_TO_JUDGE, Shape
 from bench.analysis.run.other_load import UNTIMED_GRAMMAR, UNTIMED_SAMPLING, unnamed_s
 from bench.analysis.run.plausibility import FIELD_NAMES, FIELDS, Reason
-from bench.analysis.run.stream_shape import CARRIES_STEPS, MIN_TO_JUDGE, Shape
 from bench.analysis.run.summary import CaseSummary
 from bench.results.run import RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode

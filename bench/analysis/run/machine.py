@@ -28,24 +28,11 @@ def energy_of(info: BlockInfo, device: str) -> Energy | str:
     return device_energy(info.utilisation, device, info.window_start_ns, info.window_end_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Computing:
-    """The devices that compute the model, as far as their energy can be read.
+def computing(infos: Iterable[BlockInfo], gpu_shares: list[float]) -> list[str] | str:
+    """Which devices' energy is the model's, such as "gpu0"; in words, why none can be read.
 
-    Attributes:
-        devices: such as "gpu0"; none if `why` says why not.
-        scope: what their energy is of, in words.
-    """
-
-    devices: tuple[str, ...] = ()
-    scope: str = ""
-    why: str = NO_ENERGY
-
-
-def computing(infos: Iterable[BlockInfo], gpu_shares: list[float]) -> Computing:
-    """Which devices' energy is the model's: never an idle card's.
-
-    Cards on which no process computes are left out, where the driver lists processes.
+    Never an idle card's: cards on which no process computes are left out, where the driver lists
+    processes.
     """
     blocks = list(infos)
     names = dict.fromkeys(n for b in blocks for n in b.utilisation)
@@ -55,14 +42,12 @@ def computing(infos: Iterable[BlockInfo], gpu_shares: list[float]) -> Computing:
     if gpu_shares and max(gpu_shares) == 0:
         cards = [d for d in cards if d.startswith("apple")]
         if not cards and not packages:
-            return Computing(why="the model is on the CPU, whose energy cannot be read")
+            return "the model is on the CPU, whose energy cannot be read"
     used = [d for d in cards if any(sum(window(b, f"{d}_processes")) for b in blocks)]
     chosen = cards = used or cards
     if not cards or (gpu_shares and min(gpu_shares) < 1):
         chosen = [*cards, *packages]
-    if not chosen:
-        return Computing()
-    return Computing(tuple(chosen), " and ".join(dict.fromkeys(map(_what, chosen))), "")
+    return chosen or NO_ENERGY
 
 
 def _what(device: str) -> str:
@@ -108,11 +93,11 @@ def case_energy(info: RunInfo, data: CaseData, gpu_shares: list[float]) -> CaseE
     if data.target.simulated:
         return CaseEnergy(why=SIMULATED)
     used = computing(data.infos.values(), gpu_shares)
-    if not used.devices:
-        return CaseEnergy(why=used.why)
+    if isinstance(used, str):
+        return CaseEnergy(why=used)
     blocks, refused, ratios = {}, [], []
     for index, block in data.infos.items():
-        found = {d: energy_of(block, d) for d in used.devices}
+        found = {d: energy_of(block, d) for d in used}
         ratios += [r for d, e in found.items() if (r := _ratio(block, d, e)) is not None]
         known = {d: e for d, e in found.items() if isinstance(e, Energy)}
         if len(known) < len(found):
@@ -125,9 +110,9 @@ def case_energy(info: RunInfo, data: CaseData, gpu_shares: list[float]) -> CaseE
             cards_j=sum(e.joules for d, e in known.items() if d.startswith(CARDS)),
             method=", ".join(dict.fromkeys(e.method for e in known.values())),
         )
-    watts, error_w, said = _idle(info.environment.get("idle"), data.case.target, used.devices)
+    watts, error_w, said = _idle(info.environment.get("idle"), data.case.target, used)
     return CaseEnergy(
-        scope=used.scope,
+        scope=" and ".join(dict.fromkeys(map(_what, used))),
         why=refused[0] if refused and not blocks else "",
         blocks=blocks,
         left_out=tuple(refused),
@@ -135,7 +120,7 @@ def case_energy(info: RunInfo, data: CaseData, gpu_shares: list[float]) -> CaseE
         idle_error_w=error_w,
         idle_said=said,
         ratio=float(np.median(ratios)) if ratios else None,
-        cards=any(d.startswith(CARDS) for d in used.devices),
+        cards=any(d.startswith(CARDS) for d in used),
     )
 
 
@@ -153,7 +138,7 @@ def _ratio(block: BlockInfo, device: str, counted: Energy | str) -> float | None
     return counted.joules / power.joules
 
 
-def _idle(found: object, target: str, devices: tuple[str, ...]) -> tuple[float | None, float, str]:
+def _idle(found: object, target: str, devices: list[str]) -> tuple[float | None, float, str]:
     """Watts of the devices before the run (None = not known), their error, and how measured."""
     if not isinstance(found, dict) or found.get("target") != target:
         return None, 0.0, ""

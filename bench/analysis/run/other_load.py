@@ -14,10 +14,10 @@ import numpy as np
 
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Columns, Floats, seconds
+from bench.analysis.run.evidence import Shape
 from bench.analysis.run.latency import queue_ns
 from bench.analysis.run.sender_clocks import overlaps_known
 from bench.analysis.run.slots import Slots, mean_at_once
-from bench.analysis.run.stream_shape import Shape
 from bench.analysis.run.summary import CaseSummary
 from bench.results.run import RunWarning
 from bench.results.warning_codes import WarningCode

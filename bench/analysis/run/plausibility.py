@@ -175,7 +175,7 @@ def _decoding_and_stream(case: _JudgedReplies, first: Floats) -> None:
     """Decoding that outlasts the stream of its tokens, though each was seen as it came.
 
     Refused only where load, prompt and decoding together do not fit into the exchange either. If
-    they do, the stream was held back (`bench.analysis.run.stream_shape` says so); if one of them
+    they do, the stream was held back (`bench.analysis.run.evidence` says so); if one of them
     is not known, nothing tells which clock is wrong, and both speeds are shown as contradicting.
     """
     columns, eval_ns = case.columns, case.values["eval_ns"]

@@ -18,10 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
-from bench.analysis.run.columns import Columns, Floats, Ints
+from bench.analysis.run.columns import Columns, Floats, Ints, one_per_request
 from bench.analysis.run.evidence import judged
 from bench.analysis.run.latency import latencies
-from bench.analysis.run.sample import one_per_request
 from bench.analysis.run.summary import Estimate, Metric
 from bench.results.record import RequestRecord
 from bench.results.records import records_of

@@ -26,12 +26,22 @@ from bench.wire.errors import (
     innermost,
     unreadable_text,
 )
-from bench.wire.exchange import Call, Outcome, Reply, WireCounters
+from bench.wire.exchange import Call, Outcome, Reply, Unread, WireCounters
 from bench.wire.limits import LIMITS, ReplyLimits
 from bench.wire.reply_reader import ReplyReader
 from bench.wire.transports.flight import Flight, FlightBook, TaskCarrier, stop_flight
 
-_OPEN_TIMEOUT_S = 10.0
+_OPEN_S = 10.0
+_GREETING = Call(
+    "/api/version",
+    b"",
+    stream=False,
+    connect_s=_OPEN_S,
+    first_byte_s=_OPEN_S,
+    total_s=_OPEN_S,
+    method="GET",
+    dialect=Unread,
+)
 _LOOK_S = 0.0005
 """How long is looked for bytes after a reply, whose stamps have been taken by then."""
 
@@ -66,17 +76,12 @@ class HttpxTransport:
         Raises:
             ServerUnreachable: nothing answers.
         """
-        while len(self._clients) < connections:
-            self._free.append(self._new_client())
-        try:
-            await asyncio.gather(
-                *(c.get(f"{self._root}/api/version", timeout=_OPEN_TIMEOUT_S) for c in self._free)
-            )
-        except httpx.HTTPError as e:
-            raise ServerUnreachable(
-                f"{self.address.url}: no answer: {e or type(e).__name__}",
-                "is Ollama running there? try: ollama serve",
-            ) from e
+        for reply in await asyncio.gather(*(self.send(_GREETING) for _ in range(connections))):
+            if reply.status is None:
+                raise ServerUnreachable(
+                    f"{self.address.url}: {reply.error}",
+                    "is Ollama running there? try: ollama serve",
+                )
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; see `Transport.send`."""

@@ -106,11 +106,7 @@ class UserTransport(SocketTransport):
             _, made = await loop.create_unix_connection(self._protocol, address.unix_socket)
         else:
             _, made = await loop.create_connection(
-                self._protocol,
-                address.host,
-                address.port,
-                ssl=self._tls,
-                happy_eyeballs_delay=0.25,
+                self._protocol, address.host, address.port, ssl=self._tls, happy_eyeballs_delay=0.25
             )
         return made
 

@@ -66,6 +66,19 @@ def child_in(log: Path) -> int:
     return int(log.read_text().split()[1])
 
 
+async def test_an_answer_that_never_ends_is_no_ready_server(tmp_path, monkeypatch):
+    monkeypatch.setattr(managed, "_ASKED_S", 0.2)
+    endless = SERVER.replace(
+        "self.wfile.write(body)", "[self.wfile.write(b' ' * 60_000) for _ in range(10**9)]"
+    ).replace('"Content-Length", str(len(body))', '"Content-Type", "text/plain"')
+    endless = endless.replace("HTTPServer((", "ThreadingHTTPServer((")
+    server = [sys.executable, "-c", endless]
+    async with asyncio.timeout(30):
+        with pytest.raises(ServerUnreachable, match="did not answer within 1 s"):
+            async with managed_server("new", server, {}, tmp_path / "log", ready_s=1.0):
+                pass
+
+
 async def test_is_started_with_its_environment_and_stopped_with_its_children(server, tmp_path):
     log = tmp_path / "server.log"
     env = {"OLLAMA_NUM_PARALLEL": "3", "MY_API_KEY": "secret"}

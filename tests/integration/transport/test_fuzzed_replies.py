@@ -6,13 +6,14 @@ Some seconds of what `tests/performance/wire_fuzz_long.py` does for minutes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gzip
 import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from scripted_wire import Make, WireServer
+from scripted_wire import Make, Peer, WireServer
 from wire_endless import ENDLESS, OK, dripping, endless
 from wire_fuzz import ask_control, exchange_replies, read_replies
 from wire_replies import CALL, GOOD, HEAD
@@ -23,6 +24,7 @@ from bench.ollama.control import Control
 from bench.wire import limits
 from bench.wire.exchange import Outcome
 from bench.wire.limits import ReplyLimits
+from bench.wire.transports import HttpxTransport
 
 SMALL = ReplyLimits(
     head_bytes=64_000, line_bytes=100_000, lines=3_000, whole_bytes=100_000, body_bytes=300_000
@@ -99,6 +101,40 @@ def test_the_shipped_limits_are_those_that_were_measured() -> None:
     assert limits.LIMITS.whole_bytes <= 16 * 1024 * 1024
     assert limits.LIMITS.line_bytes <= 4 * 1024 * 1024
     assert limits.LIMITS.lines <= 4_000_000
+
+
+async def test_what_a_proxied_server_answers_before_a_run_has_an_end(
+    no_proxy: None, memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_BENCH_TOKEN", "planted-token")
+    heads = []
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        heads.append(peer.head)
+        with contextlib.suppress(ConnectionError):
+            await peer.say(OK + b"\r\n")
+            while True:
+                await peer.say(b"x" * 60_000)
+
+    async with WireServer(handler) as server, asyncio.timeout(30):
+        transport = HttpxTransport(Address.parse(f"http://127.0.0.1:{server.port}"), limits=SMALL)
+        await transport.open(2)
+        await transport.aclose()
+    assert len(heads) == 2 and all(b"Bearer planted-token" in head for head in heads)
+
+
+async def test_a_failed_pull_that_is_told_for_ever_ends(
+    impatient: None, no_proxy: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.ollama.control_calls._FIRST_LINE_S", 2.0)
+    slow = dripping(b"HTTP/1.1 500 X\r\nContent-Length: 999\r\n\r\n" + b"x" * 999, 0.02)
+    async with WireServer(slow) as server, asyncio.timeout(15):  # type: ignore[arg-type]
+        address = Address.parse(f"http://127.0.0.1:{server.port}", environ={})
+        async with Control.of(address) as control:
+            with pytest.raises(BenchError, match="api/pull"):
+                async for _ in control.pull("m"):
+                    pass
 
 
 BOMB = gzip.compress(b'{"models":[' + b'{"name":"m"},' * 2_000_000)

@@ -308,6 +308,14 @@ async def test_a_model_that_cannot_be_loaded_is_a_model_error():
         await control(lambda request: answer).preload("m", {}, "5m", 60.0)
 
 
+async def test_an_error_under_status_200_is_an_error():
+    server = control(lambda request: httpx.Response(200, json={"error": "out of memory"}))
+    with pytest.raises(ModelError, match="out of memory"):
+        await server.preload("m:1b", {}, "5m", 10.0)
+    with pytest.raises(ModelError, match="out of memory"):
+        await server.generate({"model": "m:1b"}, 10.0)
+
+
 async def test_pull_tells_progress_and_fails_on_an_error_line():
     lines = b'{"status":"pulling manifest"}\n{"status":"pulling abc","digest":"abc","total":9}\n'
     good = httpx.Response(200, content=lines + b'{"status":"success"}\n')

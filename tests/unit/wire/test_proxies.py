@@ -39,6 +39,30 @@ def test_usual_values(value: str, used: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
+    ("listed", "host", "direct"),
+    [
+        ("gpu-box", "gpu-box:11434", True),
+        ("corp", "gpu.corp:11434", True),
+        ("gpu-box:11434", "gpu-box:11434", True),
+        ("gpu-box:8080", "gpu-box:11434", False),
+        ("localhost, 10.0.0.0/8", "10.1.2.3:11434", True),
+        ("10.0.0.0/8", "11.1.2.3:11434", False),
+        ("10.1.2.3:11434", "10.1.2.3:11434", True),
+        ("fd00::/8", "http://[fd00::5]:11434", True),
+        ("10.0.0.0/8", "http://[fd00::5]:11434", False),
+        ("fd00::5", "http://[fd00::5]:11434", True),
+        ("[fd00::5]:11434", "http://[fd00::5]:11434", True),
+    ],
+)
+def test_no_proxy_is_read_as_ollamas_client_reads_it(
+    listed: str, host: str, direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", listed)
+    assert (proxy_for(Address.parse(host, environ={})) == "") is direct
+
+
+@pytest.mark.parametrize(
     "value",
     [
         "http://",

@@ -6,6 +6,7 @@ import gzip
 import json
 import time
 import zlib
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded_exchanges import Recorded, expected, held, native, recorded
 
+from bench.ollama.embed_reader import VECTOR_BYTES, embed_call
 from bench.ollama.line_reader import ollama_call
 from bench.wire.exchange import Call, Outcome, Reply
 from bench.wire.http_reader import HttpReader
@@ -456,6 +458,16 @@ def test_compressed_body(coding: str, size: int) -> None:
     assert (reply.outcome, reply.answer, len(reply.chunk_ns)) == (Outcome.OK, "a", 2)
 
 
+@pytest.mark.parametrize("size", [1, 7, 10**9])
+@pytest.mark.parametrize("after", [b"", b"\0\0\0"])
+def test_compressed_body_of_several_members(after: bytes, size: int) -> None:
+    packed = b"".join(gzip.compress(line) for line in BODY.splitlines(keepends=True)) + after
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    wire = head % len(packed) + packed
+    reply = read(wire, evenly(wire, size))
+    assert (reply.outcome, reply.answer, len(reply.chunk_ns)) == (Outcome.OK, "a", 2)
+
+
 def test_broken_compression() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
     packed = gzip.compress(BODY)
@@ -464,6 +476,34 @@ def test_broken_compression() -> None:
     assert read(head + b"Content-Length: 4\r\n\r\nnope", []).outcome is Outcome.MALFORMED
     other = head.replace(b"gzip", b"br") + b"Content-Length: 4\r\n\r\nnope"
     assert "'br'" in read(other, []).error
+
+
+# --- embeddings ---------------------------------------------------------------------------------
+
+
+def embedded(answer: object, **more: Any) -> Reply:
+    body = json.dumps(answer).encode()
+    wire = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    return read(wire, evenly(wire, 65_536), embed_call("/api/embed", b"{}", stream=False, **more))
+
+
+def test_a_large_batch_is_no_broken_reply() -> None:
+    """2,000 texts of 1,024 numbers have 22 MB; of one request they are refused."""
+    answer = {"model": "m", "embeddings": [[0.12345678] * 1024] * 2000, "prompt_eval_count": 9}
+    reply = embedded(answer, more_bytes=2000 * VECTOR_BYTES)
+    assert (reply.outcome, reply.embeddings, reply.server.prompt_eval_count) == ("ok", 2000, 9)
+    assert embedded(answer).outcome is Outcome.MALFORMED
+
+
+def test_a_counter_of_an_embedding_that_is_no_number_is_named() -> None:
+    reply = embedded({"embeddings": [[1]], "total_duration": "soon", "load_duration": 5})
+    assert (reply.outcome, reply.odd) == (Outcome.OK, ("total_duration",))
+    assert (reply.server.total_duration, reply.server.load_duration) == (None, 5)
+
+
+def test_an_error_in_place_of_an_embedding() -> None:
+    reply = embedded({"error": {"message": "out of memory"}})
+    assert (reply.outcome, reply.error) == (Outcome.STREAM_ERROR, "out of memory")
 
 
 # --- errors and limits --------------------------------------------------------------------------
