@@ -112,15 +112,8 @@ class RequestMaker:
             body=_encoder.encode(body),
             stream=case.stream and not embed,
             keep_text=self._keep_text or bool(case.checks),
-<<<<<<< HEAD
             **self._timeouts,
-=======
-            connect_s=case.timeouts.connect_s,
-            first_byte_s=case.timeouts.first_byte_s,
-            idle_s=case.timeouts.idle_s,
-            total_s=case.timeouts.total_s,
             more_bytes=VECTOR_BYTES * case.prompts.batch if embed else 0,
->>>>>>> main
         )
 
 
