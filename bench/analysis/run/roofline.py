@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.capacity.kv_memory import BYTES_PER_ELEMENT, kv_shape
+from bench.analysis.capacity.memory import BYTES_PER_ELEMENT, kv_shape
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.machine import CARDS, SIMULATED, window
 from bench.analysis.run.summary import Estimate, Metric, Roofline, metric_of
