@@ -131,7 +131,7 @@ class CaseProgress:
         """Median and 95 % quantile in seconds; None where the requests so far do not carry it."""
         import numpy as np
 
-        from bench.analysis.run.sample import one_per_request
+        from bench.analysis.run.columns import one_per_request
         from bench.stats.quantiles import quantile_estimates
         from bench.stats.queue_memory import judge, queue_series
 

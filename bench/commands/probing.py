@@ -11,13 +11,7 @@ import numpy as np
 
 from bench.analysis.capacity.judge import ProbeVerdict, least_requests
 from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
-from bench.analysis.capacity.limiting import (
-    Alone,
-    allowed_share,
-    alone,
-    broken_promise,
-    limiting,
-)
+from bench.analysis.capacity.limiting import Alone, allowed_share, alone, broken_promise, limiting
 from bench.analysis.capacity.memory import memory_bound
 from bench.analysis.capacity.probe import Probe, SearchEnding, SearchSettings
 from bench.analysis.capacity.probed import JudgedProbe, probe_result, window_s
@@ -139,10 +133,7 @@ class Prober:
     def _next_probe(self, info: RunInfo, hunt: JudgedSearch) -> tuple[Case, Block] | None:
         probe = hunt.next_probe(partial(self._affords, info))
         self._waiting = probe
-        if probe is None:
-            hunt.search.stop()
-            return None
-        return self._block(info, self._loads.probe(probe))
+        return None if probe is None else self._block(info, self._loads.probe(probe))
 
     def result(self, info: RunInfo, summary: Summary) -> CapacityResult:
         """What was found, once the run has ended."""

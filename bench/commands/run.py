@@ -243,10 +243,7 @@ def with_more(run: FinishedRun, code: WarningCode, write: Callable[[], object]) 
 
 
 def with_file(
-    run: FinishedRun,
-    name: str,
-    content: bytes,
-    code: WarningCode = WarningCode.SUMMARY_NOT_WRITTEN,
+    run: FinishedRun, name: str, content: bytes, code: WarningCode = WarningCode.SUMMARY_NOT_WRITTEN
 ) -> FinishedRun:
     """The run with a file more in its directory; see `with_more`."""
     directory = RunDirectory(run.path, run.info.id)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import msgspec
 
-from bench.analysis.comparison.machine_differences import hardware_of
+from bench.analysis.comparison.machine_causes import hardware_of
 from bench.analysis.run.summary import CaseSummary, Estimate, Summary
 from bench.analysis.run.summary_json import to_json
 from bench.ollama.eras import parse_version
@@ -201,14 +202,14 @@ def _lines(entries: Sequence[Entry]) -> tuple[Table, ...]:
     """The same case on the same machine under several versions, as a small line each."""
     lines: dict[tuple[object, ...], dict[str, list[Entry]]] = {}
     for entry in entries:
-        if entry.summary.valid and _estimate(entry, "decode_tok_per_s", "value"):
+        if entry.summary.valid and _decode(entry):
             versions = lines.setdefault(entry.line, {})
             versions.setdefault(entry.case.identity.server_version, []).append(entry)
     measured_twice = [versions for versions in lines.values() if len(versions) > 1]
     if not measured_twice:
         return ()
     first = [next(iter(versions.values()))[0] for versions in measured_twice]
-    values = [[_mean(same) for same in versions.values()] for versions in measured_twice]
+    values = [[fmean(map(_decode, same)) for same in of.values()] for of in measured_twice]
     columns = [
         text_column("Machine", [e.machine for e in first]),
         text_column("Model", [e.case.model for e in first]),
@@ -223,10 +224,10 @@ def _lines(entries: Sequence[Entry]) -> tuple[Table, ...]:
     return (from_columns("versions", "By version", columns, note=note, filterable=True),)
 
 
-def _mean(entries: Sequence[Entry]) -> float:
-    found = [_estimate(e, "decode_tok_per_s", "value") for e in entries]
-    values = [e.value for e in found if e is not None and e.value is not None]
-    return sum(values) / len(values) if values else 0.0
+def _decode(entry: Entry) -> float:
+    """0 if there is none."""
+    found = _estimate(entry, "decode_tok_per_s", "value")
+    return (found.value if found else None) or 0.0
 
 
 def sparkline(values: Sequence[float]) -> str:

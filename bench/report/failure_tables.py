@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.analysis.run.evidence import columns_of
 from bench.report.model import Report
-from bench.report.result_tables import case_columns
+from bench.report.result_tables import case_table
 from bench.report.tables import Table, from_columns, text_column
 from bench.results.directory import Run
 from bench.results.record import RequestRecord
@@ -26,8 +26,7 @@ def outcome_table(report: Report) -> Table:
     counts = [c.summary.requests for c in cases]
     outcomes = dict.fromkeys(k for r in counts for k in r.by_outcome)
     reasons = dict.fromkeys(k for r in counts for k in r.by_done_reason)
-    columns = case_columns(cases)
-    columns += [
+    columns = [
         text_column(k.replace("_", " "), [r.by_outcome.get(k, 0) for r in counts]) for k in outcomes
     ]
     columns += [
@@ -36,14 +35,7 @@ def outcome_table(report: Report) -> Table:
     ]
     if any(r.dropped for r in counts):
         columns.append(text_column("dropped", [r.dropped for r in counts]))
-    return from_columns(
-        "outcomes",
-        "How the requests ended",
-        columns,
-        models=[c.model for c in cases],
-        keys=[c.key for c in cases],
-        folded=True,
-    )
+    return case_table("outcomes", "How the requests ended", cases, columns, folded=True)
 
 
 def failed_of(run: Run) -> Iterator[RequestRecord]:
@@ -61,7 +53,7 @@ def error_table(report: Report) -> Table | None:
     ).most_common(_MOST_ERRORS)
     if not found:
         return None
-    models = {(c.run, c.summary.id): c.model for c in report.cases}
+    cases = [report.case(run, case) for (run, case, *_), _ in found]
     columns = [
         text_column("Case", [report.case_label(run, case) for (run, case, *_), _ in found]),
         text_column("Outcome", [outcome for (_, _, outcome, _, _), _ in found]),
@@ -70,8 +62,5 @@ def error_table(report: Report) -> Table | None:
         text_column("Said", [error for (*_, error), _ in found]),
     ]
     return from_columns(
-        "errors",
-        "Why requests failed",
-        columns,
-        models=[models.get((run, case), "") for (run, case, *_), _ in found],
+        "errors", "Why requests failed", columns, models=[c.model if c else "" for c in cases]
     )

@@ -12,7 +12,7 @@ from typing import Final
 
 from bench.analysis.comparison.verdict_rule import RATE_SIZES
 from bench.analysis.run.summary import Estimate
-from bench.report.model import CaseView, Report
+from bench.report.model import QUEUE_FLOOR_S, CaseView, Report
 from bench.report.page import Answer, Sentence
 from bench.report.ratios import ratio
 from bench.report.roofline_words import size_findings
@@ -28,8 +28,6 @@ _FLAT: Final = 1.10
 _GAIN_WORTH_IT: Final = 1.25
 # Prompts whose mean lengths differ by this factor make a sweep over context depth.
 _DEPTHS_DIFFER: Final = 1.5
-# Queueing below this is bookkeeping of the server, not waiting for a slot.
-_QUEUE_FLOOR_S: Final = 0.05
 _DIGITS: Final = re.compile(r"\d[\d.,]*")
 
 
@@ -53,11 +51,8 @@ def failures(report: Report) -> Answer:
     said = ", ".join(outcome_count(k, n) for k, n in kinds.most_common())
     worst = max(report.cases, key=lambda c: c.summary.requests.failed)
     most = worst.summary.requests
-    where = (
-        f" Most with {worst.label}: {count(most.failed)} of {count(most.ok + most.failed)}."
-        if len(report.cases) > 1
-        else ""
-    )
+    where = f" Most with {worst.label}: {count(most.failed)} of {count(most.ok + most.failed)}."
+    where = where if len(report.cases) > 1 else ""
     verb = "" if total == 1 else f"{count(failed)} of "
     return Answer("", ((f"{verb}{plural(total, 'request')} failed: {said}.{where}",),), tone="bad")
 
@@ -74,10 +69,8 @@ def _each(
         if not any(case.invalid for case in group) and (said := rule(group)):
             wording = _DIGITS.sub("#", "".join(p for p in said if isinstance(p, str)))
             model = group[0].model if of_model else ""
-            setting = _setting(group)
-            same.setdefault((model, wording.replace(_DIGITS.sub("#", setting), "")), []).append(
-                said
-            )
+            wording = wording.replace(_DIGITS.sub("#", _setting(group)), "")
+            same.setdefault((model, wording), []).append(said)
     for (model, _), (first, *others) in same.items():
         more = (f"The same holds in {plural(len(others), 'other setting')}.",)
         yield Answer("", (first, more) if others else (first,), model)
@@ -92,22 +85,15 @@ def _setting(group: Sequence[CaseView]) -> str:
 
 def sweeps(report: Report, axis: str) -> Iterator[list[CaseView]]:
     """Cases that differ in one axis alone, in its order; groups of two or more."""
-    groups: dict[tuple[object, ...], list[CaseView]] = {}
-    for case in report.cases:
-        value = _axis(case, axis)
-        if value is not None:
-            groups.setdefault(_key_without(case, axis), []).append(case)
-    for group in groups.values():
+    known = [c for c in report.cases if _axis(c, axis) is not None]
+    for group in _groups(known, lambda c: key_without(c, axis)):
         if len(group) > 1:
             yield sorted(group, key=lambda c: _axis(c, axis) or 0.0)
 
 
 def same_load(report: Report) -> Iterator[list[CaseView]]:
     """Cases that differ in the model alone, at the lowest load of their sweep; two or more."""
-    groups: dict[tuple[object, ...], list[CaseView]] = {}
-    for case in report.cases:
-        groups.setdefault(_key_without(case, "model", "users", "rate"), []).append(case)
-    for group in groups.values():
+    for group in _groups(report.cases, lambda c: key_without(c, "model", "users", "rate")):
         lowest = min(_load_level(c) for c in group)
         at_lowest = [c for c in group if _load_level(c) == lowest]
         if len({c.model for c in at_lowest}) > 1:
@@ -119,12 +105,9 @@ def depth_groups(report: Report) -> Iterator[list[CaseView]]:
 
     A part of a mix counts alone: beside others it is slowed by them.
     """
-    groups: dict[tuple[object, ...], list[CaseView]] = {}
-    for case in report.cases:
-        if prompt_length(case) and case.summary.axes.get("mix") != "together":
-            key = (case.run, case.model, case.summary.target, case.users, case.rate_per_s)
-            groups.setdefault(key, []).append(case)
-    for group in groups.values():
+    alone = [c for c in report.cases if c.summary.axes.get("mix") != "together"]
+    known = [c for c in alone if prompt_length(c)]
+    for group in _groups(known, lambda c: (c.run, c.model, c.summary.target, *_load_level(c))):
         group.sort(key=lambda c: prompt_length(c) or 0.0)
         shortest, longest = prompt_length(group[0]), prompt_length(group[-1])
         if shortest and longest and longest / shortest >= _DEPTHS_DIFFER:
@@ -166,8 +149,8 @@ def _full_slots(group: Sequence[CaseView]) -> Sentence | None:
     beyond = [c for c in group if (c.users or 0) > slots]
     if not slots or not within or not beyond:
         return None
-    queue = beyond[-1].estimate("queue_s", "p50")
-    if queue is None or (queue.low or 0.0) < _QUEUE_FLOOR_S:
+    queue = beyond[-1].known("queue_s", "p50")
+    if queue is None or (queue.low or 0.0) < QUEUE_FLOOR_S:
         return None
     before, after = (c.estimate("output_tok_per_s") for c in (within[-1], beyond[-1]))
     if not _about_equal(before, after):
@@ -269,7 +252,17 @@ def _load_level(case: CaseView) -> tuple[float, float]:
     return (case.users or 0, case.rate_per_s or 0.0)
 
 
-def _key_without(case: CaseView, *left_out: str) -> tuple[object, ...]:
+def _groups(
+    cases: Iterable[CaseView], key: Callable[[CaseView], tuple[object, ...]]
+) -> Iterable[list[CaseView]]:
+    groups: dict[tuple[object, ...], list[CaseView]] = {}
+    for case in cases:
+        groups.setdefault(key(case), []).append(case)
+    return groups.values()
+
+
+def key_without(case: CaseView, *left_out: str) -> tuple[object, ...]:
+    """Equal for cases of a run that differ in these axes alone."""
     axes = {
         "model": case.model,
         "target": case.summary.target,

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bench.report.model import SEPARATOR, CaseView, Report, RunView
+from bench.report.model import SEPARATOR, CaseView, Report, RunView, shared_name
 from bench.report.tables import Table, from_columns, from_pairs, number_column, text_column
 from bench.report.units import RANGE, number, percent, plural, show_value
 from bench.results.run import Residency
@@ -64,8 +64,7 @@ def _covered(group: Sequence[CaseView], cases: Sequence[CaseView]) -> str:
     """The name of cases with one identity: the model where that says all."""
     if len(group) == 1:
         return group[0].label
-    shared = [a for a in group[0].axes if all(a in c.axes for c in group)]
-    name = SEPARATOR.join((group[0].model, *shared))
+    name, shared = shared_name(group), [a for a in group[0].axes if all(a in c.axes for c in group)]
     rest = [SEPARATOR.join(a for a in c.axes if a not in shared) for c in group]
     own = [c for c in cases if c.model == group[0].model and set(shared) <= set(c.axes)]
     return name if len(own) == len(group) else f"{name}{SEPARATOR}{', '.join(rest)}"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bench.analysis.run.summary import CaseSummary, Estimate, Metric, Summary
 from bench.errors import UsageError
+from bench.report.units import supported
 from bench.results.directory import Run
 from bench.results.record import RequestRecord
 from bench.results.run import TargetInfo
@@ -16,6 +17,8 @@ SEPARATOR: Final = " · "
 _SHORT: Final = 24
 _CASES_SAY: Final = frozenset({"name", "description", "model", "seed"})
 NO_AXIS: Final = "\u2014"
+QUEUE_FLOOR_S: Final = 0.05
+"""Queueing below this is bookkeeping of the server, not waiting for a slot."""
 _WORDS: Final = frozenset({"users", "target", "cold", "endpoint", "cache"})
 
 
@@ -76,10 +79,26 @@ class CaseView:
         metric = self.metric(metric_id)
         return metric.stats.get(stat) if metric else None
 
+    def known(self, metric_id: str, stat: str = "value") -> Estimate | None:
+        """The same, None also where the data do not carry the number."""
+        estimate = self.estimate(metric_id, stat)
+        return estimate if estimate is not None and supported(estimate, stat) else None
+
+    def n(self, metric_id: str) -> int:
+        """How many requests a metric rests on."""
+        metric = self.metric(metric_id)
+        return metric.n if metric else 0
+
     def value(self, metric_id: str, stat: str = "value") -> float:
         """The number alone, for drawing and sorting; 0 where there is none."""
         estimate = self.estimate(metric_id, stat)
         return (estimate.value if estimate else None) or 0.0
+
+
+def shared_name(group: Sequence[CaseView]) -> str:
+    """What all cases of a group are called: the model, and the axes that they share."""
+    shared = [a for a in group[0].axes if all(a in c.axes for c in group)]
+    return SEPARATOR.join((group[0].model, *shared))
 
 
 @dataclass(frozen=True, slots=True)

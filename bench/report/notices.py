@@ -114,7 +114,7 @@ def _numbers(text: str) -> list[float]:
 
 def _how_often(found: Sequence[_Seen]) -> str:
     """In how many blocks and cases; the message is the worst of them."""
-    blocks = len({m[0] for f in found if (m := _BLOCK.match(f.warning.message))})
+    blocks = len({(f.run, m[0]) for f in found if (m := _BLOCK.match(f.warning.message))})
     cases = len({(f.run, f.warning.case) for f in found if f.warning.case})
     places = [plural(blocks, "block")] if blocks else []
     places += [plural(cases, "case")] if cases > 1 or (cases and not blocks) else []

@@ -14,7 +14,7 @@ from bench.report.tables import Table
 from bench.report.units import Shown
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bench.report.charts.parts import Canvas
 
 Sentence = tuple[str | Shown, ...]
 """Words and numbers in the order of reading."""
@@ -113,15 +113,6 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """Size of a drawing in CSS pixels. Narrow ones are for phones."""
-
-    width: int
-    height: int
-    narrow: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Chart:
     """A chart, not yet drawn.
 
@@ -129,7 +120,7 @@ class Chart:
         message: what it shows, in words: its text alternative.
         caption: n, method, what was left out of the drawing.
         table: the numbers that are drawn.
-        draw: draws onto an empty figure of the given size.
+        draw: draws onto an empty canvas.
         height: of the wide and of the narrow drawing, CSS pixels.
         sample: what it rests on, for a corner of the drawing: "n = 40 requests".
         simulated: watermark it.
@@ -143,7 +134,7 @@ class Chart:
     message: str
     caption: str
     table: Table | None
-    draw: Callable[[Figure, Size], Marks]
+    draw: Callable[[Canvas], None]
     height: tuple[int, int] = (340, 320)
     sample: str = ""
     simulated: bool = False

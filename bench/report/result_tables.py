@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from bench.analysis.run.summary import Estimate, Metric
 from bench.metrics import METRICS, term
-from bench.report.model import NO_AXIS, CaseView, Report
+from bench.report.model import NO_AXIS, QUEUE_FLOOR_S, CaseView, Report
 from bench.report.ratios import against_best, baselines
 from bench.report.sentences import Rule, loading, reading
 from bench.report.session_words import CHECKS
@@ -16,6 +16,7 @@ from bench.report.tables import (
     Cell,
     Column,
     Table,
+    TableColumn,
     estimate_column,
     from_columns,
     number_column,
@@ -53,8 +54,6 @@ _LATENCIES: Final = (
     ("queue_s", "Queue", ("p50",)),
     ("load_s", "Load", ("p50",)),
 )
-# Queueing below this is bookkeeping of the server, not waiting for a slot.
-_QUEUE_FLOOR_S: Final = 0.05
 
 # Columns that say something only where the answers speak of it.
 _ONLY_IF: Final[dict[str, Rule]] = {"prefill_tok_per_s": reading, "load_s": loading}
@@ -64,53 +63,45 @@ def comparison_table(report: Report) -> Table:
     """One row a case: speed and its ratio to the best, latency, failures, size and memory."""
     cases = report.cases
     loads_differ = len({(c.users, c.rate_per_s) for c in cases}) > 1
-    columns = [*case_columns(cases), request_column(cases)]
+
+    def each(titles: Iterable[tuple[str, str, str]]) -> list[TableColumn]:
+        return [_metric_column(cases, id, stat, title) for id, stat, title in titles]
+
+    columns = [request_column(cases)]
     if any(c.rate_per_s for c in cases):
-        columns.append(_metric_column(cases, "request_per_s", "value", "Requests served"))
-    columns += [
-        *_speed_columns(cases, "decode_tok_per_s", "Decode speed"),
-        *_speed_columns(cases, "output_tok_per_s", "Throughput", compared=loads_differ),
-    ]
-    for metric_id, title, stats in _LATENCIES:
-        columns += [
-            _metric_column(cases, metric_id, s, f"{title}, {s}")
-            for s in stats
-            if _worth_showing(cases, metric_id, s)
-        ]
-    columns += [
-        _metric_column(cases, metric_id, "value", title)
-        for metric_id, title in _WORK_VALUES
-        if any(c.estimate(metric_id) for c in cases)
-    ]
+        columns += each([("request_per_s", "value", "Requests served")])
+    columns += _speed_columns(cases, "decode_tok_per_s", "Decode speed")
+    columns += _speed_columns(cases, "output_tok_per_s", "Throughput", compared=loads_differ)
+    latencies = ((id, s, f"{title}, {s}") for id, title, stats in _LATENCIES for s in stats)
+    columns += each(x for x in latencies if _worth_showing(cases, *x[:2]))
+    work = [(id, title) for id, title in _WORK_VALUES if any(c.estimate(id) for c in cases)]
+    columns += each((id, "value", title) for id, title in work)
     if _worth_showing(cases, "prefill_tok_per_s", "value"):
-        columns.append(_metric_column(cases, "prefill_tok_per_s", "value", "Prefill speed"))
+        columns += each([("prefill_tok_per_s", "value", "Prefill speed")])
     columns += [
         number_column("Model file", "B", [_file_bytes(report, c) for c in cases]),
         number_column("Memory", "B", [_memory_bytes(report, c) for c in cases], _MEMORY),
     ]
-    return from_columns(
+    notes = ("95 % intervals.", *_compared(cases), *_tail_needs(cases), *few_blocks(cases))
+    return case_table(
         "comparison",
         "Speed and waiting, case by case",
+        cases,
         columns,
-        models=[c.model for c in cases],
-        keys=[c.key for c in cases],
-        note=" ".join(
-            ("95 % intervals.", *_compared(cases), *_tail_needs(cases), *few_blocks(cases))
-        ),
+        note=" ".join(notes),
         filterable=len(cases) > 6,
     )
 
 
 def _speed_columns(
     cases: Sequence[CaseView], metric_id: str, title: str, *, compared: bool = True
-) -> list[tuple[Column, list[Cell]]]:
+) -> list[TableColumn]:
     """A speed, and how every case stands to the fastest."""
     columns = [_metric_column(cases, metric_id, "value", title, bars=True)]
     best, ratios = against_best(cases, metric_id)
     if compared and best is not None:
-        column, cells = estimate_column(
-            f"{title} / best", "", ratios, help_text="Ratio to the case with the highest value"
-        )
+        meaning = "Ratio to the case with the highest value"
+        column, cells = estimate_column(f"{title} / best", "", ratios, help_text=meaning)
         named = [Cell("best") if c is best else cell for c, cell in zip(cases, cells, strict=True)]
         column = replace(column, baselines=tuple(baselines(cases, metric_id)))
         columns.append((column, named))
@@ -179,15 +170,14 @@ def _worth_showing(cases: Sequence[CaseView], metric_id: str, stat: str) -> bool
     if metric_id in _ONLY_IF:
         return any(_ONLY_IF[metric_id](c) for c in cases)
     if metric_id == "queue_s":
-        queues = [c.estimate(metric_id, stat) for c in cases]
-        return any(q and (q.value or 0.0) >= _QUEUE_FLOOR_S for q in queues)
+        return any(c.value(metric_id, stat) >= QUEUE_FLOOR_S for c in cases)
     if metric_id != "answer_ttft_s":
-        return any((e := c.estimate(metric_id, stat)) and supported(e, stat) for c in cases)
+        return any(c.known(metric_id, stat) for c in cases)
     pairs = [(c.estimate("ttft_s", "p50"), c.estimate(metric_id, "p50")) for c in cases]
     return any(a and b and a.value != b.value for a, b in pairs)
 
 
-def case_columns(cases: Sequence[CaseView]) -> list[tuple[Column, list[Cell]]]:
+def case_columns(cases: Sequence[CaseView]) -> list[TableColumn]:
     """The first columns of a table with a row a case: the axes in which the cases differ."""
     names = list(dict.fromkeys(name for c in cases for name, _ in c.columns))
     if not names:
@@ -195,7 +185,20 @@ def case_columns(cases: Sequence[CaseView]) -> list[tuple[Column, list[Cell]]]:
     return [text_column(n, [dict(c.columns).get(n, NO_AXIS) for c in cases]) for n in names]
 
 
-def request_column(cases: Sequence[CaseView]) -> tuple[Column, list[Cell]]:
+def case_table(
+    table_id: str,
+    caption: str,
+    cases: Sequence[CaseView],
+    columns: Sequence[TableColumn],
+    **more: Any,
+) -> Table:
+    """A table with a row a case, which its first columns name; `more` as `from_columns` has it."""
+    models, keys = [c.model for c in cases], [c.key for c in cases]
+    every = [*case_columns(cases), *columns]
+    return from_columns(table_id, caption, every, models=models, keys=keys, **more)
+
+
+def request_column(cases: Sequence[CaseView]) -> TableColumn:
     """How many requests ended well, and how many did not."""
     cells = []
     for case in cases:
@@ -207,17 +210,11 @@ def request_column(cases: Sequence[CaseView]) -> tuple[Column, list[Cell]]:
 
 def _metric_column(
     cases: Sequence[CaseView], metric_id: str, stat: str, title: str, *, bars: bool = False
-) -> tuple[Column, list[Cell]]:
+) -> TableColumn:
     unit = next((stored_unit(m) for c in cases if (m := c.metric(metric_id))), "")
-    return estimate_column(
-        title,
-        unit,
-        [c.estimate(metric_id, stat) for c in cases],
-        stat,
-        bars=bars,
-        help_text=term(metric_id).meaning,
-        key=f"{metric_id}.{stat}",
-    )
+    estimates = [c.estimate(metric_id, stat) for c in cases]
+    more = {"help_text": term(metric_id).meaning, "key": f"{metric_id}.{stat}"}
+    return estimate_column(title, unit, estimates, stat, bars=bars, **more)
 
 
 def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | None:
@@ -226,19 +223,21 @@ def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | No
     if not cases:
         return None
     metrics = [m for c in cases if (m := c.metric(metric_id))]
-    stats = [s for s in STATISTICS if any(s in m.stats for m in metrics)]
-    columns = [*case_columns(cases), text_column("n", [m.n for m in metrics])]
-    columns += _one_scale(metrics, stats)
+    unit = stored_unit(metrics[0])
+    columns = [text_column("n", [m.n for m in metrics])]
+    for stat in STATISTICS:
+        estimates = [m.stats.get(stat) for m in metrics]
+        if any(estimates):
+            title = "Value" if stat == "value" else stat
+            columns.append(estimate_column(title, unit, estimates, stat, key=f"{metric_id}.{stat}"))
     columns.append(text_column("Note", [m.note for m in metrics]))
     found = (e.method for m in metrics for e in m.stats.values() if e.method)
-    methods = "; ".join(dict.fromkeys(found))
-    name = term(metric_id)
-    return from_columns(
+    methods, name = "; ".join(dict.fromkeys(found)), term(metric_id)
+    return case_table(
         f"{prefix}metric-{metric_id}",
         f"{name.label} ({metric_id})",
+        cases,
         columns,
-        models=[c.model for c in cases],
-        keys=[c.key for c in cases],
         note=f"{name.meaning} Intervals: {methods}." if methods else name.meaning,
         folded=not prefix,
     )
@@ -256,24 +255,11 @@ def metrics_by_case(
     table_id: str, caption: str, cases: Sequence[CaseView], wanted: Sequence[tuple[str, str]]
 ) -> Table:
     """Some statistics of some cases, (metric id, statistic) each: the numbers of a chart."""
-    columns = [*case_columns(cases), request_column(cases)]
+    columns = [request_column(cases)]
     for metric_id, stat in wanted:
         title = term(metric_id).label if stat == "value" else f"{term(metric_id).label}, {stat}"
         columns.append(_metric_column(cases, metric_id, stat, title))
-    return from_columns(
-        table_id, caption, columns, models=[c.model for c in cases], keys=[c.key for c in cases]
-    )
-
-
-def _one_scale(metrics: Sequence[Metric], stats: Sequence[str]) -> list[tuple[Column, list[Cell]]]:
-    """Columns of one metric share their unit, so that they can be compared."""
-    columns = []
-    unit = stored_unit(metrics[0])
-    for stat in stats:
-        estimates = [m.stats.get(stat) for m in metrics]
-        title = "Value" if stat == "value" else stat
-        columns.append(estimate_column(title, unit, estimates, stat, key=f"{metrics[0].id}.{stat}"))
-    return columns
+    return case_table(table_id, caption, cases, columns)
 
 
 def absent_table(report: Report) -> Table | None:

@@ -51,6 +51,7 @@ from bench.report.threshold_table import threshold_details, threshold_table
 from bench.report.units import count, duration, plural
 from bench.results.directory import Run
 from bench.results.run import RunStatus
+from bench.shown import all_shown
 
 if TYPE_CHECKING:
     from bench.analysis.fidelity.result import FidelityResult
@@ -62,7 +63,7 @@ INTERVALS = (
     "of other blocks. Percentiles are type-7 quantiles of the raw values, never given without an "
     "interval; that of a tail is widened for few blocks and for blocks too short to have it. "
     "Where slow requests follow each other, the p95 of few requests holds in 80 to 93 % only. "
-    "Shares have Clopper and Pearson's interval for the requests that blocks are worth, or "
+    "Shares have Jeffreys' interval for the requests that blocks are worth, or "
     "Student's t of logits where that is wider. Until two blocks saw each outcome there is none: "
     "\u201cif independent\u201d says what it would be if requests did not fail in clumps. Rates of "
     "a case are ratios of sums; in a closed loop their intervals reach higher by what its users "
@@ -123,12 +124,12 @@ def _forms(runs: Sequence[Run], summaries: Sequence[Summary]) -> Mapping[str, Ca
     def junit() -> str:
         from bench.report.run_checks import run_junit
 
-        return run_junit(summaries)
+        return run_junit([all_shown(s) for s in summaries])
 
     def github() -> str:
         from bench.report.run_checks import run_annotations
 
-        return run_annotations(summaries)
+        return run_annotations([all_shown(s) for s in summaries])
 
     def benchstat_lines() -> str:
         from bench.report.comparison.benchstat import benchstat

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.analysis.run.sender_clocks import SenderLatency, sender_latencies
 from bench.report.model import Report, RunView
 from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
+from bench.report.units import number
 from bench.results.run import SenderClock, SenderInfo
 
 _NOTE = (
@@ -51,7 +52,7 @@ class _SenderRow:
         if not known:
             return ""
         best = min(known, key=lambda c: c.drift_error_ppm or 0.0)
-        return f"{best.drift_ppm:.0f} ± {best.drift_error_ppm:.0f}".replace("-", "\N{MINUS SIGN}")
+        return f"{number(best.drift_ppm, 0)} ± {number(best.drift_error_ppm or 0.0, 0)}"
 
 
 def sender_table(report: Report) -> Table | None:

@@ -9,19 +9,17 @@ from collections.abc import Callable
 from typing import Final
 
 from bench.analysis.run.open_loop import OVERLOAD
-from bench.report.model import SEPARATOR, CaseView
+from bench.report.model import QUEUE_FLOOR_S, SEPARATOR, CaseView
 from bench.report.page import Answer, Sentence, Tone
 from bench.report.roofline_words import memory
 from bench.report.session_words import QUALIFIERS as SESSION_RULES
-from bench.report.units import count, percent, plural, show, supported
+from bench.report.units import count, percent, plural, show
 from bench.wire.exchange import Outcome
 
 # Answer text this much later than the first text is worth a sentence: below, nobody waits.
 _THINKING_WAIT_S: Final = 0.2
 # A model with less than this on the GPU has spilled (sizes are rounded by the server).
 _WHOLLY_ON_GPU: Final = 0.995
-# Queueing below this is bookkeeping of the server, not waiting for a slot.
-_QUEUE_FLOOR_S: Final = 0.05
 # Loading that takes so long is a cold start, whether or not the scenario asked for one.
 _LOADING_S: Final = 1.0
 # Prompts from this length on take a time to be read that is worth a sentence.
@@ -60,42 +58,33 @@ def headline(case: CaseView) -> Sentence:
     """Speed and first word; what is missing is said to be missing."""
     if case.summary.requests.ok + case.summary.requests.failed == 0:
         return ("was not measured.",)
-    parts = (
-        *(_speed(case) or ()),
-        *_joined(_speed(case) is not None, _first_word(case), thinks(case)),
-    )
-    if not parts:
-        return _NOTHING
-    return (*parts, ".")
-
-
-def _joined(after_speed: bool, first: Sentence | None, thinks: bool) -> Sentence:
-    if first is None:
-        return ()
-    if thinks:
-        return (", starts to think after " if after_speed else "starts to think after ", *first)
-    return (", first word after " if after_speed else "gives the first word after ", *first)
-
-
-def _speed(case: CaseView) -> Sentence | None:
-    shown = show(case.estimate("decode_tok_per_s"), "tok/s")
-    if shown.raw is None:
-        return None
-    return ("writes ", shown, " per user") if (case.users or 1) > 1 else ("writes ", shown)
+    parts: Sentence = ()
+    if speed := case.known("decode_tok_per_s"):
+        several = (case.users or 1) > 1
+        parts = ("writes ", show(speed, "tok/s"), " per user" if several else "")
+    if first := case.known("ttft_s", "p50"):
+        comma = ", " if parts else ""
+        verb = "" if parts else "gives the "
+        begin = "starts to think after " if thinks(case) else f"{verb}first word after "
+        parts = (
+            *parts,
+            f"{comma}{begin}",
+            show(first, "s", stat="p50"),
+            " in half of the requests",
+        )
+    return (*parts, ".") if parts else _NOTHING
 
 
 def thinks(case: CaseView) -> bool:
     """Whether any of the text was thinking."""
-    share = case.estimate("thinking_char_share")
-    return share is not None and bool(share.value)
+    return case.value("thinking_char_share") > 0
 
 
 def never_answered(case: CaseView) -> Sentence | None:
     """Speaks of requests that ended well without a word of an answer."""
-    silent = _silent(case)
+    silent, ok = _silent(case), plural(case.summary.requests.ok, "request")
     if not silent:
         return None
-    ok = plural(case.summary.requests.ok, "request")
     return (f"{count(silent)} of {ok} brought thinking only: no word of an answer.",)
 
 
@@ -105,21 +94,14 @@ def _silent(case: CaseView) -> int:
     return first.n - answered.n if first and answered and thinks(case) else 0
 
 
-def _first_word(case: CaseView) -> Sentence | None:
-    shown = show(case.estimate("ttft_s", "p50"), "s", stat="p50")
-    return None if shown.raw is None else (shown, " in half of the requests")
-
-
 def failed(case: CaseView) -> Sentence | None:
     """Speaks when not one request ended well."""
     counts = case.summary.requests
     if counts.ok or not counts.failed:
         return None
-    return (f"failed in {_all(counts.failed)} ({_outcomes(case)}).",)
-
-
-def _all(n: int) -> str:
-    return "its only request" if n == 1 else f"all {plural(n, 'request')}"
+    n = counts.failed
+    every = "its only request" if n == 1 else f"all {plural(n, 'request')}"
+    return (f"failed in {every} ({_outcomes(case)}).",)
 
 
 def some_failed(case: CaseView) -> Sentence | None:
@@ -150,32 +132,33 @@ def invalid(case: CaseView) -> Sentence | None:
 
 def together(case: CaseView) -> Sentence | None:
     """Speaks of several users: what all of them get together."""
-    shown = show(case.estimate("output_tok_per_s"), "tok/s")
-    if (case.users or 1) < 2 or shown.raw is None:
+    speed = case.known("output_tok_per_s")
+    if (case.users or 1) < 2 or speed is None:
         return None
     who = "Both" if case.users == 2 else f"All {case.users}"
-    return (f"{who} users together get ", shown, ".")
+    return (f"{who} users together get ", show(speed, "tok/s"), ".")
 
 
 def kept_up(case: CaseView) -> Sentence | None:
     """Speaks of an open loop: what was asked and what was served."""
-    rate, served = case.rate_per_s, show(case.estimate("request_per_s"), "req/s")
-    if rate is None or served.raw is None:
+    rate, served = case.rate_per_s, case.known("request_per_s")
+    if rate is None or served is None:
         return None
     whole = case.metric("e2e_s")
+    said = " came and were served."
     if whole is not None and whole.note == OVERLOAD:
-        so = "it did not keep up, so its latencies grow with the length of the block."
-        return (f"{rate:g} requests/s were asked for, ", served, f" were served: {so}")
-    return (f"{rate:g} requests/s were asked for, ", served, " came and were served.")
+        said = (
+            " were served: it did not keep up, so its latencies grow with the length of the block."
+        )
+    return (f"{rate:g} requests/s were asked for, ", show(served, "req/s"), said)
 
 
 def thinking_first(case: CaseView) -> Sentence | None:
     """Speaks when readers wait for the answer noticeably longer than for the first text."""
-    first = case.estimate("ttft_s", "p50")
-    start = case.estimate("answer_ttft_s", "p50")
-    if first is None or start is None or first.value is None or start.value is None:
+    first, start = case.estimate("ttft_s", "p50"), case.known("answer_ttft_s", "p50")
+    if first is None or first.value is None or start is None:
         return None
-    if not supported(start, "p50") or start.value - first.value < _THINKING_WAIT_S:
+    if case.value("answer_ttft_s", "p50") - first.value < _THINKING_WAIT_S:
         return None
     end = ", where one came." if _silent(case) else "."
     return ("It thinks first: the answer itself starts after ", show(start, "s", stat="p50"), end)
@@ -183,27 +166,24 @@ def thinking_first(case: CaseView) -> Sentence | None:
 
 def loading(case: CaseView) -> Sentence | None:
     """Speaks of cold starts: those asked for, and those that nobody asked for."""
-    load = case.estimate("load_s", "p50")
-    if load is None or load.value is None or not supported(load, "p50"):
-        return None
-    if load.value < _LOADING_S and not case.cold:
+    load = case.known("load_s", "p50")
+    if load is None or (case.value("load_s", "p50") < _LOADING_S and not case.cold):
         return None
     return ("Loading the model takes ", show(load, "s", stat="p50"), " of each request.")
 
 
 def reading(case: CaseView) -> Sentence | None:
     """Speaks of long prompts: how fast they are read."""
-    speed, length = case.estimate("prefill_tok_per_s"), case.estimate("prompt_tokens", "mean")
-    if speed is None or length is None or (length.value or 0) < _LONG_PROMPT:
+    speed = case.known("prefill_tok_per_s")
+    if speed is None or case.value("prompt_tokens", "mean") < _LONG_PROMPT:
         return None
-    shown = show(speed, "tok/s")
-    return None if shown.raw is None else ("It reads the prompts at ", shown, ".")
+    return ("It reads the prompts at ", show(speed, "tok/s"), ".")
 
 
 def waiting(case: CaseView) -> Sentence | None:
     """Speaks when half of the requests waited for a slot for a noticeable time."""
-    queue = case.estimate("queue_s", "p50") if case.users != 1 else None
-    if queue is None or queue.value is None or queue.low is None or queue.low < _QUEUE_FLOOR_S:
+    queue = case.known("queue_s", "p50") if case.users != 1 else None
+    if queue is None or (queue.low or 0.0) < QUEUE_FLOOR_S:
         return None
     return ("Half of the requests wait ", show(queue, "s", stat="p50"), " or longer in the queue.")
 

@@ -7,11 +7,10 @@ from itertools import pairwise
 from typing import Final
 
 from bench.analysis.run.neighbours import Cost, neighbour_costs
-from bench.analysis.run.summary import CaseSummary
 from bench.report.model import CaseView, Report
 from bench.report.page import Answer, Sentence
 from bench.report.tables import Table, from_columns, text_column
-from bench.report.units import RANGE, number, plural, show, supported
+from bench.report.units import RANGE, number, plural, show
 
 CHECKS: Final = {
     "schema_valid_rate": "follow the schema",
@@ -36,55 +35,44 @@ _WHAT: Final = {
 
 def cache(case: CaseView) -> Sentence | None:
     """Whether the histories of sessions stay in the cache."""
-    found = case.estimate(_SHARE)
-    if found is None or found.value is None:
+    found = case.known(_SHARE)
+    if found is None:
         return _suspected(case)
     shown = show(found, "share")
     low, high = found.ends
     if low is not None and low >= _KEPT:
         return ("It keeps ", shown, " of what it has read of a session.")
     if high is not None and high <= _LOST:
-        return (
-            "The cache is lost: only ",
-            shown,
-            " of a session's history is kept, and each turn reads the rest again.",
-        )
+        rest = " of a session's history is kept, and each turn reads the rest again."
+        return ("The cache is lost: only ", shown, rest)
     return ("It keeps ", shown, " of what it has read of a session; the rest is read again.")
 
 
 def _suspected(case: CaseView) -> Sentence | None:
     """What the time of prompts says of a cache that the server says nothing of."""
-    found = case.estimate("suspected_cached_share")
-    if found is None or found.value is None:
+    if not (found := case.known("suspected_cached_share")):
         return None
-    shown = show(found, "share")
-    return (
-        "The server does not say what its cache keeps; by the time that prompts take, ",
-        shown,
-        " of a session's history is suspected to be kept.",
-    )
+    begin = "The server does not say what its cache keeps; by the time that prompts take, "
+    return (begin, show(found, "share"), " of a session's history is suspected to be kept.")
 
 
 def turn(case: CaseView) -> Sentence | None:
     """What a person waits."""
-    found = case.estimate("user_turn_s", "mean")
-    if found is None or found.value is None:
+    if not (found := case.known("user_turn_s", "mean")):
         return None
     return ("A message is answered in ", show(found, "s"), " on average, tools not counted.")
 
 
 def embeddings(case: CaseView) -> Sentence | None:
     """How many texts are embedded."""
-    found = case.estimate("text_per_s")
-    if found is None or found.value is None:
-        return None
-    return ("It embeds ", show(found, "texts/s"), ".")
+    found = case.known("text_per_s")
+    return ("It embeds ", show(found, "texts/s"), ".") if found else None
 
 
 def pictures(case: CaseView) -> Sentence | None:
     """What a picture costs."""
-    tokens, spent = case.estimate("image_tokens"), case.estimate("image_s")
-    if tokens is None or spent is None or tokens.value is None or spent.value is None:
+    tokens, spent = case.known("image_tokens"), case.known("image_s")
+    if tokens is None or spent is None:
         return None
     return ("It reads a picture in ", show(spent, "s"), ", as ", show(tokens, "tokens"), ".")
 
@@ -92,8 +80,7 @@ def pictures(case: CaseView) -> Sentence | None:
 def validity(case: CaseView) -> Sentence | None:
     """How many answers are what was asked for."""
     for id in ("schema_valid_rate", "tool_call_valid_rate", "json_valid_rate"):
-        found = case.estimate(id)
-        if found is not None and found.value is not None:
+        if found := case.known(id):
             return (show(found, "share"), f" of the answers {CHECKS[id]}.")
     return None
 
@@ -104,13 +91,12 @@ QUALIFIERS = (turn, cache, embeddings, pictures, validity)
 def cache_loss(group: Sequence[CaseView]) -> Sentence | None:
     """From how many users on the cache is lost, where the intervals separate."""
     for before, after in pairwise(group):
-        had, has = before.estimate(_SHARE), after.estimate(_SHARE)
-        if had is None or has is None or not (supported(had) and supported(has)):
+        had, has = before.known(_SHARE), after.known(_SHARE)
+        if had is None or has is None:
             continue
         (low, _), (_, high) = had.ends, has.ends
-        if low is None or high is None or has.value is None:
-            continue
-        if high < low and has.value < _LOST_BELOW:
+        separate = low is not None and high is not None and high < low
+        if separate and after.value(_SHARE) < _LOST_BELOW:
             return _lost(before, after)
     return None
 
@@ -125,8 +111,8 @@ def _lost(before: CaseView, after: CaseView) -> Sentence:
         " is kept instead of ",
         show(before.estimate(_SHARE), "share"),
     )
-    waits = [c.estimate("later_ttft_s", "p50") for c in (before, after)]
-    if all(w is not None and supported(w, "p50") for w in waits):
+    waits = [c.known("later_ttft_s", "p50") for c in (before, after)]
+    if all(waits):
         start = (*start, ", and later turns begin after ", show(waits[1], "s"), " instead of ")
         return (*start, show(waits[0], "s"), f".{served}")
     return (*start, f".{served}")
@@ -138,22 +124,12 @@ def neighbours(report: Report) -> Iterator[Answer]:
         for cost in neighbour_costs(view.summary.cases):
             if cost.low is None or cost.high is None or cost.low <= 1 <= cost.high:
                 continue
-            others = "the other parts" if _parts(view.summary.cases) > 2 else "the other part"
+            parts = {c.axes["part"] for c in view.summary.cases if "part" in c.axes}
+            others = "the other parts" if len(parts) > 2 else "the other part"
             speed = cost.metric == "decode_tok_per_s"
             times = f"{number(cost.ratio, 2)} times as {'fast' if speed else 'long'}"
-            yield Answer(
-                "",
-                (
-                    (
-                        f"Beside {others}, {_WHAT[cost.metric]} {times} ({_interval(cost)}) "
-                        f"for {cost.part}.",
-                    ),
-                ),
-            )
-
-
-def _parts(cases: Sequence[CaseSummary]) -> int:
-    return len({c.axes["part"] for c in cases if "part" in c.axes})
+            said = f"Beside {others}, {_WHAT[cost.metric]} {times} ({_interval(cost)})"
+            yield Answer("", ((f"{said} for {cost.part}.",),))
 
 
 def neighbour_table(report: Report) -> Table | None:

@@ -98,6 +98,10 @@ class Table:
         return replace(self, columns=tuple(self.columns[i] for i in places), rows=rows)
 
 
+TableColumn = tuple[Column, list[Cell]]
+"""A column and its cells, from which tables are made."""
+
+
 def present(*tables: Table | None) -> tuple[Table, ...]:
     """The tables that there are, and that have rows."""
     return tuple(t for t in tables if t is not None and t.rows)
@@ -119,7 +123,7 @@ def estimate_column(
     bars: bool = False,
     help_text: str = "",
     key: str = "",
-) -> tuple[Column, list[Cell]]:
+) -> TableColumn:
     """A column of estimates in one common unit, and its cells; with bars beside them if wanted."""
     kept = [e for e in estimates if e is not None and supported(e, stat)]
     scale = scale_for(unit, *(e.value for e in kept))
@@ -143,16 +147,14 @@ def _estimate_cell(
 
 def number_column(
     title: str, unit: str, values: Sequence[float | None], help_text: str = ""
-) -> tuple[Column, list[Cell]]:
+) -> TableColumn:
     """A column of plain numbers in one common unit, and its cells."""
     return estimate_column(
         title, unit, [None if v is None else Estimate(v) for v in values], help_text=help_text
     )
 
 
-def text_column(
-    title: str, texts: Iterable[object], help_text: str = ""
-) -> tuple[Column, list[Cell]]:
+def text_column(title: str, texts: Iterable[object], help_text: str = "") -> TableColumn:
     """A column of texts or counts, and its cells."""
     cells = [text_cell(t) for t in texts]
     numeric = any(c.raw is not None for c in cells)
@@ -162,7 +164,7 @@ def text_column(
 def from_columns(
     table_id: str,
     caption: str,
-    columns: Sequence[tuple[Column, list[Cell]]],
+    columns: Sequence[TableColumn],
     *,
     models: Sequence[str] = (),
     keys: Sequence[str] = (),

@@ -29,6 +29,37 @@ MAX_DEPTH = 40
 """No scenario has more values, or values deeper in one another."""
 
 
+def path_text(path: Path_) -> str:
+    """`("load", "users", 2)` as `load.users[2]`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def put_value(data: dict[str, Any], path: Path_, value: Any) -> None:
+    """Sets the value at this place; keys above it that are not there are made.
+
+    Raises:
+        ValueError: there cannot be such a place.
+    """
+    here: Any = data
+    for index, step in enumerate(path):
+        above = path_text(path[:index])
+        if isinstance(step, int):
+            if not isinstance(here, list) or step >= len(here):
+                raise ValueError(f"{above} has no item {step}")
+        elif isinstance(here, list):
+            raise ValueError(f"{above} is a list: its first item is {above}[0]")
+        elif not isinstance(here, dict):
+            raise ValueError(f"{above} is a value, it has no keys")
+        elif index < len(path) - 1 and here.get(step) is None:
+            here[step] = {}
+        if index == len(path) - 1:
+            here[step] = value
+        here = here[step]
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A scenario file as it was read.

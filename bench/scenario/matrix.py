@@ -14,9 +14,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from bench.errors import Problem
-from bench.scenario.document import Document, Path_
+from bench.scenario.document import Document, Path_, path_text, put_value
 from bench.scenario.inconsistent import inconsistencies
-from bench.scenario.messages import path_text, problems_of, show_value
+from bench.scenario.messages import problems_of, show_value
 from bench.scenario.options import OPTION_NAMES, explain
 from bench.scenario.schema import Scenario
 
@@ -64,7 +64,7 @@ def combinations(scenario: Scenario) -> Iterator[tuple[dict[str, Any], Scenario]
     for values in itertools.product(*matrix.values()):
         data = copy.deepcopy(base)
         for key, value in zip(keys, values, strict=True):
-            _put(data, AXES[axis_name(key)], value)
+            put_value(data, AXES[axis_name(key)], value)
         one = Scenario.model_validate(data).located(scenario.source, scenario.directory)
         yield {axis_name(k): v for k, v in zip(keys, values, strict=True)}, one
 
@@ -123,7 +123,7 @@ def _value_problems(target: Path_, value: Any) -> list[str]:
     if target[0] == "prompts":
         needed = {"synthetic": {"input_tokens": 1}}
         data["prompts"] = {} if target[1] in ("conversation", "agent", "rag") else needed
-    _put(data, target, value)
+    put_value(data, target, value)
     try:
         Scenario.model_validate(data)
     except ValidationError as error:
@@ -172,13 +172,6 @@ def _unknown(key: str) -> str:
     return "cannot be varied: give an option of Ollama, or one of " + ", ".join(
         name for name in AXES if name not in OPTION_NAMES
     )
-
-
-def _put(data: dict[str, Any], path: Path_, value: Any) -> None:
-    here: Any = data
-    for step in path[:-1]:
-        here = here.setdefault(step, {})
-    here[path[-1]] = value
 
 
 _LONGEST: Final = 40

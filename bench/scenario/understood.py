@@ -8,8 +8,7 @@ from typing import Any
 
 from bench.scenario.plan import Case, Plan
 from bench.scenario.promptfile import prompt_notes, reading_notes
-from bench.scenario.replaying import fitting, longest_prompt
-from bench.scenario.room import cut_to_fit
+from bench.scenario.room import cut_to_fit, fitting, longest_prompt
 from bench.scenario.schema import Scenario
 from bench.scenario.session_files import played_file
 from bench.scenario.sessions import Session, Step

@@ -17,10 +17,10 @@ import numpy as np
 
 from bench.analysis.run import latency, rates
 from bench.analysis.run.columns import CANCELLED, Bools, Columns, Floats
+from bench.analysis.run.evidence import CARRIES_GAPS
 from bench.analysis.run.gaps import Gaps, Streams
 from bench.analysis.run.plausibility import refuse_cut_counts
 from bench.analysis.run.rates import RateParts
-from bench.analysis.run.stream_shape import CARRIES_GAPS
 from bench.analysis.run.windows import BlockThroughput, block_throughput, window_of
 from bench.ollama.eras import Era, era_of
 from bench.results.run import BlockInfo, ModelInfo, Residency, RunInfo, TargetInfo

@@ -54,7 +54,7 @@ def latencies(columns: Columns) -> dict[str, Floats]:
         * `ttft_s`: first non-empty text, thinking or answer. Streams only.
         * `answer_ttft_s`: first non-empty answer text. Streams only.
         * `tpot_s`: (last text - first text) / tokens between them, from two tokens on, where the
-          stream shows how many these are (`bench.analysis.run.stream_shape`).
+          stream shows how many these are (`bench.analysis.run.evidence`).
         * `e2e_s`: last byte.
         * `send_delay_s`: sent - planned. Open loop only.
         * `load_s`, `prompt_eval_s`, `eval_s`, `total_s`: the server's durations.

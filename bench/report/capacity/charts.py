@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.analysis.capacity.result import CapacityResult, ProbeResult
 from bench.analysis.run.summary import Estimate
@@ -16,18 +15,20 @@ from bench.report.capacity.tables import VERDICTS, goodput_table, promise_table,
 from bench.report.capacity.wording import load_text, probe_cells, searched_text
 from bench.report.charts.limits import limit_legend, limit_lines, limits
 from bench.report.charts.palette import BAD, GRID, SERIES, SOFT
-from bench.report.charts.parts import axes_in, ends, picked, series_legend, tag_bars, tagged
+from bench.report.charts.parts import Canvas, ends, interval_bars, picked, tagged
 from bench.report.charts.scales import plain
-from bench.report.page import Chart, Marks, Size
-from bench.report.units import plural, scale_for, show
+from bench.report.page import Chart
+from bench.report.units import plural, scale_for, show, show_value
 
-_LOOKS: Final[dict[str, dict[str, Any]]] = {
+Look = dict[str, Any]
+
+_LOOKS: Final[dict[str, Look]] = {
     "pass": {"color": SERIES[2], "marker": "o", "linestyle": "none"},
     "fail": {"color": BAD, "marker": "X", "linestyle": "none"},
     "undecided": {"color": SOFT, "marker": "D", "linestyle": "none"},
 }
-_MEASURED: Final[dict[str, Any]] = {"color": SERIES[0], "marker": "o", "linestyle": "none"}
-_MODELLED: Final[dict[str, Any]] = {"color": SERIES[1], "marker": "", "linestyle": (0, (5, 2))}
+_MEASURED: Final[Look] = {"color": SERIES[0], "marker": "o", "linestyle": "none"}
+_MODELLED: Final[Look] = {"color": SERIES[1], "marker": "", "linestyle": (0, (5, 2))}
 _LOG_FROM: Final = 12
 """A promised time that goes beyond its limit by this factor is drawn on a logarithmic axis."""
 
@@ -51,21 +52,18 @@ def _promise_chart(result: CapacityResult, i: int) -> Chart:
     scale = scale_for(unit, promise.value, *(e.value for _, e in cells))
     limit = limits([promise], [np.array([promise.value])])
 
-    def draw(figure: Figure, size: Size) -> Marks:
+    def draw(on: Canvas) -> None:
         legend = [
             (f"promise {VERDICTS[v]}", picked(look, f"verdict.{v}")) for v, look in _LOOKS.items()
         ]
-        height = series_legend(figure, size, legend, 24)
-        height += limit_legend(figure, size, limit, 24 + height)
-        ax = axes_in(figure, size, 62, 14, 32 + height, 52)
-        marks = Marks()
+        height = on.legend(legend, 24)
+        ax = on.axes(62, 14, 32 + height + limit_legend(on, limit, 24 + height), 52)
         for verdict, look in _LOOKS.items():
             shown = [(p, e) for p, e in cells if p.kept[i].verdict == verdict]
             gid = tagged(f"promise-{i}-{verdict}", [f"verdict.{verdict}"])
             _points(ax, shown, scale.factor, look, gid)
-            marks.tips[gid] = [
-                f"{load_text(result, p.load)}\n{show(e, unit, scale).full}" for p, e in shown
-            ]
+            tips = (f"{load_text(result, p.load)}\n{show(e, unit, scale).full}" for p, e in shown)
+            on.say(gid, tips)
         limit_lines(ax, limit, scale.factor, upright=False)
         if result.low is not None and result.high is not None:
             ax.axvspan(result.low, result.high, color=GRID, zorder=0)
@@ -75,7 +73,6 @@ def _promise_chart(result: CapacityResult, i: int) -> Chart:
         else:
             ax.set_ylim(0)
         _finish(ax, result, f"{promise.label} ({scale.unit})")
-        return marks
 
     return Chart(
         id=f"promise-{i}",
@@ -94,52 +91,45 @@ def _promise_chart(result: CapacityResult, i: int) -> Chart:
 
 
 def _points(
-    ax: Axes,
-    shown: list[tuple[ProbeResult, Estimate]],
-    factor: float,
-    look: dict[str, Any],
-    gid: str,
+    ax: Axes, shown: list[tuple[ProbeResult, Estimate]], factor: float, look: Look, gid: str
 ) -> None:
     """Probes with their bounds; one without a lower bound reaches down to 0."""
-    if not shown:
-        return
-    x = [p.load for p, _ in shown]
-    y = [(e.value or 0.0) * factor for _, e in shown]
-    bounds = ends([replace(e, low=max(e.low or 0.0, 0.0)) for _, e in shown])
-    lengths = [[length * factor for length in side] for side in bounds]
-    bars = ax.errorbar(
-        x, y, yerr=lengths, fmt="none", ecolor=look["color"], elinewidth=1.2, capsize=3
-    )
-    tag_bars(bars, tagged("", [gid.partition("@")[2]]))
-    ax.plot(x, y, gid=gid, **look)
+    if shown:
+        x = [p.load for p, _ in shown]
+        y = [(e.value or 0.0) * factor for _, e in shown]
+        bounds = ends([replace(e, low=max(e.low or 0.0, 0.0)) for _, e in shown], factor)
+        tags = tagged("", [gid.partition("@")[2]])
+        interval_bars(ax, x, y, tags, look["color"], yerr=bounds, elinewidth=1.2, capsize=3)
+        ax.plot(x, y, gid=gid, **look)
 
 
 def _goodput_chart(result: CapacityResult) -> Chart:
     probes = sorted(result.probes, key=lambda p: p.load)
     best = max(probes, key=lambda p: p.goodput_per_s)
 
-    def draw(figure: Figure, size: Size) -> Marks:
+    def draw(on: Canvas) -> None:
         legend = [("in time", picked(_MEASURED, "rate.good"))]
         gid = tagged("goodput", ["rate.good"])
         if result.by == "rate":
             arriving = {"color": SOFT, "linestyle": (0, (1.5, 1.5))}
             legend.append(("all that arrive", picked(arriving, "rate.all")))
-        ax = axes_in(figure, size, 62, 14, 32 + series_legend(figure, size, legend, 24), 52)
+        ax = on.axes(62, 14, 32 + on.legend(legend, 24), 52)
         ax.plot([p.load for p in probes], [p.goodput_per_s for p in probes], gid=gid, **_MEASURED)
         if result.by == "rate":
             top = max(p.load for p in probes)
             ax.plot([0, top], [0, top], linewidth=1, **legend[1][1])
         ax.set_ylim(0)
         _finish(ax, result, "requests in time, per second")
-        tips = [f"{load_text(result, p.load)}\n{p.goodput_per_s:.3g} in time/s" for p in probes]
-        return Marks({gid: tips})
+        on.say(
+            gid, (f"{load_text(result, p.load)}\n{p.goodput_per_s:.3g} in time/s" for p in probes)
+        )
 
     most = f"{best.goodput_per_s:.3g} requests/s in time"
     return Chart(
         id="goodput",
         title="Goodput against load",
         message=f"Goodput is highest at {load_text(result, best.load)}: {most}.",
-        caption=(f"Requests that kept every promised time, per second of the probe. {_n(result)}."),
+        caption=f"Requests that kept every promised time, per second of the probe. {_n(result)}.",
         table=goodput_table(result),
         draw=draw,
         sample=_n(result),
@@ -152,23 +142,21 @@ def _wait_chart(result: CapacityResult) -> Chart:
     modelled = [(p.load, w) for p in probes if (w := p.modelled_wait_s) is not None]
     scale = scale_for("s", *(p.queue_mean_s for p in probes))
 
-    def draw(figure: Figure, size: Size) -> Marks:
+    def draw(on: Canvas) -> None:
         legend = [
             ("measured", picked(_MEASURED, "queue.seen")),
             ("M/G/k model", picked(_MODELLED, "queue.model")),
         ]
         gid = tagged("waits", ["queue.seen"])
-        ax = axes_in(figure, size, 62, 14, 32 + series_legend(figure, size, legend, 24), 52)
+        ax = on.axes(62, 14, 32 + on.legend(legend, 24), 52)
         waits = [(p.queue_mean_s or 0.0) * scale.factor for p in probes]
         ax.plot([p.load for p in probes], waits, gid=gid, **_MEASURED)
         ax.plot([x for x, _ in modelled], [w * scale.factor for _, w in modelled], **legend[1][1])
         ax.set_ylim(0, 1.1 * max(waits) or 1.0)
         _finish(ax, result, f"mean wait for a slot ({scale.unit})")
-        tips = [
-            f"{load_text(result, p.load)}\n{show(Estimate(p.queue_mean_s), 's', scale).number}"
-            for p in probes
-        ]
-        return Marks({gid: tips})
+        said = (show_value(p.queue_mean_s, "s", scale).number for p in probes)
+        tips = zip((load_text(result, p.load) for p in probes), said, strict=True)
+        on.say(gid, map("\n".join, tips))
 
     return Chart(
         id="queue-growth",

@@ -6,16 +6,15 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.analysis.capacity.result import CapacityResult
 from bench.analysis.capacity.sweep import Level
 from bench.report.capacity.tables import frontier_table, sweep_table
 from bench.report.capacity.wording import knee_sentence, load_text
 from bench.report.charts.palette import SERIES, SOFT
-from bench.report.charts.parts import axes_in, ends, picked, series_legend, tag_bars, tagged
+from bench.report.charts.parts import Canvas, ends, interval_bars, note, picked, tagged
 from bench.report.charts.scales import level_axis, plain, time_axis
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart
 from bench.report.units import plural, scale_for, show
 
 _ALL: Final[dict[str, Any]] = {"color": SERIES[0], "marker": "o", "linestyle": "-"}
@@ -37,7 +36,7 @@ def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
     slots, law = result.slots_observed, result.sweep.usl
     n = f"n = {plural(sum(x.requests for x in levels), 'request')}"
 
-    def draw(figure: Figure, size: Size) -> Marks:
+    def draw(on: Canvas) -> None:
         legend = [
             ("all together", picked(_ALL, "speed.all")),
             ("each user", picked(_EACH, "speed.each")),
@@ -45,10 +44,9 @@ def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
         legend += [("slots observed", _SLOTS)] if slots else []
         fitted = picked(_LAW, "speed.law")
         legend += [("scalability law (model)", fitted)] if law else []
-        height = series_legend(figure, size, legend, 24)
-        ax = axes_in(figure, size, 62, 14, 32 + height, 52)
-        _line(ax, levels, "tok_per_s", legend[0][1])
-        _line(ax, levels, "user_tok_per_s", legend[1][1])
+        ax = on.axes(62, 14, 32 + on.legend(legend, 24), 52)
+        _line(on, ax, levels, "tok_per_s", legend[0][1])
+        _line(on, ax, levels, "user_tok_per_s", legend[1][1], " each")
         level_axis(ax, [x.users for x in levels], "users at once")
         if slots and slots <= levels[-1].users:
             ax.axvline(slots, linewidth=1.2, color=SOFT, linestyle=_SLOTS["linestyle"])
@@ -58,13 +56,6 @@ def _throughput(result: CapacityResult, levels: list[Level]) -> Chart:
         ax.set_ylim(0)
         ax.set_ylabel("tokens per second")
         ax.yaxis.set_major_formatter(plain)
-        said = [f"{plural(x.users, 'user')}\n{show(x.tok_per_s, 'tok/s').full}" for x in levels]
-        each = [
-            f"{plural(x.users, 'user')}\n{show(x.user_tok_per_s, 'tok/s').full} each"
-            for x in levels
-            if x.user_tok_per_s and x.user_tok_per_s.value is not None
-        ]
-        return Marks({"tok_per_s@speed.all": said, "user_tok_per_s@speed.each": each})
 
     return Chart(
         id="sweep-throughput",
@@ -90,32 +81,25 @@ def _frontier(result: CapacityResult, levels: list[Level]) -> Chart:
     times += [p.ttft_p50_s or 0.0 for p in probes]
     scale = scale_for("s", *times)
 
-    def draw(figure: Figure, size: Size) -> Marks:
+    def draw(on: Canvas) -> None:
         legend = [
             ("sweep over users", picked(_ALL, "point.sweep")),
             ("probes", picked(_PROBES, "point.probe")),
         ]
-        height = series_legend(figure, size, legend if probes else legend[:1], 24)
-        ax = axes_in(figure, size, 62, 14, 32 + height, 52)
+        ax = on.axes(62, 14, 32 + on.legend(legend if probes else legend[:1], 24), 52)
         speeds = [x.speed for x in shown]
         waits = [t * scale.factor for t in times]
         _joined(ax, speeds, waits[: len(shown)], legend[0][1], "frontier-sweep")
         found = tagged("frontier-probes", ["point.probe"])
         ax.plot([p.tok_per_s for p in probes], waits[len(shown) :], gid=found, **_PROBES)
         for level, speed, wait in zip(shown, speeds, waits, strict=False):
-            ax.annotate(
-                str(level.users), (speed, wait), (6, 4), textcoords="offset points", fontsize=11
-            )
+            note(ax, str(level.users), (speed, wait), (6, 4), fontsize=11)
         time_axis(ax.yaxis, [np.array(waits)], scale.unit, "time to first text, p50")
         ax.set_xlim(0)
         ax.set_xlabel("tokens per second, all together")
         ax.xaxis.set_major_formatter(plain)
-        return Marks(
-            {
-                "frontier-sweep@point.sweep": [plural(x.users, "user") for x in shown],
-                found: [load_text(result, p.load) for p in probes],
-            }
-        )
+        on.say("frontier-sweep@point.sweep", (plural(x.users, "user") for x in shown))
+        on.say(found, (load_text(result, p.load) for p in probes))
 
     return Chart(
         id="frontier",
@@ -132,16 +116,17 @@ def _frontier(result: CapacityResult, levels: list[Level]) -> Chart:
     )
 
 
-def _line(ax: Axes, levels: list[Level], name: str, look: dict[str, Any]) -> None:
+def _line(
+    on: Canvas, ax: Axes, levels: list[Level], name: str, look: dict[str, Any], each: str = ""
+) -> None:
     known = [(x.users, e) for x in levels if (e := getattr(x, name)) and e.value is not None]
-    if not known:
-        return
-    xs, estimates = [u for u, _ in known], [e for _, e in known]
-    ys = [e.value for e in estimates]
-    below, above = ends(estimates)
-    bars = ax.errorbar(xs, ys, yerr=[below, above], fmt="none", ecolor=look["color"], capsize=4)
-    tag_bars(bars, look["gid"])
-    _joined(ax, xs, ys, look, name)
+    if known:
+        xs, estimates = [u for u, _ in known], [e for _, e in known]
+        ys = [e.value for e in estimates]
+        interval_bars(ax, xs, ys, look["gid"], look["color"], yerr=ends(estimates), capsize=4)
+        _joined(ax, xs, ys, look, name)
+        tips = (f"{plural(x, 'user')}\n{show(e, 'tok/s').full}{each}" for x, e in known)
+        on.say(name + look["gid"], tips)
 
 
 def _joined(ax: Axes, xs: list[Any], ys: list[Any], look: dict[str, Any], gid: str) -> None:

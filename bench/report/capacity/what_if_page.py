@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.run.summary import Estimate
 from bench.report.charts.palette import BAD, MARKERS, SERIES
-from bench.report.charts.parts import axes_in, picked, series_legend, tag_bars
+from bench.report.charts.parts import Canvas, ends, interval_bars, picked
 from bench.report.charts.scales import plain
-from bench.report.page import (
-    Answer,
-    Badge,
-    Chart,
-    Marks,
-    Notice,
-    Page,
-    Prose,
-    Section,
-    Sentence,
-    Size,
-)
+from bench.report.page import Answer, Badge, Chart, Notice, Page, Prose, Section, Sentence
 from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
 from bench.report.units import percent, plural
 from bench.simulation.what_if import Option, PredictedValue
@@ -124,7 +111,7 @@ def option_table(study: Study) -> Table:
     ]
     return from_columns(
         "options",
-        "PredictedValue, by number of servers",
+        "Prediction, by number of servers",
         [
             text_column("Servers", [o.servers for o in rows]),
             *promised,
@@ -140,8 +127,8 @@ def option_table(study: Study) -> Table:
     )
 
 
-def _estimate(value: PredictedValue) -> Estimate:
-    return Estimate(value.value, value.low, value.high)
+def _estimate(v: PredictedValue, factor: float = 1.0) -> Estimate:
+    return Estimate(factor * v.value, factor * v.low, factor * v.high)
 
 
 def _answer(study: Study) -> Answer:
@@ -195,36 +182,27 @@ def _notices(study: Study) -> tuple[Notice, ...]:
 def _promise_chart(study: Study) -> Chart:
     limits = [p.value or 1.0 for p in study.promises]
     servers = [o.servers for o in study.options]
-    looks: list[dict[str, Any]] = [
-        picked(
-            {
-                "color": SERIES[i % len(SERIES)],
-                "marker": MARKERS[i % len(MARKERS)],
-                "linestyle": "-",
-            },
-            f"promise.{i}",
-        )
-        for i in range(len(limits))
+    ratios = [
+        [_estimate(o.promised[i], 1 / limit) for o in study.options]
+        for i, limit in enumerate(limits)
     ]
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        height = series_legend(
-            figure, size, list(zip(map(str, study.promises), looks, strict=True)), 4
-        )
-        ax = axes_in(figure, size, 62, 14, 12 + height, 52)
-        for i, (limit, look) in enumerate(zip(limits, looks, strict=True)):
-            shown: Sequence[PredictedValue] = [o.promised[i] for o in study.options]
-            values = [v.value / limit for v in shown]
-            below = [max(0.0, (v.value - v.low) / limit) for v in shown]
-            above = [max(0.0, (v.high - v.value) / limit) for v in shown]
-            tag_bars(
-                ax.errorbar(servers, values, yerr=[below, above], capsize=3, **look), look["gid"]
+    def draw(on: Canvas) -> None:
+        looks: list[dict[str, Any]] = []
+        for i in range(len(limits)):
+            colour, marker = SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)]
+            look = {"color": colour, "marker": marker, "linestyle": "-"}
+            looks.append(picked(look, f"promise.{i}"))
+        height = on.legend(zip(map(str, study.promises), looks, strict=True), 4)
+        ax = on.axes(62, 14, 12 + height, 52)
+        for shown, drawn in zip(ratios, looks, strict=True):
+            values = [e.value or 0.0 for e in shown]
+            ax.plot(servers, values, **drawn)
+            interval_bars(
+                ax, servers, values, drawn["gid"], drawn["color"], yerr=ends(shown), capsize=3
             )
         ax.axhline(1.0, color=BAD, linewidth=1.4, linestyle=(0, (5, 2)))
-        ratios = [
-            v.value / x for o in study.options for v, x in zip(o.promised, limits, strict=True)
-        ]
-        if max(ratios) > _LOG_FROM:
+        if max(e.value or 0.0 for shown in ratios for e in shown) > _LOG_FROM:
             ax.set_yscale("log")
         else:
             ax.set_ylim(0)
@@ -233,12 +211,11 @@ def _promise_chart(study: Study) -> Chart:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         ax.xaxis.set_major_formatter(plain)
         ax.yaxis.set_major_formatter(plain)
-        return Marks()
 
     return Chart(
         id="what-if-promise",
         title="The promise against servers",
-        message=f"PredictedValue for {plural(len(servers), 'number')} of servers.",
+        message=f"Predictions for {plural(len(servers), 'number')} of servers.",
         caption="Below the dashed line the promise holds. Intervals hold 95 % of the refits.",
         table=None,  # it stands below the chart
         draw=draw,

@@ -10,18 +10,15 @@ from bench.report.charts.heat_map import heat_chart
 from bench.report.charts.latency_split import split_chart
 from bench.report.charts.machine_panel import machine_panels
 from bench.report.charts.roofline import roofline_chart
-from bench.report.charts.speed import speed_chart
+from bench.report.charts.speed import speed_chart, validity_charts
 from bench.report.charts.thinking import thinking_chart
 from bench.report.charts.timeline import timeline_chart
 from bench.report.model import Report
 from bench.report.page import Chart
 from bench.report.samples import samples_of
 from bench.report.workloads.asked import MeasuredSession, sessions_of
-from bench.report.workloads.context_wait import context_chart
 from bench.report.workloads.curves import CURVES, curve_chart
-from bench.report.workloads.grid import grid_chart
-from bench.report.workloads.session_line import session_chart
-from bench.report.workloads.validity import validity_charts
+from bench.report.workloads.session_charts import context_chart, grid_chart, session_chart
 
 
 def run_charts(report: Report) -> list[Chart]:

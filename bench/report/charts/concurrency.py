@@ -8,28 +8,17 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.analysis.run.summary import Estimate
-from bench.report.charts.limits import Limit, asked, limit_legend, limit_lines, with_limits
+from bench.report.charts.limits import Limit, asked, case_legend, limit_lines, with_limits
 from bench.report.charts.palette import SOFT
-from bench.report.charts.parts import (
-    ABOVE,
-    axes_in,
-    case_tag,
-    distinguishable,
-    interval_line,
-    look_of,
-    note,
-    picked,
-    series_legend,
-)
+from bench.report.charts.parts import ABOVE, Canvas, distinguishable, interval_line, note
 from bench.report.charts.scales import level_axis, time_axis
 from bench.report.findings import sweeps
-from bench.report.model import SEPARATOR, CaseView, Report
-from bench.report.page import Chart, Marks, Size
+from bench.report.model import SEPARATOR, CaseView, Report, shared_name
+from bench.report.page import Chart
 from bench.report.result_tables import metrics_by_case
-from bench.report.units import plural, scale_for, show, supported
+from bench.report.units import plural, scale_for, show
 
 _THROUGHPUT: Final = "output_tok_per_s"
 _LATENCY: Final = "ttft_s"
@@ -45,17 +34,15 @@ class _Sweep:
     cases: tuple[CaseView, ...]
 
     def levels(self) -> list[float]:
-        return [
-            float(c.users or 0) if self.axis == "users" else c.rate_per_s or 0 for c in self.cases
-        ]
+        by_users = self.axis == "users"
+        return [float((c.users if by_users else c.rate_per_s) or 0) for c in self.cases]
 
     @property
     def name(self) -> str:
-        first, other = self.cases[0].axes, self.cases[-1].axes
-        shared = [a for a in first if a in other]
-        if shared and self.cases[0].label == SEPARATOR.join(first):
-            return SEPARATOR.join(shared)
-        return SEPARATOR.join((self.cases[0].model, *shared))
+        first, name = self.cases[0], shared_name(self.cases)
+        if first.label == SEPARATOR.join(first.axes):  # one model only
+            return name.removeprefix(f"{first.model}{SEPARATOR}")
+        return name
 
 
 def concurrency_charts(report: Report) -> list[Chart]:
@@ -68,20 +55,19 @@ def concurrency_charts(report: Report) -> list[Chart]:
 
 
 def _throughput(report: Report, found: Sequence[_Sweep]) -> Chart | None:
-    kept = [s for s in found if _line(s, _THROUGHPUT, "value")[0]]
+    kept = [s for s in found if _line(s, _THROUGHPUT, "value")]
     if not kept:
         return None
-    speeds = [np.array([e.value for e in _line(s, _THROUGHPUT, "value")[1]]) for s in kept]
+    speeds = [np.array([e.value for _, e, _ in _line(s, _THROUGHPUT, "value")]) for s in kept]
     limits = asked(report, _THROUGHPUT, [np.zeros(1), *speeds])
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        ax, marks = _axes(figure, size, kept, limits)
+    def draw(on: Canvas) -> None:
+        ax = _axes(on, kept, limits)
         for sweep in kept:
-            _draw_line(ax, sweep, _THROUGHPUT, "value", 1.0, marks)
+            _draw_line(on, ax, sweep, _THROUGHPUT, "value")
         limit_lines(ax, limits, upright=False)
         ax.set_ylim(0, ax.get_ylim()[1] * 1.08)
         ax.set_ylabel("tokens per second, all together")
-        return marks
 
     return _chart(
         report,
@@ -96,25 +82,24 @@ def _throughput(report: Report, found: Sequence[_Sweep]) -> Chart | None:
 
 
 def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
-    kept = [s for s in found if _line(s, _LATENCY, "p50")[0]]
+    kept = [s for s in found if _line(s, _LATENCY, "p50")]
     if not kept:
         return None
-    drawn = [e for s in kept for p in _PERCENTILES for e in _line(s, _LATENCY, p)[1]]
+    drawn = [e for s in kept for p in _PERCENTILES for _, e, _ in _line(s, _LATENCY, p)]
     values = [x for e in drawn for x in (e.value, e.low, e.high) if x is not None]
     limits = asked(report, _LATENCY, [np.array(values)], _PERCENTILES)
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        ax, marks = _axes(figure, size, kept, limits)
+    def draw(on: Canvas) -> None:
+        ax = _axes(on, kept, limits)
         scale = scale_for("s", *values)
         for sweep in kept:
-            _draw_line(ax, sweep, _LATENCY, "p50", scale.factor, marks)
-            _draw_line(ax, sweep, _LATENCY, "p95", scale.factor, marks, dash=1)
+            for dash, stat in enumerate(_PERCENTILES):
+                _draw_line(on, ax, sweep, _LATENCY, stat, scale.factor, dash)
         span = [v * scale.factor for v in with_limits([np.array(values)], limits)]
         time_axis(ax.yaxis, span, scale.unit, "time to first text")
         limit_lines(ax, limits, scale.factor, upright=False)
         if ax.get_yscale() == "linear":
             ax.set_ylim(0)
-        return marks
 
     return _chart(
         report,
@@ -131,7 +116,7 @@ def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
 def _chart(
     report: Report,
     kept: Sequence[_Sweep],
-    draw: Callable[[Figure, Size], Marks],
+    draw: Callable[[Canvas], None],
     names: tuple[str, str, str],
     message: str,
     caption: str,
@@ -155,44 +140,39 @@ def _chart(
     )
 
 
-def _axes(
-    figure: Figure, size: Size, kept: Sequence[_Sweep], limits: Sequence[Limit]
-) -> tuple[Axes, Marks]:
+def _axes(on: Canvas, kept: Sequence[_Sweep], limits: Sequence[Limit]) -> Axes:
     """Axes of load levels, with the slots and the legend of sweeps and limits."""
-    entries = [(s.name, picked(look_of(s.cases[0]), *map(case_tag, s.cases))) for s in kept]
-    top = 20 + series_legend(figure, size, entries, 20)
-    top += limit_legend(figure, size, limits, top) + 8
-    ax = axes_in(figure, size, 54, 12, top, 44)
+    top = case_legend(on, ((s.name, s.cases) for s in kept), limits)
+    ax = on.axes(54, 12, top, 44)
     level_axis(ax, [x for s in kept for x in s.levels()], _AXES[kept[0].axis])
-    _slots(ax, kept)
-    return ax, Marks()
+    slots = _common_slots(kept)
+    if slots is not None:
+        ax.axvline(slots, color=SOFT, linewidth=1.2, linestyle=(0, (1.5, 2)))
+        look = {"va": "top", "fontsize": 11, "color": SOFT}
+        note(ax, plural(slots, "slot"), (slots, 1), (4, -2), xycoords=ABOVE, **look)
+    return ax
 
 
-def _line(
-    sweep: _Sweep, metric_id: str, stat: str
-) -> tuple[list[float], list[Estimate], list[CaseView]]:
-    points = [
+def _line(sweep: _Sweep, metric_id: str, stat: str) -> list[tuple[float, Estimate, CaseView]]:
+    return [
         (x, e, c)
         for x, c in zip(sweep.levels(), sweep.cases, strict=True)
-        if (e := c.estimate(metric_id, stat)) and supported(e, stat)
+        if (e := c.known(metric_id, stat))
     ]
-    return [p[0] for p in points], [p[1] for p in points], [p[2] for p in points]
 
 
 def _draw_line(
-    ax: Axes, sweep: _Sweep, metric_id: str, stat: str, factor: float, marks: Marks, dash: int = 0
+    on: Canvas, ax: Axes, sweep: _Sweep, metric_id: str, stat: str, factor: float = 1, dash: int = 0
 ) -> None:
-    xs, estimates, cases = _line(sweep, metric_id, stat)
-    if not xs:
-        return
     unit = "tok/s" if metric_id == _THROUGHPUT else "s"
     label = "" if stat == "value" else f"{stat}: "
-    tips = [
-        f"{c.label}\n{label}{show(e, unit, stat=stat).full}"
-        for c, e in zip(cases, estimates, strict=True)
+    drawn = [
+        (x, e, f"{c.label}\n{label}{show(e, unit, stat=stat).full}")
+        for x, e, c in _line(sweep, metric_id, stat)
     ]
-    gid = f"{metric_id}-{stat}-{sweep.cases[0].key}"
-    interval_line(ax, sweep.cases, gid, xs, estimates, tips, marks, factor=factor, dash=dash)
+    if drawn:
+        gid = f"{metric_id}-{stat}-{sweep.cases[0].key}"
+        interval_line(on, ax, sweep.cases, gid, drawn, factor, dash)
 
 
 def _common_slots(kept: Sequence[_Sweep]) -> int | None:
@@ -205,26 +185,15 @@ def _common_slots(kept: Sequence[_Sweep]) -> int | None:
     return slots if slots is not None and min(levels) <= slots <= max(levels) else None
 
 
-def _slots(ax: Axes, kept: Sequence[_Sweep]) -> None:
-    slots = _common_slots(kept)
-    if slots is None:
-        return
-    ax.axvline(slots, color=SOFT, linewidth=1.2, linestyle=(0, (1.5, 2)))
-    look = {"va": "top", "fontsize": 11, "color": SOFT}
-    note(ax, plural(slots, "slot"), (slots, 1), (4, -2), xycoords=ABOVE, **look)
-
-
 def _best(sweep: _Sweep) -> str:
-    _, estimates, cases = _line(sweep, _THROUGHPUT, "value")
-    best = max(range(len(cases)), key=lambda i: estimates[i].value or 0.0)
-    return f"{sweep.name}: at most {show(estimates[best], 'tok/s').full} ({_level(cases[best])})."
+    _, best, case = max(_line(sweep, _THROUGHPUT, "value"), key=lambda p: p[1].value or 0.0)
+    return f"{sweep.name}: at most {show(best, 'tok/s').full} ({_level(case)})."
 
 
 def _wait(sweep: _Sweep) -> str:
-    _, estimates, cases = _line(sweep, _LATENCY, "p50")
     said = [
         f"{show(e, 's', stat='p50').full} with {_level(c)}"
-        for e, c in zip(estimates, cases, strict=True)
+        for _, e, c in _line(sweep, _LATENCY, "p50")
     ]
     return f"{sweep.name}: median {', '.join(dict.fromkeys((said[0], said[-1])))}."
 

@@ -6,22 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from bench.report.charts.limits import Limit, asked, limit_legend, limit_lines
-from bench.report.charts.parts import (
-    axes_in,
-    case_tag,
-    distinguishable,
-    interval_line,
-    look_of,
-    picked,
-    series_legend,
-)
+from bench.report.charts.limits import Limit, asked, case_legend, limit_lines
+from bench.report.charts.parts import Canvas, distinguishable, interval_line
 from bench.report.charts.scales import value_axis
 from bench.report.findings import depth_groups, prompt_length
-from bench.report.model import SEPARATOR, CaseView, Report
-from bench.report.page import Chart, Marks, Size
+from bench.report.model import CaseView, Report, shared_name
+from bench.report.page import Chart
 from bench.report.result_tables import metrics_by_case
 from bench.report.units import count, plural, show
 
@@ -31,14 +22,12 @@ METRIC: Final = "decode_tok_per_s"
 def depth_chart(report: Report) -> Chart | None:
     """The chart, None where all prompts of a model are about equally long."""
     known = [[c for c in g if c.value(METRIC)] for g in depth_groups(report)]
-    found = [group for group in known if len(group) > 1]
-    if not found:
+    groups = distinguishable([group for group in known if len(group) > 1])
+    if not groups:
         return None
-    groups = distinguishable(found)
-    speeds = [e.value for g in groups for c in g if (e := c.estimate(METRIC))]
+    speeds = (c.value(METRIC) for g in groups for c in g)
     limits = asked(report, METRIC, [np.array([0.0, *speeds])])
-    n = sum(m.n for g in groups for c in g if (m := c.metric(METRIC)))
-
+    n = sum(c.n(METRIC) for g in groups for c in g)
     return Chart(
         id="depth",
         title="Decode speed against context",
@@ -53,7 +42,7 @@ def depth_chart(report: Report) -> Chart | None:
             [c for g in groups for c in g],
             (("prompt_tokens", "mean"), (METRIC, "value"), ("prefill_tok_per_s", "value")),
         ),
-        draw=lambda figure, size: _draw(figure, size, groups, limits),
+        draw=lambda on: _draw(on, groups, limits),
         sample=f"n = {plural(n, 'request')}",
         height=(330, 320),
         simulated=report.simulated,
@@ -63,10 +52,8 @@ def depth_chart(report: Report) -> Chart | None:
 def _message(group: Sequence[CaseView]) -> str:
     first, last = group[0], group[-1]
     return (
-        f"{first.model}: {show(first.estimate(METRIC), 'tok/s').full} with "
-        f"{_prompt(first)}, "
-        f"{show(last.estimate(METRIC), 'tok/s').full} with "
-        f"{_prompt(last)}."
+        f"{first.model}: {show(first.estimate(METRIC), 'tok/s').full} with {_prompt(first)}, "
+        f"{show(last.estimate(METRIC), 'tok/s').full} with {_prompt(last)}."
     )
 
 
@@ -74,30 +61,17 @@ def _prompt(case: CaseView) -> str:
     return f"{count(round(prompt_length(case) or 0))} prompt tokens"
 
 
-def _name(group: Sequence[CaseView]) -> str:
-    shared = [a for a in group[0].axes if a in group[-1].axes]
-    return SEPARATOR.join((group[0].model, *shared))
-
-
-def _draw(
-    figure: Figure, size: Size, groups: Sequence[Sequence[CaseView]], limits: Sequence[Limit]
-) -> Marks:
-    marks = Marks()
-    entries = [(_name(g), picked(look_of(g[0]), *map(case_tag, g))) for g in groups]
-    top = 20 + series_legend(figure, size, entries, 20)
-    top += limit_legend(figure, size, limits, top) + 8
-    ax = axes_in(figure, size, 54, 14, top, 42)
+def _draw(on: Canvas, groups: Sequence[Sequence[CaseView]], limits: Sequence[Limit]) -> None:
+    ax = on.axes(54, 14, case_legend(on, ((shared_name(g), g) for g in groups), limits), 42)
     for group in groups:
-        estimates = [e for c in group if (e := c.estimate(METRIC))]
-        tips = [
-            f"{c.label}\n{show(e, 'tok/s').full}\n{_prompt(c)}"
-            for c, e in zip(group, estimates, strict=True)
+        drawn = [
+            (prompt_length(c) or 0.0, e, f"{c.label}\n{show(e, 'tok/s').full}\n{_prompt(c)}")
+            for c in group
+            if (e := c.estimate(METRIC))
         ]
-        xs = [prompt_length(c) or 0.0 for c in group]
-        interval_line(ax, group, f"depth-{group[0].key}", xs, estimates, tips, marks)
+        interval_line(on, ax, group, f"depth-{group[0].key}", drawn)
     logarithmic = value_axis(ax.xaxis, [np.array([prompt_length(c) for g in groups for c in g])])
     ax.set_xlabel(f"tokens in the prompt{' (logarithmic)' if logarithmic else ''}")
     limit_lines(ax, limits, upright=False)
     ax.set_ylim(0)
     ax.set_ylabel("tokens per second")
-    return marks

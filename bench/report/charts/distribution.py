@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.analysis.run.summary import Estimate
 from bench.metrics import MetricKind, term
@@ -16,13 +15,12 @@ from bench.report.charts.limits import Limit, asked, limit_legend, limit_lines, 
 from bench.report.charts.palette import DASHES, SOFT, series_colour
 from bench.report.charts.parts import (
     MOST_CURVES,
-    axes_in,
+    Canvas,
     case_tag,
     distinguishable,
     look_of,
     picked,
     points,
-    series_legend,
     some_drawn,
     tagged,
 )
@@ -30,6 +28,7 @@ from bench.report.charts.scales import time_axis
 from bench.report.charts.shares import (
     TAIL_POINTS,
     VIEWS,
+    Margins,
     all_shares,
     in_tail,
     share_axes,
@@ -39,10 +38,10 @@ from bench.report.charts.shares import (
 )
 from bench.report.drill_down import TIMES
 from bench.report.model import SEPARATOR, CaseView
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart
 from bench.report.result_tables import metric_table
 from bench.report.samples import CURVE_POINTS, CaseSample, Samples, curve
-from bench.report.units import Scale, plural, scale_for, show, supported
+from bench.report.units import Scale, plural, scale_for, show
 
 _MARKED: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _MIN_REQUESTS: Final = 5
@@ -59,7 +58,6 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
     n = sum(len(s.present(metric_id)) for s in drawn)
     name = term(metric_id)
     limits = asked(samples.report, metric_id, [s.present(metric_id) for s in drawn])
-
     return Chart(
         id=chart_id,
         title=name.label,
@@ -72,7 +70,7 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
             + some_drawn(len(drawn), len(have))
         ),
         table=metric_table(samples.report, metric_id, f"{chart_id}-"),
-        draw=lambda figure, size: _draw(figure, size, drawn, metric_id, limits),
+        draw=lambda on: _draw(on, drawn, metric_id, limits),
         sample=f"n = {plural(n, 'request')}",
         height=(350, 350),
         views=VIEWS,
@@ -116,7 +114,7 @@ def _thinned(drawn: Sequence[CaseSample], metric_id: str) -> str:
 
 
 def _message(cases: Sequence[CaseView], metric_id: str) -> str:
-    medians = [(c, e) for c in cases if (e := c.estimate(metric_id, "p50")) and supported(e, "p50")]
+    medians = [(c, e) for c in cases if (e := c.known(metric_id, "p50"))]
     medians.sort(key=lambda pair: pair[1].value or 0.0)
     if not medians:
         return "There are too few requests for a median with an interval."
@@ -129,28 +127,26 @@ def _said(case: CaseView, median: Estimate) -> str:
     return f"{show(median, 's', stat='p50').full} with {case.label}"
 
 
-def _draw(
-    figure: Figure, size: Size, drawn: Sequence[CaseSample], metric_id: str, limits: Sequence[Limit]
-) -> Marks:
+def _draw(on: Canvas, drawn: Sequence[CaseSample], metric_id: str, limits: Sequence[Limit]) -> None:
     dashes = _dashes(drawn)
     top = 20.0
     for entries in _legends(drawn, dashes):
-        top += series_legend(figure, size, entries, top)
-    top += limit_legend(figure, size, limits, top)
+        top += on.legend(entries, top)
+    top += limit_legend(on, limits, top)
     margins = (60.0, 10.0, top + 8, 42.0)
-    base = axes_in(figure, size, *margins)
+    base = on.axes(*margins)
     values = {s.case.key: s.present(metric_id) for s in drawn}
     scale = scale_for("s", *(float(np.median(v)) for v in values.values()))
     span = [v * scale.factor for v in with_limits(list(values.values()), limits)]
     time_axis(base.xaxis, span, scale.unit, term(metric_id).label)
     limit_lines(base, limits, scale.factor, upright=True)
-    marks = Marks(drawing=_axis_of(base, size, margins, scale, metric_id))
+    on.marks.drawing.update(_axis_of(base, on, margins, scale, metric_id))
     highest = max(supported_share(len(v)) for v in values.values())
-    views = share_axes(figure, size, base, margins)
+    views = share_axes(on, base, margins)
     for view, ax in enumerate(views):
         for sample in drawn:
             case = sample.case
-            few = 2 if size.narrow else 1
+            few = 2 if on.narrow else 1
             x, share = (
                 tail_curve(values[case.key], TAIL_POINTS // few)
                 if view
@@ -167,20 +163,19 @@ def _draw(
                 clip_on=False,  # the axes hold every value
                 gid=gid,
             )
-            marks.models[gid] = case.model
-            _mark_percentiles(ax, sample, metric_id, scale, marks, tail=bool(view))
+            on.marks.models[gid] = case.model
+            _mark_percentiles(on, ax, sample, metric_id, scale, tail=bool(view))
     all_shares(views[0])
     tail_shares(views[1], highest)
-    return marks
 
 
 def _axis_of(
-    ax: Axes, size: Size, margins: tuple[float, float, float, float], scale: Scale, metric_id: str
+    ax: Axes, on: Canvas, margins: Margins, scale: Scale, metric_id: str
 ) -> dict[str, str]:
     """Where times stand, for the page's script: from a place it finds the request."""
     left, right, *_ = margins
     ends = (x / scale.factor * 1e3 for x in ax.get_xlim())
-    kind, pixels = ax.get_xscale(), f"{left:g} {size.width - right:g}"
+    kind, pixels = ax.get_xscale(), f"{left:g} {on.width - right:g}"
     return {
         "column": next(head for head, id in TIMES.items() if id == metric_id),
         "axis": f"{kind} {pixels} {' '.join(f'{x:.7g}' for x in ends)}",
@@ -228,13 +223,13 @@ def _dashes(drawn: Sequence[CaseSample]) -> dict[str, int]:
 
 
 def _mark_percentiles(
-    ax: Axes, sample: CaseSample, metric_id: str, scale: Scale, marks: Marks, *, tail: bool
+    on: Canvas, ax: Axes, sample: CaseSample, metric_id: str, scale: Scale, *, tail: bool
 ) -> None:
     case = sample.case
     marked = [
         (stat, share, estimate)
         for stat, share in _MARKED.items()
-        if (estimate := case.estimate(metric_id, stat)) and supported(estimate, stat)
+        if (estimate := case.known(metric_id, stat))
     ]
     if not marked:
         return
@@ -242,7 +237,5 @@ def _mark_percentiles(
     shares = np.array([share for _, share, _ in marked])
     xs, ys = [(e.value or 0.0) * scale.factor for _, _, e in marked], in_tail(shares)
     points(ax, xs, list(ys if tail else shares), gid, case.series, clip_on=False)
-    marks.tips[gid] = [
-        f"{case.label}\n{stat}: {show(e, 's', scale, stat).full}" for stat, _, e in marked
-    ]
-    marks.models[gid] = case.model
+    tips = (f"{case.label}\n{stat}: {show(e, 's', scale, stat).full}" for stat, _, e in marked)
+    on.say(gid, tips, case.model)

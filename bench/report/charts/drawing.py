@@ -25,9 +25,9 @@ from matplotlib.transforms import Bbox
 
 from bench.files import write_whole
 from bench.report.charts.palette import INK
-from bench.report.charts.parts import sample_note
+from bench.report.charts.parts import Canvas
 from bench.report.charts.svg import page_svg, values_of
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart, Marks
 from bench.resources import resource_dir
 from bench.shown import all_shown, shown
 
@@ -60,20 +60,17 @@ _FAMILIES: Final = (
 
 def inline_svg(chart: Chart) -> tuple[str, str]:
     """The chart as two elements of a page: for wide screens and for phones."""
-    wide = Size(FULL if chart.full_width else WIDE, chart.height[0])
-    narrow = Size(NARROW, chart.height[1], narrow=True)
     label = shown(f"{chart.title}. {chart.message}")
     with _style():
-        (source, marks), (other, other_marks) = _svg(chart, wide), _svg(chart, narrow)
+        (source, marks), (other, other_marks) = _svg(chart), _svg(chart, narrow=True)
     first = page_svg(source, f"{chart.id}-w", label, marks)
     return first, page_svg(other, f"{chart.id}-n", label, other_marks, values_of(first))
 
 
 def save(chart: Chart, path: Path) -> None:
     """Write the chart to a file; its ending says how: `.svg` or `.png`."""
-    size = Size(FULL if chart.full_width else WIDE, chart.height[0])
     with _style():
-        figure, _ = _drawn(chart, size)
+        figure = _drawn(chart).figure
         for axes in figure.axes:
             # A picture has room for the first view alone.
             axes.set_visible((axes.get_gid() or "view-0") == "view-0")
@@ -94,13 +91,13 @@ def save(chart: Chart, path: Path) -> None:
 _NO_DATE: Final[dict[str, str | None]] = {"Date": None, "Creator": None}
 
 
-def _svg(chart: Chart, size: Size) -> tuple[str, Marks]:
+def _svg(chart: Chart, *, narrow: bool = False) -> tuple[str, Marks]:
     out = io.StringIO()
-    figure, marks = _drawn(chart, size)
-    renderer: Any = _Renderer(size.width, size.height, out, metadata=_NO_DATE)  # type: ignore[no-untyped-call]
-    figure.draw(renderer)
+    on = _drawn(chart, narrow=narrow)
+    renderer: Any = _Renderer(on.width, on.height, out, metadata=_NO_DATE)  # type: ignore[no-untyped-call]
+    on.figure.draw(renderer)
     renderer.finalize()
-    return out.getvalue(), marks
+    return out.getvalue(), all_shown(on.marks)
 
 
 class _Renderer(RendererSVG):
@@ -115,15 +112,18 @@ def _measured(text: str, font: FontProperties, ismath: Any) -> Any:
     return text_to_path.get_text_width_height_descent(text, font, ismath)
 
 
-def _drawn(chart: Chart, size: Size) -> tuple[Figure, Marks]:
-    figure = Figure(figsize=(size.width / _PX_PER_INCH, size.height / _PX_PER_INCH))
+def _drawn(chart: Chart, *, narrow: bool = False) -> Canvas:
+    width = NARROW if narrow else FULL if chart.full_width else WIDE
+    height = chart.height[narrow]
+    figure = Figure(figsize=(width / _PX_PER_INCH, height / _PX_PER_INCH))
+    on = Canvas(figure, width, height, narrow)
     if chart.sample:
-        sample_note(figure, size, chart.sample)
-    marks = chart.draw(figure, size)
+        on.sample(chart.sample)
+    chart.draw(on)
     if chart.simulated:
         _watermark(figure)
     _make_fit(figure)
-    return figure, all_shown(marks)
+    return on
 
 
 def _make_fit(figure: Figure) -> None:

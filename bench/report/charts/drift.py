@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from matplotlib.figure import Figure
-
 from bench.report.charts.palette import SOFT
-from bench.report.charts.parts import axes_in, case_tag, look_of, picked, points, series_legend
+from bench.report.charts.parts import Canvas, case_tag, look_of, picked, points
 from bench.report.charts.scales import elapsed
 from bench.report.model import CaseView, Report
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart
 from bench.report.tables import from_columns, number_column, text_column
 from bench.report.units import duration, number, plural
 
@@ -32,16 +30,12 @@ class _Point:
 
 def drift_chart(report: Report) -> Chart | None:
     """The chart, None where no case has two blocks."""
-    for metric, name in _METRICS.items():
-        points = _points(report, metric)
-        if points:
-            return _chart(report, points, name)
-    return None
+    drawn = ((_points(report, metric), name) for metric, name in _METRICS.items())
+    return next((_chart(report, found, name) for found, name in drawn if found), None)
 
 
 def _chart(report: Report, points: Sequence[_Point], name: str) -> Chart:
     n = sum(p.requests for p in points)
-
     return Chart(
         id="drift",
         title="Steadiness over the run",
@@ -61,7 +55,7 @@ def _chart(report: Report, points: Sequence[_Point], name: str) -> Chart:
             ],
             models=[p.case.model for p in points],
         ),
-        draw=lambda figure, size: _draw(figure, size, points),
+        draw=lambda on: _draw(on, points),
         sample=f"n = {plural(len(points), 'block')}",
         height=(300, 300),
         simulated=report.simulated,
@@ -105,15 +99,14 @@ def _rounded(percent: float) -> float:
     return round(percent, 1)
 
 
-def _draw(figure: Figure, size: Size, drawn: Sequence[_Point]) -> Marks:
-    marks = Marks()
+def _draw(on: Canvas, drawn: Sequence[_Point]) -> None:
     firsts = {p.case.model: p.case for p in reversed(drawn)}
     looks = [
         (m, picked({**look_of(c), "linestyle": "none"}, *_tags(drawn, m)))
         for m, c in sorted(firsts.items(), key=lambda i: i[1].series)
     ]
-    top = 20 + series_legend(figure, size, looks, 20) + 8
-    ax = axes_in(figure, size, 58, 12, top, 42)
+    top = 20 + on.legend(looks, 20) + 8
+    ax = on.axes(58, 12, top, 42)
     last = max(p.start_s for p in drawn)
     scale = elapsed(last)
     ax.axhline(0, color=SOFT, linewidth=1.2)
@@ -122,15 +115,13 @@ def _draw(figure: Figure, size: Size, drawn: Sequence[_Point]) -> Marks:
         gid = f"drift-{first.key}"
         times = [p.start_s * scale.factor for p in own]
         points(ax, times, [p.percent for p in own], gid, first.series)
-        marks.tips[gid] = [
+        tips = (
             f"{p.case.label}\n{_signed(p.percent)}\nat {duration(p.start_s)}, n = {p.requests}"
             for p in own
-        ]
-        marks.models[gid] = model
-        marks.tags[gid] = _tags(drawn, model)
+        )
+        on.say(gid, tips, model, _tags(drawn, model))
     reach = max(_LEAST_RANGE, *(abs(p.percent) for p in drawn)) * 1.15
     ax.set_ylim(-reach, reach)
     ax.set_xlim(left=-0.02 * scale.factor * last)
     ax.set_xlabel(f"{scale.unit} since the start of the run")
     ax.set_ylabel("deviation from the case (%)")
-    return marks

@@ -8,18 +8,17 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.analysis.fidelity.analyse import least
 from bench.analysis.fidelity.pareto import front
 from bench.analysis.fidelity.result import FidelityResult
 from bench.analysis.run.summary import Estimate
 from bench.report.charts.palette import GRID, PAPER, SOFT, series_colour, series_marker
-from bench.report.charts.parts import axes_in, ends, picked, points, series_legend, tag_bars, tagged
+from bench.report.charts.parts import Canvas, ends, interval_bars, picked, points, tagged
 from bench.report.charts.scales import log_axis, value_axis
 from bench.report.fidelity.page import Placed
 from bench.report.fidelity.wording import NATS
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart
 from bench.report.units import show, show_value
 
 SPEED: Final = "tok/s"
@@ -48,7 +47,7 @@ def speed_chart(
             "divergence is 0. In the shaded band nothing can be distinguished from it."
         ),
         table=None,
-        draw=lambda figure, size: _draw(figure, size, result, placed, speeds, line),
+        draw=lambda on: _draw(on, result, placed, speeds, line),
         height=(400, 380),
         simulated=result.simulated,
     )
@@ -70,27 +69,25 @@ def kinds_chart(result: FidelityResult, placed: Mapping[int, Placed]) -> Chart |
         message=". ".join(said) + ".",
         caption=f"Divergence with 95 % intervals, for each kind of text: {', '.join(kinds)}.",
         table=None,
-        draw=lambda figure, size: _draw_kinds(figure, size, result, placed, kinds),
+        draw=lambda on: _draw_kinds(on, result, placed, kinds),
         height=(60 + 26 * len(kinds) * max(2, len(result.candidates)), 380),
         simulated=result.simulated,
     )
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
+    on: Canvas,
     result: FidelityResult,
     placed: Mapping[int, Placed],
     speeds: Mapping[int, Estimate],
     line: Sequence[int],
-) -> Marks:
-    marks = Marks()
+) -> None:
     sides = sorted(speeds, key=lambda i: placed[i].series)
     entries = [
         (_label(result, i, placed[i]), picked(_look(placed[i].series), f"side.{i}")) for i in sides
     ]
-    top = series_legend(figure, size, entries, 4) + 14
-    ax = axes_in(figure, size, 62, 14, top, 42)
+    top = on.legend(entries, 4) + 14
+    ax = on.axes(62, 14, top, 42)
     found = {c.side: c.divergence for c in result.candidates if c.side in speeds}
     limit = least(result.floor)
     drawn = [v for e in found.values() for v in (e.value, e.low, e.high) if v and v > limit / 10]
@@ -107,10 +104,8 @@ def _draw(
         x, y = places[i]
         colour, tags = series_colour(placed[i].series), [f"side.{i}"]
         gid, ends_of = tagged(f"fidelity-{i}", tags), tagged(f"fidelity-{i}-bars", tags)
-        xerr = [[v] for v in (part[0] for part in ends([speeds[i]]))]
-        yerr = [[v] for v in (part[0] for part in ends([found[i]]))] if i in found else None
-        bars = ax.errorbar([x], [y], xerr=xerr, yerr=yerr, fmt="none", ecolor=colour, capsize=3)
-        tag_bars(bars, ends_of)
+        xerr, yerr = ends([speeds[i]]), ends([found[i]]) if i in found else None
+        interval_bars(ax, [x], [y], ends_of, colour, xerr=xerr, yerr=yerr, capsize=3)
         share = (result.sides[i].size_bytes or 0) / largest
         side_look = {
             "color": colour if i in line else PAPER,
@@ -120,29 +115,22 @@ def _draw(
         points(ax, [x], [y], gid, placed[i].series, markeredgewidth=1.5, clip_on=False, **side_look)
         divergence = show(found[i], NATS).full if i in found else "the reference"
         parts = (_label(result, i, placed[i]), show(speeds[i], SPEED).full, divergence)
-        marks.tips[gid] = ["\n".join(parts)]
-        for name in (gid, ends_of):
-            marks.models[name] = result.sides[i].model
+        on.say(gid, ["\n".join(parts)], result.sides[i].model)
+        on.marks.models[ends_of] = result.sides[i].model
     ax.set_xlabel("tokens per second, of one answer")
     ax.set_ylabel("divergence (nats, logarithmic)")
-    return marks
 
 
 def _draw_kinds(
-    figure: Figure,
-    size: Size,
-    result: FidelityResult,
-    placed: Mapping[int, Placed],
-    kinds: Sequence[str],
-) -> Marks:
-    marks = Marks()
+    on: Canvas, result: FidelityResult, placed: Mapping[int, Placed], kinds: Sequence[str]
+) -> None:
     candidates = sorted(result.candidates, key=lambda c: placed[c.side].series)
     entries = [
         (result.sides[c.side].label, picked(_look(placed[c.side].series), f"side.{c.side}"))
         for c in candidates
     ]
-    top = series_legend(figure, size, entries, 4) + 10
-    ax = axes_in(figure, size, 70, 14, top, 42)
+    top = on.legend(entries, 4) + 10
+    ax = on.axes(70, 14, top, 42)
     step = 0.7 / max(1, len(candidates))
     for n, c in enumerate(candidates):
         chosen = [(k, e) for k, name in enumerate(kinds) if (e := c.by_kind.get(name)) and e.value]
@@ -151,20 +139,16 @@ def _draw_kinds(
         series = placed[c.side].series
         colour, tags = series_colour(series), [f"side.{c.side}"]
         gid, ends_of = tagged(f"kinds-{c.side}", tags), tagged(f"kinds-{c.side}-bars", tags)
-        bars = ax.errorbar(
-            xs, ys, xerr=ends([e for _, e in chosen]), fmt="none", ecolor=colour, capsize=3
-        )
-        tag_bars(bars, ends_of)
+        interval_bars(ax, xs, ys, ends_of, colour, xerr=ends([e for _, e in chosen]), capsize=3)
         points(ax, xs, ys, gid, series)
-        label = result.sides[c.side].label
-        marks.tips[gid] = [f"{label}, {kinds[k]}\n{show(e, NATS).full}" for k, e in chosen]
-        for name in (gid, ends_of):
-            marks.models[name] = result.sides[c.side].model
+        of = result.sides[c.side]
+        tips = (f"{of.label}, {kinds[k]}\n{show(e, NATS).full}" for k, e in chosen)
+        on.say(gid, tips, of.model)
+        on.marks.models[ends_of] = of.model
     _kind_rows(ax, kinds)
     values = [v for c in candidates for e in c.by_kind.values() for v in _ends(e) if v > 0]
     logarithmic = value_axis(ax.xaxis, [np.array(values or [1.0])])
     ax.set_xlabel(f"divergence (nats{', logarithmic' if logarithmic else ''})")
-    return marks
 
 
 def _kind_rows(ax: Axes, kinds: Sequence[str]) -> None:

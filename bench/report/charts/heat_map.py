@@ -8,12 +8,11 @@ from typing import Final
 
 import numpy as np
 from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
 
 from bench.report.charts.palette import INK, SERIES, SOFT
-from bench.report.charts.parts import axes_in, boxes, case_tag, shortened
+from bench.report.charts.parts import Canvas, boxes, case_tag, shortened
 from bench.report.model import CaseView, Report
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart
 from bench.report.result_tables import metric_table
 from bench.report.units import plural, show
 
@@ -29,7 +28,7 @@ Panel = tuple[str, dict[tuple[str, str], CaseView]]
 
 def heat_chart(report: Report) -> Chart | None:
     """The chart, None unless the cases vary in two axes besides the model, or in three of all."""
-    cases = [c for c in report.cases if (e := c.estimate(METRIC)) and e.value]
+    cases = [c for c in report.cases if c.value(METRIC)]
     names = [n for n, _ in cases[0].columns] if cases else []
     inner = [n for n in names if n not in ("Model", "Run")]
     if len(inner) < 2 or len(names) > 3 or len(cases) < len(report.cases):
@@ -48,8 +47,7 @@ def heat_chart(report: Report) -> Chart | None:
         panels.append((f"{outer}: {value}" if outer else "", places))
     if len(panels) > _MOST_PANELS:
         return None
-    n = sum(m.n for c in cases if (m := c.metric(METRIC)))
-
+    n = sum(c.n(METRIC) for c in cases)
     worst, *_, best = sorted(cases, key=lambda c: c.value(METRIC))
     tall = len(values[down]) * _CELL + 92
     return Chart(
@@ -64,9 +62,7 @@ def heat_chart(report: Report) -> Chart | None:
             f"faster. Intervals are in the table. n = {plural(n, 'request')}."
         ),
         table=metric_table(report, METRIC, "heat-"),
-        draw=lambda figure, size: _draw(
-            figure, size, panels, (across, values[across]), (down, values[down])
-        ),
+        draw=lambda on: _draw(on, panels, (across, values[across]), (down, values[down])),
         sample=f"n = {plural(n, 'request')}",
         height=(tall, 12 + (tall - 12) * len(panels)),
         simulated=report.simulated,
@@ -75,28 +71,20 @@ def heat_chart(report: Report) -> Chart | None:
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
+    on: Canvas,
     panels: Sequence[Panel],
     across: tuple[str, Sequence[str]],
     down: tuple[str, Sequence[str]],
-) -> Marks:
+) -> None:
     speeds = np.array([c.value(METRIC) for _, places in panels for c in places.values()])
     low, span = float(speeds.min()), max(float(np.ptp(speeds)), 1e-9)
-    marks = Marks()
     for number, (title, places) in enumerate(panels):
-        stacked = (size.height - 12) / len(panels) if size.narrow else size.height
-        wide = size.width if size.narrow else size.width / len(panels)
-        left = 0.0 if size.narrow else number * wide
-        top = 12 + number * stacked if size.narrow else 12
-        ax = axes_in(
-            figure,
-            size,
-            left + _LEFT,
-            size.width - left - wide + 8,
-            top + 24,
-            size.height - (top + stacked - 12 if size.narrow else size.height) + 46,
-        )
+        stacked = (on.height - 12) / len(panels) if on.narrow else on.height
+        wide = on.width if on.narrow else on.width / len(panels)
+        left = 0.0 if on.narrow else number * wide
+        top = 12 + number * stacked if on.narrow else 12
+        below = on.height - (top + stacked - 12) if on.narrow else 0
+        ax = on.axes(left + _LEFT, on.width - left - wide + 8, top + 24, below + 46)
         cells = [k for k in product(across[1], down[1]) if k in places]
         at = [(across[1].index(a), down[1].index(d)) for a, d in cells]
         shares = [(places[k].value(METRIC) - low) / span for k in cells]
@@ -104,12 +92,11 @@ def _draw(
         colours = [to_rgba(SERIES[0], _PALEST + (_DEEPEST - _PALEST) * s) for s in shares]
         places_of = [(x - 0.5, x + 0.5, y - 0.5, y + 0.5) for x, y in at]
         boxes(ax, places_of, colours, gid=gid, edge=1.5)
-        marks.tips[gid] = [
-            f"{places[k].label}\n{show(places[k].estimate(METRIC), 'tok/s').full}" for k in cells
-        ]
-        marks.tags[gid] = [case_tag(places[k]) for k in cells]
-        for (x, y), key in zip(at, cells, strict=True):
-            text = show(places[key].estimate(METRIC), "tok/s").text
+        shown = [show(places[k].estimate(METRIC), "tok/s") for k in cells]
+        tips = (f"{places[k].label}\n{s.full}" for k, s in zip(cells, shown, strict=True))
+        on.say(gid, tips, tags=(case_tag(places[k]) for k in cells))
+        for (x, y), number_shown in zip(at, shown, strict=True):
+            text = number_shown.text
             ax.text(x, y, text, ha="center", va="center", fontsize=11.5, color=INK)
         ax.set_xlim(-0.5, len(across[1]) - 0.5)
         ax.set_ylim(len(down[1]) - 0.5, -0.5)
@@ -123,4 +110,3 @@ def _draw(
         if title:
             text = shortened(title, wide - _LEFT, 11.5)
             ax.set_title(text, fontsize=11.5, color=SOFT, loc="left")
-    return marks

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from bench.report.charts.limits import (
     Limit,
@@ -17,10 +16,10 @@ from bench.report.charts.limits import (
     with_limits,
 )
 from bench.report.charts.palette import PHASE_HATCHES, PHASES
-from bench.report.charts.parts import bar_legend, boxes, case_tag, only_first, part_tag
+from bench.report.charts.parts import Canvas, boxes, case_tag, only_first, part_tag
 from bench.report.charts.rows import MOST_ROWS, chart_height, lay_out, row_axes
 from bench.report.model import CaseView
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart
 from bench.report.samples import CaseSample, Samples
 from bench.report.tables import Table, from_columns, number_column, text_column
 from bench.report.units import percent, plural, scale_for, show, show_value
@@ -57,7 +56,7 @@ def split_chart(samples: Samples) -> Chart | None:
             f"n = {plural(n, 'request')}." + only_first(len(drawn), len(have), "case")
         ),
         table=_table(have),
-        draw=lambda figure, size: _draw(figure, size, drawn, limits),
+        draw=lambda on: _draw(on, drawn, limits),
         sample=f"n = {plural(n, 'request')}",
         height=chart_height([s.case for s, _ in drawn], 22 + legend_room(len(limits))),
         simulated=samples.report.simulated,
@@ -108,18 +107,15 @@ def _table(have: Sequence[tuple[CaseSample, Means]]) -> Table:
     )
 
 
-def _draw(
-    figure: Figure, size: Size, drawn: Sequence[tuple[CaseSample, Means]], limits: Sequence[Limit]
-) -> Marks:
-    rows = lay_out([s.case for s, _ in drawn], size.narrow)
+def _draw(on: Canvas, drawn: Sequence[tuple[CaseSample, Means]], limits: Sequence[Limit]) -> None:
+    rows = lay_out([s.case for s, _ in drawn], on.narrow)
     shown = [p for p in PARTS if any(m[p] > 0 for _, (m, _) in drawn)]
-    bar_legend(figure, size, [(p, PHASES[p], PHASE_HATCHES[p]) for p in shown], 20)
-    top = 44 + limit_legend(figure, size, limits, 42)
+    on.bar_legend([(p, PHASES[p], PHASE_HATCHES[p]) for p in shown], 20)
+    top = 44 + limit_legend(on, limits, 42)
     by_key = {s.case.key: m for s, (m, _) in drawn}
     scale = scale_for("s", *(sum(m.values()) for m in by_key.values()))
     sums = [show_value(sum(by_key[c.key].values()), "s", scale).number for c, _, _ in rows.places]
-    ax = row_axes(figure, size, rows, sums, top)
-    marks = Marks()
+    ax = row_axes(on, rows, sums, top)
     for model in dict.fromkeys(c.model for c, _, _ in rows.places):
         own = [(c, y) for c, _, y in rows.places if c.model == model]
         starts = dict.fromkeys((c.key for c, _ in own), 0.0)
@@ -131,14 +127,13 @@ def _draw(
                 starts[case.key] = stop = start + by_key[case.key][part] * scale.factor
                 drawn_boxes.append((start, stop, y - rows.bar / 2, y + rows.bar / 2))
             boxes(ax, drawn_boxes, PHASES[part], PHASE_HATCHES[part], gid)
-            marks.tips[gid] = [_tip(c, by_key[c.key], part) for c, _ in own]
-            marks.models[gid] = model
-            marks.tags[gid] = [f"{case_tag(c)} {part_tag(PHASES[part])}" for c, _ in own]
+            tips = (_tip(c, by_key[c.key], part) for c, _ in own)
+            tags = (f"{case_tag(c)} {part_tag(PHASES[part])}" for c, _ in own)
+            on.say(gid, tips, model, tags)
     wholes = [np.array([sum(m.values()) for m in by_key.values()])]
     ax.set_xlim(0, max(x for v in with_limits(wholes, limits) for x in v) * scale.factor * 1.02)
     limit_lines(ax, limits, scale.factor, upright=True)
     ax.set_xlabel(f"mean time of a request ({scale.unit})")
-    return marks
 
 
 def _tip(case: CaseView, parts: dict[str, float], part: str) -> str:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.analysis.run.columns import Floats
 from bench.report.charts.palette import BAD, DASHES
-from bench.report.charts.parts import series_legend
-from bench.report.model import Report
-from bench.report.page import Size
+from bench.report.charts.parts import Canvas, case_tag, look_of, picked
+from bench.report.model import CaseView, Report
 from bench.thresholds import Threshold
 
 _REACH: Final = 4.0
 """A limit beyond the values by this factor is only named: its line would squeeze the curves."""
-
-
 _ROW: Final = 19
 
 
@@ -83,11 +79,24 @@ def legend_room(count: int) -> int:
     return _ROW * count + 3 if count else 0
 
 
-def limit_legend(figure: Figure, size: Size, drawn: Sequence[Limit], top: float) -> float:
+def limit_legend(on: Canvas, drawn: Sequence[Limit], top: float) -> float:
     """Their entries below each other; returns the pixels they take."""
     for i, limit in enumerate(drawn):
-        series_legend(figure, size, [limit.entry], top + _ROW * i)
+        on.legend([limit.entry], top + _ROW * i)
     return legend_room(len(drawn))
+
+
+def case_legend(
+    on: Canvas, lines: Iterable[tuple[str, Sequence[CaseView]]], drawn: Sequence[Limit] = ()
+) -> float:
+    """Entries of lines through cases, with the look of the first, then of limits.
+
+    Returns:
+        Where axes may begin, in pixels from the upper edge.
+    """
+    entries = [(name, picked(look_of(of[0]), *map(case_tag, of))) for name, of in lines]
+    top = 20 + on.legend(entries, 20)
+    return top + limit_legend(on, drawn, top) + 8
 
 
 def with_limits(values: Sequence[Floats], drawn: Sequence[Limit]) -> list[Floats]:

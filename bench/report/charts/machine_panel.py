@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.run.columns import Floats
 from bench.analysis.run.machine_checks import CAUSES
 from bench.report.charts.palette import BAD, DASHES, GRID, INK, series_colour
-from bench.report.charts.parts import axes_in, picked, series_legend
+from bench.report.charts.parts import Canvas, picked
 from bench.report.charts.scales import elapsed, plain
 from bench.report.model import CaseView, Report
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart
 from bench.report.tables import Table, from_columns, text_column
 from bench.report.units import number, plural
 from bench.results.run import BlockInfo
@@ -78,7 +77,7 @@ def _rows(blocks: Sequence[BlockInfo]) -> Iterator[tuple[_Quantity, dict[str, Li
             counters = [n.removesuffix("energy_j") for n in names if n.endswith("_energy_j")]
             matching += [f"{n}energy_j" for n in counters if f"{n}power_w" not in matching]
         lines = {_words(n): _line(blocks, starts, n, row.factor) for n in matching[:_MOST_LINES]}
-        lines = {name: line for name, line in lines.items() if len(line[0])}
+        lines = {name: line for name, line in lines.items() if np.isfinite(line[1]).any()}
         if lines:
             yield row, lines
 
@@ -140,7 +139,6 @@ def _panel(
     speeds = {b.index: b.values.get("decode_tok_per_s") for b in case.summary.blocks}
     known = any(speeds.get(b.index) for b in blocks)
     height = 56 + _ROW * (len(rows) + known) + 34
-
     several = len(report.cases) > 1
     hot = " Red below the clock: throttled." if any(map(_throttled, blocks)) else ""
     return Chart(
@@ -152,7 +150,7 @@ def _panel(
             f"window of each is shaded.{hot}{left_out} n = {_readings(blocks)}."
         ),
         table=_table(case, rows),
-        draw=lambda figure, size: _draw(figure, size, blocks, rows, speeds if known else {}),
+        draw=lambda on: _draw(on, blocks, rows, speeds if known else {}),
         height=(height, height),
         sample=f"n = {_readings(blocks)}",
         simulated=report.simulated,
@@ -201,38 +199,30 @@ def _table(case: CaseView, rows: Sequence[tuple[_Quantity, dict[str, Line]]]) ->
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
+    on: Canvas,
     blocks: Sequence[BlockInfo],
     rows: Sequence[tuple[_Quantity, dict[str, Line]]],
     speeds: dict[int, float | None],
-) -> Marks:
+) -> None:
     names = list(dict.fromkeys(n for _, lines in rows for n in lines))
-    looks: dict[str, dict[str, Any]] = {
-        n: picked(
-            {"color": series_colour(i), "linestyle": DASHES[i % len(DASHES)], "linewidth": 1.4},
-            f"device.{n.replace(' ', '-')}",
-        )
-        for i, n in enumerate(names)
-    }
-    top = (
-        2 + series_legend(figure, size, list(looks.items()), 2) + 4
-    )  # lines share the ids of the legend
+    looks: dict[str, dict[str, Any]] = {}
+    for i, n in enumerate(names):
+        look = {"color": series_colour(i), "linestyle": DASHES[i % len(DASHES)], "linewidth": 1.4}
+        looks[n] = picked(look, f"device.{n.replace(' ', '-')}")
+    top = 2 + on.legend(looks.items(), 2) + 4  # lines share the ids of the legend
     starts, end = _laid(blocks)
     scale = elapsed(end)
     count = len(rows) + bool(speeds)
-    each = (size.height - top - 40) / count
+    each = (on.height - top - 40) / count
     for i in range(count):
-        bottom = size.height - top - each * (i + 1)
-        ax = axes_in(figure, size, 58, 10, top + each * i + 16, bottom)
+        bottom = on.height - top - each * (i + 1)
+        ax = on.axes(58, 10, top + each * i + 16, bottom)
         for block, start in zip(blocks, starts, strict=True):
-            a, b = (
-                start + (x - block.start_ns) / _NS
-                for x in (block.window_start_ns, block.window_end_ns)
-            )
-            ax.axvspan(a * scale.factor, b * scale.factor, color=GRID, alpha=0.6, linewidth=0)
+            window = (block.window_start_ns, block.window_end_ns)
+            a, b = ((start + (x - block.start_ns) / _NS) * scale.factor for x in window)
+            ax.axvspan(a, b, color=GRID, alpha=0.6, linewidth=0)
             if i == count - 1 and speeds and (speed := speeds.get(block.index)):
-                ax.plot([a * scale.factor, b * scale.factor], [speed] * 2, color=INK, linewidth=2)
+                ax.plot([a, b], [speed] * 2, color=INK, linewidth=2)
         ax.set_xlim(0, end * scale.factor)
         if i < len(rows):
             row, lines = rows[i]
@@ -255,7 +245,6 @@ def _draw(
             ax.set_xticklabels([])
         else:
             ax.set_xlabel(f"{scale.unit} within the blocks of the case")
-    return Marks()
 
 
 def _throttled(block: BlockInfo) -> list[int]:

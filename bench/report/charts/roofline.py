@@ -5,23 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from matplotlib.figure import Figure
-
 from bench.analysis.run.summary import Estimate, Roofline
+from bench.report.charts.limits import case_legend
 from bench.report.charts.palette import INK, SOFT
-from bench.report.charts.parts import (
-    axes_in,
-    case_tag,
-    interval_line,
-    look_of,
-    picked,
-    series_legend,
-)
+from bench.report.charts.parts import Canvas, interval_line
 from bench.report.charts.scales import level_axis, plain
 from bench.report.model import CaseView, Report
-from bench.report.page import Chart, Marks, Size
-from bench.report.result_tables import case_columns
-from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
+from bench.report.page import Chart
+from bench.report.result_tables import case_table
+from bench.report.tables import Table, estimate_column, number_column, text_column
 from bench.report.units import number
 
 GB: Final = 1e9
@@ -37,9 +29,6 @@ def roofline_chart(report: Report) -> Chart | None:
     apart = "; the dotted one what its highest clock would give" if peaks != roofs else ""
     assumed = "; ".join(dict.fromkeys(a for _, r in found for a in r.assumed))
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        return _draw(figure, size, found)
-
     return Chart(
         id="roofline",
         title="Reading memory: reached and reachable",
@@ -50,7 +39,7 @@ def roofline_chart(report: Report) -> Chart | None:
             f"{f' Assumed: {assumed}.' if assumed else ''}"
         ),
         table=_table(found),
-        draw=draw,
+        draw=lambda on: _draw(on, found),
         simulated=report.simulated,
     )
 
@@ -73,63 +62,48 @@ def _table(found: Sequence[tuple[CaseView, Roofline]]) -> Table:
     cases = [c for c, _ in found]
     flops = [r.prefill_flop_per_s / 1e9 if r.prefill_flop_per_s else None for r in roofs]
     prompt = [r.flop_per_prompt_token / 1e9 for r in roofs]
-    return from_columns(
-        "roofline-table",
-        "Decoding against the memory's roof",
-        [
-            *case_columns(cases),
-            number_column("Read per step (MB)", "", [r.bytes_per_step / 1e6 for r in roofs]),
-            number_column("Answers per step", "", [r.sequences for r in roofs]),
-            number_column("Time of a step", "s", [r.step_s for r in roofs]),
-            number_column("Of it reading, at least", "s", [r.reading_s for r in roofs]),
-            number_column("Reached (GB/s)", "", [r.bytes_per_s / GB for r in roofs]),
-            number_column("Reachable (GB/s)", "", [r.reachable_bytes_per_s / GB for r in roofs]),
-            number_column("Peak (GB/s)", "", [r.peak_bytes_per_s / GB for r in roofs]),
-            estimate_column("Share", "share", [c.estimate("mem_bw_share") for c in cases]),
-            number_column("Prompt token (GFLOP)", "", prompt),
-            number_column("Prefill (GFLOP/s)", "", flops),
-            text_column("Memory of", [r.place for r in roofs]),
-        ],
-        models=[c.model for c in cases],
-    )  # fmt: skip
-
-
-def _draw(figure: Figure, size: Size, found: Sequence[tuple[CaseView, Roofline]]) -> Marks:
-    models = list(dict.fromkeys(c.model for c, _ in found))
-    first = {m: next(c for c, _ in found if c.model == m) for m in models}
-    looks = [
-        (m, picked(look_of(first[m]), *(case_tag(c) for c, _ in found if c.model == m)))
-        for m in models
+    columns = [
+        number_column("Read per step (MB)", "", [r.bytes_per_step / 1e6 for r in roofs]),
+        number_column("Answers per step", "", [r.sequences for r in roofs]),
+        number_column("Time of a step", "s", [r.step_s for r in roofs]),
+        number_column("Of it reading, at least", "s", [r.reading_s for r in roofs]),
+        number_column("Reached (GB/s)", "", [r.bytes_per_s / GB for r in roofs]),
+        number_column("Reachable (GB/s)", "", [r.reachable_bytes_per_s / GB for r in roofs]),
+        number_column("Peak (GB/s)", "", [r.peak_bytes_per_s / GB for r in roofs]),
+        estimate_column("Share", "share", [c.estimate("mem_bw_share") for c in cases]),
+        number_column("Prompt token (GFLOP)", "", prompt),
+        number_column("Prefill (GFLOP/s)", "", flops),
+        text_column("Memory of", [r.place for r in roofs]),
     ]
-    top = 4 + series_legend(figure, size, looks, 2) + 8
-    ax = axes_in(figure, size, 54, 14, top, 42)
-    marks = Marks()
-    for i, model in enumerate(models):
-        points = sorted(
-            ((c.users or max(1, round(r.sequences)), c, r) for c, r in found if c.model == model),
-            key=lambda p: p[0],
-        )
-        estimates = [_reached(c, r) for _, c, r in points]
-        interval_line(
-            ax,
-            [c for _, c, _ in points],
-            f"roof{i}",
-            [p[0] for p in points],
-            estimates,
-            [f"{c.label}: {number(r.bytes_per_s / GB, 1)} GB/s" for _, c, r in points],
-            marks,
-            factor=1 / GB,
-        )
+    return case_table("roofline-table", "Decoding against the memory's roof", cases, columns)
+
+
+def _draw(on: Canvas, found: Sequence[tuple[CaseView, Roofline]]) -> None:
+    of = {
+        m: [p for p in found if p[0].model == m] for m in dict.fromkeys(c.model for c, _ in found)
+    }
+    top = case_legend(on, ((m, [c for c, _ in own]) for m, own in of.items()))
+    ax = on.axes(54, 14, top, 42)
+    for i, own in enumerate(of.values()):
+        own.sort(key=lambda p: _level(*p))
+        drawn = [
+            (_level(c, r), _reached(c, r), f"{c.label}: {number(r.bytes_per_s / GB, 1)} GB/s")
+            for c, r in own
+        ]
+        interval_line(on, ax, [c for c, _ in own], f"roof{i}", drawn, 1 / GB)
     for _, roof in found:
         ax.axhline(roof.reachable_bytes_per_s / GB, color=INK, linewidth=1.6)
         if roof.peak_bytes_per_s > 1.005 * roof.reachable_bytes_per_s:
             ax.axhline(roof.peak_bytes_per_s / GB, color=SOFT, linewidth=1.2, linestyle=(0, (1, 2)))
-    highest = max(r.peak_bytes_per_s for _, r in found) / GB
-    ax.set_ylim(0, highest * 1.08)
-    level_axis(ax, [c.users or max(1, round(r.sequences)) for c, r in found], "users")
+    ax.set_ylim(0, max(r.peak_bytes_per_s for _, r in found) / GB * 1.08)
+    level_axis(ax, [_level(c, r) for c, r in found], "users")
     ax.yaxis.set_major_formatter(plain)
     ax.set_ylabel("GB/s read")
-    return marks
+
+
+def _level(case: CaseView, roof: Roofline) -> float:
+    """Users, or answers at once where there are none."""
+    return case.users or max(1, round(roof.sequences))
 
 
 def _reached(case: CaseView, roof: Roofline) -> Estimate:

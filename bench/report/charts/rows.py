@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.analysis.run.summary import Estimate
 from bench.report.charts.limits import Limit, limit_legend
 from bench.report.charts.palette import INK, SERIES_HATCHES, SOFT, series_colour
 from bench.report.charts.parts import (
     BESIDE,
-    axes_in,
+    Canvas,
     boxes,
     case_tag,
     ends,
@@ -23,7 +22,6 @@ from bench.report.charts.parts import (
     text_width,
 )
 from bench.report.model import SEPARATOR, CaseView
-from bench.report.page import Marks, Size
 from bench.report.units import scale_for, show
 
 MOST_ROWS: Final = 24
@@ -80,92 +78,71 @@ def lay_out(cases: Sequence[CaseView], narrow: bool) -> Rows:
 def chart_height(cases: Sequence[CaseView], legend: int = 0) -> tuple[int, int]:
     """Height of the wide and of the narrow drawing, with so many pixels above the rows."""
     frame = _TOP + _BOTTOM + legend
-    return (
-        round(lay_out(cases, narrow=False).height) + frame,
-        round(lay_out(cases, narrow=True).height) + frame,
-    )
+    wide, narrow = (round(lay_out(cases, n).height) + frame for n in (False, True))
+    return wide, narrow
 
 
 def metric_bars(
-    figure: Figure,
-    size: Size,
-    cases: Sequence[CaseView],
-    metric_id: str,
-    unit: str,
-    limits: Sequence[Limit] = (),
-) -> tuple[Axes, Marks, float]:
+    on: Canvas, cases: Sequence[CaseView], metric_id: str, unit: str, limits: Sequence[Limit] = ()
+) -> tuple[Axes, float]:
     """A bar a case with its interval and number; also how far right they reach, as displayed."""
-    rows, half = lay_out(cases, size.narrow), lay_out(cases, size.narrow).bar / 2
+    rows = lay_out(cases, on.narrow)
+    half, factor = rows.bar / 2, scale_for(unit).factor
     shown = {c.key: show(c.estimate(metric_id), unit) for c in cases}
-    top = _TOP + limit_legend(figure, size, limits, _TOP - 2)
-    ax = row_axes(figure, size, rows, [shown[c.key].cell for c, _, _ in rows.places], top)
-    factor, marks = scale_for(unit).factor, Marks()
+    top = _TOP + limit_legend(on, limits, _TOP - 2)
+    ax = row_axes(on, rows, [shown[c.key].cell for c, _, _ in rows.places], top)
     for model in dict.fromkeys(c.model for c in cases):
         own = [(c, y) for c, _, y in rows.places if c.model == model]
         series, gid = own[0][0].series, f"bars-{metric_id}-{own[0][0].key}"
         places = [(0.0, c.value(metric_id) * factor, y - half, y + half) for c, y in own]
         hatch = SERIES_HATCHES[series % len(SERIES_HATCHES)]
         boxes(ax, places, series_colour(series), hatch, gid)
-        marks.tips[gid] = [
-            f"{c.label}\n{shown[c.key].full}\nn = {m.n if (m := c.metric(metric_id)) else 0}"
-            for c, _ in own
-        ]
-        marks.models[gid] = model
-        marks.tags[gid] = [case_tag(c) for c, _ in own]
+        tips = (f"{c.label}\n{shown[c.key].full}\nn = {c.n(metric_id)}" for c, _ in own)
+        on.say(gid, tips, model, (case_tag(c) for c, _ in own))
     estimates = [e for c, _, _ in rows.places if (e := c.estimate(metric_id))]
     middles, tags = [y for *_, y in rows.places], [case_tag(c) for c, _, _ in rows.places]
-    reach = bar_intervals(ax, middles, estimates, metric_id, tags, marks, factor)
-    return ax, marks, reach
+    return ax, bar_intervals(on, ax, middles, estimates, metric_id, tags, factor)
 
 
 def bar_intervals(
+    on: Canvas,
     ax: Axes,
     middles: Sequence[float],
     estimates: Sequence[Estimate],
     gid: str,
     tags: list[str],
-    marks: Marks,
     factor: float = 1.0,
     thick: float = 2.0,
 ) -> float:
     """The intervals of bars, each with the tags of its bar; returns how far right they reach."""
     values = [(e.value or 0.0) * factor for e in estimates]
-    below, above = ([x * factor for x in side] for side in ends(estimates))
-    bars = ax.errorbar(
-        values,
-        middles,
-        xerr=(below, above),
-        fmt="none",
-        ecolor=INK,
-        elinewidth=thick,
-        capsize=2 * thick,
-    )
+    lengths = ends(estimates, factor)
+    look: dict[str, Any] = {"ecolor": INK, "elinewidth": thick, "capsize": 2 * thick}
+    bars = ax.errorbar(values, middles, xerr=lengths, fmt="none", **look)
     for i, part in enumerate((*bars.lines[1], *bars.lines[2])):
         part.set_gid(f"{gid}-bars-{i}")
-        marks.tags[f"{gid}-bars-{i}"] = tags
-    return max(v + a for v, a in zip(values, above, strict=True))
+        on.marks.tags[f"{gid}-bars-{i}"] = tags
+    return max(map(sum, zip(values, lengths[1], strict=True)))
 
 
-def row_axes(
-    figure: Figure, size: Size, rows: Rows, numbers: Sequence[str], top: float = _TOP
-) -> Axes:
+def row_axes(on: Canvas, rows: Rows, numbers: Sequence[str], top: float = _TOP) -> Axes:
     """Axes in which y is pixels from the top, with the rows' names and numbers beside them."""
     labels = [label for _, label, _ in rows.places]
     widest = max(text_width(label, _FONT) for label in labels)
-    room = min(widest + 14.0, size.width * (0.28 if size.narrow else 0.44))
-    on_top = size.narrow and widest >= 80
+    room = min(widest + 14.0, on.width * (0.28 if on.narrow else 0.44))
+    on_top = on.narrow and widest >= 80
     left = 10.0 if on_top else room  # half a number of the scale
     right = 20 + max(text_width(text, _NUMBER_FONT) for text in numbers)
-    ax = axes_in(figure, size, left, right, top, _BOTTOM)
+    ax = on.axes(left, right, top, _BOTTOM)
     ax.set_ylim(rows.height, 0)
     ax.set_yticks([])
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.grid(visible=False, axis="y")
     for text, y in rows.headings:
-        _name(ax, shortened(text, size.width - 12, _FONT), y, -left + 4, "left", "bold")
+        _name(ax, shortened(text, on.width - 12, _FONT), y, -left + 4, "left", "bold")
     for _, label, y in rows.places:
         if on_top:
-            _name(ax, shortened(label, size.width - 12, _FONT), y - 17, 0, "left")
+            _name(ax, shortened(label, on.width - 12, _FONT), y - 17, 0, "left")
         else:
             _name(ax, shortened(label, left - 12, _FONT), y, -8, "right")
     look = {"va": "center", "color": SOFT, "fontsize": _NUMBER_FONT, "annotation_clip": False}
@@ -175,16 +152,5 @@ def row_axes(
 
 
 def _name(ax: Axes, text: str, y: float, dx: float, align: str, weight: str = "normal") -> None:
-    note(
-        ax,
-        text,
-        (0, y),
-        (dx, 0),
-        xycoords=BESIDE,
-        ha=align,
-        va="center",
-        color=INK,
-        fontsize=_FONT,
-        fontweight=weight,
-        annotation_clip=False,
-    )
+    look = {"va": "center", "color": INK, "fontsize": _FONT, "annotation_clip": False}
+    note(ax, text, (0, y), (dx, 0), xycoords=BESIDE, ha=align, fontweight=weight, **look)

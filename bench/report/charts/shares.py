@@ -10,27 +10,25 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from bench.analysis.run.columns import Floats
-from bench.report.charts.parts import axes_in
-from bench.report.page import Size
+from bench.report.charts.parts import Canvas
 from bench.stats.quantiles import order_statistic_ranks
 
 VIEWS: Final = ("Shares", "Tail")
 TAIL_POINTS: Final = 48
 _TICKS: Final = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999)
-Box = tuple[float, float, float, float]
+Margins = tuple[float, float, float, float]
 """Margins of axes in pixels: left, right, top, bottom."""
 
 
-def share_axes(figure: Figure, size: Size, base: Axes, margins: Box) -> tuple[Axes, Axes]:
+def share_axes(on: Canvas, base: Axes, margins: Margins) -> tuple[Axes, Axes]:
     """The axes of both views, over the axes that hold the times."""
     base.set_yticks([])
     views = []
     for number, name in enumerate(("share of requests", "percentile (logarithmic)")):
-        ax = axes_in(figure, size, *margins)
+        ax = on.axes(*margins)
         ax.set_gid(f"view-{number}")
         ax.set_xscale(base.get_xscale())
         ax.set_xlim(base.get_xlim())

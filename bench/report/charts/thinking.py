@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from bench.analysis.run.columns import numbered, seconds
 from bench.analysis.run.summary import Estimate
 from bench.report.charts.palette import SERIES, SOFT
-from bench.report.charts.parts import bar_legend, boxes, case_tag, only_first, part_tag
+from bench.report.charts.parts import Canvas, boxes, case_tag, only_first, part_tag
 from bench.report.charts.rows import MOST_ROWS, bar_intervals, chart_height, lay_out, row_axes
 from bench.report.model import CaseView
-from bench.report.page import Chart, Marks, Size
-from bench.report.result_tables import case_columns
+from bench.report.page import Chart
+from bench.report.result_tables import case_table
 from bench.report.samples import CaseSample, Samples
-from bench.report.tables import Table, estimate_column, from_columns, text_column
+from bench.report.tables import Table, estimate_column, text_column
 from bench.report.units import plural, scale_for, show
 from bench.stats.means import ratio_of_sums, share
 
@@ -50,7 +49,6 @@ def thinking_chart(samples: Samples) -> Chart | None:
         return None
     drawn = have[:MOST_ROWS]
     n = sum(t.n for t in have)
-
     return Chart(
         id="thinking",
         title="Thinking and answer",
@@ -62,7 +60,7 @@ def thinking_chart(samples: Samples) -> Chart | None:
             + only_first(len(drawn), len(have), "case")
         ),
         table=_table(have),
-        draw=lambda figure, size: _draw(figure, size, drawn),
+        draw=lambda on: _draw(on, drawn),
         sample=f"n = {plural(n, 'request')}",
         height=chart_height([t.case for t in drawn], 22),
         simulated=samples.report.simulated,
@@ -103,41 +101,35 @@ def _message(have: Sequence[Thought]) -> str:
 
 
 def _table(have: Sequence[Thought]) -> Table:
-    return from_columns(
-        "thinking-table",
-        "Thinking and answer, mean time of a request",
-        [
-            *case_columns([t.case for t in have]),
-            text_column("Requests", [t.n for t in have]),
-            estimate_column("Thinking", "s", [t.thinking for t in have]),
-            estimate_column("Answer", "s", [t.answer for t in have]),
-            estimate_column("Without an answer", "share", [t.silent for t in have]),
-        ],
-        models=[t.case.model for t in have],
-    )
+    columns = [
+        text_column("Requests", [t.n for t in have]),
+        estimate_column("Thinking", "s", [t.thinking for t in have]),
+        estimate_column("Answer", "s", [t.answer for t in have]),
+        estimate_column("Without an answer", "share", [t.silent for t in have]),
+    ]
+    caption = "Thinking and answer, mean time of a request"
+    return case_table("thinking-table", caption, [t.case for t in have], columns)
 
 
-def _draw(figure: Figure, size: Size, drawn: Sequence[Thought]) -> Marks:
-    rows = lay_out([t.case for t in drawn], size.narrow)
+def _draw(on: Canvas, drawn: Sequence[Thought]) -> None:
+    rows = lay_out([t.case for t in drawn], on.narrow)
     by_key = {t.case.key: t for t in drawn}
-    bar_legend(figure, size, [(name, *look) for name, look in _LOOKS.items()], 20)
+    on.bar_legend([(name, *look) for name, look in _LOOKS.items()], 20)
     silent = [show(by_key[c.key].silent, "share").number for c, _, _ in rows.places]
-    ax = row_axes(figure, size, rows, [f"{said} no answer" for said in silent], top=44)
+    ax = row_axes(on, rows, [f"{said} no answer" for said in silent], top=44)
     scale = scale_for("s", *(e.value for t in drawn for e in (t.thinking, t.answer)))
-    marks, highest = Marks(), 0.0
-    half = rows.bar / 2
+    highest, half = 0.0, rows.bar / 2
     for name, lower in (("thinking", -half), ("answer", 0.0)):
         colour, hatch = _LOOKS[name]
         placed = [(c, y + lower, getattr(by_key[c.key], name)) for c, _, y in rows.places]
         gid, factor = f"thinking-{name}", scale.factor
         drawn_boxes = [(0.0, (e.value or 0.0) * factor, y, y + half) for _, y, e in placed]
         boxes(ax, drawn_boxes, colour, hatch, gid)
-        marks.tips[gid] = [f"{c.label}\n{name}: {show(e, 's', scale).full}" for c, _, e in placed]
         tags = [f"{case_tag(c)} {part_tag(colour, name)}" for c, _, _ in placed]
-        marks.tags[gid] = tags
+        tips = (f"{c.label}\n{name}: {show(e, 's', scale).full}" for c, _, e in placed)
+        on.say(gid, tips, tags=tags)
         middles, estimates = [y + half / 2 for _, y, _ in placed], [e for *_, e in placed]
-        reach = bar_intervals(ax, middles, estimates, gid, tags, marks, factor, thick=1.5)
+        reach = bar_intervals(on, ax, middles, estimates, gid, tags, factor, thick=1.5)
         highest = max(highest, reach)
     ax.set_xlim(0, highest * 1.02 or 1.0)
     ax.set_xlabel(f"mean time of a request ({scale.unit})")
-    return marks

@@ -9,27 +9,15 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.analysis.run.columns import Floats
 from bench.analysis.run.evidence import columns_of
 from bench.report.charts.limits import Limit, asked, limit_legend
 from bench.report.charts.palette import BAD, GRID, INK, PHASE_HATCHES, PHASES, SOFT
-from bench.report.charts.parts import (
-    ABOVE,
-    Box,
-    axes_in,
-    bar_legend,
-    boxes,
-    case_tag,
-    note,
-    part_tag,
-    sample_note,
-    tagged,
-)
+from bench.report.charts.parts import ABOVE, Box, Canvas, boxes, case_tag, note, part_tag, tagged
 from bench.report.model import CaseView, Report
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart
 from bench.report.samples import CaseSample, Samples
 from bench.report.tables import Table, from_columns, number_column, text_column
 from bench.report.units import plural, show_value
@@ -87,10 +75,10 @@ def timeline_chart(samples: Samples) -> Chart | None:
     phones = f"Phones show the first {_NARROW_MOST}. " if len(bars) > _NARROW_MOST else ""
     some = f"The first {len(bars)} of {len(sent)}" if len(bars) < len(sent) else f"All {len(bars)}"
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        shown = bars[:_NARROW_MOST] if size.narrow else bars
-        sample_note(figure, size, f"n = {plural(len(shown), 'request')}")
-        return _draw(figure, size, shown, block, case, samples.report)
+    def draw(on: Canvas) -> None:
+        shown = bars[:_NARROW_MOST] if on.narrow else bars
+        on.sample(f"n = {plural(len(shown), 'request')}")
+        _draw(on, shown, block, case, samples.report)
 
     return Chart(
         id="timeline",
@@ -100,8 +88,7 @@ def timeline_chart(samples: Samples) -> Chart | None:
             f"{some} requests of block {block.number} ({case.label}){reason}, "
             "in the order they were sent; a row each. Phases have the server's durations, "
             "laid one after another from the moment of sending; what is left is overhead. "
-            "What was sent in the measured time counts. "
-            f"{ticks}{phones}"
+            f"What was sent in the measured time counts. {ticks}{phones}"
             f"n = {plural(len(bars), 'request')}."
         ),
         table=_table(bars, case),
@@ -190,7 +177,8 @@ def _message(sample: CaseSample, block: BlockInfo, records: Sequence[RequestReco
     )
 
 
-def _length(bar: Bar, part: str) -> float:
+def part_length(bar: Bar, part: str) -> float:
+    """Seconds of a request spent on a part of it."""
     return sum(stop - start for name, start, stop in bar.parts if name == part)
 
 
@@ -201,7 +189,7 @@ def _table(bars: Sequence[Bar], case: CaseView) -> Table:
         ),
         number_column("Sent", "s", [b.start for b in bars]),
         *(
-            number_column(p.capitalize(), "s", [_length(b, p) or None for b in bars])
+            number_column(p.capitalize(), "s", [part_length(b, p) or None for b in bars])
             for p in _ORDER
         ),
         number_column("End", "s", [b.end for b in bars]),
@@ -213,24 +201,19 @@ def _table(bars: Sequence[Bar], case: CaseView) -> Table:
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
-    bars: Sequence[Bar],
-    block: BlockInfo,
-    case: CaseView,
-    report: Report,
-) -> Marks:
-    present = [p for p in _ORDER if any(_length(b, p) > 0 for b in bars)]
+    on: Canvas, bars: Sequence[Bar], block: BlockInfo, case: CaseView, report: Report
+) -> None:
+    present = [p for p in _ORDER if any(part_length(b, p) > 0 for b in bars)]
     lines = _limits(report, bars)
-    right = bar_legend(figure, size, [(p, PHASES[p], PHASE_HATCHES[p]) for p in present], 20)
+    right = on.bar_legend([(p, PHASES[p], PHASE_HATCHES[p]) for p in present], 20)
     failed = any(b.record.outcome is not Outcome.OK for b in bars)
     # On phones the first row of the legend is full.
-    wrapped = _LEGEND_ROW if failed and right + _FAILED > size.width else 0
+    wrapped = _LEGEND_ROW if failed and right + _FAILED > on.width else 0
     if failed:
-        _failure_legend(figure, size, 2.0 if wrapped else right, 27 + wrapped)
+        _failure_legend(on, 2.0 if wrapped else right, 27 + wrapped)
     top = 39.0 + wrapped
-    top += 23 + limit_legend(figure, size, lines, top)
-    ax = axes_in(figure, size, 12, 12, top, 40)
+    top += 23 + limit_legend(on, lines, top)
+    ax = on.axes(12, 12, top, 40)
     end = max(b.end for b in bars)
     for line in lines:
         _due(ax, bars, line)
@@ -238,12 +221,11 @@ def _draw(
     draw_phases(ax, bars, present)
     if failed:
         _failures(ax, bars)
-    marks = Marks(drawing={"case": case_tag(case).partition(".")[2]})
+    on.marks.drawing["case"] = case_tag(case).partition(".")[2]
     whole = [row_box(i, b.start, b.end, 0.5) for i, b in enumerate(bars)]
     boxes(ax, whole, "none", gid="timeline-bars")
-    marks.tips["timeline-bars"] = [_tip(b) for b in bars]
+    on.say("timeline-bars", map(_tip, bars))
     row_scale(ax, bars, "seconds since the block began")
-    return marks
 
 
 def row_box(row: int, start: float, stop: float, half: float = 0.38) -> Box:
@@ -323,10 +305,9 @@ def _failures(ax: Axes, bars: Sequence[Bar]) -> None:
     ax.plot([b.end for _, b in failed], [i for i, _ in failed], **_CROSS)
 
 
-def _failure_legend(figure: Figure, size: Size, x: float, y: float) -> None:
-    middle = 1 - y / size.height
-    figure.add_artist(Line2D([(x + 7) / size.width], [middle], **_CROSS))
-    figure.text((x + 18) / size.width, middle, "failed", fontsize=11, color=INK, va="center")
+def _failure_legend(on: Canvas, x: float, y: float) -> None:
+    on.figure.add_artist(Line2D([(x + 7) / on.width], [1 - y / on.height], **_CROSS))
+    on.text(x + 18, y, "failed", fontsize=11, color=INK, va="center")
 
 
 def _tip(bar: Bar) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.analysis.comparison.result import (
     BlockPoint,
@@ -18,11 +17,10 @@ from bench.analysis.comparison.result import (
 from bench.report.charts.palette import BAD, GRID, INK, LINE, PAPER, SERIES, SOFT
 from bench.report.charts.parts import (
     BESIDE,
-    axes_in,
+    Canvas,
     note,
     picked,
     points,
-    series_legend,
     shortened,
     tagged,
     text_width,
@@ -30,7 +28,7 @@ from bench.report.charts.parts import (
 from bench.report.comparison.tables import block_table, verdict_table
 from bench.report.comparison.wording import change_shown, metric_name, verdict_text
 from bench.report.model import SEPARATOR
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart
 from bench.report.units import number, scale_for, show_value
 
 _ROW: Final = 34
@@ -68,7 +66,7 @@ def forest_chart(comparison: Comparison, number: int) -> Chart | None:
             "to catch." + (f" {left_out} more are in the table." if left_out else "")
         ),
         table=verdict_table(comparison, number, brief=False),
-        draw=lambda figure, size: _draw_forest(figure, size, [m for _, m in drawn], labels),
+        draw=lambda on: _draw_forest(on, [m for _, m in drawn], labels),
         height=(height, height + _ROW * len(drawn) // 2),
         simulated=comparison.baseline.simulated or comparison.candidate.simulated,
         full_width=True,
@@ -85,15 +83,12 @@ def block_charts(comparison: Comparison, number: int) -> list[Chart]:
     ]
 
 
-def _draw_forest(
-    figure: Figure, size: Size, rows: Sequence[MetricComparison], labels: Sequence[str]
-) -> Marks:
+def _draw_forest(on: Canvas, rows: Sequence[MetricComparison], labels: Sequence[str]) -> None:
     widest = max(text_width(label, 12) for label in labels) + 16
-    left = 8.0 if size.narrow else min(widest, size.width * 0.42)
-    ax = axes_in(figure, size, left, 14, 8, 58)
-    marks = Marks()
+    left = 8.0 if on.narrow else min(widest, on.width * 0.42)
+    ax = on.axes(left, 14, 8, 58)
     reach = _reach(rows)
-    step = 1.5 if size.narrow else 1.0
+    step = 1.5 if on.narrow else 1.0
     for i, (m, label) in enumerate(zip(rows, labels, strict=True)):
         y = i * step
         _bands(ax, m, y)
@@ -101,17 +96,16 @@ def _draw_forest(
         gid = f"effect-{i}"
         x, marker = _right(m) * _clip(m.change or 0.0, reach) * 100, "D" if m.primary else "o"
         points(ax, [x], [y], gid, 0, marker=marker, color=_colour(m))
-        marks.tips[gid] = [f"{label}\n{change_shown(m).full}\n{verdict_text(m)}"]
-        _label(ax, m, label, y, size, left)
+        on.say(gid, [f"{label}\n{change_shown(m).full}\n{verdict_text(m)}"])
+        _label(on, ax, m, label, y, left)
     ax.axvline(0, color=SOFT, linewidth=1.2)
-    ax.set_ylim(len(rows) * step - step / 2, -0.5 - (0.5 if size.narrow else 0))
+    ax.set_ylim(len(rows) * step - step / 2, -0.5 - (0.5 if on.narrow else 0))
     ax.set_xlim(-reach * 100, reach * 100)
     ax.set_yticks([])
     ax.grid(visible=False, axis="y")
     ax.spines[["left"]].set_visible(False)
     ax.set_xlabel("worse \u2190   change (%)   \u2192 better")
     ax.xaxis.set_major_formatter(lambda v, _: number(abs(v), 0 if abs(v) >= 2 or not v else 1))
-    return marks
 
 
 def _reach(rows: Sequence[MetricComparison]) -> float:
@@ -143,22 +137,13 @@ def _clip(value: float, reach: float) -> float:
     return max(-reach, min(reach, value))
 
 
-def _label(ax: Axes, m: MetricComparison, label: str, y: float, size: Size, left: float) -> None:
-    weight = "bold" if m.primary else "normal"
-    place = (0, y - 0.62) if size.narrow else (0, y)
-    note(
-        ax,
-        shortened(label, size.width - 24 if size.narrow else left - 14, 12),
-        place,
-        (0 if size.narrow else -8, 0),
-        xycoords=BESIDE,
-        ha="left" if size.narrow else "right",
-        va="center",
-        color=INK,
-        fontsize=12,
-        fontweight=weight,
-        annotation_clip=False,
-    )
+def _label(on: Canvas, ax: Axes, m: MetricComparison, label: str, y: float, left: float) -> None:
+    look: dict[str, Any] = {"va": "center", "color": INK, "fontsize": 12, "xycoords": BESIDE}
+    look |= {"fontweight": "bold" if m.primary else "normal", "annotation_clip": False}
+    if on.narrow:
+        note(ax, shortened(label, on.width - 24, 12), (0, y - 0.62), (0, 0), ha="left", **look)
+    else:
+        note(ax, shortened(label, left - 14, 12), (0, y), (-8, 0), ha="right", **look)
 
 
 def _colour(m: MetricComparison) -> str:
@@ -176,18 +161,17 @@ def _block_chart(
         message=f"{case.case}: {verdict_text(m)}, {change_shown(m).full}.",
         caption=f"{case.case}. Every block in order of time; the block is the unit. {how}",
         table=block_table(case, m, f"{chart_id}-table"),
-        draw=lambda figure, size: _draw_blocks(figure, size, m, chart_id, paired),
+        draw=lambda on: _draw_blocks(on, m, chart_id, paired),
         height=(300, 300),
         simulated=comparison.baseline.simulated or comparison.candidate.simulated,
     )
 
 
-def _draw_blocks(figure: Figure, size: Size, m: MetricComparison, gid: str, paired: bool) -> Marks:
+def _draw_blocks(on: Canvas, m: MetricComparison, gid: str, paired: bool) -> None:
     entries = [(name, picked(look, f"side.{name}")) for name, look in _SIDES]
-    top = 4 + series_legend(figure, size, entries, 4)
-    ax = axes_in(figure, size, 66, 12, top + 8, 46)
+    top = 4 + on.legend(entries, 4)
+    ax = on.axes(66, 12, top + 8, 46)
     scale = scale_for(m.unit, m.baseline, m.candidate)
-    marks = Marks()
     xs = _minutes(m, paired)
     if paired:
         for a, b, x_a, x_b in zip(m.baseline_blocks, m.candidate_blocks, *xs, strict=True):
@@ -198,10 +182,9 @@ def _draw_blocks(figure: Figure, size: Size, m: MetricComparison, gid: str, pair
         group = tagged(f"{gid}-{name}", [f"side.{name}"])
         ys = [p.value * scale.factor for p in blocks]
         ax.plot(where, ys, markeredgecolor=PAPER, gid=group, zorder=2, **look)
-        marks.tips[group] = [_tip(name, p, m) for p in blocks]
+        on.say(group, (_tip(name, p, m) for p in blocks))
     ax.set_xlabel("minutes since the start of the run")
     ax.set_ylabel(scale.unit or metric_name(m.metric))
-    return marks
 
 
 def _minutes(m: MetricComparison, paired: bool) -> tuple[list[float], list[float]]:

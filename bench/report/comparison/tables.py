@@ -100,7 +100,7 @@ def _change_column(rows: Judged) -> tuple[Column, list[Cell]]:
     for _, m in rows:
         shown = change_shown(m)
         cells.append(Cell(shown.cell, m.change, m.low, m.high, shown))
-    return Column("Change", "%", numeric=True, help="candidate / baseline - 1"), cells
+    return Column("Change", "%", True, "candidate / baseline - 1", factor=100.0), cells
 
 
 def _level(m: MetricComparison, value: float | None) -> str:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
-from matplotlib.figure import Figure
 
 from bench.analysis.comparison.trend import Trend
 from bench.analysis.run.summary import Estimate
 from bench.metrics import METRICS
 from bench.report.charts.palette import BAD, SERIES, SOFT
-from bench.report.charts.parts import ABOVE, axes_in, ends, note, points, text_width
+from bench.report.charts.parts import ABOVE, Canvas, ends, note, points, text_width
 from bench.report.comparison.wording import metric_name
-from bench.report.page import (
-    SIMULATED,
-    Answer,
-    Chart,
-    Item,
-    Marks,
-    Page,
-    Prose,
-    Section,
-    Size,
-    Tone,
-)
+from bench.report.page import SIMULATED, Answer, Chart, Item, Page, Prose, Section, Tone
 from bench.report.tables import Table, estimate_column, from_columns, text_column
 from bench.report.units import number, percent, plural, scale_for, show
 from bench.stats.change_points import MAX_P, MIN_CHANGE, MIN_POINTS, ChangePoint
@@ -147,9 +136,6 @@ def _change_text(trend: Trend, change: ChangePoint) -> str:
 
 
 def _chart(trend: Trend, number_: int, links: Mapping[str, str]) -> Chart:
-    def draw(figure: Figure, size: Size) -> Marks:
-        return _draw(figure, size, trend, f"trend-{number_}")
-
     return Chart(
         id=f"trend-{number_}",
         title=trend.case,
@@ -160,7 +146,7 @@ def _chart(trend: Trend, number_: int, links: Mapping[str, str]) -> Chart:
             "version begins."
         ),
         table=_point_table(trend, number_, links),
-        draw=draw,
+        draw=lambda on: _draw(on, trend, f"trend-{number_}"),
         height=(320, 320),
         simulated=trend.simulated,
         full_width=True,
@@ -194,15 +180,15 @@ def _point_table(trend: Trend, number_: int, links: Mapping[str, str]) -> Table:
     )
 
 
-def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
-    ax = axes_in(figure, size, 66, 34, 26, 46)
+def _draw(on: Canvas, trend: Trend, gid: str) -> None:
+    ax = on.axes(66, 34, 26, 46)
     runs = trend.points
     scale = scale_for(_unit(trend), *(p.value for p in runs))
     # In days of UTC.
     xs = [datetime.fromisoformat(p.created_at).timestamp() / _DAY_S for p in runs]
     span = max(xs[-1] - xs[0], 1e-3)  # less is below what axes can tell from the date
     estimates = [Estimate(p.value, p.low, p.high) for p in runs]
-    lengths = [[x * scale.factor for x in side] for side in ends(estimates)]
+    lengths = ends(estimates, scale.factor)
     values = [p.value * scale.factor for p in runs]
     ax.errorbar(xs, values, yerr=lengths, fmt="none", ecolor=SERIES[0], elinewidth=1, zorder=1)
     points(ax, xs, values, gid, 0, zorder=3)
@@ -216,18 +202,18 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
     for change in trend.changes:
         where = (xs[change.index - 1] + xs[change.index]) / 2
         ax.axvline(where, color=BAD, linewidth=1)
-    labelled = -1.0
+    labelled = -math.inf
     for i in range(1, len(runs)):
         if runs[i].server_version != runs[i - 1].server_version:
             where = (xs[i - 1] + xs[i]) / 2
             ax.axvline(where, color=SOFT, linestyle=(0, (3, 3)), linewidth=1)
-            place = (where - xs[0]) / span * size.width
+            place = (where - xs[0]) / span * on.width
             if 0 <= place - labelled < text_width(runs[i].server_version, 10) + 8:
                 continue
             labelled = place
             version = trend.points[i].server_version
             note(ax, version, (where, 1.0), (3, 4), xycoords=ABOVE, color=SOFT, fontsize=10)
-    ticks = np.linspace(xs[0], xs[-1], 3 if size.narrow else 6)
+    ticks = np.linspace(xs[0], xs[-1], 3 if on.narrow else 6)
     ax.set_xticks(ticks, [_date(x, span) for x in ticks])
     ax.set_xlim(xs[0] - 0.04 * span, xs[-1] + 0.04 * span)
     ax.set_ylabel(scale.unit)
@@ -235,7 +221,7 @@ def _draw(figure: Figure, size: Size, trend: Trend, gid: str) -> Marks:
         f"{p.created_at[:16].replace('T', ' ')}\n{p.server_version}\n{show(e, _unit(trend)).full}"
         for p, e in zip(runs, estimates, strict=True)
     ]
-    return Marks(tips={gid: tips})
+    on.say(gid, tips)
 
 
 def _date(days: float, span: float) -> str:

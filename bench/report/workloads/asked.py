@@ -84,7 +84,7 @@ def _asked(records: Sequence[RequestRecord]) -> tuple[MeasuredRequest, ...]:
 
 def _one(record: RequestRecord, before: int) -> MeasuredRequest:
     context = record.server.prompt_eval_count or 0
-    first, sent = record.first_chunk_ns, record.sent_ns
-    wait = (first - sent) / 1e9 if first is not None and sent is not None else None
+    texts = [t for t in (record.first_thinking_ns, record.first_answer_ns) if t is not None]
+    wait = (min(texts) - record.sent_ns) / 1e9 if texts and record.sent_ns is not None else None
     history = min(context, before)
     return MeasuredRequest(record, context, record.server.prompt_eval_cached_count, history, wait)

@@ -8,24 +8,16 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from bench.report.charts.limits import Limit, asked, legend_room, limit_legend, limit_lines
+from bench.report.charts.limits import Limit, asked, case_legend, legend_room, limit_lines
 from bench.report.charts.palette import SOFT
-from bench.report.charts.parts import (
-    axes_in,
-    case_tag,
-    interval_line,
-    look_of,
-    picked,
-    series_legend,
-)
+from bench.report.charts.parts import Canvas, distinguishable, interval_line
 from bench.report.charts.scales import value_axis
-from bench.report.model import SEPARATOR, CaseView, Report
-from bench.report.page import Chart, Marks, Size
+from bench.report.findings import key_without
+from bench.report.model import SEPARATOR, CaseView, Report, shared_name
+from bench.report.page import Chart
 from bench.report.result_tables import metrics_by_case
-from bench.report.units import plural, scale_for, show, supported
+from bench.report.units import plural, scale_for, show
 
 _PANEL: Final = 210
 _FRAME: Final = 70
@@ -47,6 +39,7 @@ class Curve:
     """What one chart shows: panels over one axis.
 
     Attributes:
+        varied: the axis of the scenario; cases that differ in another one have lines of their own.
         at: where a case stands on the axis; None if it does not.
         slots: mark how many slots the server was seen to have.
     """
@@ -54,6 +47,7 @@ class Curve:
     id: str
     title: str
     axis: str
+    varied: str
     at: Callable[[CaseView], float | None]
     panels: tuple[Panel, ...]
     caption: str
@@ -75,6 +69,7 @@ CURVES: Final = (
         "cache-users",
         "What is kept as sessions become more",
         "users at once",
+        "users",
         lambda c: float(c.users) if c.users else None,
         (
             Panel("eligible_cached_share", "value", "", "share of histories kept", share=True),
@@ -88,6 +83,7 @@ CURVES: Final = (
         "batches",
         "Texts per second against batches",
         "texts in a request",
+        "batch",
         _batch,
         (Panel("text_per_s", "value", "texts/s", "texts per second"),),
         "Embedded texts per second over the number of texts in a request, 95 % intervals.",
@@ -96,6 +92,7 @@ CURVES: Final = (
         "pictures",
         "What a picture costs by its size",
         "megapixels",
+        "pixels",
         _megapixels,
         (
             Panel("image_s", "value", "s", "time of a picture"),
@@ -108,15 +105,14 @@ CURVES: Final = (
 
 def curve_chart(report: Report, curve: Curve) -> Chart | None:
     """The chart; None where fewer than two values of the axis have all its metrics."""
-    groups = [g for g in _groups(report, curve) if len({curve.at(c) for c in g}) > 1]
+    lines = [g for g in _groups(report, curve) if len({curve.at(c) for c in g}) > 1]
+    groups = distinguishable(lines)
     if not groups:
         return None
     cases = [c for g in groups for c in g]
-    n = sum(m.n for c in cases if (m := c.metric(curve.panels[0].metric)))
+    n = sum(c.n(curve.panels[0].metric) for c in cases)
     limits = [_asked(report, panel, cases) for panel in curve.panels]
-    room = legend_room(sum(map(len, limits)))
-
-    height = _FRAME + _PANEL * len(curve.panels) + room
+    height = _FRAME + _PANEL * len(curve.panels) + legend_room(sum(map(len, limits)))
     return Chart(
         id=curve.id,
         title=curve.title,
@@ -125,7 +121,7 @@ def curve_chart(report: Report, curve: Curve) -> Chart | None:
         table=metrics_by_case(
             f"{curve.id}-table", curve.title, cases, [(p.metric, p.stat) for p in curve.panels]
         ),
-        draw=lambda figure, size: _draw(figure, size, curve, groups, limits),
+        draw=lambda on: _draw(on, curve, groups, limits),
         sample=f"n = {plural(n, 'value')}",
         height=(height, height),
         simulated=report.simulated,
@@ -135,19 +131,16 @@ def curve_chart(report: Report, curve: Curve) -> Chart | None:
 def _groups(report: Report, curve: Curve) -> list[list[CaseView]]:
     groups: dict[tuple[object, ...], list[CaseView]] = {}
     for case in report.cases:
-        known = [case.estimate(p.metric, p.stat) for p in curve.panels]
-        shown = all(
-            e is not None and supported(e, p.stat) for e, p in zip(known, curve.panels, strict=True)
-        )
-        if curve.at(case) is not None and shown:
-            groups.setdefault((case.run, case.model), []).append(case)
+        shown = all(case.known(p.metric, p.stat) for p in curve.panels)
+        if shown and curve.at(case) is not None:
+            groups.setdefault(key_without(case, curve.varied), []).append(case)
     return [sorted(g, key=lambda c: curve.at(c) or 0.0) for g in groups.values()]
 
 
 def _message(group: Sequence[CaseView], panel: Panel) -> str:
     first, last = (c.estimate(panel.metric, panel.stat) for c in (group[0], group[-1]))
     return (
-        f"{group[0].model}: {show(first, panel.unit).full} ({_place(group[0])}), "
+        f"{shared_name(group)}: {show(first, panel.unit).full} ({_place(group[0])}), "
         f"{show(last, panel.unit).full} ({_place(group[-1])})."
     )
 
@@ -157,58 +150,42 @@ def _place(case: CaseView) -> str:
 
 
 def _asked(report: Report, panel: Panel, cases: Sequence[CaseView]) -> list[Limit]:
-    values = [e.value for c in cases if (e := c.estimate(panel.metric, panel.stat))]
+    values = (c.value(panel.metric, panel.stat) for c in cases)
     stat = "" if panel.stat == "value" else panel.stat
     return asked(report, panel.metric, [np.array([0.0, *values])], (stat,))
 
 
 def _draw(
-    figure: Figure,
-    size: Size,
+    on: Canvas,
     curve: Curve,
     groups: Sequence[Sequence[CaseView]],
     limits: Sequence[Sequence[Limit]],
-) -> Marks:
-    marks = Marks()
-    entries = [(g[0].model, picked(look_of(g[0]), *map(case_tag, g))) for g in groups]
-    top = 20 + series_legend(figure, size, entries, 20)
-    top += limit_legend(figure, size, [x for own in limits for x in own], top) + 8
-    inner = (size.height - top - 42) / len(curve.panels)
-    for place, panel in enumerate(curve.panels):
-        above = top + inner * place
-        below = 42 + inner * (len(curve.panels) - 1 - place)
-        ax = axes_in(figure, size, 54, 14, above + (14 if place else 0), below)
-        _panel(ax, curve, panel, groups, limits[place], marks, place)
-        if place < len(curve.panels) - 1:
-            ax.set_xticklabels([])
-        else:
-            ax.set_xlabel(curve.axis)
-    return marks
-
-
-def _panel(
-    ax: Axes,
-    curve: Curve,
-    panel: Panel,
-    groups: Sequence[Sequence[CaseView]],
-    limits: Sequence[Limit],
-    marks: Marks,
-    place: int,
 ) -> None:
-    every = [e for g in groups for c in g if (e := c.estimate(panel.metric, panel.stat))]
-    scale = scale_for(panel.unit, *(e.value for e in every))
-    for group in groups:
-        estimates = [e for c in group if (e := c.estimate(panel.metric, panel.stat))]
-        tips = [
-            f"{c.label}\n{show(e, panel.unit).full}" for c, e in zip(group, estimates, strict=True)
-        ]
-        xs = [curve.at(c) or 0.0 for c in group]
-        gid = f"{curve.id}-{place}-{group[0].key}"
-        interval_line(ax, group, gid, xs, estimates, tips, marks, factor=scale.factor)
-    value_axis(ax.xaxis, [np.array([curve.at(c) for g in groups for c in g])])
-    limit_lines(ax, limits, scale.factor, upright=False)
-    ax.set_ylim(0, 1.02 if panel.share else None)
-    ax.set_ylabel(f"{panel.label} ({scale.unit})" if scale.unit else panel.label)
-    slots = {s for g in groups for c in g if (s := c.summary.identity.slots_observed)}
-    if curve.slots and slots:
-        ax.axvline(max(slots), color=SOFT, linestyle="--", linewidth=1.2)
+    named = ((shared_name(g), g) for g in groups)
+    top = case_legend(on, named, [x for own in limits for x in own])
+    inner = (on.height - top - 42) / len(curve.panels)
+    last = len(curve.panels) - 1
+    for place, panel in enumerate(curve.panels):
+        above = top + inner * place + (14 if place else 0)
+        ax = on.axes(54, 14, above, 42 + inner * (last - place))
+        scale = scale_for(
+            panel.unit, *(c.value(panel.metric, panel.stat) for g in groups for c in g)
+        )
+        for group in groups:
+            drawn = [
+                (curve.at(c) or 0.0, e, f"{c.label}\n{show(e, panel.unit).full}")
+                for c in group
+                if (e := c.estimate(panel.metric, panel.stat))
+            ]
+            gid = f"{curve.id}-{place}-{group[0].key}"
+            interval_line(on, ax, group, gid, drawn, scale.factor)
+        value_axis(ax.xaxis, [np.array([curve.at(c) for g in groups for c in g])])
+        limit_lines(ax, limits[place], scale.factor, upright=False)
+        ax.set_ylim(0, 1.02 if panel.share else None)
+        ax.set_ylabel(f"{panel.label} ({scale.unit})" if scale.unit else panel.label)
+        slots = {s for g in groups for c in g if (s := c.summary.identity.slots_observed)}
+        if curve.slots and slots:
+            ax.axvline(max(slots), color=SOFT, linestyle="--", linewidth=1.2)
+        if place < last:
+            ax.set_xticklabels([])
+    ax.set_xlabel(curve.axis)

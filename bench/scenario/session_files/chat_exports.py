@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench.scenario.session_files.block_tree import Numbers
 from bench.scenario.session_files.conversations import Timed, steps_of, system_of
 from bench.scenario.session_files.message_forms import content_of, message, role_of, tool_call
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Message, Session
 from bench.scenario.trace_rows import cell_text
 

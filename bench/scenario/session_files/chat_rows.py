@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.scenario.session_files.block_tree import Numbers
 from bench.scenario.session_files.conversations import (
     Timed,
     kind_of,
@@ -13,8 +12,7 @@ from bench.scenario.session_files.conversations import (
     with_gaps,
 )
 from bench.scenario.session_files.message_forms import json_value, message, tools_of
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Session, Step
 from bench.scenario.trace_rows import cell_text
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench.scenario.session_files.block_tree import Numbers
 from bench.scenario.session_files.conversations import (
     Dialogue,
     kind_of,
@@ -17,8 +16,7 @@ from bench.scenario.session_files.conversations import (
     with_gaps,
 )
 from bench.scenario.session_files.message_forms import answer_of, spoken, tool_call, tool_result
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Message, Session, Step
 
 FIELDS = "sessionId, uuid, parentUuid, message"

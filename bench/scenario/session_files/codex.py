@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from bench.scenario.session_files.block_tree import Numbers
 from bench.scenario.session_files.conversations import (
     Dialogue,
     kind_of,
@@ -24,8 +23,7 @@ from bench.scenario.session_files.message_forms import (
     tool_call,
     tool_result,
 )
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Session, Step
 
 _CALLS = ("function_call", "custom_tool_call", "local_shell_call", "web_search_call")

@@ -18,9 +18,8 @@ from bench.scenario.session_files import (
     tracelab,
     weka,
 )
-from bench.scenario.session_files.block_tree import Numbers
 from bench.scenario.session_files.message_forms import json_value
-from bench.scenario.session_files.rows import FileRow, Notes, Reading, listed
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, listed
 
 Read = Callable[[Iterator[FileRow], Notes, Numbers], Reading]
 

@@ -23,8 +23,15 @@ from bench.analysis.capacity.judge import (
 from bench.analysis.capacity.limit import LoadLimit, ProbeShare, fit_limit, stated
 from bench.analysis.capacity.probe import Probe, Purpose, SearchAnswer, SearchEnding, SearchSettings
 from bench.analysis.capacity.promises import ProbeSample, judge_probe
-from bench.analysis.capacity.search import LEAST_REQUESTS, Search, run_search
+from bench.analysis.capacity.search import LEAST_REQUESTS, Search
 from bench.thresholds import parse_threshold
+
+
+def run_search(settings: SearchSettings, judge: Callable[[Probe], ProbeVerdict]) -> Search:
+    search = Search(settings)
+    while (probe := search.next_probe()) is not None:
+        search.record(probe, judge(probe))
+    return search
 
 
 def exact(limit: float) -> Callable[[Probe], ProbeVerdict]:
@@ -159,8 +166,7 @@ def test_the_search_ends_at_what_time_allows() -> None:
     probe = search.next_probe()
     assert probe is not None
     search.record(probe, ProbeVerdict.PASS)
-    search.stop()
-    assert search.next_probe() is None
+    assert search.next_probe(lambda load: 0) is None
     assert search.answer() == SearchAnswer(SearchEnding.UNDECIDED, 1, 1, None)
 
 

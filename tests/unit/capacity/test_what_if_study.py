@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from bench.commands.what_if import study
 from bench.errors import UsageError
 from bench.report.capacity.what_if_page import what_if_page
+from bench.report.formats import render
 from bench.simulation.fit import ServiceFit
 from bench.simulation.fitted import fitted_document
 from bench.simulation.service import ServiceParameters
@@ -84,3 +85,9 @@ def test_a_pace_that_wandered_is_told(tmp_path: Path, pace: float, told: bool) -
     asked = study(profile, PROMISES, rate_per_s=0.1, servers=[1])
     messages = [notice.message for notice in what_if_page(asked, charts=False).warnings]
     assert any("pace wandered by 20%" in message for message in messages) is told
+
+
+def test_the_page_speaks_of_predictions() -> None:
+    page = what_if_page(study("test", PROMISES, rate_per_s=1, servers=[1, 2]))
+    assert "PredictedValue" not in render(page, "html")
+    assert page.brief[0].caption == "Prediction, by number of servers"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from dataclasses import replace
@@ -256,3 +258,12 @@ class TestHostileNames:
         lines = [x for x in texts["benchstat"].splitlines() if not x.startswith("#")]
         form = re.compile(r"BenchmarkModel/name=[^\s/=]+/users=1/step=\w+ 1( [0-9.]+ \S+)+")
         assert lines and all(form.fullmatch(line) for line in lines)
+
+
+def test_changes_are_percent_in_csv_and_in_what_is_copied_from_the_page(worse):
+    table = render(shown_page([worse]), "csv").partition("\n")[2]
+    head, first, *_ = csv.reader(io.StringIO(table))
+    assert head[:2] == ["Metric", "Change (%)"]
+    assert float(first[1]) == pytest.approx(100 * (44.975 / 50 - 1), abs=1)
+    (column,) = {c for t in shown_page([worse]).brief for c in t.columns if c.title == "Change"}
+    assert column.factor == 100

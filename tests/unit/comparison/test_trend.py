@@ -12,6 +12,7 @@ from scipy import stats
 
 from bench.analysis.comparison.trend import trends
 from bench.cli.history import report_links
+from bench.report.charts.drawing import inline_svg
 from bench.report.comparison.trend_page import trend_page
 from bench.report.formats import render
 from bench.results.history_entries import IndexedCase, IndexedRun, Value
@@ -122,3 +123,14 @@ def test_runs_lead_to_their_reports_and_the_verdict_is_said_once(tmp_path):
     (said,) = (a.texts[0] for a in trend_page(made).findings)
     body = page.partition("<main>")[2].partition("</main>")[0]
     assert body.count(said.partition(": ")[2]) == 1
+
+
+def test_the_first_change_of_version_is_named_however_near_the_edge():
+    """It was left out on phones, as if another label stood before it."""
+    runs = history([50.0] * 12, ["0.24.0"] + ["0.32.15"] * 11)
+    (chart,) = (
+        i
+        for i in trend_page(trends(runs, "decode_tok_per_s")).sections[0].items
+        if i.id == "trend-0"
+    )
+    assert all(">0.32.15</text>" in svg for svg in inline_svg(chart))

@@ -1,24 +1,30 @@
 """What charts draw is what was measured, thinned but not bent."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
+from cases import case, metric
 from damaged_files import limited
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from runs import CHAT, CONCURRENCY, DEPTH, HARD, Workload, build
 
-from bench.analysis.run.summary import Steadiness
+from bench.analysis.run.summary import Estimate, Steadiness
 from bench.report.charts import machine_panel, run_charts, timeline
 from bench.report.charts.drift import drift_chart
 from bench.report.charts.latency_split import mean_parts
 from bench.report.charts.machine_panel import averaged
-from bench.report.charts.parts import shortened, text_width
+from bench.report.charts.parts import Canvas, shortened, text_width
 from bench.report.charts.scales import plain
 from bench.report.charts.timeline import MOST_REQUESTS, bar_of
-from bench.report.model import build_report
+from bench.report.model import Report, build_report
 from bench.report.samples import CURVE_POINTS, curve, samples_of
+from bench.report.workloads.asked import sessions_of
+from bench.report.workloads.curves import CURVES, curve_chart
 from bench.results.record import Phase, RequestRecord
 from bench.wire.exchange import Outcome, ServerTimings
 
@@ -138,8 +144,6 @@ def test_timeline_draws_at_most_so_many_and_says_so() -> None:
 
 
 def test_what_was_sent_after_the_window_does_not_stand_under_measured() -> None:
-    from matplotlib.figure import Figure
-
     run, _ = build(replace(CHAT, requests=6))
     block = replace(
         run.info.blocks[0], load_ns=None, start_ns=0, window_start_ns=2 * S, window_end_ns=6 * S
@@ -209,3 +213,37 @@ def test_a_name_of_any_length_is_cut_at_once() -> None:
             assert shortened(text, pixels, 10) == slowly(text, pixels)
     with limited(5):
         assert len(shortened("x" * 500_000, 200, 10)) == 33
+
+
+def test_cases_that_differ_in_another_axis_have_lines_of_their_own() -> None:
+    """One line went up and down between the two contexts."""
+    made = [
+        replace(
+            case(metric("text_per_s", "", value=Estimate(speed * n, 1.0, 99.0)), axes=axes),
+            key=f"r0c{n}{name}",
+            axes=tuple(axes.values()),
+        )
+        for name, speed in (("a", 10.0), ("b", 5.0))
+        for n in (1, 8)
+        if (axes := {"batch": str(n), "num_ctx": name})
+    ]
+    report = cast(Report, SimpleNamespace(cases=tuple(made), simulated=False, runs=()))
+    chart = curve_chart(report, next(c for c in CURVES if c.id == "batches"))
+    assert chart is not None
+    canvas = Canvas(Figure(), 560, 330)
+    chart.draw(canvas)
+    assert [len(tips) for tips in canvas.marks.tips.values()] == [2, 2]
+    assert chart.message.count(": ") == 2
+
+
+def test_the_wait_of_a_session_ends_with_its_first_text_and_not_with_an_empty_line() -> None:
+    run, summary = build(replace(CHAT, requests=4, blocks=1, models=CHAT.models[:1]))
+    records = [
+        replace(r, session="s1", turn=r.index, first_chunk_ns=(r.sent_ns or 0) + 1000)
+        for r in run.records
+    ]
+    report = build_report([replace(run, records=records)], [summary])
+    (session,) = sessions_of(report, report.cases[0])
+    measured = [r for r in records if r.phase is Phase.MEASURE]
+    expected = [((r.first_answer_ns or 0) - (r.sent_ns or 0)) / 1e9 for r in measured]
+    assert [a.wait_s for a in session.requests] == pytest.approx(expected)

@@ -66,3 +66,9 @@ def test_a_long_stall_survives_thinning() -> None:
     gaps[3333] = 900_000_000
     assert max(drill_down._gaps(gaps)) == 900.0
     assert len(drill_down._gaps(gaps)) <= 48
+
+
+def test_of_very_many_runs_the_extremes_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more than 666 runs each had no room for an extreme, so all of its requests stayed."""
+    monkeypatch.setattr(drill_down, "MOST_REQUESTS", 6)
+    assert len(data_of(Workload(requests=40))["rows"]) == 9

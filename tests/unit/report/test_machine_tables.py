@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from runs import CHAT, NS, build
 
+from bench.report.charts.machine_panel import machine_panels
 from bench.report.machine_tables import machine_table, watched_table
 from bench.report.model import Report, build_report
 from bench.report.tables import Table
@@ -96,3 +97,14 @@ def test_each_source_is_named_with_what_it_cannot_see() -> None:
 @pytest.mark.parametrize("told", [None, [], "x", {}, {"sources": [1], "not_seen": 3}])
 def test_old_and_damaged_runs_have_no_table(told: Any) -> None:
     assert watched_table(report(told=told).runs[0], 0) is None
+
+
+def test_a_counter_that_was_read_too_seldom_is_left_out_of_the_panel() -> None:
+    """Two readings in a block make no power; once the page could not be made."""
+    run, summary = build(CHAT)
+    blocks = tuple(
+        replace(b, utilisation={"gpu0_energy_j": [(b.start_ns, 1.0), (b.end_ns, 9.0)]})
+        for b in run.info.blocks
+    )
+    run = replace(run, info=replace(run.info, blocks=blocks))
+    assert machine_panels(build_report([run], [summary])) == []

@@ -10,9 +10,11 @@ from xml.etree import ElementTree
 
 import pyarrow.parquet
 import pytest
-from runs import CHAT, write_run
+from runs import CHAT, FakeModel, build, write_run
 
 from bench.errors import UsageError
+from bench.report.formats import render
+from bench.report.run_page import run_page
 from bench.report.write import write_reports
 
 LOAD = replace(
@@ -75,3 +77,13 @@ def test_requests_as_csv_and_parquet_say_the_same(run_dir: Path, tmp_path: Path)
 def test_parquet_needs_a_file(run_dir: Path) -> None:
     with pytest.raises(UsageError, match="no text"):
         text(run_dir, "parquet")
+
+
+def test_junit_and_annotations_hold_nothing_that_moves_a_cursor() -> None:
+    """XML does not allow it; a run's junit was once no XML with such a name."""
+    odd = replace(LOAD, models=(FakeModel("a\x1b[31m\x00:1b"),))
+    run, summary = build(odd)
+    page = run_page([run], [summary])
+    root = ElementTree.fromstring(render(page, "junit"))
+    assert any("a\ufffd[31m\ufffd:1b" in (c.get("classname") or "") for c in root.iter("testcase"))
+    assert "\x1b" not in render(page, "github")

@@ -106,3 +106,13 @@ def test_nothing_is_found_in_invalid_numbers() -> None:
     assert any(f.model == LLAMA.name for f in told.findings)
     assert not any(f.model == QWEN.name for f in told.findings)
     assert sum(any("invalid" in text for text in a.texts) for a in told.answers) == 1
+
+
+def test_a_block_is_counted_in_every_run() -> None:
+    run, summary = build(Workload(requests=4))
+    late = [
+        RunWarning("late_sends", f"block 1: {n} % late", case=summary.cases[0].id) for n in (3, 9)
+    ]
+    warned = [replace(summary, warnings=(w,)) for w in late]
+    page = run_page([run, replace(run, info=replace(run.info, id="other"))], warned)
+    assert page.warnings[0].where == ("the worst of 2 blocks of 2 cases",)

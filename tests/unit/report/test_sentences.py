@@ -224,3 +224,9 @@ def test_what_is_kept_is_said_once_and_what_is_suspected_is_called_so() -> None:
     said = " ".join(answer(case(guess)).texts)
     assert "does not say what its cache keeps" in said
     assert "95 % ± 2 of a session's history is suspected to be kept" in said
+
+
+def test_no_wait_is_said_that_the_requests_cannot_support() -> None:
+    """Once: half of the requests wait needs 6 requests or longer."""
+    open_end = metric("queue_s", "s", 5, p50=Estimate(0.3, 0.1, None, needs=6))
+    assert sentences.waiting(case(open_end, users=2)) is None

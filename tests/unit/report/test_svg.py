@@ -4,16 +4,16 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from matplotlib.figure import Figure
 from runs import CONCURRENCY, build
 
 from bench.report.charts import run_charts
 from bench.report.charts.compact import short_path
 from bench.report.charts.drawing import inline_svg, save
 from bench.report.charts.palette import CLASSES, SERIES
+from bench.report.charts.parts import Canvas
 from bench.report.charts.svg import page_svg, values_of
 from bench.report.model import build_report
-from bench.report.page import Chart, Marks, Size
+from bench.report.page import Chart, Marks
 
 SOURCE = """<?xml version="1.0"?>
 <svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
@@ -162,9 +162,8 @@ def test_charts_are_drawn_only_in_colours_of_the_theme() -> None:
 
 
 def test_text_of_a_drawing_is_never_taken_for_mathematics(tmp_path: object) -> None:
-    def draw(figure: Figure, size: Size) -> Marks:
-        figure.text(0.1, 0.1, r"$\frac{1}{2}$ <i>x</i> 模型 🦙")
-        return Marks()
+    def draw(on: Canvas) -> None:
+        on.figure.text(0.1, 0.1, r"$\frac{1}{2}$ <i>x</i> 模型 🦙")
 
     chart = Chart("c", "Title", "Message", "Caption", None, draw)
     wide, _ = inline_svg(chart)
@@ -174,9 +173,8 @@ def test_text_of_a_drawing_is_never_taken_for_mathematics(tmp_path: object) -> N
 def test_charts_as_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("charts")
 
-    def draw(figure: Figure, size: Size) -> Marks:
-        figure.add_axes((0.1, 0.2, 0.8, 0.6)).plot([1, 2], [3, 4])
-        return Marks()
+    def draw(on: Canvas) -> None:
+        on.figure.add_axes((0.1, 0.2, 0.8, 0.6)).plot([1, 2], [3, 4])
 
     chart = Chart("c", "Title", "Message", "Caption", None, draw, simulated=True)
     save(chart, folder / "c.svg")

@@ -13,8 +13,8 @@ from cases import case, metric
 
 from bench.analysis.run.summary import BlockSummary, Estimate
 from bench.report import charts
+from bench.report.charts.parts import Canvas
 from bench.report.model import Report
-from bench.report.page import Size
 
 
 def report(*found: Any) -> Report:
@@ -34,7 +34,9 @@ def test_the_strictest_check_is_drawn_with_its_interval() -> None:
     assert "60 %" in chart.message
     figure = plt.figure(figsize=(7, 2.5))
     assert chart.draw is not None
-    marks = chart.draw(figure, Size(700, 250))
+    canvas = Canvas(figure, 700, 250)
+    chart.draw(canvas)
+    marks = canvas.marks
     assert next(t for tips in marks.tips.values() for t in tips).endswith("70 % (50–80)\nn = 24")
     # Who picks a case in a legend sees its interval, and not those of the others.
     intervals = [tags for gid, tags in marks.tags.items() if "-bars-" in gid]
