@@ -121,8 +121,6 @@ def parse_document(text: str, file: str) -> Document:
         if root is not None and _expanded(root, {}) > MAX_VALUES:
             raise ScenarioError(file, [_too_big()])
         data = YAML(typ="safe", pure=True).load(text)
-    except DuplicateKeyError as error:
-        raise ScenarioError(file, [_duplicate(error)]) from None
     except MarkedYAMLError as error:
         raise ScenarioError(file, [_marked(error)]) from None
     except _UNREADABLE as error:
@@ -224,15 +222,12 @@ def _note_lines(node: Node, path: Path_, lines: dict[Path_, int]) -> None:
             _note_lines(item, below, lines)
 
 
-def _duplicate(error: DuplicateKeyError) -> Problem:
-    line = error.problem_mark.line + 1 if error.problem_mark else 0
-    found = re.search(r'found duplicate key "([^"]*)"', str(error.problem))
-    return Problem(found.group(1) if found else "", "this key is there twice", line=line)
-
-
 def _marked(error: MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 0
     what = error.problem or error.context or "cannot be understood"
+    if isinstance(error, DuplicateKeyError):
+        found = re.search(r'found duplicate key "([^"]*)"', what)
+        return Problem(found[1] if found else "", "this key is there twice", line=line)
     hint = "; indent with spaces" if "\\t" in what else ""
     return Problem("", f"is not YAML: {what}{hint}", line=line)

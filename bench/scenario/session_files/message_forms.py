@@ -10,7 +10,7 @@ from typing import Any
 from bench.scenario.session_files.rows import FileRow, Notes, listed
 from bench.scenario.sessions import Message
 from bench.scenario.trace_rows import cell_text
-from bench.shown import encodable
+from bench.shown import all_shown, encodable
 
 ROLES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -44,7 +44,7 @@ def message(row: FileRow, raw: dict[str, Any], notes: Notes) -> Message:
     if made["role"] == "assistant":
         thinking = next((raw[k] for k in _THINKING if isinstance(raw.get(k), str) and raw[k]), None)
         if thinking is not None:
-            made["thinking"] = encodable(thinking)
+            made["thinking"] = thinking
         if calls := tool_calls(row, raw):
             made["tool_calls"] = calls
     if made["role"] == "tool":
@@ -77,7 +77,7 @@ def tool_result(row: FileRow, content: Any, call: Any, notes: Notes) -> Message:
 
 def answer_of(texts: list[str], calls: list[dict[str, Any]]) -> Message:
     """An answer of the assistant."""
-    text = encodable("\n".join(texts))
+    text = "\n".join(texts)
     return {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
 
 
@@ -104,7 +104,7 @@ def content_of(row: FileRow, content: Any, notes: Notes) -> tuple[str, list[str]
     if content is None:
         return "", []
     if isinstance(content, str):
-        return encodable(content), []
+        return content, []
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
@@ -121,7 +121,7 @@ def content_of(row: FileRow, content: Any, notes: Notes) -> tuple[str, list[str]
             images.append(image)
         else:
             notes.count(f"parts of messages left out, of the kind {cell_text(part.get('type'))}")
-    return encodable("\n".join(texts)), images
+    return "\n".join(texts), images
 
 
 def _image(part: dict[str, Any]) -> str | None:
@@ -160,7 +160,7 @@ def tool_call(identity: Any, name: str, arguments: Any) -> dict[str, Any]:
     """One call; arguments that are text with a JSON object in it become that object."""
     if isinstance(arguments, str):
         value = json_value(arguments)
-        arguments = value if isinstance(value, dict) else encodable(arguments)
+        arguments = value if isinstance(value, dict) else arguments
     function = {"name": name, "arguments": {} if arguments is None else arguments}
     given = {"id": identity} if isinstance(identity, str) else {}
     return {**given, "type": "function", "function": function}
@@ -196,5 +196,5 @@ def json_value(value: Any) -> Any:
     """What is JSON in a text, else the value itself."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(value)
+            return all_shown(json.loads(value), encodable)
     return value

@@ -15,6 +15,7 @@ from bench.files import open_file
 from bench.scenario.encodings import decoded, encoding_of
 from bench.scenario.session_files.rows import FileRow, Notes
 from bench.scenario.trace_rows import cell_text, csv_table, parse_json
+from bench.shown import all_shown, encodable
 
 MOST_LINE = 64 * 2**20
 MOST_DOCUMENT = 256 * 2**20
@@ -199,4 +200,4 @@ def _decoded_json(text: bytes, name: str, line: int = 1) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Python's own takes halves of surrogate pairs, and says where it failed.
-        return parse_json(text, name, line)
+        return all_shown(parse_json(text, name, line), encodable)
