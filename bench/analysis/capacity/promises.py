@@ -20,8 +20,8 @@ from bench.analysis.capacity.judge import (
     together,
 )
 from bench.analysis.capacity.limit import ProbeShare
-from bench.analysis.run.absence import NO_TIME_PER_TOKEN, note, shapes
 from bench.analysis.run.columns import Columns, Floats
+from bench.analysis.run.evidence import NO_TIME_PER_TOKEN, note, shapes
 from bench.analysis.run.latency import latencies
 from bench.errors import MeasurementInvalid, UsageError
 from bench.thresholds import Threshold, parse_threshold
