@@ -12,15 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.server.bodies import BadRequest, CompletionBody
-from bench.server.engine import EngineFailure, EnginePrompt, Finish, Job, Message, Piece, Rendered
+from bench.server.engine import (
+    DEFECT,
+    EngineFailure,
+    EnginePrompt,
+    Finish,
+    Job,
+    Message,
+    Piece,
+    Rendered,
+)
 from bench.server.go import dumps
 from bench.server.http_reply import Request
 from bench.server.lines import CACHED_COUNT, TOO_LONG, Ending, LineFormat, llama_server_error
 from bench.server.model_card import ModelCard
-from bench.server.options import load_options, merged, sampling
+from bench.server.options import merged, sampling
 from bench.server.scheduler import Loaded
 from bench.server.settings import ServerState
-from bench.server.stream import EndpointRules, Output, Wire
+from bench.server.stream import Output, Wire
 
 _log = logging.getLogger(__name__)
 _MICROSECOND = 1000
@@ -64,18 +73,8 @@ class Completion:
             return
         self._check(card)
         options = merged(card, body.options, state.era)
-        wanted = load_options(
-            options,
-            card,
-            state.era,
-            num_ctx=state.settings.num_ctx,
-            parallel=state.settings.num_parallel,
-            shift=body.shift,
-        )
-        if state.engine.simulated:
-            due = self._received_ns + state.era.metadata_ns
-            await state.clock.sleep_until(due)
-        model = await state.scheduler.acquire(card, wanted, body.keep_alive_ns, self._wire.truth)
+        about = (body.keep_alive_ns, self._received_ns, self._wire.truth)
+        model = await state.acquire(card, options, *about, shift=body.shift)
         try:
             self._loaded_ns = self._wire.truth.loaded_ns = state.clocks.now_ns()
             if body.empty:
@@ -118,9 +117,8 @@ class Completion:
         async with model.rendering:
             rendered = await self._fit(model, prompt, options)
         _check_format(body.form)
-        ids = self._wire.truth.id
         job = Job(
-            id=ids,
+            id=self._wire.truth.id,
             prompt=rendered,
             options=sampling(options),
             stop=tuple(options.get("stop", ())),
@@ -135,12 +133,10 @@ class Completion:
         output = Output(
             self._wire,
             self._form,
-            EndpointRules(
-                stream=body.stream,
-                abort_repeats=not native,
-                late_tool_calls=native,
-                context=[int(t) for t in rendered.tokens] if keeps_context else None,
-            ),
+            stream=body.stream,
+            abort_repeats=not native,
+            late_tool_calls=native,
+            context=[int(t) for t in rendered.tokens] if keeps_context else None,
             metrics=self._metrics,
             release=model.slots.release,
             abort=lambda: model.runner.cancel(job.id),
@@ -157,7 +153,7 @@ class Completion:
                 model.runner.start(job, output)
             except Exception:  # a defect of ours, which must not keep the slot
                 _log.exception("job %s", job.id)
-                output.failed(EngineFailure("internal error of the embedded server"))
+                output.failed(EngineFailure(DEFECT))
 
         truth.queued_ns = self._state.clocks.now_ns()
         model.slots.enter(start)

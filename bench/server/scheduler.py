@@ -48,11 +48,6 @@ class RunnerSlots:
         self.used = 0
         self._queue: deque[Callable[[], None]] = deque()
 
-    @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._queue)
-
     def enter(self, start: Callable[[], None]) -> None:
         """Call `start` once a slot is free: at once, or from a later `release`."""
         if self.used < self.count:

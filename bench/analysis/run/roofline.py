@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.capacity.kv_memory import BYTES_PER_ELEMENT, kv_shape
+from bench.analysis.capacity.memory import BYTES_PER_ELEMENT, kv_shape
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.machine import CARDS, SIMULATED, window
 from bench.analysis.run.summary import Estimate, Metric, Roofline, metric_of
@@ -61,7 +61,7 @@ def roofline(
     weights = data.model.weights
     if weights is None:
         return "the server does not tell the tensors of the model"
-    rate = metrics["decode_tok_per_s"].stats.get("value", Estimate(None)).value
+    rate = metrics["decode_tok_per_s"].value
     if not rate:
         return "no decode speed"
     roof = _roof(info, data, gpu_shares)
@@ -71,7 +71,7 @@ def roofline(
     context = _context(data)
     sequences = sequences_of(data)
     read = weights.bytes_read(sequences) + sequences * (kv or 0.0) * context
-    prefill = metrics["prefill_tok_per_s"].stats.get("value", Estimate(None)).value
+    prefill = metrics["prefill_tok_per_s"].value
     flop = FLOP_PER_WEIGHT * weights.active_parameters
     return Roofline(
         family=f"{data.model.family} {data.model.parameter_size}".strip(),
