@@ -122,7 +122,7 @@ def _estimate(judged: Judged) -> Estimate:
     if found is None:
         why = _UNSETTLED if judged.luck else _AT_EDGE if judged.edge else _TOO_SHORT
         return Estimate(None, needs=whole, method=why)
-    return Estimate(found.value, found.low, found.high, whole, found.method)
+    return replace(found, needs=whole)
 
 
 def _in_order(data: CaseData, id: str) -> list[Floats]:

@@ -11,12 +11,10 @@ from bench.analysis.run.columns import Bools
 from bench.results.run import RunWarning
 from bench.results.warning_codes import WarningCode
 
-CACHE_FACTOR = 4.0
-"""A prefill speed of so many times the median is a cache hit."""
+CACHE_FACTOR = 4.0  # a prefill speed of so many times the median is a cache hit
 MIN_FOR_OUTLIERS = 5
 SIZE_TOLERANCE = 0.2
-SIZE_SLACK_TOKENS = 32
-"""A chat template adds up to about this many tokens."""
+SIZE_SLACK_TOKENS = 32  # a chat template adds up to about this many tokens
 MIN_SHARE = 0.1
 DEFAULT_NUM_KEEP = 4
 

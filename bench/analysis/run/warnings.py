@@ -20,7 +20,7 @@ from bench.analysis.run.other_load import other_load
 from bench.analysis.run.prompt_checks import prompt_warnings
 from bench.analysis.run.sender_clocks import clock_warnings
 from bench.analysis.run.slots import Slots
-from bench.analysis.run.summary import CaseSummary, Estimate
+from bench.analysis.run.summary import CaseSummary
 from bench.ollama.eras import boundaries_between, era_of, version_order
 from bench.results.run import RunInfo, RunStatus, RunWarning
 from bench.results.warning_codes import WarningCode
@@ -158,7 +158,7 @@ def _steadiness(summary: CaseSummary) -> Iterator[RunWarning]:
 
 
 def _survivors(summary: CaseSummary) -> Iterator[RunWarning]:
-    rate = summary.metrics["error_rate"].stats.get("value", Estimate(None)).value
+    rate = summary.metrics["error_rate"].value
     if rate is not None and MAX_FAILED_SHARE < rate < 1:
         yield RunWarning(
             WarningCode.SURVIVORS,
@@ -182,7 +182,7 @@ def _implausible(data: CaseData) -> Iterator[RunWarning]:
 
 
 def _lengths(summary: CaseSummary) -> Iterator[RunWarning]:
-    share = summary.metrics["early_stop_share"].stats.get("value", Estimate(None)).value
+    share = summary.metrics["early_stop_share"].value
     if share is not None and share > MAX_EARLY_STOP_SHARE:
         yield RunWarning(
             WarningCode.EARLY_STOPS,
