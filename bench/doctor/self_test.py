@@ -31,14 +31,10 @@ from bench.wire.transports import choose_transport
 CHUNKS_PER_S = (1_000, 5_000, 10_000, 20_000, 40_000)
 REACHED_SHARE = 0.95
 
-EXACT_MS = 0.2
-"""Stamp errors up to this (p99) are as good as none."""
-USABLE_MS = 1.0
-"""Up to this they are small against any time to a first token."""
-ENOUGH_PER_S = 5_000
-"""Chunks per second that a busy server of one machine may send."""
-TOKENS_PER_S = 30
-"""Of one answer; to say a load in users."""
+EXACT_MS = 0.2  # stamp errors up to this (p99) are as good as none
+USABLE_MS = 1.0  # up to this they are small against any time to a first token
+ENOUGH_PER_S = 5_000  # chunks per second that a busy server of one machine may send
+TOKENS_PER_S = 30  # of one answer; to say a load in users
 _LATE_MS = 5.0
 _STREAMS = 100
 _STEP_S = 1.5

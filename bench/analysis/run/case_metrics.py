@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.analysis.run.absence import NO_TIME_PER_TOKEN, left_out, missing, note, shapes
 from bench.analysis.run.case_data import CaseData, unjudged
 from bench.analysis.run.columns import (
     Bools,
@@ -22,7 +21,7 @@ from bench.analysis.run.columns import (
     numbered,
     one_per_request,
 )
-from bench.analysis.run.evidence import Shape
+from bench.analysis.run.evidence import NO_TIME_PER_TOKEN, Shape, left_out, missing, note, shapes
 from bench.analysis.run.open_loop import with_memory
 from bench.analysis.run.plausibility import DURATIONS
 from bench.analysis.run.rates import RateParts

@@ -31,8 +31,7 @@ from bench.stats.quantiles import read_quantile
 MIN_SHARE = 0.01
 """A number that was moved by less than this part of itself is not called bent, however narrow its
 interval."""
-MIN_SHIFT_S = 0.0005
-"""The same for times."""
+MIN_SHIFT_S = 0.0005  # the same for times
 MIN_LAG_S = 0.002
 """An idle event loop's ticks are late by up to a millisecond or two: its timers are that coarse."""
 MIN_USER_STAMPS_SHARE = 0.01
@@ -40,8 +39,7 @@ MIN_COALESCED_SHARE = 0.05
 
 RATES = ("request_per_s", "output_tok_per_s", "goodput_per_s")
 MOST_SHARE = 0.1
-LEAST_SHARE = 0.01
-"""Users who idle less are not worth a wider interval, nor a word."""
+LEAST_SHARE = 0.01  # users who idle less are not worth a wider interval, nor a word
 _FROM_SEND = ("ttft_s", "answer_ttft_s", "e2e_s")
 
 
@@ -179,8 +177,7 @@ def _asked_late(relief: str, data: CaseData, summary: CaseSummary) -> Iterator[S
         return
     cause = f"users asked again {idle_s(data) * 1e3:.1f} ms after they were ready, on average"
     for id in RATES:
-        value = summary.metrics[id].stats.get("value", Estimate(None)).value
-        if value is not None:
+        if (value := summary.metrics[id].value) is not None:
             yield id, {"value": share * value}, cause, relief
 
 
@@ -196,8 +193,7 @@ def idle_share(metrics: Mapping[str, Metric], data: CaseData) -> float:
 
     By Little's law the cycle (answer, pause, idling) is users / rate.
     """
-    users = data.case.load.users
-    rate = metrics["request_per_s"].stats.get("value", Estimate(None)).value
+    users, rate = data.case.load.users, metrics["request_per_s"].value
     return 0.0 if users is None or rate is None else idle_s(data) * rate / users
 
 

@@ -36,8 +36,7 @@ OK = OUTCOMES.index(Outcome.OK)
 CANCELLED = OUTCOMES.index(Outcome.CANCELLED)
 
 _NS = 1e9
-NO_NUMBER = 1
-"""In `Columns.refused`: `bench.analysis.run.plausibility.Reason.NO_NUMBER`."""
+NO_NUMBER = 1  # in `Columns.refused`: `bench.analysis.run.plausibility.Reason.NO_NUMBER`
 COLUMN_OF = {
     **{"total_duration": "total_ns", "load_duration": "load_ns"},
     **{"prompt_eval_duration": "prompt_eval_ns", "eval_duration": "eval_ns"},

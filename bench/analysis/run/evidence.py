@@ -19,69 +19,67 @@ time in which it was made, and how many tokens lie between the first text and th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 import numpy as np
 
 from bench.analysis.run.columns import Bools, Columns, Floats, Ints, unjudged_columns
 from bench.analysis.run.gaps import Gaps, Streams
-from bench.analysis.run.plausibility import judge
+from bench.analysis.run.plausibility import FIELD_NAMES, FIELDS, Reason, judge
 from bench.results.record import RequestRecord
 from bench.results.records import records_of
 
 TOGETHER_SHARE = 0.1
 """A gap below this share of a stream's mean gap is none: the chunks came together."""
-BURSTS_SHARE = 0.5
-"""Fewer pieces than this share of the chunks make a stream in bursts."""
-MIN_PIECES = 8
-"""A stream in bursts carries a time per token from so many of them on."""
+BURSTS_SHARE = 0.5  # fewer pieces than this share of the chunks make a stream in bursts
+MIN_PIECES = 8  # a stream in bursts carries a time per token from so many of them on
 AGREES = 0.1
 """Tokens between first and last text, by the server's decoding time: within this of a count."""
 MAX_UNTIMED = 2.5
 """Sampling that decoding time leaves out (0.12.5 to 0.24.0) makes the text span at most so many
 times longer; it was 1.0 to 1.04, and 1.5 to 2 with a grammar or logprobs, in the recordings."""
-HELD_SHARE = 0.5
-"""Text that spans less than this of the server's decoding time was held back."""
-FASTEST_STEP_NS = 50e3
-"""Tokens that come faster than this were not made one by one."""
-MAX_TOKEN_CHARS = 6.0
-"""Chunks of no more text than this, on average, hold one token each."""
-LARGE_PIECE = 3.0
-"""A first piece so many times larger than the others was held back."""
-MIN_TO_JUDGE = 8
-"""Fewer tokens may all arrive together by chance."""
+HELD_SHARE = 0.5  # text that spans less than this of the server's decoding time was held back
+FASTEST_STEP_NS = 50e3  # tokens that come faster than this were not made one by one
+MAX_TOKEN_CHARS = 6.0  # chunks of no more text than this, on average, hold one token each
+LARGE_PIECE = 3.0  # a first piece so many times larger than the others was held back
+MIN_TO_JUDGE = 8  # fewer tokens may all arrive together by chance
 
 
 class Shape(IntEnum):
-    """How a stream arrived."""
+    """How a stream arrived.
 
-    NONE = 0
-    """Not streamed, or too few tokens, or no count: nothing to be judged."""
-    TOKENS = 1
-    """Spread over the time in which it was made."""
-    BURSTS = 2
-    """Several tokens at a time, at many times."""
-    FEW_BURSTS = 3
-    """Several tokens at a time, at a few times."""
-    ONE_PIECE = 4
-    """All at once."""
-    HELD_BACK = 5
-    """In less time than it took to make it."""
-    HIDDEN = 6
-    """With fewer tokens than were counted, and it is unknown when the others were made. Its `steps`
-    are the tokens that were seen, if chunks are as short as tokens."""
+    Of a `HIDDEN` one `steps` are the tokens that were seen, if chunks are as short as tokens.
+    """
 
-    HELD_AT_START = 7
-    """One by one after a first piece of many tokens: a time per token, and a late first text."""
+    NONE = 0  # not streamed, or too few tokens, or no count: nothing to be judged
+    TOKENS = 1  # spread over the time in which it was made
+    BURSTS = 2  # several tokens at a time, at many times
+    FEW_BURSTS = 3  # several tokens at a time, at a few times
+    ONE_PIECE = 4  # all at once
+    HELD_BACK = 5  # in less time than it took to make it
+    HIDDEN = 6  # with fewer tokens than were counted; it is unknown when the others were made
+    HELD_AT_START = 7  # one by one after a first piece of many tokens, with a late first text
 
 
 CARRIES_GAPS = (Shape.NONE, Shape.TOKENS, Shape.HIDDEN)
 """Of these the gaps between chunks are times between pieces of text that were made apart."""
-
-
 CARRIES_STEPS = (Shape.TOKENS, Shape.BURSTS, Shape.HELD_AT_START)
 """Of these the time per token can be had."""
+SHAPES = {
+    Shape.FEW_BURSTS: "the tokens came in a few bursts",
+    Shape.BURSTS: "the tokens came in bursts",
+    Shape.ONE_PIECE: "the whole answer came at once",
+    Shape.HELD_BACK: "the stream came faster than it was made",
+    Shape.HELD_AT_START: "the first tokens came together",
+    Shape.HIDDEN: "fewer tokens came than the server counted, and the stream does not show when "
+    "the others were made",
+}
+"""Shape -> why times between tokens cannot be read off the stream."""
+
+NO_TIME_PER_TOKEN = (Shape.ONE_PIECE, Shape.HELD_BACK, Shape.FEW_BURSTS, Shape.HIDDEN)
+
+Why = tuple[str, Bools]  # a reason, and the rows it holds for
 
 
 def columns_of(records: Sequence[RequestRecord], case_ids: Sequence[str]) -> Columns:
@@ -191,3 +189,48 @@ def _account_is_sound(columns: Columns) -> Bools:
     """Load, prompt and decoding are known and fit before the end of the exchange."""
     account = columns.load_ns + columns.prompt_eval_ns + columns.eval_ns
     return np.asarray(account <= 1.02 * (columns.end_ns - columns.sent_ns) + 20e6, dtype=np.bool_)
+
+
+def missing(columns: Columns, fields: Sequence[str]) -> list[Why]:
+    """Why some of the server's fields are absent."""
+    found: list[Why] = []
+    for field in fields:
+        refused = columns.refused[:, FIELDS.index(field)]
+        name = FIELD_NAMES[field]
+        reasons = np.unique(refused[refused > 0]).tolist()
+        found += [(f"{name} is {Reason(r).text}", np.equal(refused, r)) for r in reasons]
+        unsaid = np.isnan(getattr(columns, field)) & (refused == 0)
+        found.append((f"the server does not say {name}", unsaid))
+    return found
+
+
+def shapes(columns: Columns, of: Iterable[Shape]) -> list[Why]:
+    """Which streams have one of these shapes."""
+    return [(SHAPES[shape], np.equal(columns.shape, shape)) for shape in of]
+
+
+def note(absent: Bools, reasons: Iterable[Why]) -> str:
+    """The reasons why rows are absent, the first that holds for each; "" if none is absent.
+
+    Several come with how many rows each holds for, the most frequent first.
+    """
+    left = absent.copy()
+    counts: dict[str, int] = {}
+    for text, where in reasons:
+        hit = left & where
+        if hit.any():
+            counts[text] = counts.get(text, 0) + int(hit.sum())
+            left &= ~hit
+    if len(counts) == 1 and not left.any():
+        return next(iter(counts))
+    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    return "; ".join(f"{text} ({n})" for text, n in ordered)
+
+
+def left_out(absent: Bools, reasons: Iterable[Why]) -> str:
+    """The note of a metric that some requests have: how many have it not, and why."""
+    n = int(absent.sum())
+    if not n:
+        return ""
+    why = note(absent, reasons)
+    return f"{n} of {len(absent)} requests left out: {why}" if n < len(absent) else why

@@ -61,7 +61,7 @@ def roofline(
     weights = data.model.weights
     if weights is None:
         return "the server does not tell the tensors of the model"
-    rate = metrics["decode_tok_per_s"].stats.get("value", Estimate(None)).value
+    rate = metrics["decode_tok_per_s"].value
     if not rate:
         return "no decode speed"
     roof = _roof(info, data, gpu_shares)
@@ -71,7 +71,7 @@ def roofline(
     context = _context(data)
     sequences = sequences_of(data)
     read = weights.bytes_read(sequences) + sequences * (kv or 0.0) * context
-    prefill = metrics["prefill_tok_per_s"].stats.get("value", Estimate(None)).value
+    prefill = metrics["prefill_tok_per_s"].value
     flop = FLOP_PER_WEIGHT * weights.active_parameters
     return Roofline(
         family=f"{data.model.family} {data.model.parameter_size}".strip(),

@@ -28,10 +28,8 @@ from bench.results.run import BlockInfo, RunWarning
 from bench.results.warning_codes import WarningCode
 from bench.stats.quantiles import quantile_estimates
 
-SMALL_SHARE = 0.05
-"""An error below this part of a typical request shifts no overlap that counts."""
-WIDENED_SHARE = 0.005
-"""From here on reports say that an interval is wider by the clocks."""
+SMALL_SHARE = 0.05  # an error below this part of a typical request shifts no overlap that counts
+WIDENED_SHARE = 0.005  # from here on reports say that an interval is wider by the clocks
 _BY_WINDOW = ("output_tok_per_s", "request_per_s", "goodput_per_s", "in_flight")
 
 
