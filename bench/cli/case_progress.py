@@ -19,7 +19,7 @@ NO_VALUE = "-"
 
 def get_ready() -> None:
     """Import what the figures need: it takes a tenth of a second, which no measured request has."""
-    importlib.import_module("bench.analysis.run.sample")
+    importlib.import_module("bench.analysis.run.columns")
     importlib.import_module("bench.analysis.run.windows")
     importlib.import_module("bench.stats.quantiles")
     importlib.import_module("bench.stats.queue_memory")

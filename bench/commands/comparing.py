@@ -32,12 +32,14 @@ from bench.analysis.comparison.setup_difference import CaseSide
 from bench.analysis.run.summarise import summarise
 from bench.analysis.run.summary import CaseSummary, Summary, ThresholdVerdict
 from bench.commands.runs_behind import distribution_charts
+from bench.commands.sources import names
 from bench.commands.stored_runs import read_subject, resolve
-from bench.errors import MeasurementInvalid, NotComparable
+from bench.errors import MeasurementInvalid, NotComparable, UsageError
 from bench.results.directory import read_run
 from bench.results.history import History
 from bench.results.run import RunInfo
 from bench.results.warning_codes import WarningCode
+from bench.thresholds import parse_compared
 
 COMPARISON_PAGE = "comparison.html"
 """In the run directory of `ab`."""
@@ -61,7 +63,8 @@ class Judging:
         gate: the candidate must keep the scenario's thresholds, too.
 
     Raises:
-        UsageError: a key is allowed that names nothing that can differ.
+        UsageError: a key is allowed that names nothing that can differ, or no comparison can rest
+            on a metric.
     """
 
     allow: frozenset[str] = frozenset()
@@ -72,7 +75,14 @@ class Judging:
     gate: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "allow", frozenset(names(self.allow)))
+        object.__setattr__(self, "primary", names(self.primary))
         check_allowed(self.allow)
+        for metric in self.primary:
+            try:
+                parse_compared(metric)
+            except ValueError as error:
+                raise UsageError(f"primary {metric}: {error}") from None
 
     def rules(self, info: RunInfo) -> Rules:
         """The rules for runs of a scenario."""

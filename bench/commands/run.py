@@ -264,7 +264,7 @@ async def _measure_until_interrupted(
 ) -> Ended:
     afterwards = None
     if plan.fidelity is not None:
-        from bench.commands.fidelity_stage import FidelityStage
+        from bench.commands.fidelity import FidelityStage
 
         afterwards = FidelityStage(plan, observer.place_asked)
     stop = Stop()

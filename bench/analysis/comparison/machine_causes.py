@@ -81,10 +81,7 @@ def with_placement(
 
 def _placement(sides: tuple[list[BlockInfo], list[BlockInfo]], names: Names) -> str:
     """Spill or fallback in words, with both sides' evidence; "" if the blocks do not show it."""
-    shares = [
-        [b.after.gpu_share for b in blocks if b.after and b.after.gpu_share is not None]
-        for blocks in sides
-    ]
+    shares = [[b.gpu_share for b in blocks if b.gpu_share is not None] for blocks in sides]
     if not all(shares):
         return ""
     worse = int(min(shares[1]) < min(shares[0]))

@@ -14,10 +14,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from bench.analysis.comparison.era_differences import UNKNOWN_VERSION, era_differences
 from bench.analysis.comparison.machine_causes import machine_differences
 from bench.analysis.comparison.server_place import server_differences
-from bench.analysis.comparison.setup_difference import CaseSide, Role, SetupDifference
+from bench.analysis.comparison.setup_difference import (
+    UNKNOWN_VERSION,
+    CaseSide,
+    Role,
+    SetupDifference,
+    era_differences,
+)
 from bench.analysis.run.summary import CaseSummary
 from bench.errors import UsageError
 from bench.scenario.options import OPTION_NAMES
