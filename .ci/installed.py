@@ -15,7 +15,7 @@ for extra in ("xllamacpp", "scipy", "pytest"):
 
 from bench.resources import DOCS, resource_dir  # noqa: E402
 from bench.scenario.corpus import LANGUAGES, load_corpus  # noqa: E402
-from bench.scenario.library import scenario_names  # noqa: E402
+from bench.scenario.loading import scenario_names  # noqa: E402
 from bench.simulation.profile import load_profile, shipped_profiles  # noqa: E402
 
 assert {"quickstart", "chat", "concurrency", "smoke", "quantisations"} <= set(scenario_names())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -86,54 +87,36 @@ class MetricKind:
 
 NO_LIMIT = "no threshold on a per-request metric"
 NO_SESSIONS = "these requests stand alone: they are not sessions"
+NO_ENERGY = "no energy of the server's machine could be read"
 NOT_CHECKED = "the scenario does not check it"
 NO_CACHED = "this server does not say how many prompt tokens came from its cache"
 
 
-def time_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
-    """A time that each request takes; by the client's clock unless said otherwise."""
-    usual = {"unit": "s", "better": "lower", "missing": "failed", "quality": True}
-    return MetricKind(id, label, "time", *words, **{**usual, "clock": "client", **more})
+def _kind(kind: Kind, **usual: Any) -> Callable[..., MetricKind]:
+    """A short way to write metrics that have so much in common."""
+
+    def make(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
+        return MetricKind(id, label, kind, *words, **{**usual, **more})
+
+    return make
 
 
-def server_kind(id: str, label: str, *words: Any) -> MetricKind:
-    """A time of each request by the server's own account."""
-    return time_kind(id, label, *words, clock="server")
-
-
-def speed_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
-    """Tokens per second of the server's own time."""
-    usual = {"unit": "tok/s", "better": "higher", "clock": "server"}
-    return MetricKind(id, label, "token_rate", *words, **{**usual, **more})
-
-
-def window_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
-    """A number of a case, over its measured windows."""
-    return MetricKind(id, label, "rate", *words, **{"better": "higher", "clock": "client", **more})
-
-
-def energy_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
-    """A number of a case from the energy of the server's machine."""
-    usual = {"better": "lower", "absent": "no energy of the server's machine could be read"}
-    return MetricKind(id, label, "rate", *words, **{**usual, **more})
-
-
-def tokens_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
-    """A number of tokens that each request has."""
-    return MetricKind(id, label, "tokens", *words, **{"unit": "tokens", **more})
-
-
-def share_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
-    """A part of a whole, of a case."""
-    return MetricKind(id, label, "share", *words, **{"better": "higher", **more})
-
-
-def turn_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
-    """A time of sessions; it has no value for most requests, so it judges none."""
-    usual = {"missing": "", "quality": False, "absent": NO_SESSIONS}
-    return time_kind(id, label, *words, **{**usual, **more})
-
-
-def count_kind(id: str, label: str, *words: Any, **more: Any) -> MetricKind:
-    """A number of a case that its blocks do not have."""
-    return MetricKind(id, label, "count", *words, **{"per_block": False, **more})
+_TIME: Final = {"unit": "s", "better": "lower", "missing": "failed", "quality": True}
+time_kind = _kind("time", **_TIME, clock="client")
+"""A time that each request takes; by the client's clock unless said otherwise."""
+server_kind = _kind("time", **_TIME, clock="server")
+"""A time of each request by the server's own account."""
+turn_kind = _kind("time", unit="s", better="lower", clock="client", absent=NO_SESSIONS)
+"""A time of sessions; it has no value for most requests, so it judges none."""
+tokens_kind = _kind("tokens", unit="tokens")
+"""A number of tokens that each request has."""
+speed_kind = _kind("token_rate", unit="tok/s", better="higher", clock="server")
+"""Tokens per second of the server's own time."""
+window_kind = _kind("rate", better="higher", clock="client")
+"""A number of a case, over its measured windows."""
+energy_kind = _kind("rate", better="lower", absent=NO_ENERGY)
+"""A number of a case from the energy of the server's machine."""
+share_kind = _kind("share", better="higher")
+"""A part of a whole, of a case."""
+count_kind = _kind("count", per_block=False)
+"""A number of a case that its blocks do not have."""

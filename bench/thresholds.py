@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import operator
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, TypeVar, get_args
+from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
 
 from bench.durations import duration_s
 from bench.metrics import METRICS, MetricKind, term
@@ -26,6 +27,7 @@ _OPERATORS: tuple[Operator, ...] = get_args(Operator)
 _EXPRESSION = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(<=|>=|<|>|==|=|!=)\s*(\S.*?)\s*", re.DOTALL)
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?inf|nan)\s*(.*)", re.I)
 _WORDS = {"<=": "at most", "<": "below", ">=": "at least", ">": "above"}
+_HOLDS = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}
 _T = TypeVar("_T")
 
 
@@ -100,15 +102,7 @@ class Threshold:
 
     def holds(self, actual: Any) -> Any:
         """Whether a value passes; for an array, which of its values do. NaN does not."""
-        match self.op:
-            case "<=":
-                return actual <= self.value
-            case "<":
-                return actual < self.value
-            case ">=":
-                return actual >= self.value
-            case ">":
-                return actual > self.value
+        return _HOLDS[self.op](actual, self.value)
 
     def _key(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in _FIELDS)
@@ -239,10 +233,9 @@ def _taken_apart(text: str) -> tuple[str, Operator, str]:
     if match is None:
         raise ValueError("must be METRIC OPERATOR VALUE, e.g. ttft_s.p95 <= 2")
     left, sign, right = match.groups()
-    for op in _OPERATORS:
-        if op == sign:
-            return left, op, right
-    raise ValueError(f"{sign} cannot be used: give one of {', '.join(_OPERATORS)}")
+    if sign not in _OPERATORS:
+        raise ValueError(f"{sign} cannot be used: give one of {', '.join(_OPERATORS)}")
+    return left, cast(Operator, sign), right
 
 
 def _value(text: str, ref: MetricRef) -> float:

@@ -43,22 +43,19 @@ _slo = click.option(
 )
 
 
-class _AboveZero(click.FloatRange):
-    """A number above 0; neither infinite nor "nan", which a `FloatRange` lets through."""
-
-    def __init__(self) -> None:
-        super().__init__(0, min_open=True)
+class _Finite(click.FloatRange):
+    """A number; neither infinite nor "nan", which a `FloatRange` lets through."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
-            self.fail(f"{value} is no number above 0.", param, ctx)
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
         return number
 
 
-_ABOVE_ZERO = _AboveZero()
+_ABOVE_ZERO = _Finite(0, min_open=True)
 
 
 class _SearchByDefault(click.Group):
@@ -117,9 +114,7 @@ def command() -> None:
 @click.option(
     "--peak", type=_ABOVE_ZERO, default=1.0, show_default=True, help="Peak factor of these."
 )
-@click.option(
-    "--think", type=click.FloatRange(0), help="Translate it into users who pause so many seconds."
-)
+@click.option("--think", type=_Finite(0), help="Translate it into users who pause so many seconds.")
 @page_format
 @own_template
 @open_option
@@ -280,7 +275,7 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
     default="least-loaded",
     show_default=True,
 )
-@click.option("--seed", type=int, default=1)
+@click.option("--seed", type=click.IntRange(0), default=1)
 @page_format
 @own_template
 @open_option

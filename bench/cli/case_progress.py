@@ -19,7 +19,7 @@ NO_VALUE = "-"
 
 def get_ready() -> None:
     """Import what the figures need: it takes a tenth of a second, which no measured request has."""
-    importlib.import_module("bench.analysis.run.sample")
+    importlib.import_module("bench.analysis.run.columns")
     importlib.import_module("bench.analysis.run.windows")
     importlib.import_module("bench.stats.quantiles")
     importlib.import_module("bench.stats.queue_memory")
@@ -131,7 +131,7 @@ class CaseProgress:
         """Median and 95 % quantile in seconds; None where the requests so far do not carry it."""
         import numpy as np
 
-        from bench.analysis.run.sample import one_per_request
+        from bench.analysis.run.columns import one_per_request
         from bench.stats.quantiles import quantile_estimates
         from bench.stats.queue_memory import judge, queue_series
 

@@ -90,9 +90,8 @@ def command(
 
 def _tested(transport: str | None) -> tuple[SelfTest, list[Finding]]:
     """The self-test, and what it means beside what this machine is doing meanwhile."""
-    from bench.doctor.ceiling import ceiling_findings
     from bench.doctor.checkup import check_machine
-    from bench.doctor.self_test import run_self_test
+    from bench.doctor.self_test import ceiling_findings, run_self_test
     from bench.wire.transports import run_measuring
 
     machine = check_machine()

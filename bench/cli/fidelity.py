@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     "paragraph is a text, or each line of .jsonl.",
 )
 @click.option("--quick", is_flag=True, help="15 texts instead of 60: for large differences.")
-@click.option("--seed", type=int, default=7, show_default=True, help="Of texts and places.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=7, show_default=True, help="Of texts and places."
+)
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),

@@ -161,6 +161,6 @@ def _worker_count(text: str) -> int:
     """How many processes are asked for; 0 = as many as the load needs."""
     if text == "auto":
         return 0
-    if text.isdigit() and int(text) > 0:
+    if text.isdecimal() and int(text) > 0:
         return int(text)
     raise UsageError(f"--workers {text}: give a number of processes, or auto")

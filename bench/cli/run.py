@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +17,6 @@ from bench.errors import ExitCode, gravest
 
 if TYPE_CHECKING:
     from bench.commands.run import FinishedRun
-    from bench.load.observer import Observer
     from bench.load.session import Settings
     from bench.scenario.plan import Plan
 
@@ -124,11 +123,7 @@ def run_in_view(
     from bench.commands.run import run_plan
 
     observer, view = view_on(quiet)
-    watching = (
-        observer
-        if page is None
-        else cast("Observer", Forwarding(observer, page, Path(settings.output)))
-    )
+    watching: Any = observer if page is None else Forwarding(observer, page, Path(settings.output))
     with view:
         run = run_plan(plan, settings=settings, observer=watching, report=report)
     tell_not_written(run)

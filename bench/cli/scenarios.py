@@ -17,8 +17,7 @@ from bench.resources import resource_dir
 from bench.scenario.estimate import duration_text, estimate
 from bench.scenario.expand import build_plan
 from bench.scenario.jsonschema import json_schema_text
-from bench.scenario.library import headline, scenario_names, scenario_path
-from bench.scenario.loading import load_scenario
+from bench.scenario.loading import headline, load_scenario, scenario_names, scenario_path
 from bench.scenario.plan import Load, Plan
 from bench.scenario.schema import Scenario
 from bench.scenario.understood import notes_text

@@ -7,6 +7,7 @@ process that measures does nothing for it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -162,7 +163,11 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(10)
     state = RunState()
-    server = serve(state, int(sys.argv[1]))
+    try:
+        server = serve(state, int(sys.argv[1]))
+    except OSError as error:
+        print("this port is taken" if error.errno == errno.EADDRINUSE else error.strerror)
+        return
     print(server.server_address[1], flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for line in sys.stdin:

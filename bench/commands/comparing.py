@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.analysis.comparison.allowing import check_allowed
 from bench.analysis.comparison.case_matching import match_sides
 from bench.analysis.comparison.compare_runs import (
     Subject,
@@ -27,16 +27,19 @@ from bench.analysis.comparison.history_entry import identity_key
 from bench.analysis.comparison.metric_verdicts import Rules, Sessions, no_sessions
 from bench.analysis.comparison.planning import ComparisonPlan, plan_comparison
 from bench.analysis.comparison.result import Comparison, FailedThreshold, Note, Side
+from bench.analysis.comparison.setup_checks import check_allowed
 from bench.analysis.comparison.setup_difference import CaseSide
 from bench.analysis.run.summarise import summarise
 from bench.analysis.run.summary import CaseSummary, Summary, ThresholdVerdict
 from bench.commands.runs_behind import distribution_charts
+from bench.commands.sources import names
 from bench.commands.stored_runs import read_subject, resolve
-from bench.errors import MeasurementInvalid, NotComparable
+from bench.errors import MeasurementInvalid, NotComparable, UsageError
 from bench.results.directory import read_run
 from bench.results.history import History
 from bench.results.run import RunInfo
 from bench.results.warning_codes import WarningCode
+from bench.thresholds import parse_compared
 
 COMPARISON_PAGE = "comparison.html"
 """In the run directory of `ab`."""
@@ -60,7 +63,8 @@ class Judging:
         gate: the candidate must keep the scenario's thresholds, too.
 
     Raises:
-        UsageError: a key is allowed that names nothing that can differ.
+        UsageError: a key is allowed that names nothing that can differ, or no comparison can rest
+            on a metric.
     """
 
     allow: frozenset[str] = frozenset()
@@ -71,7 +75,14 @@ class Judging:
     gate: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "allow", frozenset(names(self.allow)))
+        object.__setattr__(self, "primary", names(self.primary))
         check_allowed(self.allow)
+        for metric in self.primary:
+            try:
+                parse_compared(metric)
+            except ValueError as error:
+                raise UsageError(f"primary {metric}: {error}") from None
 
     def rules(self, info: RunInfo) -> Rules:
         """The rules for runs of a scenario."""
@@ -112,10 +123,11 @@ def compare(
     check_usable(first, rules)
     judged = {subject.info.id for subject in (first, *others)}
     left_out = _left_out(history, first)
-    compared = [
-        _compared(first, other, rules, judging, _sessions(history, first.info, other.info, judged))
-        for other in others
-    ]
+    compared = []
+    for other in others:
+        sessions = _sessions(history, first.info, other.info, judged)
+        make = partial(compare_runs, first, other, rules, sessions)
+        compared.append(_or_refused(make, side_of(first), side_of(other), other, rules, judging))
     return [c if c.refused else replace(c, notes=(*c.notes, *left_out)) for c in compared]
 
 
@@ -131,23 +143,8 @@ def _left_out(history: History | None, baseline: Subject) -> tuple[Note, ...]:
         )
         if not name.startswith(f"{baseline.info.id} ")
     )
-    if not names:
-        return ()
     message = f"Left out of the earlier sessions: {', '.join(names)}."
-    return (Note("sessions_left_out", message),)
-
-
-def _compared(
-    first: Subject, other: Subject, rules: Rules, judging: Judging, sessions: Sessions
-) -> Comparison:
-    """The comparison with one candidate, or why there is none."""
-    return _or_refused(
-        lambda: compare_runs(first, other, rules, sessions),
-        (side_of(first), side_of(other)),
-        other,
-        rules,
-        judging,
-    )
+    return (Note("sessions_left_out", message),) if names else ()
 
 
 def _compared_sides(subject: Subject, rules: Rules, judging: Judging) -> Comparison:
@@ -155,13 +152,14 @@ def _compared_sides(subject: Subject, rules: Rules, judging: Judging) -> Compari
     match_sides(subject.summary.cases)
     a, b = (replace(side_of(subject), label=f"side {letter}") for letter in "ab")
     return _or_refused(
-        lambda: compare_sides(subject, rules), (a, b), subject, rules, judging, gated="b: "
+        partial(compare_sides, subject, rules), a, b, subject, rules, judging, gated="b: "
     )
 
 
 def _or_refused(
     make: Callable[[], Comparison],
-    sides: tuple[Side, Side],
+    a: Side,
+    b: Side,
     candidate: Subject,
     rules: Rules,
     judging: Judging,
@@ -172,15 +170,14 @@ def _or_refused(
     A candidate that is unlike the baseline must keep the scenario's thresholds all the same; of one
     that is incomplete or invalid nothing is said.
     """
+    usable = False
     try:
         check_usable(candidate, rules)
+        usable = True
+        found = make()
     except (NotComparable, MeasurementInvalid) as error:
-        return refused(*sides, candidate.summary.name, error)
-    try:
-        comparison = make()
-    except NotComparable as error:
-        comparison = refused(*sides, candidate.summary.name, error)
-    return _gated(comparison, candidate.summary, judging, gated)
+        found = refused(a, b, candidate.summary.name, error)
+    return _gated(found, candidate.summary, gated) if usable and judging.gate else found
 
 
 def ab(
@@ -297,12 +294,8 @@ def _sessions(
     return sessions
 
 
-def _gated(
-    comparison: Comparison, summary: Summary, judging: Judging, side: str = ""
-) -> Comparison:
-    """With the thresholds that the candidate does not keep for certain, if they gate."""
-    if not judging.gate:
-        return comparison
+def _gated(comparison: Comparison, summary: Summary, side: str) -> Comparison:
+    """With the thresholds that the candidate does not keep for certain."""
 
     def those(verdict: ThresholdVerdict) -> tuple[FailedThreshold, ...]:
         return tuple(

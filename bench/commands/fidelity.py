@@ -8,7 +8,7 @@ print(found.result.candidates[0].divergence)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,9 +24,8 @@ from bench.commands.fidelity_asking import Connect, OnStep, ask_missing
 from bench.commands.running import Interrupts, finish, interruptible
 from bench.commands.sources import names
 from bench.errors import BenchError, Interrupted, NotComparable, UsageError
-from bench.load.gates import total_questions
 from bench.load.session import Settings
-from bench.load.word_by_word import describe_side, total_places
+from bench.load.word_by_word import describe_side, make_room, total_places, total_questions
 from bench.ollama.control import Control
 from bench.ollama.names import same_model
 from bench.results.directory import RunDirectory
@@ -42,7 +41,7 @@ from bench.results.fidelity_files import (
     read_setup,
     write_setup,
 )
-from bench.scenario.plan import DEFAULT_TEXTS, ForcedText
+from bench.scenario.plan import DEFAULT_TEXTS, ForcedText, Plan
 from bench.scenario.word_ends import forced_texts, identity
 
 NUM_CTX = 2048
@@ -269,3 +268,57 @@ def labels(wanted: Sequence[tuple[str, str]]) -> list[str]:
     """Names of models, with the server where there are several servers."""
     several = len({server for server, _ in wanted}) > 1
     return [f"{model} on {server}" if several else model for server, model in wanted]
+
+
+class FidelityStage:
+    """Measures what `Plan.fidelity` asks for; see `bench.load.afterwards.Afterwards`."""
+
+    def __init__(self, plan: Plan, on_step: OnStep) -> None:
+        assert plan.fidelity is not None
+        self._plan = plan
+        self._asked = plan.fidelity
+        self._on_step = on_step
+        self._sides: tuple[Side, ...] = ()
+        self._controls: dict[str, Control] = {}
+
+    async def prepare(self, controls: Mapping[str, Control]) -> None:
+        """Describe the sides, the reference first.
+
+        Raises:
+            ModelError: one of the models has no next words that a server would tell.
+        """
+        wanted = tuple(dict.fromkeys((c.target, c.model) for c in self._plan.cases))
+        sides = []
+        for (target, model), label in zip(wanted, labels(wanted), strict=True):
+            sides.append(await describe_side(controls[target], model, label))
+        first = self._reference(sides)
+        self._sides = (sides[first], *sides[:first], *sides[first + 1 :])
+        self._controls = {control.url: control for control in controls.values()}
+
+    def _reference(self, sides: list[Side]) -> int:
+        """The model that the scenario names, else the largest file; of several the first."""
+        if self._asked.reference:
+            return next(i for i, s in enumerate(sides) if s.model == self._asked.reference)
+        return max(range(len(sides)), key=lambda i: (sides[i].size_bytes or 0, -i))
+
+    async def measure(self, directory: RunDirectory) -> None:
+        """Ask every side, and judge.
+
+        Raises:
+            NotComparable: the models have different tokenizers.
+            BenchError: a server refuses, or cannot be reached.
+        """
+        for side in self._sides[1:]:
+            await make_room(self._controls[side.url], side.model)
+        await begin(
+            directory,
+            self._sides,
+            self._asked.texts,
+            self._plan.seed,
+            lambda side: self._controls[side.url],
+            self._on_step,
+        )
+
+    def interrupted(self, directory: RunDirectory) -> Interrupted:
+        """What is kept, and how to go on."""
+        return Interrupted(asked_so_far(directory), go_on(directory.path))

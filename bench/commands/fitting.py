@@ -50,6 +50,8 @@ def fit_run(
         UsageError: the model has to be named.
     """
     path = Path(path)
+    if slots is not None and slots < 1:
+        raise UsageError(f"slots {slots} must be a whole number above 0")
     run = read_run(path)
     name = _model_of(run, model)
     columns = _columns(run, name)

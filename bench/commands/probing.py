@@ -9,20 +9,14 @@ from functools import partial
 
 import numpy as np
 
-from bench.analysis.capacity.judge import ProbeVerdict, least_requests
+from bench.analysis.capacity.judge import ProbeVerdict
 from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
-from bench.analysis.capacity.limiting import (
-    Alone,
-    allowed_share,
-    alone,
-    broken_promise,
-    limiting,
-)
+from bench.analysis.capacity.limiting import Alone, allowed_share, alone, broken_promise, limiting
 from bench.analysis.capacity.memory import memory_bound
 from bench.analysis.capacity.probe import Probe, SearchEnding, SearchSettings
 from bench.analysis.capacity.probed import JudgedProbe, probe_result, window_s
-from bench.analysis.capacity.promises import ERROR_RATE, check_judgeable, percentile_of
-from bench.analysis.capacity.result import Bottleneck, CapacityResult, ProbeResult
+from bench.analysis.capacity.promises import check_judgeable, least_to_prove
+from bench.analysis.capacity.result import Bottleneck, CapacityResult
 from bench.analysis.capacity.sweep import LADDER, slots_of, sweep_of
 from bench.analysis.run.columns import Columns
 from bench.analysis.run.evidence import columns_of
@@ -52,15 +46,10 @@ CEILING = 20
 """Without another wish, rates end at so many times the best of the sweep."""
 MOST_USERS = 512
 
-_CLIENT_CODES = frozenset(
-    {
-        WarningCode.CLIENT_BENT,
-        WarningCode.CLIENT_STALLED,
-        WarningCode.LATE_SENDS,
-        WarningCode.WORKER_DIED,
-    }
-)
-_Z = 1.645
+_CLIENT_CODES = (
+    WarningCode.CLIENT_BENT, WarningCode.CLIENT_STALLED, WarningCode.LATE_SENDS,
+    WarningCode.WORKER_DIED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +128,7 @@ class Prober:
     def _next_probe(self, info: RunInfo, hunt: JudgedSearch) -> tuple[Case, Block] | None:
         probe = hunt.next_probe(partial(self._affords, info))
         self._waiting = probe
-        if probe is None:
-            hunt.search.stop()
-            return None
-        return self._block(info, self._loads.probe(probe))
+        return None if probe is None else self._block(info, self._loads.probe(probe))
 
     def result(self, info: RunInfo, summary: Summary) -> CapacityResult:
         """What was found, once the run has ended."""
@@ -162,6 +148,7 @@ class Prober:
         case = self.plan.cases[0]
         swept = [c for c in summary.cases if c.axes.get("part") == "sweep"]
         observed = slots.observed if slots else None
+        waiting_at = observed if wanted.by == "rate" else None
         return CapacityResult(
             run_id=info.id,
             model=case.model,
@@ -176,7 +163,7 @@ class Prober:
             high=found.high,
             breaks=breaks,
             limited_by=limit,
-            probes=self._results(observed),
+            probes=tuple(probe_result(j, wanted.promises, waiting_at) for j in self._judged),
             slots_observed=observed,
             slots_exact=bool(slots and slots.exact),
             slots_asked=wanted.slots_asked or slots_asked(info.targets, case.target),
@@ -200,8 +187,7 @@ class Prober:
         check_judgeable(columns, self.wanted.promises)
         self._swept.append(ok)
         if self._alone is None:
-            share = info.blocks[-1].after.gpu_share if info.blocks[-1].after else None
-            self._alone = alone(columns, self.wanted.promises, share)
+            self._alone = alone(columns, self.wanted.promises, info.blocks[-1].gpu_share)
         self._loads.learn(columns, window_s(info.blocks[-1]), first=len(self._swept) == 1)
 
     def _next_level(self, info: RunInfo) -> int | None:
@@ -215,8 +201,9 @@ class Prober:
         return None if slots.exact and beyond else LADDER[level]
 
     def _search_settings(self) -> SearchSettings:
-        locate = max(LEAST_PROBE, *(_locating_for(p) for p in self.wanted.promises))
-        prove = max(_requests_for(p) for p in self.wanted.promises)
+        allowed = min(allowed_share(p) for p in self.wanted.promises)
+        locate = max(LEAST_PROBE, math.ceil(LATE_REQUESTS / max(allowed, 1e-3)))
+        prove = max(map(least_to_prove, self.wanted.promises))
         slots = self._slots()
         served = slots.observed if slots else 1
         common = SearchSettings(1.0, slots=served, probe_requests=locate, proof_requests=prove)
@@ -269,10 +256,6 @@ class Prober:
     def _slots(self) -> Slots | None:
         return slots_of([*self._swept, *(j.measured.select(j.measured.ok) for j in self._judged)])
 
-    def _results(self, slots: int | None) -> tuple[ProbeResult, ...]:
-        k = slots if self.wanted.by == "rate" else None
-        return tuple(probe_result(j, self.wanted.promises, k) for j in self._judged)
-
     def _reason(self, found: FoundLimit) -> tuple[str, Bottleneck]:
         """Which promise breaks first, and why: at the lowest load that failed, or leaned to it."""
         failed = [j for j in self._judged if j.outcome.verdict is ProbeVerdict.FAIL]
@@ -281,10 +264,9 @@ class Prober:
         if not failed and (not leaning or found.high is None):
             return "", Bottleneck.NONE
         j = failed[-1] if failed else min(leaning, key=lambda j: j.probe.load)
-        share = j.block.after.gpu_share if j.block.after else None
         fitted = next((p for p in self.wanted.promises if p.text == found.breaks), None)
         broken = broken_promise(j.outcome) or fitted
-        return broken.text if broken else "", limiting(j.measured, broken, share)
+        return broken.text if broken else "", limiting(j.measured, broken, j.block.gpu_share)
 
     def _response_at(self, load: float | None) -> float | None:
         """Mean time of a request at a load, from the probe that was nearest to it."""
@@ -304,19 +286,6 @@ def block_seed(plan: Plan, index: int) -> int:
 def _measured(info: RunInfo, records: Sequence[RequestRecord]) -> Columns:
     ids = [case.id for case in info.plan.cases]
     return columns_of([r for r in records if r.phase is Phase.MEASURE], ids)
-
-
-def _locating_for(promise: Threshold) -> int:
-    """So many requests tell about where a promise breaks."""
-    return math.ceil(LATE_REQUESTS / max(allowed_share(promise), 1e-3))
-
-
-def _requests_for(promise: Threshold) -> int:
-    """So many requests can prove a promise kept, if all goes well."""
-    if promise.metric == ERROR_RATE:
-        share = max(promise.value, 1e-3)
-        return math.ceil(_Z**2 * (1 - share) / share / 10) * 10
-    return least_requests(percentile_of(promise))
 
 
 def _spent_s(info: RunInfo) -> float:

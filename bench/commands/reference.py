@@ -24,8 +24,7 @@ from bench.results.record import RequestRecord
 from bench.results.run import RunInfo
 from bench.results.warning_codes import WarningCode, all_codes
 from bench.scenario.jsonschema import json_schema
-from bench.scenario.library import headline, scenario_names, scenario_path
-from bench.scenario.loading import load_scenario
+from bench.scenario.loading import headline, load_scenario, scenario_names, scenario_path
 
 _MARK = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MANY = 12

@@ -243,10 +243,7 @@ def with_more(run: FinishedRun, code: WarningCode, write: Callable[[], object]) 
 
 
 def with_file(
-    run: FinishedRun,
-    name: str,
-    content: bytes,
-    code: WarningCode = WarningCode.SUMMARY_NOT_WRITTEN,
+    run: FinishedRun, name: str, content: bytes, code: WarningCode = WarningCode.SUMMARY_NOT_WRITTEN
 ) -> FinishedRun:
     """The run with a file more in its directory; see `with_more`."""
     directory = RunDirectory(run.path, run.info.id)
@@ -267,7 +264,7 @@ async def _measure_until_interrupted(
 ) -> Ended:
     afterwards = None
     if plan.fidelity is not None:
-        from bench.commands.fidelity_stage import FidelityStage
+        from bench.commands.fidelity import FidelityStage
 
         afterwards = FidelityStage(plan, observer.place_asked)
     stop = Stop()

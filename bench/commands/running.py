@@ -125,4 +125,5 @@ def interruptible() -> Iterator[Interrupts]:
         yield found
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # None is a handler that was not set by Python: it cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

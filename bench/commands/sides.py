@@ -136,6 +136,8 @@ def _paired_plan(
     overrides: str | Sequence[str] = (),
     seed: int | None = None,
 ) -> Plan:
+    if pairs < 1:
+        raise UsageError(f"{pairs} pairs are none: a comparison takes 6 or more")
     models, hosts, overrides = names(models), names(hosts), names(overrides)
     if not hosts:
         side_a, side_b = _both_started(side_a, side_b), _both_started(side_b, side_a)

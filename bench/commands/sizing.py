@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.analysis.capacity.kv_memory import BYTES_PER_ELEMENT
+from bench.analysis.capacity.memory import BYTES_PER_ELEMENT
 from bench.analysis.capacity.probe import SearchEnding
 from bench.analysis.capacity.promises import OF_SESSIONS, parse_promises
 from bench.analysis.capacity.result import Bottleneck, CapacityResult

@@ -57,7 +57,7 @@ def resolve(name: str | Path, history: History | None) -> Path:
 
 def is_run(name: str, history: History | None) -> bool:
     """Whether a name means a run (a directory, or a name in the history) and not a scenario."""
-    from bench.scenario.library import scenario_path
+    from bench.scenario.loading import scenario_path
 
     path = Path(name)
     if (path / RUN_FILE).exists():

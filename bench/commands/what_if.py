@@ -77,6 +77,9 @@ def study(
     for what, factor in (("prefill", prefill_factor), ("time scale", time_scale)):
         if not 0 < factor < math.inf:
             raise UsageError(f"{what} {factor:g} must be a number above 0")
+    for what, count in (("slots", slots), ("most", most), *(("servers", n) for n in servers)):
+        if count is not None and count < 1:
+            raise UsageError(f"{what} {count} must be a whole number above 0")
     profile = load_profile(profile_name)
     chosen = _chosen(profile, model)
     promised = parse_promises(promises)

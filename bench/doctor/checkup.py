@@ -19,16 +19,13 @@ from bench.ollama.replies import ResidentModel
 from bench.wire.transports import choose_transport
 from bench.wire.transports.stamps import why_no_kernel_stamps
 
-BUSY_SHARE = 0.1
-"""CPU share of other work above which numbers suffer."""
+BUSY_SHARE = 0.1  # CPU share of other work above which numbers suffer
 
-DESCRIPTORS = 4096
-"""Open files below which large loads run out of connections."""
+DESCRIPTORS = 4096  # open files below which large loads run out of connections
 
 OWN_STAMPS = "Times hold this program's own delays; keep the machine idle."
 _LOOK_S = 0.5
-_UNSURE = 0.15
-"""Passes of a test of memory that differ by more were disturbed."""
+_UNSURE = 0.15  # passes of a test of memory that differ by more were disturbed
 _COARSE_CLOCKS = ("jiffies", "acpi_pm", "hpet")
 
 
@@ -112,10 +109,8 @@ def _in_memory(loaded: tuple[ResidentModel, ...]) -> Iterator[Finding]:
     advice = "Unload what is not measured: ollama stop NAME"
     yield judged("in memory", len(loaded) <= 1, said, advice)
     for model in loaded:
-        share = None
-        if model.size_bytes and model.vram_bytes is not None:
-            share = model.vram_bytes / model.size_bytes
-        if share is not None and 0 < share < 1:
+        share = (model.vram_bytes or 0) / model.size_bytes if model.size_bytes else 0
+        if 0 < share < 1:
             yield Finding(
                 "placement",
                 Status.CAUTION,
@@ -176,15 +171,17 @@ def _read_speed() -> Finding:
     return judged("memory speed", sure, said, advice)
 
 
+def _of_kernel(file: str) -> str:
+    """What a file below /sys/devices/system says; "" without it."""
+    path = Path("/sys/devices/system", file)
+    return path.read_text().strip() if path.is_file() else ""
+
+
 def _governor() -> Finding | None:
-    file = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    if not file.is_file():
-        return None
-    governor = file.read_text().strip()
-    advice = (
-        "Clocks rise and fall with load; for steady numbers: cpupower frequency-set -g performance"
-    )
-    return judged("CPU governor", governor == "performance", governor, advice)
+    governor = _of_kernel("cpu/cpu0/cpufreq/scaling_governor")
+    advice = "Clocks follow the load; for steady numbers: cpupower frequency-set -g performance"
+    fine = governor == "performance"
+    return judged("CPU governor", fine, governor, advice) if governor else None
 
 
 def _battery() -> Finding | None:
@@ -197,12 +194,9 @@ def _battery() -> Finding | None:
 
 
 def _clock() -> Finding | None:
-    file = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
-    if not file.is_file():
-        return None
-    source = file.read_text().strip()
+    source = _of_kernel("clocksource/clocksource0/current_clocksource")
     advice = "Reading it is slow or coarse; see the kernel's clocksource= parameter."
-    return judged("clock", source not in _COARSE_CLOCKS, source, advice)
+    return judged("clock", source not in _COARSE_CLOCKS, source, advice) if source else None
 
 
 def _stamps() -> Finding:
@@ -217,8 +211,10 @@ def _descriptors() -> Finding | None:
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = soft if hard == resource.RLIM_INFINITY else hard
-        said = f"{soft:,} open files" + (f", can be raised to {most:,}" if most > soft else "")
-        advice = "For many users: ulimit -n 16384"
-        found = judged("descriptors", most >= DESCRIPTORS, said, advice)
+        endless = resource.RLIM_INFINITY  # a limit that a run raises as far as it needs
+        more = "" if hard == soft else " without limit" if hard == endless else f" to {hard:,}"
+        said = "any number of" if soft == endless else f"{soft:,}"
+        said += " open files" + (f", can be raised{more}" if more else "")
+        fine = endless in (soft, hard) or hard >= DESCRIPTORS
+        found = judged("descriptors", fine, said, "For many users: ulimit -n 16384")
     return found

@@ -14,8 +14,7 @@ from bench.load.fleet.dask_cluster import DaskCluster, Spot
 from bench.load.fleet.hosting import SpoolAsked
 
 _WATCHED_S = 3.0
-_FAR_NS = 5_000_000
-"""A clock that is known less well than this leaves numbers out in many a run."""
+_FAR_NS = 5_000_000  # a clock that is known less well than this leaves numbers out in many a run
 
 
 async def check_fleet(load_from: str) -> list[Finding]:

@@ -34,8 +34,7 @@ _DONE = (
     _BEFORE + b'"},"done":true,"done_reason":"length","total_duration":1000000,"load_duration":1000'
     b',"prompt_eval_count":10,"prompt_eval_duration":1000,"eval_count":%d,"eval_duration":1000000}\n'
 )
-_GRAIN_NS = 1_000_000
-"""What `select` cannot sleep for more exactly."""
+_GRAIN_NS = 1_000_000  # what `select` cannot sleep for more exactly
 
 
 class NullRequest(msgspec.Struct):

@@ -12,7 +12,7 @@ import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
@@ -20,10 +20,10 @@ import msgspec
 from bench.address import Address
 from bench.children import module_command
 from bench.clock import NS
+from bench.doctor.checkup import Finding, Status, judged
 from bench.doctor.null_server import NullRequest
 from bench.errors import ServerError
-from bench.load.quiet import quiet
-from bench.load.watch import nearest_rank
+from bench.load.watch import nearest_rank, quiet
 from bench.ollama.line_reader import ollama_call
 from bench.wire.exchange import Outcome, Reply, Transport
 from bench.wire.transports import choose_transport
@@ -31,6 +31,11 @@ from bench.wire.transports import choose_transport
 CHUNKS_PER_S = (1_000, 5_000, 10_000, 20_000, 40_000)
 REACHED_SHARE = 0.95
 
+EXACT_MS = 0.2  # stamp errors up to this (p99) are as good as none
+USABLE_MS = 1.0  # up to this they are small against any time to a first token
+ENOUGH_PER_S = 5_000  # chunks per second that a busy server of one machine may send
+TOKENS_PER_S = 30  # of one answer; to say a load in users
+_LATE_MS = 5.0
 _STREAMS = 100
 _STEP_S = 1.5
 _SHORT_S = 1.0
@@ -89,14 +94,6 @@ class SelfTest:
         return best
 
 
-@dataclass(slots=True)
-class _Server:
-    """The null server, from outside."""
-
-    port: int
-    notes: dict[str, list[int]] = field(default_factory=dict)
-
-
 async def run_self_test(
     transport: str | None = None, loads: Sequence[int] = CHUNKS_PER_S, seconds: float = _STEP_S
 ) -> SelfTest:
@@ -108,34 +105,22 @@ async def run_self_test(
         seconds: how long each load is held.
     """
     steps: list[LoadStep] = []
-    name = reason = ""
     for load in loads:
-        async with _null_server() as server:
-            wire, reason = choose_transport(_address(server.port), transport)
-            name = wire.name
-            try:
-                replies, cpu_share = await _stream(wire, load, seconds)
-            finally:
-                await wire.aclose()
-        steps.append(_step(load, replies, server.notes, cpu_share))
+        async with _null_server(transport) as (wire, _, notes):
+            replies, cpu_share = await _stream(wire, load, seconds)
+        steps.append(_step(load, replies, notes, cpu_share))
         if not steps[-1].reached:
             break
-    async with _null_server() as server:
-        wire, _ = choose_transport(_address(server.port), transport)
-        try:
-            rate = await _short(wire)
-        finally:
-            await wire.aclose()
-    return SelfTest(name, reason, tuple(steps), rate)
-
-
-def _address(port: int) -> Address:
-    return Address.parse(f"http://127.0.0.1:{port}", environ={})
+    async with _null_server(transport) as (wire, reason, _):
+        rate = await _short(wire)
+    return SelfTest(wire.name, reason, tuple(steps), rate)
 
 
 @asynccontextmanager
-async def _null_server() -> AsyncIterator[_Server]:
-    """A null server; its notes are there when the context has ended."""
+async def _null_server(
+    transport: str | None,
+) -> AsyncIterator[tuple[Transport, str, dict[str, list[int]]]]:
+    """A way to a null server, why this one, and its notes: there when the context has ended."""
     process = await asyncio.create_subprocess_exec(
         *module_command("bench.doctor.null_server"), stdin=PIPE, stdout=PIPE
     )
@@ -145,16 +130,21 @@ async def _null_server() -> AsyncIterator[_Server]:
     if not port:
         await process.wait()
         raise ServerError("the self-test's own server did not start", "Its error stands above.")
-    server = _Server(int(port))
+    address = Address.parse(f"http://127.0.0.1:{int(port)}", environ={})
+    notes: dict[str, list[int]] = {}
     try:
-        yield server
+        wire, reason = choose_transport(address, transport)
+        try:
+            yield wire, reason, notes
+        finally:
+            await wire.aclose()
     finally:
         process.stdin.close()  # it ends by that
         written = await process.stdout.read()
         await process.wait()
     if not written:
         raise ServerError("the self-test's own server ended early", "Its error stands above.")
-    server.notes = msgspec.json.decode(written, type=dict[str, list[int]])
+    notes |= msgspec.json.decode(written, type=dict[str, list[int]])
 
 
 async def _stream(wire: Transport, load: int, seconds: float) -> tuple[list[Reply], float]:
@@ -221,3 +211,56 @@ def _step(
 def _ms(values_ns: Sequence[int], p: float) -> float:
     found = nearest_rank(values_ns, p)
     return float("inf") if found is None else found / 1e6
+
+
+def ceiling_findings(test: SelfTest) -> list[Finding]:
+    """The result of a self-test in words."""
+    best, usable = test.best(EXACT_MS), test.best(USABLE_MS)
+    short = f"{test.requests_per_s:,.0f} short requests per second, not streamed"
+    return [
+        Finding("transport", Status.FINE, f"{test.transport}: {test.reason}"),
+        _stamps(test, best or usable),
+        _trusted(test, usable),
+        Finding("requests", Status.FINE, short),
+    ]
+
+
+def _stamps(test: SelfTest, best: LoadStep | None) -> Finding:
+    if best is not None:
+        said = (
+            f"right within {best.error_p99_ms:.3f} ms (p99; p50 {best.error_p50_ms:.3f}) at "
+            f"{best.offered_per_s:,} chunks per second"
+        )
+        return judged("stamp error", best.error_p99_ms <= EXACT_MS, said)
+    first = test.steps[0]
+    return Finding(
+        "stamp error",
+        Status.CAUTION,
+        f"{first.error_p99_ms:.1f} ms (p99) already at {first.offered_per_s:,} chunks per second",
+        "This machine is too busy: stop other work, or measure from another one.",
+    )
+
+
+def _trusted(test: SelfTest, usable: LoadStep | None) -> Finding:
+    steps = test.steps
+    next_one = steps.index(usable) + 1 if usable is not None else 0
+    why = ""
+    if next_one < len(steps):
+        why = f"; at {steps[next_one].offered_per_s:,} per second {_failed(steps[next_one])}"
+    if usable is None:
+        return Finding("trusted up to", Status.CAUTION, f"no load that was tried{why}")
+    users = usable.offered_per_s // TOKENS_PER_S
+    said = (
+        f"{usable.offered_per_s:,} chunks per second, which is {users:,} users at {TOKENS_PER_S} "
+        f"tokens per second each ({usable.cpu_share:.0%} of a core){why}"
+    )
+    advice = "Stop other work on this machine, or measure from another one."
+    return judged("trusted up to", usable.offered_per_s >= ENOUGH_PER_S, said, advice)
+
+
+def _failed(step: LoadStep) -> str:
+    if step.server_late_p99_ms > _LATE_MS:
+        return f"the test's own server was {step.server_late_p99_ms:.0f} ms late"
+    if not step.reached:
+        return f"only {step.reached_per_s:,.0f} came"
+    return f"the stamp error is {step.error_p99_ms:.1f} ms (p99)"

@@ -34,97 +34,77 @@ def block_findings(
 
     `own_models` are those of the plan; each may stay in memory while another is measured.
     """
+    window_s = (info.window_end_ns - info.window_start_ns) / NS
+    client = info.health, measured.requests, workers
     return [
         *_placement(case, info, own_models),
         *_changes(case, info),
         *_errors(case, info, measured),
         *reloads(case, info, measured, era),
         *_arrivals(case, info),
-        *client_findings(
-            case,
-            info.health,
-            measured.requests,
-            workers,
-            window_s=(info.window_end_ns - info.window_start_ns) / NS,
-            kernel_stamps=kernel_stamps,
-        ),
+        *client_findings(case, *client, window_s=window_s, kernel_stamps=kernel_stamps),
     ]
 
 
 def unread_findings(unread: Mapping[str, str]) -> list[RunWarning]:
     """What was named in `telemetry` and could not be read."""
-    return [
-        RunWarning(
-            WarningCode.TELEMETRY_UNREAD,
-            f"telemetry {what} was asked for, and nothing is read of it: {why}",
-            "Its numbers will be missing. Leave it out, or mend it and run again.",
-        )
-        for what, why in unread.items()
-    ]
+    advice = "Its numbers will be missing. Leave it out, or mend it and run again."
+    said = (
+        f"telemetry {k} was asked for, and nothing is read of it: {w}" for k, w in unread.items()
+    )
+    return [RunWarning(WarningCode.TELEMETRY_UNREAD, message, advice) for message in said]
 
 
-def _placement(case: Case, info: BlockInfo, own_models: frozenset[str]) -> list[RunWarning]:
+def _placement(case: Case, info: BlockInfo, own_models: frozenset[str]) -> Iterator[RunWarning]:
     """Where and how the server put the model."""
     after = info.after
     if after is None or not after.loaded:
-        return []
-    found = []
+        return
     share = after.gpu_share
     if share is not None and 0 < share < 1:
-        found.append(
-            RunWarning(
-                WarningCode.GPU_SPILL,
-                f"only {share:.0%} of {case.model} is on the GPU, the rest is computed by the CPU",
-                "Use a smaller num_ctx, fewer parallel slots or a smaller quantisation.",
-                case.id,
-            )
+        yield RunWarning(
+            WarningCode.GPU_SPILL,
+            f"only {share:.0%} of {case.model} is on the GPU, the rest is computed by the CPU",
+            "Use a smaller num_ctx, fewer parallel slots or a smaller quantisation.",
+            case.id,
         )
     asked = case.options.get("num_ctx")
     if isinstance(asked, int) and after.served_context not in (None, asked):
-        found.append(
-            RunWarning(
-                WarningCode.SERVED_CONTEXT,
-                f"num_ctx {asked} was asked of {case.model}, {after.served_context} is served",
-                "Ask for no more than the model was trained for, "
-                "or see why the server chose another value.",
-                case.id,
-            )
+        yield RunWarning(
+            WarningCode.SERVED_CONTEXT,
+            f"num_ctx {asked} was asked of {case.model}, {after.served_context} is served",
+            "Ask for no more than the model was trained for, "
+            "or see why the server chose another value.",
+            case.id,
         )
     others = [n for n in after.others if not any(same_model(n, own) for own in own_models)]
     if others:
-        found.append(
-            RunWarning(
-                WarningCode.OTHER_MODELS,
-                f"also in memory while {case.model} was measured: {', '.join(others)}",
-                "They take memory, and their users take time. Unload them: ollama stop NAME",
-                case.id,
-            )
+        yield RunWarning(
+            WarningCode.OTHER_MODELS,
+            f"also in memory while {case.model} was measured: {', '.join(others)}",
+            "They take memory, and their users take time. Unload them: ollama stop NAME",
+            case.id,
         )
-    return found
 
 
-def _changes(case: Case, info: BlockInfo) -> list[RunWarning]:
+def _changes(case: Case, info: BlockInfo) -> Iterator[RunWarning]:
     """What is different after the block from what it was before."""
     before, after = info.before, info.after
     if before is None or after is None or case.cold or case.together:
-        return []
-    what = _change(before, after)
-    if not what:
-        return []
-    return [
-        RunWarning(
+        return
+    if what := _change(before, after):
+        yield RunWarning(
             WarningCode.MODEL_CHANGED,
             f"block {info.number}: {case.model} {what} between the start and the end of the block",
             "Another client or a short keep_alive is at work: the block mixes two states.",
             case.id,
             invalidates=True,
         )
-    ]
 
 
 def _change(before: Residency, after: Residency) -> str:
-    if before.loaded and not after.loaded:
-        return "was evicted from memory"
+    if before.loaded != after.loaded:
+        return "was evicted from memory" if before.loaded else "was loaded again"
     if before.digest != after.digest:
         return "was replaced by another version (its digest changed)"
     if before.served_context != after.served_context:
@@ -134,61 +114,49 @@ def _change(before: Residency, after: Residency) -> str:
     return ""
 
 
-def _errors(case: Case, info: BlockInfo, measured: BlockTally) -> list[RunWarning]:
+def _errors(case: Case, info: BlockInfo, measured: BlockTally) -> Iterator[RunWarning]:
     """Failed requests, with the first one's words; and cloud models found out by their chunks."""
-    found = []
     if measured.failed:
-        found.append(
-            RunWarning(
-                WarningCode.FAILED_REQUESTS,
-                f"block {info.number}: {measured.failed} of {measured.requests} requests failed, "
-                f"first: {measured.first_failure}",
-                "Failed requests are in no latency; look at error_rate and at the server's log.",
-                case.id,
-                invalidates=measured.failed == measured.requests,
-            )
+        yield RunWarning(
+            WarningCode.FAILED_REQUESTS,
+            f"block {info.number}: {measured.failed} of {measured.requests} requests failed, "
+            f"first: {measured.first_failure}",
+            "Failed requests are in no latency; look at error_rate and at the server's log.",
+            case.id,
+            invalidates=measured.failed == measured.requests,
         )
     if measured.odd:
         counts = ", ".join(f"{name} ({n})" for name, n in measured.odd.most_common(_ODD_FIELDS))
-        found.append(
-            RunWarning(
-                WarningCode.ODD_REPLIES,
-                f"block {info.number}: what could not be read of {measured.requests} replies: "
-                f"{counts}",
-                "Those values are missing from the numbers. A proxy, or a server that only "
-                "resembles Ollama?",
-                case.id,
-            )
+        yield RunWarning(
+            WarningCode.ODD_REPLIES,
+            f"block {info.number}: what could not be read of {measured.requests} replies: {counts}",
+            "Those values are missing from the numbers. A proxy, or a server that only resembles "
+            "Ollama?",
+            case.id,
         )
     if measured.remote:
-        found.append(
-            RunWarning(
-                WarningCode.CLOUD_MODEL,
-                f"{case.model} is answered by a cloud service, not by this server",
-                "Measure a local model.",
-                case.id,
-                invalidates=True,
-            )
+        yield RunWarning(
+            WarningCode.CLOUD_MODEL,
+            f"{case.model} is answered by a cloud service, not by this server",
+            "Measure a local model.",
+            case.id,
+            invalidates=True,
         )
-    return found
 
 
-def _arrivals(case: Case, info: BlockInfo) -> list[RunWarning]:
+def _arrivals(case: Case, info: BlockInfo) -> Iterator[RunWarning]:
     """Arrivals that were not sent."""
     if not info.dropped or not info.planned_arrivals:
-        return []
+        return
     share = info.dropped / info.planned_arrivals
-    return [
-        RunWarning(
-            WarningCode.ARRIVALS_DROPPED,
-            f"block {info.number}: {info.dropped} of {info.planned_arrivals} arrivals "
-            f"({share:.1%}) were not sent, because {case.load.max_in_flight} requests were in "
-            "flight",
-            "The server cannot keep up with this rate: lower it, or raise max_in_flight.",
-            case.id,
-            invalidates=share > _DROPPED_SHARE,
-        )
-    ]
+    yield RunWarning(
+        WarningCode.ARRIVALS_DROPPED,
+        f"block {info.number}: {info.dropped} of {info.planned_arrivals} arrivals ({share:.1%}) "
+        f"were not sent, because {case.load.max_in_flight} requests were in flight",
+        "The server cannot keep up with this rate: lower it, or raise max_in_flight.",
+        case.id,
+        invalidates=share > _DROPPED_SHARE,
+    )
 
 
 SCATTER_FACTOR = 16.0
@@ -230,13 +198,12 @@ def reloads(case: Case, info: BlockInfo, measured: BlockTally, era: Era) -> Iter
         return
     first, seconds = jumped[0]
     count = f"{len(jumped)} request{'s' if len(jumped) > 1 else ''} waited"
+    other = "Another client with other options, or an eviction: stop it and measure again."
     yield RunWarning(
         WarningCode.RELOADED,
         f"block {info.number}: {case.model} was loaded again while it was measured "
         f"({count}; first at request {first}, {seconds:.2g} s)",
-        _DIED
-        if _RUNNER_DIED.search(measured.first_failure)
-        else "Another client with other options, or an eviction: stop it and measure again.",
+        _DIED if _RUNNER_DIED.search(measured.first_failure) else other,
         case.id,
         invalidates=True,
     )
@@ -251,14 +218,9 @@ def warm_up_findings(
         return []
     said = [r.error or r.outcome.value for r in failed]
     died = next((text for text in said if _RUNNER_DIED.search(text)), "")
-    return [
-        RunWarning(
-            WarningCode.WARM_UP_FAILED,
-            f"block {block.number} of {case.id}: {len(failed)} of {len(warmed_up)} warm-up "
-            f"requests failed, {'one of them' if died else 'first'}: {died or said[0]}",
-            _DIED
-            if died
-            else "What failed there may fail again: look at error_rate and at the server's log.",
-            case.id,
-        )
-    ]
+    message = (
+        f"block {block.number} of {case.id}: {len(failed)} of {len(warmed_up)} warm-up requests "
+        f"failed, {'one of them' if died else 'first'}: {died or said[0]}"
+    )
+    other = "What failed there may fail again: look at error_rate and at the server's log."
+    return [RunWarning(WarningCode.WARM_UP_FAILED, message, _DIED if died else other, case.id)]

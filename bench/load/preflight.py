@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bench.address import Address
 from bench.errors import ModelError
@@ -107,17 +107,13 @@ async def check_models(
 
 def control_warnings(control: Control) -> list[RunWarning]:
     """What the control calls have to say so far."""
-    return [_control_warning(f"{control.url}: {note}", note) for note in control.notes]
-
-
-def _control_warning(message: str, note: str) -> RunWarning:
-    if note.startswith("not known"):
-        return RunWarning(WarningCode.NOT_KNOWN, message)
-    return RunWarning(
-        WarningCode.ASKED_AGAIN,
-        message,
-        "The server was busy or away for a moment; nothing was being measured then.",
-    )
+    again = "The server was busy or away for a moment; nothing was being measured then."
+    return [
+        RunWarning(WarningCode.NOT_KNOWN, f"{control.url}: {note}")
+        if note.startswith("not known")
+        else RunWarning(WarningCode.ASKED_AGAIN, f"{control.url}: {note}", again)
+        for note in control.notes
+    ]
 
 
 async def _installed(name: str, control: Control, pull: PullObserver | None) -> InstalledModel:
@@ -206,35 +202,29 @@ def _check_capabilities(case: Case, capabilities: tuple[str, ...] | None) -> Non
         )
 
 
-def _check_context(case: Case, model: ModelInfo) -> list[RunWarning]:
+def _check_context(case: Case, model: ModelInfo) -> Iterator[RunWarning]:
     """Whether num_ctx fits the model, and prompt and answer fit num_ctx."""
     num_ctx, limit = case.options.get("num_ctx"), model.context_limit
     if not isinstance(num_ctx, int):
-        return []
-    found = []
+        return
     if limit is not None and num_ctx > limit:
-        found.append(
-            RunWarning(
-                WarningCode.CONTEXT_LIMIT,
-                f"num_ctx {num_ctx} is more than {case.model} was trained for ({limit}): "
-                f"the server will use {limit}",
-                f"Set options.num_ctx to {limit} or less.",
-                case.id,
-            )
+        yield RunWarning(
+            WarningCode.CONTEXT_LIMIT,
+            f"num_ctx {num_ctx} is more than {case.model} was trained for ({limit}): "
+            f"the server will use {limit}",
+            f"Set options.num_ctx to {limit} or less.",
+            case.id,
         )
     room = min(num_ctx, limit or num_ctx)
     wanted = _wanted_tokens(case)
     if wanted is not None and wanted > room:
-        found.append(
-            RunWarning(
-                WarningCode.CONTEXT_ROOM,
-                f"prompts of up to {wanted} tokens, answer included, do not fit into the context "
-                f"of {room}",
-                "Raise options.num_ctx, or ask for shorter prompts or answers.",
-                case.id,
-            )
+        yield RunWarning(
+            WarningCode.CONTEXT_ROOM,
+            f"prompts of up to {wanted} tokens, answer included, do not fit into the context "
+            f"of {room}",
+            "Raise options.num_ctx, or ask for shorter prompts or answers.",
+            case.id,
         )
-    return found
 
 
 def _wanted_tokens(case: Case) -> int | None:

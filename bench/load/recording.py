@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
+from typing import Any
 
 from bench.load.supply import Prepared
 from bench.results.record import Phase, RequestRecord, scrubbed
@@ -28,6 +30,19 @@ class Sending:
     due_ns: int | None = None
 
 
+STAMPS = (
+    *("sent_ns", "headers_ns", "first_chunk_ns", "first_thinking_ns", "first_answer_ns"),
+    *("last_text_ns", "end_ns"),
+)
+"""A reply's times: absolute in the reply, from the start of the run in its record."""
+_COPIED = (
+    *("connect_ns", "text_chunks", "coalesced", "user_stamps", "status", "error", "done_reason"),
+    *("server", "created_at_first", "created_at_last", "remote_model", "answered_by"),
+    *("other_fields", "output_sha256", "answer_chars", "thinking_chars", "odd"),
+)
+_stamps, _copied = attrgetter(*STAMPS), attrgetter(*_COPIED)  # this is done for every request
+
+
 def make_record(
     case: Case,
     block: Block,
@@ -42,10 +57,12 @@ def make_record(
     Times of `sending` and `reply` are absolute; `origin_ns` is the start of the run on the same
     clock.
     """
-
-    def since_start(stamp_ns: int | None) -> int | None:
-        return None if stamp_ns is None else stamp_ns - origin_ns
-
+    said: dict[str, Any] = dict(zip(_COPIED, _copied(reply), strict=True))
+    for name, stamp_ns in zip(STAMPS, _stamps(reply), strict=True):
+        said[name] = None if stamp_ns is None else stamp_ns - origin_ns
+    said |= prepared.marks
+    if prepared.hear:
+        said |= prepared.hear(reply)
     record = RequestRecord(
         case=case.id,
         block=block.index,
@@ -58,35 +75,12 @@ def make_record(
         pair=block.pair,
         side=block.side,
         position=block.position,
-        planned_ns=since_start(sending.planned_ns),
-        sent_ns=since_start(reply.sent_ns),
-        connect_ns=reply.connect_ns,
-        headers_ns=since_start(reply.headers_ns),
-        first_chunk_ns=since_start(reply.first_chunk_ns),
-        first_thinking_ns=since_start(reply.first_thinking_ns),
-        first_answer_ns=since_start(reply.first_answer_ns),
-        last_text_ns=since_start(reply.last_text_ns),
-        end_ns=since_start(reply.end_ns),
+        planned_ns=None if sending.planned_ns is None else sending.planned_ns - origin_ns,
         chunk_gaps_ns=_gaps(reply.chunk_ns, reply.sent_ns) if case.stream else [],
         chunks=len(reply.chunk_ns),
-        text_chunks=reply.text_chunks,
-        coalesced=reply.coalesced,
-        user_stamps=reply.user_stamps,
-        status=reply.status,
-        error=reply.error,
-        done_reason=reply.done_reason,
-        server=reply.server,
-        created_at_first=reply.created_at_first,
-        created_at_last=reply.created_at_last,
-        remote_model=reply.remote_model,
-        answered_by=reply.answered_by,
-        other_fields=reply.other_fields,
         prompt_sha256=prepared.prompt_sha256,
-        output_sha256=reply.output_sha256,
         target_input_tokens=prepared.target_input_tokens,
         num_predict=prepared.num_predict,
-        answer_chars=reply.answer_chars,
-        thinking_chars=reply.thinking_chars,
         seed=prepared.seed,
         nonce=prepared.nonce,
         text=reply.answer if prepared.text_kept else None,
@@ -95,7 +89,7 @@ def make_record(
         part=case.part,
         tool_calls=reply.tool_calls if reply.tool_calls or case.tools else None,
         valid=prepared.check(reply) if prepared.check else {},
-        **{"odd": reply.odd, **prepared.marks, **(prepared.hear(reply) if prepared.hear else {})},
+        **said,
     )
     return scrubbed(record)
 

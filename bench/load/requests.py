@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -51,6 +52,7 @@ class RequestMaker:
         self._source = source
         self._keep_text = keep_text
         self._rows = rows or {}
+        self._timeouts = asdict(case.timeouts)
 
     def __call__(self, phase: Phase, number: int) -> Prepared:
         """The call with this number in this phase."""
@@ -72,15 +74,13 @@ class RequestMaker:
     def _prepare(self, prompt: Prompt, number: int) -> Prepared:
         case = self._case
         options = self._options(prompt.num_predict)
-        seed = options.get("seed")
-        num_predict = options.get("num_predict")
         return Prepared(
-            call=self._call({**request_body(self._case, prompt), "options": options}),
+            call=self._call({**request_body(case, prompt), "options": options}),
             number=number,
             prompt_sha256=prompt.sha256,
             target_input_tokens=prompt.target_input_tokens,
-            num_predict=num_predict,
-            seed=seed,
+            num_predict=options.get("num_predict"),
+            seed=options.get("seed"),
             nonce=prompt.nonce,
             marks=self._marks(prompt),
             check=None if prompt.control or not case.checks else partial(checked, case),
@@ -112,10 +112,7 @@ class RequestMaker:
             body=_encoder.encode(body),
             stream=case.stream and not embed,
             keep_text=self._keep_text or bool(case.checks),
-            connect_s=case.timeouts.connect_s,
-            first_byte_s=case.timeouts.first_byte_s,
-            idle_s=case.timeouts.idle_s,
-            total_s=case.timeouts.total_s,
+            **self._timeouts,
             more_bytes=VECTOR_BYTES * case.prompts.batch if embed else 0,
         )
 

@@ -183,19 +183,12 @@ def _telemetry(plan: Plan, ready: Ready, clock: Clock) -> Telemetry:
     asked = plan.scenario.get("telemetry", "auto")
     kinds = ("auto",) if asked == "auto" else () if asked == "off" else tuple(asked)
     infos = [target.info for target in ready.targets.values()]
-    return open_telemetry(
-        kinds,
-        clock.now_ns,
-        {i.name: Address.parse(i.url).port for i in infos if i.same_host},
-        {
-            i.name: "not seen: the server is on another machine"
-            if i.same_host is False
-            else "not seen: the server may be on another machine"
-            for i in infos
-            if not i.same_host
-        },
-        {i.name: Address.parse(i.url).host for i in infos},
-    )
+    at = {i.name: Address.parse(i.url) for i in infos}
+    local = {i.name: at[i.name].port for i in infos if i.same_host}
+    where = {i.name: "is" if i.same_host is False else "may be" for i in infos if not i.same_host}
+    not_seen = {n: f"not seen: the server {what} on another machine" for n, what in where.items()}
+    hosts = {name: address.host for name, address in at.items()}
+    return open_telemetry(kinds, clock.now_ns, local, not_seen, hosts)
 
 
 async def _environment() -> dict[str, Any]:
@@ -312,13 +305,9 @@ def _more_workers(plan: Plan, settings: Settings) -> list[RunWarning]:
     wanted = workers_for(plan)
     if settings.workers != 1 or wanted == 1:
         return []
-    return [
-        RunWarning(
-            WarningCode.MORE_WORKERS,
-            f"this load is more than one process of this program should send: {wanted} would do",
-            "Use --workers auto, and watch the lag of the event loop in the report.",
-        )
-    ]
+    message = f"this load is more than one process of this program should send: {wanted} would do"
+    advice = "Use --workers auto, and watch the lag of the event loop in the report."
+    return [RunWarning(WarningCode.MORE_WORKERS, message, advice)]
 
 
 async def _started(target: Target, stack: AsyncExitStack, log: Path) -> ManagedServer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -21,10 +21,9 @@ from bench.scenario.block_text import block_text
 from bench.scenario.calibration import TokenRates
 from bench.scenario.draws import Stream, draw, generator
 from bench.scenario.made_sessions import script
-from bench.scenario.nonce import nonce
 from bench.scenario.plan import Block, Case, Plan
-from bench.scenario.prompts import PromptSource
-from bench.scenario.replaying import played_steps
+from bench.scenario.prompts import PromptSource, nonce
+from bench.scenario.room import played_steps
 from bench.scenario.session_texts import MadeTexts, RecordedTexts, SessionTexts
 from bench.scenario.sessions import Session, Step
 from bench.wire.exchange import Outcome, Reply
@@ -133,18 +132,14 @@ class LiveSession:
         self.turns = turns_of(self.steps)
         self._mains = [i for i, step in enumerate(self.steps) if not step.thread]
         self._threads: dict[str, ThreadBody] = {}
-        self._own = self._history() == "own"
+        kind = case.prompts.made or case.prompts.replay
+        self._own = kind is None or kind.history == "own"
         self._rounds = 0
         self._calls: list[Any] = []
         self._open = _encoder.encode(base_body(case))[:-1]
         tools = texts.tools or (case.tools.tools if case.tools else ())
         self._tools = self._encoded_tools(tools)
-        self._seed = case.options.get("seed")
-
-    def _history(self) -> str:
-        prompts = self._case.prompts
-        kind = prompts.made or prompts.replay
-        return kind.history if kind is not None else "own"
+        self._timeouts = asdict(case.timeouts)
 
     @staticmethod
     def _encoded_tools(tools: Sequence[dict[str, Any]]) -> bytes:
@@ -152,19 +147,18 @@ class LiveSession:
 
     def prepare(self, index: int) -> Prepared:
         """The request of a step; the answers of the steps before it in its thread are known."""
-        step, texts, maker = self.steps[index], self._texts, self._maker
+        step, texts, maker, case = self.steps[index], self._texts, self._maker, self._case
         first = step.fresh or step.thread not in self._threads
         body = self._threads.setdefault(step.thread, ThreadBody())
         if step.fresh:
             body.restart()
         if step.blocks:
-            language = self._case.prompts.language
-            body.blocks(step.blocks, step.lengths, maker.rates, language)
+            body.blocks(step.blocks, step.lengths, maker.rates, case.prompts.language)
         elif index < len(texts.steps):
             body.add(texts.added(index))
         else:
             body.add(step.added)
-        options = self._case.options
+        options = case.options
         if step.output_tokens is not None:
             options = {**options, "num_predict": max(1, step.output_tokens)}
         tools = self._tools if step.tools is None else self._encoded_tools(step.tools)
@@ -173,7 +167,6 @@ class LiveSession:
         data = b"".join(
             (self._open, b',"options":', _encoder.encode(options), tools, b',"messages":', messages)
         )
-        case = self._case
         answer = texts.answer(index) if index < len(texts.steps) and not self._own else None
         heard = self._own or (answer is None and not step.blocks)
 
@@ -189,17 +182,14 @@ class LiveSession:
                 body=data + b"}",
                 stream=case.stream,
                 keep_text=maker.keep_text or heard or bool(case.checks) or bool(case.tools),
-                connect_s=case.timeouts.connect_s,
-                first_byte_s=case.timeouts.first_byte_s,
-                idle_s=case.timeouts.idle_s,
-                total_s=case.timeouts.total_s,
+                **self._timeouts,
             ),
             number=index,
             prompt_sha256=hashlib.sha256(messages).hexdigest()[:16],
             # Answers of the model's own are as long as they are.
             target_input_tokens=step.prompt_tokens if first or not self._own else None,
             num_predict=options.get("num_predict"),
-            seed=self._seed,
+            seed=options.get("seed"),
             marks=self._marks(index),
             # What follows results of tools may well be the answer at last.
             check=partial(checked, case) if case.checks and step.kind == "user" else None,

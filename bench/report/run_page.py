@@ -58,7 +58,7 @@ INTERVALS = (
     "of other blocks. Percentiles are type-7 quantiles of the raw values, never given without an "
     "interval; that of a tail is widened for few blocks and for blocks too short to have it. "
     "Where slow requests follow each other, the p95 of few requests holds in 80 to 93 % only. "
-    "Shares have Clopper and Pearson's interval for the requests that blocks are worth, or "
+    "Shares have Jeffreys' interval for the requests that blocks are worth, or "
     "Student's t of logits where that is wider. Until two blocks saw each outcome there is none: "
     "\u201cif independent\u201d says what it would be if requests did not fail in clumps. Rates of "
     "a case are ratios of sums; in a closed loop their intervals reach higher by what its users "

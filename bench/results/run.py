@@ -228,6 +228,11 @@ class BlockInfo:
         """As people count it: from 1, in every view, message and report."""
         return self.index + 1
 
+    @property
+    def gpu_share(self) -> float | None:
+        """Of the model, when the block had ended; None = not known."""
+        return self.after.gpu_share if self.after else None
+
 
 @dataclass(frozen=True, slots=True)
 class ClockInfo:

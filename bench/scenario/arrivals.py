@@ -47,17 +47,16 @@ def arrival_times(load: Load, seed: int) -> ArrivalTimes:
     if arrivals.kind == "trace":
         before = measured[measured < span_ns] - span_ns
         after = measured[measured > end_ns - span_ns] + span_ns
-        return ArrivalTimes(before.tolist(), measured.tolist(), after.tolist())
-    if arrivals.kind == "constant":
+    elif arrivals.kind == "constant":
         assert load.rate_per_s is not None
         gap_ns = NS / load.rate_per_s
         steps = np.arange(1, int(span_ns / gap_ns) + 1)
         before = np.rint(-gap_ns * steps[::-1]).astype(np.int64)
         after = np.rint(gap_ns * (len(measured) - 1 + steps)).astype(np.int64)
-        return ArrivalTimes(before.tolist(), measured.tolist(), after.tolist())
-    part = replace(load, requests=None, duration_s=load.settle_s)
-    before = _ns(_drawn(part, arrivals, seed, Stream.SETTLE_ARRIVALS)) - span_ns
-    after = _ns(_drawn(part, arrivals, seed, Stream.HOLD_ARRIVALS)) + end_ns
+    else:
+        part = replace(load, requests=None, duration_s=load.settle_s)
+        before = _ns(_drawn(part, arrivals, seed, Stream.SETTLE_ARRIVALS)) - span_ns
+        after = _ns(_drawn(part, arrivals, seed, Stream.HOLD_ARRIVALS)) + end_ns
     return ArrivalTimes(before.tolist(), measured.tolist(), after.tolist())
 
 
@@ -111,21 +110,17 @@ def _drawn(load: Load, arrivals: Arrivals, seed: int, stream: Stream) -> npt.NDA
         return np.arange(int(count)) / rate
     rng = np.random.default_rng([seed, int(stream)])
     shape = 1.0 / arrivals.burstiness if arrivals.kind == "gamma" else 1.0
+    scale = 1.0 / (rate * shape)
     if load.duration_s is None:
         assert load.requests is not None
-        return np.cumsum(_gaps(rng, shape, rate, load.requests))
+        return np.cumsum(rng.gamma(shape, scale, load.requests))
     # Draw in pieces until the end of the block is passed: the law of the gaps stays untouched.
     pieces: list[npt.NDArray[np.float64]] = []
     reached = 0.0
     while reached < load.duration_s:
-        piece = reached + np.cumsum(_gaps(rng, shape, rate, max(16, int(load.duration_s * rate))))
+        size = max(16, int(load.duration_s * rate))
+        piece = reached + np.cumsum(rng.gamma(shape, scale, size))
         pieces.append(piece)
         reached = float(piece[-1])
     drawn = np.concatenate(pieces)
     return drawn[drawn < load.duration_s]
-
-
-def _gaps(
-    rng: np.random.Generator, shape: float, rate: float, count: int
-) -> npt.NDArray[np.float64]:
-    return rng.gamma(shape, 1.0 / (rate * shape), count)

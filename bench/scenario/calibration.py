@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from bench.scenario.plan import Case
 
@@ -33,10 +34,6 @@ class TokenRates:
         """How many units of text make a prompt of so many tokens."""
         return max(0.0, (tokens - self.overhead_tokens) / self.tokens_per_unit)
 
-    def tokens(self, units: float) -> float:
-        """How many tokens a prompt with so many units of text has."""
-        return self.overhead_tokens + self.tokens_per_unit * units
-
 
 def calibration_key(case: Case) -> tuple[str, ...]:
     """Cases with the same key make the same number of tokens of the same text."""
@@ -59,15 +56,11 @@ def fit_calibration(
     if len(lengths) != len(counts) or len(set(lengths)) < 2:
         raise ValueError("calibration needs prompts of at least two different lengths")
     weights = [1 / (1 + length) for length in lengths]
-    mean_length, mean_count = _mean(lengths, weights), _mean(counts, weights)
+    mean_length, mean_count = fmean(lengths, weights), fmean(counts, weights)
     beside = [length - mean_length for length in lengths]
-    slope = _mean([b * (c - mean_count) for b, c in zip(beside, counts, strict=True)], weights)
-    slope /= _mean([b * b for b in beside], weights)
+    slope = fmean([b * (c - mean_count) for b, c in zip(beside, counts, strict=True)], weights)
+    slope /= fmean([b * b for b in beside], weights)
     if slope <= 0:
         raise ValueError("the server's prompt_eval_count does not grow with the prompt")
     overhead = mean_count - slope * mean_length
     return TokenRates(model, language, slope, overhead, measured=True)
-
-
-def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
-    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)

@@ -11,7 +11,7 @@ from bench.address import default_url, full_url
 from bench.errors import Problem, ScenarioError, UsageError
 from bench.scenario.fields import DistributionSpec
 from bench.scenario.inconsistent import in_sessions
-from bench.scenario.load_schema import DEFAULT_REQUESTS, ArrivalsSpec, Limits, LoadSpec
+from bench.scenario.load_schema import DEFAULT_REQUESTS, ArrivalsSpec, Limits
 from bench.scenario.matrix import MAX_CASES, axis_text, combinations
 from bench.scenario.mixing import ALONE, TOGETHER, part_names, parts_of, shared_out
 from bench.scenario.options import DEFAULTS
@@ -80,17 +80,14 @@ def case_targets(scenario: Scenario, hosts: Sequence[str]) -> tuple[Target, ...]
         UsageError: an address is none, or two targets have one name.
     """
     try:
-        if hosts:
-            urls = [full_url(host) for host in hosts]
-            targets = [Target(url.split("://", 1)[1], url) for url in urls]
-        elif scenario.targets:
+        if scenario.targets and not hosts:
             targets = [
                 Target(t.name, full_url(t.url) if t.url else "", tuple(t.command or ()), t.env)
                 for t in scenario.targets
             ]
         else:
-            url = default_url()
-            targets = [Target(url.split("://", 1)[1], url)]
+            urls = [full_url(host) for host in hosts] or [default_url()]
+            targets = [Target(url.split("://", 1)[1], url) for url in urls]
     except ValueError as error:
         raise UsageError(f"--host: {error}" if hosts else str(error)) from None
     names = [t.name for t in targets]
@@ -109,7 +106,7 @@ def make_cases(
     are several: what does not tell cases apart in one run would make ids differ between runs.
 
     Raises:
-        ScenarioError: there are more than `MAX_CASES`.
+        ScenarioError: there are more than `MAX_CASES`, or two of one id.
     """
     cases = []
     for target in targets:
@@ -126,8 +123,13 @@ def make_cases(
                         continue
                     case_id = ", ".join([model, *(f"{k}={v}" for k, v in shown.items())])
                     cases.append(_case(one, case_id, axes, load))
+    message = ""
     if len(cases) > MAX_CASES:
         message = f"expands into {len(cases):,} cases, more than the {MAX_CASES} allowed"
+    ids = [case.id for case in cases]
+    if twice := next((name for i, name in enumerate(ids) if name in ids[:i]), ""):
+        message = f"two cases are called {twice}: values that differ so little are not told apart"
+    if message:
         raise ScenarioError(scenario.source or scenario.name, [Problem("", message)])
     return tuple(cases)
 
@@ -158,41 +160,47 @@ def _mixed(scenario: Scenario, axes: Axes, shown: Axes, load: Load) -> list[Case
 
 def _levels(scenario: Scenario) -> list[tuple[dict[str, Any], Load]]:
     """The load levels: what tells each from the others, and the load itself."""
-    spec, sessions = scenario.load, in_sessions(scenario)
-    if spec.closed is not None:
-        closed = spec.closed
-        return [
-            (
-                {"users": users},
-                Load(
-                    loop="closed",
-                    users=users,
-                    think_time_s=_maybe(closed.think_time),
-                    requests=_requests(closed, sessions),
-                    duration_s=closed.duration,
-                    max_errors=closed.max_errors,
-                    ramp_up_s=closed.ramp_up,
-                    sessions=_sessions(closed, users) if sessions else None,
-                ),
-            )
-            for users in dict.fromkeys(closed.users)
-        ]
-    return _open_levels(spec, scenario)
+    closed, sessions = scenario.load.closed, in_sessions(scenario)
+    if closed is None:
+        return _open_levels(scenario)
+    load = Load(
+        loop="closed",
+        think_time_s=_maybe(closed.think_time),
+        requests=_requests(closed, sessions),
+        duration_s=closed.duration,
+        max_errors=closed.max_errors,
+        ramp_up_s=closed.ramp_up,
+    )
+    return [
+        (
+            {"users": users},
+            replace(load, users=users, sessions=_sessions(closed, users) if sessions else None),
+        )
+        for users in dict.fromkeys(closed.users)
+    ]
 
 
-def _open_levels(spec: LoadSpec, scenario: Scenario) -> list[tuple[dict[str, Any], Load]]:
-    load = spec.open
-    assert load is not None
-    arrivals = _arrivals(load.arrivals, scenario)
+def _open_levels(scenario: Scenario) -> list[tuple[dict[str, Any], Load]]:
+    spec = scenario.load.open
+    assert spec is not None
+    arrivals = _arrivals(spec.arrivals, scenario)
     trace = arrivals.kind == "trace"
-    requests = load.requests if trace else _requests(load, in_sessions(scenario))
+    requests = spec.requests if trace else _requests(spec, in_sessions(scenario))
     if in_sessions(scenario):  # what arrives is a session
-        requests = load.sessions if load.duration is not None else _sessions(load, 5)
+        requests = spec.sessions if spec.duration is not None else _sessions(spec, 5)
+    load = Load(
+        loop="open",
+        arrivals=arrivals,
+        max_in_flight=spec.max_in_flight,
+        requests=requests,
+        duration_s=spec.duration,
+        max_errors=spec.max_errors,
+    )
 
     def settle_s(rate: float | None) -> float:
-        if load.settle is not None:
-            return load.settle
-        length_s = load.duration if load.duration is not None else math.inf
+        if spec.settle is not None:
+            return spec.settle
+        length_s = spec.duration if spec.duration is not None else math.inf
         if trace:
             times = arrivals.times_s[:requests]
             length_s = min(length_s, times[-1] * arrivals.time_scale if times else 0.0)
@@ -200,21 +208,13 @@ def _open_levels(spec: LoadSpec, scenario: Scenario) -> list[tuple[dict[str, Any
             length_s = min(length_s, requests / rate)
         return min(SETTLE_SHARE * length_s, LONGEST_SETTLE_S)
 
+    rates: list[float | None] = [*dict.fromkeys(spec.rate)] if spec.rate else [None]
     return [
         (
-            {"rate": rate if rate is not None else "trace"},
-            Load(
-                loop="open",
-                rate_per_s=rate,
-                arrivals=arrivals,
-                max_in_flight=load.max_in_flight,
-                requests=requests,
-                duration_s=load.duration,
-                max_errors=load.max_errors,
-                settle_s=settle_s(rate),
-            ),
+            {"rate": "trace" if rate is None else rate},
+            replace(load, rate_per_s=rate, settle_s=settle_s(rate)),
         )
-        for rate in dict.fromkeys(load.rate or [None])  # type: ignore[list-item]
+        for rate in rates
     ]
 
 
@@ -233,10 +233,9 @@ def _sessions(limits: Limits, users: int) -> int | None:
 
 def _case(scenario: Scenario, case_id: str, axes: Axes, load: Load) -> Case:
     think: Think = None if scenario.think == "unset" else scenario.think
-    warmup = scenario.warmup
-    if warmup is None:
-        warmup = 0 if scenario.cold else DEFAULT_WARMUP
-    times = scenario.timeouts
+    usual_warmup = 0 if scenario.cold else DEFAULT_WARMUP
+    times, pictures = scenario.timeouts, scenario.prompts.images is not None
+    total_s = times.total or max(TOTAL_S, 2 * times.first_byte)
     return Case(
         id=case_id,
         axes=axes,
@@ -249,38 +248,29 @@ def _case(scenario: Scenario, case_id: str, axes: Axes, load: Load) -> Case:
         keep_alive=scenario.keep_alive,
         prompts=_prompts(scenario),
         load=load,
-        warmup=warmup,
+        warmup=usual_warmup if scenario.warmup is None else scenario.warmup,
         cold=scenario.cold,
         format=format_value(scenario),
         system=scenario.system,
         raw=scenario.raw,
-        timeouts=Timeouts(
-            times.connect,
-            times.first_byte,
-            times.idle,
-            times.total or max(TOTAL_S, 2 * times.first_byte),
-        ),
+        timeouts=Timeouts(times.connect, times.first_byte, times.idle, total_s),
         tools=tools(scenario),
         checks=tuple(scenario.checks),
-        control=scenario.prompts.images is not None
-        if scenario.control is None
-        else scenario.control,
+        control=pictures if scenario.control is None else scenario.control,
         truncate=scenario.truncate,
     )
 
 
 def _prompts(scenario: Scenario) -> PromptSpec:
-    spec = scenario.prompts
-    synthetic = None
-    if spec.synthetic is not None:
-        made = spec.synthetic
-        synthetic = SyntheticPrompts(
-            distribution(made.input_tokens), _maybe(made.output_tokens), made.language
-        )
+    spec, made = scenario.prompts, scenario.prompts.synthetic
     return PromptSpec(
         tuple(spec.inline or ()),
         spec.file or "",
-        synthetic,
+        None
+        if made is None
+        else SyntheticPrompts(
+            distribution(made.input_tokens), _maybe(made.output_tokens), made.language
+        ),
         spec.cache,
         made=made_sessions(scenario),
         replay=replay(scenario),
@@ -307,14 +297,9 @@ def _arrivals(spec: ArrivalsSpec, scenario: Scenario) -> Arrivals:
             prompt_tokens=trace.prompt_tokens,
             output_tokens=trace.output_tokens,
         )
-    if spec.recorded is not None:
-        return _recorded(scenario)
+    found = replay(scenario) if spec.recorded is not None else None
+    if found is not None:  # sessions begin when they began
+        starts = (session.start_s for session in played_file(found).sessions)
+        times_s = tuple(start for start in starts if start is not None)
+        return Arrivals("trace", trace_file=found.file, times_s=times_s)
     return Arrivals("constant" if spec.constant else "poisson")
-
-
-def _recorded(scenario: Scenario) -> Arrivals:
-    """Sessions begin when they began."""
-    found = replay(scenario)
-    assert found is not None
-    starts = tuple(s.start_s for s in played_file(found).sessions if s.start_s is not None)
-    return Arrivals("trace", trace_file=found.file, times_s=starts)

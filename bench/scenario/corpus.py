@@ -94,7 +94,14 @@ class Corpus:
 
 def units_of(text: str, language: str) -> float:
     """The length of any text in units, by a rule of thumb."""
-    return float(sum(_cost(match, language) for match in PIECE.finditer(text)))
+    fit, further = _LETTERS[language]
+    total = 0.0
+    for match in PIECE.finditer(text):
+        if match.lastgroup == "word":
+            total += 1.0 + max(0, match.end() - match.start() - fit) / further
+        else:
+            total += _CHINESE if match.lastgroup == "cjk" else 1.0
+    return total
 
 
 def corpus_text(language: str) -> Path:
@@ -147,10 +154,3 @@ def decode_units(text: str, content: str) -> list[float]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _cost(match: re.Match[str], language: str) -> float:
-    if match.lastgroup == "word":
-        fit, further = _LETTERS[language]
-        return 1.0 + max(0, match.end() - match.start() - fit) / further
-    return _CHINESE if match.lastgroup == "cjk" else 1.0

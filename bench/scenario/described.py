@@ -104,20 +104,20 @@ def _prompt_files(plan: Plan) -> Iterator[DescribedFile]:
             "sessions": len(records),
             "requests": len(records),
             "session_list": [
-                {"id": str(number), "requests": [_prompt(record)]}
+                {
+                    "id": str(number),
+                    "requests": [
+                        {
+                            "roles": "system user" if "system" in record else "user",
+                            "text": record["prompt"],
+                            "system": record.get("system"),
+                            "output_tokens": record.get("output_tokens"),
+                        }
+                    ],
+                }
                 for number, record in enumerate(records[:_MOST_SESSIONS], start=1)
             ],
         }
-
-
-def _prompt(record: dict[str, Any]) -> DescribedRequest:
-    roles = "system user" if "system" in record else "user"
-    return {
-        "roles": roles,
-        "text": record["prompt"],
-        "system": record.get("system"),
-        "output_tokens": record.get("output_tokens"),
-    }
 
 
 def _session_files(plan: Plan) -> Iterator[DescribedFile]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal
 
 Z95 = 1.6448536269514722
 """The 95 % quantile of the standard normal distribution."""
-
-
 Kind = Literal["fixed", "uniform", "normal", "lognormal", "choice"]
+Params = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Distribution:
     """
 
     kind: Kind
-    params: dict[str, Any]
+    params: Params
 
 
 class Stream(IntEnum):
@@ -46,7 +46,6 @@ class Stream(IntEnum):
     HOLD_ARRIVALS = 8
     SESSION = 9
     PASSAGES = 10
-    IMAGE = 11
     TOOL_RESULTS = 12
 
 
@@ -57,53 +56,53 @@ def generator(seed: int, stream: Stream, *position: int) -> random.Random:
 
 def draw(distribution: Distribution, rng: random.Random) -> float:
     """One number. A lognormal is given by its median and its 95 % quantile."""
-    p = distribution.params
-    match distribution.kind:
-        case "fixed":
-            return float(p["value"])
-        case "uniform":
-            return rng.uniform(p["low"], p["high"])
-        case "normal":
-            return rng.normalvariate(p["mean"], p["sd"])
-        case "lognormal":
-            sigma = math.log(p["p95"] / p["median"]) / Z95
-            return rng.lognormvariate(math.log(p["median"]), sigma)
-        case "choice":
-            return float(rng.choices(p["values"], p["weights"])[0])
+    return float(_KINDS[distribution.kind][0](distribution.params, rng))
 
 
 def mean(distribution: Distribution) -> float:
     """The expected value of a distribution."""
-    p = distribution.params
-    match distribution.kind:
-        case "fixed":
-            return float(p["value"])
-        case "uniform":
-            return (float(p["low"]) + float(p["high"])) / 2
-        case "normal":
-            return float(p["mean"])
-        case "lognormal":
-            sigma = math.log(p["p95"] / p["median"]) / Z95
-            return float(p["median"]) * math.exp(sigma**2 / 2)
-        case "choice":
-            pairs = zip(p["values"], p["weights"], strict=True)
-            return float(sum(v * w for v, w in pairs) / sum(p["weights"]))
+    return float(_KINDS[distribution.kind][1](distribution.params))
 
 
 def largest(distribution: Distribution) -> float:
     """The largest value, or the 95 % quantile where there is none."""
-    p = distribution.params
-    match distribution.kind:
-        case "fixed":
-            return float(p["value"])
-        case "uniform":
-            return float(p["high"])
-        case "normal":
-            return float(p["mean"]) + Z95 * float(p["sd"])
-        case "lognormal":
-            return float(p["p95"])
-        case "choice":
-            return float(max(v for v, w in zip(p["values"], p["weights"], strict=True) if w))
+    return float(_KINDS[distribution.kind][2](distribution.params))
+
+
+def _log(p: Params) -> tuple[float, float]:
+    """Mean and standard deviation of the logarithm."""
+    return math.log(p["median"]), math.log(p["p95"] / p["median"]) / Z95
+
+
+def _weighted(p: Params) -> list[tuple[float, float]]:
+    return [(v, w) for v, w in zip(p["values"], p["weights"], strict=True) if w]
+
+
+_Of = Callable[[Params], float]
+# How to draw from each kind, its mean, and its largest value.
+_KINDS: dict[Kind, tuple[Callable[[Params, random.Random], float], _Of, _Of]] = {
+    "fixed": (lambda p, rng: p["value"], lambda p: p["value"], lambda p: p["value"]),
+    "uniform": (
+        lambda p, rng: rng.uniform(p["low"], p["high"]),
+        lambda p: (p["low"] + p["high"]) / 2,
+        lambda p: p["high"],
+    ),
+    "normal": (
+        lambda p, rng: rng.normalvariate(p["mean"], p["sd"]),
+        lambda p: p["mean"],
+        lambda p: p["mean"] + Z95 * p["sd"],
+    ),
+    "lognormal": (
+        lambda p, rng: rng.lognormvariate(*_log(p)),
+        lambda p: p["median"] * math.exp(_log(p)[1] ** 2 / 2),
+        lambda p: p["p95"],
+    ),
+    "choice": (
+        lambda p, rng: rng.choices(p["values"], p["weights"])[0],
+        lambda p: sum(v * w for v, w in _weighted(p)) / sum(p["weights"]),
+        lambda p: max(v for v, _ in _weighted(p)),
+    ),
+}
 
 
 def think_time_s(pause: Distribution | None, seed: int, user: int, request: int) -> float:

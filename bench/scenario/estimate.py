@@ -11,7 +11,7 @@ from bench.scenario.draws import mean
 from bench.scenario.made_sessions import script
 from bench.scenario.order import at_once, loaded_state
 from bench.scenario.plan import Block, Case, Load, Plan
-from bench.scenario.replaying import fitting
+from bench.scenario.room import fitting
 from bench.scenario.sessions import Step
 
 _ALREADY_RUNNING_S = 0.3
@@ -32,6 +32,10 @@ class Range:
     def __add__(self, other: Range) -> Range:
         """Both after one another."""
         return Range(self.low + other.low, self.high + other.high)
+
+    def __mul__(self, count: float) -> Range:
+        """So many after one another."""
+        return Range(self.low * count, self.high * count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,32 +103,30 @@ def _block(
     case: Case, block: Block, speeds: Speeds, cost: SessionCost | None
 ) -> tuple[Range, Range]:
     """Measured requests and seconds of one block."""
-    one = _request_s(case, speeds, cost)
-    warmup = Range(case.warmup * one.low, case.warmup * one.high)
-    if case.load.loop == "open":
+    one, load = _request_s(case, speeds, cost), case.load
+    if load.loop == "open":
         from bench.scenario.arrivals import arrival_offsets_ns  # numpy: only where it is needed
 
-        offsets = arrival_offsets_ns(case.load, block.seed)
-        count = len(offsets)
-        last_s = float(offsets[-1]) / 1e9 if count else 0.0
+        offsets = arrival_offsets_ns(load, block.seed)
+        sent = Range(len(offsets), len(offsets))
+        last_s = float(offsets[-1]) / 1e9 if len(offsets) else 0.0
         # Arrivals beyond what the server manages wait, at worst all one after another.
-        took = Range(last_s + one.low, max(last_s, count * one.high) + one.high)
-        settle = Range(case.load.settle_s, case.load.settle_s)
-        return Range(count, count), warmup + settle + took
-    if cost is not None and case.load.sessions is not None:
-        sent, took = _sessions(case.load, one, cost)
+        took = Range(last_s + one.low, max(last_s, sent.high * one.high) + one.high)
+        took += Range(load.settle_s, load.settle_s)
+    elif cost is not None and load.sessions is not None:
+        # To their end: each user plays one after the other.
+        rounds = -(-load.sessions // (load.users or 1))
+        sent = Range(load.sessions * cost.requests, load.sessions * cost.requests)
+        low = rounds * (cost.requests * one.low + cost.pause_s)
+        took = Range(low, max(low, sent.high * one.high + rounds * cost.pause_s))
     else:
-        sent, took = _closed(case.load, one)
-    return sent, warmup + took
-
-
-def _sessions(load: Load, one: Range, cost: SessionCost) -> tuple[Range, Range]:
-    """So many sessions to their end: each user plays one after the other."""
-    sessions, users = load.sessions or 0, load.users or 1
-    count = sessions * cost.requests
-    rounds = -(-sessions // users)
-    low = rounds * (cost.requests * one.low + cost.pause_s)
-    return Range(count, count), Range(low, max(low, count * one.high + rounds * cost.pause_s))
+        sent, took = _closed(load, one)
+        users = load.users or 1
+        if load.ramp_up_s > 0:
+            took += Range(load.ramp_up_s, load.ramp_up_s)
+        elif users > 1:  # their first and last requests: all at once, or one after another
+            took += Range(2 * one.low, 2 * users * one.high)
+    return sent, one * case.warmup + took
 
 
 def _around_measuring(case: Case, block: Block) -> int:
@@ -138,22 +140,11 @@ def _around_measuring(case: Case, block: Block) -> int:
 
         return len(arrival_times(case.load, block.seed).settle_ns)
     users = case.load.users or 1
-    ramps_up = case.load.loop == "closed" and (users > 1 or case.load.ramp_up_s > 0)
+    ramps_up = users > 1 or case.load.ramp_up_s > 0
     return (users if ramps_up else 0) + users - 1
 
 
 def _closed(load: Load, one: Range) -> tuple[Range, Range]:
-    sent, took = _closed_measured(load, one)
-    users = load.users or 1
-    if load.ramp_up_s > 0:
-        return sent, took + Range(load.ramp_up_s, load.ramp_up_s)
-    if users == 1:
-        return sent, took
-    # Their first and last requests: all at once, or one after another.
-    return sent, took + Range(2 * one.low, 2 * users * one.high)
-
-
-def _closed_measured(load: Load, one: Range) -> tuple[Range, Range]:
     users = load.users or 1
     pause = mean(load.think_time_s) if load.think_time_s else 0.0
     # Per request of all users together: in parallel, or one after another.
@@ -161,19 +152,18 @@ def _closed_measured(load: Load, one: Range) -> tuple[Range, Range]:
     slow = max(one.high, (one.high + pause) / users)
     if load.duration_s is None:
         count = load.requests or 0
-        rounds = -(-count // users)
-        took = Range(rounds * (one.low + pause), count * slow)
-        return Range(count, count), took
+        return Range(count, count), Range(-(-count // users) * (one.low + pause), count * slow)
     most = load.duration_s / fast + users
     least = max(1.0, load.duration_s / slow)
+    shortest = load.duration_s
     if load.requests is not None:
         most, least = min(most, load.requests), min(least, load.requests)
-    shortest = min(load.duration_s, most * fast) if load.requests is not None else load.duration_s
+        shortest = min(load.duration_s, most * fast)
     took = Range(shortest, load.duration_s + one.high * users)
     return Range(round(least), round(most)), took
 
 
-def _request_s(case: Case, speeds: Speeds, cost: SessionCost | None = None) -> Range:
+def _request_s(case: Case, speeds: Speeds, cost: SessionCost | None) -> Range:
     """Seconds of one request that has the server for itself."""
     tokens, output = _prompt_tokens(case), output_tokens(case)
     if cost is not None:
@@ -240,10 +230,17 @@ class SessionCost:
 
 def session_cost(case: Case) -> SessionCost | None:
     """The sessions of a case; None = its prompts come alone."""
-    sessions = _played(case)
+    made, replay, cap_s = case.prompts.made, case.prompts.replay, float("inf")
+    sessions: list[Sequence[Step]] = []
+    if made is not None:
+        sessions = [script(made, 0, number).steps for number in range(_SESSIONS_LOOKED_AT)]
+    elif replay is not None:
+        from bench.scenario.session_files import played_file  # most plans replay none
+
+        cap_s = replay.pause_cap_s
+        sessions = [fitting(session, replay, case) for session in played_file(replay).sessions]
     if not sessions:
         return None
-    cap_s = case.prompts.replay.pause_cap_s if case.prompts.replay is not None else float("inf")
     steps = [step for session in sessions for step in session]
     return SessionCost(
         len(steps) / len(sessions),
@@ -251,17 +248,6 @@ def session_cost(case: Case) -> SessionCost | None:
         _mean([s.output_tokens for s in steps if s.output_tokens is not None]),
         sum(min(s.gap_s or 0.0, cap_s) for s in steps) / len(sessions),
     )
-
-
-def _played(case: Case) -> list[Sequence[Step]]:
-    spec = case.prompts
-    if spec.made is not None:
-        return [script(spec.made, 0, number).steps for number in range(_SESSIONS_LOOKED_AT)]
-    if spec.replay is None:
-        return []
-    from bench.scenario.session_files import played_file  # most plans replay none
-
-    return [fitting(session, spec.replay, case) for session in played_file(spec.replay).sessions]
 
 
 def _mean(counts: Sequence[int]) -> float | None:

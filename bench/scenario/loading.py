@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,11 +12,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.errors import Problem, ScenarioError, UsageError
-from bench.scenario.document import Document, Path_, parse_value, read_document
+from bench.resources import resource_dir
+from bench.scenario.document import (
+    Document,
+    Path_,
+    parse_value,
+    path_text,
+    put_value,
+    read_document,
+)
 from bench.scenario.inconsistent import inconsistencies
-from bench.scenario.library import scenario_path
 from bench.scenario.matrix import combined_problems, matrix_problems
-from bench.scenario.messages import exclusive_problems, path_text, problems_of, show_value
+from bench.scenario.messages import exclusive_problems, problems_of, show_value
 from bench.scenario.mixing import parts_of
 from bench.scenario.promptfile import read_prompt_file
 from bench.scenario.schema import Scenario
@@ -46,21 +54,16 @@ def load_scenario(
         document = Document("scenario", {str(key): value for key, value in source.items()})
         return resolve(document, overrides, source="", directory=folder)
     source = str(source)
-    path = _find(source, folder)
+    path = folder / source
+    if not path.exists() or path.is_dir():
+        if "/" in source or "\\" in source or Path(source).suffix in (".yaml", ".yml"):
+            if path.is_dir():
+                raise UsageError(f"{source} is a folder, not a scenario file")
+            raise UsageError(f"there is no scenario file {source}")
+        path = scenario_path(source)
     document = read_document(path, source)
     document.data.setdefault("name", path.stem)
     return resolve(document, overrides, source=source, directory=path.parent)
-
-
-def _find(source: str, cwd: Path) -> Path:
-    path = cwd / source
-    if path.exists() and not path.is_dir():
-        return path
-    if "/" in source or "\\" in source or Path(source).suffix in (".yaml", ".yml"):
-        if path.is_dir():
-            raise UsageError(f"{source} is a folder, not a scenario file")
-        raise UsageError(f"there is no scenario file {source}")
-    return scenario_path(source)
 
 
 def resolve(
@@ -85,7 +88,8 @@ def resolve(
     if scenario is not None and not problems:
         problems = _combined(scenario, document)
     if scenario is None or problems:
-        raise ScenarioError(document.file, _in_order(_blame(problems, origins)))
+        blamed = dict.fromkeys(_blame(problems, origins))
+        raise ScenarioError(document.file, sorted(blamed, key=lambda problem: problem.line))
     return scenario
 
 
@@ -99,10 +103,6 @@ def _combined(scenario: Scenario, document: Document) -> list[Problem]:
             for path, message in inconsistencies(scenario)
         ]
     return problems + _file_problems(scenario, document)
-
-
-def _in_order(problems: list[Problem]) -> list[Problem]:
-    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
 
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
@@ -137,51 +137,26 @@ def _override(
             if not equals:
                 raise ValueError("write --set path=value, e.g. --set load.closed.users=4")
             path = parse_path(key.strip())
-            _put(data, path, parse_value(value))
+            put_value(data, path, parse_value(value))
             origins[path_text(path)] = text
         except ValueError as error:
             problems.append(Problem(f"--set {text}", str(error)))
     return problems, origins
 
 
-def _put(data: dict[str, Any], path: Path_, value: Any) -> None:
-    here: Any = data
-    for index, step in enumerate(path):
-        last = index == len(path) - 1
-        if isinstance(step, int):
-            if not isinstance(here, list) or step >= len(here):
-                raise ValueError(f"{path_text(path[:index])} has no item {step}")
-        elif isinstance(here, list):
-            name = path_text(path[:index])
-            raise ValueError(f"{name} is a list: its first item is {name}[0]")
-        elif not isinstance(here, dict):
-            raise ValueError(f"{path_text(path[:index])} is a value, it has no keys")
-        if last:
-            here[step] = value
-        elif isinstance(step, int):
-            here = here[step]
-        else:
-            if here.get(step) is None:
-                here[step] = {}
-            here = here[step]
-
-
 def _blame(problems: list[Problem], origins: dict[str, str]) -> list[Problem]:
     """Names the override where a problem came from one."""
     blamed = []
     for problem in problems:
-        origin = next((o for p, o in origins.items() if _concerns(problem.path, p)), None)
-        if origin is not None:
-            message = f"{problem.message} (from --set {origin})"
-            problem = Problem(problem.path, message, problem.value)
+        for path, origin in origins.items():
+            # One of the two keys is the other, or is below it.
+            longer, shorter = sorted((problem.path, path), key=len, reverse=True)
+            if longer == shorter or longer.startswith((f"{shorter}.", f"{shorter}[")):
+                message = f"{problem.message} (from --set {origin})"
+                problem = Problem(problem.path, message, problem.value)
+                break
         blamed.append(problem)
     return blamed
-
-
-def _concerns(path: str, origin: str) -> bool:
-    """Whether one of the two keys is the other, or is below it."""
-    longer, shorter = (path, origin) if len(path) > len(origin) else (origin, path)
-    return longer == shorter or longer.startswith((f"{shorter}.", f"{shorter}["))
 
 
 def _drop_empty(document: Document, data: Any, path: Path_ = ()) -> list[Problem]:
@@ -230,3 +205,27 @@ def _file_problems(scenario: Scenario, document: Document) -> list[Problem]:
     check(("tools",), "", tools, scenario)
     check(("format",), "", format_value, scenario)
     return problems
+
+
+def scenario_names() -> tuple[str, ...]:
+    """Names of the shipped scenarios, sorted."""
+    return tuple(sorted(path.stem for path in resource_dir("scenarios").glob("*.yaml")))
+
+
+def headline(scenario: Scenario) -> str:
+    """What it measures: the first sentence of its description, without its last mark."""
+    return re.split(r"(?<=[.:])\s", scenario.description.strip())[0].rstrip(":.")
+
+
+def scenario_path(name: str) -> Path:
+    """The file of a shipped scenario.
+
+    Raises:
+        UsageError: there is none of this name; the message names the nearest.
+    """
+    names = scenario_names()
+    if name in names:
+        return resource_dir("scenarios") / f"{name}.yaml"
+    close = difflib.get_close_matches(name, names, n=1)
+    advice = f"did you mean {close[0]}?" if close else f"shipped are: {', '.join(names)}"
+    raise UsageError(f"there is no scenario {name!r}, neither as a file nor shipped", advice)

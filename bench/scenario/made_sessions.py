@@ -16,7 +16,15 @@ from bench.scenario.work import MadeSessions, SubAgents
 
 MESSAGE_TOKENS = 8
 """What a template puts around a message, roughly."""
-_TITLE_TOKENS, _TITLE_OUTPUT = 60, 12
+_TITLE_TOKENS = 60
+_TITLE = Step(
+    "title",
+    gap_s=0.0,
+    prompt_tokens=_TITLE_TOKENS + MESSAGE_TOKENS,
+    output_tokens=12,
+    thread="title",
+    fresh=True,
+)
 _SUMMARY_TOKENS = 40
 _FILL = 0.9
 """Of the context, from where on a history is put into a summary."""
@@ -66,23 +74,21 @@ class _Main:
             pause = spec.pause_s if turn else None
             yield from self._step("user", _whole(length, self._rng), pause)
             if turn == 0 and spec.titles:
-                yield _side(_TITLE_TOKENS, _TITLE_OUTPUT)
+                yield _TITLE, _TITLE_TOKENS
             if spec.subagents is not None and self._rng.random() < spec.subagents.chance:
                 yield from self._subagents(spec.subagents, turn)
-            yield from self._tools()
-
-    def _tools(self) -> Iterator[Drawn]:
-        spec = self._spec
-        if spec.tool_steps is None or spec.tool_tokens is None:
-            return
-        for _ in range(min(max(0, round(draw(spec.tool_steps, self._rng))), _MOST_STEPS)):
-            tokens = _whole(spec.tool_tokens, self._rng)
-            yield from self._step("tool", tokens, spec.tool_pause_s)
+            if spec.tool_steps is None or spec.tool_tokens is None:
+                continue
+            for _ in range(min(max(0, round(draw(spec.tool_steps, self._rng))), _MOST_STEPS)):
+                tokens = _whole(spec.tool_tokens, self._rng)
+                yield from self._step("tool", tokens, spec.tool_pause_s)
 
     def _step(self, kind: StepKind, tokens: int, pause: Distribution | None) -> Iterator[Drawn]:
         """One request of the main history; before it a summary, if it would not fit else."""
         spec, output = self._spec, _whole(self._spec.output_tokens, self._rng)
-        gap = None if pause is None else self._pause(pause)
+        gap = None
+        if pause is not None:
+            gap = max(0.0, min(draw(pause, self._rng), spec.pause_cap_s))
         if spec.compaction:
             room = int(_FILL * spec.context) - self._head
             tokens = min(tokens, max(1, room // 2))
@@ -93,26 +99,18 @@ class _Main:
                 tokens += self._history
                 self._history, self._begun = 0, False
         self._history += tokens + MESSAGE_TOKENS
-        step = Step(
-            kind,
-            gap_s=gap,
-            prompt_tokens=self._head + self._history,
-            output_tokens=output,
-            fresh=not self._begun,
-        )
+        prompt, fresh = self._head + self._history, not self._begun
         self._begun = True
         self._history += output + MESSAGE_TOKENS
-        yield step, tokens
+        yield Step(kind, gap_s=gap, prompt_tokens=prompt, output_tokens=output, fresh=fresh), tokens
 
     def _summary(self, gap: float | None) -> Iterator[Drawn]:
         """Asked for where the next step would not fit: after its pause, before it is sent."""
         room = self._spec.context - self._head - self._history
         output = max(1, min(_whole(self._spec.output_tokens, self._rng), room - _SUMMARY_TOKENS))
         prompt = self._head + self._history + _SUMMARY_TOKENS
-        yield (
-            Step("summary", gap_s=gap, prompt_tokens=prompt, output_tokens=output),
-            _SUMMARY_TOKENS,
-        )
+        step = Step("summary", gap_s=gap, prompt_tokens=prompt, output_tokens=output)
+        yield step, _SUMMARY_TOKENS
         self._history = int(_KEPT * self._history)
 
     def _subagents(self, agents: SubAgents, turn: int) -> Iterator[Drawn]:
@@ -140,21 +138,6 @@ class _Main:
                     yield replace(step, kind="subagent", thread=thread), tokens
                     left.append((thread, steps))
             working = left
-
-    def _pause(self, pause: Distribution) -> float:
-        return max(0.0, min(draw(pause, self._rng), self._spec.pause_cap_s))
-
-
-def _side(tokens: int, output: int) -> Drawn:
-    step = Step(
-        "title",
-        gap_s=0.0,
-        prompt_tokens=tokens + MESSAGE_TOKENS,
-        output_tokens=output,
-        thread="title",
-        fresh=True,
-    )
-    return step, tokens
 
 
 def _fixed(value: float) -> Distribution:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.errors import Problem
-from bench.scenario.document import Document, Path_
+from bench.scenario.document import Document, Path_, path_text
 from bench.scenario.load_schema import LoadSpec
 from bench.scenario.options import explain
 from bench.scenario.prompts_schema import Prompts
@@ -36,14 +36,6 @@ _PLAIN = {
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 _LOOKS_OTHER = re.compile(r"^([-+.\d][\d.eE+-]*|true|false|null|~|)$")
 """Text that would be something else without its quotes."""
-
-
-def path_text(path: Path_) -> str:
-    """`("load", "users", 2)` as `load.users[2]`."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
 
 
 def show_value(value: Any) -> str:
@@ -94,22 +86,15 @@ _EXCLUSIVE = {("load",): LoadSpec.one_of, ("prompts",): Prompts.one_of}
 def _reach(data: Any, loc: Path_, kind: str) -> tuple[Path_, Any]:
     """The part of an error's place that is really in the file, and the value found there."""
     here = data
-    path: list[str | int] = []
-    for step in loc:
-        if _has(here, step):
+    for depth, step in enumerate(loc):
+        in_list = isinstance(here, list) and isinstance(step, int) and step < len(here)
+        if in_list or (isinstance(here, dict) and step in here):
             here = here[step]
         elif kind == "missing" and step == loc[-1]:
-            return (*path, step), None
+            return loc[: depth + 1], None
         else:
-            break
-        path.append(step)
-    return tuple(path), here
-
-
-def _has(here: Any, step: str | int) -> bool:
-    if isinstance(here, list):
-        return isinstance(step, int) and step < len(here)
-    return isinstance(here, dict) and step in here
+            return loc[:depth], here
+    return loc, here
 
 
 def _message(detail: Any, path: Path_) -> str:

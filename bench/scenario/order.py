@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TypeVar
 
@@ -36,27 +37,18 @@ def interleaved(cases: tuple[Case, ...], repetitions: int, seed: int) -> tuple[B
     beside: dict[str, list[Case]] = {}
     for case in cases:
         beside.setdefault(case.together or case.id, []).append(case)
-    leading = tuple(group[0] for group in beside.values())
+    alike: dict[str, list[list[Case]]] = {}
+    for group in beside.values():
+        alike.setdefault(loaded_state(group[0]), []).append(group)
     blocks: list[Block] = []
     for repetition in range(repetitions):
-        for first in _shuffled(leading, rng):
-            group = beside[first.together or first.id]
-            at = len(blocks) if len(group) > 1 else None
-            for case in group:
-                its_seed = block_seed(seed, repetition)
-                blocks.append(Block(len(blocks), case.id, repetition, its_seed, beside=at))
+        its_seed = block_seed(seed, repetition)
+        for groups in _in_any_order(list(alike.values()), rng):
+            for group in _in_any_order(groups, rng):
+                at = len(blocks) if len(group) > 1 else None
+                for case in group:
+                    blocks.append(Block(len(blocks), case.id, repetition, its_seed, beside=at))
     return tuple(blocks)
-
-
-def _shuffled(cases: tuple[Case, ...], rng: random.Random) -> list[Case]:
-    groups: dict[str, list[Case]] = {}
-    for case in cases:
-        groups.setdefault(loaded_state(case), []).append(case)
-    return [
-        case
-        for group in _in_any_order(list(groups.values()), rng)
-        for case in _in_any_order(group, rng)
-    ]
 
 
 def at_once(blocks: Iterable[Block]) -> Iterator[list[Block]]:
@@ -75,21 +67,13 @@ def paired(sides: list[tuple[Case, Case]], pairs: int, seed: int) -> tuple[Block
     first_is_a = [rng.random() < 0.5 for _ in sides]
     blocks: list[Block] = []
     for repetition in range(pairs):
+        its_seed = block_seed(seed, repetition)
         for which in _in_any_order(range(len(sides)), rng):
-            a, b = sides[which]
-            a_first = first_is_a[which] == (repetition % 2 == 0)
-            members = [(a, "a"), (b, "b")] if a_first else [(b, "b"), (a, "a")]
-            number = len(blocks) // 2
-            for position, (case, side) in enumerate(members):
-                blocks.append(
-                    Block(
-                        index=len(blocks),
-                        case=case.id,
-                        repetition=repetition,
-                        seed=block_seed(seed, repetition),
-                        pair=number,
-                        side="a" if side == "a" else "b",
-                        position=position,
-                    )
-                )
+            a, b = (Block(0, case.id, repetition, its_seed) for case in sides[which])
+            pair = [replace(a, side="a"), replace(b, side="b")]
+            if first_is_a[which] != (repetition % 2 == 0):
+                pair.reverse()
+            for position, block in enumerate(pair):
+                made = replace(block, index=len(blocks), pair=len(blocks) // 2, position=position)
+                blocks.append(made)
     return tuple(blocks)

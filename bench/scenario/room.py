@@ -1,16 +1,17 @@
-"""Whether prompts and sessions fit the context: said before the run, with what would happen."""
+"""Whether prompts and sessions fit the context, and which steps of a recorded one are played."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 from bench.scenario.draws import Stream, draw, generator
 from bench.scenario.made_sessions import MESSAGE_TOKENS, script
 from bench.scenario.plan import Case
-from bench.scenario.sessions import Step
-from bench.scenario.work import MadeSessions
+from bench.scenario.sessions import Session, Step
+from bench.scenario.work import Replay
 
 _LOOKED_AT = 200
 
@@ -33,43 +34,35 @@ def outgrown(case: Case) -> str:
         return (
             f"case {case.id!r}: the head of {made.shared_tokens:,} tokens that all sessions share "
             f"does not fit options.num_ctx {context:,}: raise num_ctx to "
-            f"{_power_of_two(2 * made.shared_tokens):,}, or make it smaller with "
+            f"{1 << (2 * made.shared_tokens - 1).bit_length():,}, or make it smaller with "
             "prompts.agent.scale or shared_tokens"
         )
     count = min(case.load.sessions or 20, _LOOKED_AT)
-    first, large = None, 0
-    most = 0
-    for number in range(count):
-        over = _overrun(case, made, number)
-        if over is not None:
-            turn, need, largest = over
-            large += 1
-            most = max(most, math.ceil(largest / (1 - _MARGIN)))
-            first = first or (number, turn, need)
-    if first is None:
+    overruns = [
+        (number, *over)
+        for number in range(1, count + 1)
+        if (over := _overrun(case, script(made, 0, number - 1).steps)) is not None
+    ]
+    if not overruns:
         return ""
-    number, turn, need = first
+    number, turn, need, _ = overruns[0]
+    most = math.ceil(max(largest for *_, largest in overruns) / (1 - _MARGIN))
+    what_happens = (
+        "The server would drop the oldest messages without a word, so that every later turn is "
+        "read anew."
+        if case.truncate
+        else "The server would refuse it (truncate: false)."
+    )
     return (
-        f"case {case.id!r}: {large} of {count} sessions outgrow options.num_ctx {context:,}; "
-        f"session {number + 1} in turn {turn} with {need:,} tokens. {what_happens(case)} "
+        f"case {case.id!r}: {len(overruns)} of {count} sessions outgrow options.num_ctx "
+        f"{context:,}; session {number} in turn {turn} with {need:,} tokens. {what_happens} "
         f"Raise num_ctx to {most:,} or more, or ask for fewer turns"
     )
 
 
-def what_happens(case: Case) -> str:
-    """What the server does with a prompt over the context."""
-    if case.truncate:
-        return (
-            "The server would drop the oldest messages without a word, so that every later turn "
-            "is read anew."
-        )
-    return "The server would refuse it (truncate: false)."
-
-
-def _overrun(case: Case, made: MadeSessions, number: int) -> tuple[int, int, int] | None:
+def _overrun(case: Case, steps: Sequence[Step]) -> tuple[int, int, int] | None:
     """The turn (from 1) and tokens of the first request that does not fit; those of the largest."""
     turn = 0
-    steps = script(made, 0, number).steps
     for step in steps:
         turn += step.kind == "user"
         if _need(step) > prompt_room(case, 0):
@@ -79,10 +72,6 @@ def _overrun(case: Case, made: MadeSessions, number: int) -> tuple[int, int, int
 
 def _need(step: Step) -> int:
     return (step.prompt_tokens or 0) + (step.output_tokens or 0)
-
-
-def _power_of_two(tokens: int) -> int:
-    return 1 << max(0, tokens - 1).bit_length()
 
 
 _MARGIN = 0.02
@@ -148,3 +137,64 @@ def too_long(case: Case) -> str:
         f"leave less than {_MARGIN:.0%} of num_ctx {case.options['num_ctx']} free; "
         "raise options.num_ctx"
     )
+
+
+_CHARS_PER_TOKEN = 4.0
+
+
+def played_steps(
+    session: Session, replay: Replay, case: Case, seed: int, number: int
+) -> Sequence[Step]:
+    """The steps to play: those that fit the context, from the beginning or from anywhere on."""
+    cap_s = replay.pause_cap_s
+    steps = [
+        step if step.gap_s is None or step.gap_s <= cap_s else replace(step, gap_s=cap_s)
+        for step in fitting(session, replay, case)
+    ]
+    mains = [i for i, step in enumerate(steps) if not step.thread]
+    if replay.start == "begin" or len(mains) < 2:
+        return steps
+    return _from(steps, generator(seed, Stream.SESSION, number).choice(mains))
+
+
+def _from(steps: Sequence[Step], first: int) -> Sequence[Step]:
+    """The main thread from this step on, what came before it as the history it begins with."""
+    added: list[dict[str, object]] = []
+    for step in steps[:first]:
+        if step.thread:
+            continue
+        if step.fresh:
+            added.clear()
+        added += [*step.added, *([step.answer] if step.answer else [])]
+    if steps[first].fresh:
+        added.clear()
+    begin = replace(steps[first], added=(*added, *steps[first].added), fresh=True, gap_s=None)
+    begun = {step.thread for step in steps[:first] if step.thread}
+    rest = [step for step in steps[first + 1 :] if step.thread not in begun]
+    return [begin, *rest]
+
+
+def fitting(session: Session, replay: Replay, case: Case) -> Sequence[Step]:
+    """The steps before the first of the main thread whose prompt would not fit the context."""
+    limit = longest_prompt(replay, case)
+    for index, need in enumerate(_prompt_tokens(session.steps)):
+        if need > limit and not session.steps[index].thread:
+            return session.steps[:index]
+    return session.steps
+
+
+def longest_prompt(replay: Replay, case: Case) -> int:
+    """In tokens: as the scenario says, else what leaves room for the answer in the context."""
+    return replay.max_context or prompt_room(case)
+
+
+def _prompt_tokens(steps: Sequence[Step]) -> Sequence[float]:
+    """Tokens of each prompt: as recorded, else by the length of its text."""
+    sizes: dict[str, float] = {}
+    needs = []
+    for step in steps:
+        size = 0.0 if step.fresh else sizes.get(step.thread, 0.0)
+        size += sum(len(str(message.get("content") or "")) for message in step.added)
+        needs.append(step.prompt_tokens or size / _CHARS_PER_TOKEN)
+        sizes[step.thread] = size + len(str((step.answer or {}).get("content") or ""))
+    return needs

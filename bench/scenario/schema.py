@@ -22,8 +22,7 @@ from bench.scenario.load_schema import ClosedLoad, LoadSpec
 from bench.scenario.options import OllamaOptions
 from bench.scenario.plan import DEFAULT_TEXTS
 from bench.scenario.prices import parse_prices
-from bench.scenario.prompts_schema import Prompts, PromptsField
-from bench.scenario.work_schema import CheckName, ToolsField
+from bench.scenario.prompts_schema import CheckName, Prompts, PromptsField, ToolsField
 from bench.thresholds import Threshold, parse_compared, parse_threshold
 
 MAX_SEED = 2**53

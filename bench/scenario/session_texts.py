@@ -6,17 +6,13 @@ import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from bench.scenario.calibration import TokenRates
 from bench.scenario.corpus import load_corpus, units_of
 from bench.scenario.made_sessions import Script
-from bench.scenario.sessions import Session, Step
+from bench.scenario.sessions import Message, Session, Step
 from bench.scenario.work import MadeSessions
-
-Message = dict[str, Any]
-NUMBER = Callable[[int], str]
-"""Which part of a session -> its cache-busting text, "" if there is none."""
 
 _CLOSING = {
     "en": "Go on from here, in detail.",
@@ -35,44 +31,14 @@ _SUMMARY = {
 _TITLE = "Write a title of at most six words for this request."
 
 
-class SessionTexts(Protocol):
-    """One session, ready to be played."""
-
-    @property
-    def id(self) -> str:
-        """Its name in records."""
-        ...
-
-    @property
-    def steps(self) -> Sequence[Step]:
-        """Its requests."""
-        ...
-
-    @property
-    def tools(self) -> Sequence[dict[str, Any]]:
-        """What its requests offer."""
-        ...
-
-    def head(self, index: int) -> tuple[Message, ...]:
-        """What stands before the history of a step's thread."""
-        ...
-
-    def added(self, index: int) -> tuple[Message, ...]:
-        """What a step adds to the history of its thread."""
-        ...
-
-    def answer(self, index: int) -> Message | None:
-        """The answer that a recorded history holds; None = none is recorded."""
-        ...
-
-
 @dataclass(slots=True)
 class MadeTexts:
     """A made-up session: its texts are made when they are asked for, each of its own length.
 
     Attributes:
+        id: its name in records.
         rates: how long a text of so many tokens is.
-        number: cache-busting text of the head (0), and of each thread (1, 2, ...).
+        number: cache-busting text of the head (0), and of each thread (1, 2, ...); "" = none.
         system: of the case, in front of the head.
     """
 
@@ -80,7 +46,7 @@ class MadeTexts:
     spec: MadeSessions
     script: Script
     rates: TokenRates
-    number: NUMBER
+    number: Callable[[int], str]
     seed: int
     system: str = ""
     tools: Sequence[dict[str, Any]] = ()
@@ -92,7 +58,7 @@ class MadeTexts:
         return self.script.steps
 
     def head(self, index: int) -> tuple[Message, ...]:
-        """The text that all sessions begin with."""
+        """What stands before a step's thread: the text that all sessions begin with."""
         step, spec = self.steps[index], self.spec
         agent = step.kind == "subagent"
         own_head = agent and not (spec.subagents and spec.subagents.same_head)
@@ -106,7 +72,10 @@ class MadeTexts:
         return ({"role": "system", "content": "\n\n".join(parts)},) if parts[bool(first) :] else ()
 
     def added(self, index: int) -> tuple[Message, ...]:
-        """New text of the step's length; the first of a thread begins with a number of its own."""
+        """What a step adds to its thread: new text of its length.
+
+        The first of a thread begins with a number of its own.
+        """
         step, language = self.steps[index], self.spec.language
         if step.kind == "summary":
             return ({"role": "user", "content": _SUMMARY[language]},)
@@ -121,8 +90,8 @@ class MadeTexts:
         role = "tool" if self.tools and step.kind == "tool" else "user"
         return ({"role": role, "content": f"{text}\n\n{ending}"},)
 
-    def answer(self, index: int) -> Message | None:
-        """A text of the length that the answer may have."""
+    def answer(self, index: int) -> Message:
+        """What the history holds as the answer: a text of the length that it may have."""
         tokens = self.steps[index].output_tokens or 1
         return {"role": "assistant", "content": self._passage(f"answer {index}", tokens)}
 
@@ -149,6 +118,7 @@ class RecordedTexts:
     """A recorded session, word for word; only its first message gets a number in front.
 
     Attributes:
+        id: its name in records.
         number: cache-busting text; "" = all is sent as it was recorded.
         steps: of the session, pauses capped.
     """
@@ -168,22 +138,19 @@ class RecordedTexts:
         return ()
 
     def added(self, index: int) -> tuple[Message, ...]:
-        """As recorded."""
+        """As recorded, the number before the first text of the user, so that heads stay shared."""
         step = self.steps[index]
-        if not self.number or not step.fresh:
-            return step.added
-        return tuple(_numbered(step.added, self.number))
+        for place, message in enumerate(step.added if self.number and step.fresh else ()):
+            content = message.get("content")
+            if message.get("role") == "user" and isinstance(content, str):
+                changed = {**message, "content": f"{self.number} {content}"}
+                return (*step.added[:place], changed, *step.added[place + 1 :])
+        return step.added
 
     def answer(self, index: int) -> Message | None:
-        """As recorded."""
+        """As recorded; None = none is."""
         return self.steps[index].answer
 
 
-def _numbered(messages: Sequence[Message], number: str) -> Sequence[Message]:
-    """The number before the first text of the user, so that heads stay shared."""
-    for place, message in enumerate(messages):
-        content = message.get("content")
-        if message.get("role") == "user" and isinstance(content, str):
-            changed = {**message, "content": f"{number} {content}"}
-            return [*messages[:place], changed, *messages[place + 1 :]]
-    return messages
+SessionTexts = MadeTexts | RecordedTexts
+"""One session, ready to be played."""

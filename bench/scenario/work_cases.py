@@ -1,10 +1,14 @@
-"""From the keys of a scenario that ask for more than single prompts to plain data of the plan."""
+"""From the keys of a scenario that ask for more than single prompts to plain data of the plan.
+
+A file that they name and that cannot be read, or holds something else, is a ValueError.
+"""
 
 from __future__ import annotations
 
 import base64
 import os
 from codecs import BOM_UTF8
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,11 +17,11 @@ from bench.scenario.draws import Distribution, Kind
 from bench.scenario.fields import DistributionSpec
 from bench.scenario.json_check import check_schema, unchecked
 from bench.scenario.options import DEFAULTS
+from bench.scenario.prompts_schema import AgentSpec, RagSpec, lognormal
 from bench.scenario.schema import Scenario
-from bench.scenario.session_files import session_file
+from bench.scenario.session_files import matching_files, session_file
 from bench.scenario.trace_rows import parse_json
 from bench.scenario.work import Images, MadeSessions, Passages, Replay, SubAgents, Tools
-from bench.scenario.work_schema import AgentSpec, ConversationSpec, RagSpec, lognormal
 
 _MAX_IMAGE_BYTES = 50_000_000
 _MAX_JSON_BYTES = 5_000_000
@@ -41,49 +45,45 @@ def distribution(spec: DistributionSpec) -> Distribution:
 
 def made_sessions(scenario: Scenario) -> MadeSessions | None:
     """What `prompts.conversation` or `prompts.agent` ask for."""
+    spec = scenario.prompts.conversation or scenario.prompts.agent
+    if spec is None:
+        return None
     options = DEFAULTS | scenario.options.model_dump(exclude_none=True)
-    prompts = scenario.prompts
-    if prompts.conversation is not None:
-        return _conversation(prompts.conversation, options)
-    return _agent(prompts.agent, options) if prompts.agent is not None else None
-
-
-def _common(spec: ConversationSpec | AgentSpec, options: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "language": spec.language,
-        "head": spec.head,
-        "history": spec.history,
+    common: dict[str, Any] = {
+        **spec.model_dump(include={"language", "head", "history"}),
         "turns": distribution(spec.turns),
         "pause_s": distribution(spec.pause),
         "pause_cap_s": spec.pause_cap,
         "context": spec.context or int(options["num_ctx"]),
     }
-
-
-def _conversation(spec: ConversationSpec, options: dict[str, Any]) -> MadeSessions:
+    if isinstance(spec, AgentSpec):
+        return _agent(spec, common)
     output = Distribution("fixed", {"value": max(1, int(options["num_predict"]))})
-    if spec.output_tokens is not None:
-        output = distribution(spec.output_tokens)
     return MadeSessions(
-        **_common(spec, options),
+        **common,
         shared_tokens=spec.shared_tokens,
         first_tokens=distribution(spec.first_tokens),
         turn_tokens=distribution(spec.turn_tokens),
-        output_tokens=output,
+        output_tokens=output if spec.output_tokens is None else distribution(spec.output_tokens),
         compaction=False,
     )
 
 
-def _agent(spec: AgentSpec, options: dict[str, Any]) -> MadeSessions:
+def _agent(spec: AgentSpec, common: dict[str, Any]) -> MadeSessions:
     def tokens(given: DistributionSpec | None, usual: tuple[float, float]) -> Distribution:
-        median, p95 = usual
-        scaled = lognormal(max(1.0, median * spec.scale), max(1.0, p95 * spec.scale))
-        return distribution(given or scaled)
+        median, p95 = (max(1.0, value * spec.scale) for value in usual)
+        return distribution(given or lognormal(median, p95))
 
+    agents, subagents = spec.subagents, None
+    if agents is not None and agents.chance:
+        subagents = SubAgents(
+            **agents.model_dump(include={"chance", "parallel", "same_head"}),
+            steps=distribution(agents.steps),
+            first_tokens=max(1, round(agents.first_tokens * spec.scale)),
+        )
     head = spec.shared_tokens
-    agents = spec.subagents
     return MadeSessions(
-        **_common(spec, options),
+        **common,
         shared_tokens=round(_HEAD * spec.scale) if head is None else head,
         first_tokens=tokens(spec.first_tokens, _FIRST),
         turn_tokens=tokens(spec.turn_tokens, _NEW),
@@ -93,38 +93,22 @@ def _agent(spec: AgentSpec, options: dict[str, Any]) -> MadeSessions:
         tool_steps=distribution(spec.tool_steps),
         tool_tokens=tokens(spec.tool_tokens, _NEW),
         tool_pause_s=distribution(spec.tool_pause),
-        subagents=None
-        if agents is None or not agents.chance
-        else SubAgents(
-            chance=agents.chance,
-            parallel=agents.parallel,
-            steps=distribution(agents.steps),
-            first_tokens=max(1, round(agents.first_tokens * spec.scale)),
-            same_head=agents.same_head,
-        ),
+        subagents=subagents,
     )
 
 
 def replay(scenario: Scenario) -> Replay | None:
-    """What `prompts.sessions` asks for.
-
-    Raises:
-        ValueError: the file cannot be read.
-    """
+    """What `prompts.sessions` asks for."""
     spec = scenario.prompts.sessions
     if spec is None:
         return None
     path = shown_path(scenario.directory / spec.file)
     columns = tuple(sorted(spec.columns.items()))
     return Replay(
-        file=spec.file,
+        **spec.model_dump(include={"file", "format", "history", "start", "language"}),
         path=path,
-        format=spec.format,
-        history=spec.history,
         pause_cap_s=spec.delays.cap,
-        start=spec.start,
         max_context=spec.max_context or 0,
-        language=spec.language,
         count=len(session_file(path, spec.format, columns).sessions),
         columns=columns,
     )
@@ -146,24 +130,14 @@ def passages(spec: RagSpec | None) -> Passages | None:
 
 
 def images(scenario: Scenario) -> Images | None:
-    """What `prompts.images` asks for.
-
-    Raises:
-        ValueError: a file cannot be read, or is no picture.
-    """
+    """What `prompts.images` asks for."""
     spec = scenario.prompts.images
     if spec is None:
         return None
     if spec.pixels is not None:
         return Images(spec.count, (spec.pixels[0], spec.pixels[1]))
-    found = []
-    for name in spec.files or []:
-        paths = (
-            sorted(scenario.directory.glob(name)) if "*" in name else [scenario.directory / name]
-        )
-        if not paths:
-            raise ValueError(f"there is no file {name}")
-        found += [(path.name, _picture(path)) for path in paths]
+    named = [scenario.directory / name for name in spec.files or ()]
+    found = [(path.name, _picture(path)) for one in named for path in matching_files(one)]
     return Images(spec.count, (0, 0), tuple(found))
 
 
@@ -178,11 +152,7 @@ def _picture(path: Path) -> str:
 
 
 def tools(scenario: Scenario) -> Tools | None:
-    """What `tools` asks for.
-
-    Raises:
-        ValueError: the file cannot be read, or holds no tools.
-    """
+    """What `tools` asks for."""
     spec = scenario.tools
     if spec is None:
         return None
@@ -200,20 +170,15 @@ def tools(scenario: Scenario) -> Tools | None:
             )
         if "tool_call" in scenario.checks:
             check_schema(function.get("parameters", True))
-    results = spec.results
+    made, results = Tools(tuple(value), spec.file), spec.results
     if results is None:
-        return Tools(tuple(value), spec.file)
-    return Tools(
-        tuple(value), spec.file, distribution(results.tokens), results.pause, results.rounds
-    )
+        return made
+    tokens = distribution(results.tokens)
+    return replace(made, result_tokens=tokens, pause_s=results.pause, rounds=results.rounds)
 
 
 def format_value(scenario: Scenario) -> Any:
-    """The format, read from its file if it names one.
-
-    Raises:
-        ValueError: the file cannot be read, holds no schema, or one that cannot be checked.
-    """
+    """The format, read from its file if it names one."""
     value = scenario.format
     if isinstance(value, dict) and set(value) == {"file"} and isinstance(value["file"], str):
         name = value["file"]
@@ -228,11 +193,7 @@ def format_value(scenario: Scenario) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
+    """The content of a JSON file."""
     return parse_json(_read(path, _MAX_JSON_BYTES).removeprefix(BOM_UTF8), path.name)
 
 

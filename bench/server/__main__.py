@@ -30,16 +30,17 @@ def _announce(app: App, url: str) -> None:
     print(json.dumps(said), flush=True)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Serve; 0 if stopped, 2 if it could not start."""
     leave_signals_to_parent(terminate=False)
     config = msgspec.json.decode(sys.argv[1], type=ServerConfig)
     try:
-        serve(config, _announce, say=_say, until_closed=sys.stdin.fileno())
+        serve(
+            config,
+            _announce,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+            until_closed=sys.stdin.fileno(),
+        )
     except BenchError as error:
         print(json.dumps({"error": error.message, "advice": error.advice}), flush=True)
         return int(error.exit_code)

@@ -11,10 +11,10 @@ from urllib.parse import unquote
 
 from bench.clock import Clock, RealClock
 from bench.server import library, openai
-from bench.server.bodies import BadRequest, CompletionBody, read_completion, read_object
+from bench.server.bodies import BadRequest, check_top_logprobs, read_completion, read_object
 from bench.server.completion import Completion
 from bench.server.embedding import embed, find_for_embedding, normalised, read_embed
-from bench.server.engine import Engine, EngineFailure
+from bench.server.engine import DEFECT, Engine, EngineFailure
 from bench.server.eras import EmulatedVersion
 from bench.server.faults import FaultPlan
 from bench.server.faulty_wire import FaultyWire
@@ -70,11 +70,8 @@ class App:
             clock=clock,
             clocks=Clocks(clock.now_ns, time.time_ns() - clock.now_ns()),
             scheduler=Scheduler(
-                engine,
-                clock.now_ns,
-                keep_alive_ns=settings.keep_alive_ns,
-                max_loaded=settings.max_loaded,
-                max_queue=settings.max_queue,
+                *(engine, clock.now_ns, settings.keep_alive_ns),
+                *(settings.max_loaded, settings.max_queue),
             ),
             truth=truth or TruthLog(),
         )
@@ -84,7 +81,7 @@ class App:
         self.listener = Listener(
             handler=self.handle,
             now_ns=clock.now_ns,
-            extra_headers=[("X-Ollama-Bench-Engine", engine.name)],
+            extra_headers={"X-Ollama-Bench-Engine": engine.name},
         )
 
     async def handle(self, request: Request, reply: ServerReply) -> None:
@@ -117,7 +114,7 @@ class App:
             if reply.started:
                 reply.cut(reset=True)
             else:
-                _refuse(request, wire, EngineFailure("internal error of the embedded server"))
+                _refuse(request, wire, EngineFailure(DEFECT))
         finally:
             record.end_ns = self.state.clocks.now_ns()
             record.status = reply.status
@@ -155,39 +152,28 @@ def _refuse(request: Request, wire: Wire, failure: EngineFailure) -> None:
 
 def _route(request: Request) -> Route:
     path = _V1_MODEL if request.path.startswith(_V1_MODEL) else request.path
-    if request.method == "HEAD" and path in _WITH_HEAD:
-        return _ROUTES["GET", path]
-    allowed = [method for method, known in _ROUTES if known == path]
-    if not allowed:
-        return _no_such_page
-    return _ROUTES.get((request.method, path), _no_such_method)
-
-
-async def _no_such_page(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(404, "text/plain", b"404 page not found")
-
-
-async def _no_such_method(app: App, request: Request, wire: Wire) -> None:
-    path = _V1_MODEL if request.path.startswith(_V1_MODEL) else request.path
     methods = ["HEAD"] if path in _WITH_HEAD else []
     methods += [method for method, known in _ROUTES if known == path]
-    wire.reply.send(405, "text/plain", b"405 method not allowed", allow=", ".join(methods))
+    if not methods:
+        return _sent(lambda _: b"404 page not found", "text/plain", 404)
+    if request.method not in methods:
+        wrong = "text/plain", 405, ", ".join(methods)
+        return _sent(lambda _: b"405 method not allowed", *wrong)
+    return _ROUTES["GET" if request.method == "HEAD" else request.method, path]
 
 
-async def _root(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, _TEXT, b"Ollama is running")
+def _sent(
+    made: Callable[[ServerState], bytes],
+    kind: str = library.JSON,
+    status: int = 200,
+    allow: str = "",
+) -> Route:
+    """A route whose whole reply is made at once."""
 
+    async def answer(app: App, request: Request, wire: Wire) -> None:
+        wire.reply.send(status, kind, made(app.state), allow=allow)
 
-async def _version(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, library.JSON, library.version(app.state))
-
-
-async def _tags(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, library.JSON, library.tags(app.state))
-
-
-async def _ps(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, library.JSON, library.ps(app.state))
+    return answer
 
 
 async def _show(app: App, request: Request, wire: Wire) -> None:
@@ -217,22 +203,14 @@ async def _delete(app: App, request: Request, wire: Wire) -> None:
 
 async def _chat(app: App, request: Request, wire: Wire) -> None:
     body = read_completion(request.body, chat=True)
-    _demand_model(body)
-    await _complete(app, request, body, wire)
-
-
-def _demand_model(body: CompletionBody) -> None:
     if not body.model:
         raise BadRequest("model is required")
+    await Completion(app.state, request, body, ChatLines(body.model), wire).run()
 
 
 async def _generate(app: App, request: Request, wire: Wire) -> None:
-    await _complete(app, request, read_completion(request.body, chat=False), wire)
-
-
-async def _complete(app: App, request: Request, body: CompletionBody, wire: Wire) -> None:
-    form = ChatLines(body.model) if body.messages is not None else GenerateLines(body.model)
-    await Completion(app.state, request, body, form, wire).run()
+    body = read_completion(request.body, chat=False)
+    await Completion(app.state, request, body, GenerateLines(body.model), wire).run()
 
 
 async def _create(app: App, request: Request, wire: Wire) -> None:
@@ -278,10 +256,6 @@ def _read_v1(read: Callable[[bytes], tuple[Body, Extra]], request: Request) -> t
         raise
 
 
-async def _v1_models(app: App, request: Request, wire: Wire) -> None:
-    wire.reply.send(200, JSON_V1, openai.model_list(library.newest_first(app.state)))
-
-
 async def _v1_model(app: App, request: Request, wire: Wire) -> None:
     name = unquote(request.path.removeprefix(_V1_MODEL))
     wire.reply.send(200, JSON_V1, openai.one_model(library.shown(app.state, name), name))
@@ -289,8 +263,10 @@ async def _v1_model(app: App, request: Request, wire: Wire) -> None:
 
 async def _v1_chat(app: App, request: Request, wire: Wire) -> None:
     body, usage = _read_v1(openai.read_chat, request)
-    _demand_model(body)
-    form = ChatEvents(body.model, usage, new=app.state.era.new_v1)
+    check_top_logprobs(body.top_logprobs)
+    if not body.model:
+        raise BadRequest("model is required")
+    form = ChatEvents(body.model, usage, new=app.state.era.llama_server)
     await Completion(app.state, request, body, form, wire).run()
 
 
@@ -309,10 +285,10 @@ async def _v1_embeddings(app: App, request: Request, wire: Wire) -> None:
 
 
 _ROUTES: dict[tuple[str, str], Route] = {
-    ("GET", "/"): _root,
-    ("GET", "/api/version"): _version,
-    ("GET", "/api/tags"): _tags,
-    ("GET", "/api/ps"): _ps,
+    ("GET", "/"): _sent(lambda _: b"Ollama is running", _TEXT),
+    ("GET", "/api/version"): _sent(library.version),
+    ("GET", "/api/tags"): _sent(library.tags),
+    ("GET", "/api/ps"): _sent(library.ps),
     ("POST", "/api/show"): _show,
     ("POST", "/api/pull"): _pull,
     ("POST", "/api/copy"): _copy,
@@ -322,7 +298,7 @@ _ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/api/generate"): _generate,
     ("POST", "/api/embed"): _embed,
     ("POST", "/api/embeddings"): _embeddings,
-    ("GET", "/v1/models"): _v1_models,
+    ("GET", "/v1/models"): _sent(lambda s: openai.model_list(library.newest_first(s)), JSON_V1),
     ("GET", _V1_MODEL): _v1_model,
     ("POST", "/v1/chat/completions"): _v1_chat,
     ("POST", "/v1/completions"): _v1_text,

@@ -1,11 +1,14 @@
-"""Reading request bodies: Ollama's fields, and its words for what is wrong with them."""
+"""Reading request bodies: Ollama's fields.
+
+What is wrong with one raises `BadRequest`, in Ollama's words or those of Go's decoder.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -15,27 +18,20 @@ from bench.server.go import dumps, parse_keep_alive
 T = TypeVar("T")
 D = TypeVar("D")
 _THINK_LEVELS = ("high", "medium", "low", "max")
-_GO_NAMES: dict[type, str] = {
-    str: "string",
-    bool: "bool",
-    int: "number",
-    float: "number",
-    list: "array",
-    dict: "object",
+_GO: dict[type, tuple[str, str]] = {
+    str: ("string", "string"),
+    bool: ("bool", "bool"),
+    int: ("number", "int"),
+    float: ("number", "float64"),
+    list: ("array", "[]interface {}"),
+    dict: ("object", "map[string]interface {}"),
 }
-_GO_TYPES: dict[type, str] = {
-    str: "string",
-    bool: "bool",
-    int: "int",
-    float: "float64",
-    dict: "map[string]interface {}",
-}
+"""What Go calls a value in JSON, and the type that it decodes one into."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_KEY = "looking for beginning of object key string"
 _WANTED = {
-    "Expecting property name enclosed in double quotes": (
-        "looking for beginning of object key string"
-    ),
-    "Illegal trailing comma before end of object": "looking for beginning of object key string",
+    "Expecting property name enclosed in double quotes": _KEY,
+    "Illegal trailing comma before end of object": _KEY,
     "Expecting ':' delimiter": "after object key",
     "Invalid control character at": "in string literal",
     "Invalid \\escape": "in string escape code",
@@ -69,9 +65,6 @@ class Fields:
         """A field of one type.
 
         `go_type` is how Go calls the type, unless it is a plain one; the name is in lower case.
-
-        Raises:
-            BadRequest: its type is wrong.
         """
         value = self.values.get(name)
         if value is None:
@@ -80,14 +73,10 @@ class Fields:
             isinstance(value, kind) or (kind is float and isinstance(value, int))
         ):
             return cast(T, value)
-        raise self.wrong(value, name, go_type or _GO_TYPES[kind])
+        raise self.wrong(value, name, go_type or _GO[kind][1])
 
     def list_of(self, name: str, kind: type, go_type: str) -> list[Any]:
-        """A list of values of one type; empty if absent.
-
-        Raises:
-            BadRequest: it is not a list, or one of its values has another type.
-        """
+        """A list of values of one type; empty if absent."""
         values: list[Any] = self.of(name, list, [], f"[]{go_type}")
         for value in values:
             if not isinstance(value, kind) or isinstance(value, bool):
@@ -96,7 +85,7 @@ class Fields:
 
     def wrong(self, value: Any, name: str, go_type: str) -> BadRequest:
         """A field whose type is wrong, in the words of Go's decoder."""
-        given = _GO_NAMES.get(type(value), "null")
+        given = _GO[type(value)][0] if type(value) in _GO else "null"
         field = f"{self.struct.rsplit('.', 1)[-1]}.{name}"
         return BadRequest(
             f"json: cannot unmarshal {given} into Go struct field {field} of type {go_type}"
@@ -112,9 +101,6 @@ def read_object(body: bytes, struct: str) -> Fields:
     """The JSON object at the start of a body; Ollama does not look at what follows it.
 
     `struct` is Go's name of what it is decoded into, such as "api.ChatRequest".
-
-    Raises:
-        BadRequest: worded as Go's decoder words it.
     """
     text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
     if not text:
@@ -130,7 +116,7 @@ def read_object(body: bytes, struct: str) -> Fields:
     if value is None:
         return Fields({}, struct)
     if not isinstance(value, dict):
-        name = _GO_NAMES[type(value)]
+        name = _GO[type(value)][0]
         raise BadRequest(f"json: cannot unmarshal {name} into Go value of type {struct}")
     if _SURROGATE.search(body):
         value = _without_lone_surrogates(value)
@@ -238,11 +224,7 @@ class CompletionBody:
 
 
 def read_completion(body: bytes, *, chat: bool) -> CompletionBody:
-    """A body of /api/chat or /api/generate.
-
-    Raises:
-        BadRequest: as Ollama answers.
-    """
+    """A body of /api/chat or /api/generate."""
     value = read_object(body, "api.ChatRequest" if chat else "api.GenerateRequest")
     common: dict[str, Any] = {
         "model": value.of("model", str, ""),
@@ -256,41 +238,53 @@ def read_completion(body: bytes, *, chat: bool) -> CompletionBody:
         "logprobs": value.of("logprobs", bool, False),
         "top_logprobs": value.of("top_logprobs", int, 0),
     }
-    if not 0 <= common["top_logprobs"] <= 20:
-        raise BadRequest("top_logprobs must be between 0 and 20")
+    check_top_logprobs(common["top_logprobs"])
     if chat:
-        messages = value.list_of("messages", dict, "api.Message")
         tools = value.of("tools", list, [], "api.Tools")
         if not all(isinstance(tool, dict) for tool in tools):
             raise value.wrong(tools[0], "tools", "api.Tool")
-        return CompletionBody(
-            messages=tuple(map(read_message, messages)), tools=tuple(tools), **common
-        )
+        check_functions(value, "tools", "api.ToolFunction", tools)
+        messages = tuple(map(_message, value.list_of("messages", dict, "api.Message")))
+        return CompletionBody(messages=messages, tools=tuple(tools), **common)
+    context = value.list_of("context", int, "int")
+    if any(abs(token) >= 2**31 for token in context):
+        raise BadRequest("context holds a number that is no token")
     return CompletionBody(
         prompt=value.of("prompt", str, ""),
         suffix=value.of("suffix", str, ""),
         system=value.of("system", str, ""),
         template=value.of("template", str, ""),
         raw=value.of("raw", bool, False),
-        context=tuple(value.list_of("context", int, "int")),
+        context=tuple(context),
         images=_images(value),
         **common,
     )
 
 
-def read_message(item: Mapping[str, Any]) -> Message:
-    """One message of a chat.
+def check_top_logprobs(count: int) -> None:
+    """Whether so many alternatives may be asked for."""
+    if not 0 <= count <= 20:
+        raise BadRequest("top_logprobs must be between 0 and 20")
 
-    Raises:
-        BadRequest: one of its fields has a wrong type.
-    """
+
+def check_functions(value: Fields, name: str, go_type: str, items: Iterable[Any]) -> None:
+    """Whether tools, or calls of them, have objects as their functions."""
+    for item in items:
+        function = item.get("function")
+        if function is not None and not isinstance(function, dict):
+            raise value.wrong(function, f"{name}.function", go_type)
+
+
+def _message(item: Mapping[str, Any]) -> Message:
     value = fields_of(item, "api.Alias")  # what Ollama's decoder calls a message
+    calls = value.list_of("tool_calls", dict, "api.ToolCall")
+    check_functions(value, "tool_calls", "api.ToolCallFunction", calls)
     return Message(
         role=value.of("role", str, ""),
         content=value.of("content", str, ""),
         thinking=value.of("thinking", str, ""),
         images=_images(value),
-        tool_calls=tuple(value.list_of("tool_calls", dict, "api.ToolCall")),
+        tool_calls=tuple(calls),
         tool_name=value.of("tool_name", str, ""),
         tool_call_id=value.of("tool_call_id", str, ""),
     )
@@ -302,19 +296,14 @@ def _images(value: Fields) -> tuple[str, ...]:
         try:
             base64.b64decode(image.encode(), validate=True)
         except ValueError:
-            at = re.match(r"[A-Za-z0-9+/]*", image)
-            assert at is not None
-            byte = at.end() if at.end() < len(image) else len(image) // 4 * 4
+            good = len(re.split("[^A-Za-z0-9+/]", image, maxsplit=1)[0])
+            byte = good if good < len(image) else good // 4 * 4
             raise BadRequest(f"illegal base64 data at input byte {byte}") from None
     return tuple(images)
 
 
 def keep_alive_of(value: Fields) -> int | None:
-    """`keep_alive` of any body, in nanoseconds; None if not given.
-
-    Raises:
-        BadRequest: as Ollama answers.
-    """
+    """`keep_alive` of any body, in nanoseconds; None if not given."""
     if value.get("keep_alive") is None:
         return None
     try:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bench.clock import Clock
 from bench.errors import EngineError
-from bench.files import open_for_writing
 from bench.server.app import App
 from bench.server.engine import Engine
 from bench.server.eras import DEFAULT_VERSION, EmulatedVersion, era_of
@@ -86,12 +85,17 @@ def build_app(
         keep_alive_ns=_keep_alive(config.keep_alive),
         num_ctx=config.num_ctx or (profile.num_ctx if profile else 4096),
     )
-    path = _writable(config.truth_log) if config.truth_log else None
-    truth = TruthLog(path, keep=keep_truth)
     faults = [parse_fault(fault) for fault in config.faults]
     if config.fault_plan:
         faults += read_plan(Path(config.fault_plan))
     plan = FaultPlan(faults, config.seed)
+    try:
+        truth = TruthLog(Path(config.truth_log) if config.truth_log else None, keep=keep_truth)
+    except OSError as error:
+        raise EngineError(
+            f"{config.truth_log} cannot be written: {error.strerror}",
+            "Name another file with --truth-log.",
+        ) from None
     return App(engine, era, settings, clock=clock, truth=truth, faults=plan)
 
 
@@ -115,7 +119,7 @@ def _engine(
         )
         return engine, profile
     if config.engine == "llama.cpp":
-        from bench.server.llamacpp import create_engine
+        from bench.server.llamacpp.engine import create_engine
 
         return create_engine(config.models, config.threads, say, config.cache_ram), None
     raise EngineError(f"there is no engine {config.engine!r}", f"There are: {', '.join(ENGINES)}.")
@@ -129,13 +133,3 @@ def _keep_alive(text: str) -> int:
         raise EngineError(
             f"keep-alive {text!r} is not a duration", "Write it like 30s, 5m, 24h, or -1 for ever."
         ) from None
-
-
-def _writable(path: str) -> Path:
-    try:
-        open_for_writing(Path(path), append=True).close()
-    except OSError as error:
-        raise EngineError(
-            f"{path} cannot be written: {error.strerror}", "Name another file with --truth-log."
-        ) from None
-    return Path(path)

@@ -118,15 +118,8 @@ def _greeting(process: subprocess.Popen[bytes], truth: Path) -> EmbeddedServer:
     said = json.loads(line)
     if "error" in said:
         raise EngineError(said["error"], said["advice"])
-    return EmbeddedServer(
-        url=said["url"],
-        pid=process.pid,
-        version=said["version"],
-        engine=said["engine"],
-        simulated=said["simulated"],
-        models=tuple(said["models"]),
-        truth_path=truth,
-    )
+    said["models"] = tuple(said["models"])
+    return EmbeddedServer(**said, pid=process.pid, truth_path=truth)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

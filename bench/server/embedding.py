@@ -1,4 +1,7 @@
-"""/api/embed, /api/embeddings and what /v1/embeddings needs of them."""
+"""/api/embed, /api/embeddings and what /v1/embeddings needs of them.
+
+What Ollama refuses raises `EngineFailure` in its words.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from bench.server.eras import EmulatedVersion
 from bench.server.http_reply import Request
 from bench.server.lines import TOO_LONG, llama_server_error
 from bench.server.model_card import ModelCard
-from bench.server.options import load_options, merged
+from bench.server.options import merged
 from bench.server.scheduler import Loaded
-from bench.server.settings import ServerState, check_name
+from bench.server.settings import ServerState
 from bench.server.truth import TruthRecord
 
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
@@ -34,11 +37,7 @@ class Embedded:
 
 
 def read_embed(body: bytes, struct: str = "api.EmbedRequest") -> tuple[Fields, list[str]]:
-    """A body of /api/embed and its inputs.
-
-    Raises:
-        BadRequest: as Ollama answers.
-    """
+    """A body of /api/embed and its inputs."""
     value = read_object(body, struct)
     value.of("model", str, "")
     given = value.get("input")
@@ -51,19 +50,11 @@ def read_embed(body: bytes, struct: str = "api.EmbedRequest") -> tuple[Fields, l
 
 
 def find_for_embedding(state: ServerState, value: Fields) -> ModelCard:
-    """The model a body names.
-
-    Raises:
-        EngineFailure: 404, or 400 for what is no name, as embed words it.
-    """
+    """The model a body names."""
     name = value.of("model", str, "")
     if not name:
         raise EngineFailure("model '' not found", 404)
-    check_name(name)
-    card = state.find(name)
-    if card is None:
-        raise EngineFailure(f'model "{name}" not found, try pulling it first', 404)
-    return card
+    return state.card(name, f'model "{name}" not found, try pulling it first')
 
 
 async def embed(
@@ -79,28 +70,11 @@ async def embed(
     """Load the model and embed the inputs, one after the other.
 
     `refusal` is the status with which a chat model is refused in the llama-server era.
-
-    Raises:
-        EngineFailure: as Ollama answers.
     """
     options = merged(card, value.of("options", dict, {}), state.era)
     keep_alive_ns = keep_alive_of(value)
     truncate = value.of("truncate", bool, True)
-    if state.engine.simulated:
-        await state.clock.sleep_until(request.received_ns + state.era.metadata_ns)
-    model = await state.scheduler.acquire(
-        card,
-        load_options(
-            options,
-            card,
-            state.era,
-            num_ctx=state.settings.num_ctx,
-            parallel=state.settings.num_parallel,
-            shift=True,
-        ),
-        keep_alive_ns,
-        truth,
-    )
+    model = await state.acquire(card, options, keep_alive_ns, request.received_ns, truth)
     try:
         loaded = state.clocks.now_ns()
         if inputs and state.era.llama_server and "embedding" not in card.capabilities:
@@ -123,14 +97,11 @@ async def embed(
 
 async def _one(model: Loaded, text: str, truncate: bool, era: EmulatedVersion) -> Embedding:
     """One input, in a slot of its own turn."""
-    granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def start() -> None:
-        granted.set_result(None)
-
+    granted = asyncio.Event()
+    start = granted.set
     model.slots.enter(start)
     try:
-        await granted
+        await granted.wait()
         return await model.runner.embed(await _fit(model, text, truncate, era))
     finally:
         if not model.slots.leave_queue(start):
@@ -142,9 +113,6 @@ async def _fit(model: Loaded, text: str, truncate: bool, era: EmulatedVersion) -
 
     A pooled embedding needs its whole text in one batch, so a model with a context of 8192 embeds
     2048 tokens whatever is asked (ollama/ollama#14259).
-
-    Raises:
-        BadRequest: it is too long and must not be cut.
     """
     context, batch = model.options.num_ctx, model.options.batch
     limit = min(context, batch) if era.llama_server else context
@@ -168,15 +136,14 @@ async def _fit(model: Loaded, text: str, truncate: bool, era: EmulatedVersion) -
 
 
 def _over_batch(tokens: int, batch: int) -> str:
-    message = (
+    return llama_server_error(
         f"input ({tokens} tokens) is too large to process. increase the physical batch size "
         f"(current batch size: {batch})"
     )
-    return llama_server_error(message)
 
 
 def normalised(vector: NDArray[np.float32], dimensions: int = 0) -> NDArray[np.float32]:
     """The vector with length 1, cut to its first dimensions if asked."""
-    cut = vector[:dimensions] if dimensions else vector
+    cut = vector[:dimensions] if dimensions > 0 else vector
     length = float(np.linalg.norm(cut))
     return cut / np.float32(length) if length else cut

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from bench.server.model_card import Json, ModelCard
 
 _CONTEXT_UNIT = 256
+DEFECT = "internal error of the embedded server"
+"""What a client is told of a defect of ours."""
 
 
 class EngineFailure(Exception):

@@ -12,30 +12,29 @@ from dataclasses import dataclass, replace
 from bench.errors import EngineError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class EmulatedVersion:
     """One version, and what it does differently.
 
     Attributes:
         version: as Ollama numbers it.
-        llama_server: 0.30 and later: llama-server is the engine.
         metadata_ns: time a warm request spends before it has its runner (it is in load_duration);
             applied to the simulated engine only.
-        default_repeat_penalty: of the options.
-        rich_tags: /api/tags has capabilities, context_length and embedding_length.
-        new_v1: /v1 chat streams send the role once and a separate finish chunk.
-        show_full_name: the 404 of /api/show names the model with its tag.
+        llama_server: llama-server is the engine (0.30 and later). Of the versions that can be
+            played, these also have capabilities and lengths in /api/tags, the role once and a
+            finish chunk in streams of /v1 chats, and the tag in the 404 of /api/show.
         cached_count: the done line has `prompt_eval_cached_count` (0.33.3 and later).
     """
 
     version: str
-    llama_server: bool
     metadata_ns: int
-    default_repeat_penalty: float
-    rich_tags: bool
-    new_v1: bool
-    show_full_name: bool
+    llama_server: bool = True
     cached_count: bool = False
+
+    @property
+    def default_repeat_penalty(self) -> float:
+        """Of the options."""
+        return 1.0 if self.llama_server else 1.1
 
     def room(self, num_ctx: int) -> int:
         """Most prompt tokens that are taken whole; llama-server keeps one token of headroom."""
@@ -60,41 +59,17 @@ class EmulatedVersion:
         return num_ctx - max((num_ctx - num_keep) // 2, 1)
 
 
-_LATEST_RECORDED = EmulatedVersion(
-    version="0.32.15",
-    llama_server=True,
-    metadata_ns=1_000_000,
-    default_repeat_penalty=1.0,
-    rich_tags=True,
-    new_v1=True,
-    show_full_name=True,
-)
+DEFAULT_VERSION = "0.32.15"
+_LATEST_RECORDED = EmulatedVersion(DEFAULT_VERSION, 1_000_000)
 ERAS = {
     era.version: era
     for era in (
         replace(_LATEST_RECORDED, version="0.33.3", cached_count=True),
         _LATEST_RECORDED,
-        EmulatedVersion(
-            version="0.24.0",
-            llama_server=False,
-            metadata_ns=36_000_000,
-            default_repeat_penalty=1.1,
-            rich_tags=False,
-            new_v1=False,
-            show_full_name=False,
-        ),
-        EmulatedVersion(
-            version="0.12.11",
-            llama_server=False,
-            metadata_ns=34_000_000,
-            default_repeat_penalty=1.1,
-            rich_tags=False,
-            new_v1=False,
-            show_full_name=False,
-        ),
+        EmulatedVersion("0.24.0", 36_000_000, llama_server=False),
+        EmulatedVersion("0.12.11", 34_000_000, llama_server=False),
     )
 }
-DEFAULT_VERSION = "0.32.15"
 
 
 def era_of(version: str) -> EmulatedVersion:

@@ -95,7 +95,7 @@ def parse_duration(text: str) -> int:
             raise ValueError(f"time: missing unit in duration {dumps(text)}")
         if unit not in _UNITS:
             raise ValueError(f"time: unknown unit {dumps(unit)} in duration {dumps(text)}")
-        total += int(float(number) * _UNITS[unit])
+        total += int(min(float(number) * _UNITS[unit], 2.0 * FOREVER_NS))
         rest = rest[term.end() :]
         if not rest and total <= FOREVER_NS:
             return -total if text.startswith("-") else total
@@ -112,8 +112,8 @@ def parse_keep_alive(value: Any) -> int:
         composite = "[]interface {}" if isinstance(value, list) else "map[string]interface {}"
         name = "bool" if isinstance(value, bool) else composite
         raise ValueError(f"Unsupported type: '{name}'")
-    ns = parse_duration(value) if isinstance(value, str) else int(value * NS)
-    return FOREVER_NS if ns < 0 else min(ns, FOREVER_NS)
+    ns = parse_duration(value) if isinstance(value, str) else value * NS
+    return FOREVER_NS if ns < 0 else int(min(ns, FOREVER_NS))
 
 
 def human_number(count: int) -> str:

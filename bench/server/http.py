@@ -60,7 +60,7 @@ class Listener:
 
     handler: Handler
     now_ns: Callable[[], int]
-    extra_headers: list[tuple[str, str]] = field(default_factory=list)
+    extra_headers: dict[str, str] = field(default_factory=dict)
     connections: set[ClientConnection] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -218,28 +218,20 @@ class ClientConnection(asyncio.Protocol):
     # -- the reply's side
 
     def head(
-        self,
-        status: int,
-        content_type: str,
-        framing: list[tuple[str, str]],
-        keep: bool,
-        allow: str = "",
+        self, status: int, content_type: str, length: int | None, keep: bool, allow: str = ""
     ) -> bytes:
-        """Status line and headers, in Go's order."""
-        reason = _reason(status)
-        date = formatdate(usegmt=True)
-        headers = [("Allow", allow)] if allow else []
-        headers += [("Content-Type", content_type)] if content_type else []
-        headers += self._listener.extra_headers
-        headers.append(("Date", date))
-        if framing[0][0] == "Content-Length":
-            headers += framing
-        if not keep:
-            headers.append(("Connection", "close"))
-        if framing[0][0] != "Content-Length":
-            headers += framing
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        return f"HTTP/1.1 {status} {reason}\r\n{lines}\r\n".encode("latin-1")
+        """Status line and headers, in Go's order; without a length the body comes in chunks."""
+        headers = {
+            "Allow": allow,
+            "Content-Type": content_type,
+            **self._listener.extra_headers,
+            "Date": formatdate(usegmt=True),
+            "Content-Length": "" if length is None else str(length),
+            "Connection": "" if keep else "close",
+            "Transfer-Encoding": "chunked" if length is None else "",
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
+        return f"HTTP/1.1 {status} {_reason(status)}\r\n{lines}\r\n".encode("latin-1")
 
     def put(self, data: bytes) -> None:
         """Hand bytes to the socket, now; one that is broken already gets none."""
@@ -252,10 +244,8 @@ class ClientConnection(asyncio.Protocol):
         if transport is None:
             return
         if reset:
-            sock = transport.get_extra_info("socket")
-            if sock is not None:
-                linger = struct.pack(_LINGER, 1, 0)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            if (sock := transport.get_extra_info("socket")) is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
             transport.abort()
         else:
             transport.close()

@@ -58,16 +58,14 @@ class ServerReply:
             self.end()
             return
         self.status = status
-        length = [("Content-Length", str(len(body)))]
-        head = self._connection.head(status, content_type, length, self._keep, allow)
+        head = self._connection.head(status, content_type, len(body), self._keep, allow)
         self._put(head if self._head_only else head + body)
         self._finish()
 
     def begin(self, status: int, content_type: str) -> None:
         """Start a stream; nothing is sent before the first `write`."""
         self.status = status
-        chunked = [("Transfer-Encoding", "chunked")]
-        self._head = self._connection.head(status, content_type, chunked, self._keep)
+        self._head = self._connection.head(status, content_type, None, self._keep)
 
     def write(self, data: bytes) -> None:
         """One chunk, in one write to the socket."""

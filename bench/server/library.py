@@ -1,4 +1,7 @@
-"""The model library over HTTP: version, tags, show, ps, and the no-op pull, copy, delete."""
+"""The model library over HTTP: version, tags, show, ps, and the no-op pull, copy, delete.
+
+What Ollama refuses raises `EngineFailure` in its words.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from bench.server.engine import EngineFailure
 from bench.server.go import dumps, rfc3339
 from bench.server.lines import error_body
 from bench.server.model_card import ModelCard
-from bench.server.settings import ServerState, check_name, full_name, is_name
+from bench.server.settings import ServerState, full_name, is_name
 
 JSON = "application/json; charset=utf-8"
 _NO_MANIFEST = "pull model manifest: file does not exist"
@@ -40,7 +43,7 @@ def _tag(state: ServerState, card: ModelCard) -> dict[str, Any]:
         "digest": card.digest,
         "details": dataclasses.asdict(card.details),
     }
-    if state.era.rich_tags:
+    if state.era.llama_server:
         entry["details"]["context_length"] = card.context_length
         entry["details"]["embedding_length"] = card.embedding_length
         entry["capabilities"] = card.capabilities
@@ -48,25 +51,13 @@ def _tag(state: ServerState, card: ModelCard) -> dict[str, Any]:
 
 
 def shown(state: ServerState, name: str) -> ModelCard:
-    """The model of a name.
-
-    Raises:
-        EngineFailure: 404, or 400 for what is no name, as show words it.
-    """
-    check_name(name)
-    card = state.find(name)
-    if card is None:
-        wanted = full_name(name) if state.era.show_full_name else name
-        raise EngineFailure(f"model '{wanted}' not found", 404)
-    return card
+    """The model of a name."""
+    wanted = full_name(name) if state.era.llama_server else name
+    return state.card(name, f"model '{wanted}' not found")
 
 
 def show(state: ServerState, body: bytes) -> bytes:
-    """POST /api/show.
-
-    Raises:
-        EngineFailure: as Ollama answers.
-    """
+    """POST /api/show."""
     value = read_object(body, "api.ShowRequest")
     value.of("options", dict, {})
     name = _named(value)
@@ -111,11 +102,7 @@ def ps(state: ServerState) -> bytes:
 
 
 def pull(state: ServerState, body: bytes) -> list[bytes]:
-    """POST /api/pull: the lines of a pull of a model that is there already.
-
-    Raises:
-        EngineFailure: no model is named, or one that is not there without a stream.
-    """
+    """POST /api/pull: the lines of a pull of a model that is there already."""
     value = read_object(body, "api.PullRequest")
     name = _named(value)
     stream = value.of("stream", bool, True)
@@ -145,11 +132,7 @@ def pull(state: ServerState, body: bytes) -> list[bytes]:
 
 
 def copy(state: ServerState, body: bytes) -> None:
-    """POST /api/copy: another name for the same model.
-
-    Raises:
-        EngineFailure: as Ollama answers.
-    """
+    """POST /api/copy: another name for the same model."""
     value = read_object(body, "api.CopyRequest")
     source = value.of("source", str, "")
     destination = value.of("destination", str, "")
@@ -164,11 +147,7 @@ def copy(state: ServerState, body: bytes) -> None:
 
 
 def delete(state: ServerState, body: bytes) -> None:
-    """DELETE /api/delete: forgets a name until the server ends; what is loaded stays loaded.
-
-    Raises:
-        EngineFailure: as Ollama answers.
-    """
+    """DELETE /api/delete: forgets a name until the server ends; what is loaded stays loaded."""
     value = read_object(body, "api.DeleteRequest")
     name = _named(value)
     if not name:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from bench.server.engine import Piece
 from bench.server.go import dumps, rfc3339
 
 CACHED_COUNT = "prompt_eval_cached_count"
 """The one count whose 0 is written: it says that nothing was cached."""
-
-
 TOO_LONG = "the input length exceeds the context length"
 
 
@@ -32,30 +31,33 @@ class Ending:
     piece: Piece = field(default_factory=Piece)
 
 
-class LineFormat(Protocol):
+class LineFormat(ABC):
     """Turns output into the bytes of one endpoint.
 
     `whole` is used instead of `piece` and `done` if the client wants no stream.
     """
 
-    stream_type: str
-    whole_type: str
+    stream_type = "application/x-ndjson"
+    whole_type = "application/json; charset=utf-8"
 
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    @abstractmethod
     def piece(self, piece: Piece, wall_ns: int) -> bytes | None:
         """One increment; None if nothing is sent for it."""
-        ...
+
+    @abstractmethod
+    def whole(self, piece: Piece, ending: Ending | None, wall_ns: int) -> bytes:
+        """The reply without stream; `ending` is None if the output was broken off."""
 
     def done(self, ending: Ending, wall_ns: int) -> bytes:
         """The end of a stream."""
-        ...
-
-    def whole(self, piece: Piece, ending: Ending | None, wall_ns: int) -> bytes:
-        """The reply without stream; `ending` is None if the output was broken off."""
-        ...
+        return self.whole(ending.piece, ending, wall_ns) + b"\n"
 
     def broken(self, message: str) -> bytes | None:
         """An error after the first chunk; None if the endpoint loses it."""
-        ...
+        return error_line(message)
 
 
 def _head(model: str, wall_ns: int) -> str:
@@ -78,29 +80,7 @@ def _optional(name: str, value: Any) -> str:
     return f',"{name}":{dumps(value)}' if value else ""
 
 
-class _Lines:
-    """What both endpoints share."""
-
-    stream_type = "application/x-ndjson"
-    whole_type = "application/json; charset=utf-8"
-
-    def __init__(self, model: str) -> None:
-        self._model = model
-
-    def whole(self, piece: Piece, ending: Ending | None, wall_ns: int) -> bytes:
-        """One object with everything."""
-        raise NotImplementedError
-
-    def done(self, ending: Ending, wall_ns: int) -> bytes:
-        """The done line."""
-        return self.whole(ending.piece, ending, wall_ns) + b"\n"
-
-    def broken(self, message: str) -> bytes | None:
-        """An error line."""
-        return error_line(message)
-
-
-class ChatLines(_Lines):
+class ChatLines(LineFormat):
     """/api/chat."""
 
     def piece(self, piece: Piece, wall_ns: int) -> bytes | None:
@@ -124,7 +104,7 @@ class ChatLines(_Lines):
         )
 
 
-class GenerateLines(_Lines):
+class GenerateLines(LineFormat):
     """/api/generate. Lines with empty text are sent, as Ollama does."""
 
     def piece(self, piece: Piece, wall_ns: int) -> bytes | None:

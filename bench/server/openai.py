@@ -1,4 +1,7 @@
-"""The OpenAI-compatible paths: bodies turned into Ollama's, lists of models, embeddings, errors."""
+"""The OpenAI-compatible paths: bodies turned into Ollama's, lists of models, embeddings, errors.
+
+What Ollama refuses raises `BadRequest` in its words.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bench.server.bodies import BadRequest, CompletionBody, Fields, fields_of, read_object
+from bench.server.bodies import (
+    BadRequest,
+    CompletionBody,
+    Fields,
+    check_functions,
+    fields_of,
+    read_object,
+)
 from bench.server.embedding import Embedded, normalised, read_embed
 from bench.server.engine import Message
 from bench.server.go import dumps
@@ -79,11 +89,7 @@ def embedding_list(model: str, embedded: Embedded, value: Fields) -> bytes:
 
 
 def read_embeddings(body: bytes) -> tuple[Fields, list[str]]:
-    """A body of /v1/embeddings and its inputs.
-
-    Raises:
-        BadRequest: as Ollama answers.
-    """
+    """A body of /v1/embeddings and its inputs."""
     value, inputs = read_embed(body, "openai.EmbedRequest")
     encoding = value.of("encoding_format", str, "")
     if encoding.lower() not in ("", "float", "base64"):
@@ -98,11 +104,7 @@ def read_embeddings(body: bytes) -> tuple[Fields, list[str]]:
 
 
 def read_chat(body: bytes) -> tuple[CompletionBody, bool]:
-    """A body of /v1/chat/completions, and whether it wants a usage event.
-
-    Raises:
-        BadRequest: as Ollama answers.
-    """
+    """A body of /v1/chat/completions, and whether it wants a usage event."""
     value = read_object(body, "openai.ChatCompletionRequest")
     messages = value.list_of("messages", dict, "openai.Message")
     options = _options(value)
@@ -112,6 +114,7 @@ def read_chat(body: bytes) -> tuple[CompletionBody, bool]:
     if reasoning is not None:
         effort = fields_of(reasoning, "openai.Reasoning").of("effort", str, "")
     tools = value.list_of("tools", dict, "api.Tool")
+    check_functions(value, "tools", "api.ToolFunction", tools)
     usage = _include_usage(value)
     if not messages:
         raise BadRequest("[] is too short - 'messages'")
@@ -134,11 +137,7 @@ def read_chat(body: bytes) -> tuple[CompletionBody, bool]:
 
 
 def read_text(body: bytes) -> tuple[CompletionBody, bool]:
-    """A body of /v1/completions, and whether it wants a usage event.
-
-    Raises:
-        BadRequest: as Ollama answers.
-    """
+    """A body of /v1/completions, and whether it wants a usage event."""
     value = read_object(body, "openai.CompletionRequest")
     return CompletionBody(
         model=value.of("model", str, ""),

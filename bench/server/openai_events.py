@@ -10,20 +10,19 @@ from typing import Any
 
 from bench.server.engine import Piece
 from bench.server.go import NS, dumps
-from bench.server.lines import CACHED_COUNT, Ending
+from bench.server.lines import CACHED_COUNT, Ending, LineFormat
 
 JSON = "application/json"
-_EVENTS = "text/event-stream"
 
 
-class _Events:
+class _Events(LineFormat):
     """What both kinds of stream share."""
 
-    stream_type = _EVENTS
+    stream_type = "text/event-stream"
     whole_type = JSON
 
     def __init__(self, model: str, prefix: str, include_usage: bool) -> None:
-        self._model = model
+        super().__init__(model)
         self._id = f"{prefix}-{random.randrange(999)}"
         self._include_usage = include_usage
         self._created: int | None = None
@@ -32,10 +31,25 @@ class _Events:
         """The error is lost."""
         return None
 
-    def _since(self, wall_ns: int) -> int:
-        if self._created is None:
-            self._created = wall_ns // NS
-        return self._created
+    def _base(self, kind: str, wall_ns: int) -> dict[str, Any]:
+        self._created = wall_ns // NS if self._created is None else self._created
+        return {
+            "id": self._id,
+            "object": kind,
+            "created": self._created,
+            "model": self._model,
+            "system_fingerprint": "fp_ollama",
+        }
+
+    def _last(self, events: str, chunk: dict[str, Any], ending: Ending) -> bytes:
+        if self._include_usage:
+            events += _event(chunk | {"choices": [], "usage": _usage(ending)})
+        return f"{events}data: [DONE]\n\n".encode()
+
+    def _whole(self, kind: str, choice: Any, ending: Ending | None, wall_ns: int) -> bytes:
+        usage = _usage(ending or Ending("", {}))
+        value = self._base(kind, wall_ns) | {"choices": [choice], "usage": usage}
+        return f"{dumps(value)}\n".encode()
 
 
 def _event(value: Any) -> str:
@@ -85,10 +99,7 @@ class ChatEvents(_Events):
             text += _event(self._chunk({}, reason, wall_ns))
         else:
             text += _event(self._chunk(self._delta(piece), reason, wall_ns))
-        if self._include_usage:
-            chunk = self._chunk({}, None, wall_ns) | {"choices": [], "usage": _usage(ending)}
-            text += _event(chunk)
-        return f"{text}data: [DONE]\n\n".encode()
+        return self._last(text, self._chunk({}, None, wall_ns), ending)
 
     def whole(self, piece: Piece, ending: Ending | None, wall_ns: int) -> bytes:
         """The reply without stream."""
@@ -98,20 +109,7 @@ class ChatEvents(_Events):
             "message": {"role": "assistant", **_said(piece)},
             "finish_reason": "tool_calls" if piece.tool_calls else reason,
         } | _logprobs(piece)
-        value = self._base("chat.completion", wall_ns) | {
-            "choices": [choice],
-            "usage": _usage(ending or Ending("", {})),
-        }
-        return f"{dumps(value)}\n".encode()
-
-    def _base(self, kind: str, wall_ns: int) -> dict[str, Any]:
-        return {
-            "id": self._id,
-            "object": kind,
-            "created": self._since(wall_ns),
-            "model": self._model,
-            "system_fingerprint": "fp_ollama",
-        }
+        return self._whole("chat.completion", choice, ending, wall_ns)
 
     def _chunk(
         self, delta: Any, reason: str | None, wall_ns: int, piece: Piece | None = None
@@ -163,23 +161,12 @@ class TextEvents(_Events):
     def done(self, ending: Ending, wall_ns: int) -> bytes:
         """The last events, in one write."""
         text = _event(self._chunk(ending.piece.text, ending.done_reason, wall_ns))
-        if self._include_usage:
-            chunk = self._chunk("", None, wall_ns)
-            text += _event(chunk | {"choices": [], "usage": _usage(ending)})
-        return f"{text}data: [DONE]\n\n".encode()
+        return self._last(text, self._chunk("", None, wall_ns), ending)
 
     def whole(self, piece: Piece, ending: Ending | None, wall_ns: int) -> bytes:
         """The reply without stream."""
-        value = {
-            "id": self._id,
-            "object": "text_completion",
-            "created": self._since(wall_ns),
-            "model": self._model,
-            "system_fingerprint": "fp_ollama",
-            "choices": [_choice(piece.text, ending.done_reason if ending else None)],
-            "usage": _usage(ending or Ending("", {})),
-        }
-        return f"{dumps(value)}\n".encode()
+        choice = _choice(piece.text, ending.done_reason if ending else None)
+        return self._whole("text_completion", choice, ending, wall_ns)
 
     def _chunk(self, text: str, reason: str | None, wall_ns: int) -> dict[str, Any]:
         value: dict[str, Any] = {

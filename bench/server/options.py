@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from bench.server.engine import EngineFailure, LoadOptions
@@ -10,32 +11,16 @@ from bench.server.eras import EmulatedVersion
 from bench.server.model_card import ModelCard
 
 _INTEGER, _FLOAT, _BOOLEAN, _STRINGS = "integer", "float32", "boolean", "array"
-
-_LOAD = {
-    "num_ctx": _INTEGER,
-    "num_batch": _INTEGER,
-    "num_gpu": _INTEGER,
-    "main_gpu": _INTEGER,
-    "use_mmap": _BOOLEAN,
-    "num_thread": _INTEGER,
-    "draft_num_predict": _INTEGER,
-}
-_SAMPLING = {
-    "num_keep": _INTEGER,
-    "seed": _INTEGER,
-    "num_predict": _INTEGER,
-    "top_k": _INTEGER,
-    "top_p": _FLOAT,
-    "min_p": _FLOAT,
-    "typical_p": _FLOAT,
-    "repeat_last_n": _INTEGER,
-    "temperature": _FLOAT,
-    "repeat_penalty": _FLOAT,
-    "presence_penalty": _FLOAT,
-    "frequency_penalty": _FLOAT,
-    "stop": _STRINGS,
-}
-_TYPES = _LOAD | _SAMPLING
+_LOAD = dict.fromkeys(
+    ("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "draft_num_predict"), _INTEGER
+) | {"use_mmap": _BOOLEAN}
+_INTEGERS = ("num_keep", "seed", "num_predict", "top_k", "repeat_last_n")
+_FLOATS = (
+    *("top_p", "min_p", "typical_p", "temperature"),
+    *("repeat_penalty", "presence_penalty", "frequency_penalty"),
+)
+_SAMPLING = dict.fromkeys(_INTEGERS, _INTEGER) | dict.fromkeys(_FLOATS, _FLOAT)
+_TYPES = _LOAD | _SAMPLING | {"stop": _STRINGS}
 
 _DEFAULTS: dict[str, Any] = {
     "num_keep": 4,
@@ -128,16 +113,15 @@ def needs_reload(loaded: LoadOptions, wanted: LoadOptions, *, on_cpu: bool) -> b
 
 def sampling(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that do not concern loading, without `stop`."""
-    return {k: v for k, v in options.items() if k in _SAMPLING and k != "stop"}
+    return {k: v for k, v in options.items() if k in _SAMPLING}
 
 
 def _checked(name: str, value: Any) -> Any:
     kind = _TYPES[name]
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == _INTEGER and number:
-        return int(value)
-    if kind == _FLOAT and number:
-        return float(value)
+    if kind in (_INTEGER, _FLOAT) and number:
+        with suppress(OverflowError):  # 1e999, or hundreds of digits
+            return int(value) if kind == _INTEGER else float(value)
     if kind == _BOOLEAN and isinstance(value, bool):
         return value
     if kind == _STRINGS and isinstance(value, list) and all(isinstance(v, str) for v in value):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench.clock import Clock
 from bench.server.engine import Engine, EngineFailure
 from bench.server.eras import EmulatedVersion
 from bench.server.go import NS
 from bench.server.model_card import ModelCard
-from bench.server.scheduler import Scheduler
+from bench.server.options import load_options
+from bench.server.scheduler import Loaded, Scheduler
 from bench.server.stream import Clocks
-from bench.server.truth import TruthLog
+from bench.server.truth import TruthLog, TruthRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +68,37 @@ class ServerState:
         wanted = full_name(name).lower()
         return next((c for n, c in self.cards().items() if n.lower() == wanted), None)
 
-    def card(self, name: str) -> ModelCard:
+    def card(self, name: str, missing: str = "") -> ModelCard:
         """The model of a name.
 
         Raises:
-            EngineFailure: 404, or 400 for what is no name, as chat and generate answer.
+            EngineFailure: 404 with these words, or 400 for what is no name.
         """
-        check_name(name)
+        if name and not is_name(name):  # what to say of an empty one is for the caller
+            raise EngineFailure("invalid model name", 400)
         card = self.find(name)
         if card is None:
-            raise EngineFailure(f"model '{name}' not found", 404)
+            raise EngineFailure(missing or f"model '{name}' not found", 404)
         return card
+
+    async def acquire(
+        self,
+        card: ModelCard,
+        options: Mapping[str, Any],
+        keep_alive_ns: int | None,
+        received_ns: int,
+        truth: TruthRecord | None,
+        *,
+        shift: bool = True,
+    ) -> Loaded:
+        """The model, loaded as these options want it; see `Scheduler.acquire`."""
+        num_ctx, parallel = self.settings.num_ctx, self.settings.num_parallel
+        wanted = load_options(
+            options, card, self.era, num_ctx=num_ctx, parallel=parallel, shift=shift
+        )
+        if self.engine.simulated:
+            await self.clock.sleep_until(received_ns + self.era.metadata_ns)
+        return await self.scheduler.acquire(card, wanted, keep_alive_ns, truth)
 
 
 _NAME = re.compile(
@@ -88,16 +110,6 @@ _NAME = re.compile(
 def is_name(name: str) -> bool:
     """Whether a model can be called so."""
     return _NAME.fullmatch(name) is not None
-
-
-def check_name(name: str) -> None:
-    """Refuse what no model can be called; an empty name is for the caller to refuse.
-
-    Raises:
-        EngineFailure: 400.
-    """
-    if name and not is_name(name):
-        raise EngineFailure("invalid model name", 400)
 
 
 def full_name(name: str) -> str:

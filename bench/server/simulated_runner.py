@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import numpy as np
 
 from bench.clock import NS
 from bench.server.engine import (
+    DEFECT,
     Embedding,
     EngineFailure,
     EnginePrompt,
@@ -37,6 +39,7 @@ from bench.simulation.service import Event, ServiceModel, ServiceParameters, Wor
 from bench.simulation.text import END, Part, Token, Utterance, utter
 from bench.simulation.tokens import VOCABULARY, tokenize
 
+_log = logging.getLogger(__name__)
 _NO_SLOT = -1
 _TURN = 256
 """Most events delivered before the event loop gets a chance to read from sockets."""
@@ -113,12 +116,8 @@ class SimulatedRunner:
     async def embed(self, text: str) -> Embedding:
         """A unit-free vector, the same for the same text, after the time of its prefill."""
         tokens = tokenize(text)
-        collect = _Collect(asyncio.get_running_loop().create_future())
-        job = Job(
-            id=-next(self._embed_ids),
-            prompt=Rendered(text, tokens),
-            options={"num_predict": 1, "temperature": 0},
-        )
+        collect, once = _Collect(), {"num_predict": 1, "temperature": 0}
+        job = Job(id=-next(self._embed_ids), prompt=Rendered(text, tokens), options=once)
         self.start(job, collect)
         try:
             await collect.done
@@ -149,16 +148,9 @@ class SimulatedRunner:
             seed = None
         elif seed == -1:
             seed = self._draw.getrandbits(31)
-        utterance = utter(
-            self._model,
-            job.prompt.text,
-            limit=limit,
-            seed=seed,
-            think=bool(job.think),
-            form=job.format,
-            tools=job.tools,
-        )
-        return utterance.until(job.stop)
+        how: dict[str, Any] = {"think": bool(job.think), "form": job.format, "tools": job.tools}
+        said = utter(self._model, job.prompt.text, limit=limit, seed=seed, **how)
+        return said.until(job.stop)
 
     def _set_timer(self) -> None:
         due = self._service.next_event_ns()
@@ -179,7 +171,13 @@ class SimulatedRunner:
                 event = self._service.pop(self._now())
                 if event is None:
                     break
-                self._emit(event)
+                try:
+                    self._emit(event)
+                except Exception:  # a defect of ours, which must not keep the slot
+                    _log.exception("job %s", event.id)
+                    if (running := self._running.get(event.id)) is not None:
+                        self.cancel(event.id)
+                        running.sink.failed(EngineFailure(DEFECT))
         finally:
             self._set_timer()
 
@@ -216,19 +214,18 @@ class SimulatedRunner:
         if running.job.logprobs:
             entry, token = self._logprobs(running, token, event)
         piece = Piece(due_ns=event.at_ns, batch=event.batch)
+        called = running.utterance.tool_call
         if token.part is Part.THINKING:
             piece.thinking = token.text
-        elif token.part is Part.ANSWER and running.utterance.tool_call is None:
+        elif token.part is Part.ANSWER and called is not None:
+            if event.token != len(running.utterance.tokens) - 2:  # the last before the end
+                return None
+            call_id = f"call_{running.job.id:08x}"
+            piece.tool_calls = ({"id": call_id, "function": {"index": 0, **called}},)
+        elif token.part is Part.ANSWER:
             if not token.text:
                 return None
             piece.text = token.text
-        elif running.utterance.tool_call is not None and token.part is Part.ANSWER:
-            last = len(running.utterance.tokens) - 2
-            if event.token != last:
-                return None
-            function = {"index": 0, **running.utterance.tool_call}
-            call_id = f"call_{running.job.id:08x}"
-            piece.tool_calls = ({"id": call_id, "function": function},)
         if entry is not None:
             piece.logprobs = (entry,)
         return piece
@@ -268,19 +265,17 @@ class SimulatedRunner:
 class _Collect:
     """A sink that only waits for the end."""
 
-    def __init__(self, done: asyncio.Future[None]) -> None:
-        self.done = done
+    def __init__(self) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def piece(self, piece: Piece) -> None:
-        """Not wanted."""
+        pass
 
     def finished(self, finish: Finish) -> None:
-        """The end."""
         if not self.done.done():
             self.done.set_result(None)
 
     def failed(self, failure: EngineFailure) -> None:
-        """Broken off."""
         if not self.done.done():
             self.done.set_exception(failure)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.server.engine import EngineFailure, Finish, Piece
@@ -94,119 +94,102 @@ class Wire:
         self.truth.line_batch.append(batch)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointRules:
-    """How one endpoint treats the output.
-
-    Attributes:
-        stream: as it comes, or in one piece at the end.
-        abort_repeats: break off when a chunk repeats too often (`/completion` path).
-        late_tool_calls: tool calls come with the done line only.
-        context: prompt tokens, if the done line carries `context`; else None.
-    """
-
-    stream: bool
-    abort_repeats: bool
-    late_tool_calls: bool
-    context: Sequence[int] | None = None
+def _future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
 
 
+@dataclass(slots=True, eq=False)
 class Output:
     """The sink of one job.
 
-    `metrics` turns a `Finish` and the time of the end into Ollama's numbers, `release` hands the
-    slot back, and `abort` stops the job in the engine.
-
     Attributes:
+        stream: write it as it comes, or in one piece at the end.
+        abort_repeats: break off when a chunk repeats too often (`/completion` path).
+        late_tool_calls: tool calls come with the done line only.
+        context: prompt tokens, if the done line carries `context`; else None.
+        metrics: turns a `Finish` and the time of the end into Ollama's numbers.
+        release, abort: hands the slot back; stops the job in the engine.
         ended: resolves when the reply is complete, or with the failure.
     """
 
-    def __init__(
-        self,
-        wire: Wire,
-        form: LineFormat,
-        rules: EndpointRules,
-        *,
-        metrics: Callable[[Finish, int], dict[str, int]],
-        release: Callable[[], None],
-        abort: Callable[[], None],
-    ) -> None:
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._wire = wire
-        self._form = form
-        self._rules = rules
-        self._metrics = metrics
-        self._release = release
-        self._abort = abort
-        self._gathered = Piece()
-        self._tool_calls: list[Any] = []
-        self._last_text: str | None = None
-        self._repeats = 0
+    wire: Wire
+    form: LineFormat
+    stream: bool
+    abort_repeats: bool
+    late_tool_calls: bool
+    context: Sequence[int] | None
+    metrics: Callable[[Finish, int], dict[str, int]]
+    release: Callable[[], None]
+    abort: Callable[[], None]
+    ended: asyncio.Future[None] = field(default_factory=_future)
+    _gathered: Piece = field(default_factory=Piece)
+    _tool_calls: list[Any] = field(default_factory=list)
+    _last_text: str | None = None
+    _repeats: int = 0
 
     def piece(self, piece: Piece) -> None:
         """Write an increment, or gather it."""
         if self.ended.done():
             return
-        piece = self._wire.spoil(piece)
-        if self._rules.abort_repeats and self._repeated(piece):
+        piece = self.wire.spoil(piece)
+        if self.abort_repeats and self._repeated(piece):
             self._break_off()
             return
-        if piece.tool_calls and self._rules.late_tool_calls:
+        if piece.tool_calls and self.late_tool_calls:
             self._tool_calls += piece.tool_calls
             piece.tool_calls = ()
-        if not self._rules.stream:
+        if not self.stream:
             _append(self._gathered, piece)
             return
-        now, wall = self._wire.now()
-        data = self._form.piece(self._wire.amend(piece), wall)
+        now, wall = self.wire.now()
+        data = self.form.piece(self.wire.amend(piece), wall)
         if data is not None:
-            self._wire.line(data, self._form.stream_type, now, piece.due_ns, piece.batch)
+            self.wire.line(data, self.form.stream_type, now, piece.due_ns, piece.batch)
 
     def finished(self, finish: Finish) -> None:
         """Write the end, then hand the slot on."""
         if self.ended.done():
             return
         last = finish.piece or Piece()
-        last = self._wire.spoil(last, last=True)
+        last = self.wire.spoil(last, last=True)
         last.tool_calls = (*self._tool_calls, *last.tool_calls)
-        context = self._rules.context
-        now, wall = self._wire.now()
-        ending = self._wire.amend_ending(
+        now, wall = self.wire.now()
+        ending = self.wire.amend_ending(
             Ending(
                 finish.done_reason,
-                self._metrics(finish, now),
-                [*context, *finish.output_tokens] if context is not None else None,
+                self.metrics(finish, now),
+                None if self.context is None else [*self.context, *finish.output_tokens],
                 last,
             )
         )
-        self._wire.truth.done_reason = ending.done_reason
-        self._wire.truth.metrics = ending.metrics
-        if self._rules.stream:
-            data = self._form.done(ending, wall)
-            self._wire.last_line(data, self._form.stream_type, now, finish.due_ns)
-            self._wire.end()
+        self.wire.truth.done_reason = ending.done_reason
+        self.wire.truth.metrics = ending.metrics
+        if self.stream:
+            data = self.form.done(ending, wall)
+            self.wire.last_line(data, self.form.stream_type, now, finish.due_ns)
+            self.wire.end()
         else:
             _append(self._gathered, last)
-            body = self._form.whole(self._gathered, ending, wall)
-            self._wire.whole(200, self._form.whole_type, body, finish.due_ns)
+            body = self.form.whole(self._gathered, ending, wall)
+            self.wire.whole(200, self.form.whole_type, body, finish.due_ns)
         if self.ended.done():  # a fault ended the reply with its last line: who gave it up releases
             return
-        self._release()
+        self.release()
         self.ended.set_result(None)
 
     def failed(self, failure: EngineFailure) -> None:
         """An error line if lines have gone out already; else the caller answers."""
         if self.ended.done():
             return
-        self._release()
-        if not self._wire.began:
+        self.release()
+        if not self.wire.began:
             self.ended.set_exception(failure)
             return
-        data = self._form.broken(failure.message)
+        data = self.form.broken(failure.message)
         if data is not None:
-            now, _ = self._wire.now()
-            self._wire.line(data, self._form.stream_type, now, 0, 0)
-        self._wire.end()
+            now, _ = self.wire.now()
+            self.wire.line(data, self.form.stream_type, now, 0, 0)
+        self.wire.end()
         self.ended.set_result(None)
 
     def _repeated(self, piece: Piece) -> bool:
@@ -217,14 +200,14 @@ class Output:
 
     def _break_off(self) -> None:
         """End without a done line, as Ollama does."""
-        self._abort()
-        _, wall = self._wire.now()
-        if self._rules.stream:
-            self._wire.end()
+        self.abort()
+        _, wall = self.wire.now()
+        if self.stream:
+            self.wire.end()
         else:
-            body = self._form.whole(self._gathered, None, wall)
-            self._wire.whole(200, self._form.whole_type, body)
-        self._release()
+            body = self.form.whole(self._gathered, None, wall)
+            self.wire.whole(200, self.form.whole_type, body)
+        self.release()
         self.ended.set_result(None)
 
 

@@ -9,33 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.stats.block_spread import Floats, spread
+from bench.stats.estimate import Estimate
 from bench.stats.incomplete_beta import beta_cdf
-from bench.stats.student_t import t_quantile
+from bench.stats.quantiles import read_quantile
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-CONFIDENCE = 0.95
 _BATCHES, _BATCHES_IN_TAIL, _TAIL = 12, 6, 0.8
 _BLOCKS_DIFFER_P = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A statistic with its 95 % interval; an end is None where there is none."""
-
-    value: float
-    low: float | None
-    high: float | None
-    method: str
-
-
-def batch_quantile(blocks: Sequence[Floats], p: float, least_error: float = 0.0) -> Interval:
+def batch_quantile(blocks: Sequence[Floats], p: float, least_error: float = 0.0) -> Estimate:
     """A quantile of a series with memory, from batches that are long against it.
 
     Args:
@@ -43,35 +30,41 @@ def batch_quantile(blocks: Sequence[Floats], p: float, least_error: float = 0.0)
         p: which quantile, between 0 and 1.
         least_error: of the share of values at or below it, whatever the batches show.
     """
-    values = np.concatenate(blocks)
-    ordered, n = np.sort(values), len(values)
-    point = _read(ordered, p)
+    ordered = np.sort(np.concatenate(blocks))
+    n, point = len(ordered), read_quantile(ordered, p)
     wanted = _BATCHES if max(p, 1 - p) < _TAIL else _BATCHES_IN_TAIL
     batches, what = _batches([b <= point for b in blocks], wanted)
-    below = np.array([b.mean() for b in batches])
-    sizes = np.array([len(b) for b in batches])
-    if len(batches) < 2:
-        return Interval(point, None, None, what)
-    error = max(_spread(below, sizes), math.sqrt(p * (1 - p) / n), least_error)
-    reach = t_quantile((1 + CONFIDENCE) / 2, len(batches) - 1) * error / (p * (1 - p))
-    low, high = (1 / (1 + math.exp(-(math.log(p / (1 - p)) + side))) for side in (-reach, reach))
-    return Interval(
+    weights, below = _weighed(batches)
+    found = spread(weights * (below - weights @ below), weights)
+    if found is None:
+        return Estimate(point, method=what)
+    error = max(found.se, math.sqrt(p * (1 - p) / n), least_error)
+    reach, logit = found.t * error / (p * (1 - p)), math.log(p / (1 - p))
+    low, high = (1 / (1 + math.exp(-(logit + side))) for side in (-reach, reach))
+    return Estimate(
         point,
-        _read(ordered, low) if low >= 1 / n else None,
-        _read(ordered, high) if high <= 1 - 1 / n else None,
-        what,
+        read_quantile(ordered, low) if low >= 1 / n else None,
+        read_quantile(ordered, high) if high <= 1 - 1 / n else None,
+        method=what,
     )
 
 
-def batch_mean(blocks: Sequence[Floats]) -> Interval:
+def batch_mean(blocks: Sequence[Floats]) -> Estimate:
     """The mean of a series with memory, as `batch_quantile`."""
-    value = float(np.concatenate(blocks).mean())
     batches, what = _batches(blocks, _BATCHES)
-    if len(batches) < 2:
-        return Interval(value, None, None, what)
-    means, sizes = np.array([b.mean() for b in batches]), np.array([len(b) for b in batches])
-    reach = t_quantile((1 + CONFIDENCE) / 2, len(batches) - 1) * _spread(means, sizes)
-    return Interval(value, value - reach, value + reach, what)
+    weights, means = _weighed(batches)
+    value = float(weights @ means)
+    found = spread(weights * (means - value), weights)
+    if found is None:
+        return Estimate(value, method=what)
+    reach = found.t * found.se
+    return Estimate(value, value - reach, value + reach, method=what)
+
+
+def _weighed(batches: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """The share of the values that each batch has, and its mean."""
+    sizes = np.array([len(b) for b in batches])
+    return sizes / sizes.sum(), np.array([b.mean() for b in batches])
 
 
 def _batches(
@@ -105,16 +98,3 @@ def _blocks_differ(per_block: list[list[Floats]]) -> bool:
     first, second = groups - 1, n - groups
     f = between / within
     return beta_cdf(second / (second + first * f), second / 2, first / 2) < _BLOCKS_DIFFER_P
-
-
-def _spread(means: Floats, sizes: Ints) -> float:
-    """Standard error of the mean of all values, from the means of batches."""
-    total = sizes.sum()
-    residuals = sizes * (means - (means * sizes).sum() / total)
-    count = len(means)
-    return math.sqrt(count / (count - 1) * float((residuals**2).sum())) / float(total)
-
-
-def _read(ordered: Floats, p: float) -> float:
-    """The type 7 quantile of values in ascending order."""
-    return float(np.interp(p * (len(ordered) - 1), np.arange(len(ordered)), ordered))

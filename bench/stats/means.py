@@ -97,11 +97,13 @@ def block_ratio(numerators: Floats, denominators: Floats) -> Estimate:
 def share(numerators: Floats, denominators: Floats, blocks: Ints) -> Estimate:
     """A share, such as failed requests or the part of the text that is thinking.
 
-    The interval is the hull of two, both within 0..1. Clopper & Pearson's exact one, for an
-    effective number of requests: that of independent ones with the variance that blocks show, times
-    (t of the requests / t of the blocks)^2 for not knowing that variance well (Korn & Graubard,
-    Survey Methodology 1998). And Student's t on the logit scale, its end on the side of a long tail
-    of the blocks further out: where outcomes come in clumps, few blocks show too few of them.
+    The interval is the hull of two, both within 0..1. Jeffreys' (beta distribution; Brown, Cai &
+    DasGupta, Statistical Science 2001), for an effective number of requests: that of independent
+    ones with the variance that blocks show, times (t of the requests / t of the blocks)^2 for not
+    knowing that variance well (Korn & Graubard, Survey Methodology 1998). And Student's t on the
+    logit scale. Where blocks vary more than independent requests would, outcomes come in clumps,
+    and few blocks show too few of them: by what they vary more, the end on the side of a long tail
+    lies further out.
 
     Where fewer than two blocks saw either outcome, how much it clumps cannot be known, and there is
     no interval. If nothing shows that it does (one block, or at most one such request), there is
@@ -128,18 +130,25 @@ def share(numerators: Floats, denominators: Floats, blocks: Ints) -> Estimate:
             method="none: fewer than two blocks saw both outcomes",
             if_independent=_clopper_pearson(value, n) if silent else None,
         )
+    whole = bool(((numerators == 0) | (numerators == denominators)).all())
+    single = value * (1 - value)
     known = (t_quantile((1 + CONFIDENCE) / 2, n - 1) / found.t) ** 2
-    whole = ((numerators == 0) | (numerators == denominators)).all()
-    effective = known * value * (1 - value) / max(found.se**2, _TINY)
-    low, high = _clopper_pearson(value, min(effective, n if whole else _MOST))
-    odds, skew = value / (1 - value), _skewness_of_mean(parts)
+    effective = min(known * single / max(found.se**2, _TINY), n if whole else _MOST)
+    low, high = (
+        beta_quantile(
+            (1 + s * CONFIDENCE) / 2, value * effective + 0.5, (1 - value) * effective + 0.5
+        )
+        for s in (-1, 1)
+    )
+    clumps = math.sqrt(max(found.se**2 - (single / n if whole else 0.0), 0.0))
+    odds, skew = value / (1 - value), _SKEW * _skewness_of_mean(parts)
     below, above = (
-        min((found.t + _SKEW * max(side, 0.0)) * found.se / value / (1 - value), _FAR)
-        for side in (-skew, skew)
+        min((found.t * found.se + max(side, 0.0) * clumps) / single, _FAR) for side in (-skew, skew)
     )
     low = min(low, 1 / (1 + math.exp(below) / odds))
     high = max(high, 1 / (1 + math.exp(-above) / odds))
-    return Estimate(value, low, high, method="Clopper-Pearson and t of logits")
+    method = "Jeffreys and t of logits"
+    return Estimate(value, min(low, value), max(high, value), method=method)
 
 
 def _clopper_pearson(value: float, n: float) -> tuple[float, float]:

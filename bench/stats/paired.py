@@ -64,19 +64,28 @@ class LogEffect:
         return _expm1(low), _expm1(high)
 
 
+def logs_of(values: ArrayLike) -> NDArray[np.float64]:
+    """The logs of values whose ratios are looked at.
+
+    Raises:
+        ValueError: a value has none.
+    """
+    array = np.asarray(values, float).ravel()
+    if not (np.all(array > 0) and np.all(np.isfinite(array))):
+        raise ValueError("a ratio needs finite values above 0")
+    return np.asarray(np.log(array), float)
+
+
 def log_ratios(baseline: ArrayLike, candidate: ArrayLike) -> NDArray[np.float64]:
     """log(candidate_i / baseline_i), one a pair.
 
     Raises:
         ValueError: the two do not pair up, or hold a value that has no logarithm.
     """
-    a, b = np.asarray(baseline, float), np.asarray(candidate, float)
-    if a.shape != b.shape or a.ndim != 1:
+    a, b = logs_of(baseline), logs_of(candidate)
+    if a.size != b.size:
         raise ValueError(f"{a.size} baseline values do not pair with {b.size} candidate values")
-    if not (np.all(a > 0) and np.all(b > 0) and np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
-        raise ValueError("a ratio needs finite values above 0")
-    ratios: NDArray[np.float64] = np.log(b / a)
-    return ratios
+    return b - a
 
 
 def paired_effect(differences: ArrayLike) -> LogEffect:

@@ -35,13 +35,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.stats.batches import Interval, batch_mean, batch_quantile
+from bench.stats.batches import batch_mean, batch_quantile
+from bench.stats.block_spread import Floats
+from bench.stats.estimate import Estimate
 from bench.stats.student_t import t_quantile
 from bench.stats.waiting_edge import requests_needed, share_error, waiting
-
-Floats = NDArray[np.float64]
 
 _MEMORIES_FOR_MEAN = 40.0
 _MEMORIES_AT_LEAST = 25.0
@@ -226,7 +225,7 @@ class Judged:
         edge: it is not given because waiting begins near it.
     """
 
-    interval: Interval | None
+    interval: Estimate | None
     needs: float | None = None
     luck: bool = False
     edge: bool = False
@@ -248,7 +247,7 @@ def judge(series: QueueSeries, p: float | None) -> Judged:
         # The luckiest batches agree, too: what is to be expected counts, if it is more.
         error = 0.0 if p is None else share_error(p, memory, n)
         width = found if p is None else batch_quantile(series.blocks, p, error)
-        half, narrow = _half(width), _NARROW * found.value
+        half, narrow = _half(width), _NARROW * (found.value or 0.0)
         if half > narrow:
             more = n * (half / narrow) ** 2 if narrow > 0 else math.inf
             if math.isinf(half):
@@ -257,7 +256,7 @@ def judge(series: QueueSeries, p: float | None) -> Judged:
     return Judged(found)
 
 
-def _half(interval: Interval) -> float:
+def _half(interval: Estimate) -> float:
     if interval.low is None or interval.high is None:
         return math.inf
     return (interval.high - interval.low) / 2

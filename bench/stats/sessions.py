@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.stats.change_points import change_points
+from bench.stats.paired import logs_of
 from bench.stats.student_t import two_sided_p
 
 MIN_SESSIONS = 5
@@ -81,13 +82,10 @@ def session_noise(values: ArrayLike) -> SessionNoise:
     Raises:
         ValueError: fewer than `MIN_SESSIONS`, or a value that has no logarithm.
     """
-    array = np.asarray(values, float).ravel()
-    if array.size < MIN_SESSIONS:
-        raise ValueError(f"{array.size} sessions are too few, {MIN_SESSIONS} are needed")
-    if not (np.all(array > 0) and np.all(np.isfinite(array))):
-        raise ValueError("a ratio needs finite values above 0")
-    logs: NDArray[np.float64] = np.log(array)
-    cuts = [0, *(c.index for c in change_points(array)), logs.size]
+    logs = logs_of(values)
+    if logs.size < MIN_SESSIONS:
+        raise ValueError(f"{logs.size} sessions are too few, {MIN_SESSIONS} are needed")
+    cuts = [0, *(c.index for c in change_points(values)), logs.size]
     stretches = [logs[a:b] for a, b in pairwise(cuts)]
     last = stretches.pop()
     kept = last.size - _newest(last)

@@ -21,7 +21,7 @@ False labels and power: tests/performance/steadiness_error_rates.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -119,42 +119,41 @@ def find_changes(series: Sequence[Floats], block_values: Floats) -> list[Change]
     return [change for test in tests if (change := test.change(level)) is not None]
 
 
+@dataclass(frozen=True, slots=True)
 class _SteadinessTest:
-    """Observed statistics, and a source of what they are when nothing changes."""
+    """Observed statistics, and a source of what they are when nothing changes.
 
-    def __init__(self, observed: _Statistics, inside: bool, points: float) -> None:
-        """`points` is how many make a block; 1 / n where each stands for n blocks."""
-        self.observed = observed
-        self.inside = inside
-        self.points = points
+    Attributes:
+        observed: of the series.
+        draw: gives the statistics of so many steady series.
+        inside: as for `Change`.
+        points: how many make a block; 1 / n where each stands for n blocks.
+    """
 
-    def draw(self, count: int) -> _Statistics:
-        """Statistics of `count` steady series."""
-        raise NotImplementedError
+    observed: _Statistics
+    draw: Callable[[int], _Statistics]
+    inside: bool
+    points: float
 
     def change(self, level: float) -> Change | None:
         """The clearer of a step and a drift, if either is rarer than `level`."""
-        step, drift = self._null(level)
-        observed = self.observed
-        seen = [
-            (kind, _above(values[0], null, level), values[0])
-            for kind, values, null in (
-                ("step", observed.step, step),
-                ("drift", observed.drift, drift),
-            )
-        ]
-        found = [(kind, columns, values) for kind, columns, values in seen if columns]
+        observed, (step, drift) = self.observed, self._null(level)
+        found: list[tuple[float, Literal["step", "drift"], tuple[int, ...]]] = []
+        if columns := _above(observed.step[0], step, level):
+            found.append((float(observed.step[0][columns[0]]), "step", columns))
+        if columns := _above(observed.drift[0], drift, level):
+            found.append((float(observed.drift[0][columns[0]]), "drift", columns))
         if not found:
             return None
         # Where both are seen, what explains more of the variance is what it looks like.
-        kind, columns, _ = max(found, key=lambda f: float(f[2][f[1][0]]))
+        _, kind, columns = max(found, key=lambda f: f[0])
         if kind == "drift":
-            return Change("drift", self.inside, columns)
+            return Change(kind, self.inside, columns)
         place = int(observed.place[0, columns[0]])
         if not self.inside:
-            return Change("step", False, columns, round(place / self.points))
+            return Change(kind, False, columns, round(place / self.points))
         block, point = divmod(place, self.points)
-        return Change("step", True, columns, int(block), point / self.points)
+        return Change(kind, True, columns, int(block), point / self.points)
 
     def _null(self, level: float) -> tuple[Floats, Floats]:
         """The largest statistics of all metrics, of each steady series drawn."""
@@ -170,56 +169,6 @@ class _SteadinessTest:
         return np.append(step, more.step.max(1)), np.append(drift, more.drift.max(1))
 
 
-class _Inside(_SteadinessTest):
-    def __init__(
-        self, observed: _Statistics, shape: tuple[int, int], model: _Model, rng: np.random.Generator
-    ) -> None:
-        super().__init__(observed, inside=True, points=shape[1])
-        self.shape, self.model, self.rng = shape, model, rng
-
-    def draw(self, count: int) -> _Statistics:
-        return _inside_statistics(self.model.draw(count, self.shape, self.rng))[0]
-
-
-class _Between(_SteadinessTest):
-    def __init__(
-        self,
-        observed: _Statistics,
-        shape: tuple[int, int],
-        blocks: int,
-        rng: np.random.Generator,
-    ) -> None:
-        super().__init__(observed, inside=False, points=shape[0] / blocks)
-        self.shape, self.rng = shape, rng
-
-    def draw(self, count: int) -> _Statistics:
-        # Independent metrics: the largest of them is never smaller than of correlated ones.
-        return _statistics(self.rng.normal(size=(count, 1, *self.shape)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """AR(1) series with correlated shocks: what the metrics do when nothing happens.
-
-    Attributes:
-        phi: coefficient of each metric.
-        mixing: factor of the shocks' correlations (Cholesky).
-    """
-
-    phi: Floats
-    mixing: Floats
-
-    def draw(self, count: int, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-        """Series of shape (count, blocks, points, metrics)."""
-        shocks = rng.normal(size=(count, *shape, len(self.phi))) @ self.mixing.T
-        series = np.empty_like(shocks)
-        series[:, :, 0] = shocks[:, :, 0]
-        scale = np.sqrt(1 - self.phi**2)
-        for i in range(1, shape[1]):
-            series[:, :, i] = self.phi * series[:, :, i - 1] + scale * shocks[:, :, i]
-        return series
-
-
 def _inside(series: Sequence[Floats], rng: np.random.Generator) -> _SteadinessTest:
     blocks = len(series)
     points = min(min(len(s) for s in series), _MAX_POINTS // blocks)
@@ -233,16 +182,30 @@ def _inside(series: Sequence[Floats], rng: np.random.Generator) -> _SteadinessTe
     phi = _coefficients(scores)[0]
     phi = np.minimum(phi + (0.75 + phi) / np.sqrt(blocks * points), _MAX_PHI)
     correlations = np.atleast_2d(np.corrcoef(shocks[0].reshape(-1, values.shape[2]).T))
-    mixing = np.asarray(
-        np.linalg.cholesky(correlations * (1 - 1e-6) + 1e-6 * np.eye(len(phi))), dtype=np.float64
-    )
-    return _Inside(observed, (blocks, points), _Model(phi, mixing), rng)
+    mixing = np.linalg.cholesky(correlations * (1 - 1e-6) + 1e-6 * np.eye(len(phi)))
+
+    def draw(count: int) -> _Statistics:
+        """Of AR(1) series with correlated shocks: what the metrics do when nothing happens."""
+        shocks = rng.normal(size=(count, blocks, points, len(phi))) @ mixing.T
+        steady = np.empty_like(shocks)
+        steady[:, :, 0] = shocks[:, :, 0]
+        scale = np.sqrt(1 - phi**2)
+        for i in range(1, points):
+            steady[:, :, i] = phi * steady[:, :, i - 1] + scale * shocks[:, :, i]
+        return _inside_statistics(steady)[0]
+
+    return _SteadinessTest(observed, draw, inside=True, points=points)
 
 
 def _between(block_values: Floats, rng: np.random.Generator) -> _SteadinessTest:
     values = _means(block_values, min(len(block_values), _MAX_POINTS))
-    shape = (values.shape[0], values.shape[1])
-    return _Between(_statistics(values[None, None]), shape, len(block_values), rng)
+    # Independent metrics: the largest of them is never smaller than of correlated ones.
+    return _SteadinessTest(
+        _statistics(values[None, None]),
+        lambda count: _statistics(rng.normal(size=(count, 1, *values.shape))),
+        inside=False,
+        points=len(values) / len(block_values),
+    )
 
 
 def _means(values: Floats, count: int) -> Floats:

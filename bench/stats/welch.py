@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from bench.stats.paired import LogEffect
+from bench.stats.paired import LogEffect, logs_of
 from bench.stats.sessions import SessionNoise
 
 
@@ -37,16 +36,13 @@ def unpaired_effect(
     Raises:
         ValueError: fewer than two blocks on a side, or a value that has no logarithm.
     """
-    a, b = _logs(baseline), _logs(candidate)
+    a, b = logs_of(baseline), logs_of(candidate)
     if min(a.size, b.size) < 2:
         raise ValueError(f"Welch needs at least 2 blocks a side, not {min(a.size, b.size)}")
-    components: list[tuple[float, float]] = [
-        (a.var(ddof=1) / a.size, a.size - 1),
-        (b.var(ddof=1) / b.size, b.size - 1),
-    ]
+    components = [(float(x.var(ddof=1)) / x.size, float(x.size - 1)) for x in (a, b)]
     if sessions is not None:
         components.append((2 * sessions.variance, sessions.df))
-    variance, df = satterthwaite([(float(v), float(d)) for v, d in components])
+    variance, df = satterthwaite(components)
     return LogEffect(
         log_ratio=float(b.mean() - a.mean()),
         standard_error=math.sqrt(variance),
@@ -65,11 +61,3 @@ def satterthwaite(components: list[tuple[float, float]]) -> tuple[float, float]:
     if total == 0:
         return 0.0, sum(d for _, d in components)
     return total, total**2 / sum(v**2 / d for v, d in components)
-
-
-def _logs(values: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(values, float).ravel()
-    if not (np.all(array > 0) and np.all(np.isfinite(array))):
-        raise ValueError("a ratio needs finite values above 0")
-    logs: NDArray[np.float64] = np.log(array)
-    return logs

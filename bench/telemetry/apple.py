@@ -11,26 +11,18 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.telemetry.source import (
-    Description,
-    EnergyCounter,
-    GoneError,
-    Source,
-    UnreadableError,
-)
+from bench.telemetry.source import Description, Found, GoneError, Source, UnreadableError
 
 _SERIES = "apple0_"
 _INSTALL = "needs macmon (https://github.com/vladkens/macmon); powermetrics would need root"
 
 
-class AppleChip:
+class AppleChip(Source):
     """The chip, by the lines of a macmon that runs beside."""
-
-    counters: Mapping[str, EnergyCounter] = {}
 
     def __init__(self, program: str) -> None:
         self._process = subprocess.Popen(
@@ -95,9 +87,7 @@ def _pair(value: Any) -> tuple[float | None, float | None]:
     return float(value[0]), float(value[1])
 
 
-def find_apple(
-    platform: str = sys.platform, path: Path | None = None
-) -> tuple[Sequence[Source], Mapping[str, str]]:
+def find_apple(platform: str = sys.platform, path: Path | None = None) -> Found:
     """The chip of this Mac."""
     if platform != "darwin":
         return [], {}

@@ -7,12 +7,12 @@ and sysfs-driver-intel-xe-hwmon of the kernel. Not tested on hardware.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.telemetry.files import number_in, text_in
-from bench.telemetry.source import Description, EnergyCounter, Source, UnreadableError
+from bench.telemetry.source import Description, EnergyCounter, Found, Source, UnreadableError
 
 _VENDORS = {"0x1002": ("amd", ("amdgpu",)), "0x8086": ("intel", ("i915", "xe"))}
 _APU_VRAM_BYTES = 2**30
@@ -27,7 +27,7 @@ class _File(NamedTuple):
     factor: float
 
 
-class DrmCard:
+class DrmCard(Source):
     """One card of AMD or Intel."""
 
     def __init__(self, card: Path, vendor: str, hwmon: Path | None, root: Path) -> None:
@@ -40,7 +40,6 @@ class DrmCard:
         self._apu = (number_in(device / "mem_info_vram_total") or 2**63) <= _APU_VRAM_BYTES
         self._gtt = device / "mem_info_gtt_used"
         self._limit_w = _limit_w(hwmon)
-        self.counters: Mapping[str, EnergyCounter] = {}
         if (energy := _energy_file(hwmon)) is not None:
             counter = EnergyCounter(lambda: _joules(energy), limit_w=self._limit_w)
             self.counters = {f"{series}energy_j": counter}
@@ -92,13 +91,8 @@ class DrmCard:
             raise UnreadableError(why or "its files hold no values")
         return values
 
-    def close(self) -> None:
-        """Nothing is open."""
 
-
-def find_drm_cards(
-    vendor: str, root: Path = Path("/")
-) -> tuple[Sequence[Source], Mapping[str, str]]:
+def find_drm_cards(vendor: str, root: Path = Path("/")) -> Found:
     """The cards of `vendor` ("amd" or "intel") below `root`.
 
     Raises:

@@ -8,20 +8,16 @@ of `prometheus-client` (extra `telemetry`).
 
 from __future__ import annotations
 
+import base64
 import importlib
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from bench.hidden import scrub
-from bench.telemetry.source import (
-    Description,
-    EnergyCounter,
-    Source,
-    UnreadableError,
-    is_blank,
-)
+from bench.telemetry.source import Description, Source, UnreadableError, is_blank
 
 TIMEOUT_S = 1.5
 _MOST_BYTES = 8 * 2**20
@@ -58,7 +54,7 @@ Sample = tuple[str, Mapping[str, str], float]
 """Name without `_total`, which the parser gives to every counter; labels; value."""
 
 
-class Exporter:
+class Exporter(Source):
     """What one URL exports, read once a second."""
 
     def __init__(self, url: str, fetch: Callable[[str], str] | None = None) -> None:
@@ -71,7 +67,6 @@ class Exporter:
         first = self._scrape()
         if not first:
             raise UnreadableError("it exports none of the metrics known here")
-        self.counters: Mapping[str, EnergyCounter] = {}
         self.description = Description(
             scrub(url),
             "Prometheus exporter",
@@ -146,9 +141,6 @@ class Exporter:
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise UnreadableError(f"its answer is not what Prometheus reads: {error}") from None
 
-    def close(self) -> None:
-        """Nothing is open."""
-
 
 def _group(name: str) -> str:
     """What an exporter reads at once: a card, or the machine."""
@@ -194,24 +186,13 @@ def fetched(url: str) -> str:
         headers={"Accept": "text/plain;version=0.0.4"},
     )
     if parts.username:
-        import base64
-
-        secret = base64.b64encode(f"{parts.username}:{parts.password or ''}".encode()).decode()
-        request.add_header("Authorization", f"Basic {secret}")
+        said = unquote_to_bytes(f"{parts.username}:{parts.password or ''}")
+        request.add_header("Authorization", f"Basic {base64.b64encode(said).decode()}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
             body = reply.read(_MOST_BYTES + 1)
-    except (OSError, ValueError) as error:  # URLError is an OSError
+    except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
         raise UnreadableError(f"{scrub(url)}: {getattr(error, 'reason', error)}") from None
     if len(body) > _MOST_BYTES:
         raise UnreadableError(f"{scrub(url)}: its answer is longer than 8 MiB")
     return str(body.decode(errors="replace"))
-
-
-def find_exporter(url: str) -> tuple[Sequence[Source], Mapping[str, str]]:
-    """The exporter at a URL.
-
-    Raises:
-        UnreadableError: it does not answer; it is asked again a second later.
-    """
-    return [Exporter(url)], {}

@@ -7,7 +7,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from bench.telemetry.sampling import Now, Telemetry
-from bench.telemetry.source import Finder, Source
+from bench.telemetry.source import Finder, Found
 
 KINDS = ("nvidia", "amd", "intel", "apple", "cpu", "machine", "server")
 """Graphics cards by maker, energy of the CPU, the machine's memory, the server's processes."""
@@ -34,7 +34,7 @@ def open_telemetry(
     asked = [k for k in kinds if k != "auto"]
     kinds = KINDS if "auto" in kinds else kinds
     exporters = {
-        url: (partial(_find_exporter, url), _of(url, local, not_seen, hosts)) for url in urls
+        url: (partial(find_exporter, url), _of(url, local, not_seen, hosts)) for url in urls
     }
     scraped = {t for _, targets in exporters.values() for t in targets}
     not_seen = {t: _REMOTE if t in scraped else why for t, why in not_seen.items()}
@@ -59,15 +59,20 @@ def _of(
     return same or tuple(not_seen) or tuple(local)
 
 
-def _find_exporter(url: str) -> tuple[Sequence[Source], Mapping[str, str]]:
-    from bench.telemetry.exporter import find_exporter  # late: needs an extra
+def find_exporter(url: str) -> Found:
+    """The exporter at a URL.
 
-    return find_exporter(url)
+    Raises:
+        UnreadableError: it does not answer; it is asked again a second later.
+    """
+    from bench.telemetry.exporter import Exporter  # late: needs an extra
+
+    return [Exporter(url)], {}
 
 
 def _finders() -> dict[str, Finder]:
-    from bench.telemetry.apple import find_apple
-    from bench.telemetry.drm import find_drm_cards  # late: not needed before the first request
+    from bench.telemetry.apple import find_apple  # late: not needed before the first request
+    from bench.telemetry.drm import find_drm_cards
     from bench.telemetry.nvidia import find_nvidia
     from bench.telemetry.powercap import find_cpu_packages
 
@@ -77,17 +82,18 @@ def _finders() -> dict[str, Finder]:
         "intel": partial(find_drm_cards, "intel"),
         "apple": find_apple,
         "cpu": find_cpu_packages,
-        "machine": _find_machine,
+        "machine": find_machine,
     }
 
 
-def _find_machine() -> tuple[Sequence[Source], Mapping[str, str]]:
-    from bench.telemetry.machine import find_machine  # late: psutil takes its time to load
+def find_machine() -> Found:
+    """This machine."""
+    from bench.telemetry.machine import Machine  # late: psutil takes its time to load
 
-    return find_machine()
+    return [Machine()], {}
 
 
-def _find_server(port: int) -> tuple[Sequence[Source], Mapping[str, str]]:
-    from bench.telemetry.server import find_server  # late: psutil takes its time to load
+def _find_server(port: int) -> Found:
+    from bench.telemetry.machine import find_server  # late: psutil takes its time to load
 
     return find_server(port)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from bench.telemetry.nvidia_driver import all_asleep, card_expected, init_failed
 from bench.telemetry.source import (
     Description,
     EnergyCounter,
+    Found,
     GoneError,
     Source,
     UnreadableError,
@@ -36,10 +37,11 @@ _REASONS = {
 the power cap is the usual state of a card under full load."""
 _SPARSE = 5
 """PCIe traffic is read each so many readings."""
+_CORE = 0  # NVML_TEMPERATURE_GPU
 _GONE = frozenset({15, 16})  # GPU_IS_LOST, RESET_REQUIRED
 
 
-class NvidiaCard:
+class NvidiaCard(Source):
     """One physical card, asked through NVML."""
 
     def __init__(self, nvml: Any, index: int, shared_memory: bool = False) -> None:
@@ -55,7 +57,7 @@ class NvidiaCard:
         self._processes = self._process_call(handle, blind)
         self._reasons = self._reasons_call(handle, blind)
         self._index = index
-        self.counters: Mapping[str, EnergyCounter] = self._energy(handle, index, blind)
+        self.counters = self._energy(handle, index, blind)
         limit_w = next((c.limit_w for c in self.counters.values()), None)
         self._most_w = 1.2 * limit_w if limit_w else None
         throttles = [f"gpu{index}_{r}" for r in _REASONS] if self._reasons else []
@@ -90,22 +92,17 @@ class NvidiaCard:
     def _working(self, handle: Any, index: int, blind: dict[str, str]) -> dict[str, Call]:
         """The gauges that answer, by series; why the others do not."""
         n = self._nvml
+
+        def clock(which: str) -> Call:
+            return lambda: n.nvmlDeviceGetClockInfo(handle, getattr(n, f"NVML_CLOCK_{which}"))
+
         offered: dict[str, tuple[str, Call]] = {
             "share": ("utilisation", lambda: n.nvmlDeviceGetUtilizationRates(handle).gpu / 100),
             "memory_bytes": ("memory", lambda: n.nvmlDeviceGetMemoryInfo(handle).used),
             "power_w": ("power", lambda: n.nvmlDeviceGetPowerUsage(handle) / 1000),
-            "temperature_c": (
-                "temperature",
-                lambda: n.nvmlDeviceGetTemperature(handle, n.NVML_TEMPERATURE_GPU),
-            ),
-            "sm_clock_mhz": (
-                "SM clock",
-                lambda: n.nvmlDeviceGetClockInfo(handle, n.NVML_CLOCK_SM),
-            ),
-            "memory_clock_mhz": (
-                "memory clock",
-                lambda: n.nvmlDeviceGetClockInfo(handle, n.NVML_CLOCK_MEM),
-            ),
+            "temperature_c": ("temperature", lambda: n.nvmlDeviceGetTemperature(handle, _CORE)),
+            "sm_clock_mhz": ("SM clock", clock("SM")),
+            "memory_clock_mhz": ("memory clock", clock("MEM")),
         }
         found = {}
         for series, (what, call) in offered.items():
@@ -132,14 +129,12 @@ class NvidiaCard:
 
     def _process_call(self, handle: Any, blind: dict[str, str]) -> Callable[[], list[Any]] | None:
         """What computes on the card. PIDs are the host's, also seen from a container."""
-        call = partial(self._nvml.nvmlDeviceGetComputeRunningProcesses, handle)
-        try:
-            call()
-        except self._nvml.NVMLError as error:
-            blind["processes on the card"] = str(error)
-            return None
-        except (AttributeError, OSError):
-            blind["processes on the card"] = "not offered by this driver"
+
+        def call() -> list[Any]:
+            return list(self._nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+
+        if why := self._why_not(lambda: len(call())):
+            blind["processes on the card"] = why
             return None
         return call
 
@@ -179,11 +174,9 @@ class NvidiaCard:
     def _shared(self, handle: Any) -> str:
         """What else is counted with it, or that it is no whole card."""
         n, said = self._nvml, ""
-        mig = _or_none(lambda: n.nvmlDeviceGetMigMode(handle)[0])
-        if mig == 1:
+        if _or_none(lambda: n.nvmlDeviceGetMigMode(handle)[0]) == 1:
             said += "; MIG: readings are of the whole board, other slices included"
-        virtual = _or_none(lambda: n.nvmlDeviceGetVirtualizationMode(handle))
-        if virtual:
+        if _or_none(lambda: n.nvmlDeviceGetVirtualizationMode(handle)):
             said += "; virtual or passed through to a virtual machine"
         return said
 
@@ -265,16 +258,11 @@ class NvidiaCard:
 
 
 def find_nvidia(
-    root: Path = Path("/"),
-    present: Callable[[], bool] | None = None,
-    platform: str = sys.platform,
-) -> tuple[Sequence[Source], Mapping[str, str]]:
-    """The NVIDIA cards of this machine.
+    root: Path = Path("/"), present: Callable[[], bool] | None = None, platform: str = sys.platform
+) -> Found:
+    """The NVIDIA cards of this machine, whose kernel's files are below `root`.
 
-    Args:
-        root: where the kernel's files are.
-        present: whether the machine seems to have a card; None = look.
-        platform: as `sys.platform`.
+    `present` tells whether it seems to have a card; None = look.
 
     Raises:
         UnreadableError: every card sleeps; NVML would wake them.

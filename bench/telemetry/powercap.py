@@ -7,17 +7,17 @@ memory on most machines; `psys` contains the packages and is therefore never add
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.telemetry.files import number_in, text_in
-from bench.telemetry.source import Description, EnergyCounter, Source, UnreadableError
+from bench.telemetry.source import Description, EnergyCounter, Found, Source, UnreadableError
 
 _ROOM = "sys/class/powercap"
 _FIX = "readable by root only: sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
 
 
-class CpuPackage:
+class CpuPackage(Source):
     """The counter of one package."""
 
     def __init__(self, folder: Path, index: int) -> None:
@@ -26,9 +26,7 @@ class CpuPackage:
             raise UnreadableError(f"{self._path.name} holds no number")
         name = f"cpu{index}_energy_j"
         wraps = number_in(folder / "max_energy_range_uj")
-        self.counters: Mapping[str, EnergyCounter] = {
-            name: EnergyCounter(self._read, wraps / 1e6 if wraps else None)
-        }
+        self.counters = {name: EnergyCounter(self._read, wraps / 1e6 if wraps else None)}
         self.description = Description(
             f"cpu {index}",
             f"CPU {text_in(folder / 'name')}",
@@ -53,11 +51,8 @@ class CpuPackage:
         """Nothing: a package has its counter only."""
         return {}
 
-    def close(self) -> None:
-        """Nothing is open."""
 
-
-def find_cpu_packages(root: Path = Path("/")) -> tuple[Sequence[Source], Mapping[str, str]]:
+def find_cpu_packages(root: Path = Path("/")) -> Found:
     """The packages whose energy can be read, below `root`."""
     found: list[Source] = []
     blind: dict[str, str] = {}

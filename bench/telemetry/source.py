@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 Samples = dict[str, list[tuple[int, float]]]
 """Name -> (time in ns, value). Names that end in `_share` are 0 to 1; others carry their unit;
@@ -74,7 +74,7 @@ class Source(Protocol):
     """One device, process tree or machine. All methods are called from one thread."""
 
     description: Description
-    counters: Mapping[str, EnergyCounter]
+    counters: Mapping[str, EnergyCounter] = {}
 
     def gauges(self) -> Mapping[str, float]:
         """The values that can be read now, by name; those that cannot are left out.
@@ -83,15 +83,16 @@ class Source(Protocol):
             UnreadableError: none can be read now.
             GoneError: the device is lost.
         """
-        ...
 
     def close(self) -> None:
         """Give back what was opened."""
-        ...
+        return
 
 
-Finder = Callable[[], tuple[Sequence[Source], Mapping[str, str]]]
-"""Opens the sources of one kind: those found, and what was there but cannot be read -> why.
+Found: TypeAlias = tuple[Sequence[Source], Mapping[str, str]]
+"""The sources of one kind, and what is there but cannot be read -> why."""
+Finder = Callable[[], Found]
+"""Opens the sources of one kind.
 
 It raises UnreadableError if it should be asked again a second later, such as of a card that sleeps.
 """

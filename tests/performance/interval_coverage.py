@@ -23,8 +23,7 @@ from scipy import special
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from noisy_blocks import Noise, Tally, coverage
 
-from bench.scenario.library import scenario_names
-from bench.scenario.loading import load_scenario
+from bench.scenario.loading import load_scenario, scenario_names
 from bench.scenario.schema import Scenario
 from bench.stats import means
 

@@ -17,10 +17,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from bench.doctor.ceiling import EXACT_MS
-from bench.doctor.self_test import run_self_test
-from bench.telemetry.finding import KINDS, open_telemetry
-from bench.telemetry.machine import find_machine
+from bench.doctor.self_test import EXACT_MS, run_self_test
+from bench.telemetry.finding import KINDS, find_machine, open_telemetry
 from bench.telemetry.nvidia import find_nvidia
 from bench.telemetry.sampling import Recorder, Telemetry
 from bench.wire.transports import run_measuring

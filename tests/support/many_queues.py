@@ -7,12 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stats.batches import Interval
-from bench.stats.queue_memory import (
-    judge,
-    load_memory,
-    queue_series,
-)
+from bench.stats.estimate import Estimate
+from bench.stats.queue_memory import judge, load_memory, queue_series
 
 
 def first_texts(
@@ -58,7 +54,7 @@ def as_shown(
     load: float,
     slots: int = 4,
     service_s: float = 5.0,
-) -> Interval | None:
+) -> Estimate | None:
     """The p-quantile as a run shows it, if it does.
 
     Args:

@@ -10,6 +10,7 @@ from bench.errors import ExitCode
 NOBODY = ("--host", "127.0.0.1:9")
 """Whoever asks a server before reading the options ends with another exit code."""
 SIDES = ("ab", "smoke", "--a", "model=x", "--b", "model=y", *NOBODY)
+WHAT_IF = ("capacity", "what-if", "laptop-cpu", "--slo", "ttft_s.p95<=2")
 SEARCH = ("capacity", "smoke", "-m", "x", *NOBODY)
 
 
@@ -26,6 +27,10 @@ SEARCH = ("capacity", "smoke", "-m", "x", *NOBODY)
         ((*SEARCH, "--slo", "fast"), "--slo fast: must be METRIC"),
         ((*SEARCH, "--slo", "ttft_s.p90<=0"), "no server takes no time"),
         (("serve", "--port", "0", "--model", "x.gguf"), "--model x.gguf: the simulated engine"),
+        (("run", "smoke", "-m", "x", "--workers", "\u00b2"), "--workers \u00b2: give a number"),
+        ((*SEARCH, "--slo", "ttft_s<=2", "--think", "nan"), "nan is not in the range x>=0"),
+        ((*WHAT_IF, "--rate", "1", "--seed", "-1"), "-1 is not in the range x>=0"),
+        (("fidelity", "a", "b", "--seed", "-1", *NOBODY), "-1 is not in the range x>=0"),
         (("history", "rebuild", "nowhere"), "'nowhere' does not exist"),
         (("models", "--host", "https://localhost:9", "--ca-file", "nix.pem"), "no such file"),
     ],

@@ -72,6 +72,12 @@ def least_requests(p: float) -> int:
     return math.ceil(n / 10) * 10
 
 
+def least_without_failure(share: float) -> int:
+    """So many requests can prove a share of failures, if none fails: Wilson's bound, solved."""
+    z = t_quantile(CONFIDENCE, math.inf)
+    return math.ceil(z * z * (1 - share) / share / 10) * 10
+
+
 def batches_for(n: int, memory: float) -> int:
     """How many batches a probe of n requests is cut into: more only if each outlives the queue."""
     return int(np.clip(n / (BATCH_MEMORIES * memory), BATCHES, MOST_BATCHES))

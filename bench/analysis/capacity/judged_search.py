@@ -8,12 +8,7 @@ from dataclasses import dataclass, field
 
 from bench.analysis.capacity.limit import LoadLimit, fit_limit, stated
 from bench.analysis.capacity.probe import Probe, Purpose, SearchEnding, SearchSettings
-from bench.analysis.capacity.promises import (
-    ProbeOutcome,
-    ProbeSample,
-    judge_probe,
-    percentile_of,
-)
+from bench.analysis.capacity.promises import ProbeOutcome, ProbeSample, judge_probe, percentile_of
 from bench.analysis.capacity.search import Search
 from bench.thresholds import Threshold
 

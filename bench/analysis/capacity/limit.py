@@ -87,21 +87,6 @@ class LoadLimit:
     about: tuple[float, float] = (math.inf, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Stated:
-    """What a report says of a search.
-
-    Attributes:
-        load: served, with 97.5 % confidence; never above `low`.
-        low, high: the limit lies between, with 95 % confidence; None = no such end is known.
-    """
-
-    ending: SearchEnding
-    load: float | None
-    low: float | None
-    high: float | None
-
-
 def fit_limit(shares: Sequence[ProbeShare], p: float, around: float) -> LoadLimit | None:
     """The load where the share of kept requests crosses `p`.
 
@@ -143,19 +128,12 @@ class _Line:
             None if x is None or abs(x) > REACH else centre * math.exp(x)
             for x in _fieller(level, self.slope, self.covariance, t)
         )
-        return LoadLimit(
-            centre * math.exp(-level / self.slope),
-            low,
-            high,
-            self.probes,
-            self._about(level, t, centre),
-        )
-
-    def _about(self, level: float, t: float, centre: float) -> tuple[float, float]:
         x = -level / self.slope
         there = np.array([1.0, x])
         half = t * math.sqrt(float(there @ self.covariance @ there)) / -self.slope
-        return centre * math.exp(max(x - half, -REACH)), centre * math.exp(min(x + half, REACH))
+        about = (max(x - half, -REACH), min(x + half, REACH))
+        load, near, far = (centre * math.exp(end) for end in (x, *about))
+        return LoadLimit(load, low, high, self.probes, (near, far))
 
 
 def _fit_line(shares: Sequence[ProbeShare], centre: float) -> _Line | None:
@@ -197,8 +175,10 @@ def _logistic(z: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(z, -30, 30))), dtype=np.float64)
 
 
-def stated(fit: LoadLimit | None, answer: SearchAnswer, *, whole: bool) -> Stated:
+def stated(fit: LoadLimit | None, answer: SearchAnswer, *, whole: bool) -> SearchAnswer:
     """What a report states: the fit's interval where there is one, else what the tests say.
+
+    Its load is served with 97.5 % confidence, its limit lies between `low` and `high` with 95 %.
 
     The fit knows all probes, and a test only its own: in 120 searches on two machines the tests'
     bracket held the limit 94 times and the fit's interval 113 times, though it was half as wide. So
@@ -207,7 +187,7 @@ def stated(fit: LoadLimit | None, answer: SearchAnswer, *, whole: bool) -> State
     """
     ending = answer.ending
     if ending in (SearchEnding.NEVER_PASSED, SearchEnding.NEVER_SATURATED) or fit is None:
-        return Stated(ending, answer.load, answer.low, answer.high)
+        return answer
     low, high = fit.low, fit.high
     # An unsure fit has no end. The tests' own may then be nearer than the fit's would be.
     if low is None and answer.low is not None:
@@ -217,22 +197,18 @@ def stated(fit: LoadLimit | None, answer: SearchAnswer, *, whole: bool) -> State
     if whole:
         low = None if low is None else float(max(1, math.floor(low)))
         high = None if high is None else float(math.ceil(high))
-    if ending is SearchEnding.CONFIRMED and not _agree(fit, answer):
-        ending = SearchEnding.RANGE
+    if ending is SearchEnding.CONFIRMED:
+        assert answer.low is not None
+        assert answer.high is not None
+        if not answer.low <= fit.load <= answer.high:
+            ending = SearchEnding.RANGE
     if ending is SearchEnding.CONFIRMED and whole:
         low, high = answer.low, answer.high
     if low is None or high is None:
-        return Stated(ending, answer.load, answer.low, high)
+        return SearchAnswer(ending, answer.load, answer.low, high)
     if ending is SearchEnding.UNDECIDED:
         ending = SearchEnding.RANGE
-    return Stated(ending, low if answer.load is None else min(low, answer.load), low, high)
-
-
-def _agree(fit: LoadLimit, answer: SearchAnswer) -> bool:
-    """Whether the limit of the fit lies between the two loads that the tests proved."""
-    assert answer.low is not None
-    assert answer.high is not None
-    return answer.low <= fit.load <= answer.high
+    return SearchAnswer(ending, low if answer.load is None else min(low, answer.load), low, high)
 
 
 def _fieller(
@@ -246,7 +222,5 @@ def _fieller(
     root = linear * linear - quadratic * constant
     if quadratic <= 0 or root < 0:
         return None, None
-    ends = sorted(
-        ((-linear - math.sqrt(root)) / quadratic, (-linear + math.sqrt(root)) / quadratic)
-    )
-    return float(ends[0]), float(ends[1])
+    ends = ((-linear + sign * math.sqrt(root)) / quadratic for sign in (-1, 1))
+    return float(next(ends)), float(next(ends))

@@ -13,13 +13,15 @@ from bench.analysis.capacity.judge import (
     ProbeVerdict,
     backlog_grows,
     batches_for,
+    least_requests,
+    least_without_failure,
     percentile_bound,
     share_bound,
     together,
 )
 from bench.analysis.capacity.limit import ProbeShare
-from bench.analysis.run.absence import NO_TIME_PER_TOKEN, note, shapes
 from bench.analysis.run.columns import Columns, Floats
+from bench.analysis.run.evidence import NO_TIME_PER_TOKEN, note, shapes
 from bench.analysis.run.latency import latencies
 from bench.errors import MeasurementInvalid, UsageError
 from bench.thresholds import Threshold, parse_threshold
@@ -198,6 +200,13 @@ def percentile_of(promise: Threshold) -> float:
     """0.95 for a promise about p95."""
     assert promise.quantile is not None
     return promise.quantile
+
+
+def least_to_prove(promise: Threshold) -> int:
+    """So many requests can prove a promise kept, if all goes well."""
+    if promise.metric == ERROR_RATE:
+        return least_without_failure(max(promise.value, 1e-3))
+    return least_requests(percentile_of(promise))
 
 
 def waited(columns: Columns, promise: Threshold) -> Floats:

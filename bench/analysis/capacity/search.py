@@ -56,7 +56,6 @@ class _TriedLoad:
     verdict: ProbeVerdict
     leans: ProbeVerdict
     requests: int
-    purpose: Purpose
     tries: int
 
 
@@ -74,7 +73,6 @@ class Search:
     _tests: list[_TriedLoad] = field(default_factory=list)
     _proofs: dict[float, _TriedLoad] = field(default_factory=dict)
     _current: Probe | None = None
-    _stopped: bool = False
     _pair: float | None = None
 
     def next_probe(self, affords: Callable[[float], int] | None = None) -> Probe | None:
@@ -83,17 +81,13 @@ class Search:
         `affords` says how many requests at a load the budget still allows; it is asked again for a
         probe that has no verdict and is run once more.
         """
-        if self._stopped or len(self.history) >= self.settings.max_probes:
+        if len(self.history) >= self.settings.max_probes:
             return None
         probe = self._current or self._choose()
         if probe is not None and affords is not None:
             probe = self._within(probe, affords(probe.load))
         self._current = probe
         return probe
-
-    def stop(self) -> None:
-        """The time budget has ended: no more probes."""
-        self._stopped = True
 
     def valid(self, probe: Probe, requests: int) -> bool:
         """Whether so many requests at its load, judged together, can prove that it keeps."""
@@ -113,12 +107,13 @@ class Search:
         self.history.append((probe, verdict))
         self._current = None
         said = verdict if verdict is not ProbeVerdict.UNDECIDED else leans or ProbeVerdict.UNDECIDED
-        before = self._proofs.get(probe.load) if probe.purpose is not Purpose.SEARCH else None
+        proves = probe.purpose is not Purpose.SEARCH
+        before = self._proofs.get(probe.load) if proves else None
         total = probe.requests + (before.requests if before else 0)
         tries = before.tries + 1 if before else 1
-        test = _TriedLoad(probe.load, verdict, said, total, probe.purpose, tries)
+        test = _TriedLoad(probe.load, verdict, said, total, tries)
         self._tests.append(test)
-        if probe.purpose is not Purpose.SEARCH:
+        if proves:
             self._proofs[probe.load] = test
 
     def answer(self) -> SearchAnswer:
@@ -314,11 +309,3 @@ class Search:
 
     def _whole(self, load: float) -> float:
         return max(1.0, float(math.floor(load))) if self.settings.whole else load
-
-
-def run_search(settings: SearchSettings, judge: Callable[[Probe], ProbeVerdict]) -> Search:
-    """Run a search to its end with a function that runs and judges a probe."""
-    search = Search(settings)
-    while (probe := search.next_probe()) is not None:
-        search.record(probe, judge(probe))
-    return search

@@ -23,6 +23,11 @@ class Match:
     baseline: CaseSummary
     candidate: CaseSummary
 
+    @property
+    def sides(self) -> tuple[CaseSummary, CaseSummary]:
+        """Both, the baseline first."""
+        return self.baseline, self.candidate
+
 
 def match_cases(
     baseline: Iterable[CaseSummary], candidate: Iterable[CaseSummary]

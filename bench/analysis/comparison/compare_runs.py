@@ -84,14 +84,12 @@ def compare_runs(
         *session_notes(cases),
         *unsteady_notes(matches, Design.SEPARATE),
     ]
-    cases = [_unsteady_indicative(case, m) for case, m in zip(cases, matches, strict=True)]
-    return _comparison(
-        (side_of(baseline), side_of(candidate)),
-        cases,
-        notes,
-        candidate.summary.name,
-        only_baseline,
-        only_candidate,
+    # In two separate runs, movement within one cannot be distinguished from a change.
+    cases = [_indicative(case, m.sides) for case, m in zip(cases, matches, strict=True)]
+    return replace(
+        _comparison(side_of(baseline), side_of(candidate), candidate.summary.name, cases, notes),
+        only_baseline=tuple(only_baseline),
+        only_candidate=tuple(only_candidate),
     )
 
 
@@ -104,21 +102,18 @@ def compare_sides(subject: Subject, rules: Rules) -> Comparison:
     """
     check_usable(subject, rules)
     matches = match_sides(subject.summary.cases)
-    notes = order_notes(matches, "order" in rules.allow)
+    notes = list(order_notes(matches, "order" in rules.allow))
     cases = _compare(matches, subject, subject, Design.PAIRED, rules, no_sessions)
     if notes:
-        cases = [_only_indicative(case) for case in cases]
+        cases = [_indicative(case) for case in cases]
     notes = [
         *era_notes(cases), *notes, *unsteady_notes(matches, Design.PAIRED), *memory_notes(matches)
     ]  # fmt: skip
-    sides = [
-        replace(
-            side_of(subject, [getattr(m, name) for m in matches]),
-            label=f"side {letter}",
-        )
-        for name, letter in (("baseline", "a"), ("candidate", "b"))
-    ]
-    return _comparison((sides[0], sides[1]), cases, notes, subject.summary.name)
+    a, b = (
+        replace(side_of(subject, [m.sides[i] for m in matches]), label=f"side {'ab'[i]}")
+        for i in (0, 1)
+    )
+    return _comparison(a, b, subject.summary.name, cases, notes)
 
 
 def default_primary(info: RunInfo) -> tuple[str, ...]:
@@ -186,38 +181,21 @@ def _explained(row: MetricComparison, found: Sequence[SetupDifference]) -> Metri
 
 
 def _comparison(
-    sides: tuple[Side, Side],
+    baseline: Side,
+    candidate: Side,
+    scenario: str,
     cases: Sequence[CaseComparison],
     notes: Sequence[Note],
-    scenario: str,
-    only_baseline: Sequence[str] = (),
-    only_candidate: Sequence[str] = (),
 ) -> Comparison:
-    verdict, indicative = overall([m for case in cases for m in case.metrics])
-    return Comparison(
-        baseline=sides[0],
-        candidate=sides[1],
-        verdict=verdict,
-        indicative=indicative,
-        cases=tuple(cases),
-        notes=tuple(notes),
-        only_baseline=tuple(only_baseline),
-        only_candidate=tuple(only_candidate),
-        scenario=scenario,
-    )
+    judged = overall([m for case in cases for m in case.metrics])
+    return Comparison(baseline, candidate, *judged, tuple(cases), tuple(notes), scenario=scenario)
 
 
 def refused(baseline: Side, candidate: Side, scenario: str, error: BenchError) -> Comparison:
     """What is said of a candidate that cannot be compared, so that others can be beside it."""
-    return Comparison(
-        baseline=baseline,
-        candidate=candidate,
-        verdict=Verdict.NOT_COMPARABLE,
-        indicative=False,
-        cases=(),
-        scenario=scenario,
-        refused=Refusal(error.message, error.advice, error.exit_code),
-    )
+    why = Refusal(error.message, error.advice, error.exit_code)
+    verdict = Verdict.NOT_COMPARABLE
+    return Comparison(baseline, candidate, verdict, False, (), scenario=scenario, refused=why)
 
 
 def side_of(subject: Subject, cases: Sequence[CaseSummary] | None = None) -> Side:
@@ -277,18 +255,13 @@ def _check_comparable(matches: Sequence[Match], found: Sequence[Sequence[SetupDi
     )
 
 
-def _unsteady_indicative(case: CaseComparison, match: Match) -> CaseComparison:
-    """In two separate runs, movement within one cannot be distinguished from a change."""
-    sides = (match.baseline.steadiness, match.candidate.steadiness)
+def _indicative(case: CaseComparison, moving: Sequence[CaseSummary] = ()) -> CaseComparison:
+    """The case with verdicts that are only indicative: of what moved in these, or of all."""
     rows = tuple(
         replace(m, indicative=True)
-        if m.p_value is not None and any(moved(steadiness, m.metric) for steadiness in sides)
+        if m.p_value is not None
+        and (not moving or any(moved(x.steadiness, m.metric) for x in moving))
         else m
         for m in case.metrics
     )
-    return replace(case, metrics=rows)
-
-
-def _only_indicative(case: CaseComparison) -> CaseComparison:
-    rows = tuple(replace(m, indicative=True) if m.p_value is not None else m for m in case.metrics)
     return replace(case, metrics=rows)

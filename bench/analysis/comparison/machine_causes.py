@@ -1,10 +1,10 @@
-"""What the machines of two sides did otherwise: clocks, heat, swapping, layers off the GPU."""
+"""What the machines of two sides are and did otherwise: hardware, clocks, heat, swapping, spill."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,6 +20,40 @@ _SAME_SHARE: Final = 0.01
 _WORDS: Final = {"throttled_thermal": "thermal throttling", "throttled_hardware": "slowed down"}
 
 Names = tuple[str, str]
+
+
+def hardware_of(environment: Mapping[str, Any]) -> str:
+    """The processor and GPUs of an environment (`RunInfo.environment`); "" if not known."""
+    cpu = environment.get("cpu") or {}
+    gpus = environment.get("gpus") or []
+    parts = [cpu.get("model"), *(g.get("name") for g in gpus)]
+    return ", ".join(str(p) for p in parts if p)
+
+
+def machine_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[SetupDifference]:
+    """Other hardware forbids; other system software may explain."""
+    hardware = hardware_of(a), hardware_of(b)
+    if all(hardware) and hardware[0] != hardware[1]:
+        yield SetupDifference("hardware", *hardware, Role.BLOCKS, "Measured on different machines.")
+    for key, (of, message) in _SYSTEM.items():
+        first, second = of(a), of(b)
+        if first and second and first != second:
+            yield SetupDifference(key, first, second, Role.EXPLAINS, message)
+
+
+def _drivers(environment: Mapping[str, Any]) -> str:
+    found = [g.get("driver") for g in environment.get("gpus") or []]
+    return ", ".join(dict.fromkeys(str(d) for d in found if d))
+
+
+_SYSTEM: Mapping[str, tuple[Callable[[Mapping[str, Any]], str], str]] = {
+    "gpu_driver": (_drivers, "Another GPU driver."),
+    "cpu_governor": (
+        lambda e: str((e.get("cpu") or {}).get("governor") or ""),
+        "Another CPU frequency governor: clocks differ.",
+    ),
+    "operating_system": (lambda e: str(e.get("os") or ""), "Another operating system or kernel."),
+}
 
 
 def machine_causes(a: CaseSide, b: CaseSide, names: Names) -> Iterator[SetupDifference]:
@@ -47,10 +81,7 @@ def with_placement(
 
 def _placement(sides: tuple[list[BlockInfo], list[BlockInfo]], names: Names) -> str:
     """Spill or fallback in words, with both sides' evidence; "" if the blocks do not show it."""
-    shares = [
-        [b.after.gpu_share for b in blocks if b.after and b.after.gpu_share is not None]
-        for blocks in sides
-    ]
+    shares = [[b.gpu_share for b in blocks if b.gpu_share is not None] for blocks in sides]
     if not all(shares):
         return ""
     worse = int(min(shares[1]) < min(shares[0]))

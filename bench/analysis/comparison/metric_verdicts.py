@@ -132,10 +132,10 @@ def measure_metric(
         baseline_blocks=points[0],
         candidate_blocks=points[1],
     )
-    withheld = next((d for d in differences if _withholds(d, metric)), None)
-    if withheld is not None:
-        row = replace(row, verdict=Verdict.NOT_COMPARABLE, note=withheld.message)
-        return MeasuredMetric(row, sizes)
+    for d in differences:
+        if d.role is Role.WITHHOLDS and d.touches(metric):
+            row = replace(row, verdict=Verdict.NOT_COMPARABLE, note=d.message)
+            return MeasuredMetric(row, sizes)
     why_not = _no_effect(row, a, b, design)
     if why_not is not None:
         return MeasuredMetric(why_not, sizes)
@@ -155,15 +155,12 @@ def judge_metrics(measured: Sequence[MeasuredMetric], rules: Rules) -> list[Metr
 
     `measured` are all metrics of all cases of one comparison: Holm spans them.
     """
-    corrected: list[float | None] = [None] * len(measured)
-    tested = [i for i, m in enumerate(measured) if m.effect is not None]
-    gates = [i for i in tested if measured[i].row.primary]
-    others = [i for i in tested if not measured[i].row.primary]
-    for group, correct in ((gates, holm_adjusted), (others, benjamini_hochberg)):
-        p_values = [_p_value(measured[i]) for i in group]
-        for i, p in zip(group, correct(p_values), strict=True):
-            corrected[i] = p
-    return [_judged(m, p, rules, len(gates)) for m, p in zip(measured, corrected, strict=True)]
+    corrected: dict[int, float] = {}
+    for gates, correct in ((False, benjamini_hochberg), (True, holm_adjusted)):
+        tested = {i: m.effect.p_value for i, m in enumerate(measured)
+                  if m.effect is not None and m.row.primary is gates}  # fmt: skip
+        corrected |= zip(tested, correct(list(tested.values())), strict=True)
+    return [_judged(m, corrected.get(i), rules, len(tested)) for i, m in enumerate(measured)]
 
 
 def _judged(m: MeasuredMetric, p: float | None, rules: Rules, gates: int) -> MetricComparison:
@@ -185,21 +182,14 @@ def _judged(m: MeasuredMetric, p: float | None, rules: Rules, gates: int) -> Met
     )
 
 
-def _p_value(m: MeasuredMetric) -> float:
-    assert m.row.p_value is not None
-    return m.row.p_value
-
-
 def _no_effect(
     row: MetricComparison, a: CaseSummary, b: CaseSummary, design: Design
 ) -> MetricComparison | None:
     """The row with its reason, if there is no effect to be had; None if there is."""
     counts = (len(row.baseline_blocks), len(row.candidate_blocks))
     if min(counts) == 0:
-        side = (
-            "either side" if max(counts) == 0 else ("the baseline", "the candidate")[counts[1] == 0]
-        )
-        absent = b if counts[1] == 0 else a
+        side, absent = ("the candidate", b) if counts[1] == 0 else ("the baseline", a)
+        side = side if max(counts) else "either side"
         stored = absent.metrics.get(row.metric.partition(".")[0])
         reason = f": {stored.note}" if stored and stored.note not in ("", "no samples") else ""
         note = f"no samples on {side}{reason}"
@@ -253,10 +243,6 @@ def _with_effect(row: MetricComparison, effect: LogEffect) -> MetricComparison:
     return replace(row, change=effect.ratio_change, low=low, high=high, p_value=effect.p_value)
 
 
-def _withholds(difference: SetupDifference, metric: str) -> bool:
-    return difference.role is Role.WITHHOLDS and difference.touches(metric)
-
-
 def _level(points: Sequence[BlockPoint]) -> float | None:
     """Geometric mean, so that the two levels' ratio is the effect; mean if there is none."""
     values = [p.value for p in points]
@@ -265,33 +251,24 @@ def _level(points: Sequence[BlockPoint]) -> float | None:
     return float(np.exp(np.log(values).mean())) if min(values) > 0 else float(np.mean(values))
 
 
-def _point(block: BlockSummary, metric: str) -> BlockPoint:
-    return BlockPoint(block.values[metric], block.start_s, block.pair, block.position)
-
-
 def case_points(
     metric: str, a: CaseSummary, b: CaseSummary, design: Design
 ) -> tuple[tuple[BlockPoint, ...], tuple[BlockPoint, ...]]:
     """The block values of both sides: of whole pairs only where the two were measured in pairs."""
-    if design is Design.PAIRED:
-        return paired_points(metric, a, b)
+    paired = design is Design.PAIRED
+    found = [
+        {x.pair if paired else x.index: x for x in case.blocks
+         if _usable(x, metric) and (not paired or x.side == side)}
+        for case, side in ((a, "a"), (b, "b"))
+    ]  # fmt: skip
+    if paired:
+        both = [pair for pair in found[0] if pair is not None and pair in found[1]]
+        found = [{pair: one[pair] for pair in both} for one in found]
     first, second = (
-        tuple(_point(x, metric) for x in case.blocks if _usable(x, metric)) for case in (a, b)
+        tuple(BlockPoint(x.values[metric], x.start_s, x.pair, x.position) for x in one.values())
+        for one in found
     )
     return first, second
-
-
-def paired_points(
-    metric: str, a: CaseSummary, b: CaseSummary
-) -> tuple[tuple[BlockPoint, ...], tuple[BlockPoint, ...]]:
-    """Only pairs of which both blocks have a value."""
-    first = {x.pair: x for x in a.blocks if x.side == "a" and _usable(x, metric)}
-    second = {x.pair: x for x in b.blocks if x.side == "b" and _usable(x, metric)}
-    pairs = [p for p in first if p is not None and p in second]
-    return (
-        tuple(_point(first[p], metric) for p in pairs),
-        tuple(_point(second[p], metric) for p in pairs),
-    )
 
 
 def _usable(block: BlockSummary, metric: str) -> bool:

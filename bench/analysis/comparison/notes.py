@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 from bench.analysis.comparison.case_matching import Match
 from bench.analysis.comparison.result import CaseComparison, Design, Note
 from bench.analysis.comparison.verdict_rule import Verdict
-from bench.analysis.run.summary import CaseSummary, Steadiness
+from bench.analysis.run.summary import Steadiness
 from bench.errors import NotComparable
 from bench.stats.paired import MIN_PAIRS
 from bench.stats.sessions import MIN_SESSIONS
@@ -39,43 +39,16 @@ def era_notes(cases: Sequence[CaseComparison]) -> list[Note]:
     judged = [{m.metric for m in c.metrics if m.p_value is not None} for c in cases]
     client = next((m for m in _BY_THE_CLIENT if all(m in found for found in judged)), None)
     instead = f"Judge by the client's clock instead: --primary {client}. " if client else ""
-    return [
-        Note(
-            "era",
-            f"What decides cannot be judged: {names} means something else on either side.",
-            f"{instead}To compare the numbers as they are: --allow era.",
-        )
-    ]
+    what = f"What decides cannot be judged: {names} means something else on either side."
+    return [Note("era", what, f"{instead}To compare the numbers as they are: --allow era.")]
 
 
-def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
+def session_notes(cases: Sequence[CaseComparison]) -> Iterator[Note]:
     """How much sessions differ: known from history, or not."""
     primary = [m for case in cases for m in case.metrics if m.primary and m.p_value is not None]
     fewest = min((m.sessions for m in primary), default=0)
-    if fewest >= MIN_SESSIONS:
-        known = (
-            "The runs were made separately. How much sessions differ was taken from "
-            f"{fewest} earlier runs of the same identity, besides these two, within stretches of "
-            "one level."
-        )
-        if fewest < _STATES_SHOW:
-            known += (
-                " A rare slow state that none of them showed would be called a change: of machines "
-                f"that have one, up to 7 % are, with fewer than {_STATES_SHOW} sessions."
-            )
-        doubts = dict.fromkeys(f"{m.metric}: {m.note}" for m in primary if m.note and m.indicative)
-        notes = [Note("sessions", known)]
-        if doubts:
-            notes.append(
-                Note(
-                    "unusual_session",
-                    f"Only indicative: {'; '.join(doubts)}.",
-                    "Measure again, or measure both sides in turn with `ollama-bench ab`.",
-                )
-            )
-        return notes
-    return [
-        Note(
+    if fewest < MIN_SESSIONS:
+        yield Note(
             "separate_runs",
             "The runs were made one after the other, so drift and differences between sessions "
             f"are in the change. To allow for that takes {MIN_SESSIONS} earlier sessions of the "
@@ -83,10 +56,27 @@ def session_notes(cases: Sequence[CaseComparison]) -> list[Note]:
             "indicative.",
             "For a verdict, measure both sides in turn with `ollama-bench ab`.",
         )
-    ]
+        return
+    rare = (
+        " A rare slow state that none of them showed would be called a change: of machines that "
+        f"have one, up to 7 % are, with fewer than {_STATES_SHOW} sessions."
+    )
+    yield Note(
+        "sessions",
+        "The runs were made separately. How much sessions differ was taken from "
+        f"{fewest} earlier runs of the same identity, besides these two, within stretches of "
+        f"one level.{rare if fewest < _STATES_SHOW else ''}",
+    )
+    doubts = dict.fromkeys(f"{m.metric}: {m.note}" for m in primary if m.note and m.indicative)
+    if doubts:
+        yield Note(
+            "unusual_session",
+            f"Only indicative: {'; '.join(doubts)}.",
+            "Measure again, or measure both sides in turn with `ollama-bench ab`.",
+        )
 
 
-def order_notes(matches: Sequence[Match], allowed: bool) -> list[Note]:
+def order_notes(matches: Sequence[Match], allowed: bool) -> Iterator[Note]:
     """Whether pairs were run back to back, in both orders.
 
     Raises:
@@ -100,25 +90,19 @@ def order_notes(matches: Sequence[Match], allowed: bool) -> list[Note]:
             "Measure in pairs with `ollama-bench ab`, or look at it all the same with "
             "--allow order.",
         )
-    notes = []
     if apart:
-        notes.append(
-            Note(
-                "order",
-                "The blocks of a pair were not run back to back: drift is in the change, and the "
-                "verdict is only indicative.",
-            )
+        yield Note(
+            "order",
+            "The blocks of a pair were not run back to back: drift is in the change, and the "
+            "verdict is only indicative.",
         )
     if any(_one_order(m) for m in matches):
-        notes.append(
-            Note(
-                "one_order",
-                "One side always went first, so what going first does is in the change: the "
-                "verdict is only indicative.",
-                "`ollama-bench ab` alternates the order.",
-            )
+        yield Note(
+            "one_order",
+            "One side always went first, so what going first does is in the change: the "
+            "verdict is only indicative.",
+            "`ollama-bench ab` alternates the order.",
         )
-    return notes
 
 
 def _back_to_back(match: Match) -> bool:
@@ -152,17 +136,13 @@ def unsteady_notes(matches: Sequence[Match], design: Design) -> list[Note]:
         if design is Design.PAIRED
         else "it looks like a change, so verdicts on what moved are only indicative"
     )
-    side_of: Sequence[tuple[str, Callable[[Match], CaseSummary]]] = (
-        ("baseline", lambda m: m.baseline),
-        ("candidate", lambda m: m.candidate),
-    )
     return [
         Note(
             "unsteady", f"{side}, {m.label}: not steady ({case.steadiness.message}); {consequence}."
         )
         for m in matches
-        for side, of in side_of
-        if (case := of(m)).steadiness.steady is False
+        for side, case in zip(("baseline", "candidate"), m.sides, strict=True)
+        if case.steadiness.steady is False
     ]
 
 
@@ -171,8 +151,8 @@ def memory_notes(matches: Sequence[Match]) -> list[Note]:
     spilled = [
         m.label
         for m in matches
-        if (m.baseline.target, m.baseline.model) != (m.candidate.target, m.candidate.model)
-        and _partly_on_cpu(m.baseline.identity.gpu_share, m.candidate.identity.gpu_share)
+        if len({(case.target, case.model) for case in m.sides}) == 2
+        and _partly_on_cpu(*(case.identity.gpu_share for case in m.sides))
     ]
     if not spilled:
         return []

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.analysis.comparison.case_matching import Match, match_sides
-from bench.analysis.comparison.metric_verdicts import Rules, paired_points
+from bench.analysis.comparison.metric_verdicts import Rules, case_points
+from bench.analysis.comparison.result import Design
 from bench.analysis.comparison.verdict_rule import pairs_to_settle, sizes_of
 from bench.analysis.run import rates
 from bench.analysis.run.columns import Columns, Floats
@@ -28,8 +29,6 @@ from bench.results.record import RequestRecord
 from bench.results.run import RunInfo, RunStatus
 from bench.stats.paired import MIN_PAIRS, log_ratios
 from bench.stats.power import Noise, detectable_change, noise_of, sd_interval
-
-_RATES = {"decode_tok_per_s": rates.decode}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +131,11 @@ def _notes(info: RunInfo, summary: Summary) -> Iterator[str]:
 def _from_pairs(match: Match, metric: str, rules: Rules) -> MetricPlan:
     """From a run in pairs: the spread of its pairs, whatever the two sides differ in."""
     catch = sizes_of(metric, rules.catch, rules.ignore).catch
-    a, b = (
-        [p.value for p in side] for side in paired_points(metric, match.baseline, match.candidate)
-    )
+    a, b = ([p.value for p in side] for side in case_points(metric, *match.sides, Design.PAIRED))
     if len(a) < 2 or min(*a, *b) <= 0:
         why = f"the noise of pairs needs at least 2 pairs with values above 0, not {len(a)}"
         return MetricPlan(match.label, metric, catch, note=why)
-    requests = [x.n_ok for case in (match.baseline, match.candidate) for x in case.blocks]
+    requests = [x.n_ok for case in match.sides for x in case.blocks]
     return MetricPlan(
         match.label,
         metric,
@@ -212,17 +209,12 @@ def _from_case(
 def _per_request(info: RunInfo, columns: Columns, case: CaseSummary, metric: str) -> Floats | None:
     """The metric of each request; None if only a whole block has one."""
     name = metric.partition(".")[0]
-    if name in _RATES:
-        return _RATES[name](columns, era_of(case.identity.server_version, _format(info, case)))\
-            .per_request  # fmt: skip
-    return latencies(columns).get(name)
-
-
-def _format(info: RunInfo, case: CaseSummary) -> str:
-    for model in info.models:
-        if (model.target, model.name) == (case.target, case.model):
-            return model.format or "gguf"
-    return "gguf"
+    if name != "decode_tok_per_s":
+        return latencies(columns).get(name)
+    model = (case.target, case.model)
+    formats = (m.format for m in info.models if (m.target, m.name) == model and m.format)
+    era = era_of(case.identity.server_version, next(formats, "gguf"))
+    return rates.decode(columns, era).per_request
 
 
 def _noise_of_requests(values: Floats, columns: Columns, quantile: float | None) -> Noise:

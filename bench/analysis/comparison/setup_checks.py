@@ -7,17 +7,25 @@ is compared on purpose, what may explain a change, and what makes the two no com
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from bench.analysis.comparison.era_differences import UNKNOWN_VERSION, era_differences
-from bench.analysis.comparison.machine_differences import machine_differences
+from bench.analysis.comparison.machine_causes import machine_differences
 from bench.analysis.comparison.server_place import server_differences
-from bench.analysis.comparison.setup_difference import CaseSide, Role, SetupDifference
+from bench.analysis.comparison.setup_difference import (
+    UNKNOWN_VERSION,
+    CaseSide,
+    Role,
+    SetupDifference,
+    era_differences,
+)
 from bench.analysis.run.summary import CaseSummary
+from bench.errors import UsageError
+from bench.scenario.options import OPTION_NAMES
 from bench.scenario.plan import Case, Load, Plan
 
 ASKED: Final = (
@@ -25,6 +33,19 @@ ASKED: Final = (
     "truncate",
 )  # fmt: skip
 """Fields of a case that belong to what was asked."""
+_FORBIDDING: Final = (
+    "options", "settings", *ASKED, "load", "prompts", "engine", "server", "digest", "quantization",
+    "served_context", "slots_observed", "gpu_share", "hardware", "era", "order", "incomplete",
+    "invalid",
+)  # fmt: skip
+"""Keys of what can forbid a comparison. "options" stands for every "options.NAME", likewise
+"settings"."""
+
+_NOTED: Final = (
+    "model", "server_version", "seed", "output_tokens", "failed_requests", "gpu_driver",
+    "cpu_governor", "operating_system",
+)  # fmt: skip
+"""Keys of what is reported and never forbids: allowing these changes nothing, and is no mistake."""
 _OUTPUT_TOLERANCE = 0.02
 """Mean output lengths closer than this count as equal."""
 _GPU_SHARE_TOLERANCE = 0.01
@@ -43,14 +64,8 @@ _CONSEQUENCES: Mapping[str, Mapping[str, Role]] = {
     "digest": {"quantization": Role.EXPLAINS},
     "options.num_ctx": {"served_context": Role.COMPARED, "gpu_share": Role.EXPLAINS},
     "options.num_gpu": {"gpu_share": Role.COMPARED},
-    "settings.OLLAMA_NUM_PARALLEL": {
-        "slots_observed": Role.COMPARED,
-        "gpu_share": Role.EXPLAINS,
-    },
-    "settings.OLLAMA_CONTEXT_LENGTH": {
-        "served_context": Role.COMPARED,
-        "gpu_share": Role.EXPLAINS,
-    },
+    "settings.OLLAMA_NUM_PARALLEL": {"slots_observed": Role.COMPARED, "gpu_share": Role.EXPLAINS},
+    "settings.OLLAMA_CONTEXT_LENGTH": {"served_context": Role.COMPARED, "gpu_share": Role.EXPLAINS},
     "served_context": {"gpu_share": Role.EXPLAINS},
     "load": {"slots_observed": Role.EXPLAINS},
 }
@@ -71,17 +86,16 @@ _MEANING = {
     "system": "The system prompts are not the same.",
     "tools": "The tools are not the same.",
     "load": "The load is not the same.",
+    "seed": "The prompts were drawn with different seeds: alike, but not the same.",
+    "output_tokens": "The answers are not equally long: times of whole answers, and throughput at "
+    "the same number of users, differ for that reason.",
     "failed_requests": "Failed requests have no latency and no speed, so what is left may look "
     "better than it is.",
 }
 
 
 def setup_differences(
-    baseline: CaseSide,
-    candidate: CaseSide,
-    *,
-    intended: bool = False,
-    allow: Collection[str] = (),
+    baseline: CaseSide, candidate: CaseSide, *, intended: bool = False, allow: Collection[str] = ()
 ) -> tuple[SetupDifference, ...]:
     """All differences of two cases, the gravest first.
 
@@ -95,86 +109,90 @@ def setup_differences(
     return tuple(sorted(found, key=lambda d: order.index(d.role)))
 
 
+def check_allowed(keys: Iterable[str]) -> None:
+    """Whether all keys of `--allow` name something that can differ: a mistyped one allows nothing.
+
+    Raises:
+        UsageError: one does not.
+    """
+    for key in keys:
+        group, _, name = key.partition(".")
+        known = group == "settings" if name else key in (*_FORBIDDING, *_NOTED)
+        if known or (group == "options" and name in OPTION_NAMES):
+            continue
+        names = [*_FORBIDDING, *_NOTED, *(f"options.{n}" for n in OPTION_NAMES)]
+        near = difflib.get_close_matches(key, names, n=2)
+        advice = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(
+            f"--allow {key}: nothing of that name can differ",
+            f"{advice}There are: {', '.join(_FORBIDDING)}; and options.NAME, settings.VARIABLE.",
+        )
+
+
 def _asked(a: CaseSide, b: CaseSide, intended: bool) -> Iterator[SetupDifference]:
     """Differences in what was asked of the two, from the plans."""
     if a.summary.model != b.summary.model:
-        yield _difference("model", a.summary.model, b.summary.model, Role.COMPARED)
+        yield _difference("model", (a.summary.model, b.summary.model), Role.COMPARED)
     servers = _server(a), _server(b)
     if intended and all(servers) and servers[0] != servers[1]:
-        yield _difference("server", *servers, Role.COMPARED)
+        yield _difference("server", servers, Role.COMPARED)
     elif not intended:
         yield from server_differences(a, b)
     role = Role.COMPARED if intended else Role.BLOCKS
-    settings = [_settings(side) for side in (a, b)]
-    for key, (first, second) in _unequal(*settings).items():
-        yield _difference(f"settings.{key}", first, second, role)
-    for key, (first, second) in _unequal(a.case.options, b.case.options).items():
-        yield _difference(f"options.{key}", first, second, role)
+    # Nothing is known of the environment of a server by URL.
+    settings = (side.target.settings if side.target else {} for side in (a, b))
+    for key, values in _unequal(*settings).items():
+        yield _difference(f"settings.{key}", values, role)
+    for key, values in _unequal(a.case.options, b.case.options).items():
+        yield _difference(f"options.{key}", values, role)
     for name in ASKED:
-        first, second = getattr(a.case, name), getattr(b.case, name)
-        if first != second:
-            yield _difference(name, first, second, role)
+        values = getattr(a.case, name), getattr(b.case, name)
+        if values[0] != values[1]:
+            yield _difference(name, values, role)
     loads = _unequal(level_of(a.case.load), level_of(b.case.load))
     if loads:
-        first, second = (", ".join(f"{k}={v[side]}" for k, v in loads.items()) for side in (0, 1))
-        yield _difference("load", first, second, role)
+        shown = (", ".join(f"{k}={v[side]}" for k, v in loads.items()) for side in (0, 1))
+        yield _difference("load", shown, role)
     if _prompts(a.info.plan, a.case) != _prompts(b.info.plan, b.case):
-        yield _difference("prompts", "", "", role)
+        yield _difference("prompts", ("", ""), role)
     elif a.info.plan.seed != b.info.plan.seed:
-        yield SetupDifference(
-            "seed",
-            str(a.info.plan.seed),
-            str(b.info.plan.seed),
-            Role.EXPLAINS,
-            "The prompts were drawn with different seeds: alike, but not the same.",
-        )
+        yield _difference("seed", (a.info.plan.seed, b.info.plan.seed), Role.EXPLAINS)
 
 
 def _observed(a: CaseSide, b: CaseSide) -> Iterator[SetupDifference]:
     """Differences in what was found, from the servers and the summaries."""
     first, second = a.summary.identity, b.summary.identity
-    yield from _versions(first.server_version, second.server_version)
+    versions = first.server_version, second.server_version
+    if all(versions) and versions[0] != versions[1]:
+        yield _difference("server_version", versions, Role.COMPARED)
+    elif any(versions) and not all(versions):
+        message = "One side's version is not known: its numbers are read as those of the newest."
+        one, other = (version or UNKNOWN_VERSION for version in versions)
+        yield SetupDifference("server_version", one, other, Role.EXPLAINS, message)
     if a.summary.simulated != b.summary.simulated or first.engine != second.engine:
-        yield _difference("engine", _engine(a), _engine(b), Role.BLOCKS)
+        yield _difference("engine", map(_engine, (a, b)), Role.BLOCKS)
     for key in ("digest", "quantization", "served_context"):
         one, other = getattr(first, key), getattr(second, key)
         if one and other and one != other:
             if key == "digest" and a.summary.model != b.summary.model:
                 yield SetupDifference(key, _text(one), _text(other), Role.COMPARED, "")
             else:
-                yield _difference(key, one, other, Role.BLOCKS)
+                yield _difference(key, (one, other), Role.BLOCKS)
     yield from _slots(a.summary, b.summary)
-    yield from _gpu_share(first.gpu_share, second.gpu_share)
-    yield from _output_tokens(first.mean_output_tokens, second.mean_output_tokens)
-    yield from _failures(a.summary, b.summary)
+    shares = [s for s in (first.gpu_share, second.gpu_share) if s is not None]
+    if len(shares) == 2 and abs(shares[0] - shares[1]) > _GPU_SHARE_TOLERANCE:
+        yield _difference("gpu_share", (f"{s:.0%}" for s in shares), Role.BLOCKS)
+    lengths = first.mean_output_tokens or 0.0, second.mean_output_tokens or 0.0
+    if all(lengths) and abs(lengths[1] / lengths[0] - 1) > _OUTPUT_TOLERANCE:
+        shown = (f"{length:.0f}" for length in lengths)
+        yield _difference("output_tokens", shown, Role.EXPLAINS, _ANSWER_LENGTH)
+    requests = (a.summary.requests, b.summary.requests)
+    counts = [(r.failed, r.ok + r.failed) for r in requests]
+    failing = [failed / max(of, 1) for failed, of in counts]
+    if abs(failing[1] - failing[0]) > _FAILED_TOLERANCE:
+        shown = (f"{failed} of {of}" for failed, of in counts)
+        yield _difference("failed_requests", shown, Role.EXPLAINS)
     yield from machine_differences(a.info.environment, b.info.environment)
-
-
-def _versions(first: str, second: str) -> Iterator[SetupDifference]:
-    if first == second:
-        return
-    if first and second:
-        yield _difference("server_version", first, second, Role.COMPARED)
-        return
-    yield SetupDifference(
-        "server_version",
-        first or UNKNOWN_VERSION,
-        second or UNKNOWN_VERSION,
-        Role.EXPLAINS,
-        "One side's version is not known: its numbers are read as those of the newest.",
-    )
-
-
-def _failures(a: CaseSummary, b: CaseSummary) -> Iterator[SetupDifference]:
-    """Another share of requests failed; those have no latency."""
-    shares = []
-    for case in (a, b):
-        total = case.requests.ok + case.requests.failed
-        shares.append(case.requests.failed / total if total else 0.0)
-    if abs(shares[1] - shares[0]) > _FAILED_TOLERANCE:
-        first, second = (f"{c.requests.failed} of {c.requests.ok + c.requests.failed}"
-                         for c in (a, b))  # fmt: skip
-        yield _difference("failed_requests", first, second, Role.EXPLAINS)
 
 
 def _slots(a: CaseSummary, b: CaseSummary) -> Iterator[SetupDifference]:
@@ -186,13 +204,10 @@ def _slots(a: CaseSummary, b: CaseSummary) -> Iterator[SetupDifference]:
     (seen, exact), (seen_other, exact_other) = (_slots_seen(case) for case in (a, b))
     if seen is None or seen_other is None:
         return
-    differ = exact and exact_other and seen != seen_other
-    differ |= exact and seen < seen_other
-    differ |= exact_other and seen_other < seen
-    if differ:
-        first = f"{seen}" if exact else f"at least {seen}"
-        second = f"{seen_other}" if exact_other else f"at least {seen_other}"
-        yield _difference("slots_observed", first, second, Role.BLOCKS, _WAITING)
+    if (exact and seen < seen_other) or (exact_other and seen_other < seen):
+        shown = (f"{'' if known else 'at least '}{n}"
+                 for n, known in ((seen, exact), (seen_other, exact_other)))  # fmt: skip
+        yield _difference("slots_observed", shown, Role.BLOCKS, _WAITING)
 
 
 def _slots_seen(case: CaseSummary) -> tuple[int | None, bool]:
@@ -204,44 +219,21 @@ def _slots_seen(case: CaseSummary) -> tuple[int | None, bool]:
     return (None if value is None else round(value)), False
 
 
-def _gpu_share(first: float | None, second: float | None) -> Iterator[SetupDifference]:
-    if first is None or second is None or abs(first - second) <= _GPU_SHARE_TOLERANCE:
-        return
-    yield _difference("gpu_share", f"{first:.0%}", f"{second:.0%}", Role.BLOCKS)
-
-
-def _output_tokens(first: float | None, second: float | None) -> Iterator[SetupDifference]:
-    if not first or not second or abs(second / first - 1) <= _OUTPUT_TOLERANCE:
-        return
-    yield SetupDifference(
-        "output_tokens",
-        f"{first:.0f}",
-        f"{second:.0f}",
-        Role.EXPLAINS,
-        "The answers are not equally long: times of whole answers, and throughput at the same "
-        "number of users, differ for that reason.",
-        _ANSWER_LENGTH,
-    )
-
-
 def _allowed(found: list[SetupDifference], allow: Collection[str]) -> list[SetupDifference]:
     return [
-        replace(d, role=Role.ALLOWED) if d.role is Role.BLOCKS and _is_in(d.key, allow) else d
+        replace(d, role=Role.ALLOWED)
+        if d.role is Role.BLOCKS and {d.key, d.key.partition(".")[0]} & set(allow)
+        else d
         for d in found
     ]
 
 
-def _is_in(key: str, allow: Collection[str]) -> bool:
-    return key in allow or key.partition(".")[0] in allow
-
-
 def _with_consequences(found: list[SetupDifference]) -> list[SetupDifference]:
     """What follows from a difference that is compared or allowed does not forbid anything."""
-    causes = [d.key for d in found if d.role in (Role.COMPARED, Role.ALLOWED)]
     soft: dict[str, Role] = {}
-    for cause in causes:
-        for key, role in _CONSEQUENCES.get(cause, {}).items():
-            soft.setdefault(key, role)
+    for cause in found:
+        if cause.role in (Role.COMPARED, Role.ALLOWED):
+            soft = {**_CONSEQUENCES.get(cause.key, {}), **soft}
     return [
         replace(d, role=soft[d.key]) if d.role is Role.BLOCKS and d.key in soft else d
         for d in found
@@ -249,13 +241,12 @@ def _with_consequences(found: list[SetupDifference]) -> list[SetupDifference]:
 
 
 def _difference(
-    key: str, baseline: Any, candidate: Any, role: Role, metrics: tuple[str, ...] = ()
+    key: str, values: Iterable[Any], role: Role, metrics: tuple[str, ...] = ()
 ) -> SetupDifference:
-    first, second = _text(baseline), _text(candidate)
+    first, second = map(_text, values)
     if first == second:  # they differ beyond what is shown
         first = second = ""
-    meaning = _MEANING.get(key, "")
-    return SetupDifference(key, first, second, role, meaning, metrics)
+    return SetupDifference(key, first, second, role, _MEANING.get(key, ""), metrics)
 
 
 def _text(value: Any) -> str:
@@ -272,11 +263,6 @@ def _text(value: Any) -> str:
 def _unequal(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     keys = dict.fromkeys((*a, *b))
     return {k: (a.get(k), b.get(k)) for k in keys if a.get(k) != b.get(k)}
-
-
-def _settings(side: CaseSide) -> Mapping[str, str]:
-    """What is known of the server's environment; nothing is known of a server by URL."""
-    return side.target.settings if side.target else {}
 
 
 def _server(side: CaseSide) -> str:

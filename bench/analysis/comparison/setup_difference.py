@@ -1,14 +1,18 @@
-"""One thing that two results differ in, and what it means for comparing them."""
+"""One thing that two results differ in, and what it means for comparing them; server versions."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.analysis.run.summary import CaseSummary
+from bench.ollama.eras import Boundary, boundaries_between
 from bench.results.run import RunInfo, TargetInfo
 from bench.scenario.plan import Case
+
+UNKNOWN_VERSION = "unknown"
 
 
 class Role(StrEnum):
@@ -72,3 +76,39 @@ class CaseSide:
     def target(self) -> TargetInfo | None:
         """The server as it was found."""
         return next((t for t in self.info.targets if t.name == self.summary.target), None)
+
+
+def era_differences(a: CaseSide, b: CaseSide, allow: Collection[str]) -> list[SetupDifference]:
+    """Versions between the two at which numbers changed their meaning, oldest first.
+
+    A version that is not known counts as the newest, as it did when its numbers were read. "era" in
+    `allow` lets metrics be compared though they mean something else.
+    """
+    first, second = (side.summary.identity.server_version for side in (a, b))
+    if first == second:
+        return []
+    versions = first or UNKNOWN_VERSION, second or UNKNOWN_VERSION
+    return [
+        SetupDifference(
+            "era",
+            *versions,
+            Role.WITHHOLDS if x.kind == "definition" and "era" not in allow else Role.EXPLAINS,
+            f"Since {x.version}: {x.reason}"
+            + (f" To compare all the same: {x.remedy}." if x.remedy else ""),
+            x.metrics,
+        )
+        for x in boundaries_between(first, second)
+        if not _remedied(x, a.case, b.case)
+    ]
+
+
+def _remedied(boundary: Boundary, *cases: Case) -> bool:
+    """Whether both sides already do what makes them comparable across the boundary."""
+    option = boundary.remedy.removeprefix("set options.")
+    if option != boundary.remedy:
+        return all(option in case.options for case in cases)
+    # A cache miss mends what concerns reading the prompt, and nothing else.
+    prompts_only = not {"decode_tok_per_s", "queue_s"} & set(boundary.metrics)
+    if boundary.remedy.startswith("bust the prompt cache") and prompts_only:
+        return all(case.prompts.cache == "bust" for case in cases)
+    return False

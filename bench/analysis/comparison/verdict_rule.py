@@ -87,24 +87,17 @@ def sizes_of(
 ) -> Sizes:
     """The sizes of a metric, with a user's own (by flat metric id, or "*" for all) put in place.
 
-    If only `catch` is given, half of it is ignored.
+    Without `ignore`, half of what is to be caught is ignored.
 
     Raises:
         ValueError: the change to ignore is above the change to catch.
     """
-    default = default_sizes(metric)
-    wanted_catch = _wanted(catch, metric)
-    wanted_ignore = _wanted(ignore, metric)
-    use_catch = default.catch if wanted_catch is None else wanted_catch
-    if wanted_ignore is None:
-        wanted_ignore = default.ignore if wanted_catch is None else use_catch / 2
-    return Sizes(use_catch, wanted_ignore)
-
-
-def _wanted(given: Mapping[str, float] | None, metric: str) -> float | None:
-    if not given:
-        return None
-    return given.get(metric, given.get(metric.partition(".")[0], given.get("*")))
+    wanted_catch, wanted_ignore = (
+        given.get(metric, given.get(metric.partition(".")[0], given.get("*"))) if given else None
+        for given in (catch, ignore)
+    )
+    size = default_sizes(metric).catch if wanted_catch is None else wanted_catch
+    return Sizes(size, size / 2 if wanted_ignore is None else wanted_ignore)
 
 
 def decide(

@@ -23,13 +23,7 @@ from bench.analysis.fidelity.result import (
 )
 from bench.analysis.fidelity.tokenizers import check_tokenizer
 from bench.errors import MeasurementInvalid
-from bench.results.fidelity_files import (
-    AGAIN,
-    REFERENCE,
-    FidelitySetup,
-    GateRecord,
-    PlaceRecord,
-)
+from bench.results.fidelity_files import AGAIN, REFERENCE, FidelitySetup, GateRecord, PlaceRecord
 
 Said = Mapping[tuple[int, int], PlaceRecord]
 """(text, cut) -> what a side said there."""
@@ -123,11 +117,7 @@ def difference(
 
 
 def _fidelity(
-    setup: FidelitySetup,
-    side: int,
-    found: Divergence,
-    dropped: dict[str, int],
-    floor: Floor | None,
+    setup: FidelitySetup, side: int, found: Divergence, dropped: dict[str, int], floor: Floor | None
 ) -> Fidelity:
     estimate = found.estimate
     kinds = np.array([setup.texts[t].kind for t in found.texts])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from bench.analysis.fidelity.result import GateResult
 from bench.results.fidelity_files import GateRecord
@@ -30,7 +31,7 @@ def judge_gates(records: Sequence[GateRecord]) -> tuple[GateResult, ...]:
             asked = [r for r in own if (not r.error if marker else r.gate == gate)]
             if not asked:
                 continue
-            failed = [r for r in asked if r.error or not _passes(gate, r)]
+            failed = [r for r in asked if r.error or not _PASSES[gate](r.answer)]
             shown = (failed or asked)[0]
             # One answer of several may repeat itself: a list, a refrain.
             passed = len(failed) <= (len(asked) // 4 if gate is Gate.LOOP else 0)
@@ -48,31 +49,17 @@ def judge_gates(records: Sequence[GateRecord]) -> tuple[GateResult, ...]:
     return tuple(found)
 
 
-def _passes(gate: Gate, record: GateRecord) -> bool:
-    text = record.answer
-    match gate:
-        case Gate.NEEDLE:
-            return NEEDLE in text
-        case Gate.COPY:
-            return COPIED in text
-        case Gate.JSON:
-            return _holds_schema(text)
-        case Gate.LOOP:
-            return not loops(text)
-        case Gate.MARKER:
-            return _MARKER.search(text) is None
-
-
 def _holds_schema(text: str) -> bool:
     try:
         said = json.loads(text)
     except (ValueError, RecursionError):
         return False
-    return isinstance(said, dict) and isinstance(said.get("name"), str) and _whole(said.get("year"))
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    # A bool is an int of Python, and none of JSON.
+    return (
+        isinstance(said, dict)
+        and isinstance(said.get("name"), str)
+        and type(said.get("year")) is int
+    )
 
 
 def loops(text: str) -> bool:
@@ -81,6 +68,15 @@ def loops(text: str) -> bool:
     units: Sequence[str] = words if len(words) > len(text) / 20 else text
     grams = Counter(tuple(units[i : i + _GRAM]) for i in range(len(units) - _GRAM + 1))
     return max(grams.values(), default=0) >= _TIMES
+
+
+_PASSES: Final[dict[Gate, Callable[[str], bool]]] = {
+    Gate.NEEDLE: lambda text: NEEDLE in text,
+    Gate.COPY: lambda text: COPIED in text,
+    Gate.JSON: _holds_schema,
+    Gate.LOOP: lambda text: not loops(text),
+    Gate.MARKER: lambda text: _MARKER.search(text) is None,
+}
 
 
 def _excerpt(text: str) -> str:

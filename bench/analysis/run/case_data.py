@@ -17,10 +17,10 @@ import numpy as np
 
 from bench.analysis.run import latency, rates
 from bench.analysis.run.columns import CANCELLED, Bools, Columns, Floats
+from bench.analysis.run.evidence import CARRIES_GAPS
 from bench.analysis.run.gaps import Gaps, Streams
 from bench.analysis.run.plausibility import refuse_cut_counts
 from bench.analysis.run.rates import RateParts
-from bench.analysis.run.stream_shape import CARRIES_GAPS
 from bench.analysis.run.windows import BlockThroughput, block_throughput, window_of
 from bench.ollama.eras import Era, era_of
 from bench.results.run import BlockInfo, ModelInfo, Residency, RunInfo, TargetInfo
@@ -184,9 +184,8 @@ def goodness(
     for required in requirements:
         value = values[required.metric]
         met = required.holds(value)
-        judged = ~np.isnan(value) | (required.kind.missing == "never")
         good &= met
-        bad |= ~met & judged
+        bad |= ~met & (~np.isnan(value) | (required.kind.missing == "never"))
     return good, ~good & ~bad & bool(requirements)
 
 

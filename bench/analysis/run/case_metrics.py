@@ -11,15 +11,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.analysis.run.absence import NO_TIME_PER_TOKEN, left_out, missing, note, shapes
 from bench.analysis.run.case_data import CaseData, unjudged
-from bench.analysis.run.columns import Bools, Floats, Ints, numbered
+from bench.analysis.run.columns import (
+    Bools,
+    Floats,
+    Ints,
+    Sample,
+    many_per_request,
+    numbered,
+    one_per_request,
+)
+from bench.analysis.run.evidence import NO_TIME_PER_TOKEN, Shape, left_out, missing, note, shapes
 from bench.analysis.run.open_loop import with_memory
 from bench.analysis.run.plausibility import DURATIONS
 from bench.analysis.run.rates import RateParts
-from bench.analysis.run.sample import Sample, many_per_request, one_per_request
 from bench.analysis.run.slots import Slots
-from bench.analysis.run.stream_shape import Shape
 from bench.analysis.run.summary import BlockSummary, Estimate, Metric, metric_of
 from bench.analysis.run.work_values import block_work, work_values
 from bench.metrics import BLOCK_QUANTILE_MIN, METRICS, QUANTILES, RATE_QUANTILES
@@ -104,7 +110,7 @@ def _described(id: str, sample: Sample) -> Metric:
     """Mean, quantiles, smallest and largest."""
     if not len(sample.values):
         return metric_of(id, 0)
-    mean = ratio_of_sums(sample.by_unit(sample.values), sample.sizes, sample.blocks)
+    mean = ratio_of_sums(*sample.by_unit(), sample.blocks)
     stats = {"mean": mean, **_quantiles(sample, QUANTILES)}
     stats["min"] = Estimate(float(sample.values.min()), method="sample")
     stats["max"] = Estimate(float(sample.values.max()), method="sample")

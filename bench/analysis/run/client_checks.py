@@ -15,7 +15,7 @@ that is never idle gives no more). So the intervals of rates reach that much hig
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,8 +31,7 @@ from bench.stats.quantiles import read_quantile
 MIN_SHARE = 0.01
 """A number that was moved by less than this part of itself is not called bent, however narrow its
 interval."""
-MIN_SHIFT_S = 0.0005
-"""The same for times."""
+MIN_SHIFT_S = 0.0005  # the same for times
 MIN_LAG_S = 0.002
 """An idle event loop's ticks are late by up to a millisecond or two: its timers are that coarse."""
 MIN_USER_STAMPS_SHARE = 0.01
@@ -40,39 +39,15 @@ MIN_COALESCED_SHARE = 0.05
 
 RATES = ("request_per_s", "output_tok_per_s", "goodput_per_s")
 MOST_SHARE = 0.1
-LEAST_SHARE = 0.01
-"""Users who idle less are not worth a wider interval, nor a word."""
+LEAST_SHARE = 0.01  # users who idle less are not worth a wider interval, nor a word
 _FROM_SEND = ("ttft_s", "answer_ttft_s", "e2e_s")
-_RELIEF = "Stop other work on this machine, or use --workers {}."
 
 
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """How far a number can have been moved, by what, and how sure the number says it is.
+Shift = tuple[str, Mapping[str, float], str, str]
+"""How far numbers can have been moved, by what, and what helps.
 
-    Attributes:
-        number: e.g. "ttft_s.p95".
-        by: in the unit of the number.
-        half_width: of its interval.
-        cause: a clause.
-    """
-
-    number: str
-    by: float
-    half_width: float
-    value: float
-    cause: str
-    advice: str
-
-    @property
-    def excess(self) -> float:
-        """`by` over what is allowed: above 1 the number is bent."""
-        floor = 0.0 if self.number.split(".")[0] in RATES else MIN_SHIFT_S
-        return self.by / max(self.half_width, MIN_SHARE * abs(self.value), floor, 1e-12)
-
-    def grave(self, gaps_decide: bool) -> bool:
-        """Whether the run is invalid by it."""
-        return self.excess > 1 and (gaps_decide or not self.number.startswith("itl_s"))
+Id of a metric; name of each of its statistics -> by how much, in its unit; a clause; advice.
+"""
 
 
 def client_warnings(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
@@ -82,29 +57,41 @@ def client_warnings(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iter
     in one read, a busy machine makes many.
     """
     workers = info.transport.workers if info.transport is not None else 1
+    relief = f"Stop other work on this machine, or use --workers {workers + 1}."
     shifts = [
-        *_sent_late(workers, data, summary),
-        *_read_late(info, data, summary),
-        *_read_together(workers, data, summary),
-        *_asked_late(workers, data, summary),
+        *_sent_late(relief, data),
+        *_read_late(info, data),
+        *_read_together(relief, data),
+        *_asked_late(relief, data, summary),
     ]
     deciding = (*(t.metric for t in info.plan.thresholds), *info.plan.primary)
     gaps_decide = any(text.startswith("itl_s") for text in deciding)
-    worst = max(shifts, key=lambda s: (s.grave(gaps_decide), s.excess), default=None)
-    if worst is None or worst.excess <= 1:
-        return
-    unit = METRICS[worst.number.partition(".")[0]].unit
-    yield RunWarning(
-        WarningCode.CLIENT_BENT,
-        f"{worst.number} may be off by {worst.by:.3g} {unit}, and its interval says "
-        f"±{worst.half_width:.2g} {unit}: {worst.cause}",
-        worst.advice,
-        summary.id,
-        invalidates=worst.grave(gaps_decide),
-    )
+    worst = False, 1.0  # whether it is grave, and what was moved / what is allowed
+    found = None
+    for id, moved, cause, advice in shifts:
+        unit, floor = METRICS[id].unit, 0.0 if id in RATES else MIN_SHIFT_S
+        for stat, by in moved.items():
+            known = summary.metrics[id].stats.get(stat, Estimate(None))
+            if known.value is None or known.low is None or known.high is None:
+                continue  # only numbers with an interval can lie about it
+            half = (known.high - known.low) / 2
+            excess = by / max(half, MIN_SHARE * abs(known.value), floor, 1e-12)
+            bent = excess > 1 and (gaps_decide or id != "itl_s"), excess
+            if bent > worst:
+                worst = bent
+                found = RunWarning(
+                    WarningCode.CLIENT_BENT,
+                    f"{id}.{stat} may be off by {by:.3g} {unit}, and its interval says "
+                    f"±{half:.2g} {unit}: {cause}",
+                    advice,
+                    summary.id,
+                    invalidates=bent[0],
+                )
+    if found is not None:
+        yield found
 
 
-def _sent_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _sent_late(relief: str, data: CaseData) -> Iterator[Shift]:
     """Open loop: latencies count from the planned time, so they hold the send delay.
 
     What the numbers would be without it is known exactly. Time that connecting took is not ours.
@@ -124,10 +111,10 @@ def _sent_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[S
             moved[name] = read_quantile(before, p) - read_quantile(after, p)
         late = float(delay[there].max()) * 1e3
         cause = f"requests were sent up to {late:.1f} ms after they were due"
-        yield from _shifts(summary, id, moved, cause, _RELIEF.format(workers + 1))
+        yield id, moved, cause, relief
 
 
-def _read_late(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _read_late(info: RunInfo, data: CaseData) -> Iterator[Shift]:
     """Stamps taken by this program hold its own lag; those of the kernel do not."""
     kernel = info.transport is not None and info.transport.name == "kernel"
     healths = [i.health for i in data.infos.values()]
@@ -140,13 +127,13 @@ def _read_late(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[
     cause = f"this program was up to {worst * 1e3:.1f} ms late in reading (p99)"
     advice = "Stop other work on this machine, or measure from another one."
     for id in _FROM_SEND:
-        yield from _shifts(summary, id, moved, cause, advice)
+        yield id, moved, cause, advice
     # Both ends of a gap are late: its middle stays where it is, its tail grows.
     tail = {stat: by for stat, by in moved.items() if QUANTILES.get(stat, 0.0) > 0.5}
-    yield from _shifts(summary, "itl_s", tail, cause, advice)
+    yield "itl_s", tail, cause, advice
 
 
-def _read_together(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _read_together(relief: str, data: CaseData) -> Iterator[Shift]:
     """Chunks that shared a read because this program was late hide the gaps between them.
 
     They share the stamp of the last of them: the first seems to come late and the others at once.
@@ -167,7 +154,7 @@ def _read_together(workers: int, data: CaseData, summary: CaseSummary) -> Iterat
         q: abs(read_quantile(seen, p) - read_quantile(spread, p)) for q, p in QUANTILES.items()
     }
     cause = f"{share:.0%} of the chunks shared a read, while this program was late"
-    yield from _shifts(summary, "itl_s", moved, cause, _RELIEF.format(workers + 1))
+    yield "itl_s", moved, cause, relief
 
 
 def spread_evenly(gaps: Gaps) -> Floats:
@@ -183,17 +170,15 @@ def spread_evenly(gaps: Gaps) -> Floats:
     return np.asarray((gaps.seconds[begins] / sizes)[group], dtype=np.float64)
 
 
-def _asked_late(workers: int, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
+def _asked_late(relief: str, data: CaseData, summary: CaseSummary) -> Iterator[Shift]:
     """Closed loop: users who idle much ask less often; a little is in the intervals already."""
     share = idle_share(summary.metrics, data)
     if share <= MOST_SHARE:
         return
     cause = f"users asked again {idle_s(data) * 1e3:.1f} ms after they were ready, on average"
     for id in RATES:
-        value = summary.metrics[id].stats.get("value", Estimate(None)).value
-        if value is not None:
-            moved = {"value": share * value}
-            yield from _shifts(summary, id, moved, cause, _RELIEF.format(workers + 1))
+        if (value := summary.metrics[id].value) is not None:
+            yield id, {"value": share * value}, cause, relief
 
 
 def idle_s(data: CaseData) -> float:
@@ -208,8 +193,7 @@ def idle_share(metrics: Mapping[str, Metric], data: CaseData) -> float:
 
     By Little's law the cycle (answer, pause, idling) is users / rate.
     """
-    users = data.case.load.users
-    rate = metrics["request_per_s"].stats.get("value", Estimate(None)).value
+    users, rate = data.case.load.users, metrics["request_per_s"].value
     return 0.0 if users is None or rate is None else idle_s(data) * rate / users
 
 
@@ -238,17 +222,6 @@ def idle_warnings(metrics: Mapping[str, Metric], data: CaseData) -> Iterator[Run
             "show it less.",
             data.case.id,
         )
-
-
-def _shifts(
-    summary: CaseSummary, id: str, moved: dict[str, float], cause: str, advice: str
-) -> Iterator[Shift]:
-    """The numbers of a metric that are reported with an interval."""
-    for stat, by in moved.items():
-        known = summary.metrics[id].stats.get(stat, Estimate(None))
-        if known.value is not None and known.low is not None and known.high is not None:
-            half = (known.high - known.low) / 2
-            yield Shift(f"{id}.{stat}", by, half, known.value, cause, advice)
 
 
 def _stamped_here(health: ClientHealth) -> bool:

@@ -7,6 +7,7 @@ are exact; they are divided once, by `seconds`. Absent is NaN, and is not zero.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from bench.ollama.names import same_model
 from bench.results.one_value import kept, looked_up
 from bench.results.record import Phase, RequestRecord
 from bench.results.records import Records, records_of
+from bench.stats.block_spread import total_by
 from bench.wire.exchange import Outcome
 
 Floats = NDArray[np.float64]
@@ -34,8 +36,7 @@ OK = OUTCOMES.index(Outcome.OK)
 CANCELLED = OUTCOMES.index(Outcome.CANCELLED)
 
 _NS = 1e9
-NO_NUMBER = 1
-"""In `Columns.refused`: `bench.analysis.run.plausibility.Reason.NO_NUMBER`."""
+NO_NUMBER = 1  # in `Columns.refused`: `bench.analysis.run.plausibility.Reason.NO_NUMBER`
 COLUMN_OF = {
     **{"total_duration": "total_ns", "load_duration": "load_ns"},
     **{"prompt_eval_duration": "prompt_eval_ns", "eval_duration": "eval_ns"},
@@ -49,11 +50,6 @@ _SAME_OPTIONAL = ("planned_ns", "sent_ns", "connect_ns", "headers_ns", "first_th
                   "first_answer_ns", "last_text_ns", "end_ns", "num_predict")  # fmt: skip
 
 
-def size_by(group: Ints | ShortInts) -> Ints:
-    """How many values each group has; groups are numbered 0, 1, 2, ..."""
-    return np.bincount(group).astype(np.int64)
-
-
 def numbered(labels: Ints) -> Ints:
     """Group labels, whatever they are, as 0, 1, 2, ... in ascending order of label."""
     steps = np.diff(labels)
@@ -65,6 +61,47 @@ def numbered(labels: Ints) -> Ints:
 def seconds(ns: Floats) -> Floats:
     """Nanoseconds to seconds."""
     return ns / _NS
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Values of one metric, and what they hang together in: requests in blocks, gaps in requests.
+
+    Attributes:
+        values: without NaN.
+        blocks: number (0, 1, ...) of the block of each unit.
+        owner: the unit of each value, where a unit (a request) gives many values (gaps), which are
+            then not independent; None if every value is a unit of its own.
+    """
+
+    values: Floats
+    blocks: Ints
+    owner: ShortInts | None = None
+
+    def by_unit(self) -> tuple[Floats, Floats]:
+        """The sum of the values of each unit, and how many they are."""
+        if self.owner is None:
+            return self.values, np.ones(len(self.values))
+        return total_by(self.owner, self.values), np.bincount(self.owner).astype(np.float64)
+
+
+def one_per_request(values: Floats, blocks: Ints) -> Sample:
+    """A sample with one value a request; NaN (absent) is left out."""
+    there = ~np.isnan(values)
+    return Sample(values[there], numbered(blocks[there]))
+
+
+def many_per_request(values: Floats, position: Ints | ShortInts, blocks: Ints) -> Sample:
+    """A sample with many values a request; requests without values are left out.
+
+    Args:
+        values: without NaN.
+        position: of the request of each value in `blocks`, ascending.
+        blocks: the block of each request, by any number.
+    """
+    giving = np.bincount(position, minlength=len(blocks)) > 0
+    owner = (np.cumsum(giving) - 1).astype(np.int32)
+    return Sample(values, numbered(blocks[giving]), owner[position])
 
 
 class Columns:
@@ -87,7 +124,7 @@ class Columns:
         renamed: the models that the reply names, if it is not the one that was asked; else "".
         refused: why fields of the server are absent though they were sent
             (`bench.analysis.run.plausibility.Reason`), one column a field of `FIELDS`.
-        shape: how the stream arrived (`bench.analysis.run.stream_shape.Shape`).
+        shape: how the stream arrived (`bench.analysis.run.evidence.Shape`).
         steps: tokens between the first text and the last; NaN where the stream does not show it.
         work: what is known of requests of sessions, embeddings, and the like.
     """

@@ -7,12 +7,11 @@ from itertools import groupby
 
 import numpy as np
 
-from bench.analysis.run.absence import SHAPES
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Bools, Columns, Floats, seconds
+from bench.analysis.run.evidence import CARRIES_STEPS, MIN_TO_JUDGE, SHAPES, Shape
 from bench.analysis.run.other_load import UNTIMED_GRAMMAR, UNTIMED_SAMPLING, unnamed_s
 from bench.analysis.run.plausibility import FIELD_NAMES, FIELDS, Reason
-from bench.analysis.run.stream_shape import CARRIES_STEPS, MIN_TO_JUDGE, Shape
 from bench.analysis.run.summary import CaseSummary
 from bench.results.run import RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode
@@ -27,15 +26,12 @@ MIN_STREAM_SHARE = 0.01
 CLOCKS_AGREE = 0.05
 """Decode speed by the server's clock and by the client's: this much apart is agreement. In the
 recordings of 0.32.15 they are 0 to 0.5 % apart."""
-GRAVE_FACTOR = 1.5
-"""Clocks that are further apart leave no speed to be trusted."""
+GRAVE_FACTOR = 1.5  # clocks that are further apart leave no speed to be trusted
 MIN_TOKENS = 8
-ALL_SEEN = 0.97
-"""Only where nearly every token was seen does the client have a clock of its own."""
+ALL_SEEN = 0.97  # only where nearly every token was seen does the client have a clock of its own
 MIN_UNACCOUNTED_S = 0.02
 """Rendering and tokenising take 1 to 15 ms (medians) in the recordings of real servers."""
-MIN_OUTSIDE_S = 0.05
-"""More, since a network lies between."""
+MIN_OUTSIDE_S = 0.05  # more, since a network lies between
 UNACCOUNTED_SHARE = 0.5
 MIN_ALONE = 3
 CHUNKS_PER_TOKEN = (0.85, 1.15)
@@ -154,16 +150,16 @@ def _part_read_late(held: Columns, lag_s: float, longest_s: float) -> float:
 
 
 def _chunks(data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
-    found = summary.metrics["chunk_per_token"].stats.get("value")
-    ratio = found.value if found is not None else _chunks_per_limit(data.ok)
+    counted = summary.metrics["chunk_per_token"].value
+    ratio = _chunks_per_limit(data.ok) if counted is None else counted
     low, high = CHUNKS_PER_TOKEN
     if ratio is None or low <= ratio <= high:
         return
     hidden = int(np.equal(data.ok.shape, Shape.HIDDEN).sum())
     usable = [id for id in ("tpot_s", "decode_tok_per_s") if summary.metrics[id].n]
-    if (hidden or found is None) and "tpot_s" in usable:
+    if (hidden or counted is None) and "tpot_s" in usable:
         usable.remove("tpot_s")
-    why = "" if found is not None else ", if the answers ended at num_predict as they say"
+    why = ", if the answers ended at num_predict as they say" if counted is None else ""
     if hidden:
         seen = int((np.equal(data.ok.shape, Shape.HIDDEN) & ~np.isnan(data.ok.steps)).sum())
         why += f"; in {hidden} replies {SHAPES[Shape.HIDDEN]}"

@@ -14,33 +14,28 @@ import numpy as np
 
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Columns, Floats, seconds
+from bench.analysis.run.evidence import Shape
 from bench.analysis.run.latency import queue_ns
 from bench.analysis.run.sender_clocks import overlaps_known
 from bench.analysis.run.slots import Slots, mean_at_once
-from bench.analysis.run.stream_shape import Shape
 from bench.analysis.run.summary import CaseSummary
 from bench.results.run import RunWarning
 from bench.results.warning_codes import WarningCode
 
 UNTIMED_SAMPLING = 0.10
 """Where decoding time leaves out sampling: 0 to 4 % in the recordings of 0.12.11 and 0.24.0."""
-UNTIMED_GRAMMAR = 1.5
-"""The same with a grammar (65 % in the recordings)."""
+UNTIMED_GRAMMAR = 1.5  # the same with a grammar (65 % in the recordings)
 
-LEAST_S = 0.1
-"""A shorter wait than this, beyond the usual one, is noise."""
+LEAST_S = 0.1  # a shorter wait than this, beyond the usual one, is noise
 PREFILL_SHARE = 0.25
-TOKENISING_S = 2e-5
-"""A prompt token: rendering and tokenising, generously."""
-STEPS = 2.0
-"""Of decoding: a request waits for the batch that is being computed."""
+TOKENISING_S = 2e-5  # a prompt token: rendering and tokenising, generously
+STEPS = 2.0  # of decoding: a request waits for the batch that is being computed
 USUAL_QUANTILE = 0.2
 MIN_WAITS = 2
 MIN_SHARE = 0.02
 AFTER_FAILURE_S = 5.0
 """Until then the server may still work on a request that failed or was given up."""
-BENDS = 0.05
-"""A headline that these waits moved by more than this part of it is not this run's own."""
+BENDS = 0.05  # a headline that these waits moved by more than this part of it is not this run's own
 
 
 def unnamed_s(data: CaseData) -> Floats:

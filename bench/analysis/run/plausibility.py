@@ -23,14 +23,11 @@ from numpy.typing import NDArray
 from bench.analysis.run.columns import COLUMN_OF, NO_NUMBER, Bools, Columns, Floats
 
 SLACK_NS = 20e6
-SLACK_SHARE = 0.02
-"""A duration may be longer than what must hold it by so much."""
+SLACK_SHARE = 0.02  # a duration may be longer than what must hold it by so much
 LEAST_REST_NS = 0.2e6
 """Decoding leaves at least this of the total for reading the request and the prompt."""
-LEAST_PROMPT_NS = 50e3
-"""No engine gets a prompt through a model in less."""
-MAX_DECODE_TOK_PER_S = 20_000.0
-"""Above this no machine that runs Ollama decodes for one request."""
+LEAST_PROMPT_NS = 50e3  # no engine gets a prompt through a model in less
+MAX_DECODE_TOK_PER_S = 20_000.0  # above this no machine that runs Ollama decodes for one request
 MAX_CHARS_PER_TOKEN = 64.0
 """An answer's mean; the longest entries of vocabularies are runs of spaces."""
 EACH_CHUNK_ONE_TOKEN = 0.85
@@ -38,8 +35,7 @@ EACH_CHUNK_ONE_TOKEN = 0.85
 
 FIELD_NAMES = {column: name for name, column in COLUMN_OF.items()}
 """Column -> the field of the done line."""
-FIELDS = tuple(FIELD_NAMES)
-"""Columns that are judged, in the order of `Columns.refused`."""
+FIELDS = tuple(FIELD_NAMES)  # columns that are judged, in the order of `Columns.refused`
 DURATIONS, PARTS = FIELDS[:4], FIELDS[1:4]
 
 
@@ -175,7 +171,7 @@ def _decoding_and_stream(case: _JudgedReplies, first: Floats) -> None:
     """Decoding that outlasts the stream of its tokens, though each was seen as it came.
 
     Refused only where load, prompt and decoding together do not fit into the exchange either. If
-    they do, the stream was held back (`bench.analysis.run.stream_shape` says so); if one of them
+    they do, the stream was held back (`bench.analysis.run.evidence` says so); if one of them
     is not known, nothing tells which clock is wrong, and both speeds are shown as contradicting.
     """
     columns, eval_ns = case.columns, case.values["eval_ns"]

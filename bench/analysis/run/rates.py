@@ -18,14 +18,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analysis.run.absence import Why, missing, note
 from bench.analysis.run.columns import Bools, Columns, Floats, seconds
+from bench.analysis.run.evidence import Why, missing, note
 from bench.analysis.run.plausibility import MAX_DECODE_TOK_PER_S
 from bench.metrics import MIN_OUTPUT_TOKENS
 from bench.ollama.eras import Era
 
-MIN_PREFILL_TOKENS = 16
-"""Fewer processed prompt tokens than this give no prefill rate."""
+MIN_PREFILL_TOKENS = 16  # fewer processed prompt tokens than this give no prefill rate
 MIN_PREFILL_TOKENS_BUSTED = 128
 """The same where the cached count is not reported: the template's header (some 20 tokens before the
 first word of the prompt) may come from the cache even of a unique prompt."""

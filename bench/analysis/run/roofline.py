@@ -13,12 +13,12 @@ sequences at once cannot bring more tokens per second than prefill does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from bench.analysis.capacity.kv_memory import BYTES_PER_ELEMENT, kv_shape
+from bench.analysis.capacity.memory import BYTES_PER_ELEMENT, kv_shape
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.machine import CARDS, SIMULATED, window
 from bench.analysis.run.summary import Estimate, Metric, Roofline, metric_of
@@ -61,8 +61,8 @@ def roofline(
     weights = data.model.weights
     if weights is None:
         return "the server does not tell the tensors of the model"
-    rate = metrics["decode_tok_per_s"].stats.get("value")
-    if rate is None or not rate.value:
+    rate = metrics["decode_tok_per_s"].value
+    if not rate:
         return "no decode speed"
     roof = _roof(info, data, gpu_shares)
     if isinstance(roof, str):
@@ -71,7 +71,7 @@ def roofline(
     context = _context(data)
     sequences = sequences_of(data)
     read = weights.bytes_read(sequences) + sequences * (kv or 0.0) * context
-    prefill = metrics["prefill_tok_per_s"].stats.get("value")
+    prefill = metrics["prefill_tok_per_s"].value
     flop = FLOP_PER_WEIGHT * weights.active_parameters
     return Roofline(
         family=f"{data.model.family} {data.model.parameter_size}".strip(),
@@ -80,15 +80,15 @@ def roofline(
         kv_bytes_per_token=kv,
         context_tokens=context,
         sequences=sequences,
-        step_s=1 / rate.value,
-        bytes_per_s=read * rate.value,
+        step_s=1 / rate,
+        bytes_per_s=read * rate,
         reachable_bytes_per_s=roof.reachable,
         peak_bytes_per_s=roof.peak,
         spread=roof.spread,
         place=roof.place,
         source=roof.source,
         flop_per_prompt_token=flop,
-        prefill_flop_per_s=prefill.value * flop if prefill and prefill.value else None,
+        prefill_flop_per_s=prefill * flop if prefill else None,
         assumed=assumed,
     )
 
@@ -101,15 +101,14 @@ def share_metric(found: Roofline | str, rate: Estimate | None) -> Metric:
     if found.share > 1:
         note = f"above what the memory can give ({found.source}): something is assumed wrong"
         return metric_of("mem_bw_share", 0, note=note)
-    factor = found.bytes_per_step / found.reachable_bytes_per_s
-    low, high = rate.low, rate.high
-    value = Estimate(
-        found.share,
-        None if low is None else low * factor * (1 - found.spread),
-        None if high is None else min(1.0, high * factor * (1 + found.spread)),
-        rate.needs,
-        f"{rate.method}, and ±{found.spread:.0%} of the bandwidth" if found.spread else rate.method,
-        rate.needs_unit,
+    low, high = (None if end is None else end * found.reading_s for end in (rate.low, rate.high))
+    spread = f", and ±{found.spread:.0%} of the bandwidth" if found.spread else ""
+    value = replace(
+        rate,
+        value=found.share,
+        low=None if low is None else low * (1 - found.spread),
+        high=None if high is None else min(1.0, high * (1 + found.spread)),
+        method=rate.method + spread,
     )
     return metric_of("mem_bw_share", 1, {"value": value}, found.source)
 
@@ -118,8 +117,7 @@ def share_values(found: Roofline | str, rates: Mapping[int, float]) -> dict[int,
     """The share of each block, by its decode speed."""
     if isinstance(found, str) or found.share > 1:
         return {}
-    factor = found.bytes_per_step / found.reachable_bytes_per_s
-    return {index: rate * factor for index, rate in rates.items()}
+    return {index: rate * found.reading_s for index, rate in rates.items()}
 
 
 def sequences_of(data: CaseData) -> float:
@@ -176,13 +174,11 @@ def _roof(info: RunInfo, data: CaseData, gpu_shares: list[float]) -> Roof | str:
         return found if given is None else _as_given(given, found, "CPU")
     gpu = _joined(cards)
     if given is not None:
-        known = None if gpu is None else Roof(gpu.reachable, gpu.peak, 0.0, gpu.source, "GPU")
-        gpu = CardBandwidth(given, given, _as_given(given, known, "GPU").source)
+        gpu = _as_given(given, gpu, "GPU" if len(cards) < 2 else f"{len(cards)} GPUs in turn")
     if gpu is None:
         return "the memory bandwidth of this GPU is not known (--bandwidth gives it)"
-    place = "GPU" if len(cards) < 2 else f"{len(cards)} GPUs in turn"
     if share > 0.995:
-        return Roof(gpu.reachable, gpu.peak, 0.0, gpu.source, place)
+        return gpu
     cpu = _cpu_roof(info, data)
     if isinstance(cpu, str):
         return f"a part of the model is on the CPU: {cpu}"
@@ -237,17 +233,16 @@ def _cards(info: RunInfo, data: CaseData) -> list[CardBandwidth | None]:
         device = str(source["device"])
         if not busy or device in busy:
             found.append(_card(source, device, data))
-    if not found and str(model := _cpu_name(info)).startswith("Apple"):
-        found.append(card_bandwidth(model))
-    return found
+    cpu = info.environment.get("cpu")
+    model = str(cpu.get("model")) if isinstance(cpu, dict) else ""
+    return found or ([card_bandwidth(model)] if model.startswith("Apple") else [])
 
 
 def _card(source: dict[str, Any], device: str, data: CaseData) -> CardBandwidth | None:
     facts = source.get("facts")
     facts = facts if isinstance(facts, dict) else {}
-    clocks = [
-        v for b in data.infos.values() for v in window(b, f"{device}_memory_clock_mhz")
-    ]  # fmt: skip
+    name = f"{device}_memory_clock_mhz"
+    clocks = [v for b in data.infos.values() for v in window(b, name)]
     return card_bandwidth(
         str(source.get("product") or ""),
         facts.get("bus_width_bits"),
@@ -256,17 +251,15 @@ def _card(source: dict[str, Any], device: str, data: CaseData) -> CardBandwidth 
     )
 
 
-def _cpu_name(info: RunInfo) -> str:
-    cpu = info.environment.get("cpu")
-    return str(cpu.get("model") or "") if isinstance(cpu, dict) else ""
-
-
-def _joined(cards: list[CardBandwidth | None]) -> CardBandwidth | None:
+def _joined(cards: list[CardBandwidth | None]) -> Roof | None:
     """Cards that hold a part each and work in turn: the harmonic mean of equal parts."""
     known = [c for c in cards if c is not None]
-    if not known or len(known) < len(cards):
+    count = len(known)
+    if not known or count < len(cards):
         return None
     reachable, peak = (
-        len(known) / sum(1 / getattr(c, name) for c in known) for name in ("reachable", "peak")
+        count / sum(1 / c.reachable for c in known),
+        count / sum(1 / c.peak for c in known),
     )
-    return CardBandwidth(peak, reachable, "; ".join(dict.fromkeys(c.source for c in known)))
+    source = "; ".join(dict.fromkeys(c.source for c in known))
+    return Roof(reachable, peak, 0.0, source, "GPU" if count < 2 else f"{count} GPUs in turn")

@@ -18,10 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
-from bench.analysis.run.columns import Columns, Floats, Ints
+from bench.analysis.run.columns import Columns, Floats, Ints, one_per_request
 from bench.analysis.run.evidence import judged
 from bench.analysis.run.latency import latencies
-from bench.analysis.run.sample import one_per_request
 from bench.analysis.run.summary import Estimate, Metric
 from bench.results.record import RequestRecord
 from bench.results.records import records_of
@@ -29,10 +28,8 @@ from bench.results.run import BlockInfo, RunWarning
 from bench.results.warning_codes import WarningCode
 from bench.stats.quantiles import quantile_estimates
 
-SMALL_SHARE = 0.05
-"""An error below this part of a typical request shifts no overlap that counts."""
-WIDENED_SHARE = 0.005
-"""From here on reports say that an interval is wider by the clocks."""
+SMALL_SHARE = 0.05  # an error below this part of a typical request shifts no overlap that counts
+WIDENED_SHARE = 0.005  # from here on reports say that an interval is wider by the clocks
 _BY_WINDOW = ("output_tok_per_s", "request_per_s", "goodput_per_s", "in_flight")
 
 

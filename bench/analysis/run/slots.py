@@ -18,14 +18,11 @@ import numpy as np
 from bench.analysis.run.columns import Columns, Floats
 from bench.analysis.run.latency import queue_ns
 
-NEAR_ZERO_SHARE = 0.25
-"""A wait below this share of a typical request's working time is near 0."""
+NEAR_ZERO_SHARE = 0.25  # a wait below this share of a typical request's working time is near 0
 NEAR_ZERO_NS = 50e6
 """A wait below this is near 0 whatever the working time: rendering and tokenising take time too."""
-QUEUED_SHARE = 0.1
-"""From this share of waiting requests on, the slots count as full."""
-MORE_THAN_SLOTS = 0.5
-"""So many more must be in flight during a wait, on average over it."""
+QUEUED_SHARE = 0.1  # from this share of waiting requests on, the slots count as full
+MORE_THAN_SLOTS = 0.5  # so many more must be in flight during a wait, on average over it
 MIN_TIME_SHARE = 0.02
 """A concurrency must last this share of the busy time: stamps of neighbours overlap a little."""
 MIN_READING_SHARE = 0.1

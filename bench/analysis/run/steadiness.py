@@ -26,15 +26,13 @@ from bench.analysis.run.summary import Steadiness
 from bench.metrics import METRICS
 from bench.stats.steadiness import MIN_BLOCKS, MIN_SERIES, Change, find_changes, usable_blocks
 
-MIN_CHANGE = 0.01
-"""Smaller changes are not worth a label, however significant."""
+MIN_CHANGE = 0.01  # smaller changes are not worth a label, however significant
 MIN_SECONDS = 0.0005
 """Nor are changes of a request's time by less than this; per token everything counts."""
 
 _PER_TOKEN = ("itl_s", "tpot_s")
 _NOT_SHOWN_ALONE = ("ollama_tok_per_s", "send_delay_s")
-_GIVEN = 0.8
-"""A metric is tested if at least this share of the requests has it."""
+_GIVEN = 0.8  # a metric is tested if at least this share of the requests has it
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,8 @@ from bench.analysis.run.case_data import CaseData, case_data
 from bench.analysis.run.case_metrics import block_summaries, case_metrics
 from bench.analysis.run.client_checks import reaching_higher
 from bench.analysis.run.columns import OUTCOMES, WARMUP, Columns
-from bench.analysis.run.energy_metrics import energy_metrics, energy_values
 from bench.analysis.run.evidence import judged
-from bench.analysis.run.machine import case_energy
+from bench.analysis.run.machine import case_energy, energy_metrics, energy_values
 from bench.analysis.run.machine_checks import cost_warnings, machine_warnings
 from bench.analysis.run.neighbours import starvation
 from bench.analysis.run.open_loop import OVERLOAD, overload

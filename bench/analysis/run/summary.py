@@ -45,6 +45,11 @@ class Metric:
     better: str = ""
     """"higher", "lower" or "" (neither)."""
 
+    @property
+    def value(self) -> float | None:
+        """The one number of the case; None where there is none."""
+        return self.stats["value"].value if "value" in self.stats else None
+
 
 def metric_of(id: str, n: int, stats: dict[str, Estimate] | None = None, note: str = "") -> Metric:
     """A metric of `METRICS`; one without samples says why, if only in general."""

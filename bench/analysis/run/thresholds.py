@@ -18,9 +18,8 @@ from dataclasses import replace
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
-from bench.analysis.run.columns import Floats, Ints
+from bench.analysis.run.columns import Floats, Ints, Sample, one_per_request
 from bench.analysis.run.open_loop import QUEUEING
-from bench.analysis.run.sample import Sample, one_per_request
 from bench.analysis.run.summary import Estimate, Metric, ThresholdResult, ThresholdVerdict
 from bench.metrics import METRICS, MetricKind
 from bench.scenario.estimate import Range, estimate
@@ -86,7 +85,7 @@ def _estimate(threshold: Threshold, data: CaseData, metric: Metric, late: Ints) 
         return Estimate(math.inf, method="")
     sample = _sample(threshold.kind, data, late)
     assert sample is not None
-    bounds = order_statistics(sample.units, p)
+    bounds = order_statistics(len(sample.blocks), p)
     if bounds.low is None or bounds.high is None:
         return Estimate(None, needs=requests_needed(p), method=bounds.method)
     # Never has no spread, so there is no interval that would hold.
@@ -117,13 +116,13 @@ def _values(kind: MetricKind, data: CaseData) -> Floats | None:
 def _unsupported(
     result: ThresholdResult, estimate: Estimate, sample: Sample | None
 ) -> ThresholdResult:
-    """A percentile that the data do not carry: broken beyond doubt, or judged neither way."""
+    """What the data do not carry: a percentile broken beyond doubt, or judged neither way."""
     threshold, p = result.threshold, result.threshold.quantile
-    assert p is not None
-    needs = f"{threshold.statistic} {estimate.needed}" if estimate.needs else ""
+    why = f"{threshold.statistic} {estimate.needed}" if estimate.needs else estimate.method
     result = replace(result, needs=estimate.needs)
-    if sample is None:
-        return replace(result, verdict=ThresholdVerdict.UNSUPPORTED, note=needs)
+    if sample is None or p is None:
+        note = _joined(result.note, why)
+        return replace(result, verdict=ThresholdVerdict.UNSUPPORTED, note=note)
     n = len(sample.values)
     here = _or_never(read_quantile(np.sort(sample.values), p))
     wrong = ~threshold.holds(sample.values)
@@ -142,7 +141,7 @@ def _unsupported(
         result,
         verdict=ThresholdVerdict.UNSUPPORTED,
         value=_finite(here),
-        note=_joined(result.note, needs, f"of these {n:,} alone it is {of_these}"),
+        note=_joined(result.note, why, f"of these {n:,} alone it is {of_these}"),
     )
 
 

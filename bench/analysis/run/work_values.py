@@ -18,8 +18,7 @@ from bench.stats.means import block_ratio, share
 from bench.stats.paired import paired_effect
 
 _GIB = 2**30
-MIN_COLD = 3
-"""Blocks with a cold prompt: fewer show no spread."""
+MIN_COLD = 3  # blocks with a cold prompt: fewer show no spread
 _VALID = {name: f"{name}_valid_rate" for name in CHECKS}
 
 
@@ -213,8 +212,7 @@ def _memory(data: CaseData) -> dict[str, Metric]:
     return _metric("runner_rss", len(samples), grown)
 
 
-_WARM = 2.0
-"""Times the longest that a request to a loaded model usually waits: more is a load."""
+_WARM = 2.0  # times the longest that a request to a loaded model usually waits: more is a load
 
 
 def loads_of(columns: Columns, era: Era) -> tuple[int, float]:

@@ -44,6 +44,7 @@ class AgentStart(msgspec.Struct, frozen=True):
     Attributes:
         token: who knows it may give orders.
         run, sender: names of its file.
+        encrypted: whether the connections must be.
         bind: the address to listen on.
         tls: certificate, key and authority (PEM) to listen with; empty = no encryption.
     """
@@ -51,6 +52,7 @@ class AgentStart(msgspec.Struct, frozen=True):
     token: str
     run: str
     sender: str
+    encrypted: bool = False
     bind: str = ""
     tls: tuple[str, str, str] | None = None
 
@@ -81,7 +83,7 @@ class Agent:
         self._order = order
         self._spool = Spool(folder, order.run, order.sender)
         self._acked = 0
-        self._process: Process | None = None
+        self._process: Process
         self._grown = asyncio.Event()
         self._said_all = False
         self._heard_s = time.monotonic()
@@ -123,7 +125,6 @@ class Agent:
     async def _end_sender(self) -> None:
         """What is in flight is cancelled and gets its record."""
         process = self._process
-        assert process is not None
         assert process.stdin is not None
         with contextlib.suppress(OSError, RuntimeError):
             if self._wanted and process.returncode is None:
@@ -140,7 +141,6 @@ class Agent:
 
     async def _keep_words(self) -> None:
         process = self._process
-        assert process is not None
         assert process.stdout is not None
         while data := await process.stdout.read(1 << 16):
             self._spool.append(data)
@@ -182,7 +182,6 @@ class Agent:
             self._over.set()
 
     async def _take_orders(self, reader: StreamReader) -> None:
-        assert self._process is not None
         assert self._process.stdin is not None
         while line := await reader.readline():
             if line.startswith(ACK):

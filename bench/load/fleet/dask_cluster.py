@@ -25,6 +25,7 @@ from bench._version import __version__
 from bench.address import Address
 from bench.errors import BenchError, ServerUnreachable, UsageError
 from bench.load.fleet import hosting
+from bench.load.fleet.agent import AgentStart
 from bench.load.fleet.asker import Place
 from bench.load.fleet.by_ssh import ADVICE, NO_DASHBOARD, ssh_cluster
 
@@ -146,7 +147,7 @@ class DaskCluster:
         """
         tls = self._tls(spot)
         token, sender = secrets.token_hex(16), f"{number}-{secrets.token_hex(4)}"
-        asked = hosting.StartAsked(token, run, sender, tls is not None)
+        asked = AgentStart(token, run, sender, encrypted=tls is not None)
         run_there = partial(self._client.run, workers=[spot.address])
         found = await self._ask(
             lambda: run_there(hosting.start_agent, msgspec.json.encode(asked)), _CALL_S

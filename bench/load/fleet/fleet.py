@@ -45,7 +45,7 @@ class Fleet:
         self.run = ""
         self._cluster = DaskCluster(load_from)
         self._spots: list[Spot] = []
-        self._said: set[WarningCode] = set()
+        self._loss_named = False
 
     async def open(self) -> int:
         """Connect; how many senders there are.
@@ -80,14 +80,10 @@ class Fleet:
                 )
         if not self._cluster.open_to_network:
             return []
-        return [
-            RunWarning(
-                WarningCode.OPEN_SCHEDULER,
-                f"the Dask scheduler at {self._cluster.scheduler} takes orders from whoever "
-                "reaches it, and runs them",
-                "Use TLS (see: ollama-bench help fleet), or a network that only you reach.",
-            )
-        ]
+        who = f"the Dask scheduler at {self._cluster.scheduler}"
+        message = f"{who} takes orders from whoever reaches it, and runs them"
+        advice = "Use TLS (see: ollama-bench help fleet), or a network that only you reach."
+        return [RunWarning(WarningCode.OPEN_SCHEDULER, message, advice)]
 
     async def start(self, init: Init) -> Sequence[Worker]:
         """A sender on each machine that there is now.
@@ -134,17 +130,12 @@ class Fleet:
         return sent
 
     def _lost(self) -> list[RunWarning]:
-        code = WarningCode.SCHEDULER_LOST
-        if code in self._said or not self._cluster.scheduler_lost:
+        if self._loss_named or not self._cluster.scheduler_lost:
             return []
-        self._said.add(code)
-        return [
-            RunWarning(
-                WarningCode.SCHEDULER_LOST,
-                "the Dask scheduler has gone; the senders went on without it",
-                "Numbers are as good as with it. A sender that is lost now cannot be replaced.",
-            )
-        ]
+        self._loss_named = True
+        message = "the Dask scheduler has gone; the senders went on without it"
+        advice = "Numbers are as good as with it. A sender that is lost now cannot be replaced."
+        return [RunWarning(WarningCode.SCHEDULER_LOST, message, advice)]
 
     async def fetch_left(self, output: Path) -> list[RunWarning]:
         """Fetch what earlier runs have left on the machines.
@@ -161,12 +152,9 @@ class Fleet:
             asked = SpoolAsked(one.run, one.sender, forget=True)
             await self._cluster.spooled(asked)
             if kept:
+                what = f"{kept} records of {output / one.run} still lay on a sender's machine"
                 found.append(
-                    RunWarning(
-                        WarningCode.RECORDS_FETCHED,
-                        f"{kept} records of {output / one.run} still lay on a sender's machine; "
-                        "they are added to it",
-                    )
+                    RunWarning(WarningCode.RECORDS_FETCHED, f"{what}; they are added to it")
                 )
         return found
 

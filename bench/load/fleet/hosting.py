@@ -22,15 +22,6 @@ from bench.load.fleet.agent import AgentStart
 from bench.load.fleet.spool import kept_here, kept_lines, spool_folder
 
 
-class StartAsked(msgspec.Struct, frozen=True):
-    """Attributes: as those of `AgentStart`; `tls`: whether the connections must be encrypted."""
-
-    token: str
-    run: str
-    sender: str
-    tls: bool = False
-
-
 class Started(msgspec.Struct, frozen=True):
     """An agent that listens.
 
@@ -86,10 +77,10 @@ class MachineSeen(msgspec.Struct, frozen=True):
 
 def start_agent(asked: bytes, dask_worker: Any = None) -> bytes:
     """Start an agent beside this Dask worker; it outlives the worker, so a run does not need it."""
-    want = msgspec.json.decode(asked, type=StartAsked)
+    order = msgspec.json.decode(asked, type=AgentStart)
     try:
-        tls = _tls_files(dask_worker.security) if want.tls else None
-        order = AgentStart(want.token, want.run, want.sender, str(dask_worker.ip), tls)
+        tls = _tls_files(dask_worker.security) if order.encrypted else None
+        order = msgspec.structs.replace(order, bind=str(dask_worker.ip), tls=tls)
         return msgspec.json.encode(_start(order))
     except (OSError, ValueError) as error:
         return msgspec.json.encode(Started(error=f"{type(error).__name__}: {error}"))

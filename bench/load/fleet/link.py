@@ -21,6 +21,7 @@ from bench.load.fleet.agent import ACK, END, SILENCE_S
 from bench.load.fleet.asker import CONNECT_S, Place, TimeAsker
 from bench.load.fleet.clocks import ClockLine
 from bench.load.measure import MeasuredPhase
+from bench.load.recording import STAMPS
 from bench.load.worker_process import WorkerDied
 from bench.results.record import RequestRecord
 from bench.results.run import SenderClock
@@ -239,21 +240,10 @@ class RemoteSender:
         )
 
 
-_TIMES = (
-    "planned_ns",
-    "sent_ns",
-    "headers_ns",
-    "first_chunk_ns",
-    "first_thinking_ns",
-    "first_answer_ns",
-    "last_text_ns",
-    "end_ns",
-)
-
-
 def shifted(record: RequestRecord, by_ns: int) -> RequestRecord:
     """A record with all its times since the start of the run moved."""
-    times = {name: t + by_ns for name in _TIMES if (t := getattr(record, name)) is not None}
+    names = ("planned_ns", *STAMPS)
+    times = {name: t + by_ns for name in names if (t := getattr(record, name)) is not None}
     return replace(record, **times)
 
 

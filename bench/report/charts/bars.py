@@ -120,7 +120,7 @@ def _validity_chart(id: str, cases: Sequence[CaseView]) -> Chart:
         else f"Of the answers {best} {CHECKS[id]} for {first}, {worst} for {last}.",
         caption=(
             f"Bars: share of the answers that {CHECKS[id]}. Lines: 95 % intervals "
-            "(Clopper-Pearson, with the spread of blocks). Answers that were cut at their length "
+            "(Jeffreys', with the spread of blocks). Answers that were cut at their length "
             f"count as invalid.{only_first(len(drawn), len(cases), 'case')}"
             + "".join(f" {note}" for note in few_blocks(cases))
         ),

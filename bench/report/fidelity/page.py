@@ -49,7 +49,7 @@ METHOD = (
     "unlisted tokens as censored values (Tobit), and adds half its square, weighted with the "
     "probability that lies there. Means are over texts; intervals are Student's t over texts (95 "
     "%), their upper end further out by what the estimate is known to fall short and where few "
-    "texts are far above the others; of shares Clopper and Pearson's with the spread between "
+    "texts are far above the others; of shares Jeffreys' with the spread between "
     "texts. They say nothing of a kind of text so rare that none of it was read. Candidates are "
     "compared paired by text, each comparison for itself. A candidate whose interval begins within "
     "three noise floors cannot be distinguished from the reference; two candidates are alike if "

@@ -10,24 +10,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import count
+
+from bench.scenario.session_files.rows import Numbers
 
 Stretches = tuple[tuple[int, ...], tuple[int, ...]]
 """Identities of stretches, and the tokens of each: `Step.blocks` and `Step.lengths`."""
 
 MOST_BLOCKS = 50_000_000
 """Of one file; a machine's memory holds them."""
-
-
-@dataclass(slots=True)
-class Numbers:
-    """Identities that no two stretches of a file share."""
-
-    _next: count[int] = field(default_factory=count)
-
-    def new(self) -> int:
-        """One that was never given."""
-        return next(self._next)
 
 
 @dataclass(frozen=True, slots=True)

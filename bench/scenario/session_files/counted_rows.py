@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from bench.scenario.session_files.block_tree import Numbers
-from bench.scenario.session_files.rows import FileRow, Notes, Reading, listed
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField, listed
 from bench.scenario.sessions import Message, Session, Step
 from bench.scenario.trace_rows import cell_text
 

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.scenario.session_files.block_tree import BlockTree, Numbers
+from bench.scenario.session_files.block_tree import BlockTree
 from bench.scenario.session_files.message_forms import json_value
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Session, Step
 from bench.scenario.trace_rows import cell_text
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.scenario.session_files.block_tree import Numbers, Stretches, continued
+from bench.scenario.session_files.block_tree import Stretches, continued
 from bench.scenario.session_files.conversations import (
     LoggedRequest,
     kind_of,
@@ -24,8 +24,7 @@ from bench.scenario.session_files.message_forms import (
     tool_call,
     tools_of,
 )
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Message, Session, Step
 
 FIELDS = "trace_id, start_time, attributes; resourceSpans"

@@ -10,11 +10,10 @@ from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
 
-from bench.scenario.session_files.block_tree import Numbers
 from bench.scenario.session_files.counted_rows import read_columns
 from bench.scenario.session_files.formats import SessionFormat, format_called, format_of
 from bench.scenario.session_files.opening import read_rows
-from bench.scenario.session_files.rows import FileRow, Notes, Reading, listed
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, listed
 from bench.scenario.sessions import Session, SessionFile
 from bench.scenario.work import Replay
 
@@ -33,7 +32,7 @@ def read_sessions(
     Raises:
         ValueError: a file cannot be read, is wrong or doubtful; the message names file and line.
     """
-    paths = _paths(path)
+    paths = matching_files(path)
     notes, numbers = Notes(), Numbers()
     readings: list[tuple[str, Reading]] = []
     for one in paths:
@@ -61,7 +60,12 @@ def played_file(replay: Replay) -> SessionFile:
     return session_file(replay.path, replay.format, replay.columns)
 
 
-def _paths(path: Path) -> list[Path]:
+def matching_files(path: Path) -> list[Path]:
+    """The file, or all that it matches as a pattern with `*`.
+
+    Raises:
+        ValueError: none matches, or too many do.
+    """
     if path.is_file() or not has_magic(str(path)):
         return [path]
     found = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 (any folder)

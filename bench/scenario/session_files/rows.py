@@ -1,19 +1,24 @@
-"""A row of a file of sessions, and what is said about the file."""
+"""A row of a file of sessions, its times, and what is said about the file."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal
 
 from bench.scenario.sessions import Session
-from bench.scenario.trace_rows import cell_text, token_count
+from bench.scenario.trace_rows import as_number, cell_text, token_count
+from bench.scenario.trace_times import UNITS, instant_s, unit_since_1970
+
+_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """One JSON object of a file.
+    """One JSON object of a file. What in it is wrong is a ValueError that names file and place.
 
     Attributes:
         file: name of the file.
@@ -32,11 +37,7 @@ class FileRow:
         return ValueError(f"{where}: {message}")
 
     def count(self, *names: str, inside: dict[str, Any] | None = None) -> int | None:
-        """A number of tokens under the first of these names that is there; None = none is.
-
-        Raises:
-            ValueError: it is none.
-        """
+        """A number of tokens under the first of these names that is there; None = none is."""
         values = self.value if inside is None else inside
         name = next((n for n in names if values.get(n) not in (None, "")), None)
         if name is None:
@@ -52,11 +53,7 @@ class FileRow:
         return found
 
     def objects(self, name: str, inside: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """The list of objects under a name.
-
-        Raises:
-            ValueError: there is none, or something else.
-        """
+        """The list of objects under a name."""
         value = (self.value if inside is None else inside).get(name)
         if not isinstance(value, list):
             raise self.wrong(f"{name} is {cell_text(value)}, not a list")
@@ -71,6 +68,70 @@ class FileRow:
             if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
                 return str(value)
         return self.label
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Identities that no two stretches of a file share."""
+
+    _next: count[int] = field(default_factory=count)
+
+    def new(self) -> int:
+        """One that was never given."""
+        return next(self._next)
+
+
+@dataclass(slots=True)
+class TimeField:
+    """Reads the values of one field as seconds.
+
+    The first one decides whether they are dates, with or without a zone, or numbers, and in which
+    unit; one of another kind is refused. Numbers without a stated unit are taken only if they count
+    from 1970, where their size tells it.
+
+    Attributes:
+        unit: of numbers: s, ms, us or ns; "" = not stated.
+    """
+
+    unit: str = ""
+    _kind: str = ""
+    _first: str = ""
+
+    def read(self, row: FileRow, name: str, value: Any) -> float:
+        """Seconds: since 1970 for dates and for numbers that count from there."""
+        number = as_number(value)
+        if number is None:
+            return self._date(row, name, value)
+        if not math.isfinite(number) or number < 0:
+            raise row.wrong(f"{name} is {cell_text(value)}, not a time from 0 on")
+        since_1970 = unit_since_1970(number)
+        unit = self.unit or since_1970
+        if not unit:
+            raise row.wrong(
+                f"{name} is {number:g}, in a unit that nothing here says: give dates, or say it "
+                "in the name of the column, e.g. time_s or time_ms"
+            )
+        start = "since 1970" if since_1970 == unit else "from a start of its own"
+        self._same(row, name, value, f"{_WORDS[unit]} {start}")
+        return number * UNITS[unit]
+
+    def _date(self, row: FileRow, name: str, value: Any) -> float:
+        try:
+            seconds, has_zone = instant_s(value)
+        except ValueError:
+            raise row.wrong(f"{name} is {cell_text(value)}, not a time") from None
+        kind = "a date with its time zone" if has_zone else "a date without a time zone"
+        self._same(row, name, value, kind)
+        return seconds
+
+    def _same(self, row: FileRow, name: str, value: Any, kind: str) -> None:
+        if not self._kind:
+            self._kind, self._first = kind, row.label
+        elif kind != self._kind:
+            raise row.wrong(
+                f"{name} is {cell_text(value)}: {kind}, where {self._first} has {self._kind}: "
+                "two units in one file; write all times in one"
+            )
 
 
 @dataclass(slots=True)

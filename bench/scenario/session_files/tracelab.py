@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from bench.scenario.session_files.block_tree import Numbers, Stretches, continued
+from bench.scenario.session_files.block_tree import Stretches, continued
 from bench.scenario.session_files.conversations import with_gaps
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
-from bench.scenario.session_files.times import TimeField
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Session, Step
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from bench.scenario.session_files.block_tree import BlockTree, Numbers
-from bench.scenario.session_files.rows import FileRow, Notes, Reading
+from bench.scenario.session_files.block_tree import BlockTree
+from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading
 from bench.scenario.sessions import Session, Step, StepKind
 from bench.scenario.trace_rows import as_number, cell_text
 

@@ -14,15 +14,8 @@ from bench.server.llamacpp.tools import answer_schema
 from bench.server.model_card import Json
 
 _SAME_NAME = (
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "typical_p",
-    "repeat_last_n",
-    "repeat_penalty",
-    "presence_penalty",
-    "frequency_penalty",
+    *("temperature", "top_k", "top_p", "min_p", "typical_p"),
+    *("repeat_last_n", "repeat_penalty", "presence_penalty", "frequency_penalty"),
 )
 _RANDOM_SEED = 0xFFFF_FFFF
 _NS_PER_MS = 1_000_000
@@ -64,11 +57,6 @@ def completion_request(job: Job, num_ctx: int) -> dict[str, Json]:
 def seed(value: int) -> int:
     """Ollama's seed as llama.cpp takes it: 32 bits, all ones for a random one."""
     return _RANDOM_SEED if value < 0 else value & _RANDOM_SEED
-
-
-def is_end(event: dict[str, Any]) -> bool:
-    """Whether this event is the last of its completion."""
-    return bool(event.get("stop"))
 
 
 def finish(event: dict[str, Any], output_tokens: Sequence[int], piece: Piece | None) -> Finish:

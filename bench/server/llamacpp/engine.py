@@ -146,21 +146,16 @@ class LlamaCppEngine:
 
 
 def default_threads() -> int:
-    """Usable physical cores minus one, at least one.
+    """Physical cores, within the CPU affinity and the container's quota, minus one; at least one.
 
     All threads of a step wait for the slowest, so as many threads as cores collapses as soon as
     anything else runs (measured: 2 threads on 2 busy cores 2-9 tokens/s, 1 thread 50-70).
     """
-    return max(1, usable_cores() - 1)
-
-
-def usable_cores() -> int:
-    """Physical cores, within the process's CPU affinity and its container's quota."""
     logical = psutil.cpu_count() or 1
     physical = psutil.cpu_count(logical=False) or logical
     # The share of the logical processors we may run on, taken of the physical cores.
     physical = math.ceil(physical * allowed_cpus() / logical)
-    return max(1, min(physical, usable_cpus()))
+    return max(1, min(physical, usable_cpus()) - 1)
 
 
 def needed_bytes(card: ModelCard, options: LoadOptions) -> int:
@@ -169,10 +164,7 @@ def needed_bytes(card: ModelCard, options: LoadOptions) -> int:
     KV = layers x heads x (key + value length) x tokens x 2 bytes. A file that does not say one of
     these counts with its weights alone.
     """
-    return card.size + _kv_bytes_per_token(card) * options.num_ctx * options.parallel
 
-
-def _kv_bytes_per_token(card: ModelCard) -> int:
     def number(key: str) -> int:
         return int(card.model_info.get(f"{card.details.family}.{key}") or 0)
 
@@ -181,4 +173,5 @@ def _kv_bytes_per_token(card: ModelCard) -> int:
     key = number("attention.key_length") or head_length
     value = number("attention.value_length") or head_length
     kv_heads = number("attention.head_count_kv") or heads
-    return number("block_count") * kv_heads * (key + value) * _BYTES_PER_ELEMENT
+    per_token = number("block_count") * kv_heads * (key + value) * _BYTES_PER_ELEMENT
+    return card.size + per_token * options.num_ctx * options.parallel

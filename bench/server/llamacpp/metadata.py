@@ -6,18 +6,18 @@ so both are kept in the cache directory until the file changes.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
+
 from bench.errors import EngineError
 from bench.files import read_file, write_whole
-from bench.server.go import human_number
 from bench.server.llamacpp.model_file import cache_dir
 
 Info: TypeAlias = dict[str, Any]
@@ -48,25 +48,15 @@ class GgufMetadata:
         """E.g. "llama"; "unknown" if the file does not say."""
         return str(self.model_info.get("general.architecture", "unknown"))
 
-    @property
-    def context_length(self) -> int:
-        """Tokens the model was trained for; 0 if the file does not say."""
-        return int(self.model_info.get(f"{self.architecture}.context_length") or 0)
-
-    @property
-    def embedding_length(self) -> int:
-        """Width of the embedding; 0 if the file does not say."""
-        return int(self.model_info.get(f"{self.architecture}.embedding_length") or 0)
+    def number(self, key: str) -> int:
+        """A whole number of the architecture, such as "context_length"; 0 if it is not there."""
+        value = self.model_info.get(f"{self.architecture}.{key}")
+        return value if isinstance(value, int) else 0
 
     @property
     def pools(self) -> bool:
         """Whether it is an embedding model: such files name a pooling (Ollama's own test)."""
         return f"{self.architecture}.pooling_type" in self.model_info
-
-    @property
-    def parameter_size(self) -> str:
-        """Parameter count as Ollama words it, e.g. "134.52M"."""
-        return human_number(int(self.model_info.get("general.parameter_count", 0)))
 
     @property
     def quantization(self) -> str:
@@ -89,13 +79,12 @@ def read_metadata(path: Path) -> GgufMetadata:
         raise EngineError(f"{path} is not a GGUF file (it does not begin with GGUF)")
     key = f"{_CACHE_LAYOUT}|{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
     kept = cache_dir() / "metadata" / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}.json"
-    try:
-        return GgufMetadata(**json.loads(kept.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        metadata = _parse(path)
-    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+    with suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode(kept.read_bytes(), type=GgufMetadata)
+    metadata = _parse(path)
+    with suppress(OSError):  # a cache that cannot be written only costs time
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, json.dumps(asdict(metadata)))
+        write_whole(kept, msgspec.json.encode(metadata))
     return metadata
 
 

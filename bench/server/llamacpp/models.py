@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.errors import EngineError
 from bench.ollama.names import full_name, same_model
+from bench.server.go import human_number
 from bench.server.llamacpp.metadata import GgufMetadata, read_metadata
 from bench.server.llamacpp.model_file import SMOLLM2, Say, find_model
 from bench.server.llamacpp.thinking import CLOSING, OPENING
@@ -54,8 +55,10 @@ def served_models(arguments: Sequence[str], say: Say | None = None) -> tuple[Ser
         EngineError: a file is missing or bad, or two models have one name.
     """
     if not arguments:
-        demo = demo_model(say)
-        return demo, _in_role(demo, _DEMO_TOOLS, "completion", "tools"), _embedder(demo)
+        demo = _demo_model(say)
+        tools = _in_role(demo, _DEMO_TOOLS, "completion", "tools")
+        # As an embedder no good one, but real work on real texts.
+        return demo, tools, replace(_in_role(demo, _DEMO_EMBEDDER, "embedding"), pool=True)
     models = [_from_argument(argument) for argument in arguments]
     for at, model in enumerate(models):
         for other in models[:at]:
@@ -67,17 +70,11 @@ def served_models(arguments: Sequence[str], say: Say | None = None) -> tuple[Ser
     return tuple(models)
 
 
-def demo_model(say: Say | None = None) -> ServedModel:
-    """SmolLM2-135M-Instruct, fetched if need be.
-
-    Raises:
-        EngineError: it cannot be had.
-    """
+def _demo_model(say: Say | None) -> ServedModel:
+    """SmolLM2-135M-Instruct, fetched if need be."""
     path = find_model(SMOLLM2, say)
-    metadata = read_metadata(path)
-    return ServedModel(
-        _card(DEMO_MODEL, path, metadata, _SMOLLM2_TEMPLATE, _SMOLLM2_STOP), path, _SMOLLM2_TEMPLATE
-    )
+    card = _card(DEMO_MODEL, path, read_metadata(path), _SMOLLM2_TEMPLATE, _SMOLLM2_STOP)
+    return ServedModel(card, path, _SMOLLM2_TEMPLATE)
 
 
 def _in_role(model: ServedModel, name: str, *capabilities: str) -> ServedModel:
@@ -85,11 +82,6 @@ def _in_role(model: ServedModel, name: str, *capabilities: str) -> ServedModel:
     digest = hashlib.sha256(f"{model.card.digest} {name}".encode()).hexdigest()
     card = replace(model.card, name=name, digest=digest, capabilities=capabilities)
     return replace(model, card=card)
-
-
-def _embedder(model: ServedModel) -> ServedModel:
-    """The demo's model as an embedder: no good one, but real work on real texts."""
-    return replace(_in_role(model, _DEMO_EMBEDDER, "embedding"), pool=True)
 
 
 def _from_argument(argument: str) -> ServedModel:
@@ -116,16 +108,16 @@ def _card(
         details=ModelDetails(
             family=family,
             families=(family,),
-            parameter_size=metadata.parameter_size,
+            parameter_size=human_number(metadata.model_info["general.parameter_count"]),
             quantization_level=metadata.quantization,
         ),
-        context_length=metadata.context_length,
-        embedding_length=metadata.embedding_length,
+        context_length=metadata.number("context_length"),
+        embedding_length=metadata.number("embedding_length"),
         capabilities=_capabilities(metadata, template),
         model_info=metadata.model_info,
         tensors=metadata.tensors,
         template=template,
-        modelfile=_modelfile(path, stop),
+        modelfile="".join([f"FROM {path}\n", *(f"PARAMETER stop {text}\n" for text in stop)]),
         # Each line padded as Ollama pads it.
         parameters="\n".join(f'{"stop":<30} "{text}"' for text in stop),
         default_options={"stop": list(stop)} if stop else {},
@@ -139,11 +131,6 @@ def _capabilities(metadata: GgufMetadata, template: str) -> tuple[str, ...]:
     tools = ("tools",) if "tool" in template else ()
     thinks = ("thinking",) if OPENING in template or CLOSING in template else ()
     return ("completion", *tools, *thinks)
-
-
-def _modelfile(path: Path, stop: tuple[str, ...]) -> str:
-    lines = [f"FROM {path}", *(f"PARAMETER stop {text}" for text in stop)]
-    return "\n".join(lines) + "\n"
 
 
 def _rfc3339(time_ns: int) -> str:

@@ -139,7 +139,7 @@ class LlamaCppRunner:
                 async for event in events:
                     if "error" in event:
                         raise _refusal(500, json.dumps(event).encode())
-                    if completion.is_end(event):
+                    if event.get("stop"):
                         last = output.end(event)
                         tokens = await self._output_tokens(output, event)
                         return completion.finish(event, tokens, last)

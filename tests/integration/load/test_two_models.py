@@ -14,7 +14,7 @@ from bench.load.session import Settings
 from bench.results.directory import read_run
 from bench.results.record import Phase
 from bench.results.warning_codes import WarningCode
-from bench.scenario.library import scenario_path
+from bench.scenario.loading import scenario_path
 from bench.server.embedded import EmbeddedServer, start_server
 
 PROFILE = """

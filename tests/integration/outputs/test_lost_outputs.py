@@ -274,7 +274,7 @@ def test_a_folder_hides_no_scenario_to_plan_and_no_run_of_the_history(
 
 def test_a_defect_has_its_own_code_and_a_file_to_send(tmp_path: Path) -> None:
     program = (
-        "import bench.cli, bench.scenario.library as library\n"
+        "import bench.cli, bench.scenario.loading as library\n"
         "def broken(): raise KeyError('planted')\n"
         "import bench.cli.scenarios as scenarios\n"
         "scenarios.scenario_names = broken\n"

@@ -8,11 +8,15 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.error import HTTPError
 
 import pytest
 
 from bench.children import module_command
+from bench.cli.web import Forwarding, web_page
+from bench.errors import UsageError
 from bench.server.embedded import start_server
 
 
@@ -68,6 +72,25 @@ def test_the_page_shows_the_run_and_becomes_the_report(tmp_path: Path) -> None:
     told = json.loads((directory / "run.json").read_text())["environment"]["telemetry"]
     assert 0 < told["page_of_a_core"] < 1
     assert "The page of --web took " in report.decode()
+
+
+def test_a_page_that_died_costs_no_run(tmp_path: Path) -> None:
+    started = []
+    observer = SimpleNamespace(run_started=started.append)
+    info: Any = SimpleNamespace(id="run" * 10_000)
+    with web_page(0) as page:
+        assert page is not None
+        page._child.kill()
+        page._child.wait()
+        Forwarding(observer, page, tmp_path).run_started(info)
+        assert page.cpu_s() == 0.0
+    assert started == [info]
+
+
+def test_a_page_that_cannot_start_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.cli.web.module_command", lambda _: [sys.executable, "-c", ""])
+    with pytest.raises(UsageError, match="its process did not start"), web_page(0):
+        pass
 
 
 def test_a_port_that_is_taken_is_said_before_anything_is_measured(tmp_path: Path) -> None:

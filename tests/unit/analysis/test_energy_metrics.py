@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from machine_runs import block, data, info
 
-from bench.analysis.run.energy_metrics import energy_metrics, energy_values
-from bench.analysis.run.machine import case_energy
+from bench.analysis.run.machine import case_energy, energy_metrics, energy_values
 from bench.scenario.prices import parse_prices
 
 IDLE = {

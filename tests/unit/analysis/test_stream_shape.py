@@ -14,8 +14,8 @@ import pytest
 
 from bench.analysis.capacity.promises import check_judgeable
 from bench.analysis.run.columns import Columns
+from bench.analysis.run.evidence import Shape
 from bench.analysis.run.latency import latencies
-from bench.analysis.run.stream_shape import Shape
 from bench.errors import MeasurementInvalid
 from bench.results.record import RequestRecord
 from bench.results.run import ClientHealth

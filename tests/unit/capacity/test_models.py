@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from mgk_queue import waits
 from virtual_runs import closed, plan_of
 
-from bench.analysis.capacity.kv_memory import kv_shape, tokens_that_fit
-from bench.analysis.capacity.memory import memory_bound
+from bench.analysis.capacity.memory import kv_shape, memory_bound, tokens_that_fit
 from bench.analysis.capacity.users import UserModel, concurrent_users
 from bench.analysis.capacity.usl import fit_usl
 from bench.results.run import ClockInfo, ModelInfo, RunInfo, RunStatus, TargetInfo

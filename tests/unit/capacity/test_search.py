@@ -22,9 +22,21 @@ from bench.analysis.capacity.judge import (
 )
 from bench.analysis.capacity.limit import LoadLimit, ProbeShare, fit_limit, stated
 from bench.analysis.capacity.probe import Probe, Purpose, SearchAnswer, SearchEnding, SearchSettings
-from bench.analysis.capacity.promises import ProbeSample, judge_probe
-from bench.analysis.capacity.search import LEAST_REQUESTS, Search, run_search
+from bench.analysis.capacity.promises import (
+    ProbeSample,
+    judge_probe,
+    least_to_prove,
+    parse_promises,
+)
+from bench.analysis.capacity.search import LEAST_REQUESTS, Search
 from bench.thresholds import parse_threshold
+
+
+def run_search(settings: SearchSettings, judge: Callable[[Probe], ProbeVerdict]) -> Search:
+    search = Search(settings)
+    while (probe := search.next_probe()) is not None:
+        search.record(probe, judge(probe))
+    return search
 
 
 def exact(limit: float) -> Callable[[Probe], ProbeVerdict]:
@@ -159,8 +171,7 @@ def test_the_search_ends_at_what_time_allows() -> None:
     probe = search.next_probe()
     assert probe is not None
     search.record(probe, ProbeVerdict.PASS)
-    search.stop()
-    assert search.next_probe() is None
+    assert search.next_probe(lambda load: 0) is None
     assert search.answer() == SearchAnswer(SearchEnding.UNDECIDED, 1, 1, None)
 
 
@@ -338,3 +349,12 @@ def test_a_probe_that_is_run_again_must_fit_into_the_time_that_is_left() -> None
     assert again is not None and again.load == first.load
     assert LEAST_REQUESTS <= again.total <= 40
     assert search.next_probe(lambda load: 5) is None
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.05])
+def test_the_first_look_at_an_error_rate_can_prove_it(share: float) -> None:
+    """It had 30 % fewer requests than the bound takes, so it never could."""
+    (promise,) = parse_promises([f"error_rate <= {share}"])
+    n = least_to_prove(promise)
+    assert share_bound(0, n).against(share) is ProbeVerdict.PASS
+    assert share_bound(0, n - 11).against(share) is ProbeVerdict.UNDECIDED

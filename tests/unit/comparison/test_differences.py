@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from bench.analysis.comparison.allowing import check_allowed
 from bench.analysis.comparison.compare_runs import compare_runs, compare_sides
 from bench.analysis.comparison.metric_verdicts import Rules
-from bench.analysis.comparison.setup_checks import setup_differences
+from bench.analysis.comparison.setup_checks import check_allowed, setup_differences
 from bench.analysis.comparison.setup_difference import CaseSide, Role
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.errors import ExitCode, NotComparable, UsageError

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench.errors import EngineError
-from bench.server.llamacpp.metadata import human_number, read_metadata
+from bench.server.go import human_number
+from bench.server.llamacpp.metadata import read_metadata
 from bench.server.llamacpp.models import served_models
 
 TEMPLATE = "{{ messages }}"
@@ -45,8 +46,8 @@ def test_metadata_of_a_file(tmp_path):
     metadata = read_metadata(path)
     assert metadata.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert metadata.architecture == "llama"
-    assert metadata.context_length == 8192
-    assert metadata.embedding_length == 4
+    assert metadata.number("context_length") == 8192
+    assert metadata.number("embedding_length") == 4
     assert metadata.quantization == "Q4_K_M"
     assert metadata.chat_template == TEMPLATE
     assert metadata.tensors == [

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.doctor.ceiling import ceiling_findings
 from bench.doctor.checkup import Status
-from bench.doctor.self_test import LoadStep, SelfTest
+from bench.doctor.self_test import LoadStep, SelfTest, ceiling_findings
 from bench.load.watch import nearest_rank
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench.doctor.checkup import Status, _descriptors
 from bench.errors import UsageError
 from bench.load.needs import SPARE, descriptors_for, ensure_descriptors
 
@@ -20,6 +21,24 @@ def limits(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (now["soft"], now["hard"]))
     monkeypatch.setattr(resource, "setrlimit", set_them)
     return now
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "fine", "said"),
+    [
+        (256, resource.RLIM_INFINITY, True, "256 open files, can be raised without limit"),
+        (1024, 524288, True, "1,024 open files, can be raised to 524,288"),
+        (256, 1024, False, "256 open files, can be raised to 1,024"),
+        (1024, 1024, False, "1,024 open files"),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, True, "any number of open files"),
+    ],
+)
+def test_a_checkup_goes_by_what_a_run_could_have(limits, soft, hard, fine, said):
+    """Where the hard limit is none, as on macOS, it went by the soft one: 256."""
+    limits.update(soft=soft, hard=hard)
+    found = _descriptors()
+    assert found is not None
+    assert (found.status is Status.FINE, found.said) == (fine, said)
 
 
 def test_enough_is_left_alone(limits):

@@ -71,7 +71,7 @@ async def test_an_agent_that_nobody_calls_ends(tmp_path, monkeypatch):
     """The run was killed after it had asked for the agent, and before it knew its port."""
     monkeypatch.setattr(agents, "SILENCE_S", 0.5)
     monkeypatch.setattr(agents, "_LINGER_S", 0.1)
-    agent = agents.Agent(agents.AgentStart("token", "run", "0-a", "127.0.0.1"), tmp_path)
+    agent = agents.Agent(agents.AgentStart("token", "run", "0-a", bind="127.0.0.1"), tmp_path)
     await agent.serve()
     async with asyncio.timeout(20):
         await agent.until_over()

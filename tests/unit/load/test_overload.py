@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from bench.analysis.run.summarise import summarise
+from bench.analysis.run.summary import ThresholdVerdict
 from bench.ollama.scripted import scripted_chat
+from bench.thresholds import parse_threshold
 
 
 def one_slot(service_s, told=False):
@@ -51,6 +54,17 @@ def test_a_server_that_keeps_up_is_not(play, kit):
     assert "overload" not in codes(done)
     metrics = summarise(done.info, done.run.records).cases[0].metrics
     assert metrics["ttft_s"].stats["p50"].value == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize(("rate", "why"), [(2.0, "not a steady state"), (0.8, "mean needs")])
+def test_a_mean_that_cannot_be_given_is_judged_neither_way(play, kit, rate, why):
+    """It ended the analysis with an assertion."""
+    load = kit.open_loop(rate, duration_s=40.0, arrivals="poisson", settle_s=5.0)
+    done = play(kit.plan(kit.case(load, warmup=0), blocks=3), one_slot(1.0))
+    plan = replace(done.info.plan, thresholds=(parse_threshold("ttft_s.mean <= 2"),))
+    [found] = summarise(replace(done.info, plan=plan), done.run.records).thresholds
+    assert (found.verdict, found.value) == (ThresholdVerdict.UNSUPPORTED, None)
+    assert why in found.message
 
 
 def test_dropped_arrivals_are_an_overload(play, kit):

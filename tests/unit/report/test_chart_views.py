@@ -102,7 +102,7 @@ def test_thinking_and_answer_are_the_planted_times() -> None:
     assert thought.thinking.value == pytest.approx((3 * 2 + 4) / 4)
     assert thought.answer.value == pytest.approx(3 * 4 / 4)
     assert thought.silent.value == 0.25
-    low, high = stats.binomtest(4, 16).proportion_ci(method="exact")
+    low, high = stats.beta.ppf([0.025, 0.975], 4.5, 12.5)  # Jeffreys, 4 of 16
     assert thought.silent.low is not None and thought.silent.high is not None
     assert thought.silent.low <= low + 1e-9 and thought.silent.high >= high - 1e-9
 

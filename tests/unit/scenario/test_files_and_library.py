@@ -14,8 +14,7 @@ from bench.resources import resource_dir
 from bench.scenario.document import Document
 from bench.scenario.expand import build_plan
 from bench.scenario.jsonschema import json_schema, json_schema_text
-from bench.scenario.library import scenario_names, scenario_path
-from bench.scenario.loading import load_scenario, resolve
+from bench.scenario.loading import load_scenario, resolve, scenario_names, scenario_path
 from bench.scenario.matrix import AXES
 from bench.scenario.options import LOAD_TIME, OPTION_NAMES, REMOVED
 from bench.scenario.promptfile import read_prompt_file

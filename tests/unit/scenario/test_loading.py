@@ -79,6 +79,16 @@ def test_parts_of_a_mix_are_checked_and_read_like_the_whole(tmp_path: Path) -> N
     assert plan.notes[0].startswith("prompts p.txt: 2 prompts")
 
 
+def test_pictures_of_a_folder_that_is_named_in_full(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nrest")
+    prompts = "prompts: {inline: [hi], images: {files: '%s'}}"
+    plan = build_plan(load_scenario(_write(tmp_path, prompts % (tmp_path / "*.png"))), models=["m"])
+    assert plan.cases[0].prompts.images is not None
+    assert [name for name, _ in plan.cases[0].prompts.images.files] == ["a.png"]
+    found = _problems(_write(tmp_path, prompts % (tmp_path / "*.jpg")))
+    assert "no file matches" in found["prompts.images.files"][1]
+
+
 def test_sides_and_parts_that_cut_one_file_in_two_ways_get_their_own_prompts(
     tmp_path: Path,
 ) -> None:

@@ -15,8 +15,7 @@ from noisy_blocks import QUANTILES, Noise, coverage, standard_error
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.analysis.run.columns import Floats
-from bench.analysis.run.sample import many_per_request
+from bench.analysis.run.columns import Floats, many_per_request
 from bench.scenario.schema import Scenario
 from bench.stats.quantiles import (
     order_statistic_ranks,
@@ -98,8 +97,8 @@ def test_gaps_of_one_request_are_one_unit() -> None:
 
 def test_requests_without_gaps_do_not_count_as_clusters() -> None:
     sample = many_per_request(np.ones(4), np.array([1, 1, 3, 3]), np.array([5, 5, 7, 7, 9]))
-    assert sample.units == 2
     assert sample.blocks.tolist() == [0, 1]
+    assert [x.tolist() for x in sample.by_unit()] == [[2, 2], [2, 2]]
     assert sample.owner is not None and sample.owner.tolist() == [0, 0, 1, 1]
 
 

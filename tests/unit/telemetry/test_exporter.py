@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 import time
 
 import pytest
 
 from bench.telemetry.energy import Energy, counted_energy
-from bench.telemetry.exporter import Exporter, fetched, find_exporter
-from bench.telemetry.finding import open_telemetry
+from bench.telemetry.exporter import Exporter, fetched
+from bench.telemetry.finding import find_exporter, open_telemetry
 from bench.telemetry.sampling import Recorder
 from bench.telemetry.source import UnreadableError
 
@@ -148,6 +149,34 @@ def test_secrets_in_a_url_are_not_told():
     with pytest.raises(UnreadableError) as error:
         fetched("http://user:hunter2@127.0.0.1:1/metrics")
     assert "hunter2" not in str(error.value)
+
+
+def answered_with(data):
+    """A server that answers one request with these bytes: its URL, and the request when it came."""
+    here, asked = socket.create_server(("127.0.0.1", 0)), []
+
+    def answer():
+        with here, here.accept()[0] as line:
+            asked.append(line.recv(4096).decode())
+            line.sendall(data)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    return here.getsockname()[1], asked, thread
+
+
+def test_a_password_with_an_at_sign_is_sent_as_it_is():
+    port, asked, thread = answered_with(b"HTTP/1.0 200 OK\r\n\r\n")
+    fetched(f"http://ann:p%40ss%3A@127.0.0.1:{port}/metrics")
+    thread.join(5)
+    # RFC 7617 of ann:p@ss:
+    assert "Authorization: Basic YW5uOnBAc3M6\r\n" in asked[0]
+
+
+def test_what_is_no_web_server_is_asked_again_later():
+    port, _, _ = answered_with(b"SSH-2.0-OpenSSH_9.6\r\n")
+    with pytest.raises(UnreadableError, match=f"127.0.0.1:{port}"):
+        fetched(f"http://127.0.0.1:{port}/metrics")
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):

@@ -11,9 +11,8 @@ import time
 import pytest
 
 from bench.telemetry.finding import KINDS, open_telemetry
-from bench.telemetry.machine import Machine
+from bench.telemetry.machine import Machine, find_server
 from bench.telemetry.sampling import DEADLINE_S, Recorder, Telemetry
-from bench.telemetry.server import find_server
 from bench.telemetry.source import Description, ElsewhereError, UnreadableError
 
 
@@ -199,6 +198,12 @@ def test_the_mouth_of_a_tunnel_is_another_machine(listening, monkeypatch):
     wait_for(lambda: telemetry.status()["not_seen"])
     assert telemetry.between("here", 0, 2**62, 0) == {}
     telemetry.close()
+
+
+def test_a_server_in_a_container_is_not_the_program_that_forwards_its_port(listening, monkeypatch):
+    monkeypatch.setattr("psutil.Process.name", lambda self: "docker-proxy")
+    sources, blind = find_server(listening)
+    assert list(sources) == [] and "container" in str(blind)
 
 
 def test_nobody_listens():

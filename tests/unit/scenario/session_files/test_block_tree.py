@@ -3,7 +3,8 @@
 import random
 
 from bench.scenario.block_text import shared_tokens
-from bench.scenario.session_files.block_tree import BlockTree, Numbers, continued
+from bench.scenario.session_files.block_tree import BlockTree, continued
+from bench.scenario.session_files.rows import Numbers
 
 
 def leading(a: list[int], b: list[int]) -> int:
