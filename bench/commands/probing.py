@@ -120,7 +120,8 @@ class Prober:
             return None
         users = self._next_level(info)
         if users is not None:
-            return self._block(info, self._loads.level(users))
+            left_s = self.wanted.budget_s - _spent_s(info)
+            return self._block(info, self._loads.level(users, left_s))
         self._hunt = JudgedSearch(self._search_settings(), self.wanted.promises)
         return self._next_probe(info, self._hunt)
 

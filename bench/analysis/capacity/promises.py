@@ -20,8 +20,9 @@ from bench.analysis.capacity.judge import (
     together,
 )
 from bench.analysis.capacity.limit import ProbeShare
+from bench.analysis.run.case_metrics import FIELDS_BEHIND
 from bench.analysis.run.columns import Columns, Floats
-from bench.analysis.run.evidence import NO_TIME_PER_TOKEN, note, shapes
+from bench.analysis.run.evidence import NO_TIME_PER_TOKEN, missing, note, shapes
 from bench.analysis.run.latency import latencies
 from bench.errors import MeasurementInvalid, UsageError
 from bench.thresholds import Threshold, parse_threshold
@@ -233,12 +234,17 @@ def check_judgeable(measured: Columns, promises: Sequence[Threshold]) -> None:
             continue
         if not np.isnan(latencies(ok)[promise.metric]).all():
             continue
-        why = note(np.ones(len(ok), dtype=np.bool_), shapes(ok, NO_TIME_PER_TOKEN))
+        metric = promise.metric
+        held = shapes(ok, NO_TIME_PER_TOKEN) if metric == "tpot_s" else []
+        unsaid = missing(ok, FIELDS_BEHIND.get(metric, ("output_tokens",)))
+        why = note(np.ones(len(ok), dtype=np.bool_), [*held, *unsaid])
         raise MeasurementInvalid(
-            f"{promise.text} cannot be judged: none of {len(ok)} answers has a {promise.metric}"
+            f"{promise.text} cannot be judged: none of {len(ok)} answers has a {metric}"
             + (f": {why}" if why else ""),
             "Find what holds the stream back, a proxy or a client that reads late; or promise "
-            "something else: e2e_s, say.",
+            "something else: e2e_s, say."
+            if any(rows.any() for _, rows in held)
+            else "Promise what is seen without the server's word: e2e_s, say.",
         )
 
 
