@@ -41,7 +41,8 @@ class DemoEngine:
 
 def choose_engine(wanted: Literal["auto", "llama.cpp", "simulated"] = "auto") -> DemoEngine:
     """The engine asked for; `auto` = llama.cpp if it is installed, else the simulated one."""
-    from bench.server.llamacpp import DEMO_MODEL, INSTALL, installed, require_installed
+    from bench.server.llamacpp.engine import INSTALL, installed, require_installed
+    from bench.server.llamacpp.models import DEMO_MODEL
 
     if wanted == "llama.cpp":
         require_installed()
@@ -68,7 +69,7 @@ def demo_server(
     from bench.server.embedded import start_server
 
     if engine.name == "llama.cpp":
-        from bench.server.llamacpp import find_model
+        from bench.server.llamacpp.model_file import find_model
 
         find_model(say=say)  # here, where its progress can be seen
     with start_server(engine.name, profile=_PROFILE, num_parallel=_SLOTS) as server:

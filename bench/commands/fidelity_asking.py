@@ -8,10 +8,11 @@ from pathlib import Path
 from bench.analysis.fidelity.analyse import by_side
 from bench.analysis.fidelity.tokenizers import check_tokenizer
 from bench.errors import NotComparable
-from bench.load.gates import ask_gates, is_asked
 from bench.load.word_by_word import (
+    ask_gates,
     ask_side,
     describe_side,
+    is_asked,
     make_room,
     takes_turns,
     total_places,

@@ -106,7 +106,7 @@ def make_cases(
     are several: what does not tell cases apart in one run would make ids differ between runs.
 
     Raises:
-        ScenarioError: there are more than `MAX_CASES`.
+        ScenarioError: there are more than `MAX_CASES`, or two of one id.
     """
     cases = []
     for target in targets:
@@ -123,8 +123,13 @@ def make_cases(
                         continue
                     case_id = ", ".join([model, *(f"{k}={v}" for k, v in shown.items())])
                     cases.append(_case(one, case_id, axes, load))
+    message = ""
     if len(cases) > MAX_CASES:
         message = f"expands into {len(cases):,} cases, more than the {MAX_CASES} allowed"
+    ids = [case.id for case in cases]
+    if twice := next((name for i, name in enumerate(ids) if name in ids[:i]), ""):
+        message = f"two cases are called {twice}: values that differ so little are not told apart"
+    if message:
         raise ScenarioError(scenario.source or scenario.name, [Problem("", message)])
     return tuple(cases)
 

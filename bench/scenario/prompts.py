@@ -13,7 +13,7 @@ from bench.scenario.calibration import DEFAULT_OVERHEAD, NONCE_TOKENS, TokenRate
 from bench.scenario.corpus import Corpus, load_corpus, units_of
 from bench.scenario.draws import Stream, draw, generator, mean
 from bench.scenario.pictures import picture
-from bench.scenario.plan import Block, Case, Plan, PromptSpec, SyntheticPrompts
+from bench.scenario.plan import Block, Case, Plan, SyntheticPrompts
 from bench.scenario.room import prompt_room
 
 CLOSINGS = {
@@ -79,10 +79,12 @@ class PromptSource:
         """
         if self.case.control and not warmup:
             pair = self._with_images(self._one(block, index // 2, False, row), block, index // 2)
-            number = "" if self.case.prompts.cache == "warm" else self._nonce(block, index, False)
-            changed = pair.user if pair.system else _renumbered(pair.user, pair.nonce, number)
-            system = _renumbered(pair.system, pair.nonce, number) if pair.system else None
-            pair = replace(pair, user=changed, system=system, nonce=number)
+            if pair.nonce:  # the same text with another number in front
+                number = self._number(block, index, False)
+                past = len(pair.nonce)
+                user = pair.user if pair.system else f"{number}{pair.user[past:]}"
+                system = pair.system and f"{number}{pair.system[past:]}"
+                pair = replace(pair, user=user, system=system, nonce=number)
             return replace(pair, images=(), control=True) if index % 2 else pair
         one = self._with_images(self._one(block, index, warmup, row), block, index)
         size = self.case.prompts.batch
@@ -109,37 +111,33 @@ class PromptSource:
         """The text of one request, or of one part of it."""
         if row is None and not warmup:
             row = index
-        number = "" if self.case.prompts.cache == "warm" else self._nonce(block, index, warmup)
-        if self.case.prompts.synthetic is not None:
-            made = self.case.prompts.synthetic
-            return self._synthetic(made, block, index, warmup, number, row)
-        if self.case.prompts.rag is not None:
-            where = (int(warmup), index)
-            rng = generator(block.seed, Stream.PASSAGES, *where)
-            text = retrieved(self.case.prompts.rag, self.rates, rng)
+        number = self._number(block, index, warmup)
+        spec = self.case.prompts
+        if spec.synthetic is not None:
+            return self._synthetic(spec.synthetic, block, index, warmup, row)
+        if spec.rag is not None:
+            rng = generator(block.seed, Stream.PASSAGES, int(warmup), index)
+            text = retrieved(spec.rag, self.rates, rng)
             # One number for all of a block: passages are to be found again.
-            same = number and self._nonce(block, _SHARED_NUMBER, True)
-            return finish(text, self.case.system, same)
+            return finish(text, self.case.system, self._number(block, 4_900_000, True))
         record = self.records[turn(len(self.records), block, index, warmup)]
         system = record.get("system", self.case.system)
         return finish(record["prompt"], system, number, num_predict=record.get("output_tokens"))
 
-    def _nonce(self, block: Block, index: int, warmup: bool) -> str:
+    def _number(self, block: Block, index: int, warmup: bool) -> str:
+        """What busts caches; "" with a warm one."""
+        if self.case.prompts.cache == "warm":
+            return ""
         place = self.plan.nonce_block(block)
         return nonce(self.plan.seed, self.plan.salt, place, index, warmup=warmup)
 
     def _synthetic(
-        self,
-        made: SyntheticPrompts,
-        block: Block,
-        index: int,
-        warmup: bool,
-        number: str,
-        row: int | None,
+        self, made: SyntheticPrompts, block: Block, index: int, warmup: bool, row: int | None
     ) -> Prompt:
         corpus = load_corpus(made.language)
         target, num_predict = self._lengths(made, block, index, warmup, row)
         target = max(1, min(target, prompt_room(self.case, num_predict)))
+        number = self._number(block, index, warmup)
         warm = self.case.prompts.cache == "warm"
         start = 0 if warm else turn(len(corpus.starts), block, index, warmup)
         text, units = passage_text(corpus, start, self.rates.units(target))
@@ -162,14 +160,6 @@ class PromptSource:
             return target, None
         rng = generator(block.seed, Stream.OUTPUT_TOKENS, *where)
         return target, max(1, round(draw(made.output_tokens, rng)))
-
-
-_SHARED_NUMBER = 4_900_000
-
-
-def _renumbered(text: str, before: str, after: str) -> str:
-    """The same text with another cache-busting number in front."""
-    return f"{after}{text[len(before) :]}" if before else text
 
 
 def turn(count: int, block: Block, index: int, warmup: bool) -> int:
@@ -226,10 +216,16 @@ def calibration_prompts(case: Case, plan: Plan, block: Block) -> tuple[Prompt, .
     cached tokens out.
     Give their `units` and the server's `prompt_eval_count` to `fit_calibration`.
     """
-    corpus = load_corpus(case.prompts.language)
-    low, high = _CALIBRATION_TOKENS
-    longest = min(max(low, _usual(case.prompts)), high, 0.8 * int(case.options["num_ctx"]))
-    warm = case.prompts.cache == "warm"
+    spec, (low, high) = case.prompts, _CALIBRATION_TOKENS
+    corpus, usual = load_corpus(spec.language), high
+    if spec.synthetic is not None:
+        usual = mean(spec.synthetic.input_tokens)
+    elif spec.rag is not None:
+        usual = spec.rag.passages * spec.rag.passage_tokens
+    elif spec.made is not None:
+        usual = mean(spec.made.first_tokens)
+    longest = min(max(low, usual), high, 0.8 * int(case.options["num_ctx"]))
+    warm = spec.cache == "warm"
     where = (plan.salt,) if warm else ()
     first = generator(block.seed, Stream.CALIBRATION, *where).randrange(len(corpus.starts))
     prompts = []
@@ -240,15 +236,6 @@ def calibration_prompts(case: Case, plan: Plan, block: Block) -> tuple[Prompt, .
         value = "" if warm else nonce(plan.seed, plan.salt, block.index, index, warmup=True)
         prompts.append(finish(text, case.system, value, units=units))
     return tuple(prompts)
-
-
-def _usual(spec: PromptSpec) -> float:
-    """Tokens of a usual prompt."""
-    if spec.synthetic is not None:
-        return mean(spec.synthetic.input_tokens)
-    if spec.rag is not None:
-        return spec.rag.passages * spec.rag.passage_tokens
-    return mean(spec.made.first_tokens) if spec.made is not None else _CALIBRATION_TOKENS[1]
 
 
 def passage_text(corpus: Corpus, start: int, units: float) -> tuple[str, float]:

@@ -70,11 +70,8 @@ class App:
             clock=clock,
             clocks=Clocks(clock.now_ns, time.time_ns() - clock.now_ns()),
             scheduler=Scheduler(
-                engine,
-                clock.now_ns,
-                keep_alive_ns=settings.keep_alive_ns,
-                max_loaded=settings.max_loaded,
-                max_queue=settings.max_queue,
+                *(engine, clock.now_ns, settings.keep_alive_ns),
+                *(settings.max_loaded, settings.max_queue),
             ),
             truth=truth or TruthLog(),
         )

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,24 +40,16 @@ _LONGER_THAN_CONTEXT = (
 )
 
 
+@dataclass(slots=True)
 class Completion:
     """One request of /api/chat or /api/generate, or of /v1 turned into one of them."""
 
-    def __init__(
-        self,
-        state: ServerState,
-        request: Request,
-        body: CompletionBody,
-        form: LineFormat,
-        wire: Wire,
-    ) -> None:
-        self._state = state
-        self._received_ns = request.received_ns
-        self._body = body
-        self._form = form
-        self._wire = wire
-        self._chat = body.messages is not None
-        self._loaded_ns = 0
+    state: ServerState
+    request: Request
+    body: CompletionBody
+    form: LineFormat
+    wire: Wire
+    _loaded_ns: int = 0
 
     async def run(self) -> None:
         """Answer.
@@ -64,8 +57,8 @@ class Completion:
         Raises:
             EngineFailure: nothing has been sent, and this is to be answered.
         """
-        state, body = self._state, self._body
-        self._wire.truth.model = body.model
+        state, body = self.state, self.body
+        self.wire.truth.model = body.model
         card = state.card(body.model)
         if body.empty and body.keep_alive_ns == 0:
             state.scheduler.expire(card)
@@ -73,10 +66,10 @@ class Completion:
             return
         self._check(card)
         options = merged(card, body.options, state.era)
-        about = (body.keep_alive_ns, self._received_ns, self._wire.truth)
+        about = (body.keep_alive_ns, self.request.received_ns, self.wire.truth)
         model = await state.acquire(card, options, *about, shift=body.shift)
         try:
-            self._loaded_ns = self._wire.truth.loaded_ns = state.clocks.now_ns()
+            self._loaded_ns = self.wire.truth.loaded_ns = state.clocks.now_ns()
             if body.empty:
                 self._reply_empty("load")
             else:
@@ -89,12 +82,12 @@ class Completion:
 
     def _check(self, card: ModelCard) -> None:
         """What Ollama refuses before it loads anything."""
-        body = self._body
+        body = self.body
         name = body.model
         if body.raw and (body.template or body.system or body.context):
             raise BadRequest("raw mode does not support template, system, or context")
         if "completion" not in card.capabilities:
-            what = "chat" if self._chat else "generate"
+            what = "generate" if body.messages is None else "chat"
             raise BadRequest(f'"{name}" does not support {what}')
         if body.think and "thinking" not in card.capabilities:
             raise BadRequest(f'"{name}" does not support thinking')
@@ -106,19 +99,19 @@ class Completion:
 
     def _reply_empty(self, reason: str) -> None:
         """The reply to a load or unload request: no metrics at all, and never a stream."""
-        _, wall = self._wire.now()
-        data = self._form.whole(Piece(), Ending(reason, {}), wall)
-        self._wire.whole(200, self._form.whole_type, data)
+        _, wall = self.wire.now()
+        data = self.form.whole(Piece(), Ending(reason, {}), wall)
+        self.wire.whole(200, self.form.whole_type, data)
 
     async def _complete(self, model: Loaded, options: dict[str, Any]) -> None:
-        body = self._body
+        body = self.body
         prompt = self._prompt(model.card)
         self._check_images(prompt, model.card)
         async with model.rendering:
             rendered = await self._fit(model, prompt, options)
         _check_format(body.form)
         job = Job(
-            id=self._wire.truth.id,
+            id=self.wire.truth.id,
             prompt=rendered,
             options=sampling(options),
             stop=tuple(options.get("stop", ())),
@@ -128,11 +121,11 @@ class Completion:
             logprobs=body.logprobs,
             top_logprobs=body.top_logprobs,
         )
-        native = self._chat and self._state.era.llama_server
-        keeps_context = not self._chat and not body.raw
+        native = body.messages is not None and self.state.era.llama_server
+        keeps_context = body.messages is None and not body.raw
         output = Output(
-            self._wire,
-            self._form,
+            self.wire,
+            self.form,
             stream=body.stream,
             abort_repeats=not native,
             late_tool_calls=native,
@@ -145,17 +138,17 @@ class Completion:
 
     async def _in_slot(self, model: Loaded, job: Job, output: Output) -> None:
         """Wait for a slot, run the job, and give all back whatever happens."""
-        truth = self._wire.truth
+        truth = self.wire.truth
 
         def start() -> None:
-            truth.slot_ns = self._state.clocks.now_ns()
+            truth.slot_ns = self.state.clocks.now_ns()
             try:
                 model.runner.start(job, output)
             except Exception:  # a defect of ours, which must not keep the slot
                 _log.exception("job %s", job.id)
                 output.failed(EngineFailure(DEFECT))
 
-        truth.queued_ns = self._state.clocks.now_ns()
+        truth.queued_ns = self.state.clocks.now_ns()
         model.slots.enter(start)
         try:
             await output.ended
@@ -172,12 +165,12 @@ class Completion:
             EngineFailure: it cannot.
         """
         images = any(message.images for message in prompt.messages)
-        if images and self._state.era.llama_server and "vision" not in card.capabilities:
+        if images and self.state.era.llama_server and "vision" not in card.capabilities:
             message = "Multimodal data provided, but model does not support multimodal requests."
             raise BadRequest(llama_server_error(message))
 
     def _prompt(self, card: ModelCard) -> EnginePrompt:
-        body = self._body
+        body = self.body
         think = self._think(card)
         if body.messages is not None:
             messages = body.messages
@@ -202,7 +195,7 @@ class Completion:
         """Unset means on for a model that can think (since 0.12.5)."""
         if "thinking" not in card.capabilities:
             return None
-        return True if self._body.think is None else self._body.think
+        return True if self.body.think is None else self.body.think
 
     async def _fit(self, model: Loaded, prompt: EnginePrompt, options: dict[str, Any]) -> Rendered:
         """Render the prompt, and cut it to the context as the era does.
@@ -211,7 +204,7 @@ class Completion:
             EngineFailure: it is too long and must not be cut.
         """
         num_ctx = model.options.num_ctx
-        body, era = self._body, self._state.era
+        body, era = self.body, self.state.era
         rendered = await model.runner.render(prompt)
         if not body.truncate:
             slot_ctx = model.options.slot_ctx if era.llama_server else num_ctx
@@ -234,16 +227,16 @@ class Completion:
     def _metrics(self, finish: Finish, now_ns: int) -> dict[str, int]:
         """Ollama's numbers. llama-server era: whole microseconds, and at least one to evaluate."""
         prompt_ns, eval_ns = finish.prompt_ns, finish.predicted_ns
-        if self._state.era.llama_server:
+        if self.state.era.llama_server:
             prompt_ns = prompt_ns // _MICROSECOND * _MICROSECOND
             eval_ns = max(eval_ns // _MICROSECOND, 1) * _MICROSECOND
         prompt_n = finish.prompt_n + finish.cache_n
-        truth = self._wire.truth
+        truth = self.wire.truth
         truth.prompt_tokens, truth.cached_tokens = prompt_n, finish.cache_n
-        cached = {CACHED_COUNT: finish.cache_n} if self._state.era.cached_count else {}
+        cached = {CACHED_COUNT: finish.cache_n} if self.state.era.cached_count else {}
         return {
-            "total_duration": now_ns - self._received_ns,
-            "load_duration": self._loaded_ns - self._received_ns,
+            "total_duration": now_ns - self.request.received_ns,
+            "load_duration": self._loaded_ns - self.request.received_ns,
             "prompt_eval_count": prompt_n,
             **cached,
             "prompt_eval_duration": prompt_ns,

@@ -119,7 +119,7 @@ def _engine(
         )
         return engine, profile
     if config.engine == "llama.cpp":
-        from bench.server.llamacpp import create_engine
+        from bench.server.llamacpp.engine import create_engine
 
         return create_engine(config.models, config.threads, say, config.cache_ram), None
     raise EngineError(f"there is no engine {config.engine!r}", f"There are: {', '.join(ENGINES)}.")

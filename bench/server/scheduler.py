@@ -111,6 +111,7 @@ class _Pending:
     truth: TruthRecord | None
 
 
+@dataclass(slots=True, eq=False)
 class Scheduler:
     """Loads, keeps and unloads models for the front.
 
@@ -118,25 +119,16 @@ class Scheduler:
     wait for their turn to load.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        now_ns: Callable[[], int],
-        *,
-        keep_alive_ns: int = 300 * NS,
-        max_loaded: int = 3,
-        max_queue: int = 512,
-    ) -> None:
-        self._engine = engine
-        self._now = now_ns
-        self._keep_alive_ns = keep_alive_ns
-        self._max_loaded = max_loaded
-        self._max_queue = max_queue
-        self._loaded: dict[str, Loaded] = {}
-        self._pending: deque[_Pending] = deque()  # the first is being worked on
-        self._worker: asyncio.Task[None] | None = None
-        self._unloading: set[asyncio.Task[None]] = set()
-        self._unloaded = asyncio.Event()
+    engine: Engine
+    now_ns: Callable[[], int]
+    keep_alive_ns: int
+    max_loaded: int
+    max_queue: int
+    _loaded: dict[str, Loaded] = field(default_factory=dict)
+    _pending: deque[_Pending] = field(default_factory=deque)  # the first is being worked on
+    _worker: asyncio.Task[None] | None = None
+    _unloading: set[asyncio.Task[None]] = field(default_factory=set)
+    _unloaded: asyncio.Event = field(default_factory=asyncio.Event)
 
     def loaded(self) -> list[Loaded]:
         """The models in memory, as /api/ps lists them: the one that expires last first."""
@@ -145,7 +137,7 @@ class Scheduler:
     def expires_at(self, model: Loaded) -> int:
         """When a model goes, if nothing happens."""
         if model.expires_ns is None:
-            return self._now() + model.keep_alive_ns
+            return self.now_ns() + model.keep_alive_ns
         return model.expires_ns
 
     async def acquire(
@@ -167,7 +159,7 @@ class Scheduler:
         model = self._loaded.get(card.digest)
         if model is not None and model.serves(options):
             return self._hold(model, keep_alive_ns)
-        if len(self._pending) > self._max_queue:
+        if len(self._pending) > self.max_queue:
             raise EngineFailure(BUSY, 503)
         loop = asyncio.get_running_loop()
         request = _Pending(card, options, keep_alive_ns, loop.create_future(), truth)
@@ -186,7 +178,7 @@ class Scheduler:
         model.users -= 1
         if model.users:
             return
-        model.expires_ns = self._now() + model.keep_alive_ns
+        model.expires_ns = self.now_ns() + model.keep_alive_ns
         if model.keep_alive_ns <= 0:
             self._unload(model)
         elif model.keep_alive_ns < 365 * 86400 * NS:  # beyond that: for ever
@@ -197,7 +189,7 @@ class Scheduler:
         """Unload a model as soon as it is idle (keep_alive 0 with nothing to do)."""
         model = self._loaded.get(card.digest)
         if model is not None:
-            model.expires_ns = self._now()
+            model.expires_ns = self.now_ns()
             self._dismiss(model)
 
     async def aclose(self) -> None:
@@ -232,7 +224,7 @@ class Scheduler:
 
     async def _serve(self, request: _Pending) -> None:
         """Hand a request its model, having loaded it and made room for it if need be."""
-        began, unloaded = self._now(), list[str]()
+        began, unloaded = self.now_ns(), list[str]()
         while not request.ready.cancelled():
             await self._all_unloaded()  # so that the memory is free
             model = self._loaded.get(request.card.digest)
@@ -244,7 +236,7 @@ class Scheduler:
             if victim is None:
                 await self._load(request)
                 if request.truth is not None:
-                    request.truth.load_ns = self._now() - began
+                    request.truth.load_ns = self.now_ns() - began
                     request.truth.unloaded = unloaded
                 return
             if victim.card.name not in unloaded:
@@ -256,15 +248,15 @@ class Scheduler:
     def _in_the_way(self, request: _Pending) -> Loaded | None:
         """The model that must go before the request's can be loaded; None if there is room."""
         models = self._loaded.values()
-        full = len(models) >= self._max_loaded
-        if not models or not (full or not self._engine.fits(request.card, request.options)):
+        full = len(models) >= self.max_loaded
+        if not models or not (full or not self.engine.fits(request.card, request.options)):
             return None
         idle = [m for m in models if not m.users]
         return min(idle or models, key=lambda m: (m.keep_alive_ns, m.card.digest))
 
     async def _load(self, request: _Pending) -> None:
         card, options = request.card, request.options
-        load = asyncio.ensure_future(self._engine.load(card, options))
+        load = asyncio.ensure_future(self.engine.load(card, options))
         request.ready.add_done_callback(lambda _: load.cancel())
         try:
             runner = await load
@@ -272,7 +264,7 @@ class Scheduler:
             if request.ready.cancelled():
                 return
             raise
-        model = Loaded(card, options, runner, RunnerSlots(options.parallel), self._keep_alive_ns)
+        model = Loaded(card, options, runner, RunnerSlots(options.parallel), self.keep_alive_ns)
         self._loaded[card.digest] = model
         self._hold(model, request.keep_alive_ns)
         if request.ready.cancelled():  # at the last moment

@@ -12,7 +12,6 @@ from bench.server.model_card import ModelCard
 from bench.server.simulated_runner import SimulatedRunner
 from bench.simulation.prefix_cache import CacheRules, Choice
 from bench.simulation.profile import ModelProfile, Profile
-from bench.simulation.service import ServiceParameters
 from bench.simulation.text import prepare
 
 _OVERHEAD_BYTES = 200_000_000
@@ -49,8 +48,8 @@ class SimulatedEngine:
         self._clock = clock
         self._seed = seed
         self._loads = 0
-        self._models = {simulated_card(model).digest: model for model in profile.models}
-        self._cards = tuple(simulated_card(model) for model in profile.models)
+        self._cards = tuple(map(simulated_card, profile.models))
+        self._models = {model.digest: model for model in profile.models}
         for model in profile.models:
             prepare(model)
         self._runners: set[SimulatedRunner] = set()
@@ -76,12 +75,20 @@ class SimulatedEngine:
         need = self._need(model, options)
         share = self.profile.gpu_share(need, self._used())
         self._loads += 1
+        device = self.profile.device
+        slowdown = share + (1 - share) * device.spill_slowdown if device.vram_gb else 1.0
+        rules = CacheRules(
+            choice="similar" if self.llama_server else self._go_choice,
+            host_mib=self._cache_ram_mib,
+            bytes_per_token=model.kv_bytes_per_token,
+            checkpoints=model.hybrid,
+        )
         runner = SimulatedRunner(
             model,
             options,
-            self._speed(model, options, share),
+            model.service(slots=options.parallel, batch_tokens=options.batch, slowdown=slowdown),
             Memory(need, round(need * share)),
-            rules=self._rules(model),
+            rules=rules,
             draw=random.Random(f"{self._seed}/{self._loads}"),
             now_ns=self._clock.now_ns,
             on_unload=lambda: self._runners.discard(runner),
@@ -93,23 +100,6 @@ class SimulatedEngine:
         """Stop every runner."""
         for runner in list(self._runners):
             await runner.unload()
-
-    def _speed(self, model: ModelProfile, options: LoadOptions, share: float) -> ServiceParameters:
-        device = self.profile.device
-        slowdown = share + (1 - share) * device.spill_slowdown if device.vram_gb else 1.0
-        return model.service(
-            slots=options.parallel,
-            batch_tokens=options.batch,
-            slowdown=slowdown,
-        )
-
-    def _rules(self, model: ModelProfile) -> CacheRules:
-        return CacheRules(
-            choice="similar" if self.llama_server else self._go_choice,
-            host_mib=self._cache_ram_mib,
-            bytes_per_token=model.kv_bytes_per_token,
-            checkpoints=model.hybrid,
-        )
 
     def _used(self) -> int:
         return sum(runner.memory.size_vram for runner in self._runners)

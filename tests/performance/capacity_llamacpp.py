@@ -33,7 +33,7 @@ import bench
 from bench.commands.fitting import FittedProfile, fit_run
 from bench.load.session import Settings
 from bench.server.embedded import start_server
-from bench.server.llamacpp import DEMO_MODEL
+from bench.server.llamacpp.models import DEMO_MODEL
 from bench.simulation.fleet import Workload, simulate_fleet
 
 FITTED_SLOTS = 2

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "report"))
 
 import damaged_files
 import runs
+import whole_files
 
 MEMORY_MIB = 300
 
@@ -42,7 +43,7 @@ def main() -> int:
     ends = time.monotonic() + asked.seconds
     os.environ["OLLAMA_HOST"] = "127.0.0.1:9"
     scratch = Path(tempfile.mkdtemp(prefix="damaged-files-"))
-    whole = damaged_files.made_whole(_made(scratch / "whole"), write_run)
+    whole = whole_files.made_whole(_made(scratch / "whole"), write_run)
     total = held = 0
     print(f"{'entrance':<24}{'tried':>7}{'held':>7}{'refused':>9}{'slowest':>9}")
     for number, entrance in enumerate(entrances):

@@ -26,13 +26,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "report"))
 
-import damaged_files
 import hostile
 import hostile_outputs
 import lost_streams
 import odd_environment
 import planted_secrets
 import runs
+import whole_files
 from damaged_files import Figures, peak_mib
 
 from bench.server.embedded import start_server
@@ -89,7 +89,7 @@ def main() -> int:
     wrong = False
     parts = {n: p for n, p in PARTS.items() if asked.only in ("", n)}
     with tempfile.TemporaryDirectory() as folder, start_server(profile="test") as server:
-        whole = damaged_files.made_whole(Path(folder), _write_run)
+        whole = whole_files.made_whole(Path(folder), _write_run)
         os.mkfifo(whole / "pipe")
         (whole / "file").write_text("text")
         for name, part in parts.items():

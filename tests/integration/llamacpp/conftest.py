@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from bench.server.engine import EngineFailure, Finish, Job, LoadOptions, Piece
-from bench.server.llamacpp import create_engine
+from bench.server.llamacpp.engine import create_engine
 
 
 @pytest.fixture(scope="session")

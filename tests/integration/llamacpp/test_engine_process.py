@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from bench.server.engine import EngineFailure, LoadOptions
-from bench.server.llamacpp import create_engine
+from bench.server.llamacpp.engine import create_engine
 from bench.server.llamacpp.process import EngineProcess
 
 pytestmark = pytest.mark.real_engine

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from bench.server.engine import LoadOptions
-from bench.server.llamacpp import create_engine
+from bench.server.llamacpp.engine import create_engine
 
 pytestmark = pytest.mark.real_engine
 

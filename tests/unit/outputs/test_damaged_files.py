@@ -10,6 +10,7 @@ from pathlib import Path
 import damaged_files
 import pytest
 import runs
+import whole_files
 from small_runs import record, run_info
 
 from bench.errors import BenchError
@@ -29,7 +30,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def write_run(folder: Path, number: int) -> Path:
         return runs.write_run(folder, replace(runs.Workload(), seed=number, requests=4, blocks=2))
 
-    return damaged_files.made_whole(tmp_path_factory.mktemp("whole"), write_run)
+    return whole_files.made_whole(tmp_path_factory.mktemp("whole"), write_run)
 
 
 @pytest.mark.slow
@@ -132,7 +133,7 @@ def test_a_damaged_row_of_the_history_costs_itself_only(change: str, tmp_path: P
     db.close()
     assert history.damaged() == ["run-2"]
     assert [r.id for r in history.runs() if r.cases] == ["run-1", "run-3"]
-    said = damaged_files.call("history", "list", "--history", history.path)[1]
+    said = whole_files.call("history", "list", "--history", history.path)[1]
     assert "damaged rows" in said and "run-2" in said and "history rebuild" in said
 
 

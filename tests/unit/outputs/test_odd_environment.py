@@ -6,9 +6,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import damaged_files
 import pytest
 import runs
+import whole_files
 from odd_environment import try_environments
 
 from bench.server.embedded import start_server
@@ -20,7 +20,7 @@ def test_no_variable_breaks_a_command(tmp_path: Path) -> None:
     def write_run(folder: Path, number: int) -> Path:
         return runs.write_run(folder, replace(runs.Workload(), seed=number, requests=4, blocks=2))
 
-    whole = damaged_files.made_whole(tmp_path, write_run)
+    whole = whole_files.made_whole(tmp_path, write_run)
     os.mkfifo(whole / "pipe")
     (whole / "file").write_text("text")
     with start_server(profile="test") as server:

@@ -11,10 +11,11 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-import damaged_files
 import pytest
 import runs
-from damaged_files import call, limited
+import whole_files
+from damaged_files import limited
+from whole_files import call
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def write_run(folder: Path, number: int) -> Path:
         return runs.write_run(folder, replace(runs.Workload(), seed=number, requests=4, blocks=2))
 
-    folder = damaged_files.made_whole(tmp_path_factory.mktemp("whole"), write_run)
+    folder = whole_files.made_whole(tmp_path_factory.mktemp("whole"), write_run)
     for name in ("pipe", "pipe.yaml", "pipe.jsonl", "pipe.csv", "pipe.txt", "pipe.gguf"):
         os.mkfifo(folder / name)
     for name, text in SCENARIOS.items():
