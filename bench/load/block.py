@@ -18,11 +18,11 @@ from bench.load.measure import (
     measure_session_arrivals,
     measure_session_users,
 )
-from bench.load.quiet import quiet
 from bench.load.sender import Sender, Surroundings
 from bench.load.tally import BlockTally
 from bench.load.target import OpenTarget, look
 from bench.load.warming import ramp_up_s, warm_up
+from bench.load.watch import quiet
 from bench.load.workload import BlockWorkload
 from bench.ollama.eras import era_of
 from bench.results.record import RequestRecord

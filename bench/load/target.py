@@ -21,21 +21,17 @@ class BlockControl(Protocol):
 
     async def ps(self) -> tuple[ResidentModel, ...] | None:
         """The models in memory; None where the server cannot tell."""
-        ...
 
     async def preload(
         self, model: str, options: Mapping[str, Any], keep_alive: str | int, timeout_s: float
     ) -> int:
         """Get a model ready; how long that took, in nanoseconds."""
-        ...
 
     async def version(self) -> ServerVersion:
         """The server's version."""
-        ...
 
     async def unload(self, model: str) -> None:
         """Unload a model and wait until it is gone."""
-        ...
 
 
 async def _not_ours() -> str:

@@ -1,4 +1,4 @@
-"""The client watches itself: could it have bent a number?"""
+"""The client watches itself: could it have bent a number? And keeps its garbage collector out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import gc
 import math
 import time
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from bench.clock import Clock
 from bench.load.tally import BlockTally
@@ -130,3 +131,32 @@ def nearest_rank(values: Iterable[int], p: float) -> int | None:
     """The p-quantile by nearest rank, without numpy; None without values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(p * len(ordered)) - 1)] if ordered else None
+
+
+_inside = 0
+"""Measured phases that are going on: the blocks of a mix overlap."""
+
+
+@contextmanager
+def quiet(active: bool = True) -> Iterator[None]:
+    """Collect now, then not again until the end of the context, or of the last that overlaps it.
+
+    What is alive at the start is frozen: later collections do not look at it. Our own transports
+    make no reference cycles, so nothing piles up; httpx does, so do not use this with it.
+    """
+    global _inside
+    if not active or (not _inside and not gc.isenabled()):
+        yield
+        return
+    if not _inside:
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+    _inside += 1
+    try:
+        yield
+    finally:
+        _inside -= 1
+        if not _inside:
+            gc.enable()
+            gc.unfreeze()

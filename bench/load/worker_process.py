@@ -116,9 +116,18 @@ class WorkerProcess:
 
 
 async def start_here(init: Init) -> Sequence[Worker]:
-    """All processes of a run, on this machine."""
-    numbered = (replace(init, worker=number) for number in range(init.of))
-    return await asyncio.gather(*(WorkerProcess.start(one) for one in numbered))
+    """All processes of a run, on this machine.
+
+    Raises:
+        WorkerDied: one cannot be started.
+    """
+    starts = (WorkerProcess.start(replace(init, worker=number)) for number in range(init.of))
+    ends = await asyncio.gather(*starts, return_exceptions=True)
+    started = [end for end in ends if isinstance(end, WorkerProcess)]
+    if failed := [end for end in ends if isinstance(end, BaseException)]:
+        await asyncio.gather(*(worker.end() for worker in started))
+        raise WorkerDied(f"worker processes cannot be started: {failed[0]}") from failed[0]
+    return started
 
 
 StartAll: TypeAlias = Callable[[Init], Awaitable[Sequence[Worker]]]

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from bench.clock import NS, VirtualClock, run_virtual
 from bench.load.findings import block_findings
-from bench.load.quiet import quiet
 from bench.load.recording import Sending, make_record
 from bench.load.supply import Prepared, Supply
 from bench.load.tally import BlockTally
-from bench.load.watch import TICK_NS, Watch
+from bench.load.watch import TICK_NS, Watch, quiet
 from bench.ollama.eras import era_of
 from bench.ollama.line_reader import ollama_call
 from bench.results.record import Phase, RequestRecord
