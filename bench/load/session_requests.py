@@ -18,7 +18,7 @@ from bench.load.thread_body import ThreadBody
 from bench.ollama.line_reader import ollama_call
 from bench.results.record import Phase
 from bench.scenario.block_text import block_text
-from bench.scenario.calibration import TokenRates
+from bench.scenario.corpus import TokenRates
 from bench.scenario.draws import Stream, draw, generator
 from bench.scenario.made_sessions import script
 from bench.scenario.plan import Block, Case, Plan
