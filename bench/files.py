@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 import sys
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,7 +68,7 @@ def open_for_writing(path: Path, *, append: bool = False) -> BinaryIO:
     return os.fdopen(fd, "wb")
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Open a file for reading, in binary.
 
     Pipes and devices are refused: one without a writer would never end, and nor would some with

@@ -24,9 +24,8 @@ from bench.commands.fidelity_asking import Connect, OnStep, ask_missing
 from bench.commands.running import Interrupts, finish, interruptible
 from bench.commands.sources import names
 from bench.errors import BenchError, Interrupted, NotComparable, UsageError
-from bench.load.gates import total_questions
 from bench.load.session import Settings
-from bench.load.word_by_word import describe_side, make_room, total_places
+from bench.load.word_by_word import describe_side, make_room, total_places, total_questions
 from bench.ollama.control import Control
 from bench.ollama.names import same_model
 from bench.results.directory import RunDirectory

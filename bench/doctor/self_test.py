@@ -23,8 +23,7 @@ from bench.clock import NS
 from bench.doctor.checkup import Finding, Status, judged
 from bench.doctor.null_server import NullRequest
 from bench.errors import ServerError
-from bench.load.quiet import quiet
-from bench.load.watch import nearest_rank
+from bench.load.watch import nearest_rank, quiet
 from bench.ollama.line_reader import ollama_call
 from bench.wire.exchange import Outcome, Reply, Transport
 from bench.wire.transports import choose_transport

@@ -20,7 +20,6 @@ class Afterwards(Protocol):
         Raises:
             BenchError: the reason.
         """
-        ...
 
     async def measure(self, directory: RunDirectory) -> None:
         """Measure into the run directory.
@@ -28,11 +27,9 @@ class Afterwards(Protocol):
         Raises:
             BenchError: it cannot go on; what was measured is kept.
         """
-        ...
 
     def interrupted(self, directory: RunDirectory) -> Interrupted:
         """What to say when it was stopped."""
-        ...
 
 
 async def run_afterwards(

@@ -1,14 +1,14 @@
-"""The client watches itself: could it have bent a number?"""
+"""The client watches itself: could it have bent a number? And keeps its garbage collector out."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import math
 import time
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from bench.clock import Clock
 from bench.load.tally import BlockTally
@@ -21,7 +21,7 @@ STALL_NS = 500_000_000
 
 
 class Watch:
-    """Watches this process during one measured phase.
+    """Watches this process from now on, during one measured phase.
 
     A ticker on absolute deadlines sees how late the event loop runs. A stall longer than a tick
     counts once for every tick it swallowed, so that one long stall weighs as much as it lasted.
@@ -32,16 +32,7 @@ class Watch:
         self._origin_ns = origin_ns
         self._stalls_ns: list[tuple[int, int]] = []
         self._lags_ns: array[int] = array("q")
-        self._ticker: asyncio.Task[None] | None = None
-        self._due_ns = 0
-        self._start_ns = 0
-        self._cpu_ns = 0
-        self._collections = 0
-        self._pause_since_ns = 0
-        self._pause_max_ns = 0
-
-    def start(self) -> None:
-        """Begin to watch."""
+        self._pause_since_ns = self._pause_max_ns = 0
         self._start_ns = self._clock.now_ns()
         self._due_ns = self._start_ns + TICK_NS
         self._cpu_ns = time.process_time_ns()
@@ -51,11 +42,9 @@ class Watch:
 
     def stop(self, measured: BlockTally) -> ClientHealth:
         """End the watch over the phase in which these requests were measured."""
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._see(self._clock.now_ns())  # a stall may just have ended
-        with contextlib.suppress(ValueError):
-            gc.callbacks.remove(self._on_collection)
+        self._ticker.cancel()
+        self._see(self._clock.now_ns())  # a stall may just have ended
+        gc.callbacks.remove(self._on_collection)
         wall_ns = self._clock.now_ns() - self._start_ns
         cpu_ns = time.process_time_ns() - self._cpu_ns
         return ClientHealth(
@@ -130,3 +119,32 @@ def nearest_rank(values: Iterable[int], p: float) -> int | None:
     """The p-quantile by nearest rank, without numpy; None without values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(p * len(ordered)) - 1)] if ordered else None
+
+
+_inside = 0
+"""Measured phases that are going on: the blocks of a mix overlap."""
+
+
+@contextmanager
+def quiet(active: bool = True) -> Iterator[None]:
+    """Collect now, then not again until the end of the context, or of the last that overlaps it.
+
+    What is alive at the start is frozen: later collections do not look at it. Our own transports
+    make no reference cycles, so nothing piles up; httpx does, so do not use this with it.
+    """
+    global _inside
+    if not active or (not _inside and not gc.isenabled()):
+        yield
+        return
+    if not _inside:
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+    _inside += 1
+    try:
+        yield
+    finally:
+        _inside -= 1
+        if not _inside:
+            gc.enable()
+            gc.unfreeze()

@@ -1,5 +1,6 @@
-"""Teacher forcing: a model reads texts, and says at chosen places what it expects next.
+"""What fidelity asks of models: their next words, and the questions of `bench.scenario.gates`.
 
+Next words are by teacher forcing: a model reads texts, and says at chosen places what it expects.
 One request a place, one after another. Each place of a text is a longer prefix than the one before,
 so the server evaluates only what is new (its prefix cache).
 """
@@ -8,19 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from typing import Any
 
 from bench.errors import ModelError, ServerError
 from bench.ollama.control import Control
 from bench.ollama.names import is_cloud_name, same_model
-from bench.ollama.next_token import NO_LIST, next_token_request, options, read_next_token
+from bench.ollama.next_token import (
+    NO_LIST,
+    next_token_request,
+    options,
+    read_answer,
+    read_next_token,
+)
 from bench.results.fidelity_files import (
     AGAIN,
     ENOUGH,
     REFERENCE,
     FidelitySetup,
+    GateRecord,
     PlaceRecord,
     Side,
 )
+from bench.scenario.gates import questions
 
 LOAD_TIMEOUT_S = 1800.0
 REPLY_TIMEOUT_S = 600.0
@@ -172,3 +182,57 @@ async def make_room(control: Control, model: str) -> None:
     """Unload a side before the next is loaded: two that do not fit together would spill."""
     with suppress(ServerError):
         await control.unload(model)
+
+
+def is_asked(side: Side) -> bool:
+    """Whether there is a point in it: the simulated engine writes words by chance."""
+    return side.engine != "simulated"
+
+
+def total_questions(setup: FidelitySetup) -> int:
+    """How many questions are asked in all."""
+    each = sum(1 for _ in questions(setup.num_ctx))
+    return each * sum(map(is_asked, setup.sides))
+
+
+async def ask_gates(
+    control: Control,
+    setup: FidelitySetup,
+    side: int,
+    done: Collection[tuple[int, str, int]],
+    on_answer: Callable[[GateRecord], None],
+) -> None:
+    """Ask one side what is not answered yet.
+
+    `done` are the keys of what has an answer.
+
+    Raises:
+        BenchError: the server cannot be reached.
+    """
+    for asked in questions(setup.num_ctx):
+        if (side, asked.gate.value, asked.number) in done:
+            continue
+        body = {
+            "model": setup.sides[side].model,
+            "prompt": asked.prompt,
+            "stream": False,
+            "think": False,
+            "options": options(setup.num_ctx) | {"num_predict": asked.most},
+        }
+        if asked.format is not None:
+            body["format"] = asked.format
+        text, ended, why = await _answer(control, body)
+        on_answer(GateRecord(side, asked.gate.value, asked.number, asked.shown, text, ended, why))
+
+
+async def _answer(control: Control, body: dict[str, Any]) -> tuple[str, str, str]:
+    """Text, how it ended, and why there is none: that is an answer to "does it work", too.
+
+    Raises:
+        BenchError: nobody is there any more.
+    """
+    try:
+        return *read_answer(await control.generate(body, REPLY_TIMEOUT_S)), ""
+    except (ModelError, ServerError) as error:
+        await control.version()
+        return "", "", error.message

@@ -23,10 +23,10 @@ from bench.load import messages
 from bench.load.block import connections_wanted, put_on
 from bench.load.needs import descriptors_for, ensure_descriptors
 from bench.load.observer import Silent
-from bench.load.quiet import quiet
 from bench.load.sender import Sender, Share, Surroundings
 from bench.load.stop import Stop
 from bench.load.warming import warm_up
+from bench.load.watch import quiet
 from bench.load.workload import BlockWorkload, workload
 from bench.results.record import Phase
 from bench.wire.exchange import Transport

@@ -22,11 +22,10 @@ Path_ = tuple[str | int, ...]
 
 MAX_BYTES = 1_000_000
 """A scenario is written by hand; a larger file is some other file."""
-
-
 MAX_VALUES = 20_000
 MAX_DEPTH = 40
 """No scenario has more values, or values deeper in one another."""
+_TOO_BIG = "is no scenario: too many values, or values too deep in one another"
 
 
 def path_text(path: Path_) -> str:
@@ -93,19 +92,19 @@ def read_document(path: Path, file: str) -> Document:
     """
     try:
         raw = read_file(path, MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise _wrong(file, f"is no scenario: more than {MAX_BYTES:,} bytes long")
+        return parse_document(raw.decode("utf-8-sig"), file)
     except IsADirectoryError:
-        raise ScenarioError(file, [Problem("", "is a folder, not a scenario file")]) from None
+        raise _wrong(file, "is a folder, not a scenario file") from None
     except OSError as error:
-        raise ScenarioError(file, [Problem("", f"cannot be read: {error.strerror}")]) from None
-    if len(raw) > MAX_BYTES:
-        raise ScenarioError(
-            file, [Problem("", f"is no scenario: more than {MAX_BYTES:,} bytes long")]
-        )
-    try:
-        text = raw.decode("utf-8-sig")
+        raise _wrong(file, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ScenarioError(file, [Problem("", "is not a text file in UTF-8")]) from None
-    return parse_document(text, file)
+        raise _wrong(file, "is not a text file in UTF-8") from None
+
+
+def _wrong(file: str, message: str) -> ScenarioError:
+    return ScenarioError(file, [Problem("", message)])
 
 
 def parse_document(text: str, file: str) -> Document:
@@ -116,25 +115,22 @@ def parse_document(text: str, file: str) -> Document:
     """
     try:
         if len(text) > _LONG and not _is_readable(text):
-            raise ScenarioError(file, [_too_big()])
+            raise _wrong(file, _TOO_BIG)
         root = YAML(typ="safe", pure=True).compose(text)
         if root is not None and _expanded(root, {}) > MAX_VALUES:
-            raise ScenarioError(file, [_too_big()])
+            raise _wrong(file, _TOO_BIG)
         data = YAML(typ="safe", pure=True).load(text)
-    except DuplicateKeyError as error:
-        raise ScenarioError(file, [_duplicate(error)]) from None
     except MarkedYAMLError as error:
         raise ScenarioError(file, [_marked(error)]) from None
     except _UNREADABLE as error:
-        raise ScenarioError(file, [Problem("", f"is not YAML: {_first_line(error)}")]) from None
+        raise _wrong(file, f"is not YAML: {_first_line(error)}") from None
     if data is None:
-        raise ScenarioError(file, [Problem("", "is empty: a scenario has at least a load")])
+        raise _wrong(file, "is empty: a scenario has at least a load")
     if not isinstance(data, dict):
         what = "a list" if isinstance(data, list) else "a single value"
-        message = f"holds {what}, not keys with values such as `models: [llama3.2]`"
-        raise ScenarioError(file, [Problem("", message)])
+        raise _wrong(file, f"holds {what}, not keys with values such as `models: [llama3.2]`")
     if not _is_small(data, [MAX_VALUES]):
-        raise ScenarioError(file, [_too_big()])
+        raise _wrong(file, _TOO_BIG)
     lines: dict[Path_, int] = {}
     _note_lines(root, (), lines)
     return Document(file, data, lines)
@@ -152,7 +148,7 @@ def parse_value(text: str) -> Any:
         problem = getattr(error, "problem", None) or _first_line(error)
         raise ValueError(f"not a YAML value: {problem}") from None
     if not _is_small(value, [MAX_VALUES]):
-        raise ValueError(_too_big().message)
+        raise ValueError(_TOO_BIG)
     return value
 
 
@@ -173,18 +169,11 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), "cannot be understood")
 
 
-def _too_big() -> Problem:
-    return Problem("", "is no scenario: too many values, or values too deep in one another")
-
-
 def _is_readable(text: str) -> bool:
     """Whether a long text has few values, and none deep in others: else reading takes minutes."""
     depth = 0
     for number, event in enumerate(YAML(typ="safe", pure=True).parse(text)):
-        if isinstance(event, CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, CollectionEndEvent):
-            depth -= 1
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if number > 2 * MAX_VALUES or depth > MAX_DEPTH:
             return False
     return True
@@ -224,15 +213,12 @@ def _note_lines(node: Node, path: Path_, lines: dict[Path_, int]) -> None:
             _note_lines(item, below, lines)
 
 
-def _duplicate(error: DuplicateKeyError) -> Problem:
-    line = error.problem_mark.line + 1 if error.problem_mark else 0
-    found = re.search(r'found duplicate key "([^"]*)"', str(error.problem))
-    return Problem(found.group(1) if found else "", "this key is there twice", line=line)
-
-
 def _marked(error: MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 0
     what = error.problem or error.context or "cannot be understood"
+    if isinstance(error, DuplicateKeyError):
+        found = re.search(r'found duplicate key "([^"]*)"', what)
+        return Problem(found[1] if found else "", "this key is there twice", line=line)
     hint = "; indent with spaces" if "\\t" in what else ""
     return Problem("", f"is not YAML: {what}{hint}", line=line)

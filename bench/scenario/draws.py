@@ -46,7 +46,6 @@ class Stream(IntEnum):
     HOLD_ARRIVALS = 8
     SESSION = 9
     PASSAGES = 10
-    IMAGE = 11
     TOOL_RESULTS = 12
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.docstrings import texts_below
-from bench.scenario.document import Path_
 from bench.scenario.fields import Model
 from bench.scenario.matrix import AXES
 from bench.scenario.schema import Scenario
@@ -60,11 +59,10 @@ def _describe(schema: dict[str, Any]) -> None:
     the models are imported, which every run would have to wait for.
     """
     for model in _parts(Model):
-        node = schema if model is Scenario else schema["$defs"].get(model.__name__)
-        if node is None:
-            continue
-        for name, text in _texts(model).items():
-            node["properties"][model.model_fields[name].alias or name]["description"] = text
+        node = schema if model is Scenario else schema["$defs"].get(model.__name__, {})
+        for base in (b for b in reversed(model.__mro__) if node and issubclass(b, Model)):
+            for name, text in texts_below(base).items():
+                node["properties"][model.model_fields[name].alias or name]["description"] = text
 
 
 def _parts(model: type[Model]) -> Iterator[type[Model]]:
@@ -72,12 +70,6 @@ def _parts(model: type[Model]) -> Iterator[type[Model]]:
     for part in model.__subclasses__():
         yield part
         yield from _parts(part)
-
-
-def _texts(model: type[Model]) -> dict[str, str]:
-    """The texts below the fields of a model, inherited ones included."""
-    bases = [base for base in reversed(model.__mro__) if issubclass(base, Model)]
-    return {name: text for base in bases for name, text in texts_below(base).items()}
 
 
 def _tidied(node: Any) -> Any:
@@ -109,7 +101,10 @@ def _matrix(schema: dict[str, Any]) -> dict[str, Any]:
     """The matrix: a list of what each key takes, under every name that the key has."""
     properties = {}
     for name, path in AXES.items():
-        items = copy.deepcopy(_at(schema, path))
+        node = schema
+        for step in path:
+            node = _object(schema, node)["properties"][step]
+        items = copy.deepcopy(node)
         items.pop("default", None)
         listed = {"type": "array", "minItems": 1, "uniqueItems": True, "items": items}
         properties[name] = listed | {"description": items.pop("description", "")}
@@ -117,14 +112,6 @@ def _matrix(schema: dict[str, Any]) -> dict[str, Any]:
             properties[f"options.{name}"] = properties[name]
     plain: dict[str, Any] = schema["properties"]["matrix"]
     return {**plain, "properties": properties, "additionalProperties": False}
-
-
-def _at(schema: dict[str, Any], path: Path_) -> dict[str, Any]:
-    """The schema of the key at this path."""
-    node = schema
-    for step in path:
-        node = _object(schema, node)["properties"][step]
-    return node
 
 
 def _object(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from bench.scenario.messages import exclusive_problems, problems_of, show_value
 from bench.scenario.mixing import parts_of
 from bench.scenario.promptfile import read_prompt_file
 from bench.scenario.schema import Scenario
+from bench.scenario.session_files import session_file
 from bench.scenario.traces import load_trace
 from bench.scenario.work_cases import format_value, images, replay, tools
 from bench.shown import all_shown, encodable
@@ -54,21 +55,16 @@ def load_scenario(
         document = Document("scenario", {str(key): value for key, value in source.items()})
         return resolve(document, overrides, source="", directory=folder)
     source = str(source)
-    path = _find(source, folder)
+    path = folder / source
+    if not path.exists() or path.is_dir():
+        if "/" in source or "\\" in source or Path(source).suffix in (".yaml", ".yml"):
+            if path.is_dir():
+                raise UsageError(f"{source} is a folder, not a scenario file")
+            raise UsageError(f"there is no scenario file {source}")
+        path = scenario_path(source)
     document = read_document(path, source)
     document.data.setdefault("name", path.stem)
     return resolve(document, overrides, source=source, directory=path.parent)
-
-
-def _find(source: str, cwd: Path) -> Path:
-    path = cwd / source
-    if path.exists() and not path.is_dir():
-        return path
-    if "/" in source or "\\" in source or Path(source).suffix in (".yaml", ".yml"):
-        if path.is_dir():
-            raise UsageError(f"{source} is a folder, not a scenario file")
-        raise UsageError(f"there is no scenario file {source}")
-    return scenario_path(source)
 
 
 def resolve(
@@ -79,6 +75,7 @@ def resolve(
     Raises:
         ScenarioError: it carries every problem found.
     """
+    session_file.cache_clear()  # a notebook may have written it anew
     data = copy.deepcopy(document.data)
     problems, origins = _override(data, overrides)
     data = all_shown(data, encodable)
@@ -93,7 +90,8 @@ def resolve(
     if scenario is not None and not problems:
         problems = _combined(scenario, document)
     if scenario is None or problems:
-        raise ScenarioError(document.file, _in_order(_blame(problems, origins)))
+        blamed = dict.fromkeys(_blame(problems, origins))
+        raise ScenarioError(document.file, sorted(blamed, key=lambda problem: problem.line))
     return scenario
 
 
@@ -107,10 +105,6 @@ def _combined(scenario: Scenario, document: Document) -> list[Problem]:
             for path, message in inconsistencies(scenario)
         ]
     return problems + _file_problems(scenario, document)
-
-
-def _in_order(problems: list[Problem]) -> list[Problem]:
-    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
 
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
@@ -156,18 +150,15 @@ def _blame(problems: list[Problem], origins: dict[str, str]) -> list[Problem]:
     """Names the override where a problem came from one."""
     blamed = []
     for problem in problems:
-        origin = next((o for p, o in origins.items() if _concerns(problem.path, p)), None)
-        if origin is not None:
-            message = f"{problem.message} (from --set {origin})"
-            problem = Problem(problem.path, message, problem.value)
+        for path, origin in origins.items():
+            # One of the two keys is the other, or is below it.
+            longer, shorter = sorted((problem.path, path), key=len, reverse=True)
+            if longer == shorter or longer.startswith((f"{shorter}.", f"{shorter}[")):
+                message = f"{problem.message} (from --set {origin})"
+                problem = Problem(problem.path, message, problem.value)
+                break
         blamed.append(problem)
     return blamed
-
-
-def _concerns(path: str, origin: str) -> bool:
-    """Whether one of the two keys is the other, or is below it."""
-    longer, shorter = (path, origin) if len(path) > len(origin) else (origin, path)
-    return longer == shorter or longer.startswith((f"{shorter}.", f"{shorter}["))
 
 
 def _drop_empty(document: Document, data: Any, path: Path_ = ()) -> list[Problem]:

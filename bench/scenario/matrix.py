@@ -100,16 +100,21 @@ def _key_problems(
         message = "lists nothing: give at least one value"
     elif key != axis_name(key) and axis_name(key) in data["matrix"]:
         message = f"the same key as {axis_name(key)}"
-    else:
-        message = _nothing_to_vary(data, target)
+    elif len(target) > 2:
+        above = data.get(str(target[0]), _DEFAULT_PARTS[str(target[0])])
+        if not isinstance(above, dict) or target[1] not in above:
+            place = path_text(target[:2])
+            message = f"varies {path_text(target)}, but this scenario has no {place}"
     if message or target is None:
         return [Problem(path_text(here), message, line=document.line(here))]
     problems = []
     for index, value in enumerate(values):
-        if value in values[:index]:
-            problems.append(_at((*here, index), "is there twice", value, document))
-        wrong = _value_problems(target, value)
-        problems += [_at((*here, index), message, value, document) for message in wrong]
+        twice = ["is there twice"] if value in values[:index] else []
+        at = (*here, index)
+        problems += [
+            Problem(path_text(at), message, show_value(value), document.line(at))
+            for message in [*twice, *_value_problems(target, value)]
+        ]
     return problems
 
 
@@ -131,16 +136,6 @@ def _value_problems(target: Path_, value: Any) -> list[str]:
     return []
 
 
-def _nothing_to_vary(data: dict[str, Any], target: Path_) -> str:
-    """Why this scenario has no such key to vary; "" if it has."""
-    if len(target) < 3:
-        return ""
-    above = data.get(str(target[0]), _DEFAULT_PARTS[str(target[0])])
-    if isinstance(above, dict) and target[1] in above:
-        return ""
-    return f"varies {path_text(target)}, but this scenario has no {path_text(target[:2])}"
-
-
 _DEFAULT_PARTS: dict[str, dict[str, Any]] = {"load": {"closed": {}}, "prompts": {"synthetic": {}}}
 """What a scenario has that does not say it."""
 
@@ -156,18 +151,13 @@ def combined_problems(scenario: Scenario, document: Document) -> list[Problem]:
     return [Problem("matrix", message, line=line) for message in found]
 
 
-def _at(path: Path_, message: str, value: Any, document: Document) -> Problem:
-    return Problem(path_text(path), message, show_value(value), document.line(path))
-
-
 def _unknown(key: str) -> str:
     name = axis_name(key)
     if name == "model":
         return "list several models under models, not in the matrix"
     if why := explain(name):
         return why
-    close = difflib.get_close_matches(name, AXES, n=1)
-    if close:
+    if close := difflib.get_close_matches(name, AXES, n=1):
         return f"cannot be varied; did you mean {close[0]}?"
     return "cannot be varied: give an option of Ollama, or one of " + ", ".join(
         name for name in AXES if name not in OPTION_NAMES

@@ -18,8 +18,7 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -54,21 +53,18 @@ def read_prompt_file(
         ValueError: the file or a line of it is wrong or doubtful; the message names file and line.
     """
     kind = path.suffix.lower()
-    readers: dict[str, Callable[[Path, str], Iterator[tuple[int, Any]]]] = {
-        ".txt": partial(_text, split=split),
-        ".jsonl": _jsonl,
-        ".ndjson": _jsonl,
-        ".csv": partial(_csv, columns=columns),
-        ".tsv": partial(_csv, columns=columns),
-    }
-    read = readers.get(kind)
-    if read is None:
+    if kind not in (".txt", ".jsonl", ".ndjson", ".csv", ".tsv"):
         raise ValueError(f"{path.name} is not a .txt, .jsonl, .csv or .tsv file")
     if split is not None and kind != ".txt":
         raise ValueError(f"{path.name} has its own ends of prompts: remove split")
     if columns and kind == ".txt":
         raise ValueError(f"{path.name} is text, without columns: remove columns")
-    rows = read(path, _read(path, encoding).text)
+    text = _read(path, encoding).text
+    rows: Iterator[tuple[int, Any]] = json_lines(path.name, text.split("\n"))
+    if kind in (".csv", ".tsv"):
+        rows = _csv(path.name, text, columns)
+    elif kind == ".txt":
+        rows = _text(path.name, text, split)
     if columns:
         rows = ((line, _mapped(path.name, line, row, columns)) for line, row in rows)
     records = tuple(_checked(path.name, line, record) for line, record in rows)
@@ -118,27 +114,26 @@ def _read(path: Path, encoding: str | None = None) -> Decoded:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _text(path: Path, content: str, split: Split | None) -> Iterator[tuple[int, Any]]:
+def _text(file: str, content: str, split: Split | None) -> Iterator[tuple[int, Any]]:
     text = content.replace("\r\n", "\n").replace("\r", "\n").strip()
-    blank = re.search(r"\n[^\S\n]*\n", text) is not None
-    if split is None and blank:
-        _check_paragraphs(path, text)
-    by_paragraph = split == "paragraphs" or (split is None and blank)
-    for part in re.split(r"\n(?:[^\S\n]*\n)+" if by_paragraph else r"\n", text):
+    paragraphs = re.split(r"\n(?:[^\S\n]*\n)+", text)
+    if split is None and len(paragraphs) > 1:
+        _check_paragraphs(file, [p.splitlines() for p in paragraphs])
+    by_paragraph = split == "paragraphs" or (split is None and len(paragraphs) > 1)
+    for part in paragraphs if by_paragraph else text.split("\n"):
         if part.strip():
-            yield 0, {"prompt": part.strip()}
+            yield 0, part.strip()
 
 
-def _check_paragraphs(path: Path, text: str) -> None:
+def _check_paragraphs(file: str, paragraphs: Sequence[Sequence[str]]) -> None:
     """Refuses a file that could as well be one prompt per line with a stray blank line in it."""
-    paragraphs = [p.splitlines() for p in re.split(r"\n(?:[^\S\n]*\n)+", text)]
     lines = [line.strip() for paragraph in paragraphs for line in paragraph if line.strip()]
     whole = sum(map(_stands_alone, lines))
     alone = len(lines) > len(paragraphs) and whole >= _ALONE * len(lines)
     if alone or (len(lines) >= _FEW_BLANKS * len(paragraphs) and _is_a_list(paragraphs)):
         raise ValueError(
-            f"{path.name}: {len(lines):,} prompts, one per line, or {len(paragraphs):,}, separated "
-            "by blank lines? Say which with prompts.split: lines or paragraphs"
+            f"{file}: {len(lines):,} prompts, one per line, or {len(paragraphs):,}, separated by "
+            "blank lines? Say which with prompts.split: lines or paragraphs"
         )
 
 
@@ -177,21 +172,15 @@ def _is_a_list(paragraphs: Sequence[Sequence[str]]) -> bool:
     return width < _NARROWEST or full < len(pairs) / 2
 
 
-def _jsonl(path: Path, content: str) -> Iterator[tuple[int, Any]]:
-    for number, value in json_lines(path.name, content.split("\n")):
-        yield number, {"prompt": value} if isinstance(value, str) else value
-
-
 def _csv(
-    path: Path, content: str, columns: Mapping[PromptColumn, str] | None
+    file: str, content: str, columns: Mapping[PromptColumn, str] | None
 ) -> Iterator[tuple[int, Any]]:
     mark = _separator(content, columns)
-    names, rows = csv_table(path.name, io.StringIO(content, newline=""), mark)
-    missing = [c for c in _wanted(columns) if c not in names]
-    if missing:
+    names, rows = csv_table(file, io.StringIO(content, newline=""), mark)
+    if missing := [c for c in _wanted(columns) if c not in names]:
         there = ", ".join(name[:60] for name in names[:20]) or "none"
         raise ValueError(
-            f"{path.name}:1: the header has no column named {missing[0]}; it has {there}; "
+            f"{file}:1: the header has no column named {missing[0]}; it has {there}; "
             "prompts.columns says what they are called, e.g. {prompt: question}"
         )
     count = (columns or {}).get("output_tokens", "output_tokens")
@@ -232,10 +221,11 @@ def _mapped(file: str, line: int, row: Any, columns: Mapping[PromptColumn, str])
 
 def _checked(file: str, line: int, record: Any) -> dict[str, Any]:
     where = f"{file}:{line}" if line else file
+    if isinstance(record, str):
+        record = {"prompt": record}
     if not isinstance(record, dict):
         raise ValueError(f"{where}: must be an object with the key prompt, or text")
-    unknown = [key for key in record if key not in _KEYS]
-    if unknown:
+    if unknown := [key for key in record if key not in _KEYS]:
         raise ValueError(
             f"{where}: unknown key {str(unknown[0])[:60]!r}; known: {', '.join(_KEYS)}; with "
             "prompts.columns, e.g. {prompt: question}, others are left alone"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import math
+import random
+import struct
+import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.scenario.block_text import retrieved
-from bench.scenario.calibration import DEFAULT_OVERHEAD, NONCE_TOKENS, TokenRates
-from bench.scenario.corpus import Corpus, load_corpus, units_of
+from bench.scenario.corpus import Corpus, TokenRates, guessed_rates, load_corpus, units_of
 from bench.scenario.draws import Stream, draw, generator, mean
-from bench.scenario.pictures import picture
-from bench.scenario.plan import Block, Case, Plan, PromptSpec, SyntheticPrompts
+from bench.scenario.plan import Block, Case, Plan, SyntheticPrompts
 from bench.scenario.room import prompt_room
 
 CLOSINGS = {
@@ -79,10 +81,12 @@ class PromptSource:
         """
         if self.case.control and not warmup:
             pair = self._with_images(self._one(block, index // 2, False, row), block, index // 2)
-            number = "" if self.case.prompts.cache == "warm" else self._nonce(block, index, False)
-            changed = pair.user if pair.system else _renumbered(pair.user, pair.nonce, number)
-            system = _renumbered(pair.system, pair.nonce, number) if pair.system else None
-            pair = replace(pair, user=changed, system=system, nonce=number)
+            if pair.nonce:  # the same text with another number in front
+                number = self._number(block, index, False)
+                past = len(pair.nonce)
+                user = pair.user if pair.system else f"{number}{pair.user[past:]}"
+                system = pair.system and f"{number}{pair.system[past:]}"
+                pair = replace(pair, user=user, system=system, nonce=number)
             return replace(pair, images=(), control=True) if index % 2 else pair
         one = self._with_images(self._one(block, index, warmup, row), block, index)
         size = self.case.prompts.batch
@@ -109,37 +113,33 @@ class PromptSource:
         """The text of one request, or of one part of it."""
         if row is None and not warmup:
             row = index
-        number = "" if self.case.prompts.cache == "warm" else self._nonce(block, index, warmup)
-        if self.case.prompts.synthetic is not None:
-            made = self.case.prompts.synthetic
-            return self._synthetic(made, block, index, warmup, number, row)
-        if self.case.prompts.rag is not None:
-            where = (int(warmup), index)
-            rng = generator(block.seed, Stream.PASSAGES, *where)
-            text = retrieved(self.case.prompts.rag, self.rates, rng)
+        number = self._number(block, index, warmup)
+        spec = self.case.prompts
+        if spec.synthetic is not None:
+            return self._synthetic(spec.synthetic, block, index, warmup, row)
+        if spec.rag is not None:
+            rng = generator(block.seed, Stream.PASSAGES, int(warmup), index)
+            text = retrieved(spec.rag, self.rates, rng)
             # One number for all of a block: passages are to be found again.
-            same = number and self._nonce(block, _SHARED_NUMBER, True)
-            return finish(text, self.case.system, same)
+            return finish(text, self.case.system, self._number(block, 4_900_000, True))
         record = self.records[turn(len(self.records), block, index, warmup)]
         system = record.get("system", self.case.system)
         return finish(record["prompt"], system, number, num_predict=record.get("output_tokens"))
 
-    def _nonce(self, block: Block, index: int, warmup: bool) -> str:
+    def _number(self, block: Block, index: int, warmup: bool) -> str:
+        """What busts caches; "" with a warm one."""
+        if self.case.prompts.cache == "warm":
+            return ""
         place = self.plan.nonce_block(block)
         return nonce(self.plan.seed, self.plan.salt, place, index, warmup=warmup)
 
     def _synthetic(
-        self,
-        made: SyntheticPrompts,
-        block: Block,
-        index: int,
-        warmup: bool,
-        number: str,
-        row: int | None,
+        self, made: SyntheticPrompts, block: Block, index: int, warmup: bool, row: int | None
     ) -> Prompt:
         corpus = load_corpus(made.language)
         target, num_predict = self._lengths(made, block, index, warmup, row)
         target = max(1, min(target, prompt_room(self.case, num_predict)))
+        number = self._number(block, index, warmup)
         warm = self.case.prompts.cache == "warm"
         start = 0 if warm else turn(len(corpus.starts), block, index, warmup)
         text, units = passage_text(corpus, start, self.rates.units(target))
@@ -162,14 +162,6 @@ class PromptSource:
             return target, None
         rng = generator(block.seed, Stream.OUTPUT_TOKENS, *where)
         return target, max(1, round(draw(made.output_tokens, rng)))
-
-
-_SHARED_NUMBER = 4_900_000
-
-
-def _renumbered(text: str, before: str, after: str) -> str:
-    """The same text with another cache-busting number in front."""
-    return f"{after}{text[len(before) :]}" if before else text
 
 
 def turn(count: int, block: Block, index: int, warmup: bool) -> int:
@@ -198,13 +190,7 @@ def prompt_source(case: Case, plan: Plan, rates: TokenRates | None = None) -> Pr
     records: tuple[dict[str, Any], ...] = tuple({"prompt": text} for text in spec.inline)
     if spec.file:
         records = plan.prompt_files[spec.file]
-    if rates is None:
-        language = spec.language or "en"
-        system = units_of(case.system, language) if case.system else 0.0
-        overhead = DEFAULT_OVERHEAD["raw" if case.raw else case.endpoint] + system
-        overhead += 0.0 if spec.cache == "warm" else NONCE_TOKENS
-        rates = TokenRates(case.model, language, 1.0, overhead)
-    return PromptSource(case, plan, rates, records)
+    return PromptSource(case, plan, rates or guessed_rates(case), records)
 
 
 CALIBRATION_INDEX = 2_000_000
@@ -226,10 +212,16 @@ def calibration_prompts(case: Case, plan: Plan, block: Block) -> tuple[Prompt, .
     cached tokens out.
     Give their `units` and the server's `prompt_eval_count` to `fit_calibration`.
     """
-    corpus = load_corpus(case.prompts.language)
-    low, high = _CALIBRATION_TOKENS
-    longest = min(max(low, _usual(case.prompts)), high, 0.8 * int(case.options["num_ctx"]))
-    warm = case.prompts.cache == "warm"
+    spec, (low, high) = case.prompts, _CALIBRATION_TOKENS
+    corpus, usual = load_corpus(spec.language), high
+    if spec.synthetic is not None:
+        usual = mean(spec.synthetic.input_tokens)
+    elif spec.rag is not None:
+        usual = spec.rag.passages * spec.rag.passage_tokens
+    elif spec.made is not None:
+        usual = mean(spec.made.first_tokens)
+    longest = min(max(low, usual), high, 0.8 * int(case.options["num_ctx"]))
+    warm = spec.cache == "warm"
     where = (plan.salt,) if warm else ()
     first = generator(block.seed, Stream.CALIBRATION, *where).randrange(len(corpus.starts))
     prompts = []
@@ -240,15 +232,6 @@ def calibration_prompts(case: Case, plan: Plan, block: Block) -> tuple[Prompt, .
         value = "" if warm else nonce(plan.seed, plan.salt, block.index, index, warmup=True)
         prompts.append(finish(text, case.system, value, units=units))
     return tuple(prompts)
-
-
-def _usual(spec: PromptSpec) -> float:
-    """Tokens of a usual prompt."""
-    if spec.synthetic is not None:
-        return mean(spec.synthetic.input_tokens)
-    if spec.rag is not None:
-        return spec.rag.passages * spec.rag.passage_tokens
-    return mean(spec.made.first_tokens) if spec.made is not None else _CALIBRATION_TOKENS[1]
 
 
 def passage_text(corpus: Corpus, start: int, units: float) -> tuple[str, float]:
@@ -310,3 +293,34 @@ def _permutation(seed: int, salt: int) -> tuple[int, int]:
     while math.gcd(factor, _SPACE) != 1:
         factor += 1
     return factor, int.from_bytes(digest[16:], "big") % _SPACE
+
+
+_SHADES = 48
+"""Tones a picture uses at most: it must compress, for pictures of megabytes measure the network."""
+_CELL = 16
+"""Pixels of one square. Every square has a tone of its own, so no two pictures share a patch."""
+
+
+def picture(width: int, height: int, seed: str) -> str:
+    """A picture of grey and coloured squares, as base64 of a PNG.
+
+    Another seed gives another picture, in every part of it.
+    """
+    rng = random.Random(seed)
+    palette = b"".join(bytes(rng.randrange(256) for _ in range(3)) for _ in range(_SHADES))
+    rows = []
+    for _ in range(0, height, _CELL):
+        tones = (rng.randrange(_SHADES) for _ in range(0, width, _CELL))
+        row = b"".join(bytes([tone]) * _CELL for tone in tones)[:width]
+        rows += [b"\0" + row] * _CELL
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    data = zlib.compress(b"".join(rows[:height]), 1)
+    parts = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", data), (b"IEND", b""))
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in parts)
+    return base64.b64encode(png).decode("ascii")
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file (PNG specification, section 5.3)."""
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)

@@ -1,4 +1,8 @@
-"""The rows of a table or of JSON Lines, and of a trace: these, or text with one time a line."""
+"""The rows of a table or of JSON Lines, and of a trace: these, or text with one time a line.
+
+What is wrong in a file (also a key or a column that is there twice) is a ValueError that names file
+and line.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +29,6 @@ def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a trace, one after another: a public one has more than a million.
 
     Names of columns are stripped and in lower case.
-
-    Raises:
-        ValueError: the file or a line of it is wrong; the message names file and line.
     """
     readers = {".jsonl": _json_rows, ".ndjson": _json_rows, ".csv": _csv_rows}
     read = readers.get(path.suffix.lower(), _text_rows)
@@ -65,36 +66,27 @@ def _column_name(name: str) -> str:
 
 
 def json_lines(name: str, lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
-    """The values of JSON Lines, with the numbers of their lines.
-
-    Raises:
-        ValueError: as of `parse_json`.
-    """
+    """The values of JSON Lines, with the numbers of their lines."""
     for number, line in enumerate(lines, start=1):
         if text := line.strip().lstrip("\ufeff"):  # joined files have marks in the middle, too
             yield number, parse_json(text, name, number)
 
 
 def parse_json(text: str | bytes, name: str, line: int = 1) -> Any:
-    """The value of a JSON text that begins in this line of a file.
-
-    Raises:
-        ValueError: it is none, or has a key twice; the message names file and line.
-    """
+    """The value of a JSON text that begins in this line of a file."""
+    where = f"{name}:{line}"
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         at = line + error.lineno - 1
         raise ValueError(f"{name}:{at}: is not JSON: {error.msg}") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{name}:{line}: is not text in UTF-8") from None
+        raise ValueError(f"{where}: is not text in UTF-8") from None
     except KeyError as error:
-        raise ValueError(
-            f"{name}:{line}: the key {cell_text(error.args[0])} is there twice"
-        ) from None
+        raise ValueError(f"{where}: the key {cell_text(error.args[0])} is there twice") from None
     except (ValueError, RecursionError):
         why = "a number of thousands of digits, or nested too deeply"
-        raise ValueError(f"{name}:{line}: cannot be read: {why}") from None
+        raise ValueError(f"{where}: cannot be read: {why}") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -118,9 +110,6 @@ def csv_table(
     """The names of the columns of a table, and its rows.
 
     `key` gives the name of a column from its heading, `mark` is what fields end at.
-
-    Raises:
-        ValueError: a line is wrong, or two columns have one name; the message names file and line.
     """
     csv.field_size_limit(2**31 - 1)  # a prompt may be as long as a book
     reader = csv.DictReader(lines, strict=True, delimiter=mark)

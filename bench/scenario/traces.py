@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bench.scenario.trace_rows import Row, cell_text, read_rows, token_count
+from bench.scenario.trace_rows import cell_text, read_rows, token_count
 from bench.scenario.trace_times import TimeSource, read_times, time_column
 
 _COUNTS = {
@@ -117,14 +117,12 @@ class _Reader:
 
     def read(self) -> Trace:
         """The whole trace."""
-        for row in read_rows(self.path):
+        for line, cells in read_rows(self.path):
             try:
-                self._take(row)
+                self._take(cells, line)
             except ValueError as error:
-                raise ValueError(f"{self.path.name}:{row[0]}: {error}") from None
-        if self.time is None:
-            raise ValueError(f"{self.path.name} holds no arrival")
-        if not self.times:
+                raise ValueError(f"{self.path.name}:{line}: {error}") from None
+        if self.time is None or not self.times:
             why = f"; {' and '.join(self._said_left_out())}" if self.left_out else ""
             raise ValueError(f"{self.path.name} holds no arrival{why}")
         try:
@@ -150,18 +148,24 @@ class _Reader:
         )
         return Trace(at_s, ordered.get("prompt", ()), ordered.get("output", ()), notes)
 
-    def _take(self, row: Row) -> None:
-        line, cells = row
+    def _take(self, cells: Mapping[str, Any], line: int) -> None:
         if self.time is None:
-            self._first(cells)
-        assert self.time is not None
+            self.time = time_column(list(cells))
+            for what, names in _COUNTS.items():
+                if there := [n for n in names.split("|") if n in cells]:
+                    self.tokens[what] = (there[0], array("q"))
         value = cells.get(self.time.name)
         if value is None or value == "":
             other = time_column(list(cells)).name
             if other != self.time.name:
                 raise ValueError(f"{other} after rows with {self.time.name}: two units in one file")
             raise ValueError(f"{cell_text(value)} is not a time")
-        counts = {what: self._count(what, cells) for what in self.tokens}
+        counts = {}
+        for what, (name, _) in self.tokens.items():
+            if (count := token_count(cells.get(name))) is None:
+                shown = cell_text(cells.get(name))
+                raise ValueError(f"{shown} is not a number of {what} tokens ({name})")
+            counts[what] = count
         self.columns.update(dict.fromkeys(cells))
         if empty := [what for what, count in counts.items() if not count]:
             self.left_out[empty[0]] += 1
@@ -171,20 +175,6 @@ class _Reader:
         self.times.append(value)
         self.lines.append(line)
         self._look_at_work(cells, counts.get("prompt"))
-
-    def _first(self, cells: Mapping[str, Any]) -> None:
-        self.time = time_column(list(cells))
-        for what, names in _COUNTS.items():
-            name = next((n for n in names.split("|") if n in cells), None)
-            if name is not None:
-                self.tokens[what] = (name, array("q"))
-
-    def _count(self, what: str, cells: Mapping[str, Any]) -> int:
-        name = self.tokens[what][0]
-        if (count := token_count(cells.get(name))) is None:
-            shown = cell_text(cells.get(name))
-            raise ValueError(f"{shown} is not a number of {what} tokens ({name})")
-        return count
 
     def _look_at_work(self, cells: Mapping[str, Any], prompt: int | None) -> None:
         for name in cells.keys() & _CHANGES_THE_WORK.keys():
@@ -207,15 +197,12 @@ class _Reader:
             return TimeSource("Azure")
         if {"request tokens", "response tokens"} <= there:
             return TimeSource("BurstGPT", "s")
-        if not {"input_length", "output_length"} <= there:
+        if not {"input_length", "output_length"} <= there or not {"chat_id", "hash_ids"} & there:
             return TimeSource("")
-        if "chat_id" in there:
-            return TimeSource("Bailian", "s")
-        if "hash_ids" not in there:
-            return TimeSource("")
-        if not self.block_fits["Bailian"]:
+        if "chat_id" not in there and not self.block_fits["Bailian"]:
             return TimeSource("Mooncake", "ms")
-        if self.block_fits["Mooncake"] and self.time and not self.time.unit:
+        doubtful = "chat_id" not in there and self.block_fits["Mooncake"]
+        if doubtful and self.time and not self.time.unit:
             raise ValueError(
                 f"{self.lines[0]}: could be a trace of Mooncake (times in ms) or of Bailian "
                 "(in s): call the column time_s or time_ms"

@@ -17,6 +17,8 @@ from bench.scenario.work import Replay
 
 _PREVIEWED = 3
 _PREVIEW_CHARACTERS = 70
+_PREVIEWED_REQUESTS = 5
+_TEXT = 40
 
 
 def file_notes(
@@ -25,21 +27,18 @@ def file_notes(
     """One note a file: what it holds, and what of it is used."""
     notes = []
     prompts = scenario.prompts
-    notes_of: list[str]
     if prompts.file is not None:
         path = scenario.directory / prompts.file
         how = reading_notes(path, prompts.columns, prompts.encoding)
-        notes_of = [prompt_notes(prompts.file, records, prompts.split), *how]
-        notes.append(f"prompts {prompts.file}: {'; '.join(notes_of)}")
+        parts = [prompt_notes(prompts.file, records, prompts.split), *how]
+        notes.append(f"prompts {prompts.file}: {'; '.join(parts)}")
     trace = scenario.load.open.arrivals.trace if scenario.load.open else None
     if trace is not None:
         read = load_trace(scenario.directory / trace.file, trace.window)
-        notes_of = list(read.notes)
-        if trace.time_scale != 1:
-            notes_of.append(f"times x {trace.time_scale:g}")
+        parts = [*read.notes, *([f"times x {trace.time_scale:g}"] if trace.time_scale != 1 else [])]
         if read.prompt_tokens or read.output_tokens:
-            notes_of += _token_use(scenario, bool(read.prompt_tokens), cases)
-        notes.append(f"trace {trace.file}: {'; '.join(notes_of)}")
+            parts += _token_use(scenario, bool(read.prompt_tokens), cases)
+        notes.append(f"trace {trace.file}: {'; '.join(parts)}")
     replays = dict.fromkeys(case.prompts.replay for case in cases)
     notes += [session_note(replay, cases) for replay in replays if replay is not None]
     return tuple(notes)
@@ -48,13 +47,10 @@ def file_notes(
 def _token_use(scenario: Scenario, has_prompts: bool, cases: Sequence[Case]) -> list[str]:
     if scenario.prompts.synthetic is None:
         return ["its token counts are not used: the prompts are not synthetic"]
-    notes_of = []
-    if has_prompts:
-        notes_of.append("prompts are made to these counts, not to prompts.synthetic.input_tokens")
+    made = "prompts are made to these counts, not to prompts.synthetic.input_tokens"
     cut = max(map(cut_to_fit, cases), default=0)
-    if cut:
-        notes_of.append(f"{cut:,} prompts shortened to fit options.num_ctx")
-    return notes_of
+    shortened = [f"{cut:,} prompts shortened to fit options.num_ctx"] if cut else []
+    return [*([made] if has_prompts else []), *shortened]
 
 
 def previews(plan: Plan) -> list[str]:
@@ -76,11 +72,6 @@ def previews(plan: Plan) -> list[str]:
 def notes_text(plan: Plan) -> str:
     """Notes and first prompts, in lines; "" if the plan has no files."""
     return "\n".join([*plan.notes, *previews(plan)])
-
-
-_PREVIEWED_SESSIONS = 3
-_PREVIEWED_REQUESTS = 5
-_TEXT = 40
 
 
 def session_note(replay: Replay, cases: Sequence[Case]) -> str:
@@ -106,7 +97,7 @@ def session_note(replay: Replay, cases: Sequence[Case]) -> str:
 def session_previews(replay: Replay) -> list[str]:
     """The first requests of the first sessions, a line each."""
     lines = []
-    for session in played_file(replay).sessions[:_PREVIEWED_SESSIONS]:
+    for session in played_file(replay).sessions[:_PREVIEWED]:
         lines.append(f"  {session.id}: {_many(len(session.steps), 'request')}")
         lines += [f"    {_preview(step)}" for step in session.steps[:_PREVIEWED_REQUESTS]]
         if len(session.steps) > _PREVIEWED_REQUESTS:

@@ -1,4 +1,7 @@
-"""From the keys of a scenario that ask for more than single prompts to plain data of the plan."""
+"""From the keys of a scenario that ask for more than single prompts to plain data of the plan.
+
+A file that they name and that cannot be read, or holds something else, is a ValueError.
+"""
 
 from __future__ import annotations
 
@@ -95,11 +98,7 @@ def _agent(spec: AgentSpec, common: dict[str, Any]) -> MadeSessions:
 
 
 def replay(scenario: Scenario) -> Replay | None:
-    """What `prompts.sessions` asks for.
-
-    Raises:
-        ValueError: the file cannot be read.
-    """
+    """What `prompts.sessions` asks for."""
     spec = scenario.prompts.sessions
     if spec is None:
         return None
@@ -131,11 +130,7 @@ def passages(spec: RagSpec | None) -> Passages | None:
 
 
 def images(scenario: Scenario) -> Images | None:
-    """What `prompts.images` asks for.
-
-    Raises:
-        ValueError: a file cannot be read, or is no picture.
-    """
+    """What `prompts.images` asks for."""
     spec = scenario.prompts.images
     if spec is None:
         return None
@@ -157,11 +152,7 @@ def _picture(path: Path) -> str:
 
 
 def tools(scenario: Scenario) -> Tools | None:
-    """What `tools` asks for.
-
-    Raises:
-        ValueError: the file cannot be read, or holds no tools.
-    """
+    """What `tools` asks for."""
     spec = scenario.tools
     if spec is None:
         return None
@@ -187,11 +178,7 @@ def tools(scenario: Scenario) -> Tools | None:
 
 
 def format_value(scenario: Scenario) -> Any:
-    """The format, read from its file if it names one.
-
-    Raises:
-        ValueError: the file cannot be read, holds no schema, or one that cannot be checked.
-    """
+    """The format, read from its file if it names one."""
     value = scenario.format
     if isinstance(value, dict) and set(value) == {"file"} and isinstance(value["file"], str):
         name = value["file"]
@@ -206,11 +193,7 @@ def format_value(scenario: Scenario) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
+    """The content of a JSON file."""
     return parse_json(_read(path, _MAX_JSON_BYTES).removeprefix(BOM_UTF8), path.name)
 
 

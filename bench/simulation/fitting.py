@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -63,11 +64,12 @@ class _Fit:
                     text += f" {self._draw.choice(NOUNS.split())}"
                 return text[: schema.get("maxLength", len(text))]
             case "integer":
-                low, high = self._bounds(schema)
-                return self._draw.randint(int(low), max(int(high), int(low)))
+                low, high = _bounds(schema, whole=True)
+                least = math.ceil(low)
+                return self._draw.randint(least, max(math.floor(high), least))
             case "number":
-                low, high = self._bounds(schema)
-                return low + 0.5 if low + 0.5 <= high else float(low)
+                low, high = _bounds(schema, whole=False)
+                return low + 0.5 if low + 0.5 < high else (low + high) / 2
             case "boolean":
                 return True
             case "null":
@@ -88,14 +90,22 @@ class _Fit:
             if depth <= _DEPTH or name in needed
         }
 
-    def _bounds(self, schema: Mapping[str, Any]) -> tuple[float, float]:
-        low = schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
-        high = schema.get("maximum", schema.get("exclusiveMaximum", max(low, 1) + 99) - 1)
-        return low, high
-
     def _resolved(self, reference: str) -> Any:
         found: Any = self._root
         for name in reference.removeprefix("#").strip("/").split("/"):
             if name:
                 found = found.get(name, {}) if isinstance(found, Mapping) else {}
         return found
+
+
+def _bounds(schema: Mapping[str, Any], whole: bool) -> tuple[float, float]:
+    """The range of a number; of whole ones the least and the largest that are allowed."""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    if above is not None:
+        low = math.floor(above) + 1 if whole else above
+    if below is not None:
+        high = math.ceil(below) - 1 if whole else below
+    if low is None:
+        low = 1 if high is None or high > 1 else high - 1
+    return low, max(low, 1) + 98 if high is None else high

@@ -49,6 +49,9 @@ def _webp(data: bytes) -> tuple[int, int] | None:
 def _jpeg(data: bytes) -> tuple[int, int] | None:
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == 0xFF:  # a fill byte
+            at += 1
+            continue
         if data[at + 1] in _FRAMES:
             height, width = _pair(">HH", data, at + 5)
             return width, height

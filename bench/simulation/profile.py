@@ -1,7 +1,7 @@
 """Profiles: invented machines with their models, in YAML.
 
-A profile is read into frozen dataclasses and checked completely by type; what the numbers mean is
-said at each attribute, with its unit in its name.
+A profile is read into frozen dataclasses and checked completely by type and range; what the numbers
+mean is said at each attribute, with its unit in its name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from ruamel.yaml import YAML
@@ -20,6 +20,11 @@ from ruamel.yaml.error import YAMLError
 from bench.errors import EngineError
 from bench.simulation.fitted import Fitted
 from bench.simulation.service import ServiceParameters
+
+Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0, lt=1e15)]
+NotNegative: TypeAlias = Annotated[float, msgspec.Meta(ge=0, lt=1e15)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+CountOrNone: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 _SHIPPED = Path(__file__).parent / "profiles"
 _MS = 1e6
@@ -38,8 +43,8 @@ _LOGIT_ERRORS = {
 class Length:
     """A log-normal number of tokens; `p95 == median` makes it fixed."""
 
-    median: float
-    p95: float
+    median: Positive
+    p95: Positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +59,10 @@ class ImageCost:
             any prompt token is.
     """
 
-    patch: int = 32
-    tokens: int = 768
-    most: int = 4096
-    encode_tok_per_s: float = 2000.0
+    patch: CountOrNone = 32
+    tokens: CountOrNone = 768
+    most: CountOrNone = 4096
+    encode_tok_per_s: Positive = 2000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +75,8 @@ class Device:
     """
 
     description: str
-    vram_gb: float = 0.0
-    spill_slowdown: float = 10.0
+    vram_gb: NotNegative = 0.0
+    spill_slowdown: Positive = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,21 +111,21 @@ class ModelProfile:
 
     name: str
     family: str
-    parameters: float
+    parameters: Positive
     quantization: str
-    size_gb: float
-    layers: int
-    embedding_length: int
-    context_length: int
-    cold_load_s: float
-    warm_load_s: float
-    prefill_tok_per_s: float
-    step_ms: float
-    step_ms_per_sequence: float = 0.0
-    step_ms_per_kilotoken: float = 0.0
-    sample_ms: float = 0.0
-    jitter: float = 0.0
-    kv_bytes_per_token: int = 0
+    size_gb: Positive
+    layers: Count
+    embedding_length: Count
+    context_length: Count
+    cold_load_s: NotNegative
+    warm_load_s: NotNegative
+    prefill_tok_per_s: Positive
+    step_ms: NotNegative
+    step_ms_per_sequence: NotNegative = 0.0
+    step_ms_per_kilotoken: NotNegative = 0.0
+    sample_ms: NotNegative = 0.0
+    jitter: NotNegative = 0.0
+    kv_bytes_per_token: CountOrNone = 0
     capabilities: tuple[str, ...] = ("completion",)
     language: Literal["en", "zh"] = "en"
     output_tokens: Length = field(default_factory=lambda: Length(median=180, p95=600))
@@ -129,9 +134,9 @@ class ModelProfile:
     hybrid: bool = False
     thinking_kept: Literal["none", "turn", "all"] = "none"
     images: ImageCost = field(default_factory=ImageCost)
-    tool_call_rate: float | None = None
-    divergence: float | None = None
-    rounding: float = 0.0
+    tool_call_rate: NotNegative | None = None
+    divergence: NotNegative | None = None
+    rounding: NotNegative = 0.0
 
     @property
     def logit_error(self) -> float:
@@ -182,8 +187,8 @@ class Profile:
     invented: bool
     device: Device
     models: tuple[ModelProfile, ...]
-    num_ctx: int = 4096
-    num_parallel: int = 1
+    num_ctx: Count = 4096
+    num_parallel: Count = 1
     fitted: Fitted | None = None
 
     def gpu_share(self, need: int, used: int) -> float:

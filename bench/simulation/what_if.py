@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,10 +100,7 @@ class OfferedLoad:
 
 
 METRICS: dict[str, Callable[[FleetResult], NDArray[np.float64]]] = {
-    "ttft_s": lambda r: r.ttft_s,
-    "tpot_s": lambda r: r.tpot_s,
-    "e2e_s": lambda r: r.e2e_s,
-    "queue_s": lambda r: r.queue_s,
+    name: attrgetter(name) for name in ("ttft_s", "tpot_s", "e2e_s", "queue_s")
 }
 """What can be promised of a simulated fleet."""
 
@@ -146,16 +144,17 @@ def what_if(
     """
 
     def results(parameters: ServiceParameters, number: int) -> list[float]:
-        return _results(
+        workload = load.make(seed + number)
+        result = simulate_fleet(
             parameters,
-            load.make(seed + number),
-            promises,
-            settle_share=load.settle_share,
-            overhead_ns=machine.overhead_ns,
+            workload,
             servers=servers,
             routing=routing,
+            overhead_ns=machine.overhead_ns,
             seed=seed + number,
         )
+        begin = int(len(workload) * load.settle_share)
+        return _results(result, begin, servers * parameters.slots, promises)
 
     best = results(machine.parameters, 0)
     size = len(load.make(seed))
@@ -169,17 +168,8 @@ def what_if(
     kept = np.array([p.limit for p in promises])
     holds = np.mean(np.all(columns[:, -len(kept) :] <= kept, axis=1))
     ttft_p50, ttft_p95, tpot, queue, speed, busy, *promised = predicted
-    return Option(
-        servers=servers,
-        ttft_p50_s=ttft_p50,
-        ttft_p95_s=ttft_p95,
-        tpot_p50_s=tpot,
-        queue_p95_s=queue,
-        tok_per_s=speed,
-        busy=busy,
-        promised=tuple(promised),
-        holds=float(holds),
-    )
+    common = ttft_p50, ttft_p95, tpot, queue, speed, busy
+    return Option(servers, *common, promised=tuple(promised), holds=float(holds))
 
 
 def servers_needed(
@@ -237,26 +227,9 @@ def _fewest(holds: Callable[[int], bool], least: int, most: int) -> int:
 
 
 def _results(
-    parameters: ServiceParameters,
-    workload: Workload,
-    promises: Sequence[Promise],
-    *,
-    settle_share: float,
-    overhead_ns: int,
-    servers: int,
-    routing: Routing,
-    seed: int,
+    result: FleetResult, begin: int, slots: int, promises: Sequence[Promise]
 ) -> list[float]:
-    """The numbers of `Option`, in its order, from one simulation."""
-    result = simulate_fleet(
-        parameters,
-        workload,
-        servers=servers,
-        routing=routing,
-        overhead_ns=overhead_ns,
-        seed=seed,
-    )
-    begin = int(len(workload) * settle_share)
+    """The numbers of `Option`, in its order, of the requests from the `begin`-th on."""
     # While requests still arrive: afterwards, the fleet only runs empty.
     window = (int(result.at_ns[begin]), int(result.at_ns[-1]) + 1)
     span_s = (window[1] - window[0]) / 1e9
@@ -270,7 +243,7 @@ def _results(
         float(np.nanquantile(values["tpot_s"], 0.5)),
         float(np.nanquantile(values["queue_s"], 0.95)),
         float(share @ result.output_n) / span_s,
-        busy_s / (span_s * servers * parameters.slots),
+        busy_s / (span_s * slots),
         *(float(np.nanquantile(values[p.metric], p.p)) for p in promises),
     ]
 

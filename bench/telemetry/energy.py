@@ -63,12 +63,8 @@ def device_energy(
 
 def power_devices(names: Sequence[str]) -> list[str]:
     """The devices among series that tell energy or power, in order."""
-    found = [m[0][:-1] for n in names if (m := DEVICE.match(n)) and _tells(n[m.end() :])]
-    return sorted(set(found))
-
-
-def _tells(series: str) -> bool:
-    return series in ("energy_j", "power_w")
+    seen = ((m[0], n) for n in names if (m := DEVICE.match(n)))
+    return sorted({d[:-1] for d, name in seen if name[len(d) :] in ("energy_j", "power_w")})
 
 
 def counted_energy(
@@ -81,8 +77,8 @@ def counted_energy(
     """
     import numpy as np  # late: the sampler starts before the first request
 
-    times, values = _arrays(samples)
-    if why := _not_covered(times, start_ns, end_ns):
+    times, values, why = _covering(samples, start_ns, end_ns)
+    if why:
         return why
     first, last = np.interp([start_ns, end_ns], times, values)
     inside = (times >= start_ns) & (times <= end_ns)
@@ -103,10 +99,10 @@ def integrated_energy(
     Returns:
         The energy; or, in words, why it cannot be said.
     """
-    import numpy as np  # late: the sampler starts before the first request
+    import numpy as np
 
-    times, watts = _arrays(samples)
-    if why := _not_covered(times, start_ns, end_ns):
+    times, watts, why = _covering(samples, start_ns, end_ns)
+    if why:
         return why
     inside = (times > start_ns) & (times < end_ns)
     t = np.concatenate([[start_ns], times[inside], [end_ns]])
@@ -116,18 +112,18 @@ def integrated_energy(
     return Energy(joules, (end_ns - start_ns) / NS, step_s * float(w[0] + w[-1]), "power")
 
 
-def _arrays(
-    samples: Sequence[tuple[int, float]],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    import numpy as np  # late: the sampler starts before the first request
+def _covering(
+    samples: Sequence[tuple[int, float]], start_ns: int, end_ns: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]:
+    """Times and values of samples; and why they cannot stand for a window, "" if they can."""
+    import numpy as np
 
     table = np.array(samples, dtype=np.float64).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
+    return table[:, 0], table[:, 1], _not_covered(table[:, 0], start_ns, end_ns)
 
 
 def _not_covered(times: npt.NDArray[np.float64], start_ns: int, end_ns: int) -> str:
-    """Why samples cannot stand for a window: they end before it does, or have a hole."""
-    import numpy as np  # late: the sampler starts before the first request
+    import numpy as np
 
     if len(times) < 3:
         return "there are fewer than three samples"

@@ -34,10 +34,10 @@ from bench.address import Address
 from bench.clock import NS, RealClock
 from bench.load.measure import measure_open
 from bench.load.observer import Silent
-from bench.load.quiet import quiet
 from bench.load.requests import RequestMaker
 from bench.load.sender import Sender
 from bench.load.stop import Stop
+from bench.load.watch import quiet
 from bench.results.record import RequestRecord
 from bench.scenario.arrivals import ArrivalTimes, arrival_offsets_ns
 from bench.scenario.plan import Arrivals, Block, Case, Load, Plan, PromptSpec, Target

@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.address import Address
 from bench.clock import NS, RealClock
-from bench.load.quiet import quiet
+from bench.load.watch import quiet
 from bench.ollama.line_reader import ollama_call
 from bench.wire.exchange import Outcome, Reply, Transport
 from bench.wire.transports import choose_transport, run_measuring

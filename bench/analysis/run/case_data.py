@@ -184,9 +184,8 @@ def goodness(
     for required in requirements:
         value = values[required.metric]
         met = required.holds(value)
-        judged = ~np.isnan(value) | (required.kind.missing == "never")
         good &= met
-        bad |= ~met & judged
+        bad |= ~met & (~np.isnan(value) | (required.kind.missing == "never"))
     return good, ~good & ~bad & bool(requirements)
 
 

@@ -49,21 +49,14 @@ def latencies(columns: Columns) -> dict[str, Floats]:
     """Every per-request time of some requests that ended well.
 
     Returns:
-        Metric id -> one value a row:
+        Metric id -> one value a row. What each means is said in `bench.metrics`; more to the point:
 
-        * `ttft_s`: first non-empty text, thinking or answer. Streams only.
-        * `answer_ttft_s`: first non-empty answer text. Streams only.
-        * `tpot_s`: (last text - first text) / tokens between them, from two tokens on, where the
-          stream shows how many these are (`bench.analysis.run.evidence`).
-        * `e2e_s`: last byte.
-        * `send_delay_s`: sent - planned. Open loop only.
-        * `load_s`, `prompt_eval_s`, `eval_s`, `total_s`: the server's durations.
-        * `queue_s`: total - load - prompt_eval - eval, not below 0: an upper bound of the wait for
-          a slot (it also holds rendering, tokenising and a slow reader). 0 for a request that was
-          alone: it waited for no other of this run.
-        * `unaccounted_s`: the same of requests that were alone: time that is in no part.
-        * those of sessions: see `session_times`; `batch_s` of embeddings.
-        * `overhead_s`: client's send-to-last-byte minus the server's total: network and client.
+        * `ttft_s`, `answer_ttft_s`: of streams only.
+        * `tpot_s`: from two tokens on, where the stream shows how many lie between its first text
+          and its last (`bench.analysis.run.evidence`).
+        * `queue_s`: an upper bound of the wait for a slot, for it also holds rendering, tokenising
+          and a slow reader. 0 for a request that was alone: it waited for no other of this run.
+        * those of sessions: see `session_times`.
     """
     start = columns.start_ns
     first_text = np.where(columns.stream, columns.first_text_ns, np.nan)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -42,22 +42,12 @@ _MIN_WAITING = 10
 _MIN_SERVED = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Overload:
-    """A server that cannot keep up.
+def overload(data: CaseData) -> tuple[int, float, float] | None:
+    """Whether the backlog grew in most blocks of an open loop: the server cannot keep up.
 
-    Attributes:
-        blocks: how many blocks show it.
-        start, end: open requests at the begin and at the end of the worst of them.
+    Returns:
+        How many blocks show it, and the open requests at the begin and end of the worst of them.
     """
-
-    blocks: int
-    start: float
-    end: float
-
-
-def overload(data: CaseData) -> Overload | None:
-    """Whether the backlog grew in most blocks of an open loop."""
     if data.case.load.loop != "open":
         return None
     grown = []
@@ -72,7 +62,7 @@ def overload(data: CaseData) -> Overload | None:
     worst = [g for g in grown if g is not None]
     if not worst or len(worst) <= len(grown) / 2:
         return None
-    return Overload(len(worst), *max(worst, key=lambda g: g[1] - g[0]))
+    return len(worst), *max(worst, key=lambda g: g[1] - g[0])
 
 
 def _found_by_arrivals(block: Columns) -> Floats:
@@ -190,17 +180,16 @@ def _arrival_cv2(data: CaseData) -> float:
 
 def open_loop_warnings(data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
     """Overload; or a block too short for what it was to show."""
-    found = overload(data)
-    if found is not None:
-        where = f"in {found.blocks} of {len(data.block_order)} blocks "
+    count = len(data.block_order)
+    if (found := overload(data)) is not None:
+        blocks, start, end = found
+        where = f"in {blocks} of {count} blocks " if count > 1 else ""
         yield RunWarning(
             WarningCode.OVERLOAD,
-            f"the backlog grew {where if len(data.block_order) > 1 else ''}from "
-            f"{found.start:.0f} to {found.end:.0f} open requests: the server does not keep up with "
-            "this rate",
+            f"the backlog grew {where}from {start:.0f} to {end:.0f} open requests: the server does "
+            "not keep up with this rate",
             "Its latencies grow with the length of the block, so none is given as typical. "
             "Lower the rate, or read request_per_s as what the server can do.",
-            data.case.id,
         )
         return
     if data.case.load.loop != "open":
@@ -211,7 +200,6 @@ def open_loop_warnings(data: CaseData, summary: CaseSummary) -> Iterator[RunWarn
     rate = _rate(data)
     if not needed or rate is None:
         return
-    count = len(data.block_order)
     seconds = needed / count / rate
     long = f"{math.ceil(seconds)}s" if seconds < 120 else f"{math.ceil(seconds / 60)}m"
     notes = {e.method for e in short.values()}
@@ -228,5 +216,4 @@ def open_loop_warnings(data: CaseData, summary: CaseSummary) -> Iterator[RunWarn
         f"{why} {needed:,} requests are needed",
         f"Make the {'block' if count == 1 else 'blocks'} longer: load.open.duration: {long}"
         f"{'' if count == 1 else f' with {count} blocks'}{settle}; or measure at a lower rate.",
-        data.case.id,
     )

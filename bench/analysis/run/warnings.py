@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
+import numpy as np
+
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.client_checks import client_warnings, idle_warnings
+from bench.analysis.run.columns import Bools
 from bench.analysis.run.evidence_checks import evidence_warnings, server_changes
 from bench.analysis.run.littles_law import littles_law
 from bench.analysis.run.open_loop import open_loop_warnings
 from bench.analysis.run.other_load import other_load
-from bench.analysis.run.prompt_checks import prompt_warnings
 from bench.analysis.run.sender_clocks import clock_warnings
 from bench.analysis.run.slots import Slots
 from bench.analysis.run.summary import CaseSummary
@@ -27,6 +29,12 @@ from bench.results.warning_codes import WarningCode
 
 MAX_EARLY_STOP_SHARE = 0.2
 MAX_FAILED_SHARE = 0.05
+CACHE_FACTOR = 4.0  # a prefill speed of so many times the median is a cache hit
+MIN_FOR_OUTLIERS = 5
+SIZE_TOLERANCE = 0.2
+SIZE_SLACK_TOKENS = 32  # a chat template adds up to about this many tokens
+MIN_SHARE = 0.1
+DEFAULT_NUM_KEEP = 4
 
 
 Check = Callable[[CaseData, CaseSummary], Iterable[RunWarning]]
@@ -55,7 +63,7 @@ def run_warnings(info: RunInfo) -> list[RunWarning]:
 def case_warnings(
     info: RunInfo, data: CaseData, summary: CaseSummary, slots: Slots | None
 ) -> list[RunWarning]:
-    """What concerns one case."""
+    """What concerns one case; checks leave it to the summary to name the case."""
     return [
         *client_warnings(info, data, summary),
         *idle_warnings(summary.metrics, data),
@@ -65,9 +73,11 @@ def case_warnings(
         *littles_law(data),
         *_survivors(summary),
         *_implausible(data),
-        *prompt_warnings(data),
+        *_truncated(data),
+        *_prompt_size(data),
+        *_cache(data),
         *_lengths(summary),
-        *evidence_warnings(data, summary),
+        *evidence_warnings(info, data, summary),
         *_thought_only(data),
         *other_load(data, summary, slots),
         *_slots(data, slots),
@@ -82,16 +92,12 @@ def _nature(info: RunInfo) -> Iterator[RunWarning]:
             "these numbers come from the simulated engine: no model was run",
             "Use them to try the tool, never as a result.",
         )
-    if info.status is RunStatus.RUNNING:
+    if info.status is not RunStatus.COMPLETE:
+        running = info.status is RunStatus.RUNNING
+        how = "has not ended, or was killed" if running else f"was {info.status.value}"
         yield RunWarning(
             WarningCode.INCOMPLETE,
-            "the run has not ended, or was killed: what had been measured is shown",
-            "Run it again for the whole plan.",
-        )
-    elif info.status is not RunStatus.COMPLETE:
-        yield RunWarning(
-            WarningCode.INCOMPLETE,
-            f"the run was {info.status.value}: what had been measured is shown",
+            f"the run {how}: what had been measured is shown",
             "Run it again for the whole plan.",
         )
 
@@ -153,7 +159,6 @@ def _steadiness(summary: CaseSummary) -> Iterator[RunWarning]:
             f"not steady: {summary.steadiness.message}",
             "Look for throttling, other work on the server, or a growing context; then measure "
             "again.",
-            summary.id,
         )
 
 
@@ -165,7 +170,6 @@ def _survivors(summary: CaseSummary) -> Iterator[RunWarning]:
             f"{rate:.0%} of the requests failed: latencies describe only the others, which may be "
             "the faster ones",
             "Find out why they fail before you read latencies.",
-            summary.id,
         )
 
 
@@ -177,7 +181,6 @@ def _implausible(data: CaseData) -> Iterator[RunWarning]:
                 WarningCode.IMPLAUSIBLE_RATE,
                 f"{count} requests have a {name} speed that no machine reaches: left out",
                 "The server's durations are wrong for them, or its cache held most of the prompt.",
-                data.case.id,
             )
 
 
@@ -188,7 +191,6 @@ def _lengths(summary: CaseSummary) -> Iterator[RunWarning]:
             WarningCode.EARLY_STOPS,
             f"{share:.0%} of the answers ended before num_predict: they are not equally long",
             "Compare speeds per token, not times of whole answers; or ask for long texts.",
-            summary.id,
         )
 
 
@@ -203,7 +205,6 @@ def _thought_only(data: CaseData) -> Iterator[RunWarning]:
             "answer came",
             "Allow more (options.num_predict), or set think: false. Thresholds on answer_ttft_s "
             "count them as infinitely late.",
-            data.case.id,
         )
 
 
@@ -217,5 +218,74 @@ def _slots(data: CaseData, slots: Slots | None) -> Iterator[RunWarning]:
             f"OLLAMA_NUM_PARALLEL is {asked}, but only {slots.observed} requests are worked on "
             f"at once",
             "Some model families are forced to one slot, and memory may not suffice for more.",
-            data.case.id,
         )
+
+
+def _truncated(data: CaseData) -> Iterator[RunWarning]:
+    context = data.context
+    if context is None:
+        return
+    count = int(_cut(data, context).sum())
+    if count:
+        yield RunWarning(
+            WarningCode.PROMPT_TRUNCATED,
+            f"{count} of {len(data.ok)} prompts were cut to fit the context of {context} tokens",
+            "Raise options.num_ctx or shorten the prompts; the server says nothing of it.",
+        )
+
+
+def _cut(data: CaseData, context: int) -> Bools:
+    """Prompts that fill the context (up to 0.24), or end where a cut to half of it does (0.30).
+
+    The latter limit is num_ctx - max((num_ctx - num_keep) / 2, 1); only a prompt that was meant to
+    be longer, or a length that most requests share, tells a cut from a coincidence.
+    """
+    tokens = data.ok.prompt_tokens
+    keep = data.case.options.get("num_keep", DEFAULT_NUM_KEEP)
+    half = context - max((context - keep) // 2, 1) if isinstance(keep, int) else 0
+    at_half = tokens == half
+    meant_longer = data.ok.target_tokens > half + SIZE_SLACK_TOKENS
+    common = at_half.sum() >= max(2, 0.5 * len(tokens))
+    return np.asarray((tokens >= context) | (at_half & (meant_longer | common)), dtype=np.bool_)
+
+
+def _prompt_size(data: CaseData) -> Iterator[RunWarning]:
+    difference = data.ok.prompt_tokens - data.ok.target_tokens
+    off = np.abs(difference) > np.maximum(SIZE_TOLERANCE * data.ok.target_tokens, SIZE_SLACK_TOKENS)
+    known = ~np.isnan(difference)
+    if known.any() and off[known].mean() > MIN_SHARE:
+        got, asked = (
+            float(np.median(x[known])) for x in (data.ok.prompt_tokens, data.ok.target_tokens)
+        )
+        yield RunWarning(
+            WarningCode.PROMPT_SIZE,
+            f"prompts of {asked:.0f} tokens were asked for, {got:.0f} came out (medians)",
+            "Read prompt_tokens for the size that was measured.",
+        )
+
+
+def _cache(data: CaseData) -> Iterator[RunWarning]:
+    if not data.busted or not len(data.ok):
+        return
+    repeated = _repeated(data)
+    hits = 0
+    if not np.isfinite(data.ok.cached_tokens).any():
+        rates = data.rates["prefill_tok_per_s"].per_request
+        given = rates[np.isfinite(rates)]
+        if len(given) >= MIN_FOR_OUTLIERS:
+            hits = int((given > CACHE_FACTOR * np.median(given)).sum())
+    if repeated or hits:
+        what = f"{repeated} prompts were sent before" if repeated else f"{hits} prompts"
+        how = "" if repeated else " were read several times faster than the others"
+        yield RunWarning(
+            WarningCode.CACHE_SUSPECTED,
+            f"{what}{how}: the server may have had them in its cache",
+            "Take prefill speed and TTFT with care; make every prompt unique (cache: bust).",
+        )
+
+
+def _repeated(data: CaseData) -> int:
+    """Measured prompts that were sent before in this case, warm-up included."""
+    prompts = data.columns.prompt
+    known = prompts[prompts >= 0]
+    return len(known) - len(np.unique(known))

@@ -15,6 +15,7 @@ from bench.files import open_file
 from bench.scenario.encodings import decoded, encoding_of
 from bench.scenario.session_files.rows import FileRow, Notes
 from bench.scenario.trace_rows import cell_text, csv_table, parse_json
+from bench.shown import all_shown, encodable
 
 MOST_LINE = 64 * 2**20
 MOST_DOCUMENT = 256 * 2**20
@@ -50,7 +51,7 @@ def read_rows(path: Path, notes: Notes) -> Generator[FileRow]:
         raise ValueError(f"{path.name} is damaged: {error}") from None
 
 
-def _rows(name: str, raw: BinaryIO, notes: Notes) -> Iterator[FileRow]:
+def _rows(name: str, raw: io.BufferedReader, notes: Notes) -> Iterator[FileRow]:
     file = _Unpacked(name, raw, notes)
     head = file.peek()
     if not head.strip():
@@ -62,7 +63,7 @@ def _rows(name: str, raw: BinaryIO, notes: Notes) -> Iterator[FileRow]:
     if encoding not in ("utf-8", "utf-8-sig"):
         text = decoded(file.rest(MOST_DOCUMENT), name)
         notes.say(f"its text is encoded in {text.encoding}")
-        file = _Unpacked(name, io.BytesIO(text.text.encode()), notes)
+        file = _Unpacked(name, io.BufferedReader(io.BytesIO(text.text.encode())), notes)
         head = file.peek()
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] not in (b"{", b"["):
@@ -93,13 +94,10 @@ class _Unpacked:
     Data that ends too early is noted.
     """
 
-    def __init__(self, name: str, raw: BinaryIO, notes: Notes) -> None:
+    def __init__(self, name: str, raw: io.BufferedReader, notes: Notes) -> None:
         self._name, self._notes = name, notes
-        if not raw.seekable():  # the pipe of <(command)
-            raw = io.BytesIO(raw.read(MOST_DOCUMENT))
-        start = raw.read(2)
-        raw.seek(0)
-        self._file: Any = gzip.GzipFile(fileobj=raw) if start == b"\x1f\x8b" else raw
+        packed = raw.peek(2).startswith(b"\x1f\x8b")
+        self._file: BinaryIO = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
         self._ahead = self._read(_PEEK)
 
     def peek(self) -> bytes:
@@ -107,11 +105,7 @@ class _Unpacked:
         return self._ahead
 
     def rest(self, most: int) -> bytes:
-        """All bytes.
-
-        Raises:
-            ValueError: they are more than so many.
-        """
+        """All bytes."""
         parts, size = [self._ahead], len(self._ahead)
         while part := self._read(1 << 20):
             parts.append(part)
@@ -199,4 +193,4 @@ def _decoded_json(text: bytes, name: str, line: int = 1) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Python's own takes halves of surrogate pairs, and says where it failed.
-        return parse_json(text, name, line)
+        return all_shown(parse_json(text, name, line), encodable)

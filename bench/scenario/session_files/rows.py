@@ -18,7 +18,7 @@ _WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nan
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """One JSON object of a file.
+    """One JSON object of a file. What in it is wrong is a ValueError that names file and place.
 
     Attributes:
         file: name of the file.
@@ -37,11 +37,7 @@ class FileRow:
         return ValueError(f"{where}: {message}")
 
     def count(self, *names: str, inside: dict[str, Any] | None = None) -> int | None:
-        """A number of tokens under the first of these names that is there; None = none is.
-
-        Raises:
-            ValueError: it is none.
-        """
+        """A number of tokens under the first of these names that is there; None = none is."""
         values = self.value if inside is None else inside
         name = next((n for n in names if values.get(n) not in (None, "")), None)
         if name is None:
@@ -57,11 +53,7 @@ class FileRow:
         return found
 
     def objects(self, name: str, inside: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """The list of objects under a name.
-
-        Raises:
-            ValueError: there is none, or something else.
-        """
+        """The list of objects under a name."""
         value = (self.value if inside is None else inside).get(name)
         if not isinstance(value, list):
             raise self.wrong(f"{name} is {cell_text(value)}, not a list")
@@ -106,11 +98,7 @@ class TimeField:
     _first: str = ""
 
     def read(self, row: FileRow, name: str, value: Any) -> float:
-        """Seconds: since 1970 for dates and for numbers that count from there.
-
-        Raises:
-            ValueError: it is no time, or one of another unit than those before it.
-        """
+        """Seconds: since 1970 for dates and for numbers that count from there."""
         number = as_number(value)
         if number is None:
             return self._date(row, name, value)

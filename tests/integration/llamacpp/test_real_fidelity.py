@@ -11,7 +11,7 @@ from broken_models import endless, scrambled, smaller_vocabulary
 import bench
 from bench.analysis.fidelity.gates import judge_gates
 from bench.errors import NotComparable
-from bench.load.gates import ask_gates
+from bench.load.word_by_word import ask_gates
 from bench.ollama.control import Control
 from bench.results.fidelity_files import (
     FidelitySetup,

@@ -6,9 +6,11 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 import bench
+from bench.load import worker_process
 from bench.load.needs import workers_for
 from bench.load.observer import Silent
 from bench.results.directory import read_run
@@ -215,6 +217,22 @@ def test_a_second_ctrl_c_ends_what_the_workers_have_in_flight(run, times):
     records = [r for r in read_run(done.path).records if r.phase is Phase.MEASURE]
     assert {r.outcome for r in records} == {"cancelled"}
     assert len(records) == presser.sent >= 10
+
+
+def test_workers_that_cannot_be_started_break_the_block_off(run, monkeypatch):
+    """As where the system allows no further process; what was started is ended."""
+    module_command, calls = worker_process.module_command, []
+
+    def second_fails(module):
+        calls.append(module)
+        return module_command(module) if len(calls) % 2 else ["/no/such/program"]
+
+    monkeypatch.setattr(worker_process, "module_command", second_fails)
+    done = run(workers=2)
+    assert [w.code for w in done.info.warnings].count("worker_died") == 2
+    assert "cannot be started" in done.info.warnings[0].message
+    children = [" ".join(p.cmdline()) for p in psutil.Process().children()]
+    assert not any("bench.load.worker" in command for command in children)
 
 
 def smoke_with(*overrides):

@@ -12,7 +12,7 @@ from mock_server import mock_control
 from bench.analysis.fidelity.gates import judge_gates, loops
 from bench.analysis.fidelity.result import FidelityResult
 from bench.errors import ServerUnreachable
-from bench.load.gates import ask_gates, total_questions
+from bench.load.word_by_word import ask_gates, total_questions
 from bench.report.fidelity.page import fidelity_page
 from bench.report.html import html
 from bench.results.fidelity_files import FidelitySetup, GateRecord, Side

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from bench.clock import NS, VirtualClock, run_virtual
 from bench.load.findings import block_findings
-from bench.load.quiet import quiet
 from bench.load.recording import Sending, make_record
 from bench.load.supply import Prepared, Supply
 from bench.load.tally import BlockTally
-from bench.load.watch import TICK_NS, Watch
+from bench.load.watch import TICK_NS, Watch, quiet
 from bench.ollama.eras import era_of
 from bench.ollama.line_reader import ollama_call
 from bench.results.record import Phase, RequestRecord
@@ -27,7 +26,6 @@ from bench.wire.exchange import Outcome, Reply, ServerTimings
 def watched(disturb):
     async def main():
         watch = Watch(VirtualClock())
-        watch.start()
         await disturb()
         return watch.stop(BlockTally())
 
@@ -301,7 +299,6 @@ def test_a_stall_invalidates_what_it_bends_and_nothing_else():
 def test_a_stall_counts_until_the_last_measured_answer():
     async def main():
         watch, tally = Watch(VirtualClock()), BlockTally()
-        watch.start()
         for _ in range(2):
             await asyncio.sleep(1.0)
             asyncio.get_running_loop().now_ns += 4 * NS

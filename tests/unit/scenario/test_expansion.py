@@ -156,6 +156,11 @@ def test_a_model_listed_twice_is_an_error() -> None:
             {"prompts": {"synthetic": {"input_tokens": {"uniform": {"low": 100, "high": 8000}}}}},
             r"[45]\d% of the prompts do not fit",
         ),
+        (
+            {"load": {"open": {"rate": [1234.5671, 1234.5674], "duration": "1s"}}},
+            "two cases are called m, rate=1234.57",
+        ),
+        ({"matrix": {"input_tokens": [9, {"fixed": 9}]}}, "two cases are called m, input_tokens=9"),
     ],
 )
 def test_absurd_plans_are_refused(data: dict[str, Any], why: str) -> None:

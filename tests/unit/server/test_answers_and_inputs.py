@@ -182,6 +182,7 @@ def jpeg(width: int, height: int) -> bytes:
     [
         base64.b64decode(png(300, 200)),
         jpeg(300, 200),
+        b"\xff\xd8\xff\xff" + jpeg(300, 200)[2:],  # fill bytes (ITU T.81, B.1.1.2)
         b"GIF89a" + struct.pack("<HH", 300, 200),
         b"BM" + b"\0" * 16 + struct.pack("<ii", 300, -200),
         b"RIFF\0\0\0\0WEBPVP8 " + b"\0" * 10 + struct.pack("<HH", 300, 200),

@@ -45,6 +45,12 @@ def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
         (("step_ms: 2", "step_ms: fast"), "Expected `float`, got `str`"),
         (("    family: llama\n", ""), "missing required field `family`"),
         (("capabilities: [completion, tools]", "capabilities: [completion, tools"), "is not YAML"),
+        (("step_ms: 2", "step_ms: -2"), "$.models[0].step_ms"),
+        (("step_ms: 2", "step_ms: .inf"), "$.models[0].step_ms"),
+        (("layers: ", "layers: -"), "$.models[0].layers"),
+        (("prefill_tok_per_s: ", "prefill_tok_per_s: -"), "$.models[0].prefill_tok_per_s"),
+        (("parameters: ", "parameters: .nan # "), "$.models[0].parameters"),
+        (("num_parallel: 1", "num_parallel: 0"), "$.num_parallel"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, change: tuple[str, str], words: str) -> None:

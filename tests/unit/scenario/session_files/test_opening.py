@@ -1,7 +1,11 @@
 """Files as they come: packed, cut, in other encodings, of several formats, or none."""
 
+import contextlib
 import gzip
 import json
+import os
+import threading
+from pathlib import Path
 
 import pytest
 from session_rows import read_rows, said
@@ -108,3 +112,16 @@ def test_sizes_are_bounded(tmp_path, monkeypatch):
         read_rows(tmp_path, long)
     with pytest.raises(ValueError, match="in one document"):
         read_rows(tmp_path, json.dumps([long]))
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="this system has no /dev/fd")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_all_lines_of_a_pipe_are_read(monkeypatch, pack):
+    monkeypatch.setattr(opening, "MOST_DOCUMENT", 1000)
+    reads, writes = os.pipe()
+    content = pack("".join(f"{json.dumps({**ROW, 'n': n})}\n" for n in range(200)).encode())
+    with os.fdopen(writes, "wb") as pipe, contextlib.closing(os.fdopen(reads, "rb")):
+        writer = threading.Thread(target=lambda: (pipe.write(content), pipe.close()))
+        writer.start()
+        assert len(read_sessions(Path(f"/dev/fd/{reads}")).sessions) == 200
+        writer.join()

@@ -1,4 +1,7 @@
-"""Messages as many programs write them, made into one form: Ollama's and OpenAI's."""
+"""Messages as many programs write them, made into one form: Ollama's and OpenAI's.
+
+What cannot be read so is a ValueError that names file and line.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 from bench.scenario.session_files.rows import FileRow, Notes, listed
 from bench.scenario.sessions import Message
 from bench.scenario.trace_rows import cell_text
-from bench.shown import encodable
+from bench.shown import all_shown, encodable
 
 ROLES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -31,9 +34,6 @@ def message(row: FileRow, raw: dict[str, Any], notes: Notes) -> Message:
     """A message in one form: `role`, `content`, and what else of it a server reads.
 
     `raw` has `role` or `from`, `content` or `value`.
-
-    Raises:
-        ValueError: its role is unknown, or its content is nothing that can be sent.
     """
     made = spoken(
         row, raw.get("role", raw.get("from")), raw.get("content", raw.get("value")), notes
@@ -44,7 +44,7 @@ def message(row: FileRow, raw: dict[str, Any], notes: Notes) -> Message:
     if made["role"] == "assistant":
         thinking = next((raw[k] for k in _THINKING if isinstance(raw.get(k), str) and raw[k]), None)
         if thinking is not None:
-            made["thinking"] = encodable(thinking)
+            made["thinking"] = thinking
         if calls := tool_calls(row, raw):
             made["tool_calls"] = calls
     if made["role"] == "tool":
@@ -55,38 +55,26 @@ def message(row: FileRow, raw: dict[str, Any], notes: Notes) -> Message:
 
 
 def spoken(row: FileRow, role: Any, content: Any, notes: Notes) -> Message:
-    """What somebody said: text, and images where there are some.
-
-    Raises:
-        ValueError: the role is unknown, or the content is nothing that can be sent.
-    """
+    """What somebody said: text, and images where there are some."""
     known = role_of(row, role)
     text, images = content_of(row, content, notes)
     return {"role": known, "content": text, **({"images": images} if images else {})}
 
 
 def tool_result(row: FileRow, content: Any, call: Any, notes: Notes) -> Message:
-    """The result of a tool call, if known which.
-
-    Raises:
-        ValueError: the content is nothing that can be sent.
-    """
+    """The result of a tool call, if known which."""
     named = {"tool_call_id": call} if isinstance(call, str) else {}
     return spoken(row, "tool", content, notes) | named
 
 
 def answer_of(texts: list[str], calls: list[dict[str, Any]]) -> Message:
     """An answer of the assistant."""
-    text = encodable("\n".join(texts))
+    text = "\n".join(texts)
     return {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
 
 
 def role_of(row: FileRow, role: Any) -> str:
-    """One of the four roles.
-
-    Raises:
-        ValueError: it is none of those known.
-    """
+    """One of the four roles."""
     known = ROLES.get(role.lower()) if isinstance(role, str) else None
     if known is None:
         raise row.wrong(
@@ -96,16 +84,10 @@ def role_of(row: FileRow, role: Any) -> str:
 
 
 def content_of(row: FileRow, content: Any, notes: Notes) -> tuple[str, list[str]]:
-    """Text and images (base64) of a content: text, nothing, or a list of parts.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """Text and images (base64) of a content: text, nothing, or a list of parts."""
     if content is None:
         return "", []
-    if isinstance(content, str):
-        return encodable(content), []
-    if isinstance(content, dict):
+    if isinstance(content, str | dict):
         content = [content]
     if not isinstance(content, list):
         raise row.wrong(f"the content of a message is {cell_text(content)}, not text")
@@ -121,7 +103,7 @@ def content_of(row: FileRow, content: Any, notes: Notes) -> tuple[str, list[str]
             images.append(image)
         else:
             notes.count(f"parts of messages left out, of the kind {cell_text(part.get('type'))}")
-    return encodable("\n".join(texts)), images
+    return "\n".join(texts), images
 
 
 def _image(part: dict[str, Any]) -> str | None:
@@ -139,11 +121,7 @@ def _image(part: dict[str, Any]) -> str | None:
 
 
 def tool_calls(row: FileRow, raw: dict[str, Any]) -> list[dict[str, Any]]:
-    """The calls of an assistant message; arguments as the object that they are.
-
-    Raises:
-        ValueError: one has no name.
-    """
+    """The calls of an assistant message; arguments as the object that they are."""
     calls = raw.get("tool_calls") or []
     if isinstance(raw.get("function_call"), dict):  # OpenAI's form before tools
         calls = [{"function": raw["function_call"]}]
@@ -160,18 +138,14 @@ def tool_call(identity: Any, name: str, arguments: Any) -> dict[str, Any]:
     """One call; arguments that are text with a JSON object in it become that object."""
     if isinstance(arguments, str):
         value = json_value(arguments)
-        arguments = value if isinstance(value, dict) else encodable(arguments)
+        arguments = value if isinstance(value, dict) else arguments
     function = {"name": name, "arguments": {} if arguments is None else arguments}
     given = {"id": identity} if isinstance(identity, str) else {}
     return {**given, "type": "function", "function": function}
 
 
 def tools_of(row: FileRow, value: Any) -> tuple[dict[str, Any], ...]:
-    """Definitions of tools, in OpenAI's form.
-
-    Raises:
-        ValueError: they are none.
-    """
+    """Definitions of tools, in OpenAI's form."""
     value = json_value(value)
     if value is None or value == "null":
         return ()
@@ -196,5 +170,5 @@ def json_value(value: Any) -> Any:
     """What is JSON in a text, else the value itself."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(value)
+            return all_shown(json.loads(value), encodable)
     return value
