@@ -7,8 +7,8 @@ at all, and a line that begins with `::error::` is a command to the runner of a 
 
 Every way out has one function that all text from outside goes through: `shown` for terminals, plain
 text, XML and pictures; `json_text`, `bench.report.markdown.escape`,
-`bench.report.csv.cell_text`, `bench.report.comparison.benchstat` and
-`bench.report.comparison.annotations` build on it.
+`bench.report.csv.cell_text`, `bench.report.ci_formats` and
+`bench.report.ci_formats` build on it.
 """
 
 from __future__ import annotations

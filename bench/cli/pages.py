@@ -211,7 +211,7 @@ class PageOptions:
 
 def _checked(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
     if folder is not None:
-        from bench.report.own_template import check_template
+        from bench.report.html import check_template
 
         check_template(folder)
     return folder

@@ -148,7 +148,6 @@ def _left_out(history: History | None, baseline: Subject) -> tuple[Note, ...]:
 
 
 def _compared_sides(subject: Subject, rules: Rules, judging: Judging) -> Comparison:
-    """The comparison of the sides of a run, or why there is none."""
     match_sides(subject.summary.cases)
     a, b = (replace(side_of(subject), label=f"side {letter}") for letter in "ab")
     return _or_refused(

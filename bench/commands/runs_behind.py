@@ -26,7 +26,7 @@ def benchstat_lines(
     comparisons: Sequence[Comparison] = (),
 ) -> str:
     """Runs, the baseline first, as lines that `benchstat -col side` compares."""
-    from bench.report.comparison.benchstat import benchstat, refusal_comment
+    from bench.report.ci_formats import benchstat, refusal_comment
     from bench.shown import one_line
 
     # benchstat would compare what was refused without a word.

@@ -13,9 +13,9 @@ from bench.report.page import Page
 Renderer = Callable[[Page], str]
 
 
-def _from(module: str, name: str) -> Renderer:
-    """A renderer whose module is imported when it is first used."""
-    return lambda page: str(getattr(import_module(f"bench.report.{module}"), name)(page))
+def late(module: str, name: str) -> Callable[..., str]:
+    """A function of a module of this room that is imported when it is first used."""
+    return lambda *of: str(getattr(import_module(f"bench.report.{module}"), name)(*of))
 
 
 def _json(page: Page) -> str:
@@ -34,9 +34,9 @@ def _csv(page: Page) -> str:
 
 
 RENDERERS: Final[dict[str, Renderer]] = {
-    "console": _from("console", "console_text"),
-    "markdown": _from("markdown", "markdown"),
-    "html": _from("html", "html"),
+    "console": late("console", "console_text"),
+    "markdown": late("markdown", "markdown"),
+    "html": late("html", "html"),
     "json": _json,
     "csv": _csv,
 }
@@ -55,7 +55,7 @@ def render(page: Page, format_name: str, template: Path | None = None) -> str:
         UsageError: there is no such format; a template of the folder is at fault.
     """
     if template is not None and format_name == "html":
-        from bench.report.own_template import check_template, in_own_template
+        from bench.report.html import check_template, in_own_template
 
         check_template(template)
         return in_own_template(page, template)

@@ -5,16 +5,31 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import io
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from traceback import extract_tb
+from typing import Any, Final
 
 import msgspec
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import (
+    BytecodeCache,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateSyntaxError,
+)
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
+from bench._version import __version__
+from bench.errors import UsageError
+from bench.files import read_file, write_whole
 from bench.metrics import term
-from bench.report.compiled import KeptTemplates
 from bench.report.markdown import markdown
 from bench.report.page import Answer, Chart, Definitions, Listing, Page, Prose
 from bench.report.tables import Cell, Column, Table
@@ -31,6 +46,16 @@ _UNREAD = re.compile(r"\n\s*(?:/\*.*?\*/\s*)?", re.DOTALL)
 _CODE = re.compile(r"`([^`]+)`")
 OWN_FILES = (TEMPLATE, "macros.html.j2", STYLE, EXTRA_STYLE, SCRIPT)
 """What users may bring in a folder of their own, any of them."""
+_HELP = "See reports/README.md for what a page holds."
+_KINDS: Final[dict[str, type[Any]]] = {
+    "table": Table,
+    "chart": Chart,
+    "prose": Prose,
+    "definitions": Definitions,
+    "listing": Listing,
+    "shown": Shown,
+}
+"""What templates ask of things: `x is table`."""
 
 
 def html(page: Page, template_dir: Path | None = None) -> str:
@@ -126,16 +151,9 @@ def _environment(folders: Sequence[Path]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.tests["table"] = lambda x: isinstance(x, Table)
-    environment.tests["chart"] = lambda x: isinstance(x, Chart)
-    environment.tests["prose"] = lambda x: isinstance(x, Prose)
-    environment.tests["definitions"] = lambda x: isinstance(x, Definitions)
-    environment.tests["listing"] = lambda x: isinstance(x, Listing)
-    environment.tests["shown"] = lambda x: isinstance(x, Shown)
+    environment.tests |= {n: lambda x, kind=kind: isinstance(x, kind) for n, kind in _KINDS.items()}
     environment.filters["words"] = words
-    environment.globals["term"] = term
-    environment.globals["exact"] = exact
-    environment.globals["baselines"] = baselines
+    environment.globals |= {"term": term, "exact": exact, "baselines": baselines}
     return environment
 
 
@@ -144,3 +162,66 @@ def _asset(name: str, folders: Sequence[Path]) -> str:
     text = path.read_text(encoding="utf-8").strip()
     # Ours mean nothing by their indentation and their comments; a reader's own stay as they are.
     return _UNREAD.sub("\n", text) if path.parent == folders[-1] else text
+
+
+class KeptTemplates(BytecodeCache):
+    """Templates compiled once and kept beside them, as Python keeps its modules.
+
+    Compiling the page's template takes as long as filling it. The folder need not be writable;
+    Jinja looks whether one is stale.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "__pycache__"
+
+    def _file(self, bucket: Bucket) -> Path:
+        return self._folder / f"{bucket.key}-{__version__}.jinja"
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take what is kept, if there is any."""
+        with suppress(OSError), self._file(bucket).open("rb") as file:
+            bucket.load_bytecode(file)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it, where Python would keep a module."""
+        if sys.dont_write_bytecode:
+            return
+        compiled = io.BytesIO()
+        bucket.write_bytecode(compiled)
+        with suppress(OSError):
+            self._folder.mkdir(exist_ok=True)
+            write_whole(self._file(bucket), compiled.getvalue())
+
+
+def check_template(folder: Path) -> None:
+    """Whether a folder holds something for pages: checked before a long measurement."""
+    if not any((folder / name).is_file() for name in OWN_FILES):
+        raise UsageError(
+            f"--template {folder}: there is no template in this folder",
+            f"It should hold your own {', '.join(OWN_FILES[:-1])} or {OWN_FILES[-1]}.",
+        )
+    for path in sorted(folder.glob("*.j2")):
+        try:
+            Environment(autoescape=True).parse(read_file(path).decode(), path.name, str(path))
+        except TemplateSyntaxError as error:
+            raise UsageError(f"{path}, line {error.lineno}: {error}", _HELP) from error
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: {error}", _HELP) from error
+
+
+def in_own_template(page: Page, folder: Path) -> str:
+    """A page as HTML, by the templates of a folder."""
+    try:
+        return html(page, folder)
+    except Exception as error:
+        # Whatever a user's template raises is the template's fault, if it was raised in there.
+        place = _place_in(folder, error)
+        if place is None:
+            raise
+        raise UsageError(f"{place}: {error}", _HELP) from error
+
+
+def _place_in(folder: Path, error: Exception) -> str | None:
+    """File and line of an error in a folder's templates; None if it came from elsewhere."""
+    frames = [f for f in extract_tb(error.__traceback__) if Path(f.filename).parent == folder]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else None

@@ -55,6 +55,12 @@ _LATENCIES: Final = (
     ("load_s", "Load", ("p50",)),
 )
 
+_BLOCK_VALUES: Final = (
+    *("decode_tok_per_s", "output_tok_per_s", "request_per_s", "ttft_s.p50", "ttft_s.p95"),
+    *("tpot_s.p50", "e2e_s.p50", "queue_s.p50", "prompt_eval_s.p50", "output_tokens.mean"),
+    "error_rate",
+)
+
 # Columns that say something only where the answers speak of it.
 _ONLY_IF: Final[dict[str, Rule]] = {"prefill_tok_per_s": reading, "load_s": loading}
 
@@ -211,7 +217,7 @@ def request_column(cases: Sequence[CaseView]) -> TableColumn:
 def _metric_column(
     cases: Sequence[CaseView], metric_id: str, stat: str, title: str, *, bars: bool = False
 ) -> TableColumn:
-    unit = next((stored_unit(m) for c in cases if (m := c.metric(metric_id))), "")
+    unit = _unit(cases, metric_id)
     estimates = [c.estimate(metric_id, stat) for c in cases]
     more = {"help_text": term(metric_id).meaning, "key": f"{metric_id}.{stat}"}
     return estimate_column(title, unit, estimates, stat, bars=bars, **more)
@@ -243,6 +249,15 @@ def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | No
     )
 
 
+def _unit(cases: Sequence[CaseView], metric_id: str) -> str:
+    return next((stored_unit(m) for c in cases if (m := c.metric(metric_id))), "")
+
+
+def _title(metric_id: str, stat: str) -> str:
+    label = term(metric_id).label
+    return label if stat in ("", "value") else f"{label}, {stat}"
+
+
 def stored_unit(metric: Metric) -> str:
     """The unit of a metric's stored numbers; shares have none, counts have theirs."""
     kind = METRICS.get(metric.id)
@@ -257,8 +272,7 @@ def metrics_by_case(
     """Some statistics of some cases, (metric id, statistic) each: the numbers of a chart."""
     columns = [request_column(cases)]
     for metric_id, stat in wanted:
-        title = term(metric_id).label if stat == "value" else f"{term(metric_id).label}, {stat}"
-        columns.append(_metric_column(cases, metric_id, stat, title))
+        columns.append(_metric_column(cases, metric_id, stat, _title(metric_id, stat)))
     return case_table(table_id, caption, cases, columns)
 
 
@@ -288,3 +302,33 @@ def shown_metrics(report: Report) -> tuple[str, ...]:
         if any(e.value is not None for e in m.stats.values())
     )
     return (*(t for t in METRICS if t in present), *(m for m in present if m not in METRICS))
+
+
+def block_table(report: Report) -> Table | None:
+    """Point values of every block in order of time; None if there are none."""
+    rows = [(c, b) for c in report.cases for b in c.summary.blocks]
+    rows.sort(key=lambda pair: (pair[0].run, pair[1].start_s))
+    if not rows:
+        return None
+    present = {k for _, b in rows for k in b.values}
+    columns = [
+        text_column("Block", [f"{b.number}: {c.label}" for c, b in rows]),
+        number_column("Start", "s", [b.start_s for _, b in rows]),
+        text_column("Requests", [b.n_ok for _, b in rows]),
+    ]
+    for key in (k for k in _BLOCK_VALUES if k in present):
+        id, _, stat = key.partition(".")
+        unit, values = _unit(report.cases, id), [b.values.get(key) for _, b in rows]
+        columns.append(number_column(_title(id, stat), unit, values))
+    return from_columns(
+        "blocks",
+        "Every block, in order of time",
+        columns,
+        models=[c.model for c, _ in rows],
+        note=(
+            "A block is one uninterrupted stretch of one case. Point values, without intervals; "
+            "the summary inside this page holds every statistic of every block."
+        ),
+        filterable=len(rows) > 12,
+        folded=True,
+    )

@@ -12,11 +12,11 @@ import numpy as np
 from bench.analysis.run.evidence import columns_of
 from bench.analysis.run.summary import Summary, ThresholdVerdict
 from bench.analysis.run.summary_json import to_json
-from bench.report.block_table import block_table
 from bench.report.csv import csv_text
 from bench.report.drill_down import request_data
 from bench.report.failure_tables import error_table, outcome_table
 from bench.report.findings import findings
+from bench.report.formats import late
 from bench.report.identity_tables import (
     block_record_table,
     environment_table,
@@ -25,28 +25,23 @@ from bench.report.identity_tables import (
     options_table,
     server_table,
 )
-from bench.report.machine_facts import machine_facts
-from bench.report.machine_tables import machine_table, watched_table
+from bench.report.machine import machine_facts, machine_table, watched_table
 from bench.report.model import Report, build_report
 from bench.report.notices import notices
-from bench.report.page import (
-    SIMULATED,
-    Badge,
-    Chart,
-    Definitions,
-    Item,
-    Listing,
-    Page,
-    Section,
-    Tone,
-)
+from bench.report.page import SIMULATED, Badge, Definitions, Item, Listing, Page, Section, Tone
 from bench.report.quick_import import import_matplotlib
 from bench.report.request_rows import request_csv
-from bench.report.result_tables import absent_table, comparison_table, metric_table, shown_metrics
+from bench.report.result_tables import (
+    absent_table,
+    block_table,
+    comparison_table,
+    metric_table,
+    shown_metrics,
+)
 from bench.report.sender_tables import sender_table
 from bench.report.sentences import answer
 from bench.report.session_words import neighbour_table
-from bench.report.tables import Table, present
+from bench.report.tables import present
 from bench.report.threshold_table import threshold_details, threshold_table
 from bench.report.units import count, duration, plural
 from bench.results.directory import Run
@@ -89,7 +84,7 @@ def run_page(
     first = runs[0].info
     machines = [environment_table(view, number) for number, view in enumerate(report.runs)]
     return Page(
-        title=_title(report),
+        title=" + ".join(dict.fromkeys(s.name for s in summaries)) or "run",
         subtitle=first.plan.description if len(runs) == 1 else "",
         badges=_badges(report),
         facts=_facts(report),
@@ -113,35 +108,21 @@ def run_page(
 def _fidelity(report: Report, found: Sequence[FidelityResult | str | None]) -> tuple[Parts, ...]:
     if all(result is None for result in found):
         return ()
-    from bench.report.fidelity.in_run import fidelity_in_run  # late: most runs need none of it
+    from bench.report.fidelity.page import fidelity_in_run  # late: most runs need none of it
 
     return fidelity_in_run(report, found)
 
 
 def _forms(runs: Sequence[Run], summaries: Sequence[Summary]) -> Mapping[str, Callable[[], str]]:
     """What is made, and imported, when it is asked for."""
-
-    def junit() -> str:
-        from bench.report.run_checks import run_junit
-
-        return run_junit([all_shown(s) for s in summaries])
-
-    def github() -> str:
-        from bench.report.run_checks import run_annotations
-
-        return run_annotations([all_shown(s) for s in summaries])
-
-    def benchstat_lines() -> str:
-        from bench.report.comparison.benchstat import benchstat
-
-        return benchstat([c for s in summaries for c in s.cases])
-
     return {
         "csv": lambda: csv_text(summaries),
         "requests-csv": lambda: request_csv(runs),
-        "junit": junit,
-        "github": github,
-        "benchstat": benchstat_lines,
+        "junit": lambda: late("ci_formats", "run_junit")(list(map(all_shown, summaries))),
+        "github": lambda: late("ci_formats", "run_annotations")(list(map(all_shown, summaries))),
+        "benchstat": lambda: late("ci_formats", "benchstat")(
+            [c for s in summaries for c in s.cases]
+        ),
     }
 
 
@@ -151,10 +132,6 @@ def summary_json(summaries: Sequence[Summary]) -> bytes:
     return msgspec.json.encode(contents[0] if len(contents) == 1 else contents)
 
 
-def _title(report: Report) -> str:
-    return " + ".join(dict.fromkeys(v.summary.name for v in report.runs)) or "run"
-
-
 def _badges(report: Report) -> tuple[Badge, ...]:
     badges = []
     if failed := sum(c.summary.requests.failed for c in report.cases):
@@ -162,12 +139,13 @@ def _badges(report: Report) -> tuple[Badge, ...]:
     if report.simulated:
         badges.append(SIMULATED)
     for view in report.runs:
+        named = f"{view.label}: " if view.label else ""
         if view.run.incomplete:
             status = view.run.info.status
             word = "incomplete" if status is RunStatus.RUNNING else f"incomplete: {status}"
-            badges.append(Badge(_named(view.label, word), "caution", "The plan was not finished."))
+            badges.append(Badge(f"{named}{word}", "caution", "The plan was not finished."))
         if not view.summary.valid:
-            badges.append(Badge(_named(view.label, "invalid"), "bad", "Do not trust the numbers."))
+            badges.append(Badge(f"{named}invalid", "bad", "Do not trust the numbers."))
     thresholds = [t for v in report.runs for t in v.summary.thresholds]
     if thresholds:
         met = sum(t.passed for t in thresholds)
@@ -175,10 +153,6 @@ def _badges(report: Report) -> tuple[Badge, ...]:
         tone: Tone = "bad" if broken else "good" if met == len(thresholds) else "caution"
         badges.append(Badge(f"{met} of {plural(len(thresholds), 'threshold')} met", tone))
     return tuple(dict.fromkeys(badges))
-
-
-def _named(label: str, text: str) -> str:
-    return f"{label}: {text}" if label else text
 
 
 def _facts(report: Report) -> tuple[tuple[str, str], ...]:
@@ -216,57 +190,39 @@ def _sections(report: Report, close: Sequence[Parts]) -> tuple[Section, ...]:
     from bench.report.charts import run_charts
 
     fidelity: list[Item] = []
-    for found in close:
-        if found.tables:
-            gates = [found.gates] if found.gates else []
-            fidelity += [*found.charts(), *found.brief, *found.tables, *gates, found.method]
-    data = _data(report)
-    sections = [
-        Section("fidelity", "Fidelity", tuple(fidelity)),
-        Section("evidence", "Evidence", _first(run_charts(report))),
-        Section("method", "How it was measured", _method(report)),
-        Section("data", "All numbers", data, fold=f"{plural(len(data), 'table')}: {_DATA}"),
-    ]
-    return tuple(s for s in sections if s.items)
-
-
-def _first(charts: Sequence[Chart]) -> tuple[Chart, ...]:
-    """What few readers need comes last, folded: how steady it was, what the machine did."""
-    return tuple(
-        replace(c, folded=True) if c.id == "drift" or c.id.startswith("machine-") else c
-        for c in charts
-    )
-
-
-_DATA = "every metric with its intervals, every block, how requests ended"
-
-
-def _method(report: Report) -> tuple[Item, ...]:
-    items: list[Item] = [identity_table(report), options_table(report)]
-    for number, view in enumerate(report.runs):
-        items += [server_table(view, number), model_table(view, number)]
-        items.append(environment_table(view, number))
-        items += present(watched_table(view, number))
-    items += present(machine_table(report))
-    items += present(sender_table(report), block_record_table(report))
-    items.append(Listing("How intervals are made", INTERVALS))
-    items.append(Definitions(shown_metrics(report)))
-    items += [
-        Listing(
-            f"Resolved scenario{f', {v.label}' if v.label else ''}",
-            msgspec.json.format(msgspec.json.encode(v.run.info.plan.scenario), indent=2).decode(),
-        )
-        for v in report.runs
-    ]
-    return tuple(replace(i, folded=True) if isinstance(i, Table) else i for i in items)
-
-
-def _data(report: Report) -> tuple[Item, ...]:
-    metrics = [metric_table(report, m) for m in shown_metrics(report)]
-    return present(
-        *metrics,
+    for found in (f for f in close if f.tables):
+        fidelity += [*found.charts(), *found.brief, *found.tables, *present(found.gates)]
+        fidelity.append(found.method)
+    data = present(
+        *(metric_table(report, m) for m in shown_metrics(report)),
         absent_table(report),
         threshold_details(report),
         outcome_table(report),
         block_table(report),
     )
+    what = "every metric with its intervals, every block, how requests ended"
+    sections = [
+        Section("fidelity", "Fidelity", tuple(fidelity)),
+        Section("evidence", "Evidence", tuple(run_charts(report))),
+        Section("method", "How it was measured", _method(report)),
+        Section("data", "All numbers", data, fold=f"{plural(len(data), 'table')}: {what}"),
+    ]
+    return tuple(s for s in sections if s.items)
+
+
+def _method(report: Report) -> tuple[Item, ...]:
+    tables = [identity_table(report), options_table(report)]
+    for number, view in enumerate(report.runs):
+        tables += [server_table(view, number), model_table(view, number)]
+        tables += [environment_table(view, number), *present(watched_table(view, number))]
+    tables += present(machine_table(report), sender_table(report), block_record_table(report))
+    scenarios = (
+        Listing(
+            f"Resolved scenario{f', {v.label}' if v.label else ''}",
+            msgspec.json.format(msgspec.json.encode(v.run.info.plan.scenario), indent=2).decode(),
+        )
+        for v in report.runs
+    )
+    glossary = Definitions(shown_metrics(report))
+    folded = (replace(table, folded=True) for table in tables)
+    return (*folded, Listing("How intervals are made", INTERVALS), glossary, *scenarios)

@@ -236,6 +236,11 @@ def number(value: float, decimals: int) -> str:
     return text.replace("-", _MINUS)
 
 
+def three_digits(value: float) -> str:
+    """A number of three digits without trailing zeros, or whole: "0.5", "48.2", "1,230"."""
+    return number(value, 0) if abs(value) >= 100 else f"{value:.3g}"
+
+
 def count(value: int) -> str:
     """A whole number with thousands marked."""
     return number(value, 0)

@@ -6,16 +6,27 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.analysis.run.summarise import summarise
-from bench.errors import ResultsError, UsageError
+from bench.errors import MeasurementInvalid, NotComparable, ResultsError, UsageError
 from bench.files import write_whole
-from bench.report.fidelity.stored import stored_fidelity
 from bench.report.formats import render
 from bench.report.page import Chart, Page
 from bench.report.run_page import run_page
 from bench.results.directory import REPORT_FILE, read_run
-from bench.results.fidelity_files import PAGE_FILE, fidelity_alone, go_on
+from bench.results.fidelity_files import (
+    PAGE_FILE,
+    SETUP_FILE,
+    fidelity_alone,
+    go_on,
+    read_gates,
+    read_places,
+    read_setup,
+)
+
+if TYPE_CHECKING:
+    from bench.analysis.fidelity.result import FidelityResult
 
 STDOUT = Path("-")
 PARQUET = "parquet"
@@ -71,7 +82,10 @@ def write_reports(
     path = output or _default_output(run_dirs, format_name)
     if path is None or path == STDOUT:
         return text, None
-    _write(path, text)
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
     return text, path
 
 
@@ -102,6 +116,18 @@ def page_of(run_dirs: Sequence[Path]) -> Page:
     return run_page(runs, summaries, [stored_fidelity(path) for path in run_dirs])
 
 
+def stored_fidelity(path: Path) -> FidelityResult | str | None:
+    """The result; why there is none; or None if fidelity was not asked for."""
+    if not (path / SETUP_FILE).is_file():
+        return None
+    from bench.analysis.fidelity.analyse import analyse  # late: most runs need none of it
+
+    try:
+        return analyse(read_setup(path), read_places(path), read_gates(path))
+    except (NotComparable, MeasurementInvalid) as error:
+        return error.message
+
+
 def _default_output(run_dirs: Sequence[Path], format_name: str) -> Path | None:
     if format_name != "html":
         return None
@@ -110,17 +136,9 @@ def _default_output(run_dirs: Sequence[Path], format_name: str) -> Path | None:
     return run_dirs[0] / (PAGE_FILE if fidelity_alone(run_dirs[0]) else REPORT_FILE)
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
 def _cannot_write(path: Path, error: OSError) -> ResultsError:
-    return ResultsError(
-        f"cannot write {path}: {error.strerror or error}", "Name another file with -o."
-    )
+    why = f"cannot write {path}: {error.strerror or error}"
+    return ResultsError(why, "Name another file with -o.")
 
 
 def write_charts(page: Page, folder: Path) -> list[Path]:
@@ -128,15 +146,12 @@ def write_charts(page: Page, folder: Path) -> list[Path]:
     from bench.report.charts.drawing import save
 
     charts = [i for section in page.sections for i in section.items if isinstance(i, Chart)]
-    paths = [folder / f"{c.id}{ending}" for c in charts for ending in (".svg", ".png")]
+    paths = {folder / f"{c.id}{end}": c for c in charts for end in (".svg", ".png")}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for chart in charts:
-            for path in (p for p in paths if p.stem == chart.id):
-                save(chart, path)
+        for path, chart in paths.items():
+            save(chart, path)
     except OSError as error:
-        raise ResultsError(
-            f"cannot write charts to {folder}: {error.strerror or error}",
-            "Name another folder with --charts.",
-        ) from error
-    return paths
+        why = f"cannot write charts to {folder}: {error.strerror or error}"
+        raise ResultsError(why, "Name another folder with --charts.") from error
+    return list(paths)

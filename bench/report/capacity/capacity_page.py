@@ -63,19 +63,21 @@ def capacity_page(
         charts: draw charts; the short forms need none.
     """
     answer = capacity_answer(result)
-    extra = [people_sentence(result, people)] if people else []
-    if think_s is not None:
-        extra.append(loop_sentence(result, think_s))
-    extra += [knee_sentence(result), memory_sentence(result)]
+    extra = (
+        people_sentence(result, people) if people else "",
+        "" if think_s is None else loop_sentence(result, think_s),
+        knee_sentence(result),
+        memory_sentence(result),
+    )
     answer = replace(answer, sentences=(*answer.sentences, *((text,) for text in extra if text)))
     brief = present(probe_table(result), sweep_table(result))
     models = present(law_table(result), memory_table(result))
     return Page(
         title=f"Capacity of {result.model}",
-        subtitle=f"The highest load within {promises_text(result)}.",
+        subtitle=f"The highest load within {promises_text(result.promises)}.",
         badges=(SIMULATED,) if result.simulated else (),
         facts=(
-            ("Promise", promises_text(result)),
+            ("Promise", promises_text(result.promises)),
             ("Searched by", searched_text(result)),
             ("Probes", plural(len(result.probes), "probe")),
             ("Requests", f"{sum(p.requests for p in result.probes):,}"),

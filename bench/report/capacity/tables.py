@@ -8,9 +8,8 @@ from bench.analysis.capacity.result import CapacityResult, ProbeResult
 from bench.analysis.run.summary import Estimate
 from bench.report.capacity.wording import load_text, probe_cells
 from bench.report.tables import (
-    Cell,
-    Column,
     Table,
+    TableColumn,
     estimate_column,
     from_columns,
     from_pairs,
@@ -21,18 +20,22 @@ from bench.report.units import percent, plural
 
 VERDICTS = {"pass": "kept", "fail": "broken", "undecided": "undecided"}
 _PURPOSES = {"search": "", "confirm_pass": "must hold: ", "confirm_fail": "must break: "}
-_SLOTS_SHOWN = (1, 2, 4, 8, 16)
+_SLOTS_SHOWN = (2, 4, 8, 16)
 
 
 def probe_table(result: CapacityResult) -> Table:
     """Every probe in the order it was run."""
     probes = result.probes
+    said = [
+        f"{_PURPOSES[p.purpose]}{VERDICTS[p.verdict]}{', again' if p.extension else ''}"
+        for p in probes
+    ]
     return from_columns(
         "probes",
         "Probes, in the order they were run",
         [
             _load_column(result, probes),
-            text_column("Promise", [_said(p) for p in probes]),
+            text_column("Promise", said),
             *_promised(result, probes),
             text_column("To settle", [p.settle for p in probes]),
             text_column("Judged", [p.requests for p in probes]),
@@ -71,36 +74,25 @@ def sweep_table(result: CapacityResult) -> Table | None:
             number_column("On the GPU", "share", [x.gpu_share for x in levels]),
             number_column("VRAM", "B", [x.vram_bytes for x in levels]),
         ],
-        note=(
-            "Efficiency: tokens of all together over as many times those of one user. "
-            "95 % intervals."
-        ),
+        note="Efficiency: tokens of all together over as many times those of one user. 95 % "
+        "intervals.",
     )
 
 
 def promise_table(result: CapacityResult, i: int) -> Table:
     """One promise at every probe, by load: the numbers of its chart."""
     probes = sorted(result.probes, key=lambda p: p.load)
-    column = _promised(result, probes)[i]
-    said = [VERDICTS[p.kept[i].verdict] for p in probes]
-    return from_columns(
-        f"promise-{i}-table",
-        f"{result.promises[i]}, by load",
-        [_load_column(result, probes), column, text_column("Promise", said)],
-    )
+    said = text_column("Promise", [VERDICTS[p.kept[i].verdict] for p in probes])
+    columns = [_load_column(result, probes), _promised(result, probes)[i], said]
+    return from_columns(f"promise-{i}-table", f"{result.promises[i]}, by load", columns)
 
 
 def goodput_table(result: CapacityResult) -> Table:
     """Goodput by load."""
     probes = sorted(result.probes, key=lambda p: p.load)
-    return from_columns(
-        "goodput-table",
-        "Requests in time, by load",
-        [
-            _load_column(result, probes),
-            number_column("Goodput", "requests/s", [p.goodput_per_s for p in probes]),
-        ],
-    )
+    goodput = number_column("Goodput", "requests/s", [p.goodput_per_s for p in probes])
+    columns = [_load_column(result, probes), goodput]
+    return from_columns("goodput-table", "Requests in time, by load", columns)
 
 
 def frontier_table(result: CapacityResult) -> Table:
@@ -171,13 +163,11 @@ def memory_table(result: CapacityResult) -> Table | None:
     }.get(memory.fixed_from, "")
     unknown = "unknown: give it with --gpu-memory"
     gpu = f"{_gb(memory.gpu_bytes)} (by {memory.gpu_from})" if memory.gpu_bytes else unknown
+    one_token = f"One token ({memory.cache_type} cache{known})"
     pairs: list[tuple[str, object]] = [
         ("Layers", memory.shape.layers),
         ("KV heads", max(memory.shape.kv_heads)),
-        (
-            f"One token ({memory.cache_type} cache{known})",
-            f"{memory.bytes_per_token / 1024:.3g} KiB",
-        ),
+        (one_token, f"{memory.bytes_per_token / 1024:.3g} KiB"),
         ("The model takes now", _gb(memory.used_bytes)),
         ("Of it on the GPU", percent(memory.gpu_share) if memory.gpu_share is not None else ""),
         ("Without context", f"{_gb(memory.fixed_bytes)} ({fixed_from})" if fixed_from else ""),
@@ -186,7 +176,7 @@ def memory_table(result: CapacityResult) -> Table | None:
         ("Largest num_ctx x slots that stays on the GPU", memory.tokens),
     ]
     if memory.tokens is not None:
-        pairs += [(f"num_ctx with {k} slots", memory.tokens // k) for k in _SLOTS_SHOWN[1:]]
+        pairs += [(f"num_ctx with {k} slots", memory.tokens // k) for k in _SLOTS_SHOWN]
     return from_pairs(
         "kv-memory",
         "Memory of the context",
@@ -198,22 +188,13 @@ def memory_table(result: CapacityResult) -> Table | None:
     )
 
 
-def _said(probe: ProbeResult) -> str:
-    again = ", again" if probe.extension else ""
-    return f"{_PURPOSES[probe.purpose]}{VERDICTS[probe.verdict]}{again}"
-
-
-def _load_column(
-    result: CapacityResult, probes: Sequence[ProbeResult]
-) -> tuple[Column, list[Cell]]:
+def _load_column(result: CapacityResult, probes: Sequence[ProbeResult]) -> TableColumn:
     if result.by != "rate":
         return text_column(result.by.capitalize(), [int(p.load) for p in probes])
     return number_column("Load", "requests/s", [p.load for p in probes])
 
 
-def _promised(
-    result: CapacityResult, probes: Sequence[ProbeResult]
-) -> list[tuple[Column, list[Cell]]]:
+def _promised(result: CapacityResult, probes: Sequence[ProbeResult]) -> list[TableColumn]:
     return [
         estimate_column(promise.label, promise.kind.shown_unit, [probe_cells(p)[i] for p in probes])
         for i, promise in enumerate(result.promises)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,10 @@ import msgspec
 from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.run.summary import Estimate
+from bench.report.capacity.wording import promises_text
+from bench.report.charts.axes import plain
 from bench.report.charts.palette import BAD, MARKERS, SERIES
 from bench.report.charts.parts import Canvas, ends, interval_bars, picked
-from bench.report.charts.scales import plain
 from bench.report.page import Answer, Badge, Chart, Notice, Page, Prose, Section, Sentence
 from bench.report.tables import Table, estimate_column, from_columns, number_column, text_column
 from bench.report.units import percent, plural
@@ -67,19 +69,26 @@ class Study:
 def what_if_page(study: Study, *, charts: bool = True) -> Page:
     """The page of a study."""
     table = option_table(study)
-    badges = [Badge("prediction", "caution", "A model's answer; nothing of this was measured.")]
-    if study.invented:
-        badges.append(Badge("invented profile", "caution", "The machine's numbers are made up."))
-    if study.simulated:
-        badges.append(Badge("simulated", "caution", "Fitted to a run of the simulated engine."))
+    badges = {
+        Badge("prediction", "caution", "A model's answer; nothing of this was measured."): True,
+        Badge("invented profile", "caution", "The machine's numbers are made up."): study.invented,
+        Badge("simulated", "caution", "Fitted to a run of the simulated engine."): study.simulated,
+    }
     evidence = (_promise_chart(study),) if charts and study.promises else ()
+    facts = {
+        "Profile": study.profile,
+        "Fitted to": study.fitted_to,
+        "Slots of a server": str(study.slots),
+        "Routing": study.routing,
+        "Simulated requests": f"{study.requests:,} for each draw",
+    }
     return Page(
         title=f"What if: {study.model}",
         subtitle=study.load,
-        badges=tuple(badges),
-        facts=_facts(study),
+        badges=tuple(badge for badge, there in badges.items() if there),
+        facts=tuple((name, value) for name, value in facts.items() if value),
         findings=(_answer(study),),
-        warnings=_notices(study),
+        warnings=tuple(_notices(study)),
         sections=(
             Section("evidence", "Prediction", (*evidence, table)),
             Section("method", "How it was predicted", (Prose(METHOD),)),
@@ -89,17 +98,6 @@ def what_if_page(study: Study, *, charts: bool = True) -> Page:
         data=msgspec.json.encode(study, enc_hook=to_file),
         data_name="what-if.json",
     )
-
-
-def _facts(study: Study) -> tuple[tuple[str, str], ...]:
-    facts = (
-        ("Profile", study.profile),
-        ("Fitted to", study.fitted_to),
-        ("Slots of a server", str(study.slots)),
-        ("Routing", study.routing),
-        ("Simulated requests", f"{study.requests:,} for each draw"),
-    )
-    return tuple((name, value) for name, value in facts if value)
 
 
 def option_table(study: Study) -> Table:
@@ -132,7 +130,7 @@ def _estimate(v: PredictedValue, factor: float = 1.0) -> Estimate:
 
 
 def _answer(study: Study) -> Answer:
-    promise = " and ".join(map(str, study.promises))
+    promise = promises_text(study.promises)
     if study.needed is None:
         most = max(o.servers for o in study.options)
         tried = f"{plural(most, 'server')} would not serve {study.load} within {promise}."
@@ -147,36 +145,29 @@ def _answer(study: Study) -> Answer:
     return Answer("", tuple(sentences), tone="good")
 
 
-def _notices(study: Study) -> tuple[Notice, ...]:
-    notices = [
-        Notice(
-            "prediction",
-            "this is a model's prediction; nothing of it was measured",
-            "Measure the answer with `ollama-bench capacity` before you rely on it.",
-        )
-    ]
+def _notices(study: Study) -> Iterator[Notice]:
+    message = "this is a model's prediction; nothing of it was measured"
+    advice = "Measure the answer with `ollama-bench capacity` before you rely on it."
+    yield Notice("prediction", message, advice)
     if study.invented:
         advice = "Fit one to your own machine with `ollama-bench capacity fit`."
-        notices.append(Notice("invented", "the profile's machine is invented", advice))
+        yield Notice("invented", "the profile's machine is invented", advice)
     if study.simulated:
         message = "the profile was fitted to a run of the simulated engine, not of a real server"
-        notices.append(Notice("simulated", message, "Fit one to a run of your own server."))
+        yield Notice("simulated", message, "Fit one to a run of your own server.")
     if study.extrapolated:
         advice = "Measure a run with more users, and fit."
-        notices.append(Notice("extrapolated", study.extrapolated, advice))
+        yield Notice("extrapolated", study.extrapolated, advice)
     if study.misfit:
         message = f"the model does not describe its run well: {study.misfit}"
         advice = "Take its answers for hints, and measure them with `ollama-bench capacity`."
-        notices.append(Notice("misfit", message, advice))
+        yield Notice("misfit", message, advice)
     if study.pace:
         message = (
             f"the server's own pace wandered by {study.pace:.0%} (standard deviation) while it was "
             "measured; the model keeps one pace, so real tails are longer than these"
         )
-        notices.append(
-            Notice("pace", message, "Leave room, or fit to a machine that is left alone.")
-        )
-    return tuple(notices)
+        yield Notice("pace", message, "Leave room, or fit to a machine that is left alone.")
 
 
 def _promise_chart(study: Study) -> Chart:

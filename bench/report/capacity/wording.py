@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from bench.analysis.capacity.probe import SearchEnding
 from bench.analysis.capacity.result import Bottleneck, CapacityResult, ProbeResult
 from bench.analysis.capacity.users import UserModel, concurrent_users
 from bench.analysis.run.summary import Estimate
 from bench.report.page import Answer, Notice, Sentence, Tone
-from bench.report.units import duration, plural
+from bench.report.units import duration, plural, three_digits
+from bench.thresholds import Threshold
 
 LIMITS = {
     Bottleneck.SLOTS: "requests wait for a free slot",
@@ -23,9 +25,7 @@ ADVICE = {
     Bottleneck.SLOTS: "Try more slots (OLLAMA_NUM_PARALLEL) if memory allows, or another server.",
     Bottleneck.PREFILL: "Try shorter prompts, a warm prefix, or a faster machine.",
     Bottleneck.DECODE: "Try a smaller model or quantisation, fewer slots, or a faster machine.",
-    Bottleneck.SPILL: (
-        "Try a smaller context, fewer slots or a smaller quantisation until all fits."
-    ),
+    Bottleneck.SPILL: "Try a smaller context, fewer slots, a smaller quantisation until all fits.",
     Bottleneck.ERRORS: "Look at the failed requests in the run's report.",
     Bottleneck.CLIENT: "Run it on another machine than the server's, or with --workers.",
 }
@@ -36,8 +36,8 @@ REQUESTS_OF_A_SEARCH = 33_000
 def load_text(result: CapacityResult, load: float) -> str:
     """A load with its unit: "0.5 requests/s", "4 users"."""
     if result.by == "rate":
-        return f"{load:.3g} requests/s"
-    return plural(int(load), "user") if result.by == "users" else plural(int(load), "session")
+        return f"{three_digits(load)} requests/s"
+    return plural(int(load), result.by.removesuffix("s"))
 
 
 def searched_text(result: CapacityResult) -> str:
@@ -45,9 +45,9 @@ def searched_text(result: CapacityResult) -> str:
     return "arrivals (requests per second)" if result.by == "rate" else f"{result.by} at once"
 
 
-def promises_text(result: CapacityResult) -> str:
+def promises_text(promises: Sequence[Threshold]) -> str:
     """The promises in one clause."""
-    return " and ".join(map(str, result.promises))
+    return " and ".join(map(str, promises))
 
 
 def capacity_answer(result: CapacityResult) -> Answer:
@@ -59,15 +59,14 @@ def capacity_answer(result: CapacityResult) -> Answer:
 
 
 def _first(result: CapacityResult) -> tuple[Sentence, Tone]:
-    promise = promises_text(result)
+    promise = promises_text(result.promises)
     if result.limited_by is Bottleneck.CLIENT:
         return ("was not measured to its limit: this program could not keep up.",), "caution"
-    if result.ending is SearchEnding.NEVER_PASSED and not result.probes:
-        return (f"does not keep {promise} at any load: one alone is too much already.",), "bad"
     if result.ending is SearchEnding.NEVER_PASSED:
-        lowest = min((p.load for p in result.probes), default=0.0)
-        at = load_text(result, lowest)
-        return (f"does not keep {promise} at any load: it broke at {at} already.",), "bad"
+        already = "one alone is too much"
+        if result.probes:
+            already = f"it broke at {load_text(result, min(p.load for p in result.probes))}"
+        return (f"does not keep {promise} at any load: {already} already.",), "bad"
     if result.ending is SearchEnding.NEVER_SATURATED and result.load is not None:
         at = load_text(result, result.load)
         return (f"keeps {promise} up to {at}, the highest load tried.",), "good"
@@ -98,16 +97,17 @@ def _range(result: CapacityResult) -> Sentence:
         return ()
     unit = "requests/s" if result.by == "rate" else result.by
     # Half a user is no answer.
-    best = f"{result.best:.3g}" if result.best is not None and result.by == "rate" else ""
-    low, high = result.low, result.high
-    if low is not None and high is not None:
+    best, low, high = (
+        None if x is None else three_digits(x) for x in (result.best, result.low, result.high)
+    )
+    best = best if result.by == "rate" else None
+    if low and high:
         most_likely = f", most likely at {best}" if best else ""
-        return (f"The limit lies between {low:.3g} and {high:.3g} {unit}{most_likely}.",)
+        return (f"The limit lies between {low} and {high} {unit}{most_likely}.",)
     if not best:
         return ()
-    known = f"at {low:.3g} or above" if low is not None else ""
-    known = f"at {high:.3g} or below" if high is not None else known
-    return (f"The limit is most likely at {best} {unit}{', and ' + known if known else ''}.",)
+    known = f", and at {low} or above" if low else f", and at {high} or below" if high else ""
+    return (f"The limit is most likely at {best} {unit}{known}.",)
 
 
 def _reason(result: CapacityResult) -> Sentence:
@@ -125,11 +125,12 @@ def _slots(result: CapacityResult) -> Sentence:
         return ()
     least = "" if result.slots_exact else "at least "
     said = f"The server works on {least}{plural(seen, 'request')} at once"
-    if asked is None or asked == seen:
-        return (f"{said}{', as it was set to' if asked else ''}.",)
-    if not result.slots_exact and seen < asked:
-        return (f"{said}; it was set to {asked}.",)
-    return (f"{said}, though it was set to {asked}.",)
+    if not asked:
+        return (f"{said}.",)
+    if asked == seen:
+        return (f"{said}, as it was set to.",)
+    open_end = not result.slots_exact and seen < asked
+    return (f"{said}{'; it' if open_end else ', though it'} was set to {asked}.",)
 
 
 def people_sentence(result: CapacityResult, people: UserModel) -> str:
@@ -144,9 +145,10 @@ def loop_sentence(result: CapacityResult, think_s: float) -> str:
     """How many users of a closed loop make the found rate."""
     if result.by != "rate" or result.load is None or result.mean_response_s is None:
         return ""
-    users = math.floor(concurrent_users(result.load, result.mean_response_s, think_s))
-    pause = f"pause {think_s:g} s between answers"
-    return f"That is {plural(users, 'user')} who {pause} (N = X (R + Z))."
+    users = plural(
+        math.floor(concurrent_users(result.load, result.mean_response_s, think_s)), "user"
+    )
+    return f"That is {users} who pause {think_s:g} s between answers (N = X (R + Z))."
 
 
 def knee_sentence(result: CapacityResult) -> str:
@@ -155,15 +157,13 @@ def knee_sentence(result: CapacityResult) -> str:
     if len(levels) < 2:
         return ""
     best = max(levels, key=lambda x: x.speed)
-    speed = f"{best.speed:,.0f} tok/s" if best.speed >= 100 else f"{best.speed:.3g} tok/s"
-    said = f"Throughput was highest with {plural(best.users, 'user')}: {speed}"
+    said = f"Throughput was highest with {plural(best.users, 'user')}: "
+    said += f"{three_digits(best.speed)} tok/s"
     if best.efficiency is not None and best.users > 1:
         said += f", {best.efficiency:.0%} of as many single users"
-    said += "."
-    if result.sweep.knee_users is not None:
-        knee = plural(result.sweep.knee_users, "user")
-        said += f" The knee, most throughput for its latency, is at {knee}."
-    return said
+    if (knee := result.sweep.knee_users) is None:
+        return f"{said}."
+    return f"{said}. The knee, most throughput for its latency, is at {plural(knee, 'user')}."
 
 
 def notices(result: CapacityResult) -> tuple[Notice, ...]:
@@ -184,10 +184,9 @@ def notices(result: CapacityResult) -> tuple[Notice, ...]:
         advice = "Ollama lowers it where memory is short, and for some models; see its log."
         notices.append(Notice("fewer_slots", message, advice))
     if result.interrupted:
-        message = f"the search was interrupted after {duration(result.spent_s)} of measuring"
-        notices.append(
-            Notice("interrupted", f"{message}: what it had found is shown", "Run it again.")
-        )
+        message = f"the search was interrupted after {duration(result.spent_s)} of measuring: "
+        message += "what it had found is shown"
+        notices.append(Notice("interrupted", message, "Run it again."))
     elif _cut_short(result):
         message = (
             f"the search used {duration(result.spent_s)} of the {duration(result.budget_s)} "
@@ -224,8 +223,7 @@ def memory_sentence(result: CapacityResult) -> str:
     if memory is None or memory.tokens is None:
         return ""
     slots = result.slots_observed or 1
-    each = memory.tokens // slots
     return (
         f"At most {memory.tokens:,} tokens of context (num_ctx x slots) stay on the GPU: "
-        f"{each:,} for each of {plural(slots, 'slot')}."
+        f"{memory.tokens // slots:,} for each of {plural(slots, 'slot')}."
     )

@@ -1,24 +1,29 @@
-"""Charts by matplotlib as inline SVG: one chart a file."""
+"""Charts by matplotlib as inline SVG."""
 
 from __future__ import annotations
 
-from bench.report.charts.concurrency import concurrency_charts
-from bench.report.charts.context_depth import depth_chart
+from dataclasses import replace
+
+from bench.report.charts.bars import speed_chart, validity_charts
+from bench.report.charts.curves import CURVES, curve_chart
 from bench.report.charts.distribution import distribution_chart
 from bench.report.charts.drift import drift_chart
 from bench.report.charts.heat_map import heat_chart
-from bench.report.charts.latency_split import split_chart
+from bench.report.charts.load_and_depth import concurrency_charts, depth_chart
 from bench.report.charts.machine_panel import machine_panels
+from bench.report.charts.request_parts import split_chart, thinking_chart
 from bench.report.charts.roofline import roofline_chart
-from bench.report.charts.speed import speed_chart, validity_charts
-from bench.report.charts.thinking import thinking_chart
+from bench.report.charts.sessions import (
+    MeasuredSession,
+    context_chart,
+    grid_chart,
+    session_chart,
+    sessions_of,
+)
 from bench.report.charts.timeline import timeline_chart
 from bench.report.model import Report
 from bench.report.page import Chart
 from bench.report.samples import samples_of
-from bench.report.workloads.asked import MeasuredSession, sessions_of
-from bench.report.workloads.curves import CURVES, curve_chart
-from bench.report.workloads.session_charts import context_chart, grid_chart, session_chart
 
 
 def run_charts(report: Report) -> list[Chart]:
@@ -40,25 +45,17 @@ def run_charts(report: Report) -> list[Chart]:
         roofline_chart(report),
         *machine_panels(report),
     ]
-    return [c for c in charts if c is not None]
+    return [replace(c, simulated=report.simulated) for c in charts if c is not None]
 
 
-def _session_charts(report: Report) -> list[Chart]:
+def _session_charts(report: Report) -> list[Chart | None]:
     """Of the case whose sessions lost most of their histories, or the first with sessions."""
     found = [s for c in report.cases if (s := sessions_of(report, c))]
     if not found:
         return []
-    worst = max(found, key=_lost_share)
-    first = min(found, key=_lost_share)
-    grids = [grid_chart(worst, report.simulated)]
-    if first is not worst and _lost_share(first) < _lost_share(worst):
-        grids.insert(0, grid_chart(first, report.simulated))
-    charts = [
-        *grids,
-        context_chart(worst, report.simulated),
-        session_chart(worst, report.simulated),
-    ]
-    return [c for c in charts if c is not None]
+    worst, first = max(found, key=_lost_share), min(found, key=_lost_share)
+    grids = [first, worst] if _lost_share(first) < _lost_share(worst) else [worst]
+    return [*map(grid_chart, grids), context_chart(worst), session_chart(worst)]
 
 
 def _lost_share(sessions: list[MeasuredSession]) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bench.report.charts.axes import elapsed
 from bench.report.charts.palette import SOFT
 from bench.report.charts.parts import Canvas, case_tag, look_of, picked, points
-from bench.report.charts.scales import elapsed
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart
 from bench.report.tables import from_columns, number_column, text_column
@@ -31,10 +31,10 @@ class _Point:
 def drift_chart(report: Report) -> Chart | None:
     """The chart, None where no case has two blocks."""
     drawn = ((_points(report, metric), name) for metric, name in _METRICS.items())
-    return next((_chart(report, found, name) for found, name in drawn if found), None)
+    return next((_chart(found, name) for found, name in drawn if found), None)
 
 
-def _chart(report: Report, points: Sequence[_Point], name: str) -> Chart:
+def _chart(points: Sequence[_Point], name: str) -> Chart:
     n = sum(p.requests for p in points)
     return Chart(
         id="drift",
@@ -58,7 +58,7 @@ def _chart(report: Report, points: Sequence[_Point], name: str) -> Chart:
         draw=lambda on: _draw(on, points),
         sample=f"n = {plural(len(points), 'block')}",
         height=(300, 300),
-        simulated=report.simulated,
+        folded=True,  # how steady it was, few readers need
     )
 
 

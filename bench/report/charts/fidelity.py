@@ -13,9 +13,9 @@ from bench.analysis.fidelity.analyse import least
 from bench.analysis.fidelity.pareto import front
 from bench.analysis.fidelity.result import FidelityResult
 from bench.analysis.run.summary import Estimate
+from bench.report.charts.axes import log_axis, value_axis
 from bench.report.charts.palette import GRID, PAPER, SOFT, series_colour, series_marker
 from bench.report.charts.parts import Canvas, ends, interval_bars, picked, points, tagged
-from bench.report.charts.scales import log_axis, value_axis
 from bench.report.fidelity.page import Placed
 from bench.report.fidelity.wording import NATS
 from bench.report.page import Chart

@@ -65,7 +65,6 @@ def heat_chart(report: Report) -> Chart | None:
         draw=lambda on: _draw(on, panels, (across, values[across]), (down, values[down])),
         sample=f"n = {plural(n, 'request')}",
         height=(tall, 12 + (tall - 12) * len(panels)),
-        simulated=report.simulated,
         full_width=len(panels) > 1,
     )
 

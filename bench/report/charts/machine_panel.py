@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.analysis.run.columns import Floats
 from bench.analysis.run.machine_checks import CAUSES
+from bench.report.charts.axes import elapsed, plain
 from bench.report.charts.palette import BAD, DASHES, GRID, INK, series_colour
 from bench.report.charts.parts import Canvas, picked
-from bench.report.charts.scales import elapsed, plain
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart
 from bench.report.tables import Table, from_columns, text_column
@@ -153,7 +153,7 @@ def _panel(
         draw=lambda on: _draw(on, blocks, rows, speeds if known else {}),
         height=(height, height),
         sample=f"n = {_readings(blocks)}",
-        simulated=report.simulated,
+        folded=True,
     )
 
 

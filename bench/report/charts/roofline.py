@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bench.analysis.run.summary import Estimate, Roofline
-from bench.report.charts.limits import case_legend
+from bench.report.charts.axes import case_legend, level_axis, plain
 from bench.report.charts.palette import INK, SOFT
 from bench.report.charts.parts import Canvas, interval_line
-from bench.report.charts.scales import level_axis, plain
 from bench.report.model import CaseView, Report
 from bench.report.page import Chart
 from bench.report.result_tables import case_table
@@ -40,7 +39,6 @@ def roofline_chart(report: Report) -> Chart | None:
         ),
         table=_table(found),
         draw=lambda on: _draw(on, found),
-        simulated=report.simulated,
     )
 
 

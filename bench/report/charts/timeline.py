@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from bench.analysis.run.columns import Floats
 from bench.analysis.run.evidence import columns_of
-from bench.report.charts.limits import Limit, asked, limit_legend
+from bench.report.charts.axes import Limit, asked, limit_legend
 from bench.report.charts.palette import BAD, GRID, INK, PHASE_HATCHES, PHASES, SOFT
 from bench.report.charts.parts import ABOVE, Box, Canvas, boxes, case_tag, note, part_tag, tagged
 from bench.report.model import CaseView, Report
@@ -94,7 +94,6 @@ def timeline_chart(samples: Samples) -> Chart | None:
         table=_table(bars, case),
         draw=draw,
         height=(round(_FRAME + _ROW * len(bars)), round(_FRAME + _ROW * len(bars[:_NARROW_MOST]))),
-        simulated=samples.report.simulated,
         full_width=True,
         folded=not waits and all(b.record.outcome is Outcome.OK for b in bars),
     )

@@ -11,8 +11,7 @@ import msgspec
 from bench.analysis.comparison.result import SCHEMA, Comparison, Design
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.errors import gravest
-from bench.report.comparison.annotations import github_annotations
-from bench.report.comparison.junit import junit
+from bench.report.ci_formats import github_annotations, junit
 from bench.report.comparison.tables import difference_table, verdict_table
 from bench.report.comparison.wording import TONES, difference_answers, verdict_answers
 from bench.report.page import SIMULATED, Answer, Badge, Chart, Item, Notice, Page, Prose, Section

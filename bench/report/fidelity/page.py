@@ -1,8 +1,8 @@
-"""The page about fidelity."""
+"""The page about fidelity, and what a page about a run says of it beside the speeds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -22,6 +22,7 @@ from bench.report.fidelity.wording import (
     verdict_text,
 )
 from bench.report.identity_tables import short_digest
+from bench.report.model import Report
 from bench.report.page import SIMULATED, Answer, Chart, Page, Prose, Section, plain
 from bench.report.quick_import import import_matplotlib
 from bench.report.tables import (
@@ -33,6 +34,8 @@ from bench.report.tables import (
     text_column,
 )
 from bench.report.units import plural
+from bench.results.fidelity_files import Side
+from bench.results.run import RunInfo
 
 WORKS = "Does it work at all?"
 METHOD = (
@@ -267,3 +270,55 @@ def _sides(result: FidelityResult) -> Table:
         ],
         note=f"{plural(len(sides), 'model')}; a name does not say what a file is made of.",
     )
+
+
+_SPEED = "decode_tok_per_s"
+
+
+def fidelity_in_run(
+    report: Report, found: Sequence[FidelityResult | str | None]
+) -> tuple[Parts, ...]:
+    """What each run has to say about fidelity, or why nothing was found."""
+    parts = []
+    identities = dict.fromkeys(r.identity for r in found if isinstance(r, FidelityResult))
+    if len(identities) > 1:
+        said = Answer(
+            "",
+            (
+                (
+                    "The fidelity of these runs does not compare: they read other texts or "
+                    f"places (identities {', '.join(identities)}).",
+                ),
+            ),
+            tone="caution",
+        )
+        parts.append(Parts((said,), tuple, (), (), Prose("")))
+    for run, result in enumerate(found):
+        if isinstance(result, str):
+            said = Answer("", ((f"Fidelity is not known: {result}.",),))
+            parts.append(Parts((said,), tuple, (), (), Prose("")))
+        elif result is not None:
+            placed = {i: _placed(report, run, s) for i, s in enumerate(result.sides)}
+            parts.append(fidelity_parts(result, placed))
+    return tuple(parts)
+
+
+def _placed(report: Report, run: int, side: Side) -> Placed:
+    info = report.runs[run].run.info
+    servers = {t.name for t in info.targets if t.url == side.url}
+    cases = [
+        c
+        for c in report.cases
+        if c.run == run and c.model == side.model and c.summary.target in servers and not c.invalid
+    ]
+    series = report.models.index(side.model) if side.model in report.models else 0
+    if not cases:
+        return Placed(series)
+    case = min(cases, key=lambda c: c.users or c.rate_per_s or 0)  # at the lowest load
+    return Placed(series, case.estimate(_SPEED), _vram_bytes(info, case.summary.id))
+
+
+def _vram_bytes(info: RunInfo, case_id: str) -> int | None:
+    """The most that the model took on the GPU in any block of a case."""
+    seen = [b.after.vram_bytes for b in info.blocks if b.case == case_id and b.after]
+    return max((v for v in seen if v), default=None)

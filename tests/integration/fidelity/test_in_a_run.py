@@ -12,8 +12,7 @@ import pytest
 import bench
 from bench.analysis.fidelity.result import Distance
 from bench.errors import Interrupted, ModelError, ScenarioError
-from bench.report.fidelity.stored import stored_fidelity
-from bench.report.write import page_of
+from bench.report.write import page_of, stored_fidelity
 from bench.results.directory import read_run
 from bench.results.fidelity_files import read_places
 from bench.results.run import RunStatus

@@ -14,13 +14,13 @@ from bench.commands.comparing import Judging, ab
 from bench.commands.sides import ab_plan
 from bench.load.session import Settings
 from bench.report.charts import run_charts
+from bench.report.charts.sessions import sessions_of
 from bench.report.comparison.comparison_page import comparison_page
 from bench.report.console import console_text
 from bench.report.html import html
 from bench.report.model import Report, build_report
 from bench.report.page import Chart
 from bench.report.run_page import run_page
-from bench.report.workloads.asked import sessions_of
 from bench.results.directory import read_run
 from bench.results.run import ClientHealth
 from bench.server.embedded import start_server

@@ -17,7 +17,7 @@ from bench.analysis.comparison.metric_verdicts import Rules
 from bench.analysis.comparison.result import FailedThreshold
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.errors import NotComparable, UsageError
-from bench.report.comparison.benchstat import benchstat, refusal_comment
+from bench.report.ci_formats import benchstat, refusal_comment
 from bench.report.comparison.comparison_page import shown_page
 from bench.report.formats import RENDERERS, render
 from bench.report.notebook import fragment

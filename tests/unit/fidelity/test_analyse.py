@@ -13,7 +13,7 @@ from planted_lists import Planted, lists, log_softmax
 from bench.analysis.fidelity.analyse import analyse
 from bench.analysis.fidelity.result import Distance, FidelityResult, Nearer
 from bench.errors import MeasurementInvalid, NotComparable
-from bench.report.fidelity.in_run import fidelity_in_run
+from bench.report.fidelity.page import fidelity_in_run
 from bench.report.page import plain
 from bench.results.fidelity_files import AGAIN, FidelitySetup, PlaceRecord, Side
 from bench.scenario.plan import ForcedText

@@ -9,10 +9,10 @@ from runs import CHAT, LLAMA, QWEN, THINKER, Workload, build
 from scipy import stats
 
 from bench.report.charts import run_charts
+from bench.report.charts.axes import limits, with_limits
+from bench.report.charts.distribution import in_tail, supported_share, tail_curve
 from bench.report.charts.drawing import inline_svg
-from bench.report.charts.limits import limits, with_limits
-from bench.report.charts.shares import in_tail, supported_share, tail_curve
-from bench.report.charts.thinking import thought_of
+from bench.report.charts.request_parts import thought_of
 from bench.report.model import build_report
 from bench.report.page import Chart
 from bench.report.run_page import run_page

@@ -15,16 +15,16 @@ from runs import CHAT, CONCURRENCY, DEPTH, HARD, Workload, build
 
 from bench.analysis.run.summary import Estimate, Steadiness
 from bench.report.charts import machine_panel, run_charts, timeline
+from bench.report.charts.axes import plain
+from bench.report.charts.curves import CURVES, curve_chart
 from bench.report.charts.drift import drift_chart
-from bench.report.charts.latency_split import mean_parts
 from bench.report.charts.machine_panel import averaged
 from bench.report.charts.parts import Canvas, shortened, text_width
-from bench.report.charts.scales import plain
+from bench.report.charts.request_parts import mean_parts
+from bench.report.charts.sessions import sessions_of
 from bench.report.charts.timeline import MOST_REQUESTS, bar_of
 from bench.report.model import Report, build_report
 from bench.report.samples import CURVE_POINTS, curve, samples_of
-from bench.report.workloads.asked import sessions_of
-from bench.report.workloads.curves import CURVES, curve_chart
 from bench.results.record import Phase, RequestRecord
 from bench.wire.exchange import Outcome, ServerTimings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, FileSystemLoader
 
-from bench.report.compiled import KeptTemplates
+from bench.report.html import KeptTemplates
 
 
 def rendered(folder: Path) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from runs import CHAT, build
 
-from bench.report.machine_facts import machine_facts
+from bench.report.machine import machine_facts
 
 TELEMETRY = {"sources": [{"name": "x", "reads": ["gpu0_power_w", "gpu0_share", "cpu0_energy_j"]}]}
 

@@ -7,7 +7,7 @@ import pytest
 from runs import CHAT, NS, build
 
 from bench.report.charts.machine_panel import machine_panels
-from bench.report.machine_tables import machine_table, watched_table
+from bench.report.machine import machine_table, watched_table
 from bench.report.model import Report, build_report
 from bench.report.tables import Table
 from bench.results.run import BlockInfo

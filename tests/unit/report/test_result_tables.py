@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from runs import CHAT, CONCURRENCY, HARD, Workload, build
 
-from bench.report.block_table import block_table
 from bench.report.failure_tables import error_table, outcome_table
 from bench.report.model import Report, build_report
 from bench.report.result_tables import (
     absent_table,
+    block_table,
     comparison_table,
     metric_table,
     shown_metrics,

@@ -9,10 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from bench.report.charts.limits import Limit, asked, case_legend, legend_room, limit_lines
+from bench.report.charts.axes import Limit, asked, case_legend, legend_room, limit_lines, value_axis
 from bench.report.charts.palette import SOFT
 from bench.report.charts.parts import Canvas, distinguishable, interval_line
-from bench.report.charts.scales import value_axis
 from bench.report.findings import key_without
 from bench.report.model import SEPARATOR, CaseView, Report, shared_name
 from bench.report.page import Chart
@@ -124,7 +123,6 @@ def curve_chart(report: Report, curve: Curve) -> Chart | None:
         draw=lambda on: _draw(on, curve, groups, limits),
         sample=f"n = {plural(n, 'value')}",
         height=(height, height),
-        simulated=report.simulated,
     )
 
 

@@ -1,1 +1,0 @@
-"""What reports show of sessions, batches, pictures and checked answers."""
