@@ -25,7 +25,7 @@ from bench.load.workload import Workloads
 from bench.results.record import Phase, RequestRecord, scrubbed
 from bench.results.run import ClientHealth, RunWarning, SenderInfo
 from bench.results.warning_codes import WarningCode
-from bench.scenario.calibration import TokenRates
+from bench.scenario.corpus import TokenRates
 from bench.scenario.plan import Block, Case
 from bench.wire.exchange import Outcome
 

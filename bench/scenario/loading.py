@@ -27,6 +27,7 @@ from bench.scenario.messages import exclusive_problems, problems_of, show_value
 from bench.scenario.mixing import parts_of
 from bench.scenario.promptfile import read_prompt_file
 from bench.scenario.schema import Scenario
+from bench.scenario.session_files import session_file
 from bench.scenario.traces import load_trace
 from bench.scenario.work_cases import format_value, images, replay, tools
 from bench.shown import all_shown, encodable
@@ -74,6 +75,7 @@ def resolve(
     Raises:
         ScenarioError: it carries every problem found.
     """
+    session_file.cache_clear()  # a notebook may have written it anew
     data = copy.deepcopy(document.data)
     problems, origins = _override(data, overrides)
     data = all_shown(data, encodable)

@@ -9,14 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench.scenario.session_files.conversations import (
-    Timed,
-    kind_of,
-    steps_of,
-    system_of,
-    with_gaps,
-)
-from bench.scenario.session_files.message_forms import (
+from bench.scenario.session_files.forms import (
     content_of,
     json_value,
     message,
@@ -24,6 +17,7 @@ from bench.scenario.session_files.message_forms import (
     tool_call,
     tools_of,
 )
+from bench.scenario.session_files.requests import Timed, kind_of, steps_of, system_of, with_gaps
 from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Message, Session, Step
 from bench.scenario.trace_rows import cell_text
