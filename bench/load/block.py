@@ -97,6 +97,8 @@ async def run_block(
         failed = RunWarning(WarningCode.LOAD_FAILED, what, error.advice, case.id, invalidates=True)
         return BlockEnd(replace(info, notes=(error.message,)), [failed])
     load_ns, before = ready or (None, None)
+    if ready and around.together is not None:
+        await around.together.meet("loaded", block.index)
     if ready and around.before_sending is not None:
         await around.before_sending(case, target, before)
     try:
