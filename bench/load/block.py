@@ -42,10 +42,8 @@ class Sent:
     """What the sending part of a block leaves behind.
 
     Attributes:
-        measured: None if it never came to measuring.
+        measured: None if it never came to measuring; `note` says why.
         tally: of the measured requests.
-        note: why it did not, or "".
-        warnings: what else came up.
     """
 
     measured: MeasuredPhase | None
@@ -60,11 +58,7 @@ PhaseSender = Callable[[Case, Block, OpenTarget, Surroundings], Awaitable[Sent]]
 
 @dataclass(frozen=True, slots=True)
 class BlockEnd:
-    """A block that has ended.
-
-    Attributes:
-        error: why no further block can be run; the block itself is worth keeping.
-    """
+    """A block that has ended, and why no further one can be run, if so."""
 
     info: BlockInfo
     warnings: list[RunWarning]

@@ -67,16 +67,11 @@ class PlanRunner:
     """One execution of a plan.
 
     Attributes:
-        plan: what to run; it may grow.
         targets: every target of the plan by name, reached and open.
-        directory: where the run is kept.
-        send: the sending part of every block.
-        preparation: what was found before.
         watched: watch this process during measured phases.
         one_at_a_time: before a block, unload the model of the block before if it is another one.
         grow: adds blocks to the plan, one at a time, when those planned have run.
         telemetry: samples the machine of local servers; None = nobody does.
-        error: why the run could not go on.
     """
 
     plan: Plan

@@ -130,8 +130,6 @@ class WorkerPool:
     Attributes:
         init: what every worker receives first; its number and the start of the run are filled in.
         here: sends what cannot be shared out: blocks of cold cases.
-        workloads: calibrates, in this process.
-        start: starts all workers.
     """
 
     init: messages.Init

@@ -28,13 +28,7 @@ def spool_folder() -> Path:
 
 
 class Kept(NamedTuple):
-    """One file: what one sender of a run said.
-
-    Attributes:
-        run: its id.
-        sender: a number of its own.
-        agent: number of the process that writes it, or did.
-    """
+    """One file: what one sender of a run said; `agent` is the process that writes it, or did."""
 
     run: str
     sender: str
