@@ -13,14 +13,7 @@ from pydantic import ValidationError
 
 from bench.errors import Problem, ScenarioError, UsageError
 from bench.resources import resource_dir
-from bench.scenario.document import (
-    Document,
-    Path_,
-    parse_value,
-    path_text,
-    put_value,
-    read_document,
-)
+from bench.scenario.document import Document, Path_, parse_value, path_text, put_at, read_document
 from bench.scenario.inconsistent import inconsistencies
 from bench.scenario.matrix import combined_problems, matrix_problems
 from bench.scenario.messages import exclusive_problems, problems_of, show_value
@@ -139,7 +132,7 @@ def _override(
             if not equals:
                 raise ValueError("write --set path=value, e.g. --set load.closed.users=4")
             path = parse_path(key.strip())
-            put_value(data, path, parse_value(value))
+            put_at(data, path, parse_value(value))
             origins[path_text(path)] = text
         except ValueError as error:
             problems.append(Problem(f"--set {text}", str(error)))
