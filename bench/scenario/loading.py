@@ -17,7 +17,6 @@ from bench.scenario.document import Document, Path_, parse_value, path_text, put
 from bench.scenario.inconsistent import inconsistencies
 from bench.scenario.matrix import combined_problems, matrix_problems
 from bench.scenario.messages import exclusive_problems, problems_of, show_value
-from bench.scenario.mixing import parts_of
 from bench.scenario.promptfile import read_prompt_file
 from bench.scenario.schema import Scenario
 from bench.scenario.session_files import session_file
@@ -183,7 +182,8 @@ def _file_problems(scenario: Scenario, document: Document) -> list[Problem]:
             line, shown = document.line(path), show_value(name) if name else ""
             problems.append(Problem(path_text(path), str(error), shown, line))
 
-    parts = [((), scenario), *((("mix", i), part) for i, part in enumerate(parts_of(scenario)))]
+    parts: list[tuple[Path_, Scenario]] = [((), scenario)]
+    parts += [(("mix", i), part) for i, part in enumerate(scenario.parts().values())]
     for above, one in parts:
         if above and one.prompts == scenario.prompts:
             continue
