@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from bench.errors import ModelError, ServerError
 from bench.load.findings import block_findings, warm_up_findings
@@ -37,15 +37,6 @@ LOADED_AT_ONCE_NS = 1_000_000_000
 _CONNECTIONS_AHEAD = 128
 
 
-class PhaseSender(Protocol):
-    """Warms up and measures: in this process, or shared out to several."""
-
-    async def __call__(
-        self, case: Case, block: Block, target: OpenTarget, around: Surroundings
-    ) -> Sent:
-        """Send a block's requests."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What the sending part of a block leaves behind.
@@ -61,6 +52,10 @@ class Sent:
     tally: BlockTally = field(default_factory=BlockTally)
     note: str = ""
     warnings: Sequence[RunWarning] = ()
+
+
+PhaseSender = Callable[[Case, Block, OpenTarget, Surroundings], Awaitable[Sent]]
+"""Warms up and measures a block: in this process, or shared out to several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +211,7 @@ def send_here(workload_of: WorkloadOf) -> PhaseSender:
 
 
 async def put_on(
-    sender: Sender,
-    load: BlockWorkload,
-    start_ns: int,
-    ramp_s: float,
-    release: Release = at_once,
+    sender: Sender, load: BlockWorkload, start_ns: int, ramp_s: float, release: Release = at_once
 ) -> MeasuredPhase:
     """Put a block's load on: closed or open, of requests or of sessions.
 

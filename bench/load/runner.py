@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from bench._version import __version__
 from bench.clock import Clock
@@ -55,16 +55,11 @@ class Preparation:
     environment: Awaitable[dict[str, Any]] | None = None
 
 
-class Grow(Protocol):
-    """Decides, once all planned blocks have run, whether the plan grows by another one."""
+Grow = Callable[[RunInfo, Sequence[RequestRecord]], tuple[Case, Block] | None]
+"""Called once all planned blocks have run: the next block and its case, or None to end.
 
-    def __call__(
-        self, info: RunInfo, records: Sequence[RequestRecord]
-    ) -> tuple[Case, Block] | None:
-        """The next block and its case, or None to end.
-
-        The last block of `info` has just ended, and `records` are its own, of all phases.
-        """
+The last block of the info has just ended, and the records are its own, of all phases.
+"""
 
 
 @dataclass(eq=False)

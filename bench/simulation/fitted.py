@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+import msgspec
+
 from bench.simulation.fit import ServiceFit
 from bench.simulation.misfit import worst
 from bench.simulation.service import ServiceParameters
@@ -100,10 +102,7 @@ def fitted_document(
         pace=round(fit.pace, 4),
         misfit=str(off) if (off := worst(fit.off)) else "",
     )
-    document = asdict(fitted)
     of = " of the simulated engine" if simulated else ""
-    document["lengths"] = [list(pair) for pair in lengths]
-    document["draws"] = [asdict(d) for d in fitted.draws]
     return {
         "name": f"fitted-{run}",
         "description": f"Fitted to run {run}: {fit.requests} requests{of}",
@@ -111,5 +110,5 @@ def fitted_document(
         "num_parallel": fit.parameters.slots,
         "device": {"description": "as measured", "vram_gb": 0, "spill_slowdown": 1},
         "models": [model | asdict(draw_of(fit.parameters)) | {"jitter": fit.parameters.jitter}],
-        "fitted": document,
+        "fitted": msgspec.to_builtins(fitted),
     }

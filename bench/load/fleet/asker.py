@@ -52,10 +52,7 @@ class TimeAsker:
     """
 
     def __init__(
-        self,
-        place: Place,
-        lost: Callable[[], None],
-        now_ns: Callable[[], int] = time.monotonic_ns,
+        self, place: Place, lost: Callable[[], None], now_ns: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self.watch = ClockWatch()
         self._place = place
