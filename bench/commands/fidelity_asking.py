@@ -87,7 +87,6 @@ async def ask_missing(
 async def _ask_gates(
     path: Path, setup: FidelitySetup, side: int, connect: Connect, tell: Callable[[str], None]
 ) -> None:
-    """Ask a side whether it works at all."""
     about = setup.sides[side]
     if not is_asked(about):
         return

@@ -115,13 +115,13 @@ class Prober:
     def _after_level(
         self, info: RunInfo, records: Sequence[RequestRecord]
     ) -> tuple[Case, Block] | None:
-        """A further level of the sweep, or the first probe."""
         self._take_level(info, records)
         if self._alone is not None and self._alone.breaks:
             return None
         users = self._next_level(info)
         if users is not None:
-            return self._block(info, self._loads.level(users))
+            left_s = self.wanted.budget_s - _spent_s(info)
+            return self._block(info, self._loads.level(users, left_s))
         self._hunt = JudgedSearch(self._search_settings(), self.wanted.promises)
         return self._next_probe(info, self._hunt)
 
@@ -222,7 +222,6 @@ class Prober:
         return float(np.nanvar(ratios))
 
     def _affords(self, info: RunInfo, load: float) -> int:
-        """How many requests at a load the time left allows."""
         slots = self._slots()
         left_s = self.wanted.budget_s - _spent_s(info)
         return self._loads.affords(left_s, load, slots.observed if slots else 1)

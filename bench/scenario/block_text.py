@@ -14,8 +14,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from bench.scenario.calibration import TokenRates
-from bench.scenario.corpus import load_corpus
+from bench.scenario.corpus import TokenRates, load_corpus
 from bench.scenario.work import Passages
 
 _SPREAD = 0x9E3779B1

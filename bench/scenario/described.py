@@ -186,9 +186,8 @@ def _shared(sessions: Sequence[Session]) -> list[list[Any]]:
         for j, step in enumerate(session.steps)
         if step.blocks
     ]
-    found: list[list[Any]] = []
-    for (one, a), (other, b) in itertools.combinations(places[:_MOST_COMPARED], 2):
-        tokens = shared_tokens(a.blocks, a.lengths, b.blocks, b.lengths)
-        if tokens:
-            found.append([one, other, tokens])
-    return found
+    return [
+        [one, other, tokens]
+        for (one, a), (other, b) in itertools.combinations(places[:_MOST_COMPARED], 2)
+        if (tokens := shared_tokens(a.blocks, a.lengths, b.blocks, b.lengths))
+    ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import math
+import random
+import struct
+import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.scenario.block_text import retrieved
-from bench.scenario.calibration import DEFAULT_OVERHEAD, NONCE_TOKENS, TokenRates
-from bench.scenario.corpus import Corpus, load_corpus, units_of
+from bench.scenario.corpus import Corpus, TokenRates, guessed_rates, load_corpus, units_of
 from bench.scenario.draws import Stream, draw, generator, mean
-from bench.scenario.pictures import picture
 from bench.scenario.plan import Block, Case, Plan, SyntheticPrompts
 from bench.scenario.room import prompt_room
 
@@ -188,13 +190,7 @@ def prompt_source(case: Case, plan: Plan, rates: TokenRates | None = None) -> Pr
     records: tuple[dict[str, Any], ...] = tuple({"prompt": text} for text in spec.inline)
     if spec.file:
         records = plan.prompt_files[spec.file]
-    if rates is None:
-        language = spec.language or "en"
-        system = units_of(case.system, language) if case.system else 0.0
-        overhead = DEFAULT_OVERHEAD["raw" if case.raw else case.endpoint] + system
-        overhead += 0.0 if spec.cache == "warm" else NONCE_TOKENS
-        rates = TokenRates(case.model, language, 1.0, overhead)
-    return PromptSource(case, plan, rates, records)
+    return PromptSource(case, plan, rates or guessed_rates(case), records)
 
 
 CALIBRATION_INDEX = 2_000_000
@@ -297,3 +293,34 @@ def _permutation(seed: int, salt: int) -> tuple[int, int]:
     while math.gcd(factor, _SPACE) != 1:
         factor += 1
     return factor, int.from_bytes(digest[16:], "big") % _SPACE
+
+
+_SHADES = 48
+"""Tones a picture uses at most: it must compress, for pictures of megabytes measure the network."""
+_CELL = 16
+"""Pixels of one square. Every square has a tone of its own, so no two pictures share a patch."""
+
+
+def picture(width: int, height: int, seed: str) -> str:
+    """A picture of grey and coloured squares, as base64 of a PNG.
+
+    Another seed gives another picture, in every part of it.
+    """
+    rng = random.Random(seed)
+    palette = b"".join(bytes(rng.randrange(256) for _ in range(3)) for _ in range(_SHADES))
+    rows = []
+    for _ in range(0, height, _CELL):
+        tones = (rng.randrange(_SHADES) for _ in range(0, width, _CELL))
+        row = b"".join(bytes([tone]) * _CELL for tone in tones)[:width]
+        rows += [b"\0" + row] * _CELL
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    data = zlib.compress(b"".join(rows[:height]), 1)
+    parts = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", data), (b"IEND", b""))
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in parts)
+    return base64.b64encode(png).decode("ascii")
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file (PNG specification, section 5.3)."""
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)

@@ -46,10 +46,10 @@ def probe_result(j: JudgedProbe, promises: Sequence[Threshold], slots: int | Non
     served = j.measured.select(j.measured.ok)
     times = latencies(served)
     seconds = window_s(j.block)
-    service = times["prompt_eval_s"] + times["eval_s"]
-    service = service[~np.isnan(service)]
-    ttft = times["ttft_s"][~np.isnan(times["ttft_s"])]
-    waits = times["queue_s"][~np.isnan(times["queue_s"])]
+    service, ttft, waits = (
+        v[~np.isnan(v)]
+        for v in (times["prompt_eval_s"] + times["eval_s"], times["ttft_s"], times["queue_s"])
+    )
     mean = float(service.mean()) if len(service) else None
     cv2 = float(service.var() / service.mean() ** 2) if len(service) else None
     modelled = None

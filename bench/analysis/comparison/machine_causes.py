@@ -41,13 +41,11 @@ def machine_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[
             yield SetupDifference(key, first, second, Role.EXPLAINS, message)
 
 
-def _drivers(environment: Mapping[str, Any]) -> str:
-    found = [g.get("driver") for g in environment.get("gpus") or []]
-    return ", ".join(dict.fromkeys(str(d) for d in found if d))
-
-
 _SYSTEM: Mapping[str, tuple[Callable[[Mapping[str, Any]], str], str]] = {
-    "gpu_driver": (_drivers, "Another GPU driver."),
+    "gpu_driver": (
+        lambda e: ", ".join({str(g["driver"]): 0 for g in e.get("gpus") or [] if g.get("driver")}),
+        "Another GPU driver.",
+    ),
     "cpu_governor": (
         lambda e: str((e.get("cpu") or {}).get("governor") or ""),
         "Another CPU frequency governor: clocks differ.",

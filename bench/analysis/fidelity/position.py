@@ -85,13 +85,10 @@ def _named(tokens: TopTokens) -> dict[str, float]:
     """
     kept: dict[str, float] = {}
     for token, log_p in sorted(tokens, key=lambda entry: -entry[1]):
-        if token and _REPLACEMENT not in token and not _control(token):
+        control = token.startswith("<|") and token.endswith("|>")
+        if token and _REPLACEMENT not in token and not control:
             kept.setdefault(token, log_p)
     return kept
-
-
-def _control(token: str) -> bool:
-    return token.startswith("<|") and token.endswith("|>")
 
 
 def _first(tokens: TopTokens) -> str:

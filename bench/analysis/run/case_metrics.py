@@ -65,11 +65,12 @@ def _times(data: CaseData) -> dict[str, Metric]:
     }
 
 
-_FIELDS_BEHIND = {
+FIELDS_BEHIND = {
     **{f"{name}_s": (f"{name}_ns",) for name in ("load", "prompt_eval", "eval", "total")},
     **{id: (id,) for id in ("prompt_tokens", "output_tokens")},
     **{"queue_s": DURATIONS, "overhead_s": ("total_ns",)},
 }
+"""Metric -> what the server must say for it."""
 _LATE_FIRST_TEXT = (Shape.ONE_PIECE, Shape.HELD_BACK, Shape.HELD_AT_START)
 _NO_GAPS = (*_LATE_FIRST_TEXT, Shape.FEW_BURSTS, Shape.BURSTS)
 
@@ -93,8 +94,8 @@ def _noted(metric: Metric, data: CaseData, id: str) -> Metric:
             else ""
         )
         return replace(metric, note=text + note(held, shapes(ok, _LATE_FIRST_TEXT)) or metric.note)
-    elif id in _FIELDS_BEHIND:
-        reasons = missing(ok, _FIELDS_BEHIND[id])
+    elif id in FIELDS_BEHIND:
+        reasons = missing(ok, FIELDS_BEHIND[id])
         lacking = np.isnan(data.times[id] if id in data.times else getattr(ok, id))
     else:
         return metric

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.scenario.session_files.block_tree import Stretches
-from bench.scenario.session_files.conversations import with_gaps
-from bench.scenario.session_files.message_forms import message, tools_of
+from bench.scenario.session_files.forms import message, tools_of
+from bench.scenario.session_files.requests import with_gaps
 from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Message, Session, Step
 from bench.scenario.trace_rows import cell_text

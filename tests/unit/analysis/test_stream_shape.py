@@ -18,7 +18,7 @@ from bench.analysis.run.evidence import Shape
 from bench.analysis.run.latency import latencies
 from bench.errors import MeasurementInvalid
 from bench.results.record import RequestRecord
-from bench.results.run import ClientHealth
+from bench.results.run import ClientHealth, TransportInfo
 from bench.thresholds import parse_threshold
 from bench.wire.exchange import Outcome, ServerTimings
 
@@ -259,3 +259,23 @@ def test_the_own_lag_tells_who_held_streams_back(
     assert ("something between here and the server" in warning.message) == proxy
     assert ("proxy" in warning.advice) == proxy
     assert "let go" not in summary.cases[0].metrics["ttft_s"].note
+
+
+@pytest.mark.parametrize(
+    ("mean_ms", "transport", "ours"),
+    [(0.3, "user", False), (200.0, "user", True), (200.0, "kernel", False)],
+)
+def test_late_stamps_of_our_own_are_named_before_networks_and_servers(
+    run_of: Callable[..., Any], a_request: Request, mean_ms: float, transport: str, ours: bool
+) -> None:
+    """Clocks that disagree and time outside the server were always blamed on others."""
+    slow = [a * 13 // 10 for a in made_at(40)]
+    late = [a + 700 * MS for a in made_at(40)]
+    kept = {"block_info": {"health": ClientHealth(loop_lag_mean_ms=mean_ms)}}
+    for arrivals, code in ((slow, "clocks_disagree"), (late, "time_outside_server")):
+        record = arriving(a_request, arrivals, 40)
+        server = replace(record.server, total_duration=made_at(40)[-1])
+        records = [replace(record, server=server, index=i) for i in range(5)]
+        run = run_of(records, run={"transport": TransportInfo(transport)}, **kept)
+        (warning,) = (w for w in run.summary().warnings if w.code == code)
+        assert warning.advice.startswith("This program was 0.2 s late") == ours

@@ -1,8 +1,12 @@
-"""Traces of Mooncake (kvcache-ai/Mooncake, FAST25) and of Bailian (alibaba-edu).
+"""Traces that count tokens: of Mooncake (kvcache-ai, FAST25), Bailian (alibaba-edu) and TraceLab.
 
-Both have `timestamp`, `input_length`, `output_length` and `hash_ids` of blocks. Mooncake counts
-milliseconds and blocks of 512 tokens, Bailian seconds and blocks of 16; only Bailian has `chat_id`
-and `parent_chat_id`. Without them the size of a block must follow from lengths and numbers of ids.
+Mooncake and Bailian have `timestamp`, `input_length`, `output_length` and `hash_ids` of blocks.
+Mooncake counts milliseconds and blocks of 512 tokens, Bailian seconds and blocks of 16; it alone
+has `chat_id` and `parent_chat_id`. Without them the size of a block must follow from lengths and
+numbers of ids.
+
+TraceLab (uw-syfi) has one JSON object a model call of a coding agent. `prefix_tokens` is what the
+provider read from its cache, within `input_tokens_total`.
 """
 
 from __future__ import annotations
@@ -11,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.scenario.session_files.block_tree import BlockTree
-from bench.scenario.session_files.message_forms import json_value
+from bench.scenario.session_files.block_tree import BlockTree, Stretches, continued
+from bench.scenario.session_files.forms import json_value
+from bench.scenario.session_files.requests import with_gaps
 from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Session, Step
 from bench.scenario.trace_rows import cell_text
@@ -21,6 +26,7 @@ FIELDS = ("input_length", "output_length", "hash_ids")
 """By which a row is recognised."""
 BLOCK_TOKENS = {"mooncake": 512, "bailian": 16}
 _UNIT = {"mooncake": "ms", "bailian": "s"}
+_INPUTS = ("user_message", "tool_result", "developer_message", "system_message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,9 @@ class _Request:
     output: int
 
 
-def read(rows: Iterator[FileRow], notes: Notes, numbers: Numbers, known: str = "") -> Reading:
+def read_hashes(
+    rows: Iterator[FileRow], notes: Notes, numbers: Numbers, known: str = ""
+) -> Reading:
     """Reads a trace of one of the two; `known` says which, "" = to be found out."""
     requests = [_request(row) for row in rows]
     name = known or _which(requests)
@@ -44,9 +52,14 @@ def read(rows: Iterator[FileRow], notes: Notes, numbers: Numbers, known: str = "
             blocks, lengths = tree.stretches(request.hashes, BLOCK_TOKENS[name], prompt)
         except ValueError as error:
             raise row.wrong(str(error)) from None
-        at_s = _time(row, times, name) if "timestamp" in row.value else None
-        step = Step("user", at_s=at_s, gap_s=_delay(row), prompt_tokens=prompt)
-        steps.append(replace(step, output_tokens=output, blocks=blocks, lengths=lengths))
+        at, delay = row.value.get("timestamp"), row.value.get("delay")
+        if name == "mooncake" and isinstance(at, float) and not at.is_integer():
+            raise row.wrong(f"timestamp is {at:g}: Mooncake counts whole milliseconds, its unit")
+        step = Step("user", prompt_tokens=prompt, output_tokens=output)
+        at_s = times.read(row, "timestamp", at) if "timestamp" in row.value else None
+        # Some tools write the pause, in ms, in rows of a session.
+        gap_s = delay / 1000 if isinstance(delay, int | float) and delay >= 0 else None
+        steps.append(replace(step, at_s=at_s, gap_s=gap_s, blocks=blocks, lengths=lengths))
     notes.say(f"blocks of {BLOCK_TOKENS[name]} tokens, times in {_UNIT[name]} ({name})")
     join = _chats if any("chat_id" in r.row.value for r in requests) else _by_session
     return Reading(join(requests, steps, notes, numbers), "shared", name)
@@ -81,19 +94,6 @@ def _which(requests: list[_Request]) -> str:
             "(Mooncake) nor of 16 (Bailian) in all rows"
         )
     return fitting[0]
-
-
-def _time(row: FileRow, times: TimeField, name: str) -> float:
-    value = row.value["timestamp"]
-    if name == "mooncake" and isinstance(value, float) and not value.is_integer():
-        raise row.wrong(f"timestamp is {value:g}: Mooncake counts whole milliseconds, its unit")
-    return times.read(row, "timestamp", value)
-
-
-def _delay(row: FileRow) -> float | None:
-    """The pause in ms that some tools write in rows of a session."""
-    value = row.value.get("delay")
-    return value / 1000 if isinstance(value, int | float) and value >= 0 else None
 
 
 def _chats(
@@ -147,3 +147,68 @@ def _session(name: str, steps: list[Step]) -> Session:
     if all(step.at_s is not None for step in steps):
         steps = sorted(steps, key=lambda step: step.at_s or 0.0)
     return Session(name, (replace(steps[0], fresh=True), *steps[1:]))
+
+
+def read_tracelab(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Reading:
+    """Reads the sessions."""
+    times = TimeField()
+    rounds: dict[str, list[tuple[int, Step]]] = {}
+    for row in rows:
+        index = row.needed_count("round_index")
+        rounds.setdefault(row.name("session_id"), []).append((index, _round(row, times)))
+    heads: dict[str, int] = {}
+    sessions = []
+    for name, steps in rounds.items():
+        steps.sort(key=lambda item: item[0])
+        head = heads.setdefault(name.partition(":")[0], numbers.new())
+        shared = _with_prefixes([step for _, step in steps], head, numbers, notes)
+        sessions.append(Session(name, with_gaps(shared, notes)))
+    return Reading(sessions, "shared")
+
+
+def _round(row: FileRow, times: TimeField) -> Step:
+    total = row.needed_count("input_tokens_total")
+    cached = row.needed_count("prefix_tokens")
+    new = row.count("newly_append_tokens")
+    if cached > total or (new is not None and cached + new != total):
+        raise row.wrong(
+            f"prefix_tokens {cached:,} and newly_append_tokens {new or 0:,} are not together "
+            f"input_tokens_total {total:,}"
+        )
+    events = [
+        (times.read(row, "timing_events.timestamp", event.get("timestamp")), event)
+        for event in row.objects("timing_events")
+    ]
+    begun = [at for at, event in events if event.get("event_type") in _INPUTS]
+    ended = [at for at, event in events if event.get("event_type") not in _INPUTS]
+    first = row.value.get("first_input_event_type")
+    return Step(
+        kind="tool" if first == "tool_result" else "user",
+        at_s=max(begun, default=None),
+        answered_at_s=max(ended, default=None),
+        prompt_tokens=total,
+        cached_tokens=cached,
+        output_tokens=row.needed_count("output_tokens"),
+    )
+
+
+def _with_prefixes(steps: list[Step], head: int, numbers: Numbers, notes: Notes) -> list[Step]:
+    """The steps with the text that each shares with the one before it."""
+    made: list[Step] = []
+    before: Stretches = ((), ())
+    for step in steps:
+        cached, total = step.cached_tokens or 0, step.prompt_tokens or 0
+        if not made and cached:
+            notes.say(
+                "what first rounds had cached is taken as one head that all sessions of a provider "
+                "share"
+            )
+            before = ((head,), (cached,))
+        elif cached < sum(before[1]) <= total:
+            notes.count(
+                "rounds that had less cached than the round before had sent, though the prompt "
+                "grew (replayed as other text from there on)"
+            )
+        before = continued(before, cached, total, numbers)
+        made.append(replace(step, blocks=before[0], lengths=before[1], fresh=not made))
+    return made
