@@ -31,7 +31,7 @@ async def listening(app: App, host: str, port: int) -> AsyncIterator[str]:
     listener = _ListeningSocket(app, host, port)
     try:
         await listener.open()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise _cannot_listen(host, port, error) from None
     app.refuse = listener.refuse_for
     shown = f"[{host}]" if ":" in host else host
@@ -78,13 +78,16 @@ class _ListeningSocket:
             self._server.close()
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> EngineError:
-    if error.errno == errno.EADDRINUSE:
+def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> EngineError:
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
         return EngineError(
             f"port {port} of {host} is in use, perhaps by Ollama itself",
             "Choose another with --port, or --port 0 for any free one.",
         )
-    return EngineError(f"cannot listen on {host}:{port}: {error.strerror or error}")
+    return EngineError(
+        f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+        "Give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them.",
+    )
 
 
 def serve(

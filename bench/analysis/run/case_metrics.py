@@ -40,7 +40,7 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
     """
     found = (
         _times(data)
-        | {id: _rate(id, parts, data.ok.block) for id, parts in data.rates.items()}
+        | {id: _rate(data, id, parts) for id, parts in data.rates.items()}
         | _window_rates(data)
         | _shares(data)
         | _counts(data)
@@ -53,8 +53,7 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
 
 def _times(data: CaseData) -> dict[str, Metric]:
     metrics = {
-        id: _noted(_distribution(id, values, data.ok.block), data, id)
-        for id, values in data.times.items()
+        id: _noted(_distribution(data, id, values), data, id) for id, values in data.times.items()
     }
     gaps = many_per_request(data.gaps.seconds, data.gaps.position_in(data.ok.row), data.ok.block)
     metrics["itl_s"] = _noted(_described("itl_s", gaps), data, "itl_s")
@@ -103,32 +102,35 @@ def _noted(metric: Metric, data: CaseData, id: str) -> Metric:
     return replace(metric, note=left_out(lacking, reasons) or metric.note)
 
 
-def _distribution(id: str, values: Floats, blocks: Ints) -> Metric:
-    return _described(id, one_per_request(values, blocks))
+def _distribution(data: CaseData, id: str, values: Floats) -> Metric:
+    return _described(id, one_per_request(values, data.ok.block), data.case.in_sessions)
 
 
-def _described(id: str, sample: Sample) -> Metric:
+def _described(id: str, sample: Sample, patterned: bool = False) -> Metric:
     """Mean, quantiles, smallest and largest."""
     if not len(sample.values):
         return metric_of(id, 0)
     mean = ratio_of_sums(*sample.by_unit(), sample.blocks)
-    stats = {"mean": mean, **_quantiles(sample, QUANTILES)}
+    stats = {"mean": mean, **_quantiles(sample, QUANTILES, patterned)}
     stats["min"] = Estimate(float(sample.values.min()), method="sample")
     stats["max"] = Estimate(float(sample.values.max()), method="sample")
     return metric_of(id, len(sample.values), stats)
 
 
-def _quantiles(sample: Sample, quantiles: Mapping[str, float]) -> dict[str, Estimate]:
-    return quantile_estimates(sample.values, sample.blocks, quantiles, sample.owner)
+def _quantiles(
+    sample: Sample, quantiles: Mapping[str, float], patterned: bool
+) -> dict[str, Estimate]:
+    return quantile_estimates(sample.values, sample.blocks, quantiles, sample.owner, patterned)
 
 
-def _rate(id: str, parts: RateParts, blocks: Ints) -> Metric:
-    given = np.isfinite(parts.seconds)
+def _rate(data: CaseData, id: str, parts: RateParts) -> Metric:
+    blocks, given = data.ok.block, np.isfinite(parts.seconds)
     n = int(given.sum())
     if not n:
         return metric_of(id, 0, note=parts.note)
     rate = ratio_of_sums(parts.tokens[given], parts.seconds[given], numbered(blocks[given]))
-    quantiles = _quantiles(one_per_request(parts.per_request, blocks), RATE_QUANTILES)
+    sample = one_per_request(parts.per_request, blocks)
+    quantiles = _quantiles(sample, RATE_QUANTILES, data.case.in_sessions)
     less = len(given) - n
     note = f"{less} of {len(given)} requests left out: {parts.note}" if less else ""
     return metric_of(id, n, {"value": rate, **quantiles}, note)
@@ -182,7 +184,7 @@ def _share(id: str, hits: Bools, blocks: Ints, note: str = "") -> Metric:
 def _counts(data: CaseData) -> dict[str, Metric]:
     ok = data.ok
     metrics = {
-        id: _noted(_distribution(id, getattr(ok, id), ok.block), data, id)
+        id: _noted(_distribution(data, id, getattr(ok, id)), data, id)
         for id in ("prompt_tokens", "cached_tokens", "output_tokens")
     }
     with_tokens = ok.stream & (ok.output_tokens > 0)
@@ -201,9 +203,7 @@ def _counts(data: CaseData) -> dict[str, Metric]:
 def _work(data: CaseData) -> dict[str, Metric]:
     """Of sessions, embeddings, pictures and checked answers."""
     context = np.where(data.ok.work.session >= 0, data.ok.prompt_tokens, np.nan)
-    return work_values(data) | {
-        "context_tokens": _distribution("context_tokens", context, data.ok.block)
-    }
+    return work_values(data) | {"context_tokens": _distribution(data, "context_tokens", context)}
 
 
 def _server(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
