@@ -11,7 +11,6 @@ from typing import Any
 from bench.errors import UsageError
 from bench.scenario.cases import case_models, case_targets, make_cases
 from bench.scenario.inconsistent import in_sessions
-from bench.scenario.mixing import part_names, parts_of
 from bench.scenario.order import interleaved, paired
 from bench.scenario.plan import Case, FidelityPlan, Plan, Target
 from bench.scenario.promptfile import read_prompt_file
@@ -43,7 +42,7 @@ def build_plan(
     """
     targets = case_targets(scenario, hosts)
     cases = make_cases(scenario, case_models(scenario, models), targets)
-    parts = dict(zip(part_names(scenario), parts_of(scenario), strict=True)) or {"": scenario}
+    parts = scenario.parts() or {"": scenario}
     files, names = _prompt_files(parts)
     cases = tuple(_with_file(case, names[case.part]) for case in cases)
     plan = _plan(scenario, targets, cases, scenario.blocks, seed, salt)

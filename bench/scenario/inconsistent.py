@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.scenario.mixing import parts_of
 from bench.scenario.prompts_schema import Prompts
 from bench.scenario.schema import Scenario
 
@@ -17,7 +16,7 @@ def inconsistencies(scenario: Scenario) -> list[tuple[str, str]]:
     """What is right key by key but wrong together, as (key path, message)."""
     checks = (_request, _load, _sessions, _embedding, _answers, _thresholds)
     found = [one for check in checks for one in check(scenario)]
-    for index, part in enumerate(parts_of(scenario)):
+    for index, part in enumerate(scenario.parts().values()):
         found += [
             (f"mix[{index}].{path}", message)
             for path, message in inconsistencies(part)

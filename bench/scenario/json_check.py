@@ -104,11 +104,7 @@ def _referred(root: Any, place: Any) -> Any:
 
 
 def unchecked(schema: Any) -> list[str]:
-    """Keywords of a schema that `fits` does not check.
-
-    Raises:
-        ValueError: as of `check_schema`.
-    """
+    """Keywords of a schema that `fits` does not check."""
     words = (part.keys() for part in _parts(schema) if isinstance(part, dict))
     return sorted(set().union(*words) - _KNOWN - _WORDS)
 

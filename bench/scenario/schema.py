@@ -293,6 +293,21 @@ class Scenario(Model):
         """The scenario as plain data, as it would be written to a file."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
+    def parts(self) -> dict[str, Self]:
+        """The scenario of each part of a mix, by its name, else its model, else its number."""
+        data, made = self.as_data() | {"mix": []}, {}
+        for number, part in enumerate(self.mix, 1):
+            given = part.model_dump(
+                mode="json", exclude_none=True, exclude={"name", "share", "model"}
+            )
+            options = data["options"] | given.pop("options", {})
+            one = type(self).model_validate(data | given | {"options": options})
+            name = part.name or part.model or f"part {number}"
+            while name in made:
+                name = f"{name} {number}"
+            made[name] = one.located(self.source, self.directory)
+        return made
+
     def wrong(self, message: str, path: str = "") -> ScenarioError:
         """The error that names this scenario, and the key."""
         return ScenarioError(self.source or self.name, [Problem(path, message)])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from bench.clock import Clock, RealClock
+from bench.clock import Clock
 from bench.server import library, openai
 from bench.server.bodies import BadRequest, check_top_logprobs, read_completion, read_object
 from bench.server.completion import Completion
@@ -55,14 +55,12 @@ class App:
         self,
         engine: Engine,
         era: EmulatedVersion,
-        settings: ServerSettings | None = None,
+        settings: ServerSettings,
         *,
-        clock: Clock | None = None,
-        truth: TruthLog | None = None,
-        faults: FaultPlan | None = None,
+        clock: Clock,
+        truth: TruthLog,
+        faults: FaultPlan,
     ) -> None:
-        settings = settings or ServerSettings()
-        clock = clock or RealClock()
         self.state = ServerState(
             engine=engine,
             era=era,
@@ -73,11 +71,11 @@ class App:
                 *(engine, clock.now_ns, settings.keep_alive_ns),
                 *(settings.max_loaded, settings.max_queue),
             ),
-            truth=truth or TruthLog(),
+            truth=truth,
         )
         self.refuse: Callable[[float], None] = lambda seconds: None
         self.loopback = False
-        self._faults = faults or FaultPlan()
+        self._faults = faults
         self.listener = Listener(
             handler=self.handle,
             now_ns=clock.now_ns,

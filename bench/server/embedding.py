@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.server.bodies import BadRequest, Fields, keep_alive_of, read_object
-from bench.server.engine import Embedding, EngineFailure, EnginePrompt
+from bench.server.engine import Embedding, EngineFailure, EnginePrompt, ModelCard
 from bench.server.eras import EmulatedVersion
 from bench.server.http_reply import Request
 from bench.server.lines import TOO_LONG, llama_server_error
-from bench.server.model_card import ModelCard
 from bench.server.options import merged
 from bench.server.scheduler import Loaded
 from bench.server.settings import ServerState

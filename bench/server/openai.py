@@ -22,9 +22,8 @@ from bench.server.bodies import (
     read_object,
 )
 from bench.server.embedding import Embedded, normalised, read_embed
-from bench.server.engine import Message
+from bench.server.engine import Message, ModelCard
 from bench.server.go import dumps
-from bench.server.model_card import ModelCard
 
 _EFFORTS: dict[str, bool | str] = {
     "none": False,

@@ -27,9 +27,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bench.server.engine import Engine, EngineFailure, LoadOptions, Runner
+from bench.server.engine import Engine, EngineFailure, LoadOptions, ModelCard, Runner
 from bench.server.go import NS
-from bench.server.model_card import ModelCard
 from bench.server.options import needs_reload
 from bench.server.truth import TruthRecord
 

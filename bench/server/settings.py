@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.clock import Clock
-from bench.server.engine import Engine, EngineFailure
+from bench.server.engine import Engine, EngineFailure, ModelCard
 from bench.server.eras import EmulatedVersion
 from bench.server.go import NS
-from bench.server.model_card import ModelCard
 from bench.server.options import load_options
 from bench.server.scheduler import Loaded, Scheduler
 from bench.server.stream import Clocks

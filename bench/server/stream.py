@@ -37,14 +37,14 @@ class Clocks:
         return monotonic_ns + self.wall_offset_ns
 
 
+@dataclass(eq=False)
 class Wire:
     """Writes lines of one reply to the socket, and stamps them. Faults replace it."""
 
-    def __init__(self, reply: ServerReply, clocks: Clocks, truth: TruthRecord) -> None:
-        self.reply = reply
-        self.clocks = clocks
-        self.truth = truth
-        self.began = False
+    reply: ServerReply
+    clocks: Clocks
+    truth: TruthRecord
+    began: bool = field(default=False, init=False)
 
     def now(self) -> tuple[int, int]:
         """(monotonic, wall) time for the next line."""

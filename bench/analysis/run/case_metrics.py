@@ -40,7 +40,7 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
     """
     found = (
         _times(data)
-        | {id: _rate(id, parts, data.ok.block) for id, parts in data.rates.items()}
+        | {id: _rate(data, id, parts) for id, parts in data.rates.items()}
         | _window_rates(data)
         | _shares(data)
         | _counts(data)
@@ -104,31 +104,35 @@ def _distribution(data: CaseData, id: str) -> Metric:
     values = data.per_request(id)
     if values is None:
         return metric_of(id, 0)
-    return _noted(_described(id, one_per_request(values, data.ok.block)), data, id)
+    sample = one_per_request(values, data.ok.block)
+    return _noted(_described(id, sample, data.case.in_sessions), data, id)
 
 
-def _described(id: str, sample: Sample) -> Metric:
+def _described(id: str, sample: Sample, patterned: bool = False) -> Metric:
     """Mean, quantiles, smallest and largest."""
     if not len(sample.values):
         return metric_of(id, 0)
     mean = ratio_of_sums(*sample.by_unit(), sample.blocks)
-    stats = {"mean": mean, **_quantiles(sample, QUANTILES)}
+    stats = {"mean": mean, **_quantiles(sample, QUANTILES, patterned)}
     stats["min"] = Estimate(float(sample.values.min()), method="sample")
     stats["max"] = Estimate(float(sample.values.max()), method="sample")
     return metric_of(id, len(sample.values), stats)
 
 
-def _quantiles(sample: Sample, quantiles: Mapping[str, float]) -> dict[str, Estimate]:
-    return quantile_estimates(sample.values, sample.blocks, quantiles, sample.owner)
+def _quantiles(
+    sample: Sample, quantiles: Mapping[str, float], patterned: bool
+) -> dict[str, Estimate]:
+    return quantile_estimates(sample.values, sample.blocks, quantiles, sample.owner, patterned)
 
 
-def _rate(id: str, parts: RateParts, blocks: Ints) -> Metric:
-    given = np.isfinite(parts.seconds)
+def _rate(data: CaseData, id: str, parts: RateParts) -> Metric:
+    blocks, given = data.ok.block, np.isfinite(parts.seconds)
     n = int(given.sum())
     if not n:
         return metric_of(id, 0, note=parts.note)
     rate = ratio_of_sums(parts.tokens[given], parts.seconds[given], numbered(blocks[given]))
-    quantiles = _quantiles(one_per_request(parts.per_request, blocks), RATE_QUANTILES)
+    sample = one_per_request(parts.per_request, blocks)
+    quantiles = _quantiles(sample, RATE_QUANTILES, data.case.in_sessions)
     less = len(given) - n
     note = f"{less} of {len(given)} requests left out: {parts.note}" if less else ""
     return metric_of(id, n, {"value": rate, **quantiles}, note)

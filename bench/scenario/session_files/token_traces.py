@@ -52,9 +52,14 @@ def read_hashes(
             blocks, lengths = tree.stretches(request.hashes, BLOCK_TOKENS[name], prompt)
         except ValueError as error:
             raise row.wrong(str(error)) from None
-        at_s = _time(row, times, name) if "timestamp" in row.value else None
-        step = Step("user", at_s=at_s, gap_s=_delay(row), prompt_tokens=prompt)
-        steps.append(replace(step, output_tokens=output, blocks=blocks, lengths=lengths))
+        at, delay = row.value.get("timestamp"), row.value.get("delay")
+        if name == "mooncake" and isinstance(at, float) and not at.is_integer():
+            raise row.wrong(f"timestamp is {at:g}: Mooncake counts whole milliseconds, its unit")
+        step = Step("user", prompt_tokens=prompt, output_tokens=output)
+        at_s = times.read(row, "timestamp", at) if "timestamp" in row.value else None
+        # Some tools write the pause, in ms, in rows of a session.
+        gap_s = delay / 1000 if isinstance(delay, int | float) and delay >= 0 else None
+        steps.append(replace(step, at_s=at_s, gap_s=gap_s, blocks=blocks, lengths=lengths))
     notes.say(f"blocks of {BLOCK_TOKENS[name]} tokens, times in {_UNIT[name]} ({name})")
     join = _chats if any("chat_id" in r.row.value for r in requests) else _by_session
     return Reading(join(requests, steps, notes, numbers), "shared", name)
@@ -89,19 +94,6 @@ def _which(requests: list[_Request]) -> str:
             "(Mooncake) nor of 16 (Bailian) in all rows"
         )
     return fitting[0]
-
-
-def _time(row: FileRow, times: TimeField, name: str) -> float:
-    value = row.value["timestamp"]
-    if name == "mooncake" and isinstance(value, float) and not value.is_integer():
-        raise row.wrong(f"timestamp is {value:g}: Mooncake counts whole milliseconds, its unit")
-    return times.read(row, "timestamp", value)
-
-
-def _delay(row: FileRow) -> float | None:
-    """The pause in ms that some tools write in rows of a session."""
-    value = row.value.get("delay")
-    return value / 1000 if isinstance(value, int | float) and value >= 0 else None
 
 
 def _chats(

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.scenario.session_files.block_tree import BlockTree
 from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading
-from bench.scenario.sessions import Session, Step, StepKind
+from bench.scenario.sessions import Session, Step
 from bench.scenario.trace_rows import as_number, cell_text
 
 _SLACK_S = 1.0
@@ -78,8 +78,10 @@ class _Session:
         except ValueError as error:
             raise self._row.wrong(str(error)) from None
         pause = self._seconds(request, "think_time", where)
+        types = request.get("input_types")
+        of_tool = isinstance(types, list) and "tool_result" in types
         return Step(
-            kind=_kind(request, thread),
+            kind="subagent" if thread else "tool" if of_tool else "user",
             at_s=at_s,
             answered_at_s=None if took is None else at_s + took,
             gap_s=pause if number else None,
@@ -147,10 +149,3 @@ class _Session:
         if number is None or not 0 <= number < math.inf:
             raise self._row.wrong(f"{where}: {name} is {cell_text(value)}, not seconds from 0 on")
         return number
-
-
-def _kind(request: dict[str, Any], thread: str) -> StepKind:
-    if thread:
-        return "subagent"
-    types = request.get("input_types")
-    return "tool" if isinstance(types, list) and "tool_result" in types else "user"

@@ -78,6 +78,11 @@ class EngineProcess:
         """Whether the process still runs."""
         return self._process.returncode is None
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def buffers(self) -> tuple[int, int]:
         """Bytes that the model, its KV cache and its work space take: all, and those not on CPU.
 

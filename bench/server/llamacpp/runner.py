@@ -14,6 +14,7 @@ from bench.server.engine import (
     EnginePrompt,
     Finish,
     Job,
+    Json,
     Memory,
     Message,
     Piece,
@@ -21,10 +22,9 @@ from bench.server.engine import (
     Sink,
 )
 from bench.server.llamacpp import completion
+from bench.server.llamacpp.completion import as_text, instructions, read_answer
 from bench.server.llamacpp.process import EngineProcess
 from bench.server.llamacpp.thinking import OPENING, ThinkingSplitter
-from bench.server.llamacpp.tools import as_text, instructions, read_answer
-from bench.server.model_card import Json
 from bench.wire.http_client import httpx
 
 _BROKE_OFF = "an error was encountered while running the model: unexpected EOF"

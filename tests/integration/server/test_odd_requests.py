@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.errors import EngineError
+from bench.server.config import ServerConfig
 from bench.server.embedded import server_here
 
 SAY = {"messages": [{"role": "user", "content": "hi"}], "stream": False}
@@ -103,3 +105,11 @@ async def test_values_out_of_range_are_refused_in_words(
 async def test_a_keep_alive_beyond_all_numbers_is_for_ever() -> None:
     reply = await asked("/api/chat", SHORT + '"stream": false, "keep_alive": 1e999}')
     assert reply.json()["done"]
+
+
+@pytest.mark.parametrize("host", ["a..b", "no such host", "300.1.1.1"])
+async def test_a_host_that_is_none_is_one_message(host: str) -> None:
+    config = ServerConfig(profile="test", host=host)
+    with pytest.raises(EngineError, match=f"cannot listen on {host}:0"):
+        async with server_here(config):
+            pass
