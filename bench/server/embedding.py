@@ -123,22 +123,19 @@ async def _fit(model: Loaded, text: str, truncate: bool, era: EmulatedVersion) -
     if tokens <= limit:
         return text
     if not truncate:
-        raise BadRequest(TOO_LONG if tokens > context else _over_batch(tokens, batch))
-    fits, over = 0, len(text)  # characters
-    while over - fits > 1:
-        middle = (fits + over) // 2
+        over = (
+            f"input ({tokens} tokens) is too large to process. increase the physical batch size "
+            f"(current batch size: {batch})"
+        )
+        raise BadRequest(TOO_LONG if tokens > context else llama_server_error(over))
+    fits, beyond = 0, len(text)  # characters
+    while beyond - fits > 1:
+        middle = (fits + beyond) // 2
         if await length(text[:middle]) <= limit:
             fits = middle
         else:
-            over = middle
+            beyond = middle
     return text[:fits]
-
-
-def _over_batch(tokens: int, batch: int) -> str:
-    return llama_server_error(
-        f"input ({tokens} tokens) is too large to process. increase the physical batch size "
-        f"(current batch size: {batch})"
-    )
 
 
 def normalised(vector: NDArray[np.float32], dimensions: int = 0) -> NDArray[np.float32]:
