@@ -128,7 +128,7 @@ def search(
     about their turns: --slo 'user_turn_s.p90<=20'.
 
     Exit codes: 0 an answer, 1 the promise held at no load, 3 the time did not suffice, 5 this
-    program was the limit, 6 server unreachable.
+    program was the limit or the server changed meanwhile, 6 server unreachable.
     """
     from bench.analysis.capacity.users import UserModel
     from bench.cli.live import view_on

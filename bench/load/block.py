@@ -42,10 +42,8 @@ class Sent:
     """What the sending part of a block leaves behind.
 
     Attributes:
-        measured: None if it never came to measuring.
+        measured: None if it never came to measuring; `note` says why.
         tally: of the measured requests.
-        note: why it did not, or "".
-        warnings: what else came up.
     """
 
     measured: MeasuredPhase | None
@@ -60,11 +58,7 @@ PhaseSender = Callable[[Case, Block, OpenTarget, Surroundings], Awaitable[Sent]]
 
 @dataclass(frozen=True, slots=True)
 class BlockEnd:
-    """A block that has ended.
-
-    Attributes:
-        error: why no further block can be run; the block itself is worth keeping.
-    """
+    """A block that has ended, and why no further one can be run, if so."""
 
     info: BlockInfo
     warnings: list[RunWarning]
@@ -97,6 +91,8 @@ async def run_block(
         failed = RunWarning(WarningCode.LOAD_FAILED, what, error.advice, case.id, invalidates=True)
         return BlockEnd(replace(info, notes=(error.message,)), [failed])
     load_ns, before = ready or (None, None)
+    if ready and around.together is not None:
+        await around.together.meet("loaded", block.index)
     if ready and around.before_sending is not None:
         await around.before_sending(case, target, before)
     try:

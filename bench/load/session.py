@@ -81,13 +81,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that has ended.
-
-    Attributes:
-        directory: where it is kept.
-        info: the final content of its run.json.
-        error: why it could not go on, if it could not.
-    """
+    """A run that has ended: the final content of its run.json; why it could not go on, if so."""
 
     directory: RunDirectory
     info: RunInfo

@@ -14,7 +14,6 @@ from bench.scenario.fields import DistributionSpec
 from bench.scenario.inconsistent import in_sessions
 from bench.scenario.load_schema import DEFAULT_REQUESTS, ArrivalsSpec, Limits
 from bench.scenario.matrix import MAX_CASES, axis_text, combinations
-from bench.scenario.mixing import ALONE, TOGETHER, part_names, parts_of, shared_out
 from bench.scenario.options import DEFAULTS
 from bench.scenario.plan import (
     TOTAL_S,
@@ -41,6 +40,8 @@ three of it (`bench.stats.queue_memory`); after four, an empty start is forgotte
 benchmark `tests/performance/open_loop_settling.py` shows the bias for shorter and longer ones."""
 LONGEST_SETTLE_S = 600.0
 
+TOGETHER, ALONE = "together", "alone"
+"""How a part of a mix is measured."""
 DEFAULT_WARMUP = 3
 """Requests before each block that are not measured."""
 
@@ -128,13 +129,13 @@ def make_cases(
 
 def _mixed(scenario: Scenario, axes: Axes, shown: Axes, load: Load) -> list[Case]:
     """Each part of a mix, alone and together with the others."""
-    names, mix = part_names(scenario), scenario.mix
+    mix, parts = scenario.mix, scenario.parts()
     try:
         loads = shared_out(load, [part.share for part in mix])
     except ValueError as error:
         raise scenario.wrong(str(error), "mix") from None
     cases = []
-    for name, part, one, its in zip(names, mix, parts_of(scenario), loads, strict=True):
+    for (name, one), part, its in zip(parts.items(), mix, loads, strict=True):
         for how in (ALONE, TOGETHER):
             named = {"part": name, "mix": how}
             its_axes = axes | named | {"model": part.model or axes["model"]}
@@ -148,6 +149,42 @@ def _mixed(scenario: Scenario, axes: Axes, shown: Axes, load: Load) -> list[Case
 
 def _named(first: str, axes: Axes) -> str:
     return ", ".join([first, *(f"{k}={v}" for k, v in axes.items())])
+
+
+def shared_out(load: Load, shares: list[float]) -> list[Load]:
+    """The load of each part.
+
+    Raises:
+        ValueError: there are fewer users, requests or sessions than parts.
+    """
+    total = sum(shares)
+    counts = {
+        key: _whole(value, shares, key)
+        for key in ("users", "requests", "sessions")
+        if (value := getattr(load, key)) is not None
+    }
+    loads = []
+    for place, share in enumerate(shares):
+        values: dict[str, Any] = {key: parts[place] for key, parts in counts.items()}
+        if load.rate_per_s is not None:
+            values["rate_per_s"] = load.rate_per_s * share / total
+        loads.append(replace(load, **values))
+    return loads
+
+
+def _whole(count: int, shares: list[float], key: str) -> list[int]:
+    """Whole numbers in these proportions, each at least 1 (largest remainders)."""
+    if count < len(shares):
+        raise ValueError(f"{count} {key} are fewer than the {len(shares)} parts of mix")
+    total = sum(shares)
+    exact = [count * share / total for share in shares]
+    whole = [max(1, int(value)) for value in exact]
+    while sum(whole) > count:
+        larger = [i for i in range(len(whole)) if whole[i] > 1]
+        whole[max(larger, key=lambda i: whole[i] - exact[i])] -= 1
+    while sum(whole) < count:
+        whole[max(range(len(whole)), key=lambda i: exact[i] - whole[i])] += 1
+    return whole
 
 
 def _levels(scenario: Scenario) -> list[tuple[dict[str, Any], Load]]:

@@ -77,7 +77,10 @@ class Corpus:
         first = self.starts[start % len(self.starts)]
         before, offset = self._until(first - 1)
         rounds, rest = divmod(before + units, self.length)
-        reached, until = self._until(self._nearest(rest))
+        last = min(bisect_left(self.units, rest), len(self.units) - 1)
+        if rest - self._until(last - 1)[0] < self.units[last] - rest:
+            last -= 1  # its end is nearer
+        reached, until = self._until(last)
         if not rounds:
             return self.text[offset:until].strip(), max(0.0, reached - before)
         text = self.text[offset:] + self.text * (int(rounds) - 1) + self.text[:until]
@@ -86,12 +89,6 @@ class Corpus:
     def _until(self, piece: int) -> tuple[float, int]:
         """Units and characters up to and including a piece; nothing before the first."""
         return (self.units[piece], self.ends[piece]) if piece >= 0 else (0.0, 0)
-
-    def _nearest(self, units: float) -> int:
-        """The piece whose end is nearest to so many units; -1 for the start of the text."""
-        last = min(bisect_left(self.units, units), len(self.units) - 1)
-        before = self._until(last - 1)[0]
-        return last - 1 if units - before < self.units[last] - units else last
 
 
 def units_of(text: str, language: str) -> float:
@@ -142,11 +139,7 @@ def encode_units(text: str, units: Sequence[float]) -> str:
 
 
 def decode_units(text: str, content: str) -> list[float]:
-    """The units of each piece of a text, from the content of its `.units` file.
-
-    Raises:
-        ValueError: they were counted for another text.
-    """
+    """The units of each piece of a text, from the content of its `.units` file."""
     counted, *lines = content.split()
     if counted != _hash(text):
         raise ValueError("the text was changed after its units were counted")

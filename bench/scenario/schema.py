@@ -137,9 +137,8 @@ def _telemetry(value: Any) -> Any:
     if isinstance(value, list):
         urls = [v for v in value if isinstance(v, str) and v.startswith(("http://", "https://"))]
         if not value or any(v not in ("auto", *kinds, *urls) for v in value):
-            raise ValueError(
-                f"must be auto, off, or a list of {', '.join(kinds)} and URLs of exporters"
-            )
+            listed = ", ".join(kinds)
+            raise ValueError(f"must be auto, off, or a list of {listed} and URLs of exporters")
         if len(urls) == len(value):  # beside what is found by itself
             return ["auto", *urls]
     return value
@@ -292,6 +291,21 @@ class Scenario(Model):
     def as_data(self) -> dict[str, Any]:
         """The scenario as plain data, as it would be written to a file."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def parts(self) -> dict[str, Self]:
+        """The scenario of each part of a mix, by its name, else its model, else its number."""
+        data, made = self.as_data() | {"mix": []}, {}
+        for number, part in enumerate(self.mix, 1):
+            given = part.model_dump(
+                mode="json", exclude_none=True, exclude={"name", "share", "model"}
+            )
+            options = data["options"] | given.pop("options", {})
+            one = type(self).model_validate(data | given | {"options": options})
+            name = part.name or part.model or f"part {number}"
+            while name in made:
+                name = f"{name} {number}"
+            made[name] = one.located(self.source, self.directory)
+        return made
 
     def wrong(self, message: str, path: str = "") -> ScenarioError:
         """The error that names this scenario, and the key."""

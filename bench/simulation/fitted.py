@@ -33,19 +33,13 @@ class Draw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """Where a profile comes from.
+    """Where a profile comes from; what is not named here is as in `ServiceFit`.
 
     Attributes:
         run: id of the run it was fitted to.
-        requests: how many requests that was.
         slots: of the server that was measured.
-        most_together: most sequences seen decoding together, on average over a request.
-        decode_error: median relative error of the fitted time per token.
-        overhead_ms: time of a request outside queue and engine.
         lengths: [prompt tokens, output tokens] of measured requests.
-        draws: other fits that the data allow, each as likely.
         simulated: the run was made on the simulated engine, so this is a model of a model.
-        pace: how much the server's pace wandered in the run: coefficient of variation, a ratio.
         misfit: where the model is off from what it was fitted to, in words; "" if nowhere.
     """
 
@@ -82,12 +76,8 @@ def fitted_document(
 ) -> dict[str, object]:
     """A profile document, ready to be written as YAML, that `serve --profile` can load.
 
-    Args:
-        fit: of the run.
-        run: id of the run.
-        lengths: [prompt tokens, output tokens] of measured requests.
-        model: what is known of the model, by the names of `ModelProfile`.
-        simulated: the run was made on the simulated engine.
+    `lengths` and `simulated` are as in `Fitted`; `model` is what is known of the model, by the
+    names of `ModelProfile`.
     """
     fitted = Fitted(
         run=run,

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from bench.analysis.comparison.machine_causes import machine_differences
+from bench.analysis.comparison.causes import machine_differences
 from bench.analysis.comparison.server_place import server_differences
 from bench.analysis.comparison.setup_difference import (
     UNKNOWN_VERSION,

@@ -1,4 +1,7 @@
-"""The formats of sessions, and which of them a file has: by its fields, never by its name."""
+"""The formats of sessions, and which of them a file has: by its fields, never by its name.
+
+A name or a file of no known format is a ValueError that says which there are, and what was seen.
+"""
 
 from __future__ import annotations
 
@@ -85,11 +88,7 @@ FORMAT_NAMES = tuple(f.name for f in FORMATS)
 
 
 def format_called(name: str) -> SessionFormat:
-    """The format of a name.
-
-    Raises:
-        ValueError: there is none; the message lists those there are.
-    """
+    """The format of a name."""
     if name in traces.BLOCK_TOKENS:
         return _with(name, partial(traces.read_hashes, known=name), *traces.FIELDS)
     for known in FORMATS:
@@ -99,11 +98,7 @@ def format_called(name: str) -> SessionFormat:
 
 
 def format_of(head: Sequence[FileRow]) -> SessionFormat:
-    """The format of a file by its first rows.
-
-    Raises:
-        ValueError: they have no known format, or several; the message says what was seen.
-    """
+    """The format of a file by its first rows."""
     found: dict[str, tuple[SessionFormat, FileRow]] = {}
     for row in head:
         known = next((f for f in FORMATS if f.is_it(row.value)), None)

@@ -1,4 +1,7 @@
-"""Reads files of sessions: one, or several of the same format."""
+"""Reads files of sessions: one, or several of the same format.
+
+What cannot be read, is wrong or doubtful is a ValueError that names file and line.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,6 @@ def read_sessions(
     """The sessions of a file, or of all files that a pattern with `*` matches.
 
     `columns` says, for rows of one's own, what it is -> the name of its column.
-
-    Raises:
-        ValueError: a file cannot be read, is wrong or doubtful; the message names file and line.
     """
     paths = matching_files(path)
     notes, numbers = Notes(), Numbers()
@@ -63,11 +63,7 @@ def played_file(replay: Replay) -> SessionFile:
 
 
 def matching_files(path: Path) -> list[Path]:
-    """The file, or all that it matches as a pattern with `*`.
-
-    Raises:
-        ValueError: none matches, or too many do.
-    """
+    """The file, or all that it matches as a pattern with `*`."""
     if path.is_file() or not has_magic(str(path)):
         return [path]
     found = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 (any folder)

@@ -203,6 +203,15 @@ def test_recorded_streams_agree_with_their_servers(
     assert seen >= 8
 
 
+def test_chunks_that_are_not_those_that_came_give_no_time_per_token(
+    columns_from: Made, a_request: Request
+) -> None:
+    """A record whose count of chunks is that of its first piece alone: it took forever a token."""
+    arrivals = [400 * MS] * 5 + [500 * MS + i * STEP for i in range(5)]
+    record = replace(arriving(a_request, arrivals, 10), text_chunks=5)
+    assert np.isnan(found(columns_from, record)[1])
+
+
 def test_a_promise_about_tokens_is_not_judged_on_streams_that_were_held_back(
     columns_from: Made, a_request: Request
 ) -> None:

@@ -104,6 +104,12 @@ def test_pictures_of_a_folder_that_is_named_in_full(tmp_path: Path) -> None:
     assert "no file matches" in found["prompts.images.files"][1]
 
 
+def test_parts_of_a_mix_have_names_of_their_own() -> None:
+    named = [{"name": "a 3"}, {"name": "a"}, {"name": "a"}, {"model": "m"}, {}]
+    mix = load_scenario({"mix": named, "load": {"closed": {"users": 5}}})
+    assert list(mix.parts()) == ["a 3", "a", "a 3 3", "m", "part 5"]
+
+
 def test_sides_and_parts_that_cut_one_file_in_two_ways_get_their_own_prompts(
     tmp_path: Path,
 ) -> None:
