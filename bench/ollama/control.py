@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -29,6 +28,8 @@ from bench.ollama.replies import (
 from bench.ollama.reply_lines import UNREADABLE, excerpt, whole
 from bench.wire.http_client import httpx
 from bench.wire.proxies import proxy_for
+
+T = TypeVar("T")
 
 ENGINE_HEADER = "X-Ollama-Bench-Engine"
 """The embedded server says here which engine makes its numbers: `simulated` or `llama.cpp`."""
@@ -117,12 +118,7 @@ class Control:
     async def __aenter__(self) -> Control:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -155,14 +151,9 @@ class Control:
             ModelError: it is not installed.
         """
         answer = await self._calls.ask("POST", "api/show", {"model": model, "name": model})
-        if answer.missing and not json_error(answer.body):
-            self._not_known(answer, "what the model was trained for and can do")
-            return ShownModel()
-        try:
-            return parse_show(self._check(answer, model).body)
-        except NotOllama as error:
-            self._not_known(error, "what the model was trained for and can do")
-            return ShownModel()
+        missing = answer.missing and not json_error(answer.body)
+        what = "what the model was trained for and can do"
+        return self._known(answer, missing, what, parse_show, model) or ShownModel()
 
     async def ps(self) -> tuple[ResidentModel, ...] | None:
         """The models in memory; None, and noted, where the server cannot tell.
@@ -170,15 +161,8 @@ class Control:
         Never call it inside a measured phase: it can block.
         """
         answer = await self._calls.ask("GET", "api/ps")
-        unknown = "which models are in memory, with which context, and where"
-        if answer.missing:
-            self._not_known(answer, unknown)
-            return None
-        try:
-            return parse_ps(self._check(answer).body)
-        except NotOllama as error:
-            self._not_known(error, unknown)
-            return None
+        what = "which models are in memory, with which context, and where"
+        return self._known(answer, answer.missing, what, parse_ps)
 
     async def preload(
         self,
@@ -245,10 +229,23 @@ class Control:
                 if line.strip():
                     yield _pull_progress(line, model)
 
-    def _not_known(self, why: ControlAnswer | NotOllama, what: str) -> None:
-        """Note that a call which no number needs cannot be used."""
-        said = why.message if isinstance(why, NotOllama) else f"{why.path} answers {why.status}"
-        self._note(f"not known: {what} ({said})")
+    def _known(
+        self,
+        answer: ControlAnswer,
+        missing: bool,
+        what: str,
+        parse: Callable[[bytes], T],
+        model: str = "",
+    ) -> T | None:
+        """What a call says that no number needs; None, and noted, if it cannot be used."""
+        why = f"{answer.path} answers {answer.status}"
+        if not missing:
+            try:
+                return parse(self._check(answer, model).body)
+            except NotOllama as error:
+                why = error.message
+        self._note(f"not known: {what} ({why})")
+        return None
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
