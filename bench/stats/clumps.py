@@ -17,7 +17,8 @@ from bench.stats.block_spread import Floats, Ints
 
 _BY_CHANCE = 3.9
 """Over the root of the pairs: three standard errors of the correlation of independent values."""
-_MOST = 0.95
+_MOST = 0.8
+"""What drifts is more alike, and is no clump. Four requests are worth one then, at p95."""
 _LEAST_PAIRS = 8
 _TERMS = 60
 

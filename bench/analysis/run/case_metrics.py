@@ -44,7 +44,7 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
         | _window_rates(data)
         | _shares(data)
         | _counts(data)
-        | _work(data)
+        | work_values(data)
         | _server(data, slots)
     )
     metrics = {id: found.get(id) or metric_of(id, 0) for id in METRICS}
@@ -52,9 +52,7 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
 
 
 def _times(data: CaseData) -> dict[str, Metric]:
-    metrics = {
-        id: _noted(_distribution(data, id, values), data, id) for id, values in data.times.items()
-    }
+    metrics = {id: _distribution(data, id) for id in data.times}
     gaps = many_per_request(data.gaps.seconds, data.gaps.position_in(data.ok.row), data.ok.block)
     metrics["itl_s"] = _noted(_described("itl_s", gaps), data, "itl_s")
     if data.case.stream:
@@ -102,8 +100,12 @@ def _noted(metric: Metric, data: CaseData, id: str) -> Metric:
     return replace(metric, note=left_out(lacking, reasons) or metric.note)
 
 
-def _distribution(data: CaseData, id: str, values: Floats) -> Metric:
-    return _described(id, one_per_request(values, data.ok.block), data.case.in_sessions)
+def _distribution(data: CaseData, id: str) -> Metric:
+    values = data.per_request(id)
+    if values is None:
+        return metric_of(id, 0)
+    sample = one_per_request(values, data.ok.block)
+    return _noted(_described(id, sample, data.case.in_sessions), data, id)
 
 
 def _described(id: str, sample: Sample, patterned: bool = False) -> Metric:
@@ -183,10 +185,8 @@ def _share(id: str, hits: Bools, blocks: Ints, note: str = "") -> Metric:
 
 def _counts(data: CaseData) -> dict[str, Metric]:
     ok = data.ok
-    metrics = {
-        id: _noted(_distribution(data, id, getattr(ok, id)), data, id)
-        for id in ("prompt_tokens", "cached_tokens", "output_tokens")
-    }
+    counts = ("prompt_tokens", "cached_tokens", "output_tokens", "context_tokens")
+    metrics = {id: _distribution(data, id) for id in counts}
     with_tokens = ok.stream & (ok.output_tokens > 0)
     if with_tokens.any():
         some = ok.select(with_tokens)
@@ -198,12 +198,6 @@ def _counts(data: CaseData) -> dict[str, Metric]:
         ratio = share(ok.thinking_chars.astype(float), chars, numbered(ok.block))
         metrics["thinking_char_share"] = metric_of("thinking_char_share", len(ok), {"value": ratio})
     return metrics
-
-
-def _work(data: CaseData) -> dict[str, Metric]:
-    """Of sessions, embeddings, pictures and checked answers."""
-    context = np.where(data.ok.work.session >= 0, data.ok.prompt_tokens, np.nan)
-    return work_values(data) | {"context_tokens": _distribution(data, "context_tokens", context)}
 
 
 def _server(data: CaseData, slots: Slots | None) -> dict[str, Metric]:

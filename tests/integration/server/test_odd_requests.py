@@ -113,3 +113,13 @@ async def test_a_host_that_is_none_is_one_message(host: str) -> None:
     with pytest.raises(EngineError, match=f"cannot listen on {host}:0"):
         async with server_here(config):
             pass
+
+
+@pytest.mark.parametrize("path", ["/api/embed", "/v1/embeddings", "/api/embeddings"])
+async def test_every_path_of_embeddings_is_in_the_truth_log(path: str) -> None:
+    async with server_here() as (app, url), httpx.AsyncClient(timeout=20) as client:
+        body = {"model": "sim-embed", "input": "a few words", "prompt": "a few words"}
+        assert (await client.post(f"{url}{path}", json=body)).status_code == 200
+        (truth,) = app.state.truth.records
+    assert truth.model == "sim-embed"
+    assert truth.prompt_tokens and truth.load_ns
