@@ -158,8 +158,12 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
     views_of_cases = []
     for n, (i, c) in enumerate(cases):
         who = f"{c.model} ({labels[i]})" if labels[i] else c.model
-        shown = _shown_axes(c, varying)
+        all_axes = _axes(c)
+        shown = tuple(axis_text(a, all_axes[a]) for a in varying if a in all_axes)
         axes = (*shown, labels[i]) if labels[i] else shown
+        columns = [("Model", c.model)] if len(models) > 1 else []
+        columns += [(axis_name(name), all_axes.get(name, NO_AXIS)) for name in varying]
+        columns += [("Run", labels[i])] if labels[i] else []
         made = CaseView(
             run=i,
             key=f"r{i}c{n}",
@@ -170,7 +174,7 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
             axes=axes,
             series=models.index(c.model),
             summary=c,
-            columns=_columns(c, varying, labels[i], len(models)),
+            columns=tuple(columns),
             slots_asked=slots_asked(runs[i].info.targets, c.target),
             cold=_cold(summaries[i], c),
             invalid=any(w.invalidates and w.case in ("", c.id) for w in summaries[i].warnings),
@@ -207,22 +211,6 @@ def _axes(case: CaseSummary) -> dict[str, str]:
 def _varying_axes(all_axes: Sequence[dict[str, str]]) -> tuple[str, ...]:
     names = dict.fromkeys(name for axes in all_axes for name in axes)
     return tuple(n for n in names if len({axes.get(n) for axes in all_axes}) > 1 and n != "model")
-
-
-def _shown_axes(case: CaseSummary, varying: Sequence[str]) -> tuple[str, ...]:
-    axes = _axes(case)
-    return tuple(axis_text(n, axes[n]) for n in varying if n in axes)
-
-
-def _columns(
-    case: CaseSummary, varying: Sequence[str], run_label: str, models: int
-) -> tuple[tuple[str, str], ...]:
-    axes = _axes(case)
-    return (
-        *([("Model", case.model)] if models > 1 else []),
-        *((axis_name(n), axes.get(n, NO_AXIS)) for n in varying),
-        *([("Run", run_label)] if run_label else []),
-    )
 
 
 def axis_name(name: str) -> str:
@@ -279,9 +267,8 @@ def _flat(run: Run) -> dict[str, str]:
 
 
 def _machine(run: Run) -> str:
-    gpus = run.info.environment.get("gpus")
-    names = [str(g.get("name", "")) for g in gpus or () if isinstance(g, dict)]
-    return ", ".join(names)
+    gpus = run.info.environment.get("gpus") or ()
+    return ", ".join(str(g.get("name", "")) for g in gpus if isinstance(g, dict))
 
 
 def _cold(summary: Summary, case: CaseSummary) -> bool:
@@ -293,8 +280,5 @@ def _cold(summary: Summary, case: CaseSummary) -> bool:
 
 def slots_asked(targets: Sequence[TargetInfo], name: str) -> int | None:
     """OLLAMA_NUM_PARALLEL of a target, where it is known."""
-    for target in targets:
-        asked = target.settings.get("OLLAMA_NUM_PARALLEL", "")
-        if target.name == name and asked.isdigit():
-            return int(asked)
-    return None
+    asked = (t.settings.get("OLLAMA_NUM_PARALLEL", "") for t in targets if t.name == name)
+    return next((int(n) for n in asked if n.isdigit()), None)

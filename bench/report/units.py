@@ -53,15 +53,9 @@ _BYTES: Final = (
     (0.0, Scale("B")),
 )
 _FIXED: Final = {
-    "tok/s": Scale("tok/s"),
-    "1/s": Scale("/s"),
-    "per_s": Scale("/s"),
-    "request/s": Scale("requests/s"),
-    "req/s": Scale("requests/s"),
-    "ratio": Scale("%", 100.0),
-    "share": Scale("%", 100.0),
-    "1": Scale(""),
-    "": Scale(""),
+    **{"1/s": Scale("/s"), "per_s": Scale("/s"), "1": Scale("")},
+    **{"request/s": Scale("requests/s"), "req/s": Scale("requests/s")},
+    **{"ratio": Scale("%", 100.0), "share": Scale("%", 100.0)},
 }
 
 
@@ -79,11 +73,7 @@ def scale_for(unit: str, *values: float | None) -> Scale:
         return Scale("s") if unit == "s" else Scale("B")
     if unit == "s" and sizes[0] < _SHORT_S <= sizes[-1] < _STILL_MS_S:
         return Scale("ms", 1e3)
-    return _step(steps, sizes[-1])
-
-
-def _step(steps: tuple[tuple[float, Scale], ...], size: float) -> Scale:
-    return next(scale for least, scale in steps if size >= least)
+    return next(scale for least, scale in steps if sizes[-1] >= least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +113,21 @@ class Shown:
         """Number, unit and interval: "48.1 tok/s ± 0.6", "0.21 s (0.19–0.24)"."""
         if self.raw is None or not self.interval:
             return f"{self.number} ({NO_INTERVAL}: {self.why})" if self.bare else self.number
-        if self.interval.startswith(PLUS_MINUS):
-            return f"{self.number} {self.interval}"
-        return f"{self.number} ({self.interval})"
+        return f"{self.number} {self.beside}"
 
     @property
     def cell(self) -> str:
         """For a column whose head carries the unit: "48.1 ± 0.6"."""
         if self.raw is None:
             return self.why or self.text
-        if self.interval and not self.interval.startswith(PLUS_MINUS):
-            return f"{self.text} ({self.interval})"
-        return (
-            f"{self.text} ({NO_INTERVAL})" if self.bare else f"{self.text} {self.interval}".rstrip()
-        )
+        beside = f"({NO_INTERVAL})" if self.bare and not self.interval else self.beside
+        return f"{self.text} {beside}".rstrip()
+
+    @property
+    def beside(self) -> str:
+        """The interval beside its number: "± 0.6", "(47.2–49.0)"; "" if there is none."""
+        even = not self.interval or self.interval.startswith(PLUS_MINUS)
+        return self.interval if even else f"({self.interval})"
 
 
 def show(
@@ -268,6 +259,11 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def minute(stamp: str) -> str:
+    """A time stamp to the minute: "2026-01-01 10:15"."""
+    return stamp[:16].replace("T", " ")
 
 
 def _interval(value: float, low: float | None, high: float | None, decimals: int) -> str:

@@ -75,11 +75,9 @@ def forest_chart(comparison: Comparison, number: int) -> Chart | None:
 
 def block_charts(comparison: Comparison, number: int) -> list[Chart]:
     """The block values of every primary metric, in order of time, pairs joined."""
+    known = [(c, m) for c, m in comparison.judged() if m.primary and m.change is not None]
     return [
-        _block_chart(comparison, case, m, f"blocks-{number}-{i}")
-        for i, (case, m) in enumerate(
-            (c, m) for c, m in comparison.judged() if m.primary and m.change is not None
-        )
+        _block_chart(comparison, c, m, f"blocks-{number}-{i}") for i, (c, m) in enumerate(known)
     ]
 
 

@@ -8,7 +8,15 @@ from bench.analysis.comparison.result import CaseComparison, Comparison, MetricC
 from bench.analysis.comparison.setup_difference import Role
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.report.comparison.wording import change_shown, key_name, metric_name, verdict_text
-from bench.report.tables import Cell, Column, Table, from_columns, number_column, text_column
+from bench.report.tables import (
+    Cell,
+    Column,
+    Table,
+    TableColumn,
+    from_columns,
+    number_column,
+    text_column,
+)
 from bench.report.units import percent, scale_for, show_value
 
 _MOVED = (Verdict.WORSE, Verdict.BETTER)
@@ -95,11 +103,9 @@ def block_table(case: CaseComparison, m: MetricComparison, table_id: str) -> Tab
     )
 
 
-def _change_column(rows: Judged) -> tuple[Column, list[Cell]]:
-    cells = []
-    for _, m in rows:
-        shown = change_shown(m)
-        cells.append(Cell(shown.cell, m.change, m.low, m.high, shown))
+def _change_column(rows: Judged) -> TableColumn:
+    shown = [(m, change_shown(m)) for _, m in rows]
+    cells = [Cell(said.cell, m.change, m.low, m.high, said) for m, said in shown]
     return Column("Change", "%", True, "candidate / baseline - 1", factor=100.0), cells
 
 
