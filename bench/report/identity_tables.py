@@ -161,12 +161,14 @@ def environment_table(view: RunView, number: int) -> Table:
     env = info.environment
     cpu = env.get("cpu") if isinstance(env.get("cpu"), dict) else {}
     assert isinstance(cpu, dict)
+    known = cpu.get("cores") and cpu.get("threads")
+    cores = f"{cpu['cores']} cores, {cpu['threads']} threads" if known else ""
     memory, gpus = env.get("memory_bytes"), env.get("gpus")
     gpus = [g for g in gpus if isinstance(g, dict)] if isinstance(gpus, list | tuple) else []
     pairs: list[tuple[str, object]] = [
         ("ollama-bench", info.tool_version),
         ("Operating system", _words(env.get("os"), env.get("machine"))),
-        ("Processor", _words(cpu.get("model"), _cores(cpu))),
+        ("Processor", _words(cpu.get("model"), cores)),
         ("CPU governor", cpu.get("governor")),
         ("Load average before (1 min)", cpu.get("load_1m")),
         ("Memory", show_value(memory, "B").number if isinstance(memory, int | float) else None),
@@ -237,12 +239,6 @@ def _settings(settings: object) -> str:
 
 def _words(*parts: object) -> str:
     return ", ".join(str(p) for p in parts if p)
-
-
-def _cores(cpu: dict[str, Any]) -> str:
-    cores, threads, usable = (cpu.get(key) for key in ("cores", "threads", "usable_threads"))
-    fewer = f", of which this program may use {usable}" if usable not in (None, threads) else ""
-    return f"{cores} cores, {threads} threads{fewer}" if cores and threads else ""
 
 
 def _gpu(gpu: dict[str, Any]) -> str:

@@ -10,7 +10,6 @@ from bench.analysis.run.summary import CaseSummary, Estimate, Metric, Summary
 from bench.errors import UsageError
 from bench.report.units import supported
 from bench.results.directory import Run
-from bench.results.record import RequestRecord
 from bench.results.run import TargetInfo
 
 SEPARATOR: Final = " · "
@@ -127,15 +126,6 @@ class Report:
         """True if any number was made by the simulated engine."""
         return any(r.summary.simulated for r in self.runs)
 
-    @property
-    def incomplete(self) -> bool:
-        """True if any run did not come to its planned end."""
-        return any(r.run.incomplete for r in self.runs)
-
-    def records(self, case: CaseView) -> list[RequestRecord]:
-        """The requests of a case, in the order in which they ended."""
-        return [r for r in self.runs[case.run].run.records if r.case == case.summary.id]
-
     def case(self, run: int, case_id: str) -> CaseView | None:
         """The case of a run with this id."""
         return next((c for c in self.cases if c.run == run and c.summary.id == case_id), None)
@@ -154,7 +144,9 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
     views = tuple(RunView(r, s, n) for r, s, n in zip(runs, summaries, labels, strict=True))
     cases = [(i, c) for i, s in enumerate(summaries) for c in s.cases]
     models = tuple(dict.fromkeys(c.model for _, c in cases))
-    varying = _varying_axes([_axes(c) for _, c in cases])
+    every = [_axes(c) for _, c in cases]
+    names = dict.fromkeys(name for axes in every for name in axes if name != "model")
+    varying = [n for n in names if len({axes.get(n) for axes in every}) > 1]
     views_of_cases = []
     for n, (i, c) in enumerate(cases):
         who = f"{c.model} ({labels[i]})" if labels[i] else c.model
@@ -206,11 +198,6 @@ def _axes(case: CaseSummary) -> dict[str, str]:
     if (rate := case.load.get("rate_per_s")) is not None and "rate" not in axes:
         axes.setdefault("rate_per_s", f"{rate:g}")
     return axes
-
-
-def _varying_axes(all_axes: Sequence[dict[str, str]]) -> tuple[str, ...]:
-    names = dict.fromkeys(name for axes in all_axes for name in axes)
-    return tuple(n for n in names if len({axes.get(n) for axes in all_axes}) > 1 and n != "model")
 
 
 def axis_name(name: str) -> str:

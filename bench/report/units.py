@@ -85,7 +85,6 @@ class Shown:
         interval: "± 0.6" or "47.2–49.0"; "" if there is none. "0–1.5 if independent" is none, but
             what would be one if requests did not fail in clumps.
         unit: "tok/s"; "" for plain numbers.
-        decimals: decimals of `text`, in the displayed unit.
         raw: the stored value, unrounded and in the stored unit.
         factor: displayed = raw x factor.
         why: why there is no number, or no interval: "needs 72 requests".
@@ -95,7 +94,6 @@ class Shown:
     text: str
     interval: str = ""
     unit: str = ""
-    decimals: int = 0
     raw: float | None = None
     factor: float = 1.0
     why: str = ""
@@ -157,7 +155,6 @@ def show(
         text=number(value * scale.factor, decimals),
         interval=interval,
         unit=scale.unit,
-        decimals=decimals,
         raw=value,
         factor=scale.factor,
         why=estimate.needed,

@@ -17,7 +17,7 @@ from matplotlib.ticker import PercentFormatter
 
 from bench.analysis.run.columns import Floats
 from bench.analysis.run.summary import Estimate
-from bench.metrics import MetricKind, term
+from bench.metrics import term
 from bench.report.charts.axes import Limit, asked, limit_legend, limit_lines, time_axis, with_limits
 from bench.report.charts.palette import DASHES, SOFT, series_colour
 from bench.report.charts.parts import (
@@ -28,7 +28,6 @@ from bench.report.charts.parts import (
     look_of,
     picked,
     points,
-    some_drawn,
     tagged,
 )
 from bench.report.drill_down import TIMES
@@ -53,17 +52,21 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
     drawn = _chosen(have)
     n = sum(len(s.present(metric_id)) for s in drawn)
     name = term(metric_id)
+    # In an open loop it counts from another moment, which the caution says.
+    open_loop = any(s.case.rate_per_s is not None for s in drawn)
+    meaning = f"{name.meaning} {name.caution}" if open_loop else name.meaning
+    some = f" Drawn are {len(drawn)} of {len(have)} cases; the table has all."
     limits = asked(samples.report, metric_id, [s.present(metric_id) for s in drawn])
     return Chart(
         id=chart_id,
         title=name.label,
         message=_message([s.case for s in have], metric_id),
         caption=(
-            f"{_meaning(name, drawn)} Share of requests at or below each time; marked: p50, p90, "
+            f"{meaning.rstrip()} Share of requests at or below each time; marked: p50, p90, "
             "p95, p99 where the requests can support them. The tail ends where their support does. "
             f"n = {plural(n, 'request')}."
             + _thinned(drawn, metric_id)
-            + some_drawn(len(drawn), len(have))
+            + (some if len(drawn) < len(have) else "")
         ),
         table=metric_table(samples.report, metric_id, f"{chart_id}-"),
         draw=lambda on: _draw(on, drawn, metric_id, limits),
@@ -71,12 +74,6 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
         height=(350, 350),
         views=VIEWS,
     )
-
-
-def _meaning(name: MetricKind, drawn: Sequence[CaseSample]) -> str:
-    """What the time is; in an open loop it counts from another moment, which the caution says."""
-    open_loop = any(s.case.rate_per_s is not None for s in drawn)
-    return f"{name.meaning} {name.caution}".rstrip() if open_loop else name.meaning
 
 
 def _chosen(have: Sequence[CaseSample]) -> list[CaseSample]:

@@ -44,7 +44,7 @@ _ROW: Final = 18
 _MARK_EMS: Final = (6.8, 1.0)
 """How wide and high it is, in bold type of size 1, with room to spare."""
 # Those of them that are installed, in this order: Latin first, then Chinese, Japanese, Korean.
-_FAMILIES: Final = (
+_FAMILIES: Final[tuple[str, ...]] = (
     "DejaVu Sans",
     "Noto Sans CJK SC",
     "Noto Serif CJK SC",
@@ -164,11 +164,6 @@ def _style() -> Iterator[None]:
 def _settings() -> Any:
     path = resource_dir("reports") / STYLE_FILE
     settings: Any = mpl.rc_params_from_file(path, use_default_template=False)
-    settings["font.family"] = _families()
-    return settings
-
-
-@cache
-def _families() -> list[str]:
     installed = {f.name for f in font_manager.fontManager.ttflist}
-    return [f for f in _FAMILIES if f in installed] or ["sans-serif"]
+    settings["font.family"] = [f for f in _FAMILIES if f in installed] or ["sans-serif"]
+    return settings

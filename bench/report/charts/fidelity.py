@@ -116,8 +116,7 @@ def _draw(
         parts = (_label(result, i, placed[i]), show(speeds[i], SPEED).full, divergence)
         on.say(gid, ["\n".join(parts)], result.sides[i].model)
         on.marks.models[ends_of] = result.sides[i].model
-    ax.set_xlabel("tokens per second, of one answer")
-    ax.set_ylabel("divergence (nats, logarithmic)")
+    ax.set(xlabel="tokens per second, of one answer", ylabel="divergence (nats, logarithmic)")
 
 
 def _draw_kinds(

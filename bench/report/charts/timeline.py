@@ -189,9 +189,8 @@ def _table(bars: Sequence[Bar], case: CaseView) -> Table:
         number_column("End", "s", [b.end for b in bars]),
         text_column("Outcome", [b.record.outcome.replace("_", " ") for b in bars]),
     ]
-    return from_columns(
-        "timeline-table", f"Requests drawn ({case.label})", columns, models=[case.model] * len(bars)
-    )
+    caption, models = f"Requests drawn ({case.label})", [case.model] * len(bars)
+    return from_columns("timeline-table", caption, columns, models=models)
 
 
 def _draw(
@@ -204,7 +203,9 @@ def _draw(
     # On phones the first row of the legend is full.
     wrapped = _LEGEND_ROW if failed and right + _FAILED > on.width else 0
     if failed:
-        _failure_legend(on, 2.0 if wrapped else right, 27 + wrapped)
+        x, y = 2.0 if wrapped else right, 27 + wrapped
+        on.figure.add_artist(Line2D([(x + 7) / on.width], [1 - y / on.height], **_CROSS))
+        on.text(x + 18, y, "failed", fontsize=11, color=INK, va="center")
     top = 39.0 + wrapped
     top += 23 + limit_legend(on, lines, top)
     ax = on.axes(12, 12, top, 40)
@@ -295,11 +296,6 @@ def _failures(ax: Axes, bars: Sequence[Bar]) -> None:
     for i, bar in failed:
         ax.plot([bar.start, bar.end], [i, i], color=BAD, linewidth=1.5)
     ax.plot([b.end for _, b in failed], [i for i, _ in failed], **_CROSS)
-
-
-def _failure_legend(on: Canvas, x: float, y: float) -> None:
-    on.figure.add_artist(Line2D([(x + 7) / on.width], [1 - y / on.height], **_CROSS))
-    on.text(x + 18, y, "failed", fontsize=11, color=INK, va="center")
 
 
 def _tip(bar: Bar) -> str:

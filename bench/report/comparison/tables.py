@@ -51,14 +51,10 @@ def verdict_table(comparison: Comparison, number: int, *, brief: bool) -> Table:
             text_column("Pairs or blocks", [m.n for _, m in rows]),
             text_column("Note", [m.note for _, m in rows]),
         ]
-    kind = "brief" if brief else "all"
-    return from_columns(
-        f"verdicts-{kind}-{number}",
-        "Verdicts" if brief else "All metrics",
-        columns,
-        note="Changes with 95 % intervals. Only metrics that gate decide.",
-        filterable=not brief,
-    )
+    kind, caption = ("brief", "Verdicts") if brief else ("all", "All metrics")
+    note = "Changes with 95 % intervals. Only metrics that gate decide."
+    name = f"verdicts-{kind}-{number}"
+    return from_columns(name, caption, columns, note=note, filterable=not brief)
 
 
 def difference_table(comparison: Comparison, number: int) -> Table:
@@ -91,16 +87,14 @@ def block_table(case: CaseComparison, m: MetricComparison, table_id: str) -> Tab
     points = [("baseline", p) for p in m.baseline_blocks]
     points += [("candidate", p) for p in m.candidate_blocks]
     points.sort(key=lambda item: (item[1].pair is None, item[1].pair or 0, item[1].start_s))
-    return from_columns(
-        table_id,
-        f"{metric_name(m.metric)} of every block, {case.case}",
-        [
-            text_column("Side", [side for side, _ in points]),
-            text_column("Pair", [None if p.pair is None else p.pair + 1 for _, p in points]),
-            number_column("Start", "s", [p.start_s for _, p in points]),
-            number_column("Value", m.unit, [p.value for _, p in points]),
-        ],
-    )
+    columns = [
+        text_column("Side", [side for side, _ in points]),
+        text_column("Pair", [None if p.pair is None else p.pair + 1 for _, p in points]),
+        number_column("Start", "s", [p.start_s for _, p in points]),
+        number_column("Value", m.unit, [p.value for _, p in points]),
+    ]
+    caption = f"{metric_name(m.metric)} of every block, {case.case}"
+    return from_columns(table_id, caption, columns)
 
 
 def _change_column(rows: Judged) -> TableColumn:

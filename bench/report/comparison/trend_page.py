@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -72,7 +72,11 @@ def trend_page(trends: Sequence[Trend], links: Mapping[str, str] | None = None) 
 def _distinct(trends: Sequence[Trend]) -> list[Trend]:
     """Cases of one name get a name that says what differs: scenario, else when they began."""
     named = list(trends)
-    for distinction in (lambda t: t.scenario, _begin):
+    distinctions: tuple[Callable[[Trend], str], ...] = (
+        lambda t: t.scenario,
+        lambda t: f"from {minute(t.points[0].created_at)}",
+    )
+    for distinction in distinctions:
         kinds = {(t.case, distinction(t)) for t in named}
         seen = Counter(case for case, _ in kinds)
         differ = {case for case, n in seen.items() if n > 1}
@@ -83,25 +87,17 @@ def _distinct(trends: Sequence[Trend]) -> list[Trend]:
     return named
 
 
-def _begin(trend: Trend) -> str:
-    return f"from {minute(trend.points[0].created_at)}"
-
-
 def _versions(trends: Sequence[Trend], table_id: str, caption: str, *, bars: bool = False) -> Table:
     """Version, runs, mean with interval: the table that a maintainer makes by hand."""
     rows = [(t, v) for t in trends for v in t.versions]
     means = [Estimate(v.mean, v.low, v.high) for _, v in rows]
     columns = [text_column("Case", [t.case for t, _ in rows])] if len(trends) > 1 else []
-    return from_columns(
-        table_id,
-        caption,
-        [
-            *columns,
-            text_column("Server version", [v.server_version for _, v in rows]),
-            text_column("Runs", [v.runs for _, v in rows]),
-            estimate_column("Mean", _unit(trends[0]), means, bars=bars),
-        ],
-    )
+    columns += [
+        text_column("Server version", [v.server_version for _, v in rows]),
+        text_column("Runs", [v.runs for _, v in rows]),
+        estimate_column("Mean", _unit(trends[0]), means, bars=bars),
+    ]
+    return from_columns(table_id, caption, columns)
 
 
 def _answer(trend: Trend) -> Answer:
@@ -159,16 +155,14 @@ def _point_table(trend: Trend, number_: int, links: Mapping[str, str]) -> Table:
     values = [Estimate(p.value, p.low, p.high) for p in points]
     runs, cells = text_column("Run", [p.run for p in points])
     cells = [replace(c, href=links.get(p.run, "")) for c, p in zip(cells, points, strict=True)]
-    return from_columns(
-        f"trend-{number_}-table",
-        f"{metric_name(trend.metric)} of every run, {trend.case}",
-        [
-            (runs, cells),
-            text_column("Time", [minute(p.created_at) for p in points]),
-            text_column("Server version", [p.server_version for p in points]),
-            estimate_column("Value", _unit(trend), values),
-        ],
-    )
+    columns = [
+        (runs, cells),
+        text_column("Time", [minute(p.created_at) for p in points]),
+        text_column("Server version", [p.server_version for p in points]),
+        estimate_column("Value", _unit(trend), values),
+    ]
+    caption = f"{metric_name(trend.metric)} of every run, {trend.case}"
+    return from_columns(f"trend-{number_}-table", caption, columns)
 
 
 def _draw(on: Canvas, trend: Trend, gid: str) -> None:

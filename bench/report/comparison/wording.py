@@ -72,7 +72,7 @@ def change_shown(m: MetricComparison) -> Shown:
     half = (m.high - m.low) * 100 / 2
     decimals = 2 if half < 0.1 else 1 if half < _WIDE else 0
     said, low, high = (_signed(v * 100, decimals) for v in (m.change, m.low, m.high))
-    return Shown(said, f"{low} to {high}", "%", decimals, m.change, 100.0)
+    return Shown(said, f"{low} to {high}", "%", m.change, 100.0)
 
 
 def _signed(value: float, decimals: int) -> str:

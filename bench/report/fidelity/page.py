@@ -35,7 +35,6 @@ from bench.report.tables import (
 )
 from bench.report.units import minute, plural
 from bench.results.fidelity_files import Side
-from bench.results.run import RunInfo
 
 WORKS = "Does it work at all?"
 METHOD = (
@@ -148,19 +147,21 @@ def fidelity_page(result: FidelityResult) -> Page:
 def _candidates(result: FidelityResult) -> Table:
     found = sorted(result.candidates, key=lambda c: c.divergence.value or 0.0)
     sides = [result.sides[c.side] for c in found]
+    columns = [
+        text_column("Candidate", [s.label for s in sides]),
+        text_column("Quantisation", [s.quantization for s in sides]),
+        number_column("File", "B", [s.size_bytes for s in sides]),
+        estimate_column("Divergence", NATS, [c.divergence for c in found]),
+        number_column("At least", NATS, [c.bound for c in found]),
+        estimate_column("Another likeliest word", OTHER_WORD, [c.other_top for c in found]),
+        text_column("Places", [c.used for c in found]),
+        text_column("Verdict", [c.distance.value for c in found]),
+    ]
+    caption = f"Candidates against {result.sides[0].label}, nearest first"
     return from_columns(
         "candidates",
-        f"Candidates against {result.sides[0].label}, nearest first",
-        [
-            text_column("Candidate", [s.label for s in sides]),
-            text_column("Quantisation", [s.quantization for s in sides]),
-            number_column("File", "B", [s.size_bytes for s in sides]),
-            estimate_column("Divergence", NATS, [c.divergence for c in found]),
-            number_column("At least", NATS, [c.bound for c in found]),
-            estimate_column("Another likeliest word", OTHER_WORD, [c.other_top for c in found]),
-            text_column("Places", [c.used for c in found]),
-            text_column("Verdict", [c.distance.value for c in found]),
-        ],
+        caption,
+        columns,
         models=[s.model for s in sides],
         note=plain(floor_sentence(result)),
     )
@@ -228,22 +229,19 @@ def _sides(result: FidelityResult) -> Table:
     found = {c.side: c for c in result.candidates}
     tails = [found.get(i) for i in range(len(sides))]
     rests = [t.rest if t else None for t in tails]
-    return from_columns(
-        "sides",
-        "Models and servers",
-        [
-            text_column("Model", [s.model for s in sides]),
-            text_column("Role", ["reference", *["candidate"] * (len(sides) - 1)]),
-            text_column("Digest", [short_digest(s.digest) for s in sides]),
-            text_column("Quantisation", [s.quantization for s in sides]),
-            text_column("Parameters", [s.parameter_size for s in sides]),
-            text_column("Server", [f"{s.engine} {s.version}" for s in sides]),
-            text_column("Address", [s.url for s in sides]),
-            number_column("Spread of the tail", "", [t.spread if t else None for t in tails]),
-            number_column("Beyond the common tokens", OTHER_WORD, rests),
-        ],
-        note=f"{plural(len(sides), 'model')}; a name does not say what a file is made of.",
-    )
+    columns = [
+        text_column("Model", [s.model for s in sides]),
+        text_column("Role", ["reference", *["candidate"] * (len(sides) - 1)]),
+        text_column("Digest", [short_digest(s.digest) for s in sides]),
+        text_column("Quantisation", [s.quantization for s in sides]),
+        text_column("Parameters", [s.parameter_size for s in sides]),
+        text_column("Server", [f"{s.engine} {s.version}" for s in sides]),
+        text_column("Address", [s.url for s in sides]),
+        number_column("Spread of the tail", "", [t.spread if t else None for t in tails]),
+        number_column("Beyond the common tokens", OTHER_WORD, rests),
+    ]
+    note = f"{plural(len(sides), 'model')}; a name does not say what a file is made of."
+    return from_columns("sides", "Models and servers", columns, note=note)
 
 
 _SPEED = "decode_tok_per_s"
@@ -283,10 +281,6 @@ def _placed(report: Report, run: int, side: Side) -> Placed:
     if not cases:
         return Placed(series)
     case = min(cases, key=lambda c: c.users or c.rate_per_s or 0)  # at the lowest load
-    return Placed(series, case.estimate(_SPEED), _vram_bytes(info, case.summary.id))
-
-
-def _vram_bytes(info: RunInfo, case_id: str) -> int | None:
-    """The most that the model took on the GPU in any block of a case."""
-    seen = [b.after.vram_bytes for b in info.blocks if b.case == case_id and b.after]
-    return max((v for v in seen if v), default=None)
+    seen = [b.after.vram_bytes for b in info.blocks if b.case == case.summary.id and b.after]
+    most = max((v for v in seen if v), default=None)  # in any block of the case
+    return Placed(series, case.estimate(_SPEED), most)
