@@ -17,18 +17,9 @@ def texts_below(model: type[object]) -> dict[str, str]:
     assert isinstance(body, ast.ClassDef)
     found = {}
     for field, below in pairwise(body.body):
-        target = (
-            field.target
-            if isinstance(field, ast.AnnAssign)
-            else field.targets[0]
-            if isinstance(field, ast.Assign)
-            else None
-        )
-        if (
-            isinstance(target, ast.Name)
-            and isinstance(below, ast.Expr)
-            and isinstance(below.value, ast.Constant)
-            and isinstance(below.value.value, str)
-        ):
-            found[target.id] = inspect.cleandoc(below.value.value)
+        targets = getattr(field, "targets", [getattr(field, "target", None)])
+        value = below.value if isinstance(below, ast.Expr) else None
+        text = value.value if isinstance(value, ast.Constant) else None
+        if isinstance(targets[0], ast.Name) and isinstance(text, str):
+            found[targets[0].id] = inspect.cleandoc(text)
     return found

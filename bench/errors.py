@@ -91,13 +91,9 @@ class BenchError(Exception):
         return f"{self.message}\n  {self.advice}" if self.advice else self.message
 
 
-def _bounded(text: str) -> str:
+def _bounded(text: str, most: int = 10_000) -> str:
     """A message to read: a broken file may have one word of megabytes."""
-    left_out = len(text) - _MOST_CHARACTERS
-    return f"{text[:_MOST_CHARACTERS]} ... ({left_out:,} more)" if left_out > 0 else text
-
-
-_MOST_CHARACTERS = 10_000
+    return f"{text[:most]} ... ({len(text) - most:,} more)" if len(text) > most else text
 
 
 class UsageError(BenchError):
@@ -127,16 +123,13 @@ class ScenarioError(UsageError):
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         self.file = file
         self.problems = tuple(problems)
-        super().__init__("\n".join(self._lines()))
-
-    def _lines(self) -> list[str]:
         lines = []
         for p in self.problems:
             where = f"{self.file}:{p.line}" if p.line else self.file
             key = f": {p.path}" if p.path else ""
             value = f" (is: {shown_value(p.path, p.value)})" if p.value else ""
             lines.append(f"{where}{key}: {p.message}{value}")
-        return lines
+        super().__init__("\n".join(lines))
 
 
 class ResultsError(UsageError):

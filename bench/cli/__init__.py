@@ -65,7 +65,7 @@ class _LazyGroup(click.Group):
 
 @click.group(
     cls=_LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     help="Benchmarks Ollama servers: which model is faster here, how many users this machine "
     "serves, whether an upgrade made it slower.",
 )

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.cli.judging import judging_of, judging_options, output_options, tell, wanted_files
+from bench.cli.judging import compared_pages, judging_of, judging_options, tell
 from bench.cli.measuring import Measuring, measuring_options
 from bench.cli.output import echo, say, tell_not_written
-from bench.cli.pages import tell_report
+from bench.cli.pages import PageOptions, flag, many
 from bench.errors import ExitCode
 
 
 @click.command(short_help="Compare two sides in interleaved pairs of blocks.")
 @click.argument("scenario")
-@click.option("--a", "a", multiple=True, metavar="KEY=VALUE", help="Set on side a; repeatable.")
-@click.option("--b", "b", multiple=True, metavar="KEY=VALUE", help="Set on side b; repeatable.")
+@many("--a", "a", metavar="KEY=VALUE", help="Set on side a; repeatable.")
+@many("--b", "b", metavar="KEY=VALUE", help="Set on side b; repeatable.")
 @click.option(
     "--pairs",
     type=click.IntRange(min=2),
     default=6,
-    show_default=True,
     help="Pairs of blocks for each case; at least 6 for a verdict. `plan` says how many.",
 )
-@click.option(
+@flag(
     "--one-at-a-time",
-    is_flag=True,
     help="Unload one side's model before the other's turn, if both do not fit into memory.",
 )
-@output_options
+@compared_pages()
 @judging_options
 @measuring_options
 @click.pass_context
@@ -42,10 +41,8 @@ def command(
     b: tuple[str, ...],
     pairs: int,
     one_at_a_time: bool,
-    format_name: str,
-    also: tuple[str, ...],
-    template: Path | None,
-    open_report: bool,
+    shown: PageOptions,
+    also: list[tuple[str, Path]],
     measuring: Measuring,
     **judging: Any,
 ) -> None:
@@ -72,12 +69,12 @@ def command(
     from bench.commands.runs_behind import benchstat_lines, distribution_charts
     from bench.commands.sides import ab_plan
 
-    rules, files = judging_of(**judging), wanted_files(also)
+    rules = judging_of(**judging)
     plan = ab_plan(scenario, a, b, pairs, **measuring.chosen)
     if measuring.dry_run:
         say(plan_text(plan), err=False)
         return
-    history = measuring.history()
+    history = measuring.open()
     settings = measuring.settings(one_at_a_time=one_at_a_time)
     observer, view = view_on(measuring.quiet)
     with view:
@@ -87,7 +84,7 @@ def command(
             settings=settings,
             observer=observer,
             report=not measuring.no_report,
-            template=template,
+            template=shown.template,
         )
     tell_not_written(run)
     if comparison is None:
@@ -96,19 +93,12 @@ def command(
         context.exit(int(ExitCode.INTERRUPTED))
     tell(
         [comparison],
-        format_name,
-        None,
-        files,
+        replace(shown, open_report=False),
+        also,
         benchstat=lambda: benchstat_lines([run.path], history, [comparison]),
         distributions=lambda: distribution_charts([run.path], history),
-        template=template,
     )
     if not measuring.no_report and (run.path / COMPARISON_PAGE).is_file():
-        tell_report(
-            run.path / COMPARISON_PAGE,
-            open_report,
-            err=format_name != "console",
-            quiet=measuring.quiet,
-        )
-    say(str(run.path), err=format_name != "console")
+        shown.tell_report(run.path / COMPARISON_PAGE, measuring.quiet)
+    say(str(run.path), err=shown.format_name != "console")
     context.exit(int(comparison.exit_code))

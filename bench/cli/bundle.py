@@ -6,18 +6,15 @@ from pathlib import Path
 
 import click
 
-from bench.cli.judging import history_of, history_options
 from bench.cli.output import echo, say
-from bench.cli.pages import file_option
+from bench.cli.pages import HistoryOptions, file_option, history_options
 
 
 @click.command(short_help="Pack the evidence of a run or comparison for a bug report.")
 @click.argument("names", nargs=-1, required=True, metavar="RUN [CANDIDATE]...")
 @file_option("The zip. Default: named after the run, in this folder.")
 @history_options
-def command(
-    names: tuple[str, ...], output: Path | None, history_path: Path | None, no_history: bool
-) -> None:
+def command(names: tuple[str, ...], file: Path | None, history: HistoryOptions) -> None:
     """Pack the evidence of a run or comparison, and print the block to paste.
 
     RUN is a run directory, or a run of the history; with a CANDIDATE, both are compared first. The
@@ -27,6 +24,6 @@ def command(
     """
     from bench.commands.bundle import bundle
 
-    made = bundle(names, output, history=history_of(history_path, no_history))
+    made = bundle(names, file, history=history.open())
     echo(made.markdown)
     say(f"packed: {made.path}")

@@ -12,16 +12,7 @@ import click
 from bench.cli.completion import complete_threshold
 from bench.cli.measuring import Measuring, measuring_options
 from bench.cli.output import echo, say, tell_not_written
-from bench.cli.pages import (
-    file_option,
-    open_option,
-    own_template,
-    page_format,
-    tell_file,
-    tell_page,
-    tell_report,
-    write_text,
-)
+from bench.cli.pages import PATH, PageOptions, file_option, many, page_options, write_text
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,10 +23,9 @@ if TYPE_CHECKING:
 PAGE_FILE = "capacity.html"
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
-_slo = click.option(
+_slo = many(
     "--slo",
     "promises",
-    multiple=True,
     required=True,
     metavar="EXPR",
     shell_complete=complete_threshold,
@@ -84,10 +74,9 @@ def command() -> None:
     "--by",
     type=click.Choice(["rate", "users", "sessions"]),
     default="rate",
-    show_default=True,
     help="What the load counts.",
 )
-@click.option("--budget", default="30m", show_default=True, help="Time allowed, e.g. 2h.")
+@click.option("--budget", default="30m", help="Time allowed, e.g. 2h.")
 @click.option("--most", "ceiling", type=_ABOVE_ZERO, help="Highest load to try.")
 @click.option(
     "--num-parallel",
@@ -111,13 +100,9 @@ def command() -> None:
     type=_ABOVE_ZERO,
     help="Translate the answer into people who ask so often.",
 )
-@click.option(
-    "--peak", type=_ABOVE_ZERO, default=1.0, show_default=True, help="Peak factor of these."
-)
+@click.option("--peak", type=_ABOVE_ZERO, default=1.0, help="Peak factor of these.")
 @click.option("--think", type=_Finite(0), help="Translate it into users who pause so many seconds.")
-@page_format
-@own_template
-@open_option
+@page_options()
 @measuring_options
 @click.pass_context
 def search(
@@ -131,9 +116,7 @@ def search(
     requests_per_hour: float | None,
     peak: float,
     think: float | None,
-    format_name: str,
-    template: Path | None,
-    open_report: bool,
+    shown: PageOptions,
     measuring: Measuring,
     **sought: Any,
 ) -> None:
@@ -145,7 +128,7 @@ def search(
     about their turns: --slo 'user_turn_s.p90<=20'.
 
     Exit codes: 0 an answer, 1 the promise held at no load, 3 the time did not suffice, 5 this
-    program was the limit, 6 server unreachable.
+    program was the limit or the server changed meanwhile, 6 server unreachable.
     """
     from bench.analysis.capacity.users import UserModel
     from bench.cli.live import view_on
@@ -193,25 +176,23 @@ def search(
 
     run = found.run
     if not measuring.no_report:
-        html = render(page(charts=True), "html", template).encode()
+        html = render(page(charts=True), "html", shown.template).encode()
         run = with_file(run, PAGE_FILE, html, WarningCode.REPORT_NOT_WRITTEN)
-    tell_page(page(charts=False), format_name, template=template, quiet=measuring.quiet)
+    shown.tell(lambda _: page(charts=False), quiet=measuring.quiet)
     tell_not_written(run)
     if not measuring.no_report and (found.path / PAGE_FILE).is_file():
-        tell_report(
-            found.path / PAGE_FILE, open_report, err=format_name != "console", quiet=measuring.quiet
-        )
-    if format_name == "console":
+        shown.tell_report(found.path / PAGE_FILE, measuring.quiet)
+    if shown.format_name == "console":
         echo(f"{found.path}\n")
     context.exit(int(found.exit_code))
 
 
 @command.command(short_help="Fit a profile to a run.")
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN_DIR")
+@click.argument("run", type=PATH, metavar="RUN_DIR")
 @click.option("--slots", type=click.IntRange(1), help="Of the server. Default: as observed.")
 @click.option("--model", help="Which model of the run.")
 @file_option("Where to. Default: profile.yaml in the run directory.")
-def fit(run: Path, slots: int | None, model: str | None, output: Path | None) -> None:
+def fit(run: Path, slots: int | None, model: str | None, file: Path | None) -> None:
     """Fit the service model to a run, and write a profile.
 
     `capacity what-if` and `serve --profile` take the profile. Measure several numbers of users
@@ -222,7 +203,7 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
     from bench.commands.fitting import fit_run
 
     fitted = fit_run(run, slots=slots, model=model)
-    path = output or run / "profile.yaml"
+    path = file or run / "profile.yaml"
     text = io.StringIO()
     YAML().dump(fitted.document, text)
     write_text(path, text.getvalue())
@@ -242,12 +223,12 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
 @click.argument("profile")
 @_slo
 @click.option("--users", type=_ABOVE_ZERO, help="People to serve.")
-@click.option("--requests-per-hour", type=_ABOVE_ZERO, default=6.0, show_default=True)
-@click.option("--peak", type=_ABOVE_ZERO, default=1.0, show_default=True, help="Peak factor.")
+@click.option("--requests-per-hour", type=_ABOVE_ZERO, default=6.0)
+@click.option("--peak", type=_ABOVE_ZERO, default=1.0, help="Peak factor.")
 @click.option("--rate", "rate_per_s", type=_ABOVE_ZERO, help="Arrivals per second.")
 @click.option(
     "--trace",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="File of arrivals: CSV, JSONL or text; Azure's and BurstGPT's columns are known.",
 )
 @click.option("--time-scale", type=_ABOVE_ZERO, default=1.0, help="Multiplies the trace's times.")
@@ -263,9 +244,8 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
     default=1.0,
     help="2 = reads prompts twice as fast.",
 )
-@click.option(
+@many(
     "--servers",
-    multiple=True,
     type=click.IntRange(1, 10_000),
     help="Just these numbers of servers; repeatable. Default: search for the fewest.",
 )
@@ -273,13 +253,9 @@ def fit(run: Path, slots: int | None, model: str | None, output: Path | None) ->
     "--routing",
     type=click.Choice(["least-loaded", "round-robin", "prefix-affine"]),
     default="least-loaded",
-    show_default=True,
 )
 @click.option("--seed", type=click.IntRange(0), default=1)
-@page_format
-@own_template
-@open_option
-@file_option("Where to. Default: what-if.html for html, else stdout.")
+@page_options(file_option("Where to. Default: what-if.html for html, else stdout."))
 @click.pass_context
 def what_if(
     context: click.Context,
@@ -289,10 +265,7 @@ def what_if(
     users: float | None,
     requests_per_hour: float,
     peak: float,
-    format_name: str,
-    template: Path | None,
-    open_report: bool,
-    output: Path | None,
+    shown: PageOptions,
     **options: Any,
 ) -> None:
     """Predict how many servers a load needs, in virtual time.
@@ -307,11 +280,7 @@ def what_if(
 
     people = UserModel(users, requests_per_hour, peak) if users is not None else None
     found = study(profile, promises, people=people, **options)
-    html = format_name == "html"
-    output = output or (Path("what-if.html") if html else None)
-    tell_page(what_if_page(found, charts=html), format_name, output, template=template)
-    if output is not None:
-        tell_file(output, format_name, open_report)
+    shown.tell(lambda charts: what_if_page(found, charts=charts), "what-if.html")
     context.exit(0 if found.needed is not None else 1)
 
 

@@ -7,25 +7,15 @@ from typing import Any
 
 import click
 
-from bench.cli.judging import (
-    HTML_FILE,
-    history_of,
-    history_options,
-    judging_of,
-    judging_options,
-    output_options,
-    tell,
-    wanted_files,
-)
-from bench.cli.pages import file_option
+from bench.cli.judging import HTML_FILE, compared_pages, judging_of, judging_options, tell
+from bench.cli.pages import HistoryOptions, PageOptions, file_option, history_options
 from bench.errors import gravest
 
 
 @click.command(short_help="Compare runs with a verdict.")
 @click.argument("baseline")
 @click.argument("candidates", nargs=-1, metavar="[CANDIDATE]...")
-@file_option(f"Where to. Default: {HTML_FILE} for html, else stdout.")
-@output_options
+@compared_pages(file_option(f"Where to. Default: {HTML_FILE} for html, else stdout."))
 @judging_options
 @history_options
 @click.pass_context
@@ -34,13 +24,9 @@ def command(
     /,
     baseline: str,
     candidates: tuple[str, ...],
-    format_name: str,
-    output: Path | None,
-    also: tuple[str, ...],
-    template: Path | None,
-    open_report: bool,
-    history_path: Path | None,
-    no_history: bool,
+    shown: PageOptions,
+    also: list[tuple[str, Path]],
+    history: HistoryOptions,
     **judging: Any,
 ) -> None:
     """Compare runs: what differs, what changed, and whether that is certain.
@@ -55,17 +41,13 @@ def command(
     from bench.commands.comparing import compare
     from bench.commands.runs_behind import benchstat_lines, comparable, distribution_charts
 
-    history, files = history_of(history_path, no_history), wanted_files(also)
-    runs = [baseline, *candidates]
-    results = compare(baseline, candidates, judging=judging_of(**judging), history=history)
+    opened, runs = history.open(), [baseline, *candidates]
+    results = compare(baseline, candidates, judging=judging_of(**judging), history=opened)
     tell(
         results,
-        format_name,
-        output,
-        files,
-        benchstat=lambda: benchstat_lines(runs, history, results),
-        distributions=lambda: distribution_charts(comparable(runs, results), history),
-        template=template,
-        open_report=open_report,
+        shown,
+        also,
+        benchstat=lambda: benchstat_lines(runs, opened, results),
+        distributions=lambda: distribution_charts(comparable(runs, results), opened),
     )
     context.exit(int(gravest(c.exit_code for c in results)))

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from bench.cli.output import say
-from bench.cli.pages import folder_option, open_option, open_page, quiet_option
+from bench.cli.pages import flag, folder_option, open_option, open_page, quiet_option
 
 
 @click.command("demo")
@@ -17,11 +17,10 @@ from bench.cli.pages import folder_option, open_option, open_page, quiet_option
     "--engine",
     type=click.Choice(["auto", "llama.cpp", "simulated"]),
     default="auto",
-    show_default=True,
     help="What the server runs on; auto is llama.cpp if it is installed.",
 )
 @open_option
-@click.option("--json", "as_json", is_flag=True, help="Print summary.json on stdout.")
+@flag("--json", "as_json", help="Print summary.json on stdout.")
 @quiet_option
 @click.pass_context
 def command(

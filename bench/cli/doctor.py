@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.output import console, echo_json, say
-from bench.cli.pages import certificate_options
+from bench.cli.pages import certificate_options, flag
 from bench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -29,20 +29,20 @@ _MARKS = {
 @click.command("doctor")
 @click.option("--host", help="Server to check; default: OLLAMA_HOST, else this machine.")
 @certificate_options
-@click.option(
+@flag(
     "--self-test",
-    is_flag=True,
     help="Measure what this program can be trusted to here, against a server of its own (15 s). "
     "No other server is asked.",
 )
 @click.option(
     "--load-from",
     default="",
+    show_default=False,
     metavar="ADDRESS|local:N|FILE",
     help="Check the machines that send, too: see help fleet.",
 )
 @click.option("--transport", metavar="NAME", help="For --self-test: force kernel, user or httpx.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@flag("--json", "as_json", help="Print JSON.")
 @click.pass_context
 def command(
     context: click.Context,

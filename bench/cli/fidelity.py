@@ -11,14 +11,13 @@ import click
 
 from bench.cli.output import console, echo, say
 from bench.cli.pages import (
+    PATH,
+    PageOptions,
     certificate_options,
+    flag,
     folder_option,
-    open_option,
-    own_template,
-    page_format,
+    page_options,
     quiet_option,
-    tell_page,
-    tell_report,
     write_page,
 )
 from bench.errors import UsageError
@@ -34,26 +33,21 @@ if TYPE_CHECKING:
 @click.option(
     "--texts",
     default="en,code",
-    show_default=True,
     metavar="LIST",
     help="Shipped texts (en, zh, de, es, code) and files, with commas between; of a file each "
     "paragraph is a text, or each line of .jsonl.",
 )
-@click.option("--quick", is_flag=True, help="15 texts instead of 60: for large differences.")
-@click.option(
-    "--seed", type=click.IntRange(0), default=7, show_default=True, help="Of texts and places."
-)
+@flag("--quick", help="15 texts instead of 60: for large differences.")
+@click.option("--seed", type=click.IntRange(0), default=7, help="Of texts and places.")
 @click.option(
     "--resume",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Go on with an earlier run where it stopped; nothing else need be named.",
 )
 @folder_option
 @certificate_options
-@page_format
-@own_template
-@open_option
+@page_options()
 @quiet_option
 def command(
     reference: str | None,
@@ -66,9 +60,7 @@ def command(
     output: Path,
     insecure: bool,
     ca_file: str,
-    format_name: str,
-    template: Path | None,
-    open_report: bool,
+    shown: PageOptions,
     quiet: bool,
 ) -> None:
     """Measure how far each CANDIDATE's next words are from the REFERENCE's.
@@ -117,13 +109,13 @@ def command(
     page = fidelity_page(found.result)
     if fidelity_alone(found.path):
         report = found.path / PAGE_FILE
-        write_page(page, report, template)
+        write_page(page, report, shown.template)
     else:
-        _, written = write_reports([found.path], template=template)
+        _, written = write_reports([found.path], template=shown.template)
         report = written or found.path
-    tell_page(page, format_name, template=template, quiet=quiet)
-    tell_report(report, open_report, err=format_name != "console", quiet=quiet)
-    if format_name == "console":
+    shown.tell(lambda _: page, quiet=quiet)
+    shown.tell_report(report, quiet)
+    if shown.format_name == "console":
         echo(f"{found.path}\n")
 
 

@@ -10,15 +10,17 @@ from urllib.parse import quote
 import click
 
 from bench.cli.completion import complete_metric
-from bench.cli.judging import history_of, history_options
-from bench.cli.output import console, echo, echo_json, say
+from bench.cli.output import console, echo_json, say
 from bench.cli.pages import (
+    HISTORY,
+    Command,
+    HistoryOptions,
+    PageOptions,
     file_option,
-    open_option,
-    own_template,
-    page_format,
-    tell_file,
-    write_text,
+    flag,
+    gathered,
+    many,
+    page_options,
 )
 from bench.errors import ResultsError, UsageError
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from bench.results.history import History
     from bench.results.history_entries import IndexedRun
 
-TREND_FILE = Path("trend.html")
+TREND_FILE = "trend.html"
 _FILE_WIDTH = 160
 
 
@@ -38,8 +40,8 @@ def command() -> None:
     """
 
 
-def _open(history_path: Path | None, no_history: bool) -> History:
-    history = history_of(history_path, no_history)
+def _opened(history_path: Path | None, no_history: bool) -> History:
+    history = HistoryOptions(history_path, no_history).open()
     if history is None:
         raise UsageError("the history is switched off", "Name one with --history PATH.")
     damaged = history.damaged()
@@ -52,20 +54,21 @@ def _open(history_path: Path | None, no_history: bool) -> History:
     return history
 
 
+with_history = gathered(_opened, "history", *HISTORY)
+
+
+def _choosing(command: Command) -> Command:
+    """`--scenario` and `--tag`, which choose runs."""
+    command = click.option("--tag", help="Only runs with this tag.")(command)
+    return click.option("--scenario", help="Only runs of this scenario.")(command)
+
+
 @command.command("list")
-@click.option("--scenario", help="Only runs of this scenario.")
-@click.option("--tag", help="Only runs with this tag.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@history_options
-def list_runs(
-    scenario: str | None,
-    tag: str | None,
-    as_json: bool,
-    history_path: Path | None,
-    no_history: bool,
-) -> None:
+@_choosing
+@flag("--json", "as_json", help="As JSON.")
+@with_history
+def list_runs(scenario: str | None, tag: str | None, as_json: bool, history: History) -> None:
     """List the runs, oldest first."""
-    history = _open(history_path, no_history)
     runs = _chosen(history, scenario, tag)
     if as_json:
         _echo_json(runs)
@@ -111,26 +114,19 @@ def _row(run: IndexedRun) -> tuple[str, ...]:
 
 @command.command("show")
 @click.argument("run")
-@history_options
-def show_run(run: str, history_path: Path | None, no_history: bool) -> None:
+@with_history
+def show_run(run: str, history: History) -> None:
     """Show what the history knows of a run, as JSON."""
-    _echo_json(_open(history_path, no_history).find(run))
+    _echo_json(history.find(run))
 
 
 @command.command("tag")
 @click.argument("run")
 @click.argument("tags", nargs=-1, metavar="TAG...")
-@click.option("--remove", multiple=True, metavar="TAG", help="Take a tag away; repeatable.")
-@history_options
-def tag_run(
-    run: str,
-    tags: tuple[str, ...],
-    remove: tuple[str, ...],
-    history_path: Path | None,
-    no_history: bool,
-) -> None:
+@many("--remove", metavar="TAG", help="Take a tag away; repeatable.")
+@with_history
+def tag_run(run: str, tags: tuple[str, ...], remove: tuple[str, ...], history: History) -> None:
     """Give a run tags, by which compare finds it: the newest run of a tag."""
-    history = _open(history_path, no_history)
     found = history.find(run)
     history.tag(found.id, tags, remove)
     say(f"{found.id}: {', '.join(history.get(found.id).tags) or 'no tags'}", err=False)
@@ -138,10 +134,9 @@ def tag_run(
 
 @command.command("rm")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@history_options
-def remove_runs(runs: tuple[str, ...], history_path: Path | None, no_history: bool) -> None:
+@with_history
+def remove_runs(runs: tuple[str, ...], history: History) -> None:
     """Forget runs; their directories stay."""
-    history = _open(history_path, no_history)
     for found in [history.find(name) for name in runs]:
         history.remove(found.id)
         say(f"forgot {found.id}; its directory stays: {found.path}", err=False)
@@ -154,14 +149,13 @@ def remove_runs(runs: tuple[str, ...], history_path: Path | None, no_history: bo
     metavar="[FOLDER]...",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
 )
-@history_options
-def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bool) -> None:
+@with_history
+def rebuild(folders: tuple[Path, ...], history: History) -> None:
     """Index all run directories of some folders again (default: ./runs and all known ones)."""
     from bench.commands.stored_runs import index_run
     from bench.report.units import plural
     from bench.results.directory import find_runs
 
-    history = _open(history_path, no_history)
     history.check()
     parents = folders or (Path("runs"), *dict.fromkeys(r.path.parent for r in history.runs()))
     done, failed = 0, 0
@@ -178,25 +172,17 @@ def rebuild(folders: tuple[Path, ...], history_path: Path | None, no_history: bo
 
 @command.command("trend")
 @click.argument("metric", default="decode_tok_per_s", shell_complete=complete_metric)
-@click.option("--scenario", help="Only runs of this scenario.")
 @click.option("--model", help="Only cases of this model.")
-@click.option("--tag", help="Only runs with this tag.")
-@page_format
-@file_option(f"Where to. Default: {TREND_FILE} for html, else stdout.")
-@own_template
-@open_option
-@history_options
+@_choosing
+@page_options(file_option(f"Where to. Default: {TREND_FILE} for html, else stdout."))
+@with_history
 def trend(
     metric: str,
     scenario: str | None,
     model: str | None,
     tag: str | None,
-    format_name: str,
-    output: Path | None,
-    template: Path | None,
-    open_report: bool,
-    history_path: Path | None,
-    no_history: bool,
+    shown: PageOptions,
+    history: History,
 ) -> None:
     """Plot a metric over the runs of each identity, and over server versions.
 
@@ -209,7 +195,6 @@ def trend(
         parse_metric(metric)
     except ValueError as error:
         raise UsageError(f"{metric}: {error}") from None
-    history = _open(history_path, no_history)
     runs = _chosen(history, scenario, tag)
     found = [t for t in trends(runs, metric) if model is None or t.model == model]
     if not found:
@@ -218,17 +203,10 @@ def trend(
             "See what there is: ollama-bench history list",
         )
     from bench.report.comparison.trend_page import trend_page
-    from bench.report.formats import render
 
-    if format_name == "html" and output is None:
-        output = TREND_FILE
-    links = report_links(runs, output.parent) if output is not None else {}
-    text = render(trend_page(found, links), format_name, template)
-    if output is None:
-        echo(text)
-        return
-    write_text(output, text)
-    tell_file(output, format_name, open_report)
+    file = shown.file_of(TREND_FILE)
+    links = report_links(runs, file.parent) if file is not None else {}
+    shown.tell(lambda _: trend_page(found, links), TREND_FILE)
 
 
 def report_links(runs: Sequence[IndexedRun], folder: Path) -> dict[str, str]:

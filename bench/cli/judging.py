@@ -1,23 +1,23 @@
-"""What the commands that judge have in common: how to judge, the history, what comes out."""
+"""What the commands that judge have in common: how to judge, and what comes out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 from bench.cli.completion import complete_compared, complete_size
 from bench.cli.output import console, echo
 from bench.cli.pages import (
     PAGE_FORMATS,
+    Command,
+    Option,
+    PageOptions,
     also_write,
-    format_and_file,
-    format_option,
-    open_option,
-    own_template,
-    tell_report,
+    flag,
+    many,
+    open_page,
+    page_options,
     write_text,
 )
 from bench.errors import UsageError
@@ -26,82 +26,50 @@ if TYPE_CHECKING:
     from bench.analysis.comparison.result import Comparison
     from bench.commands.comparing import Judging
     from bench.report.page import Chart
-    from bench.results.history import History
 
 FORMATS = (*PAGE_FORMATS, "junit", "github", "benchstat")
 HTML_FILE = Path("comparison.html")
 DEFAULT_CATCH = "Default: 5% for speeds and times per token, 10% for other times, 20% for tails."
 
-Command = Callable[..., Any]
 
-
-def size_option(name: str, help_text: str) -> Callable[[Command], Command]:
+def size_option(name: str, help_text: str) -> Option:
     """An option that takes sizes of changes."""
-    metavar = "[METRIC=]PERCENT"
-    return click.option(
-        name, multiple=True, shell_complete=complete_size, metavar=metavar, help=help_text
-    )
+    return many(name, shell_complete=complete_size, metavar="[METRIC=]PERCENT", help=help_text)
 
 
-def primary_option(help_text: str) -> Callable[[Command], Command]:
+def primary_option(help_text: str) -> Option:
     """`--primary`, which takes metrics."""
     complete = complete_compared
-    return click.option(
-        "--primary", multiple=True, shell_complete=complete, metavar="METRIC", help=help_text
-    )
+    return many("--primary", shell_complete=complete, metavar="METRIC", help=help_text)
+
+
+_JUDGING = (
+    many(
+        "--allow",
+        metavar="KEY",
+        help="Compare although this differs, e.g. served_context, options.num_ctx; repeatable.",
+    ),
+    size_option(
+        "--catch", f"Change that must be caught, e.g. ttft_s.p50=20%; repeatable. {DEFAULT_CATCH}"
+    ),
+    size_option("--ignore", "Change to ignore; repeatable. Default: half of the change to catch."),
+    primary_option("Metric that decides, in place of the scenario's; repeatable."),
+    flag("--strict", help="Call a change only if its whole interval lies beyond what is ignored."),
+    flag("--gate", help="The candidate must keep the scenario's thresholds, too."),
+)
 
 
 def judging_options(command: Command) -> Command:
     """The options that say how to judge; `judging_of` takes their values."""
-    options: list[Callable[[Command], Command]] = [
-        click.option(
-            "--allow",
-            multiple=True,
-            metavar="KEY",
-            help="Compare although this differs, e.g. served_context, options.num_ctx; repeatable.",
-        ),
-        size_option(
-            "--catch",
-            f"Change that must be caught, e.g. ttft_s.p50=20%; repeatable. {DEFAULT_CATCH}",
-        ),
-        size_option(
-            "--ignore", "Change to ignore; repeatable. Default: half of the change to catch."
-        ),
-        primary_option("Metric that decides, in place of the scenario's; repeatable."),
-        click.option(
-            "--strict",
-            is_flag=True,
-            help="Call a change only if its whole interval lies beyond what is ignored.",
-        ),
-        click.option(
-            "--gate", is_flag=True, help="The candidate must keep the scenario's thresholds, too."
-        ),
-    ]
-    for option in reversed(options):
+    for option in reversed(_JUDGING):
         command = option(command)
     return command
 
 
-def history_options(command: Command) -> Command:
-    """The options that say where the history is; `history_of` takes their values."""
-    command = click.option("--no-history", is_flag=True, help="Use no history.")(command)
-    return click.option(
-        "--history",
-        "history_path",
-        type=click.Path(path_type=Path),
-        metavar="PATH",
-        help="The history's database. Default: OLLAMA_BENCH_HISTORY, else the platform's folder.",
-    )(command)
-
-
-def output_options(command: Command) -> Command:
-    """The options that say what comes out, in which form; `tell` takes their values."""
-    return format_option(FORMATS)(own_template(open_option(also_write(command))))
-
-
-def wanted_files(also: Sequence[str]) -> list[tuple[str, Path]]:
-    """What `--write` says, each time."""
-    return [format_and_file(text, FORMATS) for text in also]
+def compared_pages(*more: Option) -> Option:
+    """The options that say what comes out, in which form; `tell` takes `shown` and `also`."""
+    shown = page_options(*more, formats=FORMATS)
+    return lambda command: shown(also_write(FORMATS)(command))
 
 
 def judging_of(
@@ -128,29 +96,6 @@ def judging_of(
     sizes = [*(f"--catch {text}" for text in catch), *(f"--ignore {text}" for text in ignore)]
     _check_sizes(judging, " ".join(sizes))
     return judging
-
-
-def history_of(history_path: Path | None, no_history: bool) -> History | None:
-    """The history, from the options; None = off."""
-    from bench.results.history import History
-
-    path = history_path_of(history_path, no_history)
-    return None if path is None else History(path)
-
-
-def history_path_of(history_path: Path | None, no_history: bool) -> Path | None:
-    """Where the history is, from the options; None = off.
-
-    Raises:
-        ResultsError: the file that was named is no history: better said now than after a long run.
-    """
-    from bench.results.history_file import check_file, default_history
-
-    if no_history:
-        return None
-    if history_path is not None:
-        check_file(history_path)
-    return history_path or default_history()
 
 
 def _size(option: str, text: str) -> tuple[str, float]:
@@ -194,13 +139,10 @@ def _check_sizes(judging: Judging, said: str) -> None:
 
 def tell(
     comparisons: Sequence[Comparison],
-    format_name: str,
-    output: Path | None,
+    shown: PageOptions,
     also: Sequence[tuple[str, Path]],
     benchstat: Callable[[], str],
     distributions: Callable[[], Sequence[Chart]],
-    template: Path | None = None,
-    open_report: bool = False,
 ) -> None:
     """Render comparisons with one baseline where they are wanted.
 
@@ -216,19 +158,17 @@ def tell(
             return benchstat()
         html = name == "html"
         page = shown_page(comparisons, distributions() if html else (), charts=html)
-        return render(page, name, template)
+        return render(page, name, shown.template)
 
     for name, path in also:
         write_text(path, rendered(name))
-    if format_name == "html" and output is None:
-        output = HTML_FILE
-    if output is not None:
-        write_text(output, rendered(format_name))
-        if format_name == "html":
-            tell_report(output, open_report)
-        else:
-            echo(f"{output}\n")
-    elif format_name == "console":
+    html = shown.format_name == "html"
+    if file := shown.file or (HTML_FILE if html else None):
+        write_text(file, rendered(shown.format_name))
+        echo(f"Report: {file}\n" if html else f"{file}\n")
+        if html and shown.open_report:
+            open_page(file)
+    elif shown.format_name == "console":
         print_page(shown_page(comparisons, charts=False), console())
     else:
-        echo(rendered(format_name))
+        echo(rendered(shown.format_name))

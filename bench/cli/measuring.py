@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.judging import history_of, history_options, history_path_of
 from bench.cli.output import console
-from bench.cli.pages import certificate_options, folder_option, quiet_option
+from bench.cli.pages import (
+    HISTORY,
+    HistoryOptions,
+    certificate_options,
+    flag,
+    folder_option,
+    gathered,
+    many,
+    quiet_option,
+)
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.load.session import Settings
-    from bench.results.history import History
-
-Command = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Measuring:
+class Measuring(HistoryOptions):
     """What these options say. Attributes: as the options of the same names."""
 
     models: tuple[str, ...]
@@ -42,8 +45,6 @@ class Measuring:
     pull: bool
     insecure: bool
     ca_file: str
-    history_path: Path | None
-    no_history: bool
     no_report: bool
     dry_run: bool
     quiet: bool
@@ -64,10 +65,6 @@ class Measuring:
         found = [f"{key}={json.dumps(list(values))}" for key, values in lists.items() if values]
         return found if self.bandwidth is None else [*found, f"bandwidth={self.bandwidth}"]
 
-    def history(self) -> History | None:
-        """The history; None = off."""
-        return history_of(self.history_path, self.no_history)
-
     def settings(self, *, one_at_a_time: bool = False) -> Settings:
         """Where results go, and how to send."""
         from bench.load.session import Settings
@@ -87,30 +84,24 @@ class Measuring:
             ca_file=self.ca_file,
             pull=pull,
             one_at_a_time=one_at_a_time,
-            history=history_path_of(self.history_path, self.no_history),
+            history=self.path(),
         )
 
 
-_OPTIONS: tuple[Callable[[Command], Command], ...] = (
-    click.option("-m", "--model", "models", multiple=True, help="Model to measure; repeatable."),
-    click.option("--host", "hosts", multiple=True, help="Server to measure; repeatable."),
-    click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="PATH=VALUE",
-        help="Override a scenario key; repeatable.",
-    ),
-    click.option(
+measuring_options = gathered(
+    Measuring,
+    "measuring",
+    many("-m", "--model", "models", help="Model to measure; repeatable."),
+    many("--host", "hosts", help="Server to measure; repeatable."),
+    many("--set", "overrides", metavar="PATH=VALUE", help="Override a scenario key; repeatable."),
+    many(
         "--price",
         "prices",
-        multiple=True,
         metavar="MONEY",
         help="Of electricity (0.30 EUR/kWh) or of the machine (1.20 EUR/h); repeatable.",
     ),
-    click.option(
+    many(
         "--telemetry",
-        multiple=True,
         metavar="WHAT",
         help="Hardware to watch: auto, off, a kind such as nvidia, or the URL of a Prometheus "
         "exporter on the server's machine; repeatable.",
@@ -123,38 +114,24 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     ),
     folder_option,
     click.option("--seed", type=int, help="Seed of everything that is drawn."),
-    click.option("--dry-run", is_flag=True, help="Print the plan and stop."),
+    flag("--dry-run", help="Print the plan and stop."),
     quiet_option,
-    click.option("--pull", is_flag=True, help="Pull missing models first."),
+    flag("--pull", help="Pull missing models first."),
     click.option("--transport", metavar="NAME", help="Force kernel, user or httpx."),
-    click.option(
-        "--workers", default="1", show_default=True, metavar="N|auto", help="Processes that send."
-    ),
+    click.option("--workers", default="1", metavar="N|auto", help="Processes that send."),
     click.option(
         "--load-from",
         default="",
+        show_default=False,
         metavar="ADDRESS|local:N|FILE",
         help="Machines that send: a Dask scheduler, or a file of hosts; see help fleet.",
     ),
-    click.option("--keep-text", is_flag=True, help="Keep the text of the answers."),
+    flag("--keep-text", help="Keep the text of the answers."),
     certificate_options,
-    click.option("--no-report", is_flag=True, help="Write no HTML page."),
-    history_options,
+    flag("--no-report", help="Write no HTML page."),
+    *HISTORY,
 )
-
-
-def measuring_options(command: Command) -> Command:
-    """The options; the command gets them as one argument, `measuring`."""
-
-    @wraps(command)
-    def whole(*args: Any, **given: Any) -> Any:
-        ours = {field.name: given.pop(field.name) for field in fields(Measuring)}
-        return command(*args, measuring=Measuring(**ours), **given)
-
-    wrapped: Command = whole
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+"""The options; the command gets them as one argument, `measuring`."""
 
 
 def _worker_count(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.output import console, echo_json, say
-from bench.cli.pages import certificate_options
+from bench.cli.pages import certificate_options, flag
 
 if TYPE_CHECKING:
     from bench.doctor.inventory import ListedModel
@@ -21,7 +21,7 @@ _WIDE = 90
 @click.command("models")
 @click.option("--host", help="Server to ask; default: OLLAMA_HOST, else this machine.")
 @certificate_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@flag("--json", "as_json", help="Print JSON.")
 def command(host: str | None, insecure: bool, ca_file: str, as_json: bool) -> None:
     """List the models of a server, and what they can do."""
     from bench.address import server_url

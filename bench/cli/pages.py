@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial, wraps
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,7 @@ from bench.files import write_whole
 
 if TYPE_CHECKING:
     from bench.report.page import Page
-
+    from bench.results.history import History
 
 PAGE_FORMATS = ("console", "markdown", "html", "json", "csv")
 """Those that every page has: `bench.report.formats.RENDERERS`, which would take long to import."""
@@ -23,99 +26,116 @@ PAGE_FORMATS = ("console", "markdown", "html", "json", "csv")
 RUN_FORMATS = (*PAGE_FORMATS, "requests-csv", "junit", "benchstat", "github", "parquet")
 """Those of pages about runs."""
 
-also_write = click.option(
-    "--write",
-    "also",
-    multiple=True,
-    metavar="FORMAT=FILE",
-    help="Write another format to a file as well, e.g. junit=result.xml; repeatable.",
-)
+PATH = click.Path(path_type=Path)
 
 Command = Callable[..., Any]
+Option = Callable[[Command], Command]
+
+flag = partial(click.option, is_flag=True)
+many = partial(click.option, multiple=True)
 
 
-def format_option(formats: Sequence[str], default: str = "console") -> Callable[[Command], Command]:
-    """`--format`; the command gets `format_name`."""
-    choice = click.Choice(formats)
-    return click.option("--format", "format_name", type=choice, default=default, show_default=True)
+def gathered(kind: Callable[..., Any], name: str, *options: Option) -> Option:
+    """Options whose values a command gets as one argument: what this makes of them."""
+    names = list(signature(kind).parameters)
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def whole(*args: Any, **given: Any) -> Any:
+            ours = {n: given.pop(n) for n in names if n in given}
+            return command(*args, **{name: kind(**ours)}, **given)
+
+        wrapped: Command = whole
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate
 
 
-page_format = format_option(PAGE_FORMATS)
-
-
-def file_option(help_text: str) -> Callable[[Command], Command]:
-    """`-o FILE`; the command gets `output`."""
-    path = click.Path(path_type=Path)
-    return click.option("-o", "--output", type=path, metavar="FILE", help=help_text)
+def file_option(help_text: str) -> Option:
+    """`-o FILE`; the command gets `file`."""
+    return click.option("-o", "--output", "file", type=PATH, metavar="FILE", help=help_text)
 
 
 folder_option = click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that gets the run directory.",
+    "-o", "--output", type=PATH, default=Path("runs"), help="Folder that gets the run directory."
 )
-
-quiet_option = click.option(
-    "-q", "--quiet", is_flag=True, help="Say nothing but results and errors."
-)
-
-
-def _checked(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
-    if folder is not None:
-        from bench.report.html import check_template
-
-        check_template(folder)
-    return folder
-
-
-own_template = click.option(
-    "--template",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    callback=_checked,
-    help="Your own templates, style and script for the HTML page: see reports/README.md.",
-)
-
-open_option = click.option(
-    "--open", "open_report", is_flag=True, help="Open the report in the browser."
-)
+quiet_option = flag("-q", "--quiet", help="Say nothing but results and errors.")
+open_option = flag("--open", "open_report", help="Open the report in the browser.")
 
 
 def certificate_options(command: Command) -> Command:
     """The options that say whom to trust; the command gets `insecure` and `ca_file`."""
     command = click.option(
-        "--ca-file", default="", metavar="FILE", help="Certificate authority to trust."
+        "--ca-file",
+        default="",
+        show_default=False,
+        metavar="FILE",
+        help="Certificate authority to trust.",
     )(command)
-    return click.option("--insecure", is_flag=True, help="Accept any certificate.")(command)
+    return flag("--insecure", help="Accept any certificate.")(command)
 
 
-def tell_report(path: Path, open_report: bool, *, err: bool = False, quiet: bool = False) -> None:
-    """Say where a report was written, on stderr if stdout has another format; open it if wanted."""
-    if not quiet:
-        say(f"Report: {path}", err=err)
-    if open_report:
-        open_page(path)
+@dataclass(frozen=True, slots=True)
+class HistoryOptions:
+    """Where the history is. Attributes: as the options of the same names."""
+
+    history_path: Path | None
+    no_history: bool
+
+    def path(self) -> Path | None:
+        """Its file; None = off.
+
+        Raises:
+            ResultsError: the file that was named is no history: better said now than after a long
+                run.
+        """
+        from bench.results.history_file import check_file, default_history
+
+        if self.no_history:
+            return None
+        if self.history_path is not None:
+            check_file(self.history_path)
+        return self.history_path or default_history()
+
+    def open(self) -> History | None:
+        """The history; None = off."""
+        from bench.results.history import History
+
+        path = self.path()
+        return None if path is None else History(path)
 
 
-def open_page(path: Path) -> None:
-    """Open a page in the browser."""
-    import webbrowser
-
-    webbrowser.open(path.resolve().as_uri())
-
-
-def write_also(run_dirs: Sequence[Path], wanted: Sequence[tuple[str, Path]]) -> None:
-    """Write runs in further formats."""
-    from bench.report.write import write_reports
-
-    for name, file in wanted:
-        write_reports(run_dirs, name, file)
+HISTORY = (
+    click.option(
+        "--history",
+        "history_path",
+        type=PATH,
+        metavar="PATH",
+        help="The history's database. Default: OLLAMA_BENCH_HISTORY, else the platform's folder.",
+    ),
+    flag("--no-history", help="Use no history."),
+)
+history_options = gathered(HistoryOptions, "history", *HISTORY)
 
 
-def format_and_file(text: str, formats: Sequence[str]) -> tuple[str, Path]:
+def also_write(formats: Sequence[str]) -> Option:
+    """`--write FORMAT=FILE`; the command gets `also`, pairs of a format and a file."""
+
+    def read(_: click.Context, __: click.Parameter, texts: Sequence[str]) -> list[tuple[str, Path]]:
+        return [_format_and_file(text, formats) for text in texts]
+
+    return many(
+        "--write",
+        "also",
+        metavar="FORMAT=FILE",
+        callback=read,
+        help="Write another format to a file as well, e.g. junit=result.xml; repeatable.",
+    )
+
+
+def _format_and_file(text: str, formats: Sequence[str]) -> tuple[str, Path]:
     """What `--write FORMAT=FILE` says.
 
     Raises:
@@ -137,41 +157,112 @@ def format_and_file(text: str, formats: Sequence[str]) -> tuple[str, Path]:
     return name, Path(file)
 
 
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """Where a page goes, and in which form. Attributes: as the options of the same names."""
+
+    format_name: str
+    template: Path | None = None
+    open_report: bool = False
+    file: Path | None = None
+
+    def file_of(self, html_file: str) -> Path | None:
+        """What a page is written to, if HTML goes to this file by default; None = stdout."""
+        by_default = html_file and self.format_name == "html"
+        return self.file or (Path(html_file) if by_default else None)
+
+    def tell(self, make: Callable[[bool], Page], html_file: str = "", quiet: bool = False) -> None:
+        """Put a page on stdout or into its file, of which the path is said.
+
+        Args:
+            make: the page, with its charts or without.
+            html_file: takes HTML if no file is named; "" = stdout does.
+            quiet: on a terminal, say nothing.
+        """
+        file = self.file_of(html_file)
+        page = make(self.format_name == "html")
+        if self.format_name == "console" and file is None:
+            from bench.report.console import print_page
+
+            print_page(page, console(quiet=quiet))
+            return
+        from bench.report.formats import render
+
+        text = render(page, self.format_name, self.template).rstrip("\n") + "\n"
+        if file is None:
+            echo(text)
+        else:
+            write_text(file, text)
+            self.tell_file(file)
+
+    def tell_file(self, file: Path) -> None:
+        """Say where a page was written, and open it in the browser if that is wanted."""
+        echo(f"{file}\n")
+        if self.open_report and self.format_name == "html":
+            open_page(file)
+
+    def tell_report(self, path: Path, quiet: bool = False) -> None:
+        """Say where a report was written, on stderr if stdout has another format; open it."""
+        if not quiet:
+            say(f"Report: {path}", err=self.format_name != "console")
+        if self.open_report:
+            open_page(path)
+
+
+def _checked(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
+    if folder is not None:
+        from bench.report.html import check_template
+
+        check_template(folder)
+    return folder
+
+
+def format_option(formats: Sequence[str] = PAGE_FORMATS, default: str = "console") -> Option:
+    """`--format`, of `PageOptions`."""
+    choice = click.Choice(formats)
+    return click.option("--format", "format_name", type=choice, default=default)
+
+
+def page_options(
+    *more: Option, formats: Sequence[str] = PAGE_FORMATS, default: str = "console"
+) -> Option:
+    """`--format`, `--template` and `--open`, and more of the kind; the command gets `shown`."""
+    return gathered(
+        PageOptions,
+        "shown",
+        format_option(formats, default),
+        click.option(
+            "--template",
+            type=PATH,
+            metavar="DIR",
+            callback=_checked,
+            help="Your own templates, style and script for the HTML page: see reports/README.md.",
+        ),
+        open_option,
+        *more,
+    )
+
+
+def open_page(path: Path) -> None:
+    """Open a page in the browser."""
+    import webbrowser
+
+    webbrowser.open(path.resolve().as_uri())
+
+
+def write_also(run_dirs: Sequence[Path], wanted: Sequence[tuple[str, Path]]) -> None:
+    """Write runs in further formats."""
+    from bench.report.write import write_reports
+
+    for name, file in wanted:
+        write_reports(run_dirs, name, file)
+
+
 def write_page(page: Page, path: Path, template: Path | None = None) -> None:
     """Write a page as HTML."""
     from bench.report.formats import render
 
     write_text(path, render(page, "html", template))
-
-
-def tell_file(path: Path, format_name: str, open_report: bool) -> None:
-    """Say where a page was written, and open it in the browser if that is wanted."""
-    echo(f"{path}\n")
-    if open_report and format_name == "html":
-        open_page(path)
-
-
-def tell_page(
-    page: Page,
-    format_name: str,
-    output: Path | None = None,
-    *,
-    template: Path | None = None,
-    quiet: bool = False,
-) -> None:
-    """Put a page on stdout, or into a file."""
-    if format_name == "console" and output is None:
-        from bench.report.console import print_page
-
-        print_page(page, console(quiet=quiet))
-        return
-    from bench.report.formats import render
-
-    text = render(page, format_name, template).rstrip("\n")
-    if output is None:
-        echo(f"{text}\n")
-    else:
-        write_text(output, text)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,8 +9,8 @@ import click
 
 from bench.cli.judging import DEFAULT_CATCH, judging_of, primary_option, size_option
 from bench.cli.measuring import Measuring, measuring_options
-from bench.cli.output import echo, say
-from bench.cli.pages import page_format
+from bench.cli.output import say
+from bench.cli.pages import PageOptions, flag, format_option, gathered, many
 from bench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -25,11 +25,10 @@ PILOT_PAIRS = 6
 @size_option("--catch", f"Change that is to be seen, e.g. 3%; repeatable. {DEFAULT_CATCH}")
 @size_option("--ignore", "Change that will be ignored; repeatable. Default: half of that to see.")
 @primary_option("Metric to plan for; repeatable.")
-@click.option("--strict", is_flag=True, help="Plan for a comparison with --strict.")
-@page_format
-@click.option(
+@flag("--strict", help="Plan for a comparison with --strict.")
+@gathered(PageOptions, "shown", format_option())
+@many(
     "--allow",
-    multiple=True,
     type=click.Choice(["invalid"]),
     help="Plan from a pilot that is not a valid measurement.",
 )
@@ -41,7 +40,7 @@ def command(
     primary: tuple[str, ...],
     strict: bool,
     allow: tuple[str, ...],
-    format_name: str,
+    shown: PageOptions,
     measuring: Measuring,
 ) -> None:
     """Say how noisy each metric is, which change can be seen, and what the wanted one takes.
@@ -53,10 +52,9 @@ def command(
     from bench.commands.comparing import plan_pairs
     from bench.commands.stored_runs import is_run
     from bench.report.comparison.plan_page import plan_page
-    from bench.report.formats import render
 
     judging = judging_of(allow, catch, ignore, primary, strict, gate=False)
-    history = measuring.history()
+    history = measuring.open()
     run: str | Path = what
     if not is_run(what, history):
         plan = _pilot_plan(what, measuring)
@@ -73,7 +71,7 @@ def command(
         say(f"{what} is a run: nothing would be measured", err=False)
         return
     planned = plan_pairs(run, judging=judging, history=history)
-    echo(render(plan_page(planned), format_name))
+    shown.tell(lambda _: plan_page(planned))
 
 
 def _pilot_plan(scenario: str, measuring: Measuring) -> Plan:

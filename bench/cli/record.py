@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.output import echo, say
+from bench.cli.pages import flag
 
 if TYPE_CHECKING:
     from bench.recorder.writing import Tally
@@ -30,18 +31,8 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="File to write. Default: sessions-DATE-TIME.jsonl.",
 )
-@click.option(
-    "--port",
-    default=11435,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="0 = any free one.",
-)
-@click.option(
-    "--no-text",
-    is_flag=True,
-    help="Keep token counts and hashes only: enough to replay lengths and prefixes.",
-)
+@click.option("--port", default=11435, type=click.IntRange(0, 65535), help="0 = any free one.")
+@flag("--no-text", help="Keep token counts and hashes only: enough to replay lengths and prefixes.")
 def command(to: str | None, output: str | None, port: int, no_text: bool) -> None:
     """Record until Ctrl-C."""
     from bench.commands.record import record

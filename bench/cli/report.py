@@ -6,48 +6,44 @@ from pathlib import Path
 
 import click
 
-from bench.cli.judging import history_of, history_options
 from bench.cli.output import echo
 from bench.cli.pages import (
+    PATH,
     RUN_FORMATS,
+    HistoryOptions,
+    PageOptions,
     also_write,
     file_option,
-    format_and_file,
-    format_option,
-    open_option,
-    own_template,
-    tell_file,
+    history_options,
+    page_options,
     write_also,
 )
 
 
 @click.command(short_help="Render run directories again, in any format.")
 @click.argument("names", nargs=-1, required=True, metavar="RUN...")
-@format_option(RUN_FORMATS, "html")
-@file_option(
-    "Where to; - is stdout. For html, the default is report.html in the run directory (several: in "
-    "this folder); for the others, stdout."
+@page_options(
+    file_option(
+        "Where to; - is stdout. For html, the default is report.html in the run directory "
+        "(several: in this folder); for the others, stdout."
+    ),
+    formats=RUN_FORMATS,
+    default="html",
 )
-@own_template
-@open_option
 @click.option(
     "--charts",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Also write every chart as a PNG and an SVG file into DIR.",
 )
-@also_write
+@also_write(RUN_FORMATS)
 @history_options
 def command(
     names: tuple[str, ...],
-    format_name: str,
-    output: Path | None,
-    template: Path | None,
-    open_report: bool,
+    shown: PageOptions,
     charts: Path | None,
-    also: tuple[str, ...],
-    history_path: Path | None,
-    no_history: bool,
+    also: list[tuple[str, Path]],
+    history: HistoryOptions,
 ) -> None:
     """Render one or several runs as one report.
 
@@ -57,13 +53,12 @@ def command(
     from bench.commands.stored_runs import resolve
     from bench.report.write import write_reports
 
-    wanted = [format_and_file(text, RUN_FORMATS) for text in also]
     named = any(not Path(name).exists() for name in names)
-    history = history_of(history_path, no_history) if named else None
-    run_dirs = [resolve(name, history) for name in names]
-    text, path = write_reports(run_dirs, format_name, output, template, charts)
-    write_also(run_dirs, wanted)
+    opened = history.open() if named else None
+    run_dirs = [resolve(name, opened) for name in names]
+    text, path = write_reports(run_dirs, shown.format_name, shown.file, shown.template, charts)
+    write_also(run_dirs, also)
     if path is None:
         echo(text)
     else:
-        tell_file(path, format_name, open_report)
+        shown.tell_file(path)

@@ -11,8 +11,8 @@ import click
 
 from bench.cli.measuring import Measuring, measuring_options
 from bench.cli.output import console, echo, echo_json, say, tell_not_written
-from bench.cli.pages import RUN_FORMATS, also_write, format_and_file, open_page, write_also
-from bench.cli.web import Forwarding, web_page
+from bench.cli.pages import RUN_FORMATS, also_write, flag, open_page, write_also
+from bench.cli.web import Forwarding, LivePage, web_page
 from bench.errors import ExitCode, gravest
 
 if TYPE_CHECKING:
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
-@click.option(
+@flag(
     "--json",
     "as_json",
-    is_flag=True,
     help="Print summary.json on stdout; of several scenarios, a list. With --dry-run: the plan.",
 )
-@click.option("--open", "open_report", is_flag=True, help="Open the reports in the browser.")
-@also_write
+@flag("--open", "open_report", help="Open the reports in the browser.")
+@also_write(RUN_FORMATS)
 @click.option(
     "--web",
     "web_port",
@@ -47,7 +46,7 @@ def command(
     scenarios: tuple[str, ...],
     as_json: bool,
     open_report: bool,
-    also: tuple[str, ...],
+    also: list[tuple[str, Path]],
     web_port: int | None,
     measuring: Measuring,
 ) -> None:
@@ -61,7 +60,6 @@ def command(
     """
     from bench.commands.run import make_plan
 
-    wanted = [format_and_file(text, RUN_FORMATS) for text in also]
     settings = measuring.settings()
     plans = [make_plan(name, settings=settings, **measuring.chosen) for name in scenarios]
     if measuring.dry_run and as_json:
@@ -74,46 +72,37 @@ def command(
             say(plan_text(plan), err=False)
         return
     runs: list[FinishedRun] = []
+    shown = {"quiet": measuring.quiet, "report": not measuring.no_report}
     with web_page(web_port) as page:
         if page is not None:
             settings = replace(settings, page_cpu_s=page.cpu_s)
-        _run_all(plans, settings, page, runs, as_json, measuring, wanted)
+        try:
+            for plan in plans:
+                run = run_in_view(plan, settings, page=page, **shown)
+                runs.append(run)
+                if not as_json:
+                    tell(run, measuring.quiet)
+                elif not measuring.quiet:
+                    say(str(run.path))
+                if run.exit_code is ExitCode.INTERRUPTED:
+                    break
+        finally:
+            if as_json and runs:
+                tell_json(runs)
+            if runs:
+                write_also([run.path for run in runs], also)
     for report in (run.report for run in runs if open_report and run.report is not None):
         open_page(report)
     context.exit(int(gravest(run.exit_code for run in runs)))
 
 
-def _run_all(
-    plans: Sequence[Plan],
-    settings: Settings,
-    page: Any,
-    runs: list[FinishedRun],
-    as_json: bool,
-    measuring: Measuring,
-    wanted: Sequence[tuple[str, Path]],
-) -> None:
-    try:
-        for plan in plans:
-            run = run_in_view(
-                plan, settings, quiet=measuring.quiet, report=not measuring.no_report, page=page
-            )
-            runs.append(run)
-            if as_json:
-                if not measuring.quiet:
-                    say(str(run.path))
-            else:
-                tell(run, measuring.quiet)
-            if run.exit_code is ExitCode.INTERRUPTED:
-                break
-    finally:
-        if as_json and runs:
-            tell_json(runs)
-        if runs:
-            write_also([run.path for run in runs], wanted)
-
-
 def run_in_view(
-    plan: Plan, settings: Settings, *, quiet: bool = False, report: bool = True, page: Any = None
+    plan: Plan,
+    settings: Settings,
+    *,
+    quiet: bool = False,
+    report: bool = True,
+    page: LivePage | None = None,
 ) -> FinishedRun:
     """Say what will be run, run it in view, and say what could not be written.
 

@@ -10,6 +10,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from bench.cli.output import console, echo, say
+from bench.cli.pages import PATH, many
 from bench.cli.planned import range_text
 from bench.errors import BenchError, ExitCode, UsageError
 from bench.report.units import plural
@@ -63,7 +64,7 @@ def show(name: str) -> None:
 
 @command.command(help="Check scenario files: every error at once, and what they would run.")
 @click.argument("files", nargs=-1, required=True)
-@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a key.")
+@many("--set", "overrides", metavar="PATH=VALUE", help="Override a key.")
 def validate(files: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Checks each file; exit code 2 if any is wrong."""
     wrong = False
@@ -81,8 +82,8 @@ def validate(files: tuple[str, ...], overrides: tuple[str, ...]) -> None:
 
 
 @command.command(help="Make a scenario file of your own from a shipped one.")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--from", "base", default="quickstart", show_default=True, metavar="NAME")
+@click.argument("file", type=PATH)
+@click.option("--from", "base", default="quickstart", metavar="NAME")
 def new(file: Path, base: str) -> None:
     """Writes the file; never over an existing one."""
     if file.suffix not in (".yaml", ".yml"):

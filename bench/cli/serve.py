@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.output import say
+from bench.cli.pages import flag, many
 
 if TYPE_CHECKING:
     from bench.server.app import App
@@ -18,59 +19,45 @@ if TYPE_CHECKING:
     help="Run the embedded Ollama-compatible server: with invented speeds (simulated), or with a "
     "real small model (llama.cpp). What it serves is marked, in its version and in every reply.",
 )
-@click.option("--engine", default="simulated", show_default=True, metavar="simulated|llama.cpp")
+@click.option("--engine", default="simulated", metavar="simulated|llama.cpp")
 @click.option(
     "--profile",
     default="laptop-cpu",
-    show_default=True,
     metavar="NAME|FILE",
     help="Machine to simulate: laptop-cpu, gpu-12gb, gpu-80gb, test, or a YAML file.",
 )
-@click.option(
+@many(
     "--model",
     "models",
-    multiple=True,
     metavar="[NAME=]GGUF",
     help="Model file for llama.cpp; several are fine. Default: a small model, fetched once.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option(
-    "--port",
-    default=11434,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="0 = any free one.",
-)
+@click.option("--host", default="127.0.0.1")
+@click.option("--port", default=11434, type=click.IntRange(0, 65535), help="0 = any free one.")
 @click.option("--num-parallel", type=click.IntRange(1), help="Slots per model.")
-@click.option(
-    "--max-loaded-models", "max_loaded", default=3, show_default=True, type=click.IntRange(1)
-)
-@click.option("--max-queue", default=512, show_default=True, type=click.IntRange(0))
-@click.option("--keep-alive", default="5m", show_default=True, help="How long idle models stay.")
+@click.option("--max-loaded-models", "max_loaded", default=3, type=click.IntRange(1))
+@click.option("--max-queue", default=512, type=click.IntRange(0))
+@click.option("--keep-alive", default="5m", help="How long idle models stay.")
 @click.option("--num-ctx", type=click.IntRange(4), help="Context length if a request asks none.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of llama.cpp.")
-@click.option(
-    "--ollama-version", default="0.32.15", show_default=True, help="Whose behaviour to play."
-)
+@click.option("--ollama-version", default="0.32.15", help="Whose behaviour to play.")
 @click.option(
     "--cache-ram",
     default=8192,
-    show_default=True,
     type=click.IntRange(0),
     metavar="MIB",
     help="Host memory for prompts that lost their slot (0.30 and later); 0 = none.",
 )
-@click.option("--multiuser-cache", is_flag=True, help="As OLLAMA_MULTIUSER_CACHE (up to 0.24).")
-@click.option("--seed", default=0, show_default=True, help="Of jitter and faults.")
+@flag("--multiuser-cache", help="As OLLAMA_MULTIUSER_CACHE (up to 0.24).")
+@click.option("--seed", default=0, help="Of jitter and faults.")
 @click.option(
     "--truth-log",
     type=click.Path(dir_okay=False),
     help="Write here when what was handed to the socket: JSON lines.",
 )
-@click.option(
+@many(
     "--fault",
     "faults",
-    multiple=True,
     metavar="KIND:NAME=VALUE,...",
     help="Make requests fail, e.g. cut:rate=0.1,after=3. Several are fine.",
 )

@@ -7,8 +7,8 @@ print(result.verdict, result.exit_code)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,14 +52,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
-    """How to judge a comparison.
+class Judging(Rules):
+    """How to judge a comparison: by its rules, and whether thresholds gate.
 
     Attributes:
-        allow: keys of differences that are allowed.
-        catch, ignore: own sizes of changes by metric id, e.g. {"ttft_s.p50": 0.2}; "*" = all.
         primary: metrics that gate, in place of the scenario's.
-        strict: call a change only if its whole interval lies beyond what is ignored.
         gate: the candidate must keep the scenario's thresholds, too.
 
     Raises:
@@ -67,11 +64,6 @@ class Judging:
             on a metric.
     """
 
-    allow: frozenset[str] = frozenset()
-    catch: Mapping[str, float] = field(default_factory=dict)
-    ignore: Mapping[str, float] = field(default_factory=dict)
-    primary: tuple[str, ...] = ()
-    strict: bool = False
     gate: bool = False
 
     def __post_init__(self) -> None:
@@ -86,8 +78,7 @@ class Judging:
 
     def rules(self, info: RunInfo) -> Rules:
         """The rules for runs of a scenario."""
-        primary = self.primary or default_primary(info)
-        return Rules(primary, self.catch, self.ignore, self.allow, self.strict)
+        return replace(self, primary=self.primary or default_primary(info))
 
 
 def compare(
@@ -148,7 +139,6 @@ def _left_out(history: History | None, baseline: Subject) -> tuple[Note, ...]:
 
 
 def _compared_sides(subject: Subject, rules: Rules, judging: Judging) -> Comparison:
-    """The comparison of the sides of a run, or why there is none."""
     match_sides(subject.summary.cases)
     a, b = (replace(side_of(subject), label=f"side {letter}") for letter in "ab")
     return _or_refused(

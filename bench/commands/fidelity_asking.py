@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.analysis.fidelity.analyse import by_side
-from bench.analysis.fidelity.tokenizers import check_tokenizer
+from bench.analysis.fidelity.position import check_tokenizer
 from bench.errors import NotComparable
 from bench.load.word_by_word import (
     ask_gates,
@@ -87,7 +87,6 @@ async def ask_missing(
 async def _ask_gates(
     path: Path, setup: FidelitySetup, side: int, connect: Connect, tell: Callable[[str], None]
 ) -> None:
-    """Ask a side whether it works at all."""
     about = setup.sides[side]
     if not is_asked(about):
         return

@@ -74,9 +74,9 @@ class ProbeLoads:
             self.requests_per_value = len(measured) / values
             self.work_s = float(np.nansum(times["prompt_eval_s"] + times["eval_s"])) / values
 
-    def level(self, users: int) -> Case:
+    def level(self, users: int, most_s: float) -> Case:
         """One level of the sweep."""
-        return sweep_case(self.base, users, self.by)
+        return sweep_case(self.base, users, self.by, most_s)
 
     def probe(self, probe: Probe) -> Case:
         """A probe's load."""
@@ -117,11 +117,15 @@ class ProbeLoads:
         return sample
 
 
-def sweep_case(base: Case, users: int, by: By = "rate") -> Case:
-    """One level of the sweep: so many users, who play whole sessions if that is searched over."""
+def sweep_case(base: Case, users: int, by: By = "rate", most_s: float | None = None) -> Case:
+    """One level of the sweep: so many users, who play whole sessions if that is searched over.
+
+    After `most_s` seconds (at least one) no more is sent.
+    """
     load = Load("closed", users=users, requests=max(12, 4 * users))
     if by == "sessions":
         load = Load("closed", users=users, sessions=max(LEAST_SESSIONS, users))
+    load = replace(load, duration_s=None if most_s is None else max(most_s, 1.0))
     return _case_at(base, load, {"part": "sweep", "users": f"{users}"})
 
 

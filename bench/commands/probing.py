@@ -11,10 +11,18 @@ import numpy as np
 
 from bench.analysis.capacity.judge import ProbeVerdict
 from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
-from bench.analysis.capacity.limiting import Alone, allowed_share, alone, broken_promise, limiting
 from bench.analysis.capacity.memory import memory_bound
 from bench.analysis.capacity.probe import Probe, SearchEnding, SearchSettings
-from bench.analysis.capacity.probed import JudgedProbe, probe_result, window_s
+from bench.analysis.capacity.probed import (
+    Alone,
+    JudgedProbe,
+    allowed_share,
+    alone,
+    broken_promise,
+    limiting,
+    probe_result,
+    window_s,
+)
 from bench.analysis.capacity.promises import check_judgeable, least_to_prove
 from bench.analysis.capacity.result import Bottleneck, CapacityResult
 from bench.analysis.capacity.sweep import LADDER, slots_of, sweep_of
@@ -115,13 +123,13 @@ class Prober:
     def _after_level(
         self, info: RunInfo, records: Sequence[RequestRecord]
     ) -> tuple[Case, Block] | None:
-        """A further level of the sweep, or the first probe."""
         self._take_level(info, records)
         if self._alone is not None and self._alone.breaks:
             return None
         users = self._next_level(info)
         if users is not None:
-            return self._block(info, self._loads.level(users))
+            left_s = self.wanted.budget_s - _spent_s(info)
+            return self._block(info, self._loads.level(users, left_s))
         self._hunt = JudgedSearch(self._search_settings(), self.wanted.promises)
         return self._next_probe(info, self._hunt)
 
@@ -222,7 +230,6 @@ class Prober:
         return float(np.nanvar(ratios))
 
     def _affords(self, info: RunInfo, load: float) -> int:
-        """How many requests at a load the time left allows."""
         slots = self._slots()
         left_s = self.wanted.budget_s - _spent_s(info)
         return self._loads.affords(left_s, load, slots.observed if slots else 1)

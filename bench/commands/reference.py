@@ -124,7 +124,6 @@ def _objects(schema: dict[str, Any], node: dict[str, Any]) -> Iterator[dict[str,
 
 
 def _takes(schema: dict[str, Any], node: dict[str, Any]) -> str:
-    """What a key takes, in a few words."""
     if "$ref" in node:
         return _takes(schema, schema["$defs"][node["$ref"].rsplit("/", 1)[1]])
     if len(node.get("enum", ())) > _MANY:
@@ -164,7 +163,6 @@ def _structures(root: type[Any]) -> str:
 
 
 def _classes(hint: Any) -> Iterator[type[Any]]:
-    """The dataclasses in a type."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         yield hint
     for inner in get_args(hint):
@@ -172,7 +170,6 @@ def _classes(hint: Any) -> Iterator[type[Any]]:
 
 
 def _type(hint: Any) -> str:
-    """A type as JSON shows it."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return " or ".join("null" if t is types.NoneType else _type(t) for t in inner)
@@ -201,8 +198,6 @@ def _meanings(part: type[Any]) -> dict[str, str]:
 
 
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table in markdown."""
-
     def line(cells: tuple[str, ...]) -> str:
         return "| " + " | ".join(" ".join(c.split()).replace("|", "\\|") for c in cells) + " |"
 

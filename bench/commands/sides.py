@@ -192,14 +192,8 @@ def _targets(side: SideSettings, letter: str) -> list[str]:
     if not side.managed:
         return []
     binary = side.binary or _DEFAULT_BINARY
+    shown = [*(f"{k}={v}" for k, v in shown_environment(side.env).items()), binary, "serve"]
     target = {
-        "name": _named(letter, binary, side.env),
-        "command": [binary, "serve"],
-        "env": side.env,
-    }
+        "name": f"{letter}: {' '.join(shown)}", "command": [binary, "serve"], "env": side.env
+    }  # fmt: skip
     return [f"targets={json.dumps([target])}"]
-
-
-def _named(letter: str, binary: str, env: dict[str, str]) -> str:
-    variables = " ".join(f"{k}={v}" for k, v in shown_environment(env).items())
-    return f"{letter}: {' '.join(p for p in (variables, binary) if p)} serve"

@@ -122,7 +122,8 @@ def find_capacity(
     plan = make_plan(
         scenario, models=models, hosts=hosts, overrides=overrides, seed=seed, settings=settings
     )
-    return search_plan(capacity_plan(plan, by), wanted, settings=settings, observer=observer)
+    plan = capacity_plan(plan, by, budget_s)
+    return search_plan(plan, wanted, settings=settings, observer=observer)
 
 
 def promises_of(expressions: Sequence[str], by: By) -> tuple[Threshold, ...]:
@@ -141,8 +142,10 @@ def promises_of(expressions: Sequence[str], by: By) -> tuple[Threshold, ...]:
     return promises
 
 
-def capacity_plan(plan: Plan, by: By = "rate") -> Plan:
+def capacity_plan(plan: Plan, by: By = "rate", budget_s: float | None = None) -> Plan:
     """The plan a search begins with: one case of the scenario, with one user.
+
+    Nothing more is sent after the budget, if it is given.
 
     Raises:
         UsageError: the scenario has several cases besides load levels, or no sessions to search
@@ -163,7 +166,7 @@ def capacity_plan(plan: Plan, by: By = "rate") -> Plan:
             "Say --by users, or take a scenario with prompts.conversation, prompts.agent or "
             "prompts.sessions, such as agents-at-once.",
         )
-    case = sweep_case(plan.cases[0], 1, by)
+    case = sweep_case(plan.cases[0], 1, by, budget_s)
     block = Block(0, case.id, 0, block_seed(plan, 0))
     return replace(plan, name=f"{plan.name}-capacity", cases=(case,), blocks=(block,))
 

@@ -139,15 +139,13 @@ def _promise(promise: Threshold) -> Promise:
 
 
 def _chosen(profile: Profile, model: str | None) -> ModelProfile:
-    names = [m.name for m in profile.models]
+    found = {one.name: one for one in reversed(profile.models)}
     if model is None:
         return profile.models[0]
-    for one in profile.models:
-        if one.name == model:
-            return one
-    raise EngineError(
-        f"profile {profile.name} has no model {model!r}", f"It has {', '.join(names)}."
-    )
+    if model not in found:
+        has = ", ".join(one.name for one in profile.models)
+        raise EngineError(f"profile {profile.name} has no model {model!r}", f"It has {has}.")
+    return found[model]
 
 
 def _machine(

@@ -24,7 +24,9 @@ async def check_fleet(load_from: str) -> list[Finding]:
         await cluster.open()
         spots = await cluster.spots()
         clocks = await asyncio.gather(*(_clock(cluster, spot) for spot in spots))
-        found = [_size(spots), *_open(cluster)]
+        names = ", ".join(spot.name for spot in spots)
+        size = f"{len(spots)}, all with {__version__}: {names}"
+        found = [Finding("senders", Status.FINE, size), *_open(cluster)]
         for spot, clock in zip(spots, clocks, strict=True):
             found += [*_machine(spot), _clock_finding(spot, clock)]
         left = await cluster.spooled(SpoolAsked())
@@ -43,11 +45,6 @@ async def _clock(cluster: DaskCluster, spot: Spot) -> ClockSeen | None:
     await asyncio.sleep(_WATCHED_S)
     asker.stop()  # the agent ends when nobody asks any more
     return asker.watch.seen()
-
-
-def _size(spots: list[Spot]) -> Finding:
-    names = ", ".join(spot.name for spot in spots)
-    return Finding("senders", Status.FINE, f"{len(spots)}, all with {__version__}: {names}")
 
 
 def _open(cluster: DaskCluster) -> Iterator[Finding]:

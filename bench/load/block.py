@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from bench.errors import ModelError, ServerError
 from bench.load.findings import block_findings, warm_up_findings
@@ -37,24 +37,13 @@ LOADED_AT_ONCE_NS = 1_000_000_000
 _CONNECTIONS_AHEAD = 128
 
 
-class PhaseSender(Protocol):
-    """Warms up and measures: in this process, or shared out to several."""
-
-    async def __call__(
-        self, case: Case, block: Block, target: OpenTarget, around: Surroundings
-    ) -> Sent:
-        """Send a block's requests."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What the sending part of a block leaves behind.
 
     Attributes:
-        measured: None if it never came to measuring.
+        measured: None if it never came to measuring; `note` says why.
         tally: of the measured requests.
-        note: why it did not, or "".
-        warnings: what else came up.
     """
 
     measured: MeasuredPhase | None
@@ -63,13 +52,13 @@ class Sent:
     warnings: Sequence[RunWarning] = ()
 
 
+PhaseSender = Callable[[Case, Block, OpenTarget, Surroundings], Awaitable[Sent]]
+"""Warms up and measures a block: in this process, or shared out to several."""
+
+
 @dataclass(frozen=True, slots=True)
 class BlockEnd:
-    """A block that has ended.
-
-    Attributes:
-        error: why no further block can be run; the block itself is worth keeping.
-    """
+    """A block that has ended, and why no further one can be run, if so."""
 
     info: BlockInfo
     warnings: list[RunWarning]
@@ -102,6 +91,8 @@ async def run_block(
         failed = RunWarning(WarningCode.LOAD_FAILED, what, error.advice, case.id, invalidates=True)
         return BlockEnd(replace(info, notes=(error.message,)), [failed])
     load_ns, before = ready or (None, None)
+    if ready and around.together is not None:
+        await around.together.meet("loaded", block.index)
     if ready and around.before_sending is not None:
         await around.before_sending(case, target, before)
     try:
@@ -216,11 +207,7 @@ def send_here(workload_of: WorkloadOf) -> PhaseSender:
 
 
 async def put_on(
-    sender: Sender,
-    load: BlockWorkload,
-    start_ns: int,
-    ramp_s: float,
-    release: Release = at_once,
+    sender: Sender, load: BlockWorkload, start_ns: int, ramp_s: float, release: Release = at_once
 ) -> MeasuredPhase:
     """Put a block's load on: closed or open, of requests or of sessions.
 

@@ -71,11 +71,7 @@ async def measure_closed(
 
 
 async def measure_session_users(
-    sender: Sender,
-    session_of: SessionOf,
-    start_ns: int,
-    ramp_s: float,
-    release: Release = at_once,
+    sender: Sender, session_of: SessionOf, start_ns: int, ramp_s: float, release: Release = at_once
 ) -> MeasuredPhase:
     """Closed users that play sessions; the rest is as `measure_closed` says."""
     schedule = SessionUsers(sender, start_ns, ramp_s, session_of)
@@ -111,11 +107,7 @@ async def measure_session_arrivals(
 
 
 async def measure_open(
-    sender: Sender,
-    make: Maker,
-    start_ns: int,
-    arrivals: ArrivalTimes,
-    release: Release = at_once,
+    sender: Sender, make: Maker, start_ns: int, arrivals: ArrivalTimes, release: Release = at_once
 ) -> MeasuredPhase:
     """Settle, send every arrival of this share when it is due, and let what is in flight end.
 
@@ -209,8 +201,6 @@ async def _measured(
     """
     sender.observer.phase_started(sender.block, first)
     watch = Watch(sender.clock, sender.origin_ns) if sender.watched else None
-    if watch is not None:
-        watch.start()
     health = ClientHealth()
     try:
         finished = await sender.run(schedule)

@@ -9,7 +9,7 @@ import msgspec
 
 from bench.load.measure import MeasuredPhase
 from bench.results.record import Phase, RequestRecord
-from bench.scenario.calibration import TokenRates
+from bench.scenario.corpus import TokenRates
 from bench.scenario.plan import Block, Case, Plan
 
 

@@ -21,12 +21,7 @@ of that. Only where the kernel stamps, so that answers may wait."""
 
 @dataclass(frozen=True, slots=True)
 class ArrivalStretch:
-    """A part of the arrivals, all of one phase.
-
-    Attributes:
-        offsets_ns: when they are due, from the begin of measuring, ascending.
-        supply: has their requests, in the same order.
-    """
+    """Arrivals of one phase, due so long after the begin of measuring (ascending), and requests."""
 
     phase: Phase
     offsets_ns: Sequence[int]

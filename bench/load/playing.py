@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from bench.clock import NS
 from bench.load.sender import Sender
 from bench.load.session_requests import LiveSession
 from bench.results.record import Phase, RequestRecord
 from bench.wire.exchange import Outcome
-
-PhaseOf = Callable[[], Phase]
-"""What a request that is sent now is sent for."""
 
 _AHEAD_NS = 3_000_000
 """So long before it is due a request is encoded: not earlier, for a body is large and pauses are
@@ -23,29 +21,22 @@ class _Over(Exception):
     """The session does not go on: a request of it failed."""
 
 
+@dataclass(eq=False, slots=True)
 class Player:
     """One session being played.
 
     The main thread goes step by step. A title is asked for together with the message it is for; a
     sub-agent begins when its main step is answered; the next main step waits for those that stand
     before it in the session. Pauses count from the end of the answer before, as it was stamped.
-    `phase_of` is asked right before each request is sent.
+    `phase_of` is asked what a request is sent for, right before it is sent.
     """
 
-    def __init__(
-        self,
-        session: LiveSession,
-        sender: Sender,
-        phase_of: PhaseOf,
-        user: int | None = None,
-        planned_ns: int | None = None,
-    ) -> None:
-        self._session = session
-        self._sender = sender
-        self._phase_of = phase_of
-        self._user = user
-        self._planned_ns = planned_ns
-        self._beside: dict[str, asyncio.Task[int]] = {}
+    session: LiveSession
+    sender: Sender
+    phase_of: Callable[[], Phase]
+    user: int | None = None
+    planned_ns: int | None = None
+    _beside: dict[str, asyncio.Task[int]] = field(default_factory=dict)
 
     async def play(self) -> bool:
         """Play it; False if it did not come to its end."""
@@ -58,7 +49,7 @@ class Player:
         return whole
 
     async def _main(self, group: asyncio.TaskGroup) -> None:
-        steps, index = self._session.steps, 0
+        steps, index = self.session.steps, 0
         ended_ns: int | None = None
         while index < len(steps):
             step = steps[index]
@@ -70,19 +61,19 @@ class Player:
                 for title in titles:
                     self._start_beside(group, title, None)
                 ended_ns = await self._one(index, ended_ns)
-                self._session.follow_up()
+                self.session.follow_up()
                 index += len(titles)
             index += 1
 
     def _titles_after(self, index: int) -> range:
         """The titles right after a main step: they are asked for at the same time."""
-        steps, after = self._session.steps, index + 1
+        steps, after = self.session.steps, index + 1
         while after < len(steps) and steps[after].kind == "title" and steps[after].fresh:
             after += 1
         return range(index + 1, after)
 
     def _start_beside(self, group: asyncio.TaskGroup, index: int, ready_ns: int | None) -> None:
-        thread = self._session.steps[index].thread
+        thread = self.session.steps[index].thread
         before = self._beside.get(thread)
 
         async def go() -> int:
@@ -100,17 +91,17 @@ class Player:
 
     async def _one(self, index: int, after_ns: int | None) -> int:
         """Send one request when it is due; when its answer had ended, absolute."""
-        clock, step = self._sender.clock, self._session.steps[index]
+        clock, step = self.sender.clock, self.session.steps[index]
         due_ns = None if after_ns is None else after_ns + round((step.gap_s or 0.0) * NS)
         if due_ns is not None and step.gap_s:
             await clock.sleep_until(due_ns - _AHEAD_NS)
-        prepared = self._session.prepare(index)
+        prepared = self.session.prepare(index)
         if due_ns is not None and step.gap_s:
             await clock.sleep_until(due_ns)
-        planned_ns, self._planned_ns = self._planned_ns, None
-        record: RequestRecord = await self._sender.send(
-            prepared, self._phase_of(), self._user, planned_ns, due_ns
+        planned_ns, self.planned_ns = self.planned_ns, None
+        record: RequestRecord = await self.sender.send(
+            prepared, self.phase_of(), self.user, planned_ns, due_ns
         )
         if record.outcome is not Outcome.OK or record.end_ns is None:
             raise _Over
-        return self._sender.origin_ns + record.end_ns
+        return self.sender.origin_ns + record.end_ns

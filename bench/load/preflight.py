@@ -32,7 +32,8 @@ async def resolve_model(control: Control) -> str:
     loaded = await control.ps() or ()
     if len(loaded) == 1:
         return loaded[0].name
-    installed = [m.name for m in await control.tags() if not _is_cloud(m)]
+    every = await control.tags()
+    installed = [m.name for m in every if not m.remote and not is_cloud_name(m.name)]
     if len(installed) == 1 and not loaded:
         return installed[0]
     if not installed:
@@ -138,10 +139,6 @@ def missing_model(name: str, installed: Sequence[str], url: str) -> ModelError:
         f"the model {name} is not installed on {url}",
         f"Get it with: ollama pull {name} (or let this command do it: --pull).{others}",
     )
-
-
-def _is_cloud(model: InstalledModel) -> bool:
-    return model.remote or is_cloud_name(model.name)
 
 
 def _cloud(name: str) -> ModelError:

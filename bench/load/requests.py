@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -33,34 +33,29 @@ _PATHS = {"chat": "/api/chat", "generate": "/api/generate", "embed": "/api/embed
 _encoder = msgspec.json.Encoder()
 
 
+@dataclass(eq=False)
 class RequestMaker:
     """Makes the calls of one block.
 
     `rows` has, for phases that play rows of a trace again, the first row that each begins with.
     """
 
-    def __init__(
-        self,
-        case: Case,
-        block: Block,
-        source: PromptSource,
-        keep_text: bool = False,
-        rows: Mapping[Phase, int] | None = None,
-    ) -> None:
-        self._case = case
-        self._block = block
-        self._source = source
-        self._keep_text = keep_text
-        self._rows = rows or {}
-        self._timeouts = asdict(case.timeouts)
+    case: Case
+    block: Block
+    source: PromptSource
+    keep_text: bool = False
+    rows: Mapping[Phase, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._timeouts = asdict(self.case.timeouts)
 
     def __call__(self, phase: Phase, number: int) -> Prepared:
         """The call with this number in this phase."""
         if phase is Phase.MEASURE:
-            return self._prepare(self._source.prompt(self._block, number), number)
-        row = self._rows.get(phase)
-        prompt = self._source.prompt(
-            self._block,
+            return self._prepare(self.source.prompt(self.block, number), number)
+        row = self.rows.get(phase)
+        prompt = self.source.prompt(
+            self.block,
             _FIRST[phase] + number,
             warmup=True,
             row=None if row is None else row + number,
@@ -69,10 +64,10 @@ class RequestMaker:
 
     def calibration(self, prompt: Prompt) -> Call:
         """A call that makes the server count this prompt and answer one token."""
-        return self._call({**request_body(self._case, prompt), "options": self._options(1)})
+        return self._call({**request_body(self.case, prompt), "options": self._options(1)})
 
     def _prepare(self, prompt: Prompt, number: int) -> Prepared:
-        case = self._case
+        case = self.case
         options = self._options(prompt.num_predict)
         return Prepared(
             call=self._call({**request_body(case, prompt), "options": options}),
@@ -85,33 +80,33 @@ class RequestMaker:
             marks=self._marks(prompt),
             check=None if prompt.control or not case.checks else partial(checked, case),
             hear=partial(_counted, 1 + len(prompt.more)) if case.endpoint == "embed" else None,
-            text_kept=self._keep_text,
+            text_kept=self.keep_text,
         )
 
     def _marks(self, prompt: Prompt) -> dict[str, Any]:
         """What its record says of it beyond the usual."""
         marks: dict[str, Any] = {"control": True} if prompt.control else {}
-        spec = self._case.prompts.images
+        spec = self.case.prompts.images
         if spec is not None:
             marks["images"] = len(prompt.images)
             marks["image_pixels"] = len(prompt.images) * spec.pixels[0] * spec.pixels[1] or None
-        if self._case.endpoint == "embed":
+        if self.case.endpoint == "embed":
             marks["inputs"] = 1 + len(prompt.more)
         return marks
 
     def _options(self, num_predict: int | None) -> dict[str, Any]:
         if num_predict is None:
-            return self._case.options
-        return {**self._case.options, "num_predict": num_predict}
+            return self.case.options
+        return {**self.case.options, "num_predict": num_predict}
 
     def _call(self, body: dict[str, Any]) -> Call:
-        case = self._case
+        case = self.case
         embed = case.endpoint == "embed"
         return (embed_call if embed else ollama_call)(
             path=_PATHS[case.endpoint],
             body=_encoder.encode(body),
             stream=case.stream and not embed,
-            keep_text=self._keep_text or bool(case.checks),
+            keep_text=self.keep_text or bool(case.checks),
             **self._timeouts,
             more_bytes=VECTOR_BYTES * case.prompts.batch if embed else 0,
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from bench._version import __version__
 from bench.clock import Clock
@@ -55,16 +55,11 @@ class Preparation:
     environment: Awaitable[dict[str, Any]] | None = None
 
 
-class Grow(Protocol):
-    """Decides, once all planned blocks have run, whether the plan grows by another one."""
+Grow = Callable[[RunInfo, Sequence[RequestRecord]], tuple[Case, Block] | None]
+"""Called once all planned blocks have run: the next block and its case, or None to end.
 
-    def __call__(
-        self, info: RunInfo, records: Sequence[RequestRecord]
-    ) -> tuple[Case, Block] | None:
-        """The next block and its case, or None to end.
-
-        The last block of `info` has just ended, and `records` are its own, of all phases.
-        """
+The last block of the info has just ended, and the records are its own, of all phases.
+"""
 
 
 @dataclass(eq=False)
@@ -72,16 +67,11 @@ class PlanRunner:
     """One execution of a plan.
 
     Attributes:
-        plan: what to run; it may grow.
         targets: every target of the plan by name, reached and open.
-        directory: where the run is kept.
-        send: the sending part of every block.
-        preparation: what was found before.
         watched: watch this process during measured phases.
         one_at_a_time: before a block, unload the model of the block before if it is another one.
         grow: adds blocks to the plan, one at a time, when those planned have run.
         telemetry: samples the machine of local servers; None = nobody does.
-        error: why the run could not go on.
     """
 
     plan: Plan
@@ -102,7 +92,8 @@ class PlanRunner:
     def __post_init__(self) -> None:
         found, now = self.preparation, datetime.now(UTC).isoformat()
         self._environment = found.environment
-        self._rest: dict[str, Any] | None = None
+        self._rest: dict[str, Any] = {}
+        self._resting: asyncio.Future[dict[str, Any] | None] | None = None
         self._last_records: list[RequestRecord] = []
         self.info = RunInfo(
             id=self.directory.id,
@@ -144,9 +135,10 @@ class PlanRunner:
                     formats={(m.target, m.name): m.format for m in self.info.models},
                 )
                 await self._run_blocks(around)
-            await self._check_servers()
+            if ended := await self._server_that_ended():
+                raise ended
         except BenchError as error:
-            self.error = await self._cause_of(error)
+            self.error = await self._server_that_ended() or error
             await self._fail(RunStatus.FAILED)
             return self.info
         except Exception as defect:
@@ -178,23 +170,12 @@ class PlanRunner:
             self._add(*grown)
             await self._run_block(*grown, around)
 
-    async def _check_servers(self) -> None:
-        """A server that was started for the run must still be there when it ends.
-
-        Raises:
-            ServerUnreachable: one has ended, so requests failed for no fault of what was measured.
-        """
+    async def _server_that_ended(self) -> BenchError | None:
+        """An error if one that was started for the run is gone: requests failed because of that."""
         for target in self.targets.values():
             if why := await target.why_ended():
-                raise ServerUnreachable(why, "See its log in the run directory.")
-
-    async def _cause_of(self, error: BenchError) -> BenchError:
-        """Why the run could not go on: if a server of ours has ended, then that."""
-        try:
-            await self._check_servers()
-        except ServerUnreachable as cause:
-            return cause
-        return error
+                return ServerUnreachable(why, "See its log in the run directory.")
+        return None
 
     async def _run_block(self, case: Case, block: Block, around: Surroundings) -> None:
         if self.one_at_a_time:
@@ -282,28 +263,31 @@ class PlanRunner:
         self.observer.block_ended(info)
 
     async def _look_at_rest(self, case: Case, target: OpenTarget, loaded: Residency | None) -> None:
-        """Once: what the server's machine draws and reads while nothing is asked of it."""
-        if self.telemetry is None or self._rest is not None:
+        """Once: what the server's machine draws and reads while nothing is asked of it.
+
+        Blocks that run at the same time all wait for it.
+        """
+        if self.telemetry is None:
             return
-        self._rest = {}
-        rest = machine_at_rest(self.telemetry, case.target, target.info, loaded, self.clock.now_ns)
-        self._rest = await self.stop.or_stopped(rest) or {}
+        if self._resting is None:
+            now_ns = self.clock.now_ns
+            rest = machine_at_rest(self.telemetry, case.target, target.info, loaded, now_ns)
+            self._resting = asyncio.ensure_future(self.stop.or_stopped(rest))
+        self._rest = await self._resting or {}
 
     async def _take_environment(self) -> None:
         """Wait for the environment, once."""
         if self._environment is None:
             return
         environment, self._environment = self._environment, None
-        self.info = replace(self.info, environment=await environment | (self._rest or {}))
+        self.info = replace(self.info, environment=await environment | self._rest)
         self.directory.write_info(self.info)
 
     async def _fail(self, status: RunStatus) -> None:
         """Write down that and why the run ended; its error matters more than a failure to write."""
         if self.error is not None:
-            said = self.error
-            warning = RunWarning(
-                WarningCode.RUN_FAILED, said.message, said.advice, invalidates=True
-            )
+            words = self.error.message, self.error.advice
+            warning = RunWarning(WarningCode.RUN_FAILED, *words, invalidates=True)
             self.info = replace(self.info, warnings=(*self.info.warnings, warning))
         with contextlib.suppress(Exception):
             await self._take_environment()
@@ -311,7 +295,7 @@ class PlanRunner:
             self._finish(status)
 
     def _finish(self, status: RunStatus) -> None:
-        environment = self.info.environment | (self._rest or {})
+        environment = self.info.environment | self._rest
         if self.telemetry is not None:
             environment = environment | {"telemetry": self.telemetry.status()}
         self.info = replace(self.info, status=status, finished_at=_now(), environment=environment)

@@ -157,14 +157,8 @@ class Sender:
     ) -> asyncio.Future[RequestRecord]:
         """Send a request now; the future resolves with its record, whatever its outcome.
 
-        Cancelling the future does not touch the request.
-
-        Args:
-            prepared: the request.
-            phase: it is sent in.
-            user: who sends it, in a closed loop.
-            planned_ns: when it was due in an open loop.
-            due_ns: when its user was ready to send it, in a closed loop.
+        Cancelling the future does not touch the request. It was due at `planned_ns` in an open
+        loop; in a closed one its user was ready to send it at `due_ns`.
         """
         reply = self._transport.send(prepared.call)
         ended: asyncio.Future[RequestRecord] = asyncio.get_running_loop().create_future()
@@ -225,10 +219,7 @@ class Sender:
             self.measured.count(record, None if due_ns is None else due_ns - self.origin_ns)
 
     async def run(self, schedule: Coroutine[Any, Any, None]) -> bool:
-        """Run a schedule to its end, or until it has to stop; what is in flight goes on.
-
-        Returns:
-            True if it came to its end.
+        """Run a schedule; True if it came to its end. What is in flight goes on.
 
         Raises:
             Exception: a record could not be kept.

@@ -19,12 +19,7 @@ from bench.load.afterwards import Afterwards, run_afterwards
 from bench.load.block import PhaseSender, send_here
 from bench.load.needs import descriptors_for, ensure_descriptors, processes_for, workers_for
 from bench.load.observer import Observer
-from bench.load.preflight import (
-    PullObserver,
-    check_models,
-    control_warnings,
-    describe_target,
-)
+from bench.load.preflight import PullObserver, check_models, control_warnings, describe_target
 from bench.load.runner import Grow, PlanRunner, Preparation
 from bench.load.stop import Stop
 from bench.load.target import OpenTarget
@@ -86,13 +81,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that has ended.
-
-    Attributes:
-        directory: where it is kept.
-        info: the final content of its run.json.
-        error: why it could not go on, if it could not.
-    """
+    """A run that has ended: the final content of its run.json; why it could not go on, if so."""
 
     directory: RunDirectory
     info: RunInfo
@@ -104,7 +93,6 @@ class Ready:
     """Targets that were reached and checked."""
 
     targets: dict[str, OpenTarget]
-    controls: dict[str, Control]
     models: tuple[ModelInfo, ...]
     warnings: tuple[RunWarning, ...]
     transport: TransportInfo
@@ -141,7 +129,7 @@ async def measure(
         if ready is None:
             raise KeyboardInterrupt
         if afterwards is not None:
-            await afterwards.prepare(ready.controls)
+            await afterwards.prepare({name: t.control for name, t in ready.targets.items()})
         directory = RunDirectory.create(Path(settings.output), plan.name)
         if logs is not None:
             stack.callback(_keep_logs, logs, directory)
@@ -247,7 +235,6 @@ async def _open_targets(
     fleet: Fleet | None = None,
 ) -> Ready:
     targets: dict[str, OpenTarget] = {}
-    controls: dict[str, Control] = {}
     models: list[ModelInfo] = []
     warnings: list[RunWarning] = []
     used: dict[str, str] = {}
@@ -262,7 +249,6 @@ async def _open_targets(
         known = server.settings if server else None
         address = settings.address(server.url if server else target.url)
         control = await stack.enter_async_context(Control.of(address))
-        controls[target.name] = control
         info = describe_target(target.name, address, await control.version(), known)
         found, warned = await check_models(plan, target.name, control, settings.pull)
         models += found
@@ -279,7 +265,7 @@ async def _open_targets(
         warnings += await fleet.fetch_left(Path(settings.output))
     names, reasons = ", ".join(used), "; ".join(dict.fromkeys(used.values()))
     transport_info = TransportInfo(names, reasons, workers, settings.load_from)
-    return Ready(targets, controls, tuple(models), tuple(warnings), transport_info)
+    return Ready(targets, tuple(models), tuple(warnings), transport_info)
 
 
 def _fleet(settings: Settings) -> Fleet | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from bench.load.thread_body import ThreadBody
 from bench.ollama.line_reader import ollama_call
 from bench.results.record import Phase
 from bench.scenario.block_text import block_text
-from bench.scenario.calibration import TokenRates
+from bench.scenario.corpus import TokenRates
 from bench.scenario.draws import Stream, draw, generator
 from bench.scenario.made_sessions import script
 from bench.scenario.plan import Block, Case, Plan
@@ -37,33 +37,27 @@ _UNMEASURED = 50_000
 """Sessions from here on are those of the warm-up."""
 
 
+@dataclass(eq=False)
 class SessionMaker:
     """Makes the sessions of one block.
 
     `source` has the prompts, where a session is a prompt and calls of tools.
     """
 
-    def __init__(
-        self,
-        case: Case,
-        block: Block,
-        plan: Plan,
-        rates: TokenRates,
-        source: PromptSource,
-        keep_text: bool = False,
-    ) -> None:
-        self.case = case
-        self.block = block
-        self.rates = rates
-        self.keep_text = keep_text
-        self._plan = plan
-        self._source = source
-        self._bust = case.prompts.cache == "bust"
-        self.sessions: Sequence[Session] = ()
-        if case.prompts.replay is not None:
+    case: Case
+    block: Block
+    plan: Plan
+    rates: TokenRates
+    source: PromptSource
+    keep_text: bool = False
+    sessions: Sequence[Session] = ()
+
+    def __post_init__(self) -> None:
+        self.timeouts = asdict(self.case.timeouts)
+        if self.case.prompts.replay is not None:
             from bench.scenario.session_files import played_file
 
-            self.sessions = played_file(case.prompts.replay).sessions
+            self.sessions = played_file(self.case.prompts.replay).sessions
 
     def session(self, number: int) -> LiveSession:
         """The session with this number, from its first request on."""
@@ -97,7 +91,7 @@ class SessionMaker:
             # Blocks of a trace are shared by its sessions, so all of them have one number.
             blocks = any(step.blocks for step in steps)
             return RecordedTexts(name, session, steps, self._number(number, 0 if blocks else 1))
-        prompt = self._source.prompt(self.block, number)
+        prompt = self.source.prompt(self.block, number)
         system = ({"role": "system", "content": prompt.system},) if prompt.system else ()
         asked = (*system, {"role": "user", "content": prompt.user})
         step = Step("user", asked, fresh=True, output_tokens=prompt.num_predict)
@@ -105,10 +99,10 @@ class SessionMaker:
 
     def _number(self, session: int, thread: int) -> str:
         """The cache-busting text of a thread; 0 is that of the head, one for all sessions."""
-        if not self._bust:
+        if self.case.prompts.cache != "bust":
             return ""
-        place = self._plan.nonce_block(self.block)
-        plan, index = self._plan, session % 100_000 * _THREADS + thread % _THREADS
+        plan, place = self.plan, self.plan.nonce_block(self.block)
+        index = session % 100_000 * _THREADS + thread % _THREADS
         if not thread:
             return nonce(plan.seed, plan.salt, place, _HEAD_NUMBER, warmup=True)
         return nonce(plan.seed, plan.salt, place, index)
@@ -139,7 +133,6 @@ class LiveSession:
         self._open = _encoder.encode(base_body(case))[:-1]
         tools = texts.tools or (case.tools.tools if case.tools else ())
         self._tools = self._encoded_tools(tools)
-        self._timeouts = asdict(case.timeouts)
 
     @staticmethod
     def _encoded_tools(tools: Sequence[dict[str, Any]]) -> bytes:
@@ -182,7 +175,7 @@ class LiveSession:
                 body=data + b"}",
                 stream=case.stream,
                 keep_text=maker.keep_text or heard or bool(case.checks) or bool(case.tools),
-                **self._timeouts,
+                **maker.timeouts,
             ),
             number=index,
             prompt_sha256=hashlib.sha256(messages).hexdigest()[:16],

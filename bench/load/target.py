@@ -5,33 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from bench.errors import BenchError
-from bench.ollama.control import ServerVersion
+from bench.ollama.control import Control
 from bench.ollama.names import same_model
 from bench.ollama.replies import ResidentModel
 from bench.results.run import Residency, RunWarning, TargetInfo
 from bench.scenario.plan import Case
 from bench.wire.exchange import Transport
-
-
-class BlockControl(Protocol):
-    """The control calls that a block needs; `bench.ollama.control.Control` has them."""
-
-    async def ps(self) -> tuple[ResidentModel, ...] | None:
-        """The models in memory; None where the server cannot tell."""
-
-    async def preload(
-        self, model: str, options: Mapping[str, Any], keep_alive: str | int, timeout_s: float
-    ) -> int:
-        """Get a model ready; how long that took, in nanoseconds."""
-
-    async def version(self) -> ServerVersion:
-        """The server's version."""
-
-    async def unload(self, model: str) -> None:
-        """Unload a model and wait until it is gone."""
 
 
 async def _not_ours() -> str:
@@ -49,7 +30,7 @@ class OpenTarget:
     """
 
     info: TargetInfo
-    control: BlockControl
+    control: Control
     transport: Transport
     why_ended: Callable[[], Awaitable[str]] = _not_ours
     notes: Callable[[], Sequence[RunWarning]] = tuple
@@ -72,7 +53,7 @@ def residency(models: tuple[ResidentModel, ...], name: str) -> Residency:
     )
 
 
-async def look(control: BlockControl, name: str) -> Residency | None:
+async def look(control: Control, name: str) -> Residency | None:
     """What `/api/ps` says of one model now; None where the server cannot tell."""
     models = await control.ps()
     return None if models is None else residency(models, name)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from bench.scenario.block_text import block_text
-from bench.scenario.calibration import TokenRates
+from bench.scenario.corpus import TokenRates
 
 _encoder = msgspec.json.Encoder()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import math
 import time
@@ -22,7 +21,7 @@ STALL_NS = 500_000_000
 
 
 class Watch:
-    """Watches this process during one measured phase.
+    """Watches this process from now on, during one measured phase.
 
     A ticker on absolute deadlines sees how late the event loop runs. A stall longer than a tick
     counts once for every tick it swallowed, so that one long stall weighs as much as it lasted.
@@ -33,16 +32,7 @@ class Watch:
         self._origin_ns = origin_ns
         self._stalls_ns: list[tuple[int, int]] = []
         self._lags_ns: array[int] = array("q")
-        self._ticker: asyncio.Task[None] | None = None
-        self._due_ns = 0
-        self._start_ns = 0
-        self._cpu_ns = 0
-        self._collections = 0
-        self._pause_since_ns = 0
-        self._pause_max_ns = 0
-
-    def start(self) -> None:
-        """Begin to watch."""
+        self._pause_since_ns = self._pause_max_ns = 0
         self._start_ns = self._clock.now_ns()
         self._due_ns = self._start_ns + TICK_NS
         self._cpu_ns = time.process_time_ns()
@@ -52,11 +42,9 @@ class Watch:
 
     def stop(self, measured: BlockTally) -> ClientHealth:
         """End the watch over the phase in which these requests were measured."""
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._see(self._clock.now_ns())  # a stall may just have ended
-        with contextlib.suppress(ValueError):
-            gc.callbacks.remove(self._on_collection)
+        self._ticker.cancel()
+        self._see(self._clock.now_ns())  # a stall may just have ended
+        gc.callbacks.remove(self._on_collection)
         wall_ns = self._clock.now_ns() - self._start_ns
         cpu_ns = time.process_time_ns() - self._cpu_ns
         return ClientHealth(

@@ -7,13 +7,15 @@ import contextlib
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
 from bench.children import ended_how, module_command
 from bench.load.messages import Failed, Init, Order, Word, decode_word, encode
-from bench.results.run import SenderClock
+
+if TYPE_CHECKING:
+    from bench.load.fleet.link import RemoteSender
 
 _LONGEST_LINE = 2**26
 
@@ -22,40 +24,14 @@ class WorkerDied(Exception):
     """A worker process ended, or said that it cannot go on."""
 
 
-class Worker(Protocol):
-    """One sending process, wherever it runs.
+class WorkerProcess:
+    """One child process, from the parent's side.
 
     Attributes:
-        name: as messages call it.
         machine: name of its machine; "" = this one.
+        head_start_s: how long an order may be on its way to it.
+        name: as messages call it.
     """
-
-    name: str
-    machine: str
-
-    @property
-    def head_start_s(self) -> float:
-        """How long an order may be on its way to it."""
-
-    def tell(self, order: Order) -> None:
-        """Give an order; its times are on this machine's clock."""
-
-    async def hear(self) -> Word:
-        """What it says next, its times on this machine's clock.
-
-        Raises:
-            WorkerDied: it says nothing any more.
-        """
-
-    async def end(self) -> None:
-        """Make it end."""
-
-    def clock(self) -> SenderClock | None:
-        """How its clock stands; None = it has this machine's."""
-
-
-class WorkerProcess:
-    """One child process, from the parent's side; a `Worker`."""
 
     machine = ""
     head_start_s = 0.0
@@ -130,4 +106,6 @@ async def start_here(init: Init) -> Sequence[Worker]:
     return started
 
 
+Worker: TypeAlias = "WorkerProcess | RemoteSender"
+"""One sending process, wherever it runs; times of orders and words are on this machine's clock."""
 StartAll: TypeAlias = Callable[[Init], Awaitable[Sequence[Worker]]]

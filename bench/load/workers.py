@@ -25,7 +25,7 @@ from bench.load.workload import Workloads
 from bench.results.record import Phase, RequestRecord, scrubbed
 from bench.results.run import ClientHealth, RunWarning, SenderInfo
 from bench.results.warning_codes import WarningCode
-from bench.scenario.calibration import TokenRates
+from bench.scenario.corpus import TokenRates
 from bench.scenario.plan import Block, Case
 from bench.wire.exchange import Outcome
 
@@ -119,6 +119,7 @@ class _WorkerEvents:
             self.stop()
 
 
+@dataclasses.dataclass(eq=False)
 class WorkerPool:
     """Sends blocks with several processes; a `PhaseSender`.
 
@@ -126,25 +127,16 @@ class WorkerPool:
     is sent does not depend on chance. A worker that dies fails its block; the records of requests
     that had ended are kept, and the next block begins with new workers.
 
-    Args:
+    Attributes:
         init: what every worker receives first; its number and the start of the run are filled in.
         here: sends what cannot be shared out: blocks of cold cases.
-        workloads: calibrates, in this process.
-        start: starts all workers.
     """
 
-    def __init__(
-        self,
-        init: messages.Init,
-        here: PhaseSender,
-        workloads: Workloads,
-        start: StartAll = start_here,
-    ) -> None:
-        self._init = init
-        self._here = here
-        self._workloads = workloads
-        self._start = start
-        self._workers: Sequence[Worker] = ()
+    init: messages.Init
+    here: PhaseSender
+    workloads: Workloads
+    start: StartAll = start_here
+    _workers: Sequence[Worker] = ()
 
     async def aclose(self) -> None:
         """End every worker."""
@@ -156,14 +148,14 @@ class WorkerPool:
     ) -> Sent:
         """Send a block's requests."""
         if case.cold:
-            return await self._here(case, block, target, around)
-        rates, why = await self._workloads.calibrated(case, block, target)
+            return await self.here(case, block, target, around)
+        rates, why = await self.workloads.calibrated(case, block, target)
         warnings = uncalibrated(case, why)
         if not self._workers:
             try:
-                self._workers = await self._start(replace(self._init, origin_ns=around.origin_ns))
+                self._workers = await self.start(replace(self.init, origin_ns=around.origin_ns))
             except WorkerDied as error:
-                return Sent(None, warnings=[*warnings, _died(case, block, error, self._init.of)])
+                return Sent(None, warnings=[*warnings, _died(case, block, error, self.init.of)])
         events = _WorkerEvents(case, around, self._workers)
         stops = asyncio.ensure_future(_pass_on(around.stop, events))
         try:

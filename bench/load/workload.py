@@ -11,7 +11,7 @@ from bench.load.session_requests import SessionMaker
 from bench.load.target import OpenTarget
 from bench.load.warming import Maker
 from bench.results.record import Phase
-from bench.scenario.calibration import TokenRates, calibration_key, fit_calibration
+from bench.scenario.corpus import TokenRates, calibration_key, fit_calibration
 from bench.scenario.draws import think_time_s
 from bench.scenario.plan import Block, Case, Plan
 from bench.scenario.prompts import calibration_prompts, prompt_source

@@ -37,11 +37,11 @@ def read_head(raw: bytes, target: Address) -> Head:
     request_line, *lines = raw.rstrip(b"\r\n").split(b"\r\n")
     method, _, rest = request_line.partition(b" ")
     url, _, version = rest.rpartition(b" ")
-    if not url.startswith(b"/") or not version.startswith(b"HTTP/1."):
+    if not url.startswith(b"/") or version not in (b"HTTP/1.0", b"HTTP/1.1"):
         raise ValueError("not a request of HTTP/1")
     length: int | None = 0
     kept = []
-    has_key = False
+    has_key, closes = False, version == b"HTTP/1.0"
     for line in lines:
         name, colon, value = line.partition(b":")
         key = name.strip().lower()
@@ -53,16 +53,19 @@ def read_head(raw: bytes, target: Address) -> Head:
             length = None if length is None else int(value)
         if key == b"transfer-encoding":
             length = None
+        if key == b"connection":
+            wish = value.lower()
+            closes = b"close" in wish or (closes and b"keep-alive" not in wish)
         has_key |= key == b"authorization"
         if key not in _NOT_PASSED:
             kept.append(line)
     if target.authorization and not has_key:
         kept.append(f"Authorization: {target.authorization}".encode())
     head = [
-        b"%s %s%s HTTP/1.1" % (method, target.base_path.encode(), url),
+        b"%s %s%s %s" % (method, target.base_path.encode(), url, version),
         b"Host: " + target.authority.encode(),
         *kept,
-        b"Connection: keep-alive",
+        b"Connection: close" if closes else b"Connection: keep-alive",
     ]
     path = url.partition(b"?")[0].decode("latin-1")
     return Head(method.decode("latin-1"), path, b"\r\n".join(head) + b"\r\n\r\n", length)

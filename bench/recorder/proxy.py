@@ -11,7 +11,6 @@ import json
 import ssl
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httptools
@@ -19,7 +18,7 @@ import httptools
 from bench.address import Address
 from bench.recorder.exchange import Exchange
 from bench.recorder.heads import MOST_HEAD, ChunkedBody, Head, read_head
-from bench.recorder.server_side import ServerSide
+from bench.recorder.server_side import ServerSide, pause
 
 _CONNECT_S = 10.0
 _LARGE = 1 << 20
@@ -236,6 +235,4 @@ class ClientSide(asyncio.Protocol):
 
     def pause_reading(self, stop: bool) -> None:
         """Stop or go on reading from the client."""
-        if self.transport is not None and not self.transport.is_closing():
-            with suppress(RuntimeError):  # it is so already
-                (self.transport.pause_reading if stop else self.transport.resume_reading)()
+        pause(self.transport, stop)

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from bench.recorder.proxy import ClientSide
 
 
+def pause(transport: asyncio.Transport | None, stop: bool) -> None:
+    """Stop or go on reading."""
+    if transport is not None and not transport.is_closing():
+        with suppress(RuntimeError):  # it is so already
+            (transport.pause_reading if stop else transport.resume_reading)()
+
+
 class ServerSide(asyncio.Protocol):
     """The connection to the server for one client."""
 
@@ -45,9 +52,7 @@ class ServerSide(asyncio.Protocol):
 
     def pause(self, stop: bool) -> None:
         """Stop or go on reading from the server."""
-        if self._transport is not None and not self._transport.is_closing():
-            with suppress(RuntimeError):
-                (self._transport.pause_reading if stop else self._transport.resume_reading)()
+        pause(self._transport, stop)
 
     def pause_writing(self) -> None:
         """The server reads slowly: so does the proxy."""

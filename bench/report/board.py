@@ -13,7 +13,7 @@ from statistics import fmean
 
 import msgspec
 
-from bench.analysis.comparison.machine_causes import hardware_of
+from bench.analysis.comparison.causes import hardware_of
 from bench.analysis.run.summary import CaseSummary, Estimate, Summary
 from bench.analysis.run.summary_json import to_json
 from bench.ollama.eras import parse_version

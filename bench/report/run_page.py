@@ -57,7 +57,7 @@ INTERVALS = (
     "the blocks, on the log scale; of one block, over batches of its requests, which say nothing "
     "of other blocks. Percentiles are type-7 quantiles of the raw values, never given without an "
     "interval; that of a tail is widened for few blocks and for blocks too short to have it. "
-    "Where slow requests follow each other, the p95 of few requests holds in 80 to 93 % only. "
+    "Where neighbours are alike (other than turns of a session), p95 and p99 need more requests. "
     "Shares have Jeffreys' interval for the requests that blocks are worth, or "
     "Student's t of logits where that is wider. Until two blocks saw each outcome there is none: "
     "\u201cif independent\u201d says what it would be if requests did not fail in clumps. Rates of "

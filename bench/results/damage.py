@@ -29,10 +29,10 @@ def checked(info: RunInfo, read: ReadBack) -> tuple[Records, list[RunWarning]]:
     strange = int((~ours).sum())
     if strange:
         records.keep(np.flatnonzero(ours))
-    first = _first_of_each(records)
-    doubled = len(records) - len(first)
+    once = _first_of_each(records)
+    doubled = len(records) - len(once)
     if doubled:
-        records.keep(first)
+        records.keep(once)
     there = Counter(records.columns.whole["block"].tolist())
     short = {
         block.number: block.records - there[block.index]
@@ -40,19 +40,23 @@ def checked(info: RunInfo, read: ReadBack) -> tuple[Records, list[RunWarning]]:
         if block.records is not None and there[block.index] < block.records
     }
     unreadable = read.torn - (read.cut and info.status is not RunStatus.COMPLETE)
+    first = next(iter(short), 0)
+    of = f"block {first}" if len(short) == 1 else f"{len(short)} blocks (the first: {first})"
     found = [
-        f"{_many(sum(short.values()), 'request')} of {_blocks(list(short))} missing"
-        if short
-        else "",
-        f"{_many(unreadable, 'line')} unreadable" if unreadable else "",
-        f"{_many(doubled, 'line')} there twice (counted once)" if doubled else "",
-        f"{_many(strange, 'line')} of no block of this run (left out)" if strange else "",
+        f"{count} {noun}{'' if count == 1 else 's'} {what}"
+        for count, noun, what in (
+            (sum(short.values()), "request", f"of {of} missing"),
+            (unreadable, "line", "unreadable"),
+            (doubled, "line", "there twice (counted once)"),
+            (strange, "line", "of no block of this run (left out)"),
+        )
+        if count
     ]
-    if not any(found):
+    if not found:
         return records, []
     damaged = RunWarning(
         WarningCode.JOURNAL_DAMAGED,
-        "requests.jsonl is not as it was written: " + "; ".join(f for f in found if f),
+        f"requests.jsonl is not as it was written: {'; '.join(found)}",
         "Take the run directory from where it was made, or measure again.",
         invalidates=True,
     )
@@ -80,10 +84,6 @@ def _first_of_each(records: Records) -> NDArray[np.int64]:
     if len(order):
         new[1:] = np.logical_or.reduce([np.diff(key[order]) != 0 for key in keys])
     return np.sort(order[new])
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def check_parts(info: RunInfo) -> None:
@@ -120,9 +120,3 @@ def usable_environment(environment: dict[str, Any]) -> dict[str, Any]:
     if "gpus" in kept:
         kept["gpus"] = [gpu for gpu in kept["gpus"] if isinstance(gpu, dict)]
     return kept
-
-
-def _blocks(numbers: list[int]) -> str:
-    if len(numbers) == 1:
-        return f"block {numbers[0]}"
-    return f"{len(numbers)} blocks (the first: {numbers[0]})"

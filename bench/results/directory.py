@@ -5,6 +5,8 @@
   requests.jsonl    one line a request, appended as it ends
   summary.json      metrics per case
   report.html       the report
+
+What cannot be written or read, or is no run directory, raises `ResultsError` with what to do.
 """
 
 from __future__ import annotations
@@ -41,11 +43,7 @@ class RunDirectory:
 
     @classmethod
     def create(cls, parent: Path, name: str, now: datetime | None = None) -> RunDirectory:
-        """Make a new directory below `parent`, which is made if it is missing.
-
-        Raises:
-            ResultsError: the directory cannot be made or written.
-        """
+        """Make a new directory below `parent`, which is made if it is missing."""
         stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
         slug = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:40] or "run"
         try:
@@ -69,11 +67,7 @@ class RunDirectory:
         raise ResultsError(f"cannot find a free name for a run directory in {parent}")
 
     def write_info(self, info: RunInfo) -> None:
-        """Replace run.json atomically.
-
-        Raises:
-            ResultsError: the disk is full or not writable.
-        """
+        """Replace run.json atomically."""
         content = msgspec.to_builtins(info, enc_hook=to_file)
         kept = scrub_all(content, _OURS) | {"plan": _hidden_env(content["plan"])}
         text = msgspec.json.format(msgspec.json.encode(kept), indent=2)
@@ -83,9 +77,6 @@ class RunDirectory:
         """Write or replace a file of the run atomically, and return its path.
 
         A directory that was deleted meanwhile is made again: what was measured is kept.
-
-        Raises:
-            ResultsError: the disk is full or not writable.
         """
         target = self.path / name
         try:
@@ -96,11 +87,7 @@ class RunDirectory:
         return target
 
     def journal(self) -> Journal:
-        """Open requests.jsonl for appending.
-
-        Raises:
-            ResultsError: it cannot be written.
-        """
+        """Open requests.jsonl for appending."""
         return Journal(self.path / REQUESTS_FILE)
 
 
@@ -126,11 +113,7 @@ class Run:
 
 
 def read_info(path: Path) -> RunInfo:
-    """Read a run directory's run.json.
-
-    Raises:
-        ResultsError: it is no run directory, or of a later version of this program.
-    """
+    """Read a run directory's run.json."""
     file = path / RUN_FILE
     try:
         raw = read_file(file)
@@ -161,11 +144,7 @@ def read_info(path: Path) -> RunInfo:
 
 
 def read_run(path: Path) -> Run:
-    """Read a run directory, also one whose writer was killed at any instant.
-
-    Raises:
-        ResultsError: it is no run directory, or of a later version of this program.
-    """
+    """Read a run directory, also one whose writer was killed at any instant."""
     info = read_info(path)
     from bench.results.damage import checked  # late: numpy
 

@@ -5,6 +5,8 @@ places.jsonl          a line for each place that was asked, appended as it ends
 gates.jsonl           a line for each question of "is it broken?", likewise
 fidelity.json         the result
 fidelity.html         the report
+
+What cannot be written or read raises `ResultsError`.
 """
 
 from __future__ import annotations
@@ -148,21 +150,13 @@ def go_on(path: Path) -> str:
 
 
 def write_setup(directory: RunDirectory, setup: FidelitySetup) -> None:
-    """Write what is going to be asked.
-
-    Raises:
-        ResultsError: it cannot be written.
-    """
+    """Write what is going to be asked."""
     text = msgspec.json.format(msgspec.json.encode(setup), indent=2)
     directory.write_file(SETUP_FILE, text + b"\n")
 
 
 def read_setup(path: Path) -> FidelitySetup:
-    """Read it back.
-
-    Raises:
-        ResultsError: it is no directory of a fidelity run.
-    """
+    """Read it back."""
     file = path / SETUP_FILE
     try:
         setup = msgspec.json.decode(read_file(file), type=FidelitySetup)
@@ -181,11 +175,7 @@ def read_setup(path: Path) -> FidelitySetup:
 
 
 def read_places(path: Path) -> list[PlaceRecord]:
-    """What was measured so far; a line that a kill tore is left out, and asked again.
-
-    Raises:
-        ResultsError: the file cannot be read.
-    """
+    """What was measured so far; a line that a kill tore is left out, and asked again."""
     return _lines(path / PLACES_FILE, PlaceRecord)
 
 

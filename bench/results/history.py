@@ -41,26 +41,21 @@ CREATE INDEX cases_by_identity ON cases (identity, server_version);
 
 
 class History:
-    """The index in one SQLite file, made when it is first written."""
+    """The index in one SQLite file, made when it is first written.
+
+    All methods raise `ResultsError` if it cannot be read or written, or a run is not in it.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def check(self) -> None:
-        """Whether there is a history that can be written, or one can be made.
-
-        Raises:
-            ResultsError: there is something else in its place, or it cannot be written.
-        """
+        """Whether there is a history that can be written, or one can be made."""
         with self._writing():
             pass
 
     def add(self, run: IndexedRun) -> None:
-        """Index a run, or index it again. Its tags are added to those it has.
-
-        Raises:
-            ResultsError: the history cannot be written.
-        """
+        """Index a run, or index it again. Its tags are added to those it has."""
         with self._writing() as db:
             db.execute("DELETE FROM cases WHERE run = ?", (run.id,))
             about = (run.id, str(run.path.absolute()), run.name, run.created_at, run.status)
@@ -73,11 +68,7 @@ class History:
             _add_tags(db, run.id, run.tags)
 
     def tag(self, run_id: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
-        """Add tags to a run, and take tags from it.
-
-        Raises:
-            ResultsError: there is no such run, or the history cannot be written.
-        """
+        """Add tags to a run, and take tags from it."""
         self.get(run_id)
         with self._writing() as db:
             _add_tags(db, run_id, add)
@@ -86,11 +77,7 @@ class History:
             )
 
     def remove(self, run_id: str) -> None:
-        """Forget a run; its directory stays.
-
-        Raises:
-            ResultsError: there is no such run, or the history cannot be written.
-        """
+        """Forget a run; its directory stays."""
         self.get(run_id)
         with self._writing() as db:
             for table, column in (("tags", "run"), ("cases", "run"), ("runs", "id")):
@@ -135,19 +122,11 @@ class History:
         return runs, list(dict.fromkeys(damaged))
 
     def get(self, run_id: str) -> IndexedRun:
-        """The run with this id.
-
-        Raises:
-            ResultsError: there is none.
-        """
+        """The run with this id."""
         return next((r for r in self.runs() if r.id == run_id), None) or self._none(run_id)
 
     def find(self, name: str) -> IndexedRun:
-        """The run that a user means: by id, by an unambiguous part of it, or the newest of a tag.
-
-        Raises:
-            ResultsError: none or several could be meant.
-        """
+        """The run that a user means: by id, by a part that fits no other, or a tag's newest."""
         runs = self.runs()
         exact = [r for r in runs if r.id == name]
         tagged = [r for r in runs if name in r.tags]

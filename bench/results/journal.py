@@ -22,7 +22,8 @@ REQUESTS_FILE = "requests.jsonl"
 class Journal:
     """Appends records; each goes to the operating system before `append` returns.
 
-    No fsync: the records survive a kill of this process, not a loss of power.
+    No fsync: the records survive a kill of this process, not a loss of power. All methods raise
+    `ResultsError` if the disk is full or not writable; lines already written stay.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,11 +43,7 @@ class Journal:
                 os.write(self._fd, b"\n")
 
     def append(self, record: Any) -> None:
-        """Write a record as one line.
-
-        Raises:
-            ResultsError: the disk is full or not writable; lines already written stay.
-        """
+        """Write a record as one line."""
         line, written = _encode(record) + b"\n", 0
         try:
             while written < len(line):
@@ -61,9 +58,6 @@ class Journal:
         """Close the file; closing twice is harmless.
 
         A file that was deleted meanwhile is written again: what was measured is kept.
-
-        Raises:
-            ResultsError: it cannot be.
         """
         if self._fd < 0:
             return
@@ -110,9 +104,6 @@ def read_records(path: Path, every: int = 1) -> ReadBack:
 
     A missing file is an empty journal: the run was killed before its first request ended. `every`:
     one line in so many, for drawings of large runs.
-
-    Raises:
-        ResultsError: the file cannot be read.
     """
     from bench.results.records import read_lines, records_of  # late: numpy, which no writer needs
 

@@ -67,11 +67,7 @@ class WarningCode(StrEnum):
     )
     REPORT_NOT_WRITTEN = auto(), NOTE, "a report could not be written; the numbers are printed"
     ASKED_AGAIN = auto(), NOTE, "a control call failed at first, and was repeated"
-    NOT_KNOWN = (
-        auto(),
-        NOTE,
-        "a control call that no number needs failed: something is not known",
-    )
+    NOT_KNOWN = auto(), NOTE, "a control call that no number needs failed: something is unknown"
     ODD_REPLIES = auto(), NOTE, "replies ended well, but held something that Ollama does not send"
     JOURNAL_DAMAGED = auto(), INVALID, "lines of requests.jsonl are missing, doubled or unreadable"
     INCOMPLETE = auto(), CAUTION, "the run has not ended, or was interrupted"

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from bench.address import default_url, full_url
-from bench.errors import Problem, ScenarioError, UsageError
+from bench.errors import UsageError
+from bench.scenario import work_cases
 from bench.scenario.fields import DistributionSpec
 from bench.scenario.inconsistent import in_sessions
 from bench.scenario.load_schema import DEFAULT_REQUESTS, ArrivalsSpec, Limits
 from bench.scenario.matrix import MAX_CASES, axis_text, combinations
-from bench.scenario.mixing import ALONE, TOGETHER, part_names, parts_of, shared_out
 from bench.scenario.options import DEFAULTS
 from bench.scenario.plan import (
     TOTAL_S,
@@ -31,15 +31,7 @@ from bench.scenario.plan import (
 from bench.scenario.schema import Scenario
 from bench.scenario.session_files import played_file
 from bench.scenario.traces import load_trace
-from bench.scenario.work_cases import (
-    distribution,
-    format_value,
-    images,
-    made_sessions,
-    passages,
-    replay,
-    tools,
-)
+from bench.scenario.work_cases import distribution
 
 SETTLE_SHARE = 0.25
 """Of the length of an open block, what it settles for unless the scenario says otherwise. A block
@@ -48,6 +40,8 @@ three of it (`bench.stats.queue_memory`); after four, an empty start is forgotte
 benchmark `tests/performance/open_loop_settling.py` shows the bias for shorter and longer ones."""
 LONGEST_SETTLE_S = 600.0
 
+TOGETHER, ALONE = "together", "alone"
+"""How a part of a mix is measured."""
 DEFAULT_WARMUP = 3
 """Requests before each block that are not measured."""
 
@@ -120,9 +114,8 @@ def make_cases(
                         shown = {"target": target.name} | shown
                     if one.mix:
                         cases += _mixed(one, axes, shown, load)
-                        continue
-                    case_id = ", ".join([model, *(f"{k}={v}" for k, v in shown.items())])
-                    cases.append(_case(one, case_id, axes, load))
+                    else:
+                        cases.append(_case(one, _named(model, shown), axes, load))
     message = ""
     if len(cases) > MAX_CASES:
         message = f"expands into {len(cases):,} cases, more than the {MAX_CASES} allowed"
@@ -130,32 +123,68 @@ def make_cases(
     if twice := next((name for i, name in enumerate(ids) if name in ids[:i]), ""):
         message = f"two cases are called {twice}: values that differ so little are not told apart"
     if message:
-        raise ScenarioError(scenario.source or scenario.name, [Problem("", message)])
+        raise scenario.wrong(message)
     return tuple(cases)
 
 
 def _mixed(scenario: Scenario, axes: Axes, shown: Axes, load: Load) -> list[Case]:
     """Each part of a mix, alone and together with the others."""
-    names, mix = part_names(scenario), scenario.mix
+    mix, parts = scenario.mix, scenario.parts()
     try:
         loads = shared_out(load, [part.share for part in mix])
     except ValueError as error:
-        raise ScenarioError(
-            scenario.source or scenario.name, [Problem("mix", str(error))]
-        ) from None
+        raise scenario.wrong(str(error), "mix") from None
     cases = []
-    for name, part, one, its in zip(names, mix, parts_of(scenario), loads, strict=True):
+    for (name, one), part, its in zip(parts.items(), mix, loads, strict=True):
         for how in (ALONE, TOGETHER):
             named = {"part": name, "mix": how}
             its_axes = axes | named | {"model": part.model or axes["model"]}
             if its.users is not None:
                 its_axes |= {"users": str(its.users)}
-            named_axes = [f"{k}={v}" for k, v in (shown | named).items()]
-            group = ", ".join([TOGETHER, *(f"{k}={v}" for k, v in shown.items())])
-            case = _case(one, ", ".join([its_axes["model"], *named_axes]), its_axes, its)
-            together = group if how == TOGETHER else ""
+            case = _case(one, _named(its_axes["model"], shown | named), its_axes, its)
+            together = _named(TOGETHER, shown) if how == TOGETHER else ""
             cases.append(replace(case, part=name, together=together))
     return cases
+
+
+def _named(first: str, axes: Axes) -> str:
+    return ", ".join([first, *(f"{k}={v}" for k, v in axes.items())])
+
+
+def shared_out(load: Load, shares: list[float]) -> list[Load]:
+    """The load of each part.
+
+    Raises:
+        ValueError: there are fewer users, requests or sessions than parts.
+    """
+    total = sum(shares)
+    counts = {
+        key: _whole(value, shares, key)
+        for key in ("users", "requests", "sessions")
+        if (value := getattr(load, key)) is not None
+    }
+    loads = []
+    for place, share in enumerate(shares):
+        values: dict[str, Any] = {key: parts[place] for key, parts in counts.items()}
+        if load.rate_per_s is not None:
+            values["rate_per_s"] = load.rate_per_s * share / total
+        loads.append(replace(load, **values))
+    return loads
+
+
+def _whole(count: int, shares: list[float], key: str) -> list[int]:
+    """Whole numbers in these proportions, each at least 1 (largest remainders)."""
+    if count < len(shares):
+        raise ValueError(f"{count} {key} are fewer than the {len(shares)} parts of mix")
+    total = sum(shares)
+    exact = [count * share / total for share in shares]
+    whole = [max(1, int(value)) for value in exact]
+    while sum(whole) > count:
+        larger = [i for i in range(len(whole)) if whole[i] > 1]
+        whole[max(larger, key=lambda i: whole[i] - exact[i])] -= 1
+    while sum(whole) < count:
+        whole[max(range(len(whole)), key=lambda i: exact[i] - whole[i])] += 1
+    return whole
 
 
 def _levels(scenario: Scenario) -> list[tuple[dict[str, Any], Load]]:
@@ -250,11 +279,11 @@ def _case(scenario: Scenario, case_id: str, axes: Axes, load: Load) -> Case:
         load=load,
         warmup=usual_warmup if scenario.warmup is None else scenario.warmup,
         cold=scenario.cold,
-        format=format_value(scenario),
+        format=work_cases.format_value(scenario),
         system=scenario.system,
         raw=scenario.raw,
         timeouts=Timeouts(times.connect, times.first_byte, times.idle, total_s),
-        tools=tools(scenario),
+        tools=work_cases.tools(scenario),
         checks=tuple(scenario.checks),
         control=pictures if scenario.control is None else scenario.control,
         truncate=scenario.truncate,
@@ -272,10 +301,10 @@ def _prompts(scenario: Scenario) -> PromptSpec:
             distribution(made.input_tokens), _maybe(made.output_tokens), made.language
         ),
         spec.cache,
-        made=made_sessions(scenario),
-        replay=replay(scenario),
-        rag=passages(spec.rag),
-        images=images(scenario),
+        made=work_cases.made_sessions(scenario),
+        replay=work_cases.replay(scenario),
+        rag=work_cases.passages(spec.rag),
+        images=work_cases.images(scenario),
         batch=spec.batch[0],
     )
 
@@ -297,7 +326,7 @@ def _arrivals(spec: ArrivalsSpec, scenario: Scenario) -> Arrivals:
             prompt_tokens=trace.prompt_tokens,
             output_tokens=trace.output_tokens,
         )
-    found = replay(scenario) if spec.recorded is not None else None
+    found = work_cases.replay(scenario) if spec.recorded is not None else None
     if found is not None:  # sessions begin when they began
         starts = (session.start_s for session in played_file(found).sessions)
         times_s = tuple(start for start in starts if start is not None)

@@ -2,7 +2,7 @@
 
 Nobody but the server can count tokens, so lengths are measured in *units*: beside each text lies
 what five tokenizers made of each piece of it on average (a word, a mark, a character of Chinese).
-How many tokens of a model a unit is worth is found by calibration: `bench.scenario.calibration`.
+How many tokens of a model a unit is worth is learnt from what the server counted in a few requests.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
+from statistics import fmean
 
 from bench.resources import resource_dir
+from bench.scenario.plan import Case
 
 LANGUAGES = ("en", "zh", "de", "es", "code")
 """The texts that ship."""
@@ -75,7 +77,10 @@ class Corpus:
         first = self.starts[start % len(self.starts)]
         before, offset = self._until(first - 1)
         rounds, rest = divmod(before + units, self.length)
-        reached, until = self._until(self._nearest(rest))
+        last = min(bisect_left(self.units, rest), len(self.units) - 1)
+        if rest - self._until(last - 1)[0] < self.units[last] - rest:
+            last -= 1  # its end is nearer
+        reached, until = self._until(last)
         if not rounds:
             return self.text[offset:until].strip(), max(0.0, reached - before)
         text = self.text[offset:] + self.text * (int(rounds) - 1) + self.text[:until]
@@ -84,12 +89,6 @@ class Corpus:
     def _until(self, piece: int) -> tuple[float, int]:
         """Units and characters up to and including a piece; nothing before the first."""
         return (self.units[piece], self.ends[piece]) if piece >= 0 else (0.0, 0)
-
-    def _nearest(self, units: float) -> int:
-        """The piece whose end is nearest to so many units; -1 for the start of the text."""
-        last = min(bisect_left(self.units, units), len(self.units) - 1)
-        before = self._until(last - 1)[0]
-        return last - 1 if units - before < self.units[last] - units else last
 
 
 def units_of(text: str, language: str) -> float:
@@ -140,11 +139,7 @@ def encode_units(text: str, units: Sequence[float]) -> str:
 
 
 def decode_units(text: str, content: str) -> list[float]:
-    """The units of each piece of a text, from the content of its `.units` file.
-
-    Raises:
-        ValueError: they were counted for another text.
-    """
+    """The units of each piece of a text, from the content of its `.units` file."""
     counted, *lines = content.split()
     if counted != _hash(text):
         raise ValueError("the text was changed after its units were counted")
@@ -154,3 +149,70 @@ def decode_units(text: str, content: str) -> list[float]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_OVERHEAD = {"chat": 23.0, "generate": 23.0, "embed": 2.0, "raw": 0.0}
+"""Tokens of the template when nothing was measured."""
+_NONCE_TOKENS = 12.0
+"""Tokens of the nonce, likewise; prompts with `cache: warm` have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRates:
+    """Prompt tokens of one model and language: `overhead_tokens + tokens_per_unit * units`.
+
+    Attributes:
+        tokens_per_unit: tokens per unit of text (see `bench.scenario.corpus`).
+        overhead_tokens: of the template, the system prompt and the nonce, if there is one.
+        measured: False = a guess, because nothing was measured.
+    """
+
+    model: str
+    language: str
+    tokens_per_unit: float = 1.0
+    overhead_tokens: float = 35.0
+    measured: bool = False
+
+    def units(self, tokens: float) -> float:
+        """How many units of text make a prompt of so many tokens."""
+        return max(0.0, (tokens - self.overhead_tokens) / self.tokens_per_unit)
+
+
+def guessed_rates(case: Case) -> TokenRates:
+    """A rule of thumb, where nothing was measured."""
+    spec, language = case.prompts, case.prompts.language or "en"
+    overhead = _OVERHEAD["raw" if case.raw else case.endpoint]
+    overhead += units_of(case.system, language) if case.system else 0.0
+    overhead += 0.0 if spec.cache == "warm" else _NONCE_TOKENS
+    return TokenRates(case.model, language, 1.0, overhead)
+
+
+def calibration_key(case: Case) -> tuple[str, ...]:
+    """Cases with the same key make the same number of tokens of the same text."""
+    template = "raw" if case.raw else case.endpoint
+    text = (case.prompts.cache, case.system or "")
+    return (case.target, case.model, case.prompts.language, template, repr(case.think), *text)
+
+
+def fit_calibration(
+    lengths: Sequence[float], counts: Sequence[int], *, model: str = "", language: str = "en"
+) -> TokenRates:
+    """Line through units of text and the `prompt_eval_count` they gave.
+
+    Weighted least squares: the scatter of a count grows like the root of the prompt's length, so
+    the shortest prompt settles the overhead and the longest ones the tokens per unit.
+
+    Raises:
+        ValueError: fewer than two different lengths, or counts that do not grow with them.
+    """
+    if len(lengths) != len(counts) or len(set(lengths)) < 2:
+        raise ValueError("calibration needs prompts of at least two different lengths")
+    weights = [1 / (1 + length) for length in lengths]
+    mean_length, mean_count = fmean(lengths, weights), fmean(counts, weights)
+    beside = [length - mean_length for length in lengths]
+    slope = fmean([b * (c - mean_count) for b, c in zip(beside, counts, strict=True)], weights)
+    slope /= fmean([b * b for b in beside], weights)
+    if slope <= 0:
+        raise ValueError("the server's prompt_eval_count does not grow with the prompt")
+    overhead = mean_count - slope * mean_length
+    return TokenRates(model, language, slope, overhead, measured=True)

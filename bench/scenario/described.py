@@ -121,9 +121,7 @@ def _prompt_files(plan: Plan) -> Iterator[DescribedFile]:
 
 
 def _session_files(plan: Plan) -> Iterator[DescribedFile]:
-    for replay in dict.fromkeys(case.prompts.replay for case in plan.cases):
-        if replay is None:
-            continue
+    for replay in filter(None, dict.fromkeys(case.prompts.replay for case in plan.cases)):
         file = played_file(replay)
         shown = file.sessions[:_MOST_SESSIONS]
         yield {
@@ -186,9 +184,8 @@ def _shared(sessions: Sequence[Session]) -> list[list[Any]]:
         for j, step in enumerate(session.steps)
         if step.blocks
     ]
-    found: list[list[Any]] = []
-    for (one, a), (other, b) in itertools.combinations(places[:_MOST_COMPARED], 2):
-        tokens = shared_tokens(a.blocks, a.lengths, b.blocks, b.lengths)
-        if tokens:
-            found.append([one, other, tokens])
-    return found
+    return [
+        [one, other, tokens]
+        for (one, a), (other, b) in itertools.combinations(places[:_MOST_COMPARED], 2)
+        if (tokens := shared_tokens(a.blocks, a.lengths, b.blocks, b.lengths))
+    ]

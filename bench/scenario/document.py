@@ -1,4 +1,7 @@
-"""A YAML file as plain data, with the line of every key: what loading works on."""
+"""A YAML file as plain data, with the line of every key: what loading works on.
+
+A file that cannot be read, or is not a YAML mapping, is a ScenarioError.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def path_text(path: Path_) -> str:
     return text
 
 
-def put_value(data: dict[str, Any], path: Path_, value: Any) -> None:
+def put_at(data: dict[str, Any], path: Path_, value: Any) -> None:
     """Sets the value at this place; keys above it that are not there are made.
 
     Raises:
@@ -83,13 +86,7 @@ class Document:
 
 
 def read_document(path: Path, file: str) -> Document:
-    """Reads a scenario file.
-
-    `file` is how messages name it.
-
-    Raises:
-        ScenarioError: it cannot be read, or is not a YAML mapping.
-    """
+    """Reads a scenario file; `file` is how messages name it."""
     try:
         raw = read_file(path, MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
@@ -108,11 +105,7 @@ def _wrong(file: str, message: str) -> ScenarioError:
 
 
 def parse_document(text: str, file: str) -> Document:
-    """Reads the text of a scenario file.
-
-    Raises:
-        ScenarioError: it is not a YAML mapping.
-    """
+    """Reads the text of a scenario file."""
     try:
         if len(text) > _LONG and not _is_readable(text):
             raise _wrong(file, _TOO_BIG)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.scenario.calibration import calibration_key
-from bench.scenario.corpus import units_of
+from bench.scenario.corpus import calibration_key, units_of
 from bench.scenario.draws import mean
 from bench.scenario.made_sessions import script
 from bench.scenario.order import at_once, loaded_state

@@ -6,22 +6,21 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
 
-from bench.errors import Problem, ScenarioError, UsageError
+from bench.errors import UsageError
 from bench.scenario.cases import case_models, case_targets, make_cases
 from bench.scenario.inconsistent import in_sessions
-from bench.scenario.mixing import part_names, parts_of
 from bench.scenario.order import interleaved, paired
-from bench.scenario.plan import Case, FidelityPlan, Load, Plan, Target
-from bench.scenario.promptfile import read_prompt_file
+from bench.scenario.plan import Case, FidelityPlan, Plan, Target
+from bench.scenario.promptfile import Records, read_prompt_file
 from bench.scenario.room import outgrown, too_long
 from bench.scenario.schema import Scenario
 from bench.scenario.understood import file_notes
 
-Files = dict[str, tuple[dict[str, Any], ...]]
+Files = dict[str, Records]
 MAX_BLOCKS = 10_000
 MAX_REQUESTS = 5_000_000
+MAX_TEXTS = 2_000_000
 
 
 def build_plan(
@@ -43,7 +42,7 @@ def build_plan(
     """
     targets = case_targets(scenario, hosts)
     cases = make_cases(scenario, case_models(scenario, models), targets)
-    parts = dict(zip(part_names(scenario), parts_of(scenario), strict=True)) or {"": scenario}
+    parts = scenario.parts() or {"": scenario}
     files, names = _prompt_files(parts)
     cases = tuple(_with_file(case, names[case.part]) for case in cases)
     plan = _plan(scenario, targets, cases, scenario.blocks, seed, salt)
@@ -73,7 +72,7 @@ def _plan(
         filter(None, (too_long(case) or outgrown(case) for case in cases)), ""
     )
     if problem:
-        raise ScenarioError(scenario.source or scenario.name, [Problem("", problem)])
+        raise scenario.wrong(problem)
     if salt is None:
         salt = secrets.randbits(53) if scenario.salt is None else scenario.salt
     return Plan(
@@ -120,12 +119,10 @@ def build_ab_plan(
             "the parts of a mix run at the same time, so they cannot be paired",
             "run the scenario twice, and compare the runs",
         )
-    targets_a, targets_b = case_targets(scenario_a, hosts_a), case_targets(scenario_b, hosts_b)
-    targets_b, rename = _joined(targets_a, targets_b)
+    targets_a, own_b = case_targets(scenario_a, hosts_a), case_targets(scenario_b, hosts_b)
+    targets_b, rename = _joined(targets_a, own_b)
     cases_a = make_cases(scenario_a, case_models(scenario_a, models_a), targets_a)
-    cases_b = make_cases(
-        scenario_b, case_models(scenario_b, models_b), case_targets(scenario_b, hosts_b)
-    )
+    cases_b = make_cases(scenario_b, case_models(scenario_b, models_b), own_b)
     cases_b = tuple(replace(c, target=rename[c.target]) for c in cases_b)
     if len(cases_a) != len(cases_b):
         raise UsageError(
@@ -157,12 +154,11 @@ def _joined(
     rename, extra = {}, []
     taken = {t.name: t for t in targets_a}
     for target in targets_b:
-        if taken.get(target.name) == target:
-            rename[target.name] = target.name
-            continue
-        name = target.name if target.name not in taken else f"{target.name} (b)"
+        there = taken.get(target.name)
+        name = target.name if there in (None, target) else f"{target.name} (b)"
         rename[target.name] = name
-        extra.append(replace(target, name=name))
+        if there != target:
+            extra.append(replace(target, name=name))
     return tuple(extra), rename
 
 
@@ -171,16 +167,17 @@ def _fidelity(scenario: Scenario, cases: tuple[Case, ...], seed: int) -> Fidelit
     if asked is None:
         return None
     models = {c.model for c in cases}
-    problem = ""
     if len({(c.target, c.model) for c in cases}) < 2:
-        problem = (
+        raise scenario.wrong(
             "there is nothing to compare with: name two models, or two targets; or leave it out "
-            "(--set fidelity=null)"
+            "(--set fidelity=null)",
+            "fidelity",
         )
-    elif asked.reference and asked.reference not in models:
-        problem = f"reference {asked.reference} is none of the models: {', '.join(sorted(models))}"
-    if problem:
-        raise ScenarioError(scenario.source or scenario.name, [Problem("fidelity", problem)])
+    if asked.reference and asked.reference not in models:
+        known = ", ".join(sorted(models))
+        raise scenario.wrong(
+            f"reference {asked.reference} is none of the models: {known}", "fidelity"
+        )
     from bench.scenario.word_ends import forced_texts
 
     folder, key = scenario.directory, "fidelity.texts"
@@ -227,20 +224,22 @@ def _with_file(case: Case, name: str) -> Case:
 
 def _too_much(cases: tuple[Case, ...], repetitions: int) -> str:
     blocks = len(cases) * repetitions
-    requests = repetitions * sum(_asked(case.load) for case in cases)
     if blocks > MAX_BLOCKS:
         return (
             f"expands into {len(cases):,} cases x {repetitions:,} blocks = {blocks:,} blocks, "
             f"more than the {MAX_BLOCKS:,} allowed"
         )
+    requests = 0.0  # as far as the plan settles them
+    for case in cases:
+        load, batch = case.load, case.prompts.batch
+        limits = [float(load.requests)] if load.requests is not None else []
+        if load.rate_per_s is not None and load.duration_s is not None:
+            limits.append(load.rate_per_s * load.duration_s)
+        asked = min(limits, default=0.0)
+        texts = batch * max(asked, case.warmup)
+        if batch > 1 and texts > MAX_TEXTS:
+            return f"asks for {texts:,.0f} texts in a block, more than the {MAX_TEXTS:,} allowed"
+        requests += repetitions * asked
     if requests > MAX_REQUESTS:
         return f"asks for {requests:,.0f} requests, more than the {MAX_REQUESTS:,} allowed"
     return ""
-
-
-def _asked(load: Load) -> float:
-    """Requests of a block, as far as the plan settles them."""
-    limits = [float(load.requests)] if load.requests is not None else []
-    if load.rate_per_s is not None and load.duration_s is not None:
-        limits.append(load.rate_per_s * load.duration_s)
-    return min(limits, default=0.0)

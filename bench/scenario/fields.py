@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -36,33 +37,35 @@ class Model(BaseModel):
 Name = Annotated[str, Field(min_length=1)]
 
 
+def before(change: Callable[[Any], Any], shown: Any) -> BeforeValidator:
+    """Changes or refuses what stands in the file, before its type is checked.
+
+    `shown` is what may stand there, for editors.
+    """
+    return BeforeValidator(change, json_schema_input_type=shown)
+
+
 def scalar_or_list(item: Any) -> BeforeValidator:
-    """Accepts a scalar where a list is; for editors it is one or the other."""
-    return BeforeValidator(
-        lambda value: value if isinstance(value, list) else [value],
-        json_schema_input_type=item | list[item],
-    )
+    """Accepts a scalar where a list is."""
+    return before(lambda v: v if isinstance(v, list) else [v], item | list[item])
 
 
 def _seconds(value: Any) -> Any:
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return duration_s(value)
-    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    raise ValueError("must be a duration such as 90s, 2m, 1h30m, or a number of seconds")
+    seconds = math.nan
+    with contextlib.suppress(ValueError, OverflowError):
+        if isinstance(value, str):
+            seconds = duration_s(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = float(value)
+    if not math.isfinite(seconds):
+        raise ValueError("must be a duration such as 90s, 2m, 1h30m, or a number of seconds")
+    return seconds
 
 
-Seconds = Annotated[
-    float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(ge=0)
-]
+Seconds = Annotated[float, before(_seconds, float | str), Field(ge=0)]
 """A duration in seconds; in the file a number of seconds or Go's form (`90s`, `1h30m`)."""
-
-PositiveSeconds = Annotated[
-    float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(gt=0)
-]
+PositiveSeconds = Annotated[float, before(_seconds, float | str), Field(gt=0)]
 """A duration above 0."""
-
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -162,10 +165,7 @@ def _tokens(spec: DistributionSpec) -> DistributionSpec:
     return spec
 
 
-DistributionField = Annotated[
-    DistributionSpec, BeforeValidator(_fixed, json_schema_input_type=float | DistributionSpec)
-]
+DistributionField = Annotated[DistributionSpec, before(_fixed, float | DistributionSpec)]
 """A number, or how to draw one."""
-
 TokensField = Annotated[DistributionField, AfterValidator(_tokens)]
 """A number of tokens, or how to draw one: at least 1."""

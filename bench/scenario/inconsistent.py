@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.scenario.mixing import parts_of
 from bench.scenario.prompts_schema import Prompts
 from bench.scenario.schema import Scenario
 
@@ -17,7 +16,7 @@ def inconsistencies(scenario: Scenario) -> list[tuple[str, str]]:
     """What is right key by key but wrong together, as (key path, message)."""
     checks = (_request, _load, _sessions, _embedding, _answers, _thresholds)
     found = [one for check in checks for one in check(scenario)]
-    for index, part in enumerate(parts_of(scenario)):
+    for index, part in enumerate(scenario.parts().values()):
         found += [
             (f"mix[{index}].{path}", message)
             for path, message in inconsistencies(part)
@@ -124,15 +123,9 @@ def _answers(scenario: Scenario) -> Found:
 
 
 _EMBEDDED = ("text_per_s", "embed_tok_per_s", "batch_s")
-_WRITTEN = (
-    *("decode_tok_per_s", "ollama_tok_per_s", "prefill_tok_per_s", "output_tok_per_s"),
-    "output_tokens",
-)
-_CHECKED = {
-    "json_valid_rate": "json",
-    "schema_valid_rate": "schema",
-    "tool_call_valid_rate": "tool_call",
-}
+_SPEEDS = ("decode", "ollama", "prefill", "output")
+_WRITTEN = {"output_tokens", *(f"{what}_tok_per_s" for what in _SPEEDS)}
+_CHECKED = {f"{check}_valid_rate": check for check in ("json", "schema", "tool_call")}
 
 
 def _thresholds(scenario: Scenario) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -91,26 +92,20 @@ def _same(a: Any, b: Any) -> bool:
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
-def _referred(root: Any, reference: Any) -> Any:
-    if not isinstance(reference, str) or not reference.startswith("#"):
-        raise ValueError(
-            f"the schema refers to {reference!r}: only references into it are followed"
-        )
+def _referred(root: Any, place: Any) -> Any:
+    if not isinstance(place, str) or not place.startswith("#"):
+        raise ValueError(f"the schema refers to {place!r}: only references into it are followed")
     here = root
-    for step in reference.removeprefix("#").split("/")[1:]:
+    for step in place.removeprefix("#").split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         if not isinstance(here, dict) or name not in here:
-            raise ValueError(f"the schema refers to {reference!r}, which is not there")
+            raise ValueError(f"the schema refers to {place!r}, which is not there")
         here = here[name]
     return here
 
 
 def unchecked(schema: Any) -> list[str]:
-    """Keywords of a schema that `fits` does not check.
-
-    Raises:
-        ValueError: as of `check_schema`.
-    """
+    """Keywords of a schema that `fits` does not check."""
     words = (part.keys() for part in _parts(schema) if isinstance(part, dict))
     return sorted(set().union(*words) - _KNOWN - _WORDS)
 
@@ -143,17 +138,10 @@ def _check_limit(word: str, limit: Any) -> None:
     elif word == "required":
         fine = texts
     elif word == "pattern":
-        fine = isinstance(limit, str) and _is_pattern(limit)
+        with contextlib.suppress(re.error):
+            fine = isinstance(limit, str) and bool(re.compile(limit))
     if not fine:
         raise ValueError(f"the schema cannot be read at {word}: {limit!r}")
-
-
-def _is_pattern(text: str) -> bool:
-    try:
-        re.compile(text)
-    except re.error:
-        return False
-    return True
 
 
 def _parts(schema: Any) -> Iterator[Any]:

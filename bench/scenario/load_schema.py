@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from bench.scenario.fields import (
     DistributionField,
     Model,
     PositiveSeconds,
     Seconds,
+    before,
     scalar_or_list,
 )
 
@@ -99,12 +100,8 @@ def _arrivals(value: Any) -> Any:
     )
 
 
-ArrivalsField = Annotated[
-    ArrivalsSpec,
-    BeforeValidator(
-        _arrivals, json_schema_input_type=Literal["constant", "poisson", "recorded"] | ArrivalsSpec
-    ),
-]
+_ArrivalsText = Literal["constant", "poisson", "recorded"]
+ArrivalsField = Annotated[ArrivalsSpec, before(_arrivals, _ArrivalsText | ArrivalsSpec)]
 
 
 class OpenLoad(Limits):

@@ -13,20 +13,13 @@ from pydantic import ValidationError
 
 from bench.errors import Problem, ScenarioError, UsageError
 from bench.resources import resource_dir
-from bench.scenario.document import (
-    Document,
-    Path_,
-    parse_value,
-    path_text,
-    put_value,
-    read_document,
-)
+from bench.scenario.document import Document, Path_, parse_value, path_text, put_at, read_document
 from bench.scenario.inconsistent import inconsistencies
 from bench.scenario.matrix import combined_problems, matrix_problems
 from bench.scenario.messages import exclusive_problems, problems_of, show_value
-from bench.scenario.mixing import parts_of
 from bench.scenario.promptfile import read_prompt_file
 from bench.scenario.schema import Scenario
+from bench.scenario.session_files import session_file
 from bench.scenario.traces import load_trace
 from bench.scenario.work_cases import format_value, images, replay, tools
 from bench.shown import all_shown, encodable
@@ -74,6 +67,7 @@ def resolve(
     Raises:
         ScenarioError: it carries every problem found.
     """
+    session_file.cache_clear()  # a notebook may have written it anew
     data = copy.deepcopy(document.data)
     problems, origins = _override(data, overrides)
     data = all_shown(data, encodable)
@@ -114,16 +108,11 @@ def parse_path(text: str) -> Path_:
     Raises:
         ValueError: not such a path.
     """
-    steps: list[str | int] = []
-    position = 0
-    for match in _STEP.finditer(text):
-        if match.start() != position:
-            break
-        position = match.end()
-        steps.append(match[1] if match[1] is not None else int(match[2]))
-    if not steps or position != len(text) or isinstance(steps[0], int):
+    found = list(_STEP.finditer(text))
+    steps = tuple(m[1] if m[1] is not None else int(m[2]) for m in found)
+    if not steps or "".join(m[0] for m in found) != text or isinstance(steps[0], int):
         raise ValueError(f"{text!r} is not a key path such as load.closed.users")
-    return tuple(steps)
+    return steps
 
 
 def _override(
@@ -137,7 +126,7 @@ def _override(
             if not equals:
                 raise ValueError("write --set path=value, e.g. --set load.closed.users=4")
             path = parse_path(key.strip())
-            put_value(data, path, parse_value(value))
+            put_at(data, path, parse_value(value))
             origins[path_text(path)] = text
         except ValueError as error:
             problems.append(Problem(f"--set {text}", str(error)))
@@ -188,7 +177,8 @@ def _file_problems(scenario: Scenario, document: Document) -> list[Problem]:
             line, shown = document.line(path), show_value(name) if name else ""
             problems.append(Problem(path_text(path), str(error), shown, line))
 
-    parts = [((), scenario), *((("mix", i), part) for i, part in enumerate(parts_of(scenario)))]
+    parts: list[tuple[Path_, Scenario]] = [((), scenario)]
+    parts += [(("mix", i), part) for i, part in enumerate(scenario.parts().values())]
     for above, one in parts:
         if above and one.prompts == scenario.prompts:
             continue

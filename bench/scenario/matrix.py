@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from bench.errors import Problem
-from bench.scenario.document import Document, Path_, path_text, put_value
+from bench.scenario.document import Document, Path_, path_text, put_at
 from bench.scenario.inconsistent import inconsistencies
 from bench.scenario.messages import problems_of, show_value
 from bench.scenario.options import OPTION_NAMES, explain
@@ -64,7 +64,7 @@ def combinations(scenario: Scenario) -> Iterator[tuple[dict[str, Any], Scenario]
     for values in itertools.product(*matrix.values()):
         data = copy.deepcopy(base)
         for key, value in zip(keys, values, strict=True):
-            put_value(data, AXES[axis_name(key)], value)
+            put_at(data, AXES[axis_name(key)], value)
         one = Scenario.model_validate(data).located(scenario.source, scenario.directory)
         yield {axis_name(k): v for k, v in zip(keys, values, strict=True)}, one
 
@@ -128,7 +128,7 @@ def _value_problems(target: Path_, value: Any) -> list[str]:
     if target[0] == "prompts":
         needed = {"synthetic": {"input_tokens": 1}}
         data["prompts"] = {} if target[1] in ("conversation", "agent", "rag") else needed
-    put_value(data, target, value)
+    put_at(data, target, value)
     try:
         Scenario.model_validate(data)
     except ValidationError as error:

@@ -98,12 +98,7 @@ _INSTEAD = {
 ELSEWHERE = {name: what for what, names in _INSTEAD.items() for name in names.split(", ")}
 """Names people try -> what to write instead."""
 
-DEFAULTS: dict[str, int | float] = {
-    "num_ctx": 4096,
-    "temperature": 0,
-    "seed": 7,
-    "num_predict": 128,
-}
+DEFAULTS: dict[str, float] = {"num_ctx": 4096, "temperature": 0, "seed": 7, "num_predict": 128}
 """Sent on every request unless the scenario says otherwise, so that no server default decides."""
 
 

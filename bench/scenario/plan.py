@@ -7,6 +7,7 @@ written to `run.json` and read back.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -332,7 +333,4 @@ class Plan:
         if target is None or not target.url:
             return name
         host = target.url.partition("://")[2]
-        for alias in ("localhost:", "[::1]:"):
-            if host.startswith(alias):
-                return f"127.0.0.1:{host.removeprefix(alias)}"
-        return host
+        return re.sub(r"^(localhost|\[::1\]):", "127.0.0.1:", host)

@@ -1,4 +1,7 @@
-"""What electricity and hardware cost: `0.30 EUR/kWh`, `1.20 EUR/h`. The currency is free text."""
+"""What electricity and hardware cost: `0.30 EUR/kWh`, `1.20 EUR/h`. The currency is free text.
+
+What is none, two for the same or of two currencies is a ValueError that says what would be right.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,7 @@ class Price:
 
 
 def parse_price(text: str) -> Price:
-    """Reads one price.
-
-    Raises:
-        ValueError: it is none; the message says what would be right.
-    """
+    """Reads one price."""
     match = _PRICE.fullmatch(text)
     if match is None or not math.isfinite(float(match[1])):
         raise ValueError("must be a price per kWh or per hour, such as 0.30 EUR/kWh or 1.20 EUR/h")
@@ -40,11 +39,7 @@ def parse_price(text: str) -> Price:
 
 
 def parse_prices(texts: Iterable[str]) -> dict[str, Price]:
-    """Reads prices, by what they are for.
-
-    Raises:
-        ValueError: one is none, one is given twice, or they are of two currencies.
-    """
+    """Reads prices, by what they are for."""
     found: dict[str, Price] = {}
     for price in map(parse_price, texts):
         if price.per in found:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import math
+import random
+import struct
+import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.scenario.block_text import retrieved
-from bench.scenario.calibration import DEFAULT_OVERHEAD, NONCE_TOKENS, TokenRates
-from bench.scenario.corpus import Corpus, load_corpus, units_of
+from bench.scenario.corpus import Corpus, TokenRates, guessed_rates, load_corpus, units_of
 from bench.scenario.draws import Stream, draw, generator, mean
-from bench.scenario.pictures import picture
 from bench.scenario.plan import Block, Case, Plan, SyntheticPrompts
 from bench.scenario.room import prompt_room
 
@@ -34,9 +36,9 @@ class Prompt:
         user: the user's text; it starts with the nonce if there is no system text.
         system: the system text, starting with the nonce; None if there is none.
         nonce: the cache-busting text, "" if none.
+        sha256: of system and user text without the nonce; first 16 hex digits.
         target_input_tokens: what the whole prompt should count; None if not aimed at.
         num_predict: takes the place of the option if not None.
-        sha256: of system and user text without the nonce; first 16 hex digits.
         units: length of the text without nonce in units of the corpus; 0 if not synthetic.
         more: further texts of the same embedding request.
         images: pictures, as base64.
@@ -46,9 +48,9 @@ class Prompt:
     user: str
     system: str | None
     nonce: str
-    target_input_tokens: int | None
-    num_predict: int | None
     sha256: str
+    target_input_tokens: int | None = None
+    num_predict: int | None = None
     units: float = 0.0
     more: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
@@ -141,7 +143,8 @@ class PromptSource:
         warm = self.case.prompts.cache == "warm"
         start = 0 if warm else turn(len(corpus.starts), block, index, warmup)
         text, units = passage_text(corpus, start, self.rates.units(target))
-        return finish(text, self.case.system, number, target, num_predict, units)
+        how = {"target_input_tokens": target, "num_predict": num_predict, "units": units}
+        return finish(text, self.case.system, number, **how)
 
     def _lengths(
         self, made: SyntheticPrompts, block: Block, index: int, warmup: bool, row: int | None
@@ -188,13 +191,7 @@ def prompt_source(case: Case, plan: Plan, rates: TokenRates | None = None) -> Pr
     records: tuple[dict[str, Any], ...] = tuple({"prompt": text} for text in spec.inline)
     if spec.file:
         records = plan.prompt_files[spec.file]
-    if rates is None:
-        language = spec.language or "en"
-        system = units_of(case.system, language) if case.system else 0.0
-        overhead = DEFAULT_OVERHEAD["raw" if case.raw else case.endpoint] + system
-        overhead += 0.0 if spec.cache == "warm" else NONCE_TOKENS
-        rates = TokenRates(case.model, language, 1.0, overhead)
-    return PromptSource(case, plan, rates, records)
+    return PromptSource(case, plan, rates or guessed_rates(case), records)
 
 
 CALIBRATION_INDEX = 2_000_000
@@ -248,21 +245,14 @@ def passage_text(corpus: Corpus, start: int, units: float) -> tuple[str, float]:
     return f"{text}\n\n{closing}", length + closing_units
 
 
-def finish(
-    user: str,
-    system: str | None,
-    number: str,
-    target: int | None = None,
-    num_predict: int | None = None,
-    units: float = 0.0,
-) -> Prompt:
-    """Puts the nonce before the first text that the template renders."""
+def finish(user: str, system: str | None, number: str, **more: Any) -> Prompt:
+    """Puts the nonce before the first text that the template renders; `more` is of the prompt."""
     digest = hashlib.sha256(f"{system or ''}\0{user}".encode()).hexdigest()[:16]
     if number and system:
         system = f"{number}\n\n{system}"
     elif number:
         user = f"{number}\n\n{user}"
-    return Prompt(user, system, number, target, num_predict, digest, units)
+    return Prompt(user, system, number, digest, **more)
 
 
 _SPACE = 10**12
@@ -297,3 +287,34 @@ def _permutation(seed: int, salt: int) -> tuple[int, int]:
     while math.gcd(factor, _SPACE) != 1:
         factor += 1
     return factor, int.from_bytes(digest[16:], "big") % _SPACE
+
+
+_SHADES = 48
+"""Tones a picture uses at most: it must compress, for pictures of megabytes measure the network."""
+_CELL = 16
+"""Pixels of one square. Every square has a tone of its own, so no two pictures share a patch."""
+
+
+def picture(width: int, height: int, seed: str) -> str:
+    """A picture of grey and coloured squares, as base64 of a PNG.
+
+    Another seed gives another picture, in every part of it.
+    """
+    rng = random.Random(seed)
+    palette = b"".join(bytes(rng.randrange(256) for _ in range(3)) for _ in range(_SHADES))
+    rows = []
+    for _ in range(0, height, _CELL):
+        tones = (rng.randrange(_SHADES) for _ in range(0, width, _CELL))
+        row = b"".join(bytes([tone]) * _CELL for tone in tones)[:width]
+        rows += [b"\0" + row] * _CELL
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    data = zlib.compress(b"".join(rows[:height]), 1)
+    parts = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", data), (b"IEND", b""))
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in parts)
+    return base64.b64encode(png).decode("ascii")
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file (PNG specification, section 5.3)."""
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from bench.scenario.fields import (
     DistributionField,
@@ -13,6 +13,7 @@ from bench.scenario.fields import (
     Name,
     Seconds,
     TokensField,
+    before,
     scalar_or_list,
 )
 from bench.scenario.promptfile import PromptColumn
@@ -216,12 +217,9 @@ class ToolsSpec(Model):
     """What a call gets. If not given: nothing, and the answer with the call is the last."""
 
 
+# A name stands for the file of that name.
 ToolsField = Annotated[
-    ToolsSpec,
-    BeforeValidator(  # a name stands for the file of that name
-        lambda value: {"file": value} if isinstance(value, str) else value,
-        json_schema_input_type=str | ToolsSpec,
-    ),
+    ToolsSpec, before(lambda v: {"file": v} if isinstance(v, str) else v, str | ToolsSpec)
 ]
 CheckName = Literal["json", "schema", "tool_call"]
 
@@ -294,6 +292,4 @@ def _prompts(value: Any) -> Any:
     return value
 
 
-PromptsField = Annotated[
-    Prompts, BeforeValidator(_prompts, json_schema_input_type=list[str] | Prompts)
-]
+PromptsField = Annotated[Prompts, before(_prompts, list[str] | Prompts)]

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -17,7 +16,8 @@ from pydantic import (
 
 from bench.address import full_url
 from bench.durations import duration_s
-from bench.scenario.fields import Model, Name, PositiveSeconds, scalar_or_list
+from bench.errors import Problem, ScenarioError
+from bench.scenario.fields import Model, Name, PositiveSeconds, before, scalar_or_list
 from bench.scenario.load_schema import ClosedLoad, LoadSpec
 from bench.scenario.options import OllamaOptions
 from bench.scenario.plan import DEFAULT_TEXTS
@@ -58,9 +58,7 @@ def _target(value: Any) -> Any:
     return value
 
 
-TargetField = Annotated[
-    ManagedTarget, BeforeValidator(_target, json_schema_input_type=str | ManagedTarget)
-]
+TargetField = Annotated[ManagedTarget, before(_target, str | ManagedTarget)]
 
 
 class TimeoutsSpec(Model):
@@ -139,17 +137,14 @@ def _telemetry(value: Any) -> Any:
     if isinstance(value, list):
         urls = [v for v in value if isinstance(v, str) and v.startswith(("http://", "https://"))]
         if not value or any(v not in ("auto", *kinds, *urls) for v in value):
-            raise ValueError(
-                f"must be auto, off, or a list of {', '.join(kinds)} and URLs of exporters"
-            )
+            listed = ", ".join(kinds)
+            raise ValueError(f"must be auto, off, or a list of {listed} and URLs of exporters")
         if len(urls) == len(value):  # beside what is found by itself
             return ["auto", *urls]
     return value
 
 
-TelemetryField = Annotated[
-    TelemetryValue, BeforeValidator(_telemetry, json_schema_input_type=TelemetryValue)
-]
+TelemetryField = Annotated[TelemetryValue, before(_telemetry, TelemetryValue)]
 
 
 class FidelitySpec(Model):
@@ -174,7 +169,7 @@ def _prices(value: Any) -> Any:
     return texts
 
 
-PriceField = Annotated[list[str], BeforeValidator(_prices, json_schema_input_type=str | list[str])]
+PriceField = Annotated[list[str], before(_prices, str | list[str])]
 
 
 class MixPart(Model):
@@ -217,15 +212,11 @@ class Scenario(Model):
     """Ask for the answer piece by piece. Without it there is no time to the first token."""
     options: OllamaOptions = Field(default_factory=OllamaOptions)
     """Options of the model runner."""
-    think: Annotated[ThinkValue, BeforeValidator(_think, json_schema_input_type=ThinkValue)] = False
+    think: Annotated[ThinkValue, before(_think, ThinkValue)] = False
     """Whether a thinking model thinks. Models without that ability accept false."""
-    keep_alive: Annotated[
-        int | str, BeforeValidator(_keep_alive, json_schema_input_type=int | str)
-    ] = "30m"
+    keep_alive: Annotated[int | str, before(_keep_alive, int | str)] = "30m"
     """How long the model stays loaded after a request."""
-    format: Annotated[
-        Any, BeforeValidator(_format, json_schema_input_type=Literal["json"] | dict[str, Any])
-    ] = None
+    format: Annotated[Any, before(_format, Literal["json"] | dict[str, Any])] = None
     """json, or a JSON schema that the answer must follow, here or as {file: schema.json}."""
     tools: ToolsField | None = None
     """Tools that every request offers: a file, or {file: tools.json, results: {...}}."""
@@ -300,6 +291,25 @@ class Scenario(Model):
     def as_data(self) -> dict[str, Any]:
         """The scenario as plain data, as it would be written to a file."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def parts(self) -> dict[str, Self]:
+        """The scenario of each part of a mix, by its name, else its model, else its number."""
+        data, made = self.as_data() | {"mix": []}, {}
+        for number, part in enumerate(self.mix, 1):
+            given = part.model_dump(
+                mode="json", exclude_none=True, exclude={"name", "share", "model"}
+            )
+            options = data["options"] | given.pop("options", {})
+            one = type(self).model_validate(data | given | {"options": options})
+            name = part.name or part.model or f"part {number}"
+            while name in made:
+                name = f"{name} {number}"
+            made[name] = one.located(self.source, self.directory)
+        return made
+
+    def wrong(self, message: str, path: str = "") -> ScenarioError:
+        """The error that names this scenario, and the key."""
+        return ScenarioError(self.source or self.name, [Problem(path, message)])
 
     def located(self, source: str, directory: Path) -> Self:
         """The same scenario, knowing where it came from."""

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.scenario.calibration import TokenRates
-from bench.scenario.corpus import load_corpus, units_of
+from bench.scenario.corpus import TokenRates, load_corpus, units_of
 from bench.scenario.made_sessions import Script
 from bench.scenario.sessions import Message, Session, Step
 from bench.scenario.work import MadeSessions

@@ -74,20 +74,19 @@ def json_lines(name: str, lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
 
 def parse_json(text: str | bytes, name: str, line: int = 1) -> Any:
     """The value of a JSON text that begins in this line of a file."""
+    where = f"{name}:{line}"
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         at = line + error.lineno - 1
         raise ValueError(f"{name}:{at}: is not JSON: {error.msg}") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{name}:{line}: is not text in UTF-8") from None
+        raise ValueError(f"{where}: is not text in UTF-8") from None
     except KeyError as error:
-        raise ValueError(
-            f"{name}:{line}: the key {cell_text(error.args[0])} is there twice"
-        ) from None
+        raise ValueError(f"{where}: the key {cell_text(error.args[0])} is there twice") from None
     except (ValueError, RecursionError):
         why = "a number of thousands of digits, or nested too deeply"
-        raise ValueError(f"{name}:{line}: cannot be read: {why}") from None
+        raise ValueError(f"{where}: cannot be read: {why}") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

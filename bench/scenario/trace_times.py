@@ -39,11 +39,7 @@ class TimeSource:
 
 
 def time_column(columns: Sequence[str]) -> TimeSource:
-    """The column of times among those of a row.
-
-    Raises:
-        ValueError: there is none, or there are several and it is unclear which is meant.
-    """
+    """The column of times among those of a row."""
     if TEXT_COLUMN in columns:
         return TimeSource(TEXT_COLUMN, "s")
     found = [TimeSource(m[0], m[2] or "") for m in map(_COLUMN.fullmatch, columns) if m]
@@ -161,9 +157,6 @@ def instant_s(value: Any) -> tuple[float, bool]:
     """Seconds since 1970 of a date and time in ISO 8601, and whether it has a zone.
 
     Without a zone it is UTC, so that no clock change bends it.
-
-    Raises:
-        ValueError: it is none.
     """
     if not isinstance(value, str):
         raise ValueError

@@ -136,19 +136,14 @@ def images(scenario: Scenario) -> Images | None:
         return None
     if spec.pixels is not None:
         return Images(spec.count, (spec.pixels[0], spec.pixels[1]))
-    named = [scenario.directory / name for name in spec.files or ()]
-    found = [(path.name, _picture(path)) for one in named for path in matching_files(one)]
+    found = []
+    for one in (scenario.directory / name for name in spec.files or ()):
+        for path in matching_files(one):
+            data = _read(path, _MAX_IMAGE_BYTES)
+            if not data.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")):
+                raise ValueError(f"{path.name} is no PNG, JPEG, WebP or GIF")
+            found.append((path.name, base64.b64encode(data).decode()))
     return Images(spec.count, (0, 0), tuple(found))
-
-
-_MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")
-
-
-def _picture(path: Path) -> str:
-    data = _read(path, _MAX_IMAGE_BYTES)
-    if not data.startswith(_MAGIC):
-        raise ValueError(f"{path.name} is no PNG, JPEG, WebP or GIF")
-    return base64.b64encode(data).decode()
 
 
 def tools(scenario: Scenario) -> Tools | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.server.engine import ModelCard, ModelDetails
 from bench.server.go import human_number
-from bench.server.model_card import ModelCard, ModelDetails
 from bench.simulation.profile import ModelProfile
 from bench.simulation.tokens import VOCABULARY
 
@@ -107,15 +107,9 @@ def _tensors(model: ModelProfile) -> list[dict[str, Any]]:
         "attn_q": [wide, wide],
         "attn_v": [wide, kv],
     }
-    tensors: list[dict[str, Any]] = [_tensor("token_embd", kind, [wide, VOCABULARY])]
-    for layer in range(model.layers):
-        tensors += [_tensor(f"blk.{layer}.{name}", kind, shape) for name, shape in block.items()]
-    return [*tensors, _tensor("output", kind, [wide, VOCABULARY])]
-
-
-def _tensor(name: str, kind: str, shape: list[int]) -> dict[str, Any]:
-    return {
-        "name": f"{name}.weight",
-        "type": "F32" if len(shape) == 1 else kind,
-        "shape": shape,
-    }
+    layers = {f"blk.{n}.{k}": shape for n in range(model.layers) for k, shape in block.items()}
+    ends = [wide, VOCABULARY]
+    return [
+        {"name": f"{name}.weight", "type": "F32" if len(shape) == 1 else kind, "shape": shape}
+        for name, shape in {"token_embd": ends, **layers, "output": ends}.items()
+    ]

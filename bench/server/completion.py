@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,13 @@ from bench.server.engine import (
     Finish,
     Job,
     Message,
+    ModelCard,
     Piece,
     Rendered,
 )
 from bench.server.go import dumps
 from bench.server.http_reply import Request
 from bench.server.lines import CACHED_COUNT, TOO_LONG, Ending, LineFormat, llama_server_error
-from bench.server.model_card import ModelCard
 from bench.server.options import merged, sampling
 from bench.server.scheduler import Loaded
 from bench.server.settings import ServerState
@@ -52,11 +52,7 @@ class Completion:
     _loaded_ns: int = 0
 
     async def run(self) -> None:
-        """Answer.
-
-        Raises:
-            EngineFailure: nothing has been sent, and this is to be answered.
-        """
+        """Answer; a failure before anything was sent is raised, to be answered as well."""
         state, body = self.state, self.body
         self.wire.truth.model = body.model
         card = state.card(body.model)
@@ -159,11 +155,7 @@ class Completion:
             raise
 
     def _check_images(self, prompt: EnginePrompt, card: ModelCard) -> None:
-        """llama-server refuses them if the model cannot see.
-
-        Raises:
-            EngineFailure: it cannot.
-        """
+        """llama-server refuses them if the model cannot see."""
         images = any(message.images for message in prompt.messages)
         if images and self.state.era.llama_server and "vision" not in card.capabilities:
             message = "Multimodal data provided, but model does not support multimodal requests."
@@ -183,13 +175,8 @@ class Completion:
         messages = (Message(role="user", content=body.prompt, images=body.images),)
         if system:
             messages = (Message(role="system", content=system), *messages)
-        return EnginePrompt(
-            messages=messages,
-            suffix=body.suffix,
-            template=body.template,
-            think=think,
-            context=body.context,
-        )
+        prompt = EnginePrompt(messages=messages, think=think, context=body.context)
+        return replace(prompt, suffix=body.suffix, template=body.template)
 
     def _think(self, card: ModelCard) -> bool | str | None:
         """Unset means on for a model that can think (since 0.12.5)."""
@@ -198,11 +185,7 @@ class Completion:
         return True if self.body.think is None else self.body.think
 
     async def _fit(self, model: Loaded, prompt: EnginePrompt, options: dict[str, Any]) -> Rendered:
-        """Render the prompt, and cut it to the context as the era does.
-
-        Raises:
-            EngineFailure: it is too long and must not be cut.
-        """
+        """Render the prompt, and cut it to the context as the era does."""
         num_ctx = model.options.num_ctx
         body, era = self.body, self.state.era
         rendered = await model.runner.render(prompt)
@@ -252,12 +235,11 @@ def _settled(output: Output) -> bool:
 
 def _without_oldest(prompt: EnginePrompt) -> EnginePrompt | None:
     """The chat without its oldest message that is not a system message; None at the last one."""
-    messages = list(prompt.messages)
-    rest = [i for i, m in enumerate(messages) if m.role != "system"]
+    rest = [message for message in prompt.messages if message.role != "system"]
     if len(rest) < 2:
         return None
-    del messages[rest[0]]
-    return EnginePrompt(messages=tuple(messages), tools=prompt.tools, think=prompt.think)
+    kept = tuple(message for message in prompt.messages if message is not rest[0])
+    return replace(prompt, messages=kept)
 
 
 def _cut(tokens: Sequence[int] | NDArray[np.int32], limit: int, num_keep: int) -> list[int]:

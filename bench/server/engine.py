@@ -5,22 +5,72 @@ slots of a runner, keep_alive, eviction, reloads, truncation, and the mapping to
 An engine loads a model into a `Runner`; a runner computes at most `LoadOptions.parallel` jobs at
 once, because the front never starts more. All calls are made on the event loop's thread, and all
 sink callbacks must be made on it. Times are integer nanoseconds on the clock the engine was given.
+What an engine cannot do raises `EngineFailure`, worded as Ollama words it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.server.model_card import Json, ModelCard
-
 _CONTEXT_UNIT = 256
 DEFECT = "internal error of the embedded server"
 """What a client is told of a defect of ours."""
+
+
+Json: TypeAlias = Any
+"""A value of a JSON document, decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDetails:
+    """`details` of /api/tags, /api/show and /api/ps."""
+
+    parent_model: str = ""
+    format: str = "gguf"
+    family: str = ""
+    families: tuple[str, ...] = ()
+    parameter_size: str = ""
+    quantization_level: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What the server says about a model it has, loaded or not.
+
+    Attributes:
+        name: with its tag, e.g. "smollm2:135m".
+        digest: 64 hex digits (manifest digest).
+        size: bytes on disk.
+        modified_at: RFC 3339 with nanoseconds and zone, as /api/tags shows it.
+        context_length: tokens the model was trained for; num_ctx is clamped to it.
+        capabilities: of completion, tools, insert, vision, embedding, thinking; in Ollama's order.
+        model_info, tensors, template, modelfile, license, system, parameters: as in /api/show.
+        default_options: the model's own PARAMETERs, which override Ollama's defaults.
+        serial: the architecture is forced to one slot, whatever the server's setting.
+    """
+
+    name: str
+    digest: str
+    size: int
+    modified_at: str
+    details: ModelDetails
+    context_length: int
+    embedding_length: int
+    capabilities: tuple[str, ...] = ("completion",)
+    model_info: Mapping[str, Json] = field(default_factory=dict)
+    tensors: Sequence[Mapping[str, Json]] = ()
+    template: str = ""
+    modelfile: str = ""
+    license: str = ""
+    system: str = ""
+    parameters: str = ""
+    default_options: Mapping[str, Json] = field(default_factory=dict)
+    serial: bool = False
 
 
 class EngineFailure(Exception):
@@ -35,12 +85,12 @@ class EngineFailure(Exception):
         before_v1: what turns a body of /v1 into one of Ollama's refused it, in other headers.
     """
 
+    in_stream = False
+    before_v1 = False
+
     def __init__(self, message: str, status: int = 500) -> None:
         super().__init__(message)
-        self.message = message
-        self.status = status
-        self.in_stream = False
-        self.before_v1 = False
+        self.message, self.status = message, status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,15 +262,12 @@ class Sink(Protocol):
 
     def piece(self, piece: Piece) -> None:
         """An increment."""
-        ...
 
     def finished(self, finish: Finish) -> None:
         """The end."""
-        ...
 
     def failed(self, failure: EngineFailure) -> None:
         """The job broke off; what was delivered stands."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,35 +286,21 @@ class Runner(Protocol):
     @property
     def alive(self) -> bool:
         """False once it has broken down: the front then loads afresh."""
-        ...
 
     async def render(self, prompt: EnginePrompt) -> Rendered:
-        """Apply the template and tokenise.
-
-        Raises:
-            EngineFailure: the prompt cannot be rendered.
-        """
-        ...
+        """Apply the template and tokenise."""
 
     def start(self, job: Job, sink: Sink) -> None:
         """Begin a job now. Never blocks; output and failures go to the sink, after the return."""
-        ...
 
     def cancel(self, job_id: int) -> None:
         """The client has gone: stop the job and call its sink no more. Unknown ids are ignored."""
-        ...
 
     async def embed(self, text: str) -> Embedding:
-        """The embedding of one input.
-
-        Raises:
-            EngineFailure: the engine cannot embed with this model, or the input is too long.
-        """
-        ...
+        """The embedding of one input."""
 
     async def unload(self) -> None:
         """Free the memory. No job is running when this is called, except after a break-down."""
-        ...
 
 
 class Engine(Protocol):
@@ -287,20 +320,12 @@ class Engine(Protocol):
 
     def cards(self) -> Sequence[ModelCard]:
         """The models it can load."""
-        ...
 
     def fits(self, card: ModelCard, options: LoadOptions) -> bool:
         """Whether it can be loaded beside what is loaded, without evicting anything."""
-        ...
 
     async def load(self, card: ModelCard, options: LoadOptions) -> Runner:
-        """Load a model; returns when it is ready. Cancelling aborts the load.
-
-        Raises:
-            EngineFailure: it cannot be loaded; worded as Ollama words it.
-        """
-        ...
+        """Load a model; returns when it is ready. Cancelling aborts the load."""
 
     async def aclose(self) -> None:
         """Stop everything at once."""
-        ...

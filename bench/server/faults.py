@@ -178,6 +178,8 @@ def read_plan(path: Path) -> list[Fault]:
         raise EngineError(f"{path} cannot be read: {error.strerror}") from None
     except (YAMLError, UnicodeError) as error:
         raise EngineError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise EngineError(f"{path} is not a fault plan: it is nested too deeply") from None
     if not isinstance(entries, list) or not all(isinstance(e, Mapping) for e in entries):
         raise EngineError(f"{path} is not a fault plan", "It must be a list of {fault: KIND, ...}.")
     return [_fault(entry, f"{path}, entry {i}") for i, entry in enumerate(entries, 1)]
@@ -190,7 +192,7 @@ def _fault(details: Mapping[str, Any], where: str) -> Fault:
             f"{where}: there is no fault {kind!r}{_near(kind, [str(k) for k in Kind])}"
         )
     names = [f.name for f in fields(Fault) if f.name != "kind"]
-    values = {k: v for k, v in details.items() if k != "fault"}
+    values = {str(k): v for k, v in details.items() if k != "fault"}
     for name in values:
         if name not in names:
             raise EngineError(f"{where}: a fault has no {name!r}{_near(name, names)}")
@@ -206,9 +208,9 @@ def _fault(details: Mapping[str, Any], where: str) -> Fault:
                 raise EngineError(
                     f"{where}: {name} must be from {least:g} to {most:g}, not {one:g}"
                 )
-    if fault.rate is None and not fault.requests:
-        return replace(fault, rate=1.0)
-    return fault
+    if fault.rate is not None and fault.requests:
+        raise EngineError(f"{where}: give a rate or the requests, not both")
+    return fault if fault.requests or fault.rate is not None else replace(fault, rate=1.0)
 
 
 def _near(name: str, names: list[str]) -> str:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from bench.server.engine import Piece
+from bench.server.engine import Json, Piece
 from bench.server.faults import Fault, Kind
 from bench.server.go import NS
-from bench.server.http_reply import ServerReply
 from bench.server.lines import Ending, error_body, error_line
-from bench.server.model_card import Json
 from bench.server.scheduler import BUSY
-from bench.server.stream import Clocks, Wire
-from bench.server.truth import TruthRecord
+from bench.server.stream import Wire
 
 _STOPPED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal "
@@ -43,29 +40,26 @@ class _Write:
     pause_s: float = 0.0
 
 
+@dataclass(eq=False)
 class FaultyWire(Wire):
     """A wire with one fault in it."""
 
-    def __init__(
-        self, reply: ServerReply, clocks: Clocks, truth: TruthRecord, fault: Fault
-    ) -> None:
-        super().__init__(reply, clocks, truth)
-        truth.fault = fault.kind
-        self._fault = fault
-        self._lines = 0
-        self._outbox: deque[_Write] = deque()
-        self._held = False
-        self._opened = False
-        self._gathered: list[tuple[bytes, int, int]] = []
-        self._ending: Callable[[], None] | None = None
-        self._drained = asyncio.Event()
+    fault: Fault
+    _lines: int = 0
+    _outbox: deque[_Write] = field(default_factory=deque)
+    _held: bool = False
+    _opened: bool = False
+    _gathered: list[tuple[bytes, int, int]] = field(default_factory=list)
+    _ending: Callable[[], None] | None = None
+    _drained: asyncio.Event = field(default_factory=asyncio.Event)
 
     def strike_first(self, refuse: Callable[[float], None]) -> bool:
         """The faults that come before the request is parsed; True if that was all.
 
         `refuse` makes the server refuse connections for so many seconds.
         """
-        fault = self._fault
+        fault = self.fault
+        self.truth.fault = fault.kind
         if fault.kind is Kind.REFUSE:
             refuse(fault.duration_s)
         if fault.kind in (Kind.REFUSE, Kind.RESET):
@@ -82,20 +76,20 @@ class FaultyWire(Wire):
     def now(self) -> tuple[int, int]:
         """The wall clock jumps."""
         now, wall = super().now()
-        if self._fault.kind is Kind.CLOCK_JUMP and self._lines >= self._fault.after:
-            wall += round(self._fault.duration_s * NS)
+        if self.fault.kind is Kind.CLOCK_JUMP and self._lines >= self.fault.after:
+            wall += round(self.fault.duration_s * NS)
         return now, wall
 
     def amend(self, piece: Piece) -> Piece:
         """One line becomes huge."""
-        if self._fault.kind is Kind.HUGE_LINE and self._lines == self._fault.after:
-            return replace(piece, text=piece.text + "x" * self._fault.bytes)
+        if self.fault.kind is Kind.HUGE_LINE and self._lines == self.fault.after:
+            return replace(piece, text=piece.text + "x" * self.fault.bytes)
         return piece
 
     def spoil(self, piece: Piece, *, last: bool = False) -> Piece:
         """What was to be JSON, or a call, is wrong."""
         text, calls = piece.text, piece.tool_calls
-        match self._fault.kind:
+        match self.fault.kind:
             case Kind.BAD_JSON:
                 text = text.replace("}", "").replace("]", "")
             case Kind.WRONG_JSON:
@@ -104,14 +98,14 @@ class FaultyWire(Wire):
                 if last and self._opened:
                     text += "]"
             case Kind.UNKNOWN_TOOL | Kind.WRONG_ARGUMENTS:
-                calls = tuple(_wrong_call(call, self._fault.kind) for call in calls)
+                calls = tuple(_wrong_call(call, self.fault.kind) for call in calls)
         return replace(piece, text=text, tool_calls=calls)
 
     def amend_ending(self, ending: Ending) -> Ending:
         """Counts are missing, or durations absurd."""
-        if self._fault.kind is Kind.MISSING_COUNTS:
+        if self.fault.kind is Kind.MISSING_COUNTS:
             return replace(ending, metrics={})
-        if self._fault.kind is Kind.ABSURD_DURATIONS:
+        if self.fault.kind is Kind.ABSURD_DURATIONS:
             return replace(ending, metrics=ending.metrics | _ABSURD)
         return ending
 
@@ -120,11 +114,11 @@ class FaultyWire(Wire):
         if not self.began:
             self.began = True
             self.reply.begin(200, content_type)
-        reached = self._lines == self._fault.after
+        reached = self._lines == self.fault.after
         self._lines += 1
-        match self._fault.kind:
+        match self.fault.kind:
             case Kind.CUT if reached:
-                self._break(lambda: self.reply.cut(reset=self._fault.reset))
+                self._break(lambda: self.reply.cut(reset=self.fault.reset))
             case Kind.ERROR_LINE if reached:
                 self._send(error_line(_UNEXPECTED_EOF), due_ns, batch)
                 self._break(self.reply.end)
@@ -132,17 +126,17 @@ class FaultyWire(Wire):
                 self._send(data[: len(data) // 2] + b"\n", due_ns, batch)
             case Kind.COALESCE:
                 self._gathered.append((data, due_ns, batch))
-                if len(self._gathered) == self._fault.lines:
+                if len(self._gathered) == self.fault.lines:
                     self._send_gathered()
             case Kind.STALL if reached:
-                self._hold(self._fault.duration_s)
+                self._hold(self.fault.duration_s)
                 self._send(data, due_ns, batch)
             case _:
                 self._send(data, due_ns, batch)
 
     def last_line(self, data: bytes, content_type: str, now_ns: int, due_ns: int) -> None:
         """The done line may be missing."""
-        if self._fault.kind is not Kind.NO_DONE:
+        if self.fault.kind is not Kind.NO_DONE:
             super().last_line(data, content_type, now_ns, due_ns)
 
     def end(self) -> None:
@@ -155,16 +149,16 @@ class FaultyWire(Wire):
 
     def whole(self, status: int, content_type: str, body: bytes, due_ns: int = 0) -> None:
         """A single reply can be late, broken or cut; stream faults do nothing to it."""
-        kind = self._fault.kind
+        kind = self.fault.kind
         if kind is Kind.MALFORMED:
             body = body[: len(body) // 2]
         if kind is Kind.CUT:
             self.reply.begin(status, content_type)
             self.reply.write(body[: len(body) // 2])
-            self.reply.cut(reset=self._fault.reset)
+            self.reply.cut(reset=self.fault.reset)
             return
         if kind is Kind.STALL:
-            self._hold(self._fault.duration_s)
+            self._hold(self.fault.duration_s)
         if self._held:
             send = super().whole
             self._ending = lambda: send(status, content_type, body, due_ns)
@@ -194,11 +188,11 @@ class FaultyWire(Wire):
 
     def _send(self, data: bytes, due_ns: int, batch: int) -> None:
         frame = self.reply.frame(data)
-        if self._fault.kind is Kind.SPLIT:
-            size = -(-len(frame) // self._fault.parts)
+        if self.fault.kind is Kind.SPLIT:
+            size = -(-len(frame) // self.fault.parts)
             for at in range(0, len(frame), size):
                 part = frame[at : at + size]
-                write = _Write(part, due_ns, batch, at == 0, self._fault.duration_s)
+                write = _Write(part, due_ns, batch, at == 0, self.fault.duration_s)
                 self._outbox.append(write)
         else:
             self._outbox.append(_Write(frame, due_ns, batch, True))

@@ -202,7 +202,6 @@ class ClientConnection(asyncio.Protocol):
         request = Request(
             method=self._parser.get_method().decode("latin-1"),
             path=(url.path or b"/").decode("latin-1"),
-            query=(url.query or b"").decode("latin-1"),
             headers=self._headers,
             body=b"".join(self._body),
             peer=self._peer,

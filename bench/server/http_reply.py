@@ -19,7 +19,6 @@ class Request:
 
     method: str
     path: str
-    query: str
     headers: dict[str, str]
     body: bytes
     peer: str = ""

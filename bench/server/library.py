@@ -9,10 +9,9 @@ import dataclasses
 from typing import Any
 
 from bench.server.bodies import BadRequest, Fields, read_object
-from bench.server.engine import EngineFailure
+from bench.server.engine import EngineFailure, ModelCard
 from bench.server.go import dumps, rfc3339
 from bench.server.lines import error_body
-from bench.server.model_card import ModelCard
 from bench.server.settings import ServerState, full_name, is_name
 
 JSON = "application/json; charset=utf-8"
@@ -64,21 +63,12 @@ def show(state: ServerState, body: bytes) -> bytes:
     if not name:
         raise BadRequest("model is required")
     card = shown(state, name)
-    entry = {
-        "license": card.license,
-        "modelfile": card.modelfile,
-        "parameters": card.parameters,
-        "template": card.template,
-        "system": card.system,
-    }
-    shown_entry: dict[str, Any] = {k: v for k, v in entry.items() if v}
-    shown_entry["details"] = dataclasses.asdict(card.details)
-    shown_entry["model_info"] = card.model_info
-    if card.tensors:
-        shown_entry["tensors"] = card.tensors
-    shown_entry["capabilities"] = card.capabilities
-    shown_entry["modified_at"] = card.modified_at
-    return dumps(shown_entry).encode()
+    texts = ("license", "modelfile", "parameters", "template", "system")
+    entry: dict[str, Any] = {name: text for name in texts if (text := getattr(card, name))}
+    entry |= {"details": dataclasses.asdict(card.details), "model_info": card.model_info}
+    entry |= {"tensors": card.tensors} if card.tensors else {}
+    entry |= {"capabilities": card.capabilities, "modified_at": card.modified_at}
+    return dumps(entry).encode()
 
 
 def ps(state: ServerState) -> bytes:
@@ -114,21 +104,10 @@ def pull(state: ServerState, body: bytes) -> list[bytes]:
         raise EngineFailure(_NO_MANIFEST)
     if card is None:
         return [dumps(lines[0]).encode(), error_body(_NO_MANIFEST)]
-    digest = f"sha256:{card.digest}"
-    lines += [
-        {
-            "status": f"pulling {card.digest[:12]}",
-            "digest": digest,
-            "total": card.size,
-            "completed": card.size,
-        },
-        {"status": "verifying sha256 digest"},
-        {"status": "writing manifest"},
-        {"status": "success"},
-    ]
-    if not stream:
-        lines = lines[-1:]
-    return [dumps(line).encode() for line in lines]
+    layer = {"status": f"pulling {card.digest[:12]}", "digest": f"sha256:{card.digest}"}
+    lines.append(layer | {"total": card.size, "completed": card.size})
+    lines += [{"status": s} for s in ("verifying sha256 digest", "writing manifest", "success")]
+    return [dumps(line).encode() for line in (lines if stream else lines[-1:])]
 
 
 def copy(state: ServerState, body: bytes) -> None:

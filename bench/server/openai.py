@@ -22,9 +22,8 @@ from bench.server.bodies import (
     read_object,
 )
 from bench.server.embedding import Embedded, normalised, read_embed
-from bench.server.engine import Message
+from bench.server.engine import Message, ModelCard
 from bench.server.go import dumps
-from bench.server.model_card import ModelCard
 
 _EFFORTS: dict[str, bool | str] = {
     "none": False,
@@ -75,9 +74,9 @@ def _model(card: ModelCard, name: str) -> dict[str, Any]:
     }
 
 
-def embedding_list(model: str, embedded: Embedded, value: Fields) -> bytes:
+def embedding_list(embedded: Embedded, value: Fields) -> bytes:
     """The reply of /v1/embeddings."""
-    dimensions = value.of("dimensions", int, 0)
+    dimensions, model = value.of("dimensions", int, 0), value.of("model", str, "")
     data = []
     for index, vector in enumerate(embedded.vectors):
         unit = normalised(vector, dimensions)

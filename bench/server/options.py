@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from bench.server.engine import EngineFailure, LoadOptions
+from bench.server.engine import EngineFailure, LoadOptions, ModelCard
 from bench.server.eras import EmulatedVersion
-from bench.server.model_card import ModelCard
 
 _INTEGER, _FLOAT, _BOOLEAN, _STRINGS = "integer", "float32", "boolean", "array"
 _LOAD = dict.fromkeys(

@@ -27,9 +27,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bench.server.engine import Engine, EngineFailure, LoadOptions, Runner
+from bench.server.engine import Engine, EngineFailure, LoadOptions, ModelCard, Runner
 from bench.server.go import NS
-from bench.server.model_card import ModelCard
 from bench.server.options import needs_reload
 from bench.server.truth import TruthRecord
 
@@ -108,7 +107,7 @@ class _Pending:
     options: LoadOptions
     keep_alive_ns: int | None
     ready: asyncio.Future[Loaded]
-    truth: TruthRecord | None
+    truth: TruthRecord
 
 
 @dataclass(slots=True, eq=False)
@@ -145,7 +144,7 @@ class Scheduler:
         card: ModelCard,
         options: LoadOptions,
         keep_alive_ns: int | None,
-        truth: TruthRecord | None = None,
+        truth: TruthRecord,
     ) -> Loaded:
         """The model, loaded as wanted and held for the caller, who must `release` it.
 
@@ -235,9 +234,8 @@ class Scheduler:
             victim = model or self._in_the_way(request)
             if victim is None:
                 await self._load(request)
-                if request.truth is not None:
-                    request.truth.load_ns = self.now_ns() - began
-                    request.truth.unloaded = unloaded
+                request.truth.load_ns = self.now_ns() - began
+                request.truth.unloaded = unloaded
                 return
             if victim.card.name not in unloaded:
                 unloaded.append(victim.card.name)

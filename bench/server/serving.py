@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from bench.clock import RealClock
 from bench.errors import EngineError
@@ -30,7 +31,7 @@ async def listening(app: App, host: str, port: int) -> AsyncIterator[str]:
     listener = _ListeningSocket(app, host, port)
     try:
         await listener.open()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise _cannot_listen(host, port, error) from None
     app.refuse = listener.refuse_for
     shown = f"[{host}]" if ":" in host else host
@@ -41,28 +42,26 @@ async def listening(app: App, host: str, port: int) -> AsyncIterator[str]:
         await app.aclose()
 
 
+@dataclass
 class _ListeningSocket:
     """The listening socket, which can be closed for a while, so that connections are refused."""
 
-    def __init__(self, app: App, host: str, port: int) -> None:
-        self._app = app
-        self._host = host
-        self.port = port
-        self._server: asyncio.Server | None = None
-        self._reopening: asyncio.Task[None] | None = None
+    app: App
+    host: str
+    port: int
+    _server: asyncio.Server | None = None
+    _reopening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Listen."""
-        loop = asyncio.get_running_loop()
+        loop, app = asyncio.get_running_loop(), self.app
         self._server = await loop.create_server(
-            self._app.listener, self._host, self.port, backlog=_BACKLOG
+            app.listener, self.host, self.port, backlog=_BACKLOG
         )
         names = [sock.getsockname() for sock in self._server.sockets]
         self.port = names[0][1]
-        self._app.loopback = all(ipaddress.ip_address(n[0]).is_loopback for n in names)
+        app.loopback = all(ipaddress.ip_address(n[0]).is_loopback for n in names)
 
     def refuse_for(self, seconds: float) -> None:
-        """Listen no more, and again after a while."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -73,20 +72,22 @@ class _ListeningSocket:
         await self.open()
 
     def close(self) -> None:
-        """Listen no more."""
         if self._reopening is not None:
             self._reopening.cancel()
         if self._server is not None:
             self._server.close()
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> EngineError:
-    if error.errno == errno.EADDRINUSE:
+def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> EngineError:
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
         return EngineError(
             f"port {port} of {host} is in use, perhaps by Ollama itself",
             "Choose another with --port, or --port 0 for any free one.",
         )
-    return EngineError(f"cannot listen on {host}:{port}: {error.strerror or error}")
+    return EngineError(
+        f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+        "Give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them.",
+    )
 
 
 def serve(

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.clock import Clock
-from bench.server.engine import Engine, EngineFailure
+from bench.server.engine import Engine, EngineFailure, ModelCard
 from bench.server.eras import EmulatedVersion
 from bench.server.go import NS
-from bench.server.model_card import ModelCard
 from bench.server.options import load_options
 from bench.server.scheduler import Loaded, Scheduler
 from bench.server.stream import Clocks
@@ -87,7 +86,7 @@ class ServerState:
         options: Mapping[str, Any],
         keep_alive_ns: int | None,
         received_ns: int,
-        truth: TruthRecord | None,
+        truth: TruthRecord,
         *,
         shift: bool = True,
     ) -> Loaded:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from bench.clock import NS, Clock
 from bench.server.cards import simulated_card
-from bench.server.engine import LoadOptions, Memory
-from bench.server.model_card import ModelCard
+from bench.server.engine import LoadOptions, Memory, ModelCard
 from bench.server.simulated_runner import SimulatedRunner
-from bench.simulation.prefix_cache import CacheRules, Choice
+from bench.simulation.prefix_cache import CacheRules, Choice, PrefixCache
 from bench.simulation.profile import ModelProfile, Profile
+from bench.simulation.service import ServiceModel
 from bench.simulation.text import prepare
 
 _OVERHEAD_BYTES = 200_000_000
@@ -83,15 +83,12 @@ class SimulatedEngine:
             bytes_per_token=model.kv_bytes_per_token,
             checkpoints=model.hybrid,
         )
+        speed = model.service(slots=options.parallel, batch_tokens=options.batch, slowdown=slowdown)
+        draw = random.Random(f"{self._seed}/{self._loads}")
+        service = ServiceModel(speed, seed=draw.getrandbits(32))
+        cache, memory = PrefixCache(options.parallel, rules), Memory(need, round(need * share))
         runner = SimulatedRunner(
-            model,
-            options,
-            model.service(slots=options.parallel, batch_tokens=options.batch, slowdown=slowdown),
-            Memory(need, round(need * share)),
-            rules=rules,
-            draw=random.Random(f"{self._seed}/{self._loads}"),
-            now_ns=self._clock.now_ns,
-            on_unload=lambda: self._runners.discard(runner),
+            model, options, memory, service, cache, draw, self._clock.now_ns, self._runners.discard
         )
         self._runners.add(runner)
         return runner

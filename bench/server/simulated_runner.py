@@ -11,8 +11,8 @@ import hashlib
 import itertools
 import logging
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,9 @@ from bench.server.engine import (
 )
 from bench.server.simulated_template import render
 from bench.simulation import next_token
-from bench.simulation.prefix_cache import CacheRules, PrefixCache, shifted
+from bench.simulation.prefix_cache import PrefixCache, shifted
 from bench.simulation.profile import ModelProfile
-from bench.simulation.service import Event, ServiceModel, ServiceParameters, Work
+from bench.simulation.service import Event, ServiceModel, Work
 from bench.simulation.text import END, Part, Token, Utterance, utter
 from bench.simulation.tokens import VOCABULARY, tokenize
 
@@ -57,59 +57,48 @@ class _Running:
     cache_n: int
 
 
+@dataclass(slots=True, eq=False)
 class SimulatedRunner:
     """One simulated model in memory."""
 
-    def __init__(
-        self,
-        model: ModelProfile,
-        options: LoadOptions,
-        parameters: ServiceParameters,
-        memory: Memory,
-        *,
-        rules: CacheRules,
-        draw: random.Random,
-        now_ns: Callable[[], int],
-        on_unload: Callable[[], None],
-    ) -> None:
-        self.memory = memory
-        self.alive = True
-        self._model = model
-        self._options = options
-        self._draw = draw
-        self._now = now_ns
-        self._on_unload = on_unload
-        self._service = ServiceModel(parameters, seed=draw.getrandbits(32))
-        self._cache = PrefixCache(options.parallel, rules)
-        self._running: dict[int, _Running] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = 0
-        self._embed_ids = itertools.count(1)
+    model: ModelProfile
+    options: LoadOptions
+    memory: Memory
+    service: ServiceModel
+    cache: PrefixCache
+    draw: random.Random
+    now_ns: Callable[[], int]
+    on_unload: Callable[[SimulatedRunner], None]
+    alive: bool = True
+    _running: dict[int, _Running] = field(default_factory=dict)
+    _timer: asyncio.TimerHandle | None = None
+    _timer_ns: int = 0
+    _embed_ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     async def render(self, prompt: EnginePrompt) -> Rendered:
         """See `simulated_template`."""
-        return render(self._model, prompt)
+        return render(self.model, prompt)
 
     def start(self, job: Job, sink: Sink) -> None:
         """The output is decided now, and delivered as its tokens come due."""
         tokens = np.asarray(job.prompt.tokens, np.int32)
         # What is embedded is always read as a whole, and leaves the slot's content alone.
-        slot, cached = (_NO_SLOT, 0) if job.id < 0 else self._cache.take(tokens)
+        slot, cached = (_NO_SLOT, 0) if job.id < 0 else self.cache.take(tokens)
         prompt_n = max(len(tokens) - cached, 1)
         utterance = self._utter(job)
         running = _Running(job, sink, utterance, slot, prompt_n, cached)
         self._running[job.id] = running
         images = int(np.count_nonzero(tokens[cached:] >= VOCABULARY))
-        encode = images * self._model.prefill_tok_per_s / self._model.images.encode_tok_per_s
+        encode = images * self.model.prefill_tok_per_s / self.model.images.encode_tok_per_s
         work = Work(job.id, prompt_n, len(utterance.tokens), cached, round(encode))
-        self._service.submit(self._now(), work)
+        self.service.submit(self.now_ns(), work)
         self._set_timer()
 
     def cancel(self, job_id: int) -> None:
         """Drop a job; its slot's cache keeps the prompt."""
         running = self._running.pop(job_id, None)
         if running is not None:
-            self._service.cancel(self._now(), job_id)
+            self.service.cancel(self.now_ns(), job_id)
             self._free(running, ())
             self._set_timer()
 
@@ -124,8 +113,8 @@ class SimulatedRunner:
         except asyncio.CancelledError:
             self.cancel(job.id)
             raise
-        draw = random.Random(hashlib.sha256(f"{self._model.name}\0{text}".encode()).digest())
-        vector = [draw.gauss(0.0, 1.0) for _ in range(self._model.embedding_length)]
+        draw = random.Random(hashlib.sha256(f"{self.model.name}\0{text}".encode()).digest())
+        vector = [draw.gauss(0.0, 1.0) for _ in range(self.model.embedding_length)]
         return Embedding(vector, len(tokens))
 
     async def unload(self) -> None:
@@ -133,27 +122,27 @@ class SimulatedRunner:
         self.alive = False
         if self._timer is not None:
             self._timer.cancel()
-        self._on_unload()
+        self.on_unload(self)
 
     def _utter(self, job: Job) -> Utterance:
         if job.logprobs and next_token.ends_here(job.prompt.text):
             return Utterance([END], True)
         limit = job.options.get("num_predict", -1)
         if limit <= 0:
-            limit = 10 * self._options.num_ctx
-        if not self._options.shift:
-            limit = min(limit, max(self._options.slot_ctx - len(job.prompt.tokens), 1))
+            limit = 10 * self.options.num_ctx
+        if not self.options.shift:
+            limit = min(limit, max(self.options.slot_ctx - len(job.prompt.tokens), 1))
         seed = job.options.get("seed", -1)
         if job.options.get("temperature", 0.8) == 0:
             seed = None
         elif seed == -1:
-            seed = self._draw.getrandbits(31)
+            seed = self.draw.getrandbits(31)
         how: dict[str, Any] = {"think": bool(job.think), "form": job.format, "tools": job.tools}
-        said = utter(self._model, job.prompt.text, limit=limit, seed=seed, **how)
+        said = utter(self.model, job.prompt.text, limit=limit, seed=seed, **how)
         return said.until(job.stop)
 
     def _set_timer(self) -> None:
-        due = self._service.next_event_ns()
+        due = self.service.next_event_ns()
         if self._timer is not None:
             if due == self._timer_ns:
                 return
@@ -168,7 +157,7 @@ class SimulatedRunner:
         self._timer = None
         try:
             for _ in range(_TURN):
-                event = self._service.pop(self._now())
+                event = self.service.pop(self.now_ns())
                 if event is None:
                     break
                 try:
@@ -188,7 +177,7 @@ class SimulatedRunner:
         if piece is not None:
             running.sink.piece(piece)
         if event.token == 0 and running.slot != _NO_SLOT:
-            self._cache.evaluated(running.slot, running.job.prompt.tokens)
+            self.cache.evaluated(running.slot, running.job.prompt.tokens)
         if event.done:
             del self._running[event.id]
             ids = [token.id for token in running.utterance.tokens]
@@ -203,8 +192,8 @@ class SimulatedRunner:
         prompt = np.asarray(job.prompt.tokens, np.int32)
         whole = np.concatenate((prompt, np.asarray(output, np.int32)))
         keep = max(job.options.get("num_keep", 4), 0)
-        held = shifted(whole, self._options.slot_ctx, keep)
-        self._cache.release(running.slot, held, min(len(prompt), len(held)))
+        held = shifted(whole, self.options.slot_ctx, keep)
+        self.cache.release(running.slot, held, min(len(prompt), len(held)))
 
     def _piece(self, running: _Running, token: Token, event: Event) -> Piece | None:
         """What is sent for a token; None if nothing is."""
@@ -240,7 +229,7 @@ class SimulatedRunner:
         job = running.job
         text = job.prompt.text + "\0" * event.token
         count = max(job.top_logprobs, 1)
-        listed = next_token.likeliest(self._model, text, count, running.cache_n)
+        listed = next_token.likeliest(self.model, text, count, running.cache_n)
         free = job.format is None and running.utterance.tool_call is None
         if free and token.part is not Part.END_OF_THINKING:
             token = replace(token, text=listed[0].text)

@@ -11,8 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.server.engine import EnginePrompt, Message, Rendered
-from bench.server.model_card import Json
+from bench.server.engine import EnginePrompt, Json, Message, Rendered
 from bench.simulation.images import image_size
 from bench.simulation.profile import ModelProfile
 from bench.simulation.tokens import IMAGE, VOCABULARY, tokenize
@@ -32,7 +31,8 @@ def render(model: ModelProfile, prompt: EnginePrompt) -> Rendered:
         tokens.append(_tokens(text) if ids is None else ids)
 
     if prompt.tools:
-        add(f"<|im_start|>system\nTools:\n{_lines(prompt.tools)}<|im_end|>\n")
+        tools = "".join(f"{json.dumps(tool, ensure_ascii=False)}\n" for tool in prompt.tools)
+        add(f"<|im_start|>system\nTools:\n{tools}<|im_end|>\n")
     for message, text in zip(prompt.messages, _texts(model, prompt.messages), strict=True):
         head = f"<|im_start|>{message.role}\n" if message.images else ""
         add(head)
@@ -43,30 +43,22 @@ def render(model: ModelProfile, prompt: EnginePrompt) -> Rendered:
     return _joined(parts, tokens, prompt.context)
 
 
-def call_text(name: str, arguments: Json) -> str:
-    """A tool call as the model writes it, and as the template shows it in later turns."""
-    return json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-
-
 def _texts(model: ModelProfile, messages: Sequence[Message]) -> list[str]:
     last_user = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
     kept = {"none": len(messages), "turn": last_user, "all": -1}[model.thinking_kept]
-    return [_text(message, thinking=place > kept) for place, message in enumerate(messages)]
-
-
-def _text(message: Message, *, thinking: bool) -> str:
-    thought = f"{message.thinking}</think>" if thinking and message.thinking else ""
-    calls = "".join(map(_call, message.tool_calls))
-    return f"<|im_start|>{message.role}\n{thought}{message.content}{calls}<|im_end|>\n"
+    made = []
+    for place, message in enumerate(messages):
+        thought = f"{message.thinking}</think>" if place > kept and message.thinking else ""
+        said = f"{thought}{message.content}{''.join(map(_call, message.tool_calls))}"
+        made.append(f"<|im_start|>{message.role}\n{said}<|im_end|>\n")
+    return made
 
 
 def _call(call: Json) -> str:
+    """A tool call as the model writes it."""
     function = call.get("function", {})
-    return call_text(function.get("name", ""), function.get("arguments", {}))
-
-
-def _lines(tools: Sequence[Json]) -> str:
-    return "".join(f"{json.dumps(tool, ensure_ascii=False)}\n" for tool in tools)
+    said = {"name": function.get("name", ""), "arguments": function.get("arguments", {})}
+    return json.dumps(said, ensure_ascii=False)
 
 
 @lru_cache(maxsize=4096)

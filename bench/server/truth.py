@@ -7,7 +7,6 @@ it: `body_sha256` and `peer` say which request it is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -105,11 +104,5 @@ def read_truth(path: Path) -> list[TruthRecord]:
     Raises:
         msgspec.DecodeError: a line is not a record.
     """
-    return list(_records(path.read_bytes()))
-
-
-def _records(data: bytes) -> Iterator[TruthRecord]:
-    complete, _, _ = data.rpartition(b"\n")
-    decoder = msgspec.json.Decoder(TruthRecord)
-    for line in complete.splitlines():
-        yield decoder.decode(line)
+    complete, _, _ = path.read_bytes().rpartition(b"\n")
+    return msgspec.json.Decoder(TruthRecord).decode_lines(complete)

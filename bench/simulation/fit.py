@@ -119,11 +119,7 @@ def fit_service(
 
 
 def _fit_rows(
-    s: Served,
-    beside: Beside,
-    c: Company,
-    rows: NDArray[np.int64],
-    like: ServiceParameters,
+    s: Served, beside: Beside, c: Company, rows: NDArray[np.int64], like: ServiceParameters
 ) -> ServiceParameters:
     base, per_sequence, per_context = _fit_decode(s, c, rows)
     return replace(

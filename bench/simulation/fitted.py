@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+import msgspec
+
 from bench.simulation.fit import ServiceFit
 from bench.simulation.misfit import worst
 from bench.simulation.service import ServiceParameters
@@ -31,19 +33,13 @@ class Draw:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """Where a profile comes from.
+    """Where a profile comes from; what is not named here is as in `ServiceFit`.
 
     Attributes:
         run: id of the run it was fitted to.
-        requests: how many requests that was.
         slots: of the server that was measured.
-        most_together: most sequences seen decoding together, on average over a request.
-        decode_error: median relative error of the fitted time per token.
-        overhead_ms: time of a request outside queue and engine.
         lengths: [prompt tokens, output tokens] of measured requests.
-        draws: other fits that the data allow, each as likely.
         simulated: the run was made on the simulated engine, so this is a model of a model.
-        pace: how much the server's pace wandered in the run: coefficient of variation, a ratio.
         misfit: where the model is off from what it was fitted to, in words; "" if nowhere.
     """
 
@@ -80,12 +76,8 @@ def fitted_document(
 ) -> dict[str, object]:
     """A profile document, ready to be written as YAML, that `serve --profile` can load.
 
-    Args:
-        fit: of the run.
-        run: id of the run.
-        lengths: [prompt tokens, output tokens] of measured requests.
-        model: what is known of the model, by the names of `ModelProfile`.
-        simulated: the run was made on the simulated engine.
+    `lengths` and `simulated` are as in `Fitted`; `model` is what is known of the model, by the
+    names of `ModelProfile`.
     """
     fitted = Fitted(
         run=run,
@@ -100,10 +92,7 @@ def fitted_document(
         pace=round(fit.pace, 4),
         misfit=str(off) if (off := worst(fit.off)) else "",
     )
-    document = asdict(fitted)
     of = " of the simulated engine" if simulated else ""
-    document["lengths"] = [list(pair) for pair in lengths]
-    document["draws"] = [asdict(d) for d in fitted.draws]
     return {
         "name": f"fitted-{run}",
         "description": f"Fitted to run {run}: {fit.requests} requests{of}",
@@ -111,5 +100,5 @@ def fitted_document(
         "num_parallel": fit.parameters.slots,
         "device": {"description": "as measured", "vram_gb": 0, "spill_slowdown": 1},
         "models": [model | asdict(draw_of(fit.parameters)) | {"jitter": fit.parameters.jitter}],
-        "fitted": document,
+        "fitted": msgspec.to_builtins(fitted),
     }

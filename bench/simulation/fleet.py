@@ -53,10 +53,8 @@ class FleetResult:
     """When each request was served. Arrays have one entry a request, in order of arrival.
 
     Attributes:
-        server: which server served it.
         started_ns: when it got its slot.
-        first_ns: when its first token was sampled.
-        end_ns: when its last token was sampled.
+        first_ns, end_ns: when its first and its last token were sampled.
     """
 
     at_ns: NDArray[np.int64]
@@ -108,7 +106,7 @@ def simulate_fleet(
     Args:
         parameters: of every server.
         workload: what arrives.
-        servers: how many, all alike.
+        servers: how many.
         routing: `round-robin`; `least-loaded` = fewest open requests, ties to the lowest number;
             `prefix-affine` = a conversation has a home by its number, and moves when that is
             overloaded.

@@ -58,12 +58,7 @@ class Off:
 
 
 def off_by_size(
-    what: str,
-    unit: str,
-    size: Floats,
-    measured: Floats,
-    expected: Floats,
-    groups: int = GROUPS,
+    what: str, unit: str, size: Floats, measured: Floats, expected: Floats, groups: int = GROUPS
 ) -> list[Off]:
     """Groups of about equally many requests, by size; of one size each if there are few."""
     if not len(size):

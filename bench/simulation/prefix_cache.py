@@ -236,11 +236,7 @@ def shifted(tokens: Sequence[int] | Tokens, context: int, keep: int) -> Tokens:
 
     Each time it is full, half of what follows the first `keep` tokens is dropped from the front
     (context shift), so what comes next shares little more than those with it.
-
-    Args:
-        tokens: of the prompt and the output.
-        context: tokens that the slot can hold.
-        keep: `num_keep`.
+    `keep` is `num_keep`; `context` is what the slot can hold.
     """
     kept = np.asarray(tokens, np.int32)
     while len(kept) > context:

@@ -77,13 +77,9 @@ class Event(NamedTuple):
     Without `per_token` only the last one is reported.
 
     Attributes:
-        at_ns: when.
-        id: of the work.
         token: its 0-based number.
         batch: sequences in the step.
-        submitted_ns: when the request came.
-        started_ns: when it got its slot.
-        first_ns: when it had its first token.
+        submitted_ns, started_ns, first_ns: when its request came, got a slot, had its first token.
     """
 
     at_ns: int
@@ -119,20 +115,8 @@ class ServiceModel:
 
     # Slots, and lists for what stays short: a thousand models should stay in the processor's cache.
     __slots__ = (
-        "_active",
-        "_at",
-        "_by_id",
-        "_completing",
-        "_context",
-        "_decoding",
-        "_events",
-        "_joining",
-        "_per_token",
-        "_prefill",
-        "_queue",
-        "_random",
-        "_step",
-        "_stretch",
+        *("_active", "_at", "_by_id", "_completing", "_context", "_decoding", "_events"),
+        *("_joining", "_per_token", "_prefill", "_queue", "_random", "_step", "_stretch"),
         "parameters",
     )
 
@@ -199,7 +183,7 @@ class ServiceModel:
                     return None
                 event = self._events.pop(0)
                 if event.done:
-                    self._finished(event)
+                    self._leave(self._by_id.pop(event.id), event.at_ns)
                 return event
             if self._stretch is not None:
                 if self._stretch.end_ns > now_ns:
@@ -215,9 +199,6 @@ class ServiceModel:
         self._active += 1
         if self._stretch is None:
             self._at = max(self._at, now)
-
-    def _finished(self, event: Event) -> None:
-        self._leave(self._by_id.pop(event.id), event.at_ns)
 
     def _leave(self, sequence: _Sequence, now: float) -> None:
         self._active -= 1
@@ -299,16 +280,9 @@ class ServiceModel:
                 self._events.append(self._event(sequence, at, 0, batch, done))
 
     def _event(self, sequence: _Sequence, at: float, index: int, batch: int, done: bool) -> Event:
-        return Event(
-            math.ceil(at),
-            sequence.work.id,
-            index,
-            batch,
-            done,
-            math.ceil(sequence.submitted),
-            math.ceil(sequence.started),
-            sequence.first_ns,
-        )
+        came_ns, began_ns = math.ceil(sequence.submitted), math.ceil(sequence.started)
+        times = came_ns, began_ns, sequence.first_ns
+        return Event(math.ceil(at), sequence.work.id, index, batch, done, *times)
 
     def _end_stretch(self) -> None:
         """Take the stretch's steps; its events have all been popped."""

@@ -111,7 +111,7 @@ def utter(
 
     Args:
         model: sets language and lengths.
-        prompt: the rendered prompt.
+        prompt: as it was rendered.
         limit: most tokens to sample.
         seed: of the sampling; None if greedy, so that the prompt alone decides.
         think: whether thinking comes first.

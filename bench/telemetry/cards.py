@@ -19,12 +19,8 @@ def nvidia_cards(
 ) -> list[dict[str, str]] | None:
     """Name, driver, memory, power limit and highest clock of each NVIDIA card.
 
-    Args:
-        root: where the kernel's files are.
-        present: whether the machine seems to have a card; None = look.
-
-    Returns:
-        None without `nvidia-ml-py`; no card where the driver does not answer within 5 s.
+    None without `nvidia-ml-py`; no card where the driver does not answer within 5 s. The arguments
+    are those of `find_nvidia`.
     """
     try:
         nvml = importlib.import_module("pynvml")

@@ -56,7 +56,7 @@ class DrmCard(Source):
             exact = "power as the driver shows it, averaged by the driver"
         self.description = Description(
             self.name,
-            f"{vendor.upper()} card {_slot(device)}",
+            f"{vendor.upper()} card {device.resolve().name}",
             reads,
             exactness=exact,
             blind=blind,
@@ -189,7 +189,3 @@ def _listed_name(device: Path, root: Path) -> str:
             if len(parts) == 3 and [parts[0].lower(), parts[1].lower()] == ids:
                 return parts[2]
     return ""
-
-
-def _slot(device: Path) -> str:
-    return device.resolve().name

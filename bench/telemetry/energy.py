@@ -44,11 +44,7 @@ class Energy:
 def device_energy(
     samples: Mapping[str, Sequence[tuple[int, float]]], device: str, start_ns: int, end_ns: int
 ) -> Energy | str:
-    """Energy of a device between two moments: by its counter, else by added-up power.
-
-    Returns:
-        The energy; or, in words, why it cannot be said.
-    """
+    """Energy between two moments, by counter, else by added-up power; or why it cannot be said."""
     if end_ns - start_ns < LEAST_S * NS:
         return f"under {LEAST_S:.0f} s of steady load"
     why = "no energy or power of it can be read"
@@ -70,11 +66,7 @@ def power_devices(names: Sequence[str]) -> list[str]:
 def counted_energy(
     samples: Sequence[tuple[int, float]], start_ns: int, end_ns: int
 ) -> Energy | str:
-    """Energy between two moments from samples of a counter: (ns, joules), in order.
-
-    Returns:
-        The energy; or, in words, why it cannot be said.
-    """
+    """Energy by samples of a counter, (ns, joules) in order; or why it cannot be said."""
     import numpy as np  # late: the sampler starts before the first request
 
     times, values, why = _covering(samples, start_ns, end_ns)
@@ -94,11 +86,7 @@ def counted_energy(
 def integrated_energy(
     samples: Sequence[tuple[int, float]], start_ns: int, end_ns: int
 ) -> Energy | str:
-    """Energy between two moments from samples of power: (ns, watts), in order. Trapezoids.
-
-    Returns:
-        The energy; or, in words, why it cannot be said.
-    """
+    """Trapezoids of samples of power, (ns, watts) in order; or why the energy cannot be said."""
     import numpy as np
 
     times, watts, why = _covering(samples, start_ns, end_ns)

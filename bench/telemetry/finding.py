@@ -48,10 +48,7 @@ def open_telemetry(
 
 
 def _of(
-    url: str,
-    local: Mapping[str, int],
-    not_seen: Mapping[str, str],
-    hosts: Mapping[str, str] | None,
+    url: str, local: Mapping[str, int], not_seen: Mapping[str, str], hosts: Mapping[str, str] | None
 ) -> tuple[str, ...]:
     """The targets whose machine an exporter reports on: by host, else those elsewhere, else all."""
     host = urlsplit(url).hostname

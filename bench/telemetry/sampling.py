@@ -213,22 +213,15 @@ class Telemetry:
                 thread.join(max(0.0, until - time.monotonic()))
 
     def between(self, target: str, start_ns: int, end_ns: int, origin_ns: int) -> Samples:
-        """What the machine of a target did in a block.
+        """What the machine of a target did in a block; nothing if it is not seen.
 
-        Args:
-            target: name of the target; of a machine that is not seen there is nothing.
-            start_ns: begin of the block, from the start of the run.
-            end_ns: its end.
-            origin_ns: start of the run on the clock.
+        Its begin and end count from the start of the run, which is `origin_ns` on the clock.
         """
         found: Samples = {}
         for recorder in self._of(target):
             for name, values in list(recorder.samples.items()):
-                inside = [
-                    (t - origin_ns, v)
-                    for t, v in list(values)
-                    if start_ns <= t - origin_ns <= end_ns
-                ]
+                since = [(t - origin_ns, v) for t, v in list(values)]
+                inside = [(t, v) for t, v in since if start_ns <= t <= end_ns]
                 if inside:  # what two sources tell, the first one's
                     found.setdefault(name, inside[:: 1 + len(inside) // _MOST_COUNTED])
         return found
@@ -251,11 +244,8 @@ class Telemetry:
     def status(self) -> dict[str, Any]:
         """What was read, what could not be seen and why, and what the reading cost."""
         elapsed_ns = max(1, self._now() - self._started_ns)
-        page = (
-            {}
-            if self.page_cpu_s is None
-            else {"page_of_a_core": self.page_cpu_s() / elapsed_ns * 1e9}
-        )
+        cpu_s = self.page_cpu_s
+        page = {} if cpu_s is None else {"page_of_a_core": cpu_s() / elapsed_ns * 1e9}
         return page | {
             "sources": [recorder.status() for _, recorder in list(self._recorders)],
             "not_measurable": dict(self._blind),

@@ -15,8 +15,7 @@ import httptools
 
 from bench.wire.errors import CUT, CUT_IN_HEAD, NO_RESPONSE, unreadable_text
 from bench.wire.exchange import Call, Outcome, Unread
-from bench.wire.limits import LIMITS, ReplyLimits
-from bench.wire.reply_reader import ReplyReader
+from bench.wire.reply_reader import LIMITS, ReplyLimits, ReplyReader
 
 _BATCH_BYTES = 2048
 _LINE_END = b"}\n\r\n"

@@ -77,7 +77,7 @@ def sweep() -> Report:
 def compared() -> Report:
     made = [build(replace(USUAL, version=v, seed=s)) for v, s in (("0.30.0", 1), ("0.32.15", 2))]
     sides = [Subject(r.info.targets[0].version, r.info, s) for r, s in made]
-    return shown_page([compare_runs(*sides, Rules(("decode_tok_per_s", "ttft_s.p50")))])
+    return shown_page([compare_runs(*sides, Rules(primary=("decode_tok_per_s", "ttft_s.p50")))])
 
 
 def trend() -> Report:

@@ -65,6 +65,7 @@ def virtual_app(
         profile, clock, llama_server=era.llama_server, cache_ram_mib=cache_ram_mib
     )
     truth = TruthLog(keep=True)
+    faults = faults or FaultPlan()
     return App(engine, era, ServerSettings(**settings), clock=clock, truth=truth, faults=faults)
 
 

@@ -86,7 +86,6 @@ class JudgedSearch:
         )
 
     def _fits(self, low: float | None, high: float | None) -> list[tuple[str, LoadLimit]]:
-        """The limit of each promise."""
         if low is None or high is None:
             return []
         fits = []

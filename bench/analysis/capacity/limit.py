@@ -83,7 +83,6 @@ class LoadLimit:
     load: float
     low: float | None
     high: float | None
-    probes: int
     about: tuple[float, float] = (math.inf, 0.0)
 
 
@@ -118,7 +117,6 @@ class _Line:
     slope: float
     covariance: Floats
     freedom: int
-    probes: int
 
     def crossing(self, p: float, centre: float) -> LoadLimit:
         level = self.level - math.log(p / (1 - p))
@@ -133,7 +131,7 @@ class _Line:
         half = t * math.sqrt(float(there @ self.covariance @ there)) / -self.slope
         about = (max(x - half, -REACH), min(x + half, REACH))
         load, near, far = (centre * math.exp(end) for end in (x, *about))
-        return LoadLimit(load, low, high, self.probes, (near, far))
+        return LoadLimit(load, low, high, (near, far))
 
 
 def _fit_line(shares: Sequence[ProbeShare], centre: float) -> _Line | None:
@@ -168,7 +166,7 @@ def _fit_line(shares: Sequence[ProbeShare], centre: float) -> _Line | None:
     meat = design.T @ ((count**2 * variance)[:, None] * design)
     excess_all = WIDENED * max(1.0, within, between)
     covariance = (bread @ meat @ bread * excess_all).astype(np.float64)
-    return _Line(float(beta[0]), float(beta[1]), covariance, freedom, len(x))
+    return _Line(float(beta[0]), float(beta[1]), covariance, freedom)
 
 
 def _logistic(z: Floats) -> Floats:

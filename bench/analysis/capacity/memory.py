@@ -159,7 +159,6 @@ def _cache_setting(info: RunInfo) -> str | None:
 def _fixed(
     model: ModelInfo, after: Residency | None, slots: int | None, per_token: float
 ) -> tuple[int | None, str]:
-    """What the model takes besides its context."""
     if after and after.size_bytes and after.served_context and slots:
         rest = after.size_bytes - after.served_context * slots * per_token
         # A server that reserves less than it serves would make this absurdly small.

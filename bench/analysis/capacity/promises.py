@@ -20,8 +20,9 @@ from bench.analysis.capacity.judge import (
     together,
 )
 from bench.analysis.capacity.limit import ProbeShare
+from bench.analysis.run.case_metrics import FIELDS_BEHIND
 from bench.analysis.run.columns import Columns, Floats
-from bench.analysis.run.evidence import NO_TIME_PER_TOKEN, note, shapes
+from bench.analysis.run.evidence import NO_TIME_PER_TOKEN, missing, note, shapes
 from bench.analysis.run.latency import latencies
 from bench.errors import MeasurementInvalid, UsageError
 from bench.thresholds import Threshold, parse_threshold
@@ -89,15 +90,19 @@ class PromiseAtProbe:
     """One promise at one probe.
 
     Attributes:
-        bound: the percentile (or share) with its one-sided 95 % bounds.
+        bound: the percentile (or share) with its one-sided 97.5 % bounds.
         share: share of the last try's requests in time, for the fit of the limit; None for the
             error rate.
     """
 
     promise: Threshold
     bound: Bound
-    verdict: ProbeVerdict
     share: ProbeShare | None = None
+
+    @property
+    def verdict(self) -> ProbeVerdict:
+        """Kept, broken, or neither proven."""
+        return self.bound.against(self.promise.value)
 
     @property
     def in_time(self) -> float | None:
@@ -177,23 +182,19 @@ def judge_probe(
     for i, promise in enumerate(promises):
         pooled = np.concatenate([sample.values[i] for sample in tries])
         if promise.metric == ERROR_RATE:
-            bound = share_bound(int(pooled.sum()), len(pooled))
-            kept.append(PromiseAtProbe(promise, bound, bound.against(promise.value)))
+            kept.append(PromiseAtProbe(promise, share_bound(int(pooled.sum()), len(pooled))))
             continue
         batches = batches_for(len(pooled), memory)
         bound = percentile_bound(pooled, percentile_of(promise), batches)
         share = ProbeShare.of(load, tries[-1].values[i], promise.value)
-        kept.append(PromiseAtProbe(promise, bound, bound.against(promise.value), share))
+        kept.append(PromiseAtProbe(promise, bound, share))
     growing = backlog_grows(tries[-1].found)
     verdict = together([k.verdict for k in kept])
     if (growing and verdict is ProbeVerdict.PASS) or not (growing or can_prove):
         verdict = ProbeVerdict.UNDECIDED
-    keeps = not growing and all(
-        k.bound.value <= p.value for k, p in zip(kept, promises, strict=True)
-    )
-    return ProbeOutcome(
-        tuple(kept), growing, verdict, ProbeVerdict.PASS if keeps else ProbeVerdict.FAIL
-    )
+    keeps = not growing and all(k.bound.value <= k.promise.value for k in kept)
+    leans = ProbeVerdict.PASS if keeps else ProbeVerdict.FAIL
+    return ProbeOutcome(tuple(kept), growing, verdict, leans)
 
 
 def percentile_of(promise: Threshold) -> float:
@@ -233,12 +234,17 @@ def check_judgeable(measured: Columns, promises: Sequence[Threshold]) -> None:
             continue
         if not np.isnan(latencies(ok)[promise.metric]).all():
             continue
-        why = note(np.ones(len(ok), dtype=np.bool_), shapes(ok, NO_TIME_PER_TOKEN))
+        metric = promise.metric
+        held = shapes(ok, NO_TIME_PER_TOKEN) if metric == "tpot_s" else []
+        unsaid = missing(ok, FIELDS_BEHIND.get(metric, ("output_tokens",)))
+        why = note(np.ones(len(ok), dtype=np.bool_), [*held, *unsaid])
         raise MeasurementInvalid(
-            f"{promise.text} cannot be judged: none of {len(ok)} answers has a {promise.metric}"
+            f"{promise.text} cannot be judged: none of {len(ok)} answers has a {metric}"
             + (f": {why}" if why else ""),
             "Find what holds the stream back, a proxy or a client that reads late; or promise "
-            "something else: e2e_s, say.",
+            "something else: e2e_s, say."
+            if any(rows.any() for _, rows in held)
+            else "Promise what is seen without the server's word: e2e_s, say.",
         )
 
 

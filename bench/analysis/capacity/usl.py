@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.stats.student_t import t_quantile
 
+Floats = NDArray[np.float64]
 MIN_LEVELS = 6
 """Fewer load levels than this cannot hold three coefficients and say how well."""
 
@@ -46,7 +47,7 @@ class UslFit:
     peak_users: float | None
     r2: float
 
-    def throughput(self, users: ArrayLike) -> NDArray[np.float64]:
+    def throughput(self, users: ArrayLike) -> Floats:
         """The law at these numbers of users."""
         n = np.asarray(users, dtype=np.float64)
         return _law(n, np.array([self.rate_of_one.value, self.sigma.value, self.kappa.value]))
@@ -94,12 +95,12 @@ def fit_usl(users: ArrayLike, throughput: ArrayLike) -> UslFit:
     )
 
 
-def _law(n: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
+def _law(n: Floats, beta: Floats) -> Floats:
     rate, sigma, kappa = beta
     return np.asarray(rate * n / (1 + sigma * (n - 1) + kappa * n * (n - 1)))
 
 
-def _jacobian(n: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
+def _jacobian(n: Floats, beta: Floats) -> Floats:
     law = _law(n, beta)
     slowdown = 1 + beta[1] * (n - 1) + beta[2] * n * (n - 1)
     return np.column_stack(
@@ -107,7 +108,7 @@ def _jacobian(n: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.f
     )
 
 
-def _linear_start(n: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _linear_start(n: Floats, x: Floats) -> Floats:
     """N / X is linear in 1, (N - 1), N (N - 1): a start, not the answer."""
     design = np.column_stack([np.ones_like(n), n - 1, n * (n - 1)])
     (a, b, c), *_ = np.linalg.lstsq(design, n / x, rcond=None)
@@ -116,12 +117,7 @@ def _linear_start(n: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.
     return np.array([1 / a, b / a, c / a])
 
 
-def _damped(
-    n: NDArray[np.float64],
-    x: NDArray[np.float64],
-    beta: NDArray[np.float64],
-    step: NDArray[np.float64],
-) -> NDArray[np.float64]:
+def _damped(n: Floats, x: Floats, beta: Floats, step: Floats) -> Floats:
     """Halve the step until it makes the fit better; `beta` itself where none does."""
     before = float(np.sum((x - _law(n, beta)) ** 2))
     for _ in range(30):

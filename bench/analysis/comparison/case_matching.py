@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from bench.analysis.run.summary import CaseSummary
 from bench.errors import NotComparable
 
-_SIDE_PREFIXES = ("a: ", "b: ")
-
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -69,15 +67,11 @@ def match_sides(cases: Iterable[CaseSummary]) -> list[Match]:
     Raises:
         NotComparable: the run was not made in pairs.
     """
-    sides: dict[str, dict[int, CaseSummary]] = {"a": {}, "b": {}}
-    for case in cases:
-        for block in case.blocks:
-            if block.pair is not None and block.side in sides:
-                sides[block.side][block.pair] = case
+    at = {(block.side, block.pair): case for case in cases for block in case.blocks}
     matches: dict[tuple[str, str], Match] = {}
-    for pair, first in sides["a"].items():
-        second = sides["b"].get(pair)
-        if second is not None:
+    for (side, pair), first in at.items():
+        second = at.get(("b", pair))
+        if side == "a" and pair is not None and second is not None:
             matches.setdefault((first.id, second.id), Match(_label(first, second), first, second))
     if not matches:
         raise NotComparable(
@@ -107,19 +101,15 @@ def _label(first: CaseSummary, second: CaseSummary) -> str:
     ids = [without_side(first.id), without_side(second.id)]
     if ids[0] == ids[1]:
         return ids[0]
-    shared = [f"{k}={v}" for k, v in first.axes.items() if _shared(k, v, second)]
+    axes = first.axes.items() & second.axes.items()
+    shared = [f"{k}={v}" for k, v in first.axes.items()
+              if (k, v) in axes and k not in ("side", "target")]  # fmt: skip
     return ", ".join(shared) or f"{ids[0]} against {ids[1]}"
-
-
-def _shared(name: str, value: str, other: CaseSummary) -> bool:
-    return name not in ("side", "target") and other.axes.get(name) == value
 
 
 def without_side(case_id: str) -> str:
     """The id of a case without the side that a run in pairs gives it."""
-    for prefix in _SIDE_PREFIXES:
-        case_id = case_id.removeprefix(prefix)
-    return case_id
+    return case_id.removeprefix("a: ").removeprefix("b: ")
 
 
 def _listed(ids: list[str]) -> str:

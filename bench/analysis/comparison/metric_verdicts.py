@@ -51,16 +51,16 @@ class Rules:
     """How to judge.
 
     Attributes:
-        primary: metrics that gate.
-        catch, ignore: own sizes, by metric id (flat or not) or "*".
         allow: keys of differences that are allowed.
-        strict: the whole interval must lie beyond what is ignored.
+        catch, ignore: own sizes of changes by metric id, e.g. {"ttft_s.p50": 0.2}; "*" = all.
+        primary: metrics that gate.
+        strict: call a change only if its whole interval lies beyond what is ignored.
     """
 
-    primary: tuple[str, ...]
+    allow: frozenset[str] = frozenset()
     catch: Mapping[str, float] = field(default_factory=dict)
     ignore: Mapping[str, float] = field(default_factory=dict)
-    allow: frozenset[str] = frozenset()
+    primary: tuple[str, ...] = ()
     strict: bool = False
 
 

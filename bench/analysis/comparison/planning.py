@@ -207,7 +207,6 @@ def _from_case(
 
 
 def _per_request(info: RunInfo, columns: Columns, case: CaseSummary, metric: str) -> Floats | None:
-    """The metric of each request; None if only a whole block has one."""
     name = metric.partition(".")[0]
     if name != "decode_tok_per_s":
         return latencies(columns).get(name)

@@ -40,11 +40,11 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
     """
     found = (
         _times(data)
-        | {id: _rate(id, parts, data.ok.block) for id, parts in data.rates.items()}
+        | {id: _rate(data, id, parts) for id, parts in data.rates.items()}
         | _window_rates(data)
         | _shares(data)
         | _counts(data)
-        | _work(data)
+        | work_values(data)
         | _server(data, slots)
     )
     metrics = {id: found.get(id) or metric_of(id, 0) for id in METRICS}
@@ -52,10 +52,7 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
 
 
 def _times(data: CaseData) -> dict[str, Metric]:
-    metrics = {
-        id: _noted(_distribution(id, values, data.ok.block), data, id)
-        for id, values in data.times.items()
-    }
+    metrics = {id: _distribution(data, id) for id in data.times}
     gaps = many_per_request(data.gaps.seconds, data.gaps.position_in(data.ok.row), data.ok.block)
     metrics["itl_s"] = _noted(_described("itl_s", gaps), data, "itl_s")
     if data.case.stream:
@@ -66,11 +63,12 @@ def _times(data: CaseData) -> dict[str, Metric]:
     }
 
 
-_FIELDS_BEHIND = {
+FIELDS_BEHIND = {
     **{f"{name}_s": (f"{name}_ns",) for name in ("load", "prompt_eval", "eval", "total")},
     **{id: (id,) for id in ("prompt_tokens", "output_tokens")},
     **{"queue_s": DURATIONS, "overhead_s": ("total_ns",)},
 }
+"""Metric -> what the server must say for it."""
 _LATE_FIRST_TEXT = (Shape.ONE_PIECE, Shape.HELD_BACK, Shape.HELD_AT_START)
 _NO_GAPS = (*_LATE_FIRST_TEXT, Shape.FEW_BURSTS, Shape.BURSTS)
 
@@ -94,40 +92,47 @@ def _noted(metric: Metric, data: CaseData, id: str) -> Metric:
             else ""
         )
         return replace(metric, note=text + note(held, shapes(ok, _LATE_FIRST_TEXT)) or metric.note)
-    elif id in _FIELDS_BEHIND:
-        reasons = missing(ok, _FIELDS_BEHIND[id])
+    elif id in FIELDS_BEHIND:
+        reasons = missing(ok, FIELDS_BEHIND[id])
         lacking = np.isnan(data.times[id] if id in data.times else getattr(ok, id))
     else:
         return metric
     return replace(metric, note=left_out(lacking, reasons) or metric.note)
 
 
-def _distribution(id: str, values: Floats, blocks: Ints) -> Metric:
-    return _described(id, one_per_request(values, blocks))
+def _distribution(data: CaseData, id: str) -> Metric:
+    values = data.per_request(id)
+    if values is None:
+        return metric_of(id, 0)
+    sample = one_per_request(values, data.ok.block)
+    return _noted(_described(id, sample, data.case.in_sessions), data, id)
 
 
-def _described(id: str, sample: Sample) -> Metric:
+def _described(id: str, sample: Sample, patterned: bool = False) -> Metric:
     """Mean, quantiles, smallest and largest."""
     if not len(sample.values):
         return metric_of(id, 0)
     mean = ratio_of_sums(*sample.by_unit(), sample.blocks)
-    stats = {"mean": mean, **_quantiles(sample, QUANTILES)}
+    stats = {"mean": mean, **_quantiles(sample, QUANTILES, patterned)}
     stats["min"] = Estimate(float(sample.values.min()), method="sample")
     stats["max"] = Estimate(float(sample.values.max()), method="sample")
     return metric_of(id, len(sample.values), stats)
 
 
-def _quantiles(sample: Sample, quantiles: Mapping[str, float]) -> dict[str, Estimate]:
-    return quantile_estimates(sample.values, sample.blocks, quantiles, sample.owner)
+def _quantiles(
+    sample: Sample, quantiles: Mapping[str, float], patterned: bool
+) -> dict[str, Estimate]:
+    return quantile_estimates(sample.values, sample.blocks, quantiles, sample.owner, patterned)
 
 
-def _rate(id: str, parts: RateParts, blocks: Ints) -> Metric:
-    given = np.isfinite(parts.seconds)
+def _rate(data: CaseData, id: str, parts: RateParts) -> Metric:
+    blocks, given = data.ok.block, np.isfinite(parts.seconds)
     n = int(given.sum())
     if not n:
         return metric_of(id, 0, note=parts.note)
     rate = ratio_of_sums(parts.tokens[given], parts.seconds[given], numbered(blocks[given]))
-    quantiles = _quantiles(one_per_request(parts.per_request, blocks), RATE_QUANTILES)
+    sample = one_per_request(parts.per_request, blocks)
+    quantiles = _quantiles(sample, RATE_QUANTILES, data.case.in_sessions)
     less = len(given) - n
     note = f"{less} of {len(given)} requests left out: {parts.note}" if less else ""
     return metric_of(id, n, {"value": rate, **quantiles}, note)
@@ -180,10 +185,8 @@ def _share(id: str, hits: Bools, blocks: Ints, note: str = "") -> Metric:
 
 def _counts(data: CaseData) -> dict[str, Metric]:
     ok = data.ok
-    metrics = {
-        id: _noted(_distribution(id, getattr(ok, id), ok.block), data, id)
-        for id in ("prompt_tokens", "cached_tokens", "output_tokens")
-    }
+    counts = ("prompt_tokens", "cached_tokens", "output_tokens", "context_tokens")
+    metrics = {id: _distribution(data, id) for id in counts}
     with_tokens = ok.stream & (ok.output_tokens > 0)
     if with_tokens.any():
         some = ok.select(with_tokens)
@@ -195,14 +198,6 @@ def _counts(data: CaseData) -> dict[str, Metric]:
         ratio = share(ok.thinking_chars.astype(float), chars, numbered(ok.block))
         metrics["thinking_char_share"] = metric_of("thinking_char_share", len(ok), {"value": ratio})
     return metrics
-
-
-def _work(data: CaseData) -> dict[str, Metric]:
-    """Of sessions, embeddings, pictures and checked answers."""
-    context = np.where(data.ok.work.session >= 0, data.ok.prompt_tokens, np.nan)
-    return work_values(data) | {
-        "context_tokens": _distribution("context_tokens", context, data.ok.block)
-    }
 
 
 def _server(data: CaseData, slots: Slots | None) -> dict[str, Metric]:

@@ -24,7 +24,7 @@ from bench.analysis.run.columns import Floats, seconds
 from bench.analysis.run.gaps import Gaps
 from bench.analysis.run.summary import CaseSummary, Estimate, Metric
 from bench.metrics import METRICS, QUANTILES
-from bench.results.run import ClientHealth, RunInfo, RunWarning
+from bench.results.run import RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode
 from bench.stats.quantiles import read_quantile
 
@@ -84,7 +84,6 @@ def client_warnings(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iter
                     f"{id}.{stat} may be off by {by:.3g} {unit}, and its interval says "
                     f"±{half:.2g} {unit}: {cause}",
                     advice,
-                    summary.id,
                     invalidates=bent[0],
                 )
     if found is not None:
@@ -116,9 +115,8 @@ def _sent_late(relief: str, data: CaseData) -> Iterator[Shift]:
 
 def _read_late(info: RunInfo, data: CaseData) -> Iterator[Shift]:
     """Stamps taken by this program hold its own lag; those of the kernel do not."""
-    kernel = info.transport is not None and info.transport.name == "kernel"
     healths = [i.health for i in data.infos.values()]
-    if kernel and not any(_stamped_here(h) for h in healths):
+    if not stamped_here(info, data):
         return
     usual = max((_lag_s(h.loop_lag_mean_ms, h.loop_lag_p99_ms) for h in healths), default=0.0)
     worst = max((_lag_s(h.loop_lag_p99_ms) for h in healths), default=0.0)
@@ -220,12 +218,14 @@ def idle_warnings(metrics: Mapping[str, Metric], data: CaseData) -> Iterator[Run
             f"intervals of rates reach {share:.1%} higher",
             "Answers this short show the client's own time, too: longer ones, or larger batches, "
             "show it less.",
-            data.case.id,
         )
 
 
-def _stamped_here(health: ClientHealth) -> bool:
-    return health.user_stamps > MIN_USER_STAMPS_SHARE * max(1, health.reads)
+def stamped_here(info: RunInfo, data: CaseData) -> bool:
+    """Whether this program stamped what arrived, not the kernel, so that stamps hold its lag."""
+    healths = [i.health for i in data.infos.values()]
+    some = any(h.user_stamps > MIN_USER_STAMPS_SHARE * max(1, h.reads) for h in healths)
+    return some or info.transport is None or info.transport.name != "kernel"
 
 
 def _lag_s(*lags_ms: float | None) -> float:

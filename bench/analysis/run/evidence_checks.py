@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
+from bench.analysis.run.client_checks import stamped_here
 from bench.analysis.run.columns import Bools, Columns, Floats, seconds
 from bench.analysis.run.evidence import CARRIES_STEPS, MIN_TO_JUDGE, SHAPES, Shape
 from bench.analysis.run.other_load import UNTIMED_GRAMMAR, UNTIMED_SAMPLING, unnamed_s
 from bench.analysis.run.plausibility import FIELD_NAMES, FIELDS, Reason
 from bench.analysis.run.summary import CaseSummary
-from bench.results.run import RunInfo, RunWarning
+from bench.results.run import ClientHealth, RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode
 
 HEADLINE_FIELDS = ("eval_ns", "output_tokens", "prompt_eval_ns", "prompt_tokens")
@@ -40,16 +41,16 @@ MOSTLY_OURS, HARDLY_OURS = 0.5, 0.1
 one on it is the reason, below the other it is not, between them it may be."""
 
 
-def evidence_warnings(data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
+def evidence_warnings(info: RunInfo, data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
     """What is wrong with what the server said in a case."""
     if not len(data.ok):
         return
     yield from _refused(data)
     yield from _streams(data)
     yield from _chunks(data, summary)
-    yield from _clocks(data)
+    yield from _clocks(info, data)
     yield from _unaccounted(data)
-    yield from _outside(data)
+    yield from _outside(info, data)
     yield from _other_model(data)
 
 
@@ -75,7 +76,6 @@ def _refused(data: CaseData) -> Iterator[RunWarning]:
             f"(first: request {ok.index[first] + 1} of block {ok.block[first] + 1})",
             "They are left out of every number; requests.jsonl has them as they came. Look at what "
             "answers there: a server that is not Ollama, or a proxy that makes up numbers.",
-            data.case.id,
             invalidates=bool(headline and rows.mean() > INVALID_SHARE),
         )
 
@@ -95,7 +95,6 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
             f"tokens can have been made{how}: {why}",
             f"{cure} ttft_s is when their first text came here; itl_s leaves these streams out"
             + (f", and tpot_s {late.sum()} of them." if late.any() else "."),
-            data.case.id,
         )
     bursts = np.isin(ok.shape, (Shape.BURSTS, Shape.FEW_BURSTS))
     if bursts.sum() > MIN_STREAM_SHARE * streams:
@@ -103,24 +102,20 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
         yield RunWarning(
             WarningCode.STREAM_IN_BURSTS,
             f"{bursts.sum()} of {streams} streams came several tokens at a time",
-            "The server drafts ahead or sends in bursts, something between here and it gathers "
-            "the stream, or this machine reads late. itl_s leaves these streams out"
+            f"{_who_gathered(data, bursts)} itl_s leaves these streams out"
             + (f", and tpot_s of those with too few bursts ({few})." if few else "."),
-            data.case.id,
         )
 
 
 def _who_held(data: CaseData, held: Bools, streams: int) -> tuple[str, str]:
     """Who held streams back, in a clause, and what to do about it."""
-    ok = data.ok.select(held)
-    healths = [data.infos[b].health for b in np.unique(ok.block).tolist() if b in data.infos]
+    ok, healths = data.ok.select(held), _healths(data, held)
     longest_s = max((max(h.loop_lag_max_ms or 0, 1e3 * h.stalled_s) for h in healths), default=0)
     longest_s /= 1e3
-    lags = [h.loop_lag_mean_ms for h in healths if h.loop_lag_mean_ms is not None]
-    if lags:
-        ours = _part_read_late(ok, max(lags) / 1e3, longest_s) / (len(ok) / streams)
+    if any(h.loop_lag_mean_ms is not None for h in healths):
+        ours = _part_read_late(ok, _lag_s(healths), longest_s) / (len(ok) / streams)
     else:
-        ours = 1.0 if all(h.stalled_s > 0 for h in healths) and healths else 0.0
+        ours = float(bool(healths) and all(h.stalled_s > 0 for h in healths))
     between = "something between here and the server holds the stream back"
     late = f"this program read them late, for it stood still for up to {longest_s:.2g} s"
     stop = "Stop other work on this machine, or measure from another one."
@@ -130,6 +125,49 @@ def _who_held(data: CaseData, held: Bools, streams: int) -> tuple[str, str]:
     if ours < HARDLY_OURS:
         return between, proxy
     return f"{late}, or {between}", f"{stop} {proxy}"
+
+
+def _who_gathered(data: CaseData, bursts: Bools) -> str:
+    """Why tokens came several at a time, in a sentence."""
+    ok, healths = data.ok.select(bursts), _healths(data, bursts)
+    lag_s, known = _lag_s(healths), any(h.loop_lag_mean_ms is not None for h in healths)
+    steps = seconds(ok.eval_ns / np.maximum(ok.output_tokens - 1, 1))
+    step_s = _median(steps[~np.isnan(steps)])
+    # Who gathers two tokens at a time stops for two steps, again and again: a mean lag of one.
+    ours = lag_s / step_s if step_s and known else HARDLY_OURS
+    if ours >= MOSTLY_OURS:
+        return (
+            f"This program was {lag_s:.2g} s late on average in its own work, and a token takes "
+            f"{step_s:.2g} s: stop other work on this machine, or measure from another one."
+        )
+    others = "The server drafts ahead or sends in bursts, {}something between here and it gathers "
+    if ours < HARDLY_OURS:
+        return others.format("or ") + "the stream."
+    return others.format("") + "the stream, or this machine reads late."
+
+
+def _healths(data: CaseData, rows: Bools) -> list[ClientHealth]:
+    """What the client saw of itself in the blocks of these rows of `data.ok`."""
+    return [i.health for b, i in data.infos.items() if (data.ok.block[rows] == b).any()]
+
+
+def _lag_s(healths: Iterable[ClientHealth]) -> float:
+    """How late this program was in its own work, on average over the worst block."""
+    return max((h.loop_lag_mean_ms or 0.0 for h in healths), default=0.0) / 1e3
+
+
+def _stamped_late(info: RunInfo, data: CaseData, lost_s: float) -> str:
+    """A sentence where this program's own lag explains half of what a request lost, or more.
+
+    Stamps of the kernel do not hold that lag.
+    """
+    lag_s = _lag_s(i.health for i in data.infos.values())
+    if not stamped_here(info, data) or 2 * lag_s < 0.5 * lost_s:  # always late by L: mean L/2
+        return ""
+    return (
+        f"This program was {lag_s:.2g} s late on average in its own work, and stamped what came so "
+        "much too late: stop other work on this machine. Else: "
+    )
 
 
 def _part_read_late(held: Columns, lag_s: float, longest_s: float) -> float:
@@ -171,7 +209,6 @@ def _chunks(data: CaseData, summary: CaseSummary) -> Iterator[RunWarning]:
         "characters of several tokens do this; so does a wrong eval_count."
         if usable
         else "This stream gives no time per token.",
-        data.case.id,
     )
 
 
@@ -183,7 +220,7 @@ def _chunks_per_limit(ok: Columns) -> float | None:
     return float(ok.text_chunks[rows].sum()) / tokens if tokens else None
 
 
-def _clocks(data: CaseData) -> Iterator[RunWarning]:
+def _clocks(info: RunInfo, data: CaseData) -> Iterator[RunWarning]:
     """Decode speed, by the server's clock and by the client's."""
     ok = data.ok
     free = 1 if data.era.first_token_free else 0
@@ -211,9 +248,9 @@ def _clocks(data: CaseData) -> Iterator[RunWarning]:
         f"the server's own times say {steps / server_s:.4g} tok/s (decode_tok_per_s), the arrivals "
         f"at this client {steps / client_s:.4g} tok/s (1 / tpot_s): {max(ratio, 1 / ratio):.3g} "
         "times apart",
+        f"{_stamped_late(info, data, abs(client_s - server_s) / rows.sum())}"
         "One of them is wrong: a server that does not time decoding alone, or something between "
         "here and the server that slows the stream or sends it in its own rhythm.",
-        data.case.id,
         invalidates=apart > GRAVE_FACTOR,
     )
 
@@ -236,11 +273,10 @@ def _unaccounted(data: CaseData) -> Iterator[RunWarning]:
         f"their prompts are said to take {prompt_s:.3g} s",
         "Somebody else uses this server, or its durations are not what they should be (another "
         "unit, a part left out): then prefill and decode speed are too high.",
-        data.case.id,
     )
 
 
-def _outside(data: CaseData) -> Iterator[RunWarning]:
+def _outside(info: RunInfo, data: CaseData) -> Iterator[RunWarning]:
     """Time that the client waited beyond the server's total."""
     outside, total = data.times["overhead_s"], data.times["total_s"]
     known = ~np.isnan(outside)
@@ -251,9 +287,9 @@ def _outside(data: CaseData) -> Iterator[RunWarning]:
         WarningCode.TIME_OUTSIDE_SERVER,
         f"half of the requests took {lost:.3g} s or more beyond the {accounted:.3g} s that the "
         "server says they took",
+        f"{_stamped_late(info, data, lost)}"
         "A slow network, a proxy with a queue of its own, or durations in another unit: then the "
         "server's speeds are wrong.",
-        data.case.id,
     )
 
 
@@ -272,7 +308,6 @@ def _other_model(data: CaseData) -> Iterator[RunWarning]:
         "Something between here and the server chooses models: ask the server itself."
         if mixed
         else "If that is another name of the same model, ask for it by this one.",
-        data.case.id,
         invalidates=bool(mixed),
     )
 

@@ -38,7 +38,6 @@ def littles_law(data: CaseData) -> Iterator[RunWarning]:
                 found,
                 "Failed requests that held slots, lost records, or wrong time stamps: look at the "
                 "timeline before you trust throughput.",
-                data.case.id,
             )
             return
 

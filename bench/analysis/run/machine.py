@@ -25,7 +25,6 @@ WH_PER_J = 1 / 3600
 _MILLION = 1e6
 _ABOVE = "j_per_token_above_idle"
 _NO_IDLE = "idle power was not measured: see the telemetry of the server's machine"
-_NO_PRICE = "no price was given (--price)"
 CARDS = ("gpu", "amd", "intel", "apple")
 NO_ENERGY = "no energy of the server's machine could be read: see its telemetry"
 SIMULATED = "simulated: no model was run"
@@ -259,7 +258,7 @@ def _cost(
 ) -> Metric:
     """Money per million output tokens: energy, and the machine's hours where they have a price."""
     if not prices:
-        return metric_of("cost_per_mtok", 0, note=_NO_PRICE)
+        return metric_of("cost_per_mtok", 0)
     power, hours = prices.get("kWh"), prices.get("h")
     if power is not None and (per_token is None or per_token.value is None):
         return metric_of("cost_per_mtok", 0, note=note)

@@ -36,7 +36,6 @@ def machine_warnings(
             f"the counter of energy says {energy.ratio:.2f} times what the readings of power add "
             "up to",
             "Trust energy per token no further than that; another driver may read better.",
-            data.case.id,
         )
     if isinstance(roof, Roofline) and roof.share > 1:
         yield RunWarning(
@@ -46,7 +45,6 @@ def machine_warnings(
             "no share of it is shown",
             "Something is assumed wrong: other work while the memory was measured, weights that "
             "fit into a cache, speculative decoding, or the bytes of a token.",
-            data.case.id,
         )
 
 
@@ -58,14 +56,13 @@ def cost_warnings(data: CaseData, cost: Metric) -> Iterator[RunWarning]:
         WarningCode.COST_UNKNOWN,
         f"a price was given, but the cost is not known: {cost.note}",
         "The price of the machine's time alone (--price MONEY/h) needs no energy.",
-        data.case.id,
     )
 
 
 def sampled_warnings(case: Case, blocks: Sequence[BlockInfo]) -> Iterator[RunWarning]:
     """What the samples of a case's blocks show: heat, swapping, a GPU left alone."""
-    yield from _throttled(case, blocks)
-    yield from _swapped(case, blocks)
+    yield from _throttled(blocks)
+    yield from _swapped(blocks)
     yield from _left_alone(case, blocks)
 
 
@@ -82,7 +79,7 @@ def throttling(blocks: Sequence[BlockInfo]) -> dict[str, list[BlockInfo]]:
     return found
 
 
-def _throttled(case: Case, blocks: Sequence[BlockInfo]) -> Iterator[RunWarning]:
+def _throttled(blocks: Sequence[BlockInfo]) -> Iterator[RunWarning]:
     """Cards that were slowed down, each with its evidence."""
     for name, hit in throttling(blocks).items():
         device, _, cause = name.partition("_")
@@ -93,7 +90,6 @@ def _throttled(case: Case, blocks: Sequence[BlockInfo]) -> Iterator[RunWarning]:
             f"{device} ran slower in {_of(len(hit), len(blocks))}, because {why}: "
             f"{sum(flags):.0f} of {len(flags)} samples there{_evidence(hit, device)}",
             advice,
-            case.id,
         )
 
 
@@ -117,7 +113,7 @@ def swapped_bytes(block: BlockInfo) -> float:
     return counted[-1] - counted[0] if counted else 0.0
 
 
-def _swapped(case: Case, blocks: Sequence[BlockInfo]) -> Iterator[RunWarning]:
+def _swapped(blocks: Sequence[BlockInfo]) -> Iterator[RunWarning]:
     hit = [b for b in blocks if swapped_bytes(b) >= _SWAPPED_BYTES]
     if hit:
         mib = sum(map(swapped_bytes, hit)) / 2**20
@@ -125,7 +121,6 @@ def _swapped(case: Case, blocks: Sequence[BlockInfo]) -> Iterator[RunWarning]:
             WarningCode.SWAPPING,
             f"the machine read {mib:,.0f} MiB back from swap in {_of(len(hit), len(blocks))}",
             "Use a smaller model or context, or close other programs.",
-            case.id,
         )
 
 
@@ -151,5 +146,4 @@ def _left_alone(case: Case, blocks: Sequence[BlockInfo]) -> Iterator[RunWarning]
             f"{case.model} is computed by the CPU only, although this machine has {cards[0]}",
             "See the server's log: a driver it does not know, too little memory of the card, or "
             "a missing library.",
-            case.id,
         )

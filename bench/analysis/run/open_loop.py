@@ -190,7 +190,6 @@ def open_loop_warnings(data: CaseData, summary: CaseSummary) -> Iterator[RunWarn
             "not keep up with this rate",
             "Its latencies grow with the length of the block, so none is given as typical. "
             "Lower the rate, or read request_per_s as what the server can do.",
-            data.case.id,
         )
         return
     if data.case.load.loop != "open":
@@ -217,5 +216,4 @@ def open_loop_warnings(data: CaseData, summary: CaseSummary) -> Iterator[RunWarn
         f"{why} {needed:,} requests are needed",
         f"Make the {'block' if count == 1 else 'blocks'} longer: load.open.duration: {long}"
         f"{'' if count == 1 else f' with {count} blocks'}{settle}; or measure at a lower rate.",
-        data.case.id,
     )

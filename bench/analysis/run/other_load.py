@@ -122,7 +122,6 @@ def other_load(data: CaseData, summary: CaseSummary, slots: Slots | None) -> Ite
         + (f"; without that, {bent}" if bent else ""),
         "Somebody else uses this server, or its machine does other work: stop that, and measure "
         "again.",
-        data.case.id,
         invalidates=bool(bent),
     )
 

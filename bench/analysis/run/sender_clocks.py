@@ -81,7 +81,6 @@ def clock_warnings(data: CaseData) -> Iterator[RunWarning]:
             + "; ".join(bent),
             "Longer blocks, longer answers, or senders nearer to this machine would help; see the "
             "round trips of the senders.",
-            data.case.id,
         )
 
 

@@ -72,11 +72,12 @@ def case_steadiness(data: CaseData) -> Steadiness:
     found: list[tuple[str, tuple[str, ...]]] = []
     for change in find_changes([series.of(b) for b in inside], values):
         if change.inside:
-            sizes = _sizes_inside(change, series, inside)
-            names, levels = series.metrics, series.levels
+            where_seen = [inside[change.block]] if change.kind == "step" else inside
+            parts = [_size(change, series.of(b)) for b in where_seen]
+            sizes, names, levels = np.mean(parts, axis=0), series.metrics, series.levels
         else:
-            sizes = _sizes_between(change, values)
-            names, levels = ids, np.append(series.levels, np.full(len(ids), np.inf))
+            sizes, names = _size(change, values), ids
+            levels = np.append(series.levels, np.full(len(ids), np.inf))
         large = [c for c in change.columns if _large(names[c], sizes[c], float(levels[c]))]
         if large:
             where = _where(change, series, inside, len(blocks))
@@ -147,8 +148,8 @@ def _without_edges(ok: Columns, everything: Columns, users: int) -> Bools:
     if users < 2:
         return keep
     for block in np.unique(ok.block):
-        sent = np.sort(everything.sent_ns[everything.block == block])
-        last = sent[~np.isnan(sent)][-1]
+        sent = everything.sent_ns[everything.block == block]
+        last = sent[~np.isnan(sent)].max(initial=-np.inf)
         here = ok.block == block
         keep &= ~(here & (ok.end_ns > last))
         measured = np.sort(ok.sent_ns[here])
@@ -184,30 +185,17 @@ def _block_values(
     return tuple(names), np.column_stack(columns) if columns else np.empty((len(blocks), 0))
 
 
-def _sizes_inside(change: Change, series: _Series, blocks: Sequence[int]) -> Floats:
-    """Change of every metric, on the log scale; of a drift that over one block."""
-    if change.kind == "step":
-        rows = series.of(blocks[change.block])
-        at = _row(change, len(rows))
-        return np.asarray(rows[at:].mean(axis=0) - rows[:at].mean(axis=0))
-    slopes = [_slope(series.of(b)) * (len(series.of(b)) - 1) for b in blocks]
-    return np.asarray(np.mean(slopes, axis=0))
-
-
-def _sizes_between(change: Change, values: Floats) -> Floats:
-    """Change of every metric, on the log scale; of a drift that over all blocks."""
+def _size(change: Change, rows: Floats) -> Floats:
+    """Change of every metric over some rows (requests or blocks), on the log scale."""
     if change.kind == "drift":
-        return _slope(values) * (len(values) - 1)
-    return np.asarray(values[change.block :].mean(axis=0) - values[: change.block].mean(axis=0))
+        time = np.arange(len(rows)) - (len(rows) - 1) / 2
+        return np.asarray(time @ rows / (time**2).sum() * (len(rows) - 1))
+    at = _row(change, len(rows)) if change.inside else change.block
+    return np.asarray(rows[at:].mean(axis=0) - rows[:at].mean(axis=0))
 
 
 def _row(change: Change, size: int) -> int:
     return min(max(round(change.at * size), 1), size - 1)
-
-
-def _slope(rows: Floats) -> Floats:
-    time = np.arange(len(rows)) - (len(rows) - 1) / 2
-    return np.asarray(time @ rows / (time**2).sum())
 
 
 def _large(metric: str, change: float, level: float) -> bool:

@@ -104,6 +104,7 @@ def _one_case(
     warnings = [*case_warnings(info, one, summary, slots), *machine_warnings(one, energy, roof)]
     if prices:
         warnings += cost_warnings(one, metrics["cost_per_mtok"])
+    warnings = [replace(w, case=one.case.id) for w in warnings]
     return summary, warnings, [judge(t, one, metrics) for t in info.plan.thresholds]
 
 

@@ -63,7 +63,7 @@ def run_warnings(info: RunInfo) -> list[RunWarning]:
 def case_warnings(
     info: RunInfo, data: CaseData, summary: CaseSummary, slots: Slots | None
 ) -> list[RunWarning]:
-    """What concerns one case."""
+    """What concerns one case; checks leave it to the summary to name the case."""
     return [
         *client_warnings(info, data, summary),
         *idle_warnings(summary.metrics, data),
@@ -77,7 +77,7 @@ def case_warnings(
         *_prompt_size(data),
         *_cache(data),
         *_lengths(summary),
-        *evidence_warnings(data, summary),
+        *evidence_warnings(info, data, summary),
         *_thought_only(data),
         *other_load(data, summary, slots),
         *_slots(data, slots),
@@ -159,7 +159,6 @@ def _steadiness(summary: CaseSummary) -> Iterator[RunWarning]:
             f"not steady: {summary.steadiness.message}",
             "Look for throttling, other work on the server, or a growing context; then measure "
             "again.",
-            summary.id,
         )
 
 
@@ -171,7 +170,6 @@ def _survivors(summary: CaseSummary) -> Iterator[RunWarning]:
             f"{rate:.0%} of the requests failed: latencies describe only the others, which may be "
             "the faster ones",
             "Find out why they fail before you read latencies.",
-            summary.id,
         )
 
 
@@ -183,7 +181,6 @@ def _implausible(data: CaseData) -> Iterator[RunWarning]:
                 WarningCode.IMPLAUSIBLE_RATE,
                 f"{count} requests have a {name} speed that no machine reaches: left out",
                 "The server's durations are wrong for them, or its cache held most of the prompt.",
-                data.case.id,
             )
 
 
@@ -194,7 +191,6 @@ def _lengths(summary: CaseSummary) -> Iterator[RunWarning]:
             WarningCode.EARLY_STOPS,
             f"{share:.0%} of the answers ended before num_predict: they are not equally long",
             "Compare speeds per token, not times of whole answers; or ask for long texts.",
-            summary.id,
         )
 
 
@@ -209,7 +205,6 @@ def _thought_only(data: CaseData) -> Iterator[RunWarning]:
             "answer came",
             "Allow more (options.num_predict), or set think: false. Thresholds on answer_ttft_s "
             "count them as infinitely late.",
-            data.case.id,
         )
 
 
@@ -223,7 +218,6 @@ def _slots(data: CaseData, slots: Slots | None) -> Iterator[RunWarning]:
             f"OLLAMA_NUM_PARALLEL is {asked}, but only {slots.observed} requests are worked on "
             f"at once",
             "Some model families are forced to one slot, and memory may not suffice for more.",
-            data.case.id,
         )
 
 
@@ -237,7 +231,6 @@ def _truncated(data: CaseData) -> Iterator[RunWarning]:
             WarningCode.PROMPT_TRUNCATED,
             f"{count} of {len(data.ok)} prompts were cut to fit the context of {context} tokens",
             "Raise options.num_ctx or shorten the prompts; the server says nothing of it.",
-            data.case.id,
         )
 
 
@@ -268,7 +261,6 @@ def _prompt_size(data: CaseData) -> Iterator[RunWarning]:
             WarningCode.PROMPT_SIZE,
             f"prompts of {asked:.0f} tokens were asked for, {got:.0f} came out (medians)",
             "Read prompt_tokens for the size that was measured.",
-            data.case.id,
         )
 
 
@@ -289,7 +281,6 @@ def _cache(data: CaseData) -> Iterator[RunWarning]:
             WarningCode.CACHE_SUSPECTED,
             f"{what}{how}: the server may have had them in its cache",
             "Take prefill speed and TTFT with care; make every prompt unique (cache: bust).",
-            data.case.id,
         )
 
 

@@ -58,12 +58,7 @@ class AgentStart(msgspec.Struct, frozen=True):
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """The first line of every connection.
-
-    Attributes:
-        wants: "words" or "time".
-        start: of the words, those from this byte on.
-    """
+    """The first line of every connection, which wants "words" (from byte `start` on) or "time"."""
 
     token: str
     wants: str

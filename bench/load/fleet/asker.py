@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -52,10 +52,7 @@ class TimeAsker:
     """
 
     def __init__(
-        self,
-        place: Place,
-        lost: Callable[[], None],
-        now_ns: Callable[[], int] = time.monotonic_ns,
+        self, place: Place, lost: Callable[[], None], now_ns: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self.watch = ClockWatch()
         self._place = place
@@ -76,11 +73,11 @@ class TimeAsker:
 
     def _ask_on(self) -> None:
         with contextlib.suppress(OSError, ValueError), self._connected() as line:
-            count = 0
+            answers, count = line.makefile("rb"), 0
             while not self._ended.is_set():
                 asked_ns = self._now_ns()
                 line.sendall(b"\n")
-                there, back = _answer(line).split()
+                there, back = answers.readline().split()
                 self.watch.add(RoundTrip(asked_ns, int(there), int(back), self._now_ns()))
                 count += 1
                 if count < _FIRST_TRIPS:
@@ -92,20 +89,10 @@ class TimeAsker:
             self._lost()
 
     @contextlib.contextmanager
-    def _connected(self):  # type: ignore[no-untyped-def]
+    def _connected(self) -> Iterator[socket.socket]:
         place = self._place
         with socket.create_connection((place.host, place.port), SILENCE_S) as plain:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             line = plain if place.tls is None else place.tls.wrap_socket(plain)
             line.sendall(place.hello("time"))
             yield line
-
-
-def _answer(line: socket.socket) -> bytes:
-    data = b""
-    while not data.endswith(b"\n"):
-        more = line.recv(100)
-        if not more:
-            raise OSError("closed")
-        data += more
-    return data

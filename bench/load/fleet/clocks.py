@@ -124,12 +124,7 @@ def fit_line(trips: Sequence[RoundTrip]) -> ClockLine:
 
 @dataclass(frozen=True, slots=True)
 class ClockSeen:
-    """What is known of a sender's clock.
-
-    Attributes:
-        line: through the last round trips.
-        shortest_ns, median_ns: of the last round trips.
-    """
+    """What the last round trips say of a sender's clock, and how long the trips took."""
 
     line: ClockLine
     shortest_ns: int

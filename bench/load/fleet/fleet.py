@@ -32,14 +32,7 @@ _RESCUE_S = 2.5
 
 
 class Fleet:
-    """The machines of one run.
-
-    Args:
-        load_from: as `--load-from` was given.
-
-    Attributes:
-        run: id of the run, once there is one.
-    """
+    """The machines of one run, whose id is `run` once there is one."""
 
     def __init__(self, load_from: str) -> None:
         self.run = ""
@@ -62,10 +55,7 @@ class Fleet:
         await self._cluster.close()
 
     def warnings(self, urls: Mapping[str, str]) -> list[RunWarning]:
-        """What must be known of these machines before anything is sent.
-
-        Args:
-            urls: of the targets, by name.
+        """What must be known of these machines before anything is sent to these targets (by name).
 
         Raises:
             UsageError: a target would be another server on each of them.

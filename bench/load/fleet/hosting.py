@@ -23,11 +23,7 @@ from bench.load.fleet.spool import kept_here, kept_lines, spool_folder
 
 
 class Started(msgspec.Struct, frozen=True):
-    """An agent that listens.
-
-    Attributes:
-        error: why there is none, "" if there is one.
-    """
+    """Where an agent listens; `error` says why there is none, "" if there is one."""
 
     port: int = 0
     error: str = ""

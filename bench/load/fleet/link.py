@@ -101,7 +101,11 @@ class RemoteSender:
                 continue
             if isinstance(word, messages.Failed):
                 raise WorkerDied(f"{self.name} {word.message}")
-            return self._corrected(word)
+            if isinstance(word, messages.Arrived):
+                return messages.Arrived(self._record(word.record))
+            if isinstance(word, messages.Done):
+                return messages.Done(self._phase(word.measured))
+            return word
 
     async def end(self) -> None:
         """Tell it that it is not needed any more."""
@@ -209,13 +213,6 @@ class RemoteSender:
         self._writer.write(ACK + b"%d\n" % self._heard)
         self._acked, self._acked_s = self._heard, now_s
 
-    def _corrected(self, word: messages.Word) -> messages.Word:
-        if isinstance(word, messages.Arrived):
-            return messages.Arrived(self._record(word.record))
-        if isinstance(word, messages.Done):
-            return messages.Done(self._phase(word.measured))
-        return word
-
     def _shift_ns(self, since_start_ns: int) -> int:
         """What a time since the start of the run, on the sender's clock, is off by."""
         line = self._line()
@@ -226,7 +223,8 @@ class RemoteSender:
 
     def _record(self, record: RequestRecord) -> RequestRecord:
         """The record, shifted as a whole: what lies between its times stays exact."""
-        first_ns, last_ns = _ends_ns(record)
+        ends = [t for t in (record.planned_ns, record.sent_ns, record.end_ns) if t is not None]
+        first_ns, last_ns = min(ends, default=0), max(ends, default=0)
         shift_ns = self._shift_ns((first_ns + last_ns) // 2)
         drifted_ns = abs(self._line().drift) * (last_ns - first_ns) / 2
         self._worst_ns = max(self._worst_ns, self._error_ns + round(drifted_ns))
@@ -245,9 +243,3 @@ def shifted(record: RequestRecord, by_ns: int) -> RequestRecord:
     names = ("planned_ns", *STAMPS)
     times = {name: t + by_ns for name in names if (t := getattr(record, name)) is not None}
     return replace(record, **times)
-
-
-def _ends_ns(record: RequestRecord) -> tuple[int, int]:
-    """Its first and its last time."""
-    ends = [t for t in (record.planned_ns, record.sent_ns, record.end_ns) if t is not None]
-    return (min(ends), max(ends)) if ends else (0, 0)

@@ -10,12 +10,9 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from bench.files import open_file
-
-if TYPE_CHECKING:
-    import psutil
 
 _SUFFIX = ".jsonl"
 _CLOCK_SLACK_S = 2.0
@@ -31,13 +28,7 @@ def spool_folder() -> Path:
 
 
 class Kept(NamedTuple):
-    """One file: what one sender of a run said.
-
-    Attributes:
-        run: its id.
-        sender: a number of its own.
-        agent: number of the process that writes it, or did.
-    """
+    """One file: what one sender of a run said; `agent` is the process that writes it, or did."""
 
     run: str
     sender: str
@@ -52,14 +43,12 @@ class Kept(NamedTuple):
         try:
             writer = psutil.Process(self.agent)
             # Dask's worker leaves an agent that has ended a zombie; a number can come again.
-            return writer.status() == psutil.STATUS_ZOMBIE or self._is_older_than(writer)
+            newer = writer.create_time() > self.path.stat().st_mtime + _CLOCK_SLACK_S
+            return writer.status() == psutil.STATUS_ZOMBIE or newer
         except psutil.NoSuchProcess:
             return True
         except (psutil.Error, OSError):
             return False
-
-    def _is_older_than(self, process: psutil.Process) -> bool:
-        return bool(process.create_time() > self.path.stat().st_mtime + _CLOCK_SLACK_S)
 
 
 class Spool:

@@ -12,19 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from bench.scenario.session_files.conversations import (
-    Dialogue,
-    kind_of,
-    steps_of_requests,
-    with_gaps,
-)
-from bench.scenario.session_files.message_forms import (
-    answer_of,
-    content_of,
-    spoken,
-    tool_call,
-    tool_result,
-)
+from bench.scenario.session_files.forms import answer_of, content_of, spoken, tool_call, tool_result
+from bench.scenario.session_files.requests import Dialogue, kind_of, steps_of_log, with_gaps
 from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Message, Session, Step
 
@@ -80,7 +69,7 @@ def _claude_steps(items: Lines, notes: Notes) -> tuple[Step, ...]:
         elif lines := answers.pop(identity, None):  # the other lines of it come later
             dialogue.answer(_answer(lines, notes), _facts(lines, dialogue, thread))
     asked = [request for dialogue in threads.values() for request in dialogue.asked]
-    return steps_of_requests(sorted(asked, key=lambda request: request.facts.at_s or 0.0))
+    return steps_of_log(sorted(asked, key=lambda request: request.facts.at_s or 0.0))
 
 
 def _answer_id(row: FileRow) -> str | None:
@@ -174,7 +163,7 @@ class _Codex:
         """The session ends with its last answer."""
         self._answer()
         if self._dialogue.asked:
-            steps = with_gaps(steps_of_requests(self._dialogue.asked), self._notes)
+            steps = with_gaps(steps_of_log(self._dialogue.asked), self._notes)
             self.sessions.append(Session(self._name, steps))
 
     def take(self, row: FileRow) -> None:
@@ -187,7 +176,10 @@ class _Codex:
         if kind == "session_meta":
             self.end()
             self._start(str(payload.get("id") or row.label))
-            self._instructions(payload)
+            given = payload.get("base_instructions") or payload.get("instructions")
+            text = given.get("text") if isinstance(given, dict) else given
+            if isinstance(text, str) and text.strip():
+                self._dialogue.history.append({"role": "system", "content": text})
         elif kind == "response_item":
             self._item(row, payload, at_s)
         elif kind == "event_msg" and payload.get("type") == "token_count":
@@ -201,12 +193,6 @@ class _Codex:
                     self._message(row, item, at_s)
             if not self._dialogue.history and isinstance(payload.get("message"), str):
                 self._dialogue.say({"role": "user", "content": payload["message"]}, at_s)
-
-    def _instructions(self, payload: dict[str, Any]) -> None:
-        given = payload.get("base_instructions") or payload.get("instructions")
-        text = given.get("text") if isinstance(given, dict) else given
-        if isinstance(text, str) and text.strip():
-            self._dialogue.history.append({"role": "system", "content": text})
 
     def _item(self, row: FileRow, item: dict[str, Any], at_s: float) -> None:
         kind = item.get("type")

@@ -9,21 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench.scenario.session_files.conversations import (
-    Timed,
-    kind_of,
-    steps_of,
-    system_of,
-    with_gaps,
-)
-from bench.scenario.session_files.message_forms import (
-    content_of,
-    json_value,
-    message,
-    role_of,
-    tool_call,
-    tools_of,
-)
+from bench.scenario.session_files.forms import json_value, message, role_of, tool_call, tools_of
+from bench.scenario.session_files.requests import Timed, kind_of, steps_of, system_of, with_gaps
 from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Message, Session, Step
 from bench.scenario.trace_rows import cell_text
@@ -122,7 +109,7 @@ def _chatgpt_message(row: FileRow, raw: dict[str, Any], notes: Notes) -> Message
     role = role_of(row, author.get("role"))
     kind = content.get("content_type")
     if kind in ("text", "multimodal_text"):
-        text, _ = content_of(row, _parts(content.get("parts"), notes), notes)
+        text = "\n".join(_parts(content.get("parts"), notes))
     elif isinstance(content.get("text"), str):
         text = content["text"]
     else:
@@ -143,14 +130,12 @@ def _chatgpt_message(row: FileRow, raw: dict[str, Any], notes: Notes) -> Message
 
 
 def _parts(parts: Any, notes: Notes) -> list[str]:
-    texts = []
-    for part in parts if isinstance(parts, list) else []:
-        if isinstance(part, str):
-            texts.append(part)
-        else:
+    given = parts if isinstance(parts, list) else []
+    for part in given:
+        if not isinstance(part, str):
             kind = part.get("content_type") if isinstance(part, dict) else part
             notes.count(f"parts of messages left out, of the kind {kind!r}")
-    return texts
+    return [part for part in given if isinstance(part, str)]
 
 
 def read_open_webui(rows: Iterator[FileRow], notes: Notes, _numbers: Numbers) -> Reading:

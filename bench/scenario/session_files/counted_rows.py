@@ -23,9 +23,6 @@ def read_columns(
     """Reads requests from rows, one a row; rows with the same session belong together.
 
     `columns` says for names of `COLUMNS` what the file calls them.
-
-    Raises:
-        ValueError: a column is not there, or a row is wrong.
     """
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown:

@@ -1,4 +1,7 @@
-"""The formats of sessions, and which of them a file has: by its fields, never by its name."""
+"""The formats of sessions, and which of them a file has: by its fields, never by its name.
+
+A name or a file of no known format is a ValueError that says which there are, and what was seen.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.scenario.session_files import agents, chats, hash_traces, otel, recorded, tracelab, weka
-from bench.scenario.session_files.message_forms import json_value
+from bench.scenario.session_files import agents, chats, otel, recorded, weka
+from bench.scenario.session_files import token_traces as traces
+from bench.scenario.session_files.forms import json_value
 from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, listed
 
 Read = Callable[[Iterator[FileRow], Notes, Numbers], Reading]
@@ -51,7 +55,7 @@ def _is_batch(row: dict[str, Any]) -> bool:
 
 
 def _is_mooncake(row: dict[str, Any]) -> bool:
-    return row.keys() >= {*hash_traces.FIELDS} and "chat_id" not in row
+    return row.keys() >= {*traces.FIELDS} and "chat_id" not in row
 
 
 def _has_messages(row: dict[str, Any]) -> bool:
@@ -69,9 +73,9 @@ FORMATS: tuple[SessionFormat, ...] = (
     SessionFormat("open-webui", "chat.history", _is_open_webui, chats.read_open_webui),
     _with("chatgpt", chats.read_chatgpt, "mapping", "current_node", first=dict),
     _with("weka", weka.read, "block_size", "requests"),
-    _with("tracelab", tracelab.read, "session_id", "round_index", "input_tokens_total"),
-    _with("bailian", partial(hash_traces.read, known="bailian"), "chat_id", *hash_traces.FIELDS),
-    SessionFormat("mooncake", ", ".join(hash_traces.FIELDS), _is_mooncake, hash_traces.read),
+    _with("tracelab", traces.read_tracelab, "session_id", "round_index", "input_tokens_total"),
+    _with("bailian", partial(traces.read_hashes, known="bailian"), "chat_id", *traces.FIELDS),
+    SessionFormat("mooncake", ", ".join(traces.FIELDS), _is_mooncake, traces.read_hashes),
     SessionFormat("otel", otel.FIELDS, otel.is_it, otel.read),
     SessionFormat("batch", "body.messages", _is_batch, chats.read_batch),
     _with("sharegpt", _chats("conversations"), "conversations", first=list),
@@ -84,13 +88,9 @@ FORMAT_NAMES = tuple(f.name for f in FORMATS)
 
 
 def format_called(name: str) -> SessionFormat:
-    """The format of a name.
-
-    Raises:
-        ValueError: there is none; the message lists those there are.
-    """
-    if name in hash_traces.BLOCK_TOKENS:
-        return _with(name, partial(hash_traces.read, known=name), *hash_traces.FIELDS)
+    """The format of a name."""
+    if name in traces.BLOCK_TOKENS:
+        return _with(name, partial(traces.read_hashes, known=name), *traces.FIELDS)
     for known in FORMATS:
         if known.name == name:
             return known
@@ -98,11 +98,7 @@ def format_called(name: str) -> SessionFormat:
 
 
 def format_of(head: Sequence[FileRow]) -> SessionFormat:
-    """The format of a file by its first rows.
-
-    Raises:
-        ValueError: they have no known format, or several; the message says what was seen.
-    """
+    """The format of a file by its first rows."""
     found: dict[str, tuple[SessionFormat, FileRow]] = {}
     for row in head:
         known = next((f for f in FORMATS if f.is_it(row.value)), None)

@@ -38,9 +38,6 @@ def read_rows(path: Path, notes: Notes) -> Generator[FileRow]:
 
     A last line that ends in the middle of its JSON is left out, and that is said: it is what a
     killed recorder leaves behind.
-
-    Raises:
-        ValueError: the file cannot be read, or a line is wrong; the message names file and line.
     """
     try:
         with open_file(path) as raw:

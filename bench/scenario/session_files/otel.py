@@ -11,19 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.scenario.session_files.block_tree import Stretches, continued
-from bench.scenario.session_files.conversations import (
-    LoggedRequest,
-    kind_of,
-    steps_of_requests,
-    with_gaps,
-)
-from bench.scenario.session_files.message_forms import (
-    json_value,
-    role_of,
-    spoken,
-    tool_call,
-    tools_of,
-)
+from bench.scenario.session_files.forms import json_value, role_of, spoken, tool_call, tools_of
+from bench.scenario.session_files.requests import LoggedRequest, kind_of, steps_of_log, with_gaps
 from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Message, Session, Step
 
@@ -77,7 +66,7 @@ def read(rows: Iterator[FileRow], notes: Notes, numbers: Numbers) -> Reading:
         spans.sort(key=lambda span: span.start_s)
         asked = [_asked(span, notes) for span in spans]
         if all(a.prompt for a in asked):
-            steps = steps_of_requests(asked)
+            steps = steps_of_log(asked)
         else:
             for span, request in zip(spans, asked, strict=True):
                 if request.facts.prompt_tokens is None:

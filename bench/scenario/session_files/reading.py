@@ -1,4 +1,7 @@
-"""Reads files of sessions: one, or several of the same format."""
+"""Reads files of sessions: one, or several of the same format.
+
+What cannot be read, is wrong or doubtful is a ValueError that names file and line.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,6 @@ def read_sessions(
     """The sessions of a file, or of all files that a pattern with `*` matches.
 
     `columns` says, for rows of one's own, what it is -> the name of its column.
-
-    Raises:
-        ValueError: a file cannot be read, is wrong or doubtful; the message names file and line.
     """
     paths = matching_files(path)
     notes, numbers = Notes(), Numbers()
@@ -43,7 +43,9 @@ def read_sessions(
                 "pattern matches must have one format"
             )
         readings.append((name, reading))
-    sessions = _ordered(_joined(_on_one_clock([reading for _, reading in readings])))
+    sessions = _joined(_on_one_clock([reading for _, reading in readings]))
+    if all(session.start_s is not None for session in sessions):
+        sessions.sort(key=lambda session: session.start_s or 0.0)
     if not sessions:
         raise ValueError(f"{path.name} holds no session{notes.in_brackets()}")
     return SessionFile(tuple(sessions), readings[0][0], notes.all())
@@ -51,7 +53,7 @@ def read_sessions(
 
 @functools.lru_cache(maxsize=4)
 def session_file(path: str, format: str, columns: tuple[tuple[str, str], ...]) -> SessionFile:
-    """As `read_sessions`, read once for all who ask."""
+    """As `read_sessions`, read once for all who ask until a scenario is loaded again."""
     return read_sessions(Path(path), format, dict(columns) or None)
 
 
@@ -61,11 +63,7 @@ def played_file(replay: Replay) -> SessionFile:
 
 
 def matching_files(path: Path) -> list[Path]:
-    """The file, or all that it matches as a pattern with `*`.
-
-    Raises:
-        ValueError: none matches, or too many do.
-    """
+    """The file, or all that it matches as a pattern with `*`."""
     if path.is_file() or not has_magic(str(path)):
         return [path]
     found = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 (any folder)
@@ -99,10 +97,10 @@ _MIXED = ("claude-code", "codex", "otel")
 
 def _of_format(rows: Iterator[FileRow], known: SessionFormat) -> Iterator[FileRow]:
     """The rows, each checked to be of the format."""
+    form = f"{known.name} ({known.fields})"
     for row in rows:
         if known.name not in _MIXED and not known.is_it(row.value):
-            has = listed(row.value)
-            raise row.wrong(f"is no row of {known.name} ({known.fields}): it has {has}")
+            raise row.wrong(f"is no row of {form}: it has {listed(row.value)}")
         yield row
 
 
@@ -131,9 +129,8 @@ def _first(sessions: Sequence[Session]) -> float | None:
     """The earliest arrival; where none is known, the earliest end of an answer."""
     steps = [step for session in sessions for step in session.steps]
     arrivals = [step.at_s for step in steps if step.at_s is not None]
-    return min(
-        arrivals or [s.answered_at_s for s in steps if s.answered_at_s is not None], default=None
-    )
+    ends = [step.answered_at_s for step in steps if step.answered_at_s is not None]
+    return min(arrivals or ends, default=None)
 
 
 def _shifted(session: Session, origin: float, start_known: bool) -> Session:
@@ -172,10 +169,3 @@ def _are_parts(one: Session, other: Session) -> bool:
     threads = {step.thread for step in one.steps}
     timed = all(step.at_s is not None for step in (*one.steps, *other.steps))
     return timed and threads.isdisjoint(step.thread for step in other.steps)
-
-
-def _ordered(sessions: list[Session]) -> list[Session]:
-    """In the order in which they began, where that is known of all."""
-    if all(session.start_s is not None for session in sessions):
-        return sorted(sessions, key=lambda session: session.start_s or 0.0)
-    return sessions

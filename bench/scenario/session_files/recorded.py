@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.scenario.session_files.block_tree import Stretches
-from bench.scenario.session_files.conversations import with_gaps
-from bench.scenario.session_files.message_forms import message, tools_of
+from bench.scenario.session_files.forms import message, tools_of
+from bench.scenario.session_files.requests import with_gaps
 from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading, TimeField
 from bench.scenario.sessions import Message, Session, Step
 from bench.scenario.trace_rows import cell_text
@@ -133,6 +133,5 @@ class _Lengths:
 
 
 def _is_hash(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 2:
-        return False
-    return isinstance(value[0], str) and isinstance(value[1], int) and value[1] >= 0
+    pair = value if isinstance(value, list) and len(value) == 2 else ("", -1)
+    return isinstance(pair[0], str) and isinstance(pair[1], int) and pair[1] >= 0

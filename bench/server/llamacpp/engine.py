@@ -14,12 +14,11 @@ import psutil
 
 from bench.cores import allowed_cpus, usable_cpus
 from bench.errors import EngineError
-from bench.server.engine import EngineFailure, LoadOptions, Memory
+from bench.server.engine import EngineFailure, LoadOptions, Memory, ModelCard
 from bench.server.llamacpp.model_file import Say
 from bench.server.llamacpp.models import ServedModel, served_models
 from bench.server.llamacpp.process import EngineProcess
 from bench.server.llamacpp.runner import LlamaCppRunner
-from bench.server.model_card import ModelCard
 
 INSTALL = 'pip install "ollama-bench[demo]"'
 """The command that brings this engine."""

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from bench.errors import EngineError
 from bench.ollama.names import full_name, same_model
+from bench.server.engine import ModelCard, ModelDetails
 from bench.server.go import human_number
 from bench.server.llamacpp.metadata import GgufMetadata, read_metadata
 from bench.server.llamacpp.model_file import SMOLLM2, Say, find_model
 from bench.server.llamacpp.thinking import CLOSING, OPENING
-from bench.server.model_card import ModelCard, ModelDetails
 
 DEMO_MODEL = "smollm2:135m"
 _DEMO_TOOLS = "smollm2-tools:135m"

@@ -14,8 +14,7 @@ from typing import Any
 
 from bench.address import Address
 from bench.errors import UsageError
-from bench.wire.limits import LIMITS, ReplyLimits
-from bench.wire.reply_reader import ReplyReader
+from bench.wire.reply_reader import LIMITS, ReplyLimits, ReplyReader
 from bench.wire.transports.sockets import READ_BYTES, Connection, SocketTransport
 from bench.wire.transports.stamps import (
     ANCILLARY_BYTES,

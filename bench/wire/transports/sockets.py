@@ -18,10 +18,10 @@ from abc import ABC, abstractmethod
 from bench.address import Address
 from bench.errors import ServerUnreachable
 from bench.wire.errors import broken_text, connect_error_text
-from bench.wire.exchange import Call, Outcome, Reply, WireCounters
+from bench.wire.exchange import Call, Outcome, Reply
 from bench.wire.http_reader import HttpReader
-from bench.wire.limits import LIMITS, ReplyLimits
-from bench.wire.transports.flight import Flight, FlightBook, TaskCarrier, stop_flight
+from bench.wire.reply_reader import LIMITS, ReplyLimits
+from bench.wire.transports.flight import BookedTransport, Flight, TaskCarrier
 
 READ_BYTES = 64 * 1024
 OPEN_TIMEOUT_S = 10.0
@@ -155,7 +155,7 @@ class Connection(ABC):
             self.http.close()
 
 
-class SocketTransport(ABC):
+class SocketTransport(BookedTransport, ABC):
     """A transport on sockets of its own.
 
     Attributes:
@@ -166,12 +166,10 @@ class SocketTransport(ABC):
     name = ""
 
     def __init__(self, address: Address, limits: ReplyLimits = LIMITS) -> None:
+        super().__init__(limits)
         self.address = address
-        self.limits = limits
-        self.counters = WireCounters()
         self.free: list[Connection] = []
         self.connections: set[Connection] = set()
-        self._book = FlightBook(self.counters, limits=limits)
         self._heads: dict[tuple[str, str], bytes] = {}
         self._closed = False
 
@@ -211,7 +209,7 @@ class SocketTransport(ABC):
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; see `Transport.send`."""
-        flight = self._book.open(call)
+        flight = self.begin(call)
         if self._closed:
             flight.end(Outcome.CONNECT_ERROR, "the transport is closed", time.monotonic_ns())
             return flight.future
@@ -224,14 +222,10 @@ class SocketTransport(ABC):
         flight.carrier = TaskCarrier(self.connect_for(flight, data))
         return flight.future
 
-    def cancel(self, future: asyncio.Future[Reply]) -> None:
-        """End a call now; its future resolves as `cancelled`."""
-        stop_flight(future, time.monotonic_ns())
-
     async def aclose(self) -> None:
         """Close every connection at once; calls under way end as `cancelled`."""
         self._closed = True
-        self._book.stop_all()
+        self.stop_all()
         for connection in list(self.connections):
             connection.abort()
         self.free.clear()

@@ -141,6 +141,24 @@ async def test_a_server_that_is_not_there_is_a_502_with_one_message(tmp_path):
     assert recorded.tally.requests == 0
 
 
+@pytest.mark.parametrize(
+    ("version", "header"),
+    [("1.1", "Connection: close\r\n"), ("1.1", "Connection: TE, Close\r\n"), ("1.0", "")],
+)
+async def test_a_client_that_wants_the_connection_closed_gets_it_closed(tmp_path, version, header):
+    path = tmp_path / "s.jsonl"
+    async with server_here() as (_, url), recorded(path, url) as proxy:
+        host, port = proxy.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST /api/chat HTTP/{version}\r\nHost: localhost\r\n{header}"
+        body = json.dumps({**json.loads(ASK), "model": MODEL, "options": {"num_predict": 3}})
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        reply = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    assert b'"done":true' in reply
+    assert recorded.tally.requests == 1
+
+
 async def test_a_reply_that_is_cut_is_cut_for_the_client_and_marked(tmp_path):
     path = tmp_path / "s.jsonl"
     cut = [*CHUNKED[:2], None]

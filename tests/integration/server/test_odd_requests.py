@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.errors import EngineError
+from bench.server.config import ServerConfig
 from bench.server.embedded import server_here
 
 SAY = {"messages": [{"role": "user", "content": "hi"}], "stream": False}
@@ -103,3 +105,21 @@ async def test_values_out_of_range_are_refused_in_words(
 async def test_a_keep_alive_beyond_all_numbers_is_for_ever() -> None:
     reply = await asked("/api/chat", SHORT + '"stream": false, "keep_alive": 1e999}')
     assert reply.json()["done"]
+
+
+@pytest.mark.parametrize("host", ["a..b", "no such host", "300.1.1.1"])
+async def test_a_host_that_is_none_is_one_message(host: str) -> None:
+    config = ServerConfig(profile="test", host=host)
+    with pytest.raises(EngineError, match=f"cannot listen on {host}:0"):
+        async with server_here(config):
+            pass
+
+
+@pytest.mark.parametrize("path", ["/api/embed", "/v1/embeddings", "/api/embeddings"])
+async def test_every_path_of_embeddings_is_in_the_truth_log(path: str) -> None:
+    async with server_here() as (app, url), httpx.AsyncClient(timeout=20) as client:
+        body = {"model": "sim-embed", "input": "a few words", "prompt": "a few words"}
+        assert (await client.post(f"{url}{path}", json=body)).status_code == 200
+        (truth,) = app.state.truth.records
+    assert truth.model == "sim-embed"
+    assert truth.prompt_tokens and truth.load_ns

@@ -23,10 +23,10 @@ from bench.analysis.run.summary import (
 )
 from bench.errors import ScenarioError
 from bench.load.holding import Together
+from bench.scenario.cases import shared_out
 from bench.scenario.document import Document
 from bench.scenario.expand import build_plan
 from bench.scenario.loading import resolve
-from bench.scenario.mixing import shared_out
 from bench.scenario.plan import Load, Plan
 
 HARM = 2.5

@@ -14,8 +14,8 @@ from virtual_server import model
 from bench.analysis.capacity.judge import Bound, ProbeVerdict
 from bench.analysis.capacity.judged_search import JudgedSearch
 from bench.analysis.capacity.limit import ProbeShare
-from bench.analysis.capacity.limiting import alone, broken_promise
 from bench.analysis.capacity.probe import Probe, Purpose, SearchSettings
+from bench.analysis.capacity.probed import alone, broken_promise
 from bench.analysis.capacity.promises import (
     ProbeOutcome,
     ProbeSample,
@@ -69,14 +69,14 @@ def test_many_late_requests_are_reckoned_with(tmp_path: Path) -> None:
     assert not alone(many, parse_promises(["e2e_s.p50 <= 100"]), None).breaks
 
 
-def kept(text: str, in_time: int, verdict: ProbeVerdict = ProbeVerdict.FAIL) -> PromiseAtProbe:
+def broken(text: str, in_time: int) -> PromiseAtProbe:
     (promise,) = parse_promises([text])
-    return PromiseAtProbe(promise, Bound(1, 1, 1, 100), verdict, ProbeShare(1, in_time, 100, 1))
+    return PromiseAtProbe(promise, Bound(2, 2, 2, 100), ProbeShare(1, in_time, 100, 1))
 
 
 def test_the_promise_that_is_broken_most_clearly_has_the_most_late_for_what_it_allows() -> None:
     """45 % in time is little for a median, and 60 % far less for a 95th percentile."""
-    both = (kept("ttft_s.p50 <= 1", 45), kept("e2e_s.p95 <= 1", 60))
+    both = (broken("ttft_s.p50 <= 1", 45), broken("e2e_s.p95 <= 1", 60))
     for order in (both, both[::-1]):
         outcome = ProbeOutcome(order, False, ProbeVerdict.FAIL, ProbeVerdict.FAIL)
         assert broken_promise(outcome) is both[1].promise
@@ -86,7 +86,7 @@ def test_a_probe_with_nothing_left_to_judge_has_no_share() -> None:
     (promise,) = parse_promises(["tpot_s.p95 <= 1"])
     share = ProbeShare.of(1.0, np.zeros(0), 1.0)
     bound = Bound(math.nan, -math.inf, math.inf, 0)
-    found = PromiseAtProbe(promise, bound, ProbeVerdict.UNDECIDED, share)
+    found = PromiseAtProbe(promise, bound, share)
     assert PromiseResult.of(found).kept_share is None
 
 

@@ -21,7 +21,7 @@ from bench.analysis.run.summarise import summarise
 from bench.commands.probing import Prober, SearchFor
 from bench.commands.run import FinishedRun
 from bench.commands.sizing import FoundCapacity, capacity_plan, find_capacity
-from bench.errors import ExitCode, UsageError
+from bench.errors import ExitCode, MeasurementInvalid, UsageError
 from bench.report.capacity.capacity_page import capacity_page
 from bench.report.formats import render
 from bench.results.record import RequestRecord
@@ -29,7 +29,7 @@ from bench.results.run import RunInfo, RunWarning
 from bench.results.warning_codes import WarningCode
 from bench.scenario.plan import Arrivals, Block, Case, Load
 from bench.server.faults import Fault, FaultPlan, Kind
-from bench.simulation.profile import Length
+from bench.simulation.profile import Length, ModelProfile
 from bench.thresholds import from_file, to_file
 
 SERVER = model(
@@ -38,6 +38,7 @@ SERVER = model(
     prefill_tok_per_s=2000,
     output_tokens=Length(median=12, p95=24),
 )
+SLOW = model(step_ms=400, prefill_tok_per_s=2000, output_tokens=Length(median=12, p95=14))
 Bend = Callable[[RunInfo], RunInfo]
 
 
@@ -48,17 +49,18 @@ def found_on(
     bend: Bend | None = None,
     faults: Sequence[Fault] = (),
     parallel: int = 4,
+    server: ModelProfile = SERVER,
     **wanted: object,
 ) -> FoundCapacity:
-    plan = capacity_plan(plan_of(closed(1, 20)))
     wanted = {"budget_s": 36_000.0, **wanted}
+    plan = capacity_plan(plan_of(closed(1, 20)), budget_s=wanted["budget_s"])  # type: ignore[arg-type]
     prober = Prober(plan, SearchFor(parse_promises(promises), by, **wanted))  # type: ignore[arg-type]
 
     def grow(info: RunInfo, records: Sequence[RequestRecord]) -> tuple[Case, Block] | None:
         return prober(bend(info) if bend else info, records)
 
     run = run_virtually(
-        plan, SERVER, folder, grow=grow, faults=FaultPlan(faults), num_parallel=parallel
+        plan, server, folder, grow=grow, faults=FaultPlan(faults), num_parallel=parallel
     )
     summary = summarise(run.info, run.records)
     result = prober.result(run.info, summary)
@@ -241,3 +243,27 @@ def test_a_search_whose_whole_run_is_invalid_is_no_answer(tmp_path: Path, code: 
 def test_an_unknown_cache_type_is_refused_before_the_search() -> None:
     with pytest.raises(UsageError, match="cache type 'q9' is not known"):
         find_capacity("chat", ["ttft_s.p95 <= 1"], cache_type="q9")
+
+
+def test_one_user_alone_keeps_the_budget(tmp_path: Path) -> None:
+    """Twelve answers of five seconds each took a minute, whatever the budget was."""
+    found = found_on(tmp_path, "e2e_s.p95 <= 100", server=SLOW, budget_s=12.0)
+    assert found.result.spent_s < 12 + 2 * 5  # the warm-up, and what was under way
+    assert found.result.ending is SearchEnding.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("promise", "why"),
+    [
+        ("queue_s.p90 <= 1", "the server does not say .*\\n.*Promise what is seen without"),
+        ("tpot_s.p90 <= 1", "the whole answer came at once.*\\n.*Find what holds the stream"),
+    ],
+)
+def test_why_a_promise_cannot_be_judged_is_the_true_reason(
+    tmp_path: Path, promise: str, why: str
+) -> None:
+    """A server that says no durations was blamed on a proxy that holds the stream back."""
+    kind = Kind.MISSING_COUNTS if promise.startswith("queue") else Kind.COALESCE
+    faults = [Fault(kind=kind, rate=1.0, lines=1000)]
+    with pytest.raises(MeasurementInvalid, match=why):
+        found_on(tmp_path, promise, faults=faults)

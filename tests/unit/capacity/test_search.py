@@ -290,19 +290,19 @@ def test_what_is_stated_is_the_fit_and_no_load_above_its_low_end_is_served() -> 
         return s.ending, s.load, s.low, s.high
 
     assert said(None, tests) == (SearchEnding.CONFIRMED, 0.95, 0.95, 1.05)
-    assert said(LoadLimit(1.0, 0.97, 1.03, 5), tests) == (SearchEnding.CONFIRMED, 0.95, 0.97, 1.03)
-    assert said(LoadLimit(1.0, 0.9, 1.1, 5), tests) == (SearchEnding.CONFIRMED, 0.9, 0.9, 1.1)
-    assert said(LoadLimit(1.0, 0.97, None, 5), tests) == (SearchEnding.CONFIRMED, 0.95, 0.97, 1.05)
+    assert said(LoadLimit(1.0, 0.97, 1.03), tests) == (SearchEnding.CONFIRMED, 0.95, 0.97, 1.03)
+    assert said(LoadLimit(1.0, 0.9, 1.1), tests) == (SearchEnding.CONFIRMED, 0.9, 0.9, 1.1)
+    assert said(LoadLimit(1.0, 0.97, None), tests) == (SearchEnding.CONFIRMED, 0.95, 0.97, 1.05)
     # Where the fit is too unsure to have an end, the tests' own is not taken for a nearer one.
-    unsure = LoadLimit(1.0, None, None, 5, about=(0.9, 1.2))
+    unsure = LoadLimit(1.0, None, None, about=(0.9, 1.2))
     assert said(unsure, tests) == (SearchEnding.CONFIRMED, 0.9, 0.9, 1.2)
     # The tests proved what all probes together contradict.
-    assert said(LoadLimit(0.8, 0.7, 0.9, 5), tests) == (SearchEnding.RANGE, 0.7, 0.7, 0.9)
+    assert said(LoadLimit(0.8, 0.7, 0.9), tests) == (SearchEnding.RANGE, 0.7, 0.7, 0.9)
     nothing = SearchAnswer(SearchEnding.UNDECIDED, None, None, None)
-    assert said(LoadLimit(1.0, 0.9, 1.2, 5), nothing) == (SearchEnding.RANGE, 0.9, 0.9, 1.2)
-    assert said(LoadLimit(1.0, None, 1.2, 5), nothing)[:2] == (SearchEnding.UNDECIDED, None)
+    assert said(LoadLimit(1.0, 0.9, 1.2), nothing) == (SearchEnding.RANGE, 0.9, 0.9, 1.2)
+    assert said(LoadLimit(1.0, None, 1.2), nothing)[:2] == (SearchEnding.UNDECIDED, None)
     users = SearchAnswer(SearchEnding.CONFIRMED, 4, 4, 5)
-    assert said(LoadLimit(4.5, 3.96, 5.2, 5), users, whole=True) == (
+    assert said(LoadLimit(4.5, 3.96, 5.2), users, whole=True) == (
         SearchEnding.CONFIRMED,
         4,
         4,

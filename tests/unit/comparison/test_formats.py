@@ -35,12 +35,14 @@ SLOW["decode_tok_per_s"][0] = 44.6
 @pytest.fixture
 def worse(case_of, ab_of):
     more = {"identity": {"mean_output_tokens": 140.0}}
-    return compare_sides(ab_of(case_of(FAST), case_of(SLOW, **more)), Rules(PRIMARY))
+    return compare_sides(ab_of(case_of(FAST), case_of(SLOW, **more)), Rules(primary=PRIMARY))
 
 
 @pytest.fixture
 def indicative(case_of, run_of):
-    return compare_runs(run_of("old", case_of(FAST)), run_of("new", case_of(SLOW)), Rules(PRIMARY))
+    return compare_runs(
+        run_of("old", case_of(FAST)), run_of("new", case_of(SLOW)), Rules(primary=PRIMARY)
+    )
 
 
 @pytest.mark.slow
@@ -148,7 +150,7 @@ def test_junit(worse, indicative):
 
 
 def test_a_failed_threshold_is_told_everywhere(case_of, ab_of):
-    same = compare_sides(ab_of(case_of(FAST), case_of(FAST)), Rules(PRIMARY))
+    same = compare_sides(ab_of(case_of(FAST), case_of(FAST)), Rules(primary=PRIMARY))
     failed = FailedThreshold("ttft_s.p95 <= 0.1", "b: m", "is 0.2")
     gated = replace(same, failed_thresholds=(failed,))
     for name in ("console", "markdown", "junit", "github", "html", "json"):
@@ -184,7 +186,7 @@ def test_benchstat_lines(case_of, run_of):
 def test_markup_in_names_stays_text(case_of, ab_of):
     nasty = 'x<script>alert("&")</script>|`*'
     result = compare_sides(
-        ab_of(case_of(FAST, model=nasty), case_of(SLOW, model=nasty)), Rules(PRIMARY)
+        ab_of(case_of(FAST, model=nasty), case_of(SLOW, model=nasty)), Rules(primary=PRIMARY)
     )
     assert "<script>alert" not in render(shown_page([result]), "html")
     ElementTree.fromstring(render(shown_page([result]), "junit").encode())
@@ -201,7 +203,7 @@ def _texts(case_of, run_of, text, forms):
     longer = {"mean_output_tokens": 140.0}
     new = run_of(f"new {text}", case_of(SLOW, model=text, identity=longer))
     failed = FailedThreshold(f"{text} <= 1", text, text)
-    result = replace(compare_runs(old, new, Rules(PRIMARY)), failed_thresholds=(failed,))
+    result = replace(compare_runs(old, new, Rules(primary=PRIMARY)), failed_thresholds=(failed,))
     gone = refused(result.baseline, result.candidate, text, NotComparable(text, text))
     page = shown_page([result, gone])
     texts = {name: render(page, name) for name in forms}

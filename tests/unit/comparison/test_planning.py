@@ -16,7 +16,7 @@ from bench.report.comparison.plan_page import plan_page
 from bench.report.formats import render
 from bench.results.run import RunStatus, RunWarning
 
-RULES = Rules(("decode_tok_per_s",))
+RULES = Rules(primary=("decode_tok_per_s",))
 
 
 def pilot_values(pairs: int, sd: float, level: float = 50.0, seed: int = 1):
@@ -86,7 +86,7 @@ def test_a_pilot_without_a_whole_block_is_refused(case_of, ab_of, stored):
 def test_a_metric_of_which_a_pilot_tells_nothing_is_named(case_of, ab_of):
     values = {"decode_tok_per_s": [50.0, 50.5, 49.5, 50.2] * 2}
     run = ab_of(case_of(values), case_of(values))
-    rules = Rules(("decode_tok_per_s", "ttft_s.p50"))
+    rules = Rules(primary=("decode_tok_per_s", "ttft_s.p50"))
     plan = plan_comparison(run.info, (), run.summary, rules)
     assert plan.notes == ("Nothing is known of the noise of ttft_s.p50: not planned for.",)
     page = render(plan_page(plan), "console")

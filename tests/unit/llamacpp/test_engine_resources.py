@@ -3,11 +3,10 @@
 import psutil
 import pytest
 
-from bench.server.engine import LoadOptions
+from bench.server.engine import LoadOptions, ModelCard, ModelDetails
 from bench.server.llamacpp import engine
 from bench.server.llamacpp.engine import needed_bytes
 from bench.server.llamacpp.process import _LOGS_KEPT, _buffers, _last_error, _new_log
-from bench.server.model_card import ModelCard, ModelDetails
 
 # SmolLM2-135M: 30 layers, 3 of 9 heads for keys and values, 576 / 9 = 64 wide.
 SMOLLM2_INFO = {

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from bench.server.engine import Message
-from bench.server.llamacpp.tools import answer_schema, as_text, instructions, read_answer
+from bench.server.llamacpp.completion import answer_schema, as_text, instructions, read_answer
 
 TOOLS = [
     {"function": {"name": "weather", "parameters": {"properties": {"city": {"type": "string"}}}}},

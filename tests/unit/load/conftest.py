@@ -161,6 +161,7 @@ def play(tmp_path: Path) -> Callable[..., Played]:
         when: Callable[[Stop, VirtualClock], Any] | None = None,
         observer: Silent | None = None,
         version: str = "0.32.15",
+        **more: Any,
     ) -> Played:
         directory = RunDirectory.create(tmp_path, "test")
         used = control or FakeControl()
@@ -182,6 +183,7 @@ def play(tmp_path: Path) -> Callable[..., Played]:
                 observer=observer or Silent(),
                 stop=stop,
                 watched=False,
+                **more,
             )
             helper = asyncio.ensure_future(when(stop, clock)) if when else None
             info = await runner.run()

@@ -26,7 +26,6 @@ from bench.wire.exchange import Outcome, Reply, ServerTimings
 def watched(disturb):
     async def main():
         watch = Watch(VirtualClock())
-        watch.start()
         await disturb()
         return watch.stop(BlockTally())
 
@@ -300,7 +299,6 @@ def test_a_stall_invalidates_what_it_bends_and_nothing_else():
 def test_a_stall_counts_until_the_last_measured_answer():
     async def main():
         watch, tally = Watch(VirtualClock()), BlockTally()
-        watch.start()
         for _ in range(2):
             await asyncio.sleep(1.0)
             asyncio.get_running_loop().now_ns += 4 * NS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,6 +14,7 @@ from bench.analysis.capacity.result import Bottleneck, CapacityResult, SearchEnd
 from bench.analysis.fidelity.result import FidelityResult
 from bench.cli import cli
 from bench.commands.comparing import compare
+from bench.commands.run import FinishedRun
 from bench.errors import UsageError
 from bench.results.fidelity_files import Side
 
@@ -84,7 +86,9 @@ def test_capacity_opens_its_page(
         "r", "m", "rate", (), SearchEnding.RANGE, 2.0, 2.5, 2.0, 3.0, "", Bottleneck.SLOTS, (),
         4, True, 4, 1.5, 600.0, 300.0, False,
     )  # fmt: skip
-    found = SimpleNamespace(result=result, path=tmp_path, exit_code=0)
+    info: Any = SimpleNamespace(id="r")
+    run = FinishedRun(tmp_path, info, summary=info)
+    found = SimpleNamespace(result=result, path=tmp_path, exit_code=0, run=run)
     monkeypatch.setattr("bench.commands.sizing.find_capacity", lambda *_, **__: found)
     asked = ("capacity", "search", "quickstart", "-m", "m", "--slo", "ttft_s.p95<=1")
     done = call(*asked, "--template", look, "--open", "--no-history")
@@ -101,10 +105,12 @@ def test_ab_opens_its_page(
     tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = (write_run(tmp_path / n, Workload(requests=6, seed=i)) for i, n in enumerate("ab"))
-    made = SimpleNamespace(path=new), compare(old, new)[0]
+    info: Any = SimpleNamespace(id="r")
+    made = FinishedRun(new, info, summary=info), compare(old, new)[0]
     monkeypatch.setattr("bench.commands.comparing.ab", lambda *_, **__: made)
     asked = ("ab", "quickstart", "--a", "model=m", "--b", "model=n", "--no-history")
     page = new / "comparison.html"
+    page.write_text("")
     done = call(*asked, "--open")
     assert done.stdout.splitlines()[-2:] == [f"Report: {page}", str(new)], done.output
     assert opened == [page.as_uri()]

@@ -3,8 +3,7 @@
 import pytest
 
 from bench.scenario.block_text import block_text, shared_tokens
-from bench.scenario.calibration import TokenRates
-from bench.scenario.corpus import LANGUAGES, units_of
+from bench.scenario.corpus import LANGUAGES, TokenRates, units_of
 
 RATES = TokenRates("m", "en", 1.2, 30.0)
 

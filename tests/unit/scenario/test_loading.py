@@ -79,6 +79,21 @@ def test_parts_of_a_mix_are_checked_and_read_like_the_whole(tmp_path: Path) -> N
     assert plan.notes[0].startswith("prompts p.txt: 2 prompts")
 
 
+@pytest.mark.parametrize("value", [str(2**1024 - 1), "9" * 400 + "s", ".inf", ".nan"])
+def test_a_time_beyond_all_numbers_is_none(tmp_path: Path, value: str) -> None:
+    found = _problems(_write(tmp_path, f"timeouts: {{connect: {value}}}"))
+    assert found["timeouts.connect"][1].startswith("must be a duration such as 90s")
+
+
+def test_a_file_of_sessions_that_was_written_anew_is_read_anew(tmp_path: Path) -> None:
+    source = _write(tmp_path, "prompts: {sessions: {file: s.jsonl}}")
+    row = '{"messages": [{"role": "user", "content": "Hi"}]}\n'
+    for count in (1, 3):
+        _write(tmp_path, row * count, "s.jsonl")
+        (case,) = build_plan(load_scenario(source), models=["m"]).cases
+        assert case.prompts.replay is not None and case.prompts.replay.count == count
+
+
 def test_pictures_of_a_folder_that_is_named_in_full(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nrest")
     prompts = "prompts: {inline: [hi], images: {files: '%s'}}"
@@ -87,6 +102,12 @@ def test_pictures_of_a_folder_that_is_named_in_full(tmp_path: Path) -> None:
     assert [name for name, _ in plan.cases[0].prompts.images.files] == ["a.png"]
     found = _problems(_write(tmp_path, prompts % (tmp_path / "*.jpg")))
     assert "no file matches" in found["prompts.images.files"][1]
+
+
+def test_parts_of_a_mix_have_names_of_their_own() -> None:
+    named = [{"name": "a 3"}, {"name": "a"}, {"name": "a"}, {"model": "m"}, {}]
+    mix = load_scenario({"mix": named, "load": {"closed": {"users": 5}}})
+    assert list(mix.parts()) == ["a 3", "a", "a 3 3", "m", "part 5"]
 
 
 def test_sides_and_parts_that_cut_one_file_in_two_ways_get_their_own_prompts(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.errors import ScenarioError
-from bench.scenario.calibration import TokenRates
+from bench.scenario.corpus import TokenRates
 from bench.scenario.document import Document
 from bench.scenario.expand import build_plan
 from bench.scenario.loading import resolve

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.scenario.calibration import TokenRates, fit_calibration
-from bench.scenario.corpus import LANGUAGES, load_corpus, units_of
+from bench.scenario.corpus import LANGUAGES, TokenRates, fit_calibration, load_corpus, units_of
 from bench.scenario.plan import (
     Block,
     Case,

@@ -27,6 +27,7 @@ def test_the_command_line() -> None:
         ("cut:ratte=1", "a fault has no 'ratte'; did you mean 'rate'?"),
         ("cut:rate", "'rate' is not NAME=VALUE"),
         ("cut:rate=often", "Expected `float"),
+        ("cut:requests=2+5,rate=0.1", "give a rate or the requests, not both"),
     ],
 )
 def test_mistakes(text: str, words: str) -> None:
@@ -50,6 +51,8 @@ def test_a_plan_file(tmp_path: Path) -> None:
         ("fault: cut", "is not a fault plan"),
         ("- {fault: cut}\n- {fault: stal}", "entry 2: there is no fault 'stal'"),
         ("- {fault: [}", "is not YAML"),
+        ("- {fault: cut, 1: 2}", "entry 1: a fault has no '1'"),
+        ("[" * 100_000, "is nested too deeply"),
     ],
 )
 def test_bad_plan_files(tmp_path: Path, text: str, words: str) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.server.engine import EngineFailure
+from bench.server.engine import EngineFailure, ModelCard, ModelDetails
 from bench.server.eras import era_of
-from bench.server.model_card import ModelCard, ModelDetails
 from bench.server.options import load_options, merged, needs_reload, sampling
 
 NEW, OLD = era_of("0.32.15"), era_of("0.24.0")

@@ -111,7 +111,7 @@ def kind_of(added: Sequence[Message]) -> StepKind:
     return "tool" if roles and roles[-1] == "tool" else "user"
 
 
-def steps_of_requests(requests: Sequence[LoggedRequest]) -> tuple[Step, ...]:
+def steps_of_log(requests: Sequence[LoggedRequest]) -> tuple[Step, ...]:
     """The steps of a session of which each request is known with all its messages.
 
     What continues the history of its thread adds its new messages; anything else starts afresh.
