@@ -206,6 +206,7 @@ class ClientConnection(asyncio.Protocol):
             body=b"".join(self._body),
             peer=self._peer,
             received_ns=self._listener.now_ns(),
+            old=self._parser.get_http_version() == "1.0",
         )
         self._in_head = True
         self._waiting.append((request, self._parser.should_keep_alive()))
@@ -217,20 +218,31 @@ class ClientConnection(asyncio.Protocol):
     # -- the reply's side
 
     def head(
-        self, status: int, content_type: str, length: int | None, keep: bool, allow: str = ""
+        self,
+        status: int,
+        content_type: str,
+        length: int | None,
+        *,
+        keep: bool,
+        old: bool,
+        allow: str = "",
     ) -> bytes:
-        """Status line and headers, in Go's order; without a length the body comes in chunks."""
+        """Status line and headers, in Go's order.
+
+        Without a length the body comes in chunks, or (`old`) until the connection ends.
+        """
         headers = {
             "Allow": allow,
             "Content-Type": content_type,
             **self._listener.extra_headers,
             "Date": formatdate(usegmt=True),
             "Content-Length": "" if length is None else str(length),
-            "Connection": "" if keep else "close",
-            "Transfer-Encoding": "chunked" if length is None else "",
+            "Connection": ("keep-alive" if keep else "") if old else ("" if keep else "close"),
+            "Transfer-Encoding": "chunked" if length is None and not old else "",
         }
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
-        return f"HTTP/1.1 {status} {_reason(status)}\r\n{lines}\r\n".encode("latin-1")
+        version = "1.0" if old else "1.1"
+        return f"HTTP/{version} {status} {_reason(status)}\r\n{lines}\r\n".encode("latin-1")
 
     def put(self, data: bytes) -> None:
         """Hand bytes to the socket, now; one that is broken already gets none."""
@@ -266,7 +278,7 @@ class ClientConnection(asyncio.Protocol):
         if self._paused and len(self._waiting) < _MAX_PIPELINE:
             self._paused = False
             self._transport.resume_reading()
-        reply = self._reply = ServerReply(self, keep, request.method == "HEAD")
+        reply = self._reply = ServerReply(self, request, keep)
         task = asyncio.get_running_loop().create_task(self._listener.handler(request, reply))
         self._listener.tasks.add(task)
         task.add_done_callback(self._listener.tasks.discard)

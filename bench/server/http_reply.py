@@ -15,14 +15,15 @@ _GO_BUFFER = 2048
 
 @dataclass(slots=True)
 class Request:
-    """One request, complete with its body."""
+    """One request, complete with its body; `old`: in HTTP/1.0, which knows no chunks."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
-    peer: str = ""
-    received_ns: int = 0
+    peer: str
+    received_ns: int
+    old: bool
 
 
 class ServerReply:
@@ -35,10 +36,10 @@ class ServerReply:
         ended: the reply is complete.
     """
 
-    def __init__(self, connection: ClientConnection, keep: bool, head_only: bool) -> None:
+    def __init__(self, connection: ClientConnection, request: Request, keep: bool) -> None:
         self._connection = connection
-        self._keep = keep
-        self._head_only = head_only
+        self._keep, self._old = keep, request.old
+        self._head_only = request.method == "HEAD"
         self._head = b""
         self.status = 0
         self.started = False
@@ -57,14 +58,19 @@ class ServerReply:
             self.end()
             return
         self.status = status
-        head = self._connection.head(status, content_type, len(body), self._keep, allow)
+        head = self._connection.head(
+            status, content_type, len(body), keep=self._keep, old=self._old, allow=allow
+        )
         self._put(head if self._head_only else head + body)
         self._finish()
 
     def begin(self, status: int, content_type: str) -> None:
         """Start a stream; nothing is sent before the first `write`."""
         self.status = status
-        self._head = self._connection.head(status, content_type, None, self._keep)
+        self._keep = self._keep and not self._old  # whose end is that of the connection
+        self._head = self._connection.head(
+            status, content_type, None, keep=self._keep, old=self._old
+        )
 
     def write(self, data: bytes) -> None:
         """One chunk, in one write to the socket."""
@@ -73,7 +79,7 @@ class ServerReply:
     def frame(self, data: bytes) -> bytes:
         """The chunk as it goes to the socket, after the head if that has not gone out yet."""
         head, self._head = self._head, b""
-        return b"%s%x\r\n%s\r\n" % (head, len(data), data)
+        return head + data if self._old else b"%s%x\r\n%s\r\n" % (head, len(data), data)
 
     def raw(self, data: bytes) -> None:
         """Bytes for the socket, framed already."""
@@ -85,7 +91,7 @@ class ServerReply:
         if self.ended:
             return
         head, self._head = self._head, b""
-        self._put(head + b"0\r\n\r\n")
+        self._put(head if self._old else head + b"0\r\n\r\n")
         self._finish()
 
     def cut(self, *, reset: bool) -> None:
