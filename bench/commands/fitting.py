@@ -61,8 +61,8 @@ def fit_run(
     unseen = ~_durations_known(asked)[asked.measured]
     if unseen.any() and unseen.mean() > MOST_UNKNOWN:
         raise ResultsError(
-            f"{path}: {unseen.mean():.0%} of the requests failed or have no durations, and took slots "
-            "all the same: how many were worked on together is not known",
+            f"{path}: {unseen.mean():.0%} of the requests failed or have no durations, and took "
+            "slots all the same: how many were worked on together is not known",
             "Measure a run in which they are all answered, by a server that says its durations.",
         )
     seen = slots_of(by_block(columns))
