@@ -25,8 +25,7 @@ from bench.cli.pages import (
 from bench.errors import ResultsError, UsageError
 
 if TYPE_CHECKING:
-    from bench.results.history import History
-    from bench.results.history_entries import IndexedRun
+    from bench.results.history import History, IndexedRun
 
 TREND_FILE = "trend.html"
 _FILE_WIDTH = 160
