@@ -47,45 +47,31 @@ if TYPE_CHECKING:
     from bench.wire.transports.fake import FakeTransport as FakeTransport
     from bench.wire.transports.fake import ScriptedReply as ScriptedReply
 
-_WHERE = {
-    "BenchError": "bench.errors",
-    "Comparison": "bench.analysis.comparison.result",
-    "EmbeddedServer": "bench.server.embedded",
-    "ExitCode": "bench.errors",
-    "FakeTransport": "bench.wire.transports.fake",
-    "FinishedRun": "bench.commands.run",
-    "FoundCapacity": "bench.commands.sizing",
-    "FoundFidelity": "bench.commands.fidelity",
-    "History": "bench.results.history",
-    "Judging": "bench.commands.comparing",
-    "Observer": "bench.load.observer",
-    "Plan": "bench.scenario.plan",
-    "ScriptedReply": "bench.wire.transports.fake",
-    "Settings": "bench.load.session",
-    "Summary": "bench.analysis.run.summary",
-    "UserModel": "bench.analysis.capacity.users",
-    "ab": "bench.commands.comparing",
-    "ab_async": "bench.commands.twins",
-    "ab_plan": "bench.commands.sides",
-    "compare": "bench.commands.comparing",
-    "fidelity": "bench.commands.fidelity",
-    "fidelity_async": "bench.commands.twins",
-    "find_capacity": "bench.commands.sizing",
-    "find_capacity_async": "bench.commands.twins",
-    "fit_run": "bench.commands.fitting",
-    "make_plan": "bench.commands.run",
-    "plan_pairs": "bench.commands.comparing",
-    "resume_fidelity": "bench.commands.fidelity",
-    "run": "bench.commands.run",
-    "run_async": "bench.commands.twins",
-    "run_plan": "bench.commands.run",
-    "run_plan_async": "bench.commands.twins",
-    "start_server": "bench.server.embedded",
-    "study": "bench.commands.what_if",
+_NAMES = {
+    "bench.analysis.capacity.users": "UserModel",
+    "bench.analysis.comparison.result": "Comparison",
+    "bench.analysis.run.summary": "Summary",
+    "bench.commands.comparing": "Judging ab compare plan_pairs",
+    "bench.commands.fidelity": "FoundFidelity fidelity resume_fidelity",
+    "bench.commands.fitting": "fit_run",
+    "bench.commands.run": "FinishedRun make_plan run run_plan",
+    "bench.commands.sides": "ab_plan",
+    "bench.commands.sizing": "FoundCapacity find_capacity",
+    "bench.commands.twins": "ab_async fidelity_async find_capacity_async run_async run_plan_async",
+    "bench.commands.what_if": "study",
+    "bench.errors": "BenchError ExitCode",
+    "bench.load.observer": "Observer",
+    "bench.load.session": "Settings",
+    "bench.results.history": "History",
+    "bench.scenario.plan": "Plan",
+    "bench.server.embedded": "EmbeddedServer start_server",
+    "bench.wire.transports.fake": "FakeTransport ScriptedReply",
 }
-"""Public name -> the module that it comes from when it is first used: `import bench` stays fast."""
+"""Module -> the public names that are taken from it when first used: `import bench` stays fast."""
 
-__all__ = ["__version__", *_WHERE]
+_WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = ["__version__", *sorted(_WHERE)]
 
 
 def __getattr__(name: str) -> object:

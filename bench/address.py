@@ -18,9 +18,8 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict
 from urllib.parse import quote, unquote
 
 from bench.credentials import TOKEN_VARIABLE, credentials_for
@@ -69,7 +68,7 @@ def full_url(text: str) -> str:
     Raises:
         ValueError: not an address; the message says why, and repeats no password.
     """
-    return Address(**_take_apart(text)).url
+    return _take_apart(text).url
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,8 @@ class Address:
     ca_file: str = ""
     authorization: str = field(default="", repr=False)
 
-    @classmethod
+    @staticmethod
     def parse(
-        cls,
         url: str,
         *,
         insecure: bool = False,
@@ -121,12 +119,11 @@ class Address:
         """
         environ = os.environ if environ is None else environ
         try:
-            parts = _take_apart(url)
+            address = _take_apart(url)
         except ValueError as error:
             raise UsageError(f"the target address: {error}", _ADVICE) from None
-        host = "" if parts["unix_socket"] else parts["host"]
-        secret = credentials_for(host, environ)
-        return cls(**parts, insecure=insecure, ca_file=ca_file, authorization=secret)
+        secret = credentials_for("" if address.unix_socket else address.host, environ)
+        return replace(address, insecure=insecure, ca_file=ca_file, authorization=secret)
 
     @property
     def authority(self) -> str:
@@ -198,16 +195,8 @@ class Address:
         return "\r\n".join(lines).encode("latin-1")
 
 
-class _Parts(TypedDict):
-    scheme: str
-    host: str
-    port: int
-    base_path: str
-    unix_socket: str
-
-
-def _take_apart(text: str) -> _Parts:
-    """The fields of an `Address` that its text gives.
+def _take_apart(text: str) -> Address:
+    """What the text of an address gives.
 
     Raises:
         ValueError: not an address.
@@ -236,29 +225,17 @@ def _take_apart(text: str) -> _Parts:
     if scheme not in _DEFAULT_PORTS:
         raise ValueError(f"unknown scheme {scheme!r}: give http://, https:// or unix://")
     host, port = _host_and_port(authority)
-    return {
-        "scheme": scheme,
-        "host": host,
-        "port": _port(port) if port else _DEFAULT_PORTS[scheme] if separator else OLLAMA_PORT,
-        "base_path": _base(slash + path),
-        "unix_socket": "",
-    }
+    by_default = _DEFAULT_PORTS[scheme] if separator else OLLAMA_PORT
+    return Address(scheme, host, _port(port) if port else by_default, _base(slash + path))
 
 
-def _socket(path: str, base: str) -> _Parts:
+def _socket(path: str, base: str) -> Address:
     path = unquote(path)
     if not path.startswith("/"):
         raise ValueError("a socket is given by its absolute path: unix:///path/of/socket")
     if not path.isprintable():
         raise ValueError("the path of the socket has control characters in it")
-    base = _base(base)
-    return {
-        "scheme": "http",
-        "host": "localhost",
-        "port": 0,
-        "base_path": base,
-        "unix_socket": path,
-    }
+    return Address("http", "localhost", 0, _base(base), path)
 
 
 def _host_and_port(authority: str) -> tuple[str, str]:

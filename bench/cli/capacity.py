@@ -128,7 +128,7 @@ def search(
     about their turns: --slo 'user_turn_s.p90<=20'.
 
     Exit codes: 0 an answer, 1 the promise held at no load, 3 the time did not suffice, 5 this
-    program was the limit, 6 server unreachable.
+    program was the limit or the server changed meanwhile, 6 server unreachable.
     """
     from bench.analysis.capacity.users import UserModel
     from bench.cli.live import view_on
@@ -285,7 +285,6 @@ def what_if(
 
 
 def _say_plan(scenario: str, settings: Settings, measuring: Measuring, by: By, budget: str) -> None:
-    """Say what a search would measure."""
     from bench.commands.run import make_plan
     from bench.commands.sizing import capacity_plan
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from bench.metrics import MIN_OUTPUT_TOKENS
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import BlockInfo
+from bench.scenario.plan import Case
 from bench.wire.exchange import Outcome
 
 _LAST = 5000
@@ -25,12 +26,20 @@ def get_ready() -> None:
     importlib.import_module("bench.stats.queue_memory")
 
 
+def progress_of(case: Case | None) -> CaseProgress:
+    """Nothing counted yet of a case; None if the plan does not know it."""
+    if case is None:
+        return CaseProgress()
+    return CaseProgress(case.load.loop == "open", case.in_sessions)
+
+
 @dataclass(slots=True)
 class CaseProgress:
     """Counters of one case: cheap to keep.
 
     Attributes:
         open_loop: waits in the queue resemble each other, so percentiles need more requests.
+        in_sessions: requests of a session are alike by plan.
         in_block: measured requests of the current block that have ended.
         counted_tokens, counted_s: tokens in the windows of the blocks that have ended, and the
             length of these: exactly as the tables count them.
@@ -44,6 +53,7 @@ class CaseProgress:
     """
 
     open_loop: bool = False
+    in_sessions: bool = False
     blocks: int = 0
     blocks_done: int = 0
     ok: int = 0
@@ -144,7 +154,12 @@ class CaseProgress:
             p50, p95 = (None if found is None else found.value for found in shown)
             return p50, p95
         sample = one_per_request(values, blocks)
-        of_all = quantile_estimates(sample.values, sample.blocks, {"p50": 0.5, "p95": 0.95})
+        of_all = quantile_estimates(
+            sample.values,
+            sample.blocks,
+            {"p50": 0.5, "p95": 0.95},
+            patterned=self.in_sessions,
+        )
         return of_all["p50"].value, of_all["p95"].value
 
     def throughput_so_far(self) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from bench.cli import output
-from bench.cli.case_progress import CaseProgress, get_ready
+from bench.cli.case_progress import CaseProgress, get_ready, progress_of
 from bench.cli.planned import plan_text
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import BlockInfo, RunInfo, RunWarning
@@ -49,16 +49,16 @@ class Progress:
         """Note what is to come."""
         self.plan = info.plan
         self.started_s = time.monotonic()
-        loops = {case.id: case.load.loop for case in info.plan.cases}
+        cases = {case.id: case for case in info.plan.cases}
         for block in info.plan.blocks:
-            of_case = CaseProgress(loops.get(block.case) == "open")
+            of_case = progress_of(cases.get(block.case))
             self.cases.setdefault(block.case, of_case).blocks += 1
 
     def block_started(self, block: Block, case: Case) -> None:
         """A block begins."""
         self.block, self._case, self.phase = block, case, _LOADING
         self._phase = None
-        progress = self.cases.setdefault(case.id, CaseProgress(case.load.loop == "open"))
+        progress = self.cases.setdefault(case.id, progress_of(case))
         progress.begin_block()
         progress.blocks = max(progress.blocks, progress.blocks_done + 1)
 

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.children import leave_signals_to_parent
-from bench.cli.case_progress import CaseProgress, ttft_s
+from bench.cli.case_progress import CaseProgress, progress_of, ttft_s
 from bench.errors import BenchError
 from bench.resources import resource_dir
 from bench.results.directory import REPORT_FILE, read_info
 from bench.results.journal import REQUESTS_FILE
 from bench.results.record import Phase, RequestRecord, decode_record
 from bench.results.run import RunStatus
+from bench.scenario.plan import Case
 from bench.wire.exchange import Outcome
 
 _EVERY_S = 1.0
@@ -51,7 +52,7 @@ class RunState:
         self.asked_at = float("-inf")
         self._read_to = 0
         self._cases: dict[str, CaseProgress] = {}
-        self._open_loops: frozenset[str] = frozenset()
+        self._plan: dict[str, Case] = {}
         self._recent: deque[dict[str, Any]] = deque(maxlen=_LAST)
         self._lock = threading.Lock()
         self._made = (float("-inf"), b"{}")
@@ -76,7 +77,7 @@ class RunState:
         if self.path is not None:
             with suppress(BenchError):
                 info = read_info(self.path)
-                self._open_loops = frozenset(c.id for c in info.plan.cases if c.load.loop == "open")
+                self._plan = {case.id: case for case in info.plan.cases}
                 running = info.status is RunStatus.RUNNING
                 done, blocks = len(info.blocks), len(info.plan.blocks)
                 state |= {"name": info.plan.name, "blocks": blocks, "done": done}
@@ -96,7 +97,6 @@ class RunState:
         return {**state, "cases": cases, "recent": list(self._recent)}
 
     def _read(self) -> None:
-        """The lines that are new and whole."""
         assert self.path is not None
         with suppress(OSError), (self.path / REQUESTS_FILE).open("rb") as file:
             file.seek(self._read_to)
@@ -110,7 +110,7 @@ class RunState:
     def _count(self, record: RequestRecord) -> None:
         if record.phase is not Phase.MEASURE:
             return
-        case = self._cases.setdefault(record.case, CaseProgress(record.case in self._open_loops))
+        case = self._cases.setdefault(record.case, progress_of(self._plan.get(record.case)))
         case.count(record)
         del case.spans[:]  # of use for throughput alone, which the page does not show
         ok = record.outcome is Outcome.OK

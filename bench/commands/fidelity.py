@@ -237,12 +237,15 @@ async def _ask_alone(
     interrupts.act = lambda: loop.call_soon_threadsafe(task.cancel)
     if interrupts.asked:
         task.cancel()
-    async with AsyncExitStack() as stack:
-        controls = {
-            url: await stack.enter_async_context(Control.of(settings.address(url)))
-            for url in {side.url for side in setup.sides}
-        }
-        await ask_missing(directory, setup, lambda side: controls[side.url], records, on_step)
+    try:
+        async with AsyncExitStack() as stack:
+            controls = {
+                url: await stack.enter_async_context(Control.of(settings.address(url)))
+                for url in {side.url for side in setup.sides}
+            }
+            await ask_missing(directory, setup, lambda side: controls[side.url], records, on_step)
+    finally:
+        interrupts.ignore()  # the loop ends, and takes no call any more
 
 
 def _model_and_url(text: str, host: str | None) -> tuple[str, str]:

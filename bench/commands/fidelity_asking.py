@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.analysis.fidelity.analyse import by_side
-from bench.analysis.fidelity.tokenizers import check_tokenizer
+from bench.analysis.fidelity.position import check_tokenizer
 from bench.errors import NotComparable
 from bench.load.word_by_word import (
     ask_gates,

@@ -11,10 +11,18 @@ import numpy as np
 
 from bench.analysis.capacity.judge import ProbeVerdict
 from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
-from bench.analysis.capacity.limiting import Alone, allowed_share, alone, broken_promise, limiting
 from bench.analysis.capacity.memory import memory_bound
 from bench.analysis.capacity.probe import Probe, SearchEnding, SearchSettings
-from bench.analysis.capacity.probed import JudgedProbe, probe_result, window_s
+from bench.analysis.capacity.probed import (
+    Alone,
+    JudgedProbe,
+    allowed_share,
+    alone,
+    broken_promise,
+    limiting,
+    probe_result,
+    window_s,
+)
 from bench.analysis.capacity.promises import check_judgeable, least_to_prove
 from bench.analysis.capacity.result import Bottleneck, CapacityResult
 from bench.analysis.capacity.sweep import LADDER, slots_of, sweep_of

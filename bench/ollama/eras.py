@@ -44,7 +44,6 @@ class Era:
         duration_grain_ns: server durations come in multiples of this.
         warm_load_s: about how long `load_duration` is for a model that is already loaded
             (low, high): it covers reading the request and finding the model.
-        repeat_penalty: the default when neither the request nor the model sets one.
         caution: what to keep in mind, in one sentence; "" if nothing.
         assumed: True when the version says nothing (a development build, or not a version):
             the newest era was taken.
@@ -58,7 +57,6 @@ class Era:
     sampling_untimed: bool = False
     duration_grain_ns: int = 1
     warm_load_s: tuple[float, float] = (0.03, 0.6)
-    repeat_penalty: float = 1.1
     caution: str = ""
     assumed: bool = False
 
@@ -100,7 +98,7 @@ def parse_version(version: str) -> Version | None:
     Returns:
         None when it is not a release: not a version, or 0.0.0 as development builds say.
     """
-    found = re.match(r"\s*v?(\d+)\.(\d+)(?:\.(\d+))?(?![\d.])", version)
+    found = re.match(r"\s*v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?![\d.])", version)
     if not found:
         return None
     parsed = (int(found[1]), int(found[2]), int(found[3] or 0))
@@ -125,16 +123,13 @@ def era_of(version: str, format: str = "gguf") -> Era:
         newest = _MLX if format == MLX_FORMAT else _e3((999, 0, 0))
         return replace(newest, assumed=True)
     if format == MLX_FORMAT:
-        return replace(_MLX, repeat_penalty=_repeat_penalty(parsed))
+        return _MLX
     if parsed < (0, 4, 0):
         return _E1
     if parsed < (0, 12, 5):
         return replace(_E2A, duration_grain_ns=1_000_000 if parsed < (0, 6, 2) else 1)
     if parsed < (0, 25, 0):
-        trusted = parsed >= (0, 12, 7)
-        return replace(
-            _E2B, prompt_duration_trusted=trusted, repeat_penalty=_repeat_penalty(parsed)
-        )
+        return replace(_E2B, prompt_duration_trusted=parsed >= (0, 12, 7))
     era = _e3(parsed)
     unreleased = _RELEASED_GAP[0] < parsed[:2] < _RELEASED_GAP[1]
     return replace(era, assumed=True) if unreleased else era
@@ -145,13 +140,7 @@ def _e3(version: Version) -> Era:
         _E3,
         prompt_count_has_cached=version != (0, 30, 0),
         warm_load_s=(0.0005, 0.01) if version >= (0, 32, 15) else _E3.warm_load_s,
-        repeat_penalty=_repeat_penalty(version),
     )
-
-
-def _repeat_penalty(version: Version) -> float:
-    without = (0, 17, 5) <= version <= (0, 17, 7) or version >= (0, 32, 10)
-    return 1.0 if without else 1.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,19 +46,27 @@ class ManagedServer:
 
     Attributes:
         name: of the target.
-        url: where it listens.
+        port: of this machine, where it listens.
         pid: of the server (not of its guard).
         guard: ends as soon as the server has.
         log: its whole log.
         settings: the environment variables it was given that are known to hold no secret.
+        port_handed_on: the command gives its port to something else that may listen in its place,
+            as `docker run -p {port}:11434` does.
     """
 
     name: str
-    url: str
+    port: int
     pid: int
     guard: Process
     log: Path
     settings: dict[str, str]
+    port_handed_on: bool
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
 
     async def why_ended(self) -> str:
         """How it came to its end, with the end of its log; "" if it still runs."""
@@ -102,22 +110,19 @@ async def managed_server(
     _check(name, command, env)
     remember_environment(env, os.environ)
     for attempt in range(1, _PORT_TRIES + 1):
-        port = free_port()
-        guard, pid = await _start(name, command, env, log, port)
-        starting = _Starting(name, guard, pid, port, log, _hands_port_on(command))
+        server = await _start(name, command, env, log)
         try:
             try:
-                await _wait_until_ready(starting, ready_s)
+                await _wait_until_ready(server, ready_s)
             except ServerUnreachable as error:
-                taken = isinstance(error, _PortTaken) or _port_was_taken(log)
-                if attempt < _PORT_TRIES and taken:
+                taken = b"address already in use" in kept_log(log)[-4096:].lower()
+                if attempt < _PORT_TRIES and (taken or isinstance(error, _PortTaken)):
                     continue
                 raise
-            settings = {k: v for k, v in env.items() if is_harmless(k)}
-            yield ManagedServer(name, starting.url, pid, guard, log, settings)
+            yield server
             return
         finally:
-            await _stop(guard)
+            await _stop(server.guard)
 
 
 def free_port() -> int:
@@ -166,8 +171,9 @@ def _check(name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
 
 
 async def _start(
-    name: str, command: Sequence[str], env: Mapping[str, str], log: Path, port: int
-) -> tuple[Process, int]:
+    name: str, command: Sequence[str], env: Mapping[str, str], log: Path
+) -> ManagedServer:
+    port = free_port()
     arguments = [argument.replace("{port}", str(port)) for argument in command]
     guard = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -188,85 +194,45 @@ async def _start(
         raise UsageError(
             f"target {name}: {command[0]} could not be started: {line.lstrip('!') or 'no reason'}"
         )
-    return guard, int(line)
-
-
-@dataclass(frozen=True, slots=True)
-class _Starting:
-    """A server that was started and is waited for.
-
-    Attributes:
-        port_handed_on: the command gives its port to something else that may listen in its place,
-            as `docker run -p {port}:11434` does.
-    """
-
-    name: str
-    guard: Process
-    pid: int
-    port: int
-    log: Path
-    port_handed_on: bool
-
-    @property
-    def url(self) -> str:
-        """Where it is to answer."""
-        return f"http://127.0.0.1:{self.port}"
+    settings = {k: v for k, v in env.items() if is_harmless(k)}
+    handed_on = any("{port}" in argument for argument in command)
+    return ManagedServer(name, port, int(line), guard, log, settings, handed_on)
 
 
 class _PortTaken(ServerUnreachable):
     """Another program took the port between its choice and the server's start."""
 
 
-async def _wait_until_ready(server: _Starting, ready_s: float) -> None:
+async def _wait_until_ready(server: ManagedServer, ready_s: float) -> None:
     """Wait until the server answers: itself, not another program that has come to have its port."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
     somebody_answered = False
     async with httpx.AsyncClient(base_url=server.url, timeout=_ASKED_S, trust_env=False) as client:
-        while server.guard.returncode is None:
+        while server.guard.returncode is None and loop.time() <= begun + ready_s:
             with suppress(httpx.HTTPError, TimeoutError):
                 async with asyncio.timeout(_ASKED_S):  # what answers may never end
                     if (await client.get("/api/version")).status_code == httpx.codes.OK:
-                        if _is_its_own(server, settled=loop.time() - begun > _SETTLED_S):
+                        own = listens(server.pid, server.port)
+                        # Where that cannot be known, a server that has not ended for a while has
+                        # not failed to get its port.
+                        unsure = own is None or server.port_handed_on
+                        if own or (unsure and loop.time() - begun > _SETTLED_S):
                             return
                         somebody_answered = True
-            if loop.time() > begun + ready_s:
-                if somebody_answered:
-                    raise _taken(server, f"does not listen there after {ready_s:g} s")
-                raise ServerUnreachable(
-                    f"target {server.name}: the server did not answer within {ready_s:g} s"
-                    f"{_end_of(server.log)}"
-                )
             await asyncio.sleep(_POLL_S)
-    ended = f"ended at once (exit code {server.guard.returncode})"
-    if server.guard.returncode == 0:
-        ended += "; it must stay in the foreground, as `ollama serve` does"
+    how, code = f"did not answer within {ready_s:g} s", server.guard.returncode
+    if code is not None:
+        how = f"ended at once (exit code {code})"
+        how += "; it must stay in the foreground, as `ollama serve` does" if code == 0 else ""
+    elif somebody_answered:
+        how = f"does not listen there after {ready_s:g} s"
     if somebody_answered:
-        raise _taken(server, ended)
-    raise ServerUnreachable(f"target {server.name}: the server {ended}{_end_of(server.log)}")
-
-
-def _is_its_own(server: _Starting, settled: bool) -> bool:
-    """Whether what answers is the server that was started.
-
-    Where that cannot be known, a server that has not ended for a while has not failed to get its
-    port.
-    """
-    own = listens(server.pid, server.port)
-    if own is None or server.port_handed_on:
-        return bool(own) or settled
-    return own
-
-
-def _taken(server: _Starting, so_what: str) -> _PortTaken:
-    return _PortTaken(
-        f"target {server.name}: another program answers at {server.url}, and the server that was "
-        f"started {so_what}{_end_of(server.log)}"
-    )
-
-
-def _hands_port_on(command: Sequence[str]) -> bool:
-    return any("{port}" in argument for argument in command)
+        raise _PortTaken(
+            f"target {server.name}: another program answers at {server.url}, and the server that "
+            f"was started {how}{_end_of(server.log)}"
+        )
+    raise ServerUnreachable(f"target {server.name}: the server {how}{_end_of(server.log)}")
 
 
 async def _stop(guard: Process) -> None:
@@ -286,10 +252,6 @@ async def _stop(guard: Process) -> None:
 def _end_of(log: Path) -> str:
     lines = kept_log(log).decode(errors="replace").splitlines()[-_QUOTED_LINES:]
     return ". The end of its log:\n    " + "\n    ".join(lines) if lines else ", and said nothing"
-
-
-def _port_was_taken(log: Path) -> bool:
-    return b"address already in use" in kept_log(log)[-4096:].lower()
 
 
 def listens(pid: int, port: int) -> bool | None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from bench.errors import NotOllama
-from bench.ollama.reply_lines import UNREADABLE, excerpt
+from bench.ollama.replies import decode_answer
 
+_PATH = "/api/generate"
 LISTED = 20
 """The most likely tokens that Ollama lists, since 0.12.11."""
 
@@ -77,7 +77,7 @@ def read_answer(body: bytes) -> tuple[str, str]:
     Raises:
         NotOllama: the reply is something else.
     """
-    reply = _decoded(body)
+    reply = decode_answer(body, _Reply, _PATH)
     return reply.response, reply.done_reason
 
 
@@ -89,7 +89,7 @@ def read_next_token(body: bytes) -> NextToken:
     Raises:
         NotOllama: the reply is something else.
     """
-    reply = _decoded(body)
+    reply = decode_answer(body, _Reply, _PATH)
     entry = reply.logprobs[0] if reply.logprobs else None
     if entry is not None and entry.top_logprobs:
         tokens = tuple((t.token, t.logprob) for t in entry.top_logprobs)
@@ -99,12 +99,3 @@ def read_next_token(body: bytes) -> NextToken:
     else:
         missing = NO_LIST
     return NextToken((), reply.prompt_eval_count, missing)
-
-
-def _decoded(body: bytes) -> _Reply:
-    try:
-        return msgspec.json.decode(body, type=_Reply)
-    except UNREADABLE:
-        raise NotOllama(
-            f"the answer to /api/generate is not what Ollama sends: {excerpt(body[:60])}"
-        ) from None

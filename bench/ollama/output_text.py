@@ -7,7 +7,8 @@ from hashlib import sha256
 from bench.ollama.think_tags import ThinkTags, split_think_tags
 from bench.wire.exchange import Reply
 
-_HALVES = "surrogatepass"
+_UTF8 = ("utf-8", "surrogatepass")
+_UTF16 = ("utf-16-le", "surrogatepass")
 
 
 class OutputText:
@@ -35,10 +36,10 @@ class OutputText:
         if thinking:
             if reply.first_thinking_ns is None:
                 reply.first_thinking_ns = stamp
-            self._thinking += thinking.encode("utf-8", _HALVES)
+            self._thinking += thinking.encode(*_UTF8)
         if content:
             if reply.first_answer_ns is not None:
-                self._answer += content.encode("utf-8", _HALVES)
+                self._answer += content.encode(*_UTF8)
             else:
                 self._before_answer(content, stamp)
 
@@ -49,8 +50,8 @@ class OutputText:
     def add_whole(self, thinking: str, content: str) -> None:
         """All of a reply that is not streamed."""
         tagged, answer = split_think_tags(content)
-        self._thinking += (thinking + tagged).encode("utf-8", _HALVES)
-        self._answer += answer.encode("utf-8", _HALVES)
+        self._thinking += (thinking + tagged).encode(*_UTF8)
+        self._answer += answer.encode(*_UTF8)
 
     @property
     def size(self) -> int:
@@ -71,8 +72,8 @@ class OutputText:
             reply.first_thinking_ns = self._held_ns
         if answer:
             reply.first_answer_ns = stamp if tags.tagged else self._held_ns
-        self._thinking += thinking.encode("utf-8", _HALVES)
-        self._answer += answer.encode("utf-8", _HALVES)
+        self._thinking += thinking.encode(*_UTF8)
+        self._answer += answer.encode(*_UTF8)
 
     def close(self, keep: bool) -> None:
         """Complete the reply.
@@ -82,8 +83,8 @@ class OutputText:
         reply = self._reply
         if self._tags is not None and reply.first_answer_ns is None:
             thinking, answer = self._tags.end()
-            self._thinking += thinking.encode("utf-8", _HALVES)
-            self._answer += answer.encode("utf-8", _HALVES)
+            self._thinking += thinking.encode(*_UTF8)
+            self._answer += answer.encode(*_UTF8)
             if answer:
                 reply.first_answer_ns = self._held_ns
         # One after the other: each may be large.
@@ -106,7 +107,7 @@ class OutputText:
         try:
             text = kept.decode()
         except UnicodeDecodeError:
-            halves = kept.decode("utf-8", _HALVES).encode("utf-16-le", _HALVES)
+            halves = kept.decode(*_UTF8).encode(*_UTF16)
             text = halves.decode("utf-16-le", "replace")
             kept[:] = text.encode()
             if "\ufffd" in text:

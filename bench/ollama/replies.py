@@ -26,19 +26,24 @@ class _Details(msgspec.Struct):
     context_length: int | None = None
 
 
-class _TagsModel(msgspec.Struct):
+class _Model(msgspec.Struct):
+    """Of `/api/tags` and of `/api/ps`."""
+
     name: str | None = None
     model: str | None = None
     size: int | None = None
+    size_vram: int | None = None
     digest: str | None = None
     details: _Details | None = None
     capabilities: list[str] | None = None
     remote_host: str | None = None
     remote_model: str | None = None
+    expires_at: str | None = None
+    context_length: int | None = None
 
 
-class _Tags(msgspec.Struct):
-    models: list[_TagsModel] | None
+class _Models(msgspec.Struct):
+    models: list[_Model] | None
 
 
 class _Show(msgspec.Struct):
@@ -50,21 +55,6 @@ class _Show(msgspec.Struct):
     remote_host: str | None = None
     remote_model: str | None = None
     tensors: Any = None
-
-
-class _PsModel(msgspec.Struct):
-    name: str | None = None
-    model: str | None = None
-    size: int | None = None
-    size_vram: int | None = None
-    digest: str | None = None
-    details: _Details | None = None
-    expires_at: str | None = None
-    context_length: int | None = None
-
-
-class _Ps(msgspec.Struct):
-    models: list[_PsModel] | None
 
 
 class _Version(msgspec.Struct):
@@ -140,7 +130,7 @@ def parse_version(body: bytes) -> str:
     Raises:
         NotOllama: the reply is something else.
     """
-    return _decode(body, _Version, "/api/version").version
+    return decode_answer(body, _Version, "/api/version").version
 
 
 def parse_tags(body: bytes) -> tuple[InstalledModel, ...]:
@@ -158,7 +148,7 @@ def parse_tags(body: bytes) -> tuple[InstalledModel, ...]:
             remote=bool(m.remote_host or m.remote_model),
             **_details(m.details),
         )
-        for m in _decode(body, _Tags, "/api/tags").models or ()
+        for m in decode_answer(body, _Models, "/api/tags").models or ()
     )
 
 
@@ -168,7 +158,7 @@ def parse_show(body: bytes) -> ShownModel:
     Raises:
         NotOllama: the reply is something else.
     """
-    shown = _decode(body, _Show, "/api/show")
+    shown = decode_answer(body, _Show, "/api/show")
     info = {k: v for k, v in (shown.model_info or {}).items() if v is not None}
     limit = info.get(f"{info.get('general.architecture', '')}.context_length")
     if limit is None and shown.details:
@@ -216,7 +206,7 @@ def parse_ps(body: bytes) -> tuple[ResidentModel, ...]:
             served_context=m.context_length or None,
             expires_at=m.expires_at or "",
         )
-        for m in _decode(body, _Ps, "/api/ps").models or ()
+        for m in decode_answer(body, _Models, "/api/ps").models or ()
     )
 
 
@@ -230,7 +220,12 @@ def _details(details: _Details | None) -> dict[str, str]:
     }
 
 
-def _decode(body: bytes, kind: type[T], path: str) -> T:
+def decode_answer(body: bytes, kind: type[T], path: str) -> T:
+    """A whole answer as a structure.
+
+    Raises:
+        NotOllama: it is something else.
+    """
     try:
         return msgspec.json.decode(body, type=kind)
     except UNREADABLE as error:

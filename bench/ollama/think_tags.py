@@ -8,16 +8,9 @@ to neither side.
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from typing import Literal
 
 OPEN, CLOSE = "<think>", "</think>"
-
-
-class _State(Enum):
-    UNDECIDED = auto()
-    THINKING = auto()
-    AFTER_TAG = auto()
-    ANSWER = auto()
 
 
 class ThinkTags:
@@ -25,33 +18,26 @@ class ThinkTags:
 
     Attributes:
         tagged: an opening tag was found.
-        plain: nothing more to look for: all further content is answer.
     """
 
-    __slots__ = ("_blanks", "_held", "_state", "plain", "tagged")
+    __slots__ = ("_blanks", "_held", "_part", "tagged")
 
     def __init__(self) -> None:
-        self._state = _State.UNDECIDED
+        self._part: Literal["undecided", "thinking", "after tag", "answer"] = "undecided"
         self._held = ""
         # White space before anything else, piece by piece: there may be very much of it.
         self._blanks: list[str] = []
         self.tagged = False
-        self.plain = False
-
-    @property
-    def undecided(self) -> bool:
-        """Whether what came so far could still become an opening tag."""
-        return self._state is _State.UNDECIDED
 
     def feed(self, text: str) -> tuple[str, str]:
         """The thinking and the answer that this piece completes; held-back text comes later."""
-        if self._state is _State.UNDECIDED and not self._held and text.isspace():
+        if self._part == "undecided" and not self._held and text.isspace():
             self._blanks.append(text)
             return "", ""
         text = self._held + text
         self._held = ""
         thinking = ""
-        if self._state is _State.UNDECIDED:
+        if self._part == "undecided":
             start = text.lstrip()
             if not start.startswith(OPEN):
                 if OPEN.startswith(start):
@@ -60,14 +46,14 @@ class ThinkTags:
                 return "", self._answer(self._blank() + text)
             self._blank()
             text = start[len(OPEN) :]
-            self._state = _State.THINKING
+            self._part = "thinking"
             self.tagged = True
-        if self._state is _State.THINKING:
+        if self._part == "thinking":
             thinking, closed, text = text.partition(CLOSE)
             if not closed:
                 return self._hold_back(thinking), ""
-            self._state = _State.AFTER_TAG
-        if self._state is _State.AFTER_TAG:
+            self._part = "after tag"
+        if self._part == "after tag":
             text = text.lstrip()
             return thinking, self._answer(text) if text else ""
         return thinking, text
@@ -75,7 +61,7 @@ class ThinkTags:
     def end(self) -> tuple[str, str]:
         """What was held back when the content ended."""
         held, self._held = self._blank() + self._held, ""
-        return (held, "") if self._state is _State.THINKING else ("", held)
+        return (held, "") if self._part == "thinking" else ("", held)
 
     def _blank(self) -> str:
         """The white space that came first; it is forgotten here."""
@@ -83,8 +69,7 @@ class ThinkTags:
         return "".join(blanks)
 
     def _answer(self, text: str) -> str:
-        self._state = _State.ANSWER
-        self.plain = True
+        self._part = "answer"
         return text
 
     def _hold_back(self, thinking: str) -> str:

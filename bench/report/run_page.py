@@ -43,7 +43,7 @@ from bench.report.sentences import answer
 from bench.report.session_words import neighbour_table
 from bench.report.tables import present
 from bench.report.threshold_table import threshold_details, threshold_table
-from bench.report.units import count, duration, plural
+from bench.report.units import count, duration, minute, plural
 from bench.results.directory import Run
 from bench.results.run import RunStatus
 from bench.shown import all_shown
@@ -57,7 +57,7 @@ INTERVALS = (
     "the blocks, on the log scale; of one block, over batches of its requests, which say nothing "
     "of other blocks. Percentiles are type-7 quantiles of the raw values, never given without an "
     "interval; that of a tail is widened for few blocks and for blocks too short to have it. "
-    "Where slow requests follow each other, the p95 of few requests holds in 80 to 93 % only. "
+    "Where neighbours are alike (other than turns of a session), p95 and p99 need more requests. "
     "Shares have Jeffreys' interval for the requests that blocks are worth, or "
     "Student's t of logits where that is wider. Until two blocks saw each outcome there is none: "
     "\u201cif independent\u201d says what it would be if requests did not fail in clumps. Rates of "
@@ -181,8 +181,7 @@ def _measured_blocks(run: Run) -> set[int]:
 
 def _minute(stamp: str) -> str:
     """A time stamp to the minute: "2026-01-01 10:15 UTC"."""
-    zone = " UTC" if stamp.endswith(("Z", "+00:00")) else ""
-    return f"{stamp[:16].replace('T', ' ')}{zone}"
+    return minute(stamp) + (" UTC" if stamp.endswith(("Z", "+00:00")) else "")
 
 
 def _sections(report: Report, close: Sequence[Parts]) -> tuple[Section, ...]:

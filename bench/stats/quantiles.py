@@ -10,6 +10,9 @@ The quantile is type 7 of Hyndman & Fan (1996), as numpy's default. Its interval
 * Blocks too short to have that quantile (fewer than ten requests beyond it) add the interval of
   independent requests: order statistics (Hahn & Meeker, *Statistical Intervals*, section 5.2) or,
   for many values a request (gaps), Woodruff's (JASA 1952) over requests. It only ever widens.
+* Of a thin tail (p95, p99) that interval counts so many requests as are worth an independent one
+  where neighbours are alike (`bench.stats.clumps`). Where they are not, its end towards the median
+  is not needed.
 
 A quantile that so many independent requests would not bound is not given, nor is one whose interval
 spans a factor of 100: `needs` says how many requests or blocks it would take. Measured coverage:
@@ -36,12 +39,15 @@ from bench.stats.block_spread import (
     spread,
     total_by,
 )
+from bench.stats.clumps import neighbour_correlation, requests_like_one
 from bench.stats.estimate import CONFIDENCE, Estimate
 from bench.stats.incomplete_beta import binomial_cdf
 from bench.stats.student_t import t_quantile
 
 _BEYOND = 10
 """A block with so many requests beyond a quantile has that quantile."""
+_THIN = 0.06
+"""A percentile with less beyond it lies in a thin tail."""
 _TAIL = 2.0
 """The spread of a few blocks is found too small more often than too large: twice its standard
 error is added. Chosen on the grid of `tests/performance/interval_coverage.py`."""
@@ -153,12 +159,17 @@ class _Grouped:
         """The share of the values that each group has."""
         return np.array([len(part) for part in self.parts]) / len(self.ordered)
 
+    def is_short(self, p: float, like_one: float) -> bool:
+        """Whether too few requests of a block lie beyond the quantile, worth so many one."""
+        return self.units / len(self.parts) / like_one * min(p, 1 - p) < _BEYOND
+
 
 def quantile_estimates(
     values: Floats,
     blocks: Ints,
     quantiles: Mapping[str, float],
     owner: Ints | NDArray[np.int32] | None = None,
+    patterned: bool = False,
 ) -> dict[str, Estimate]:
     """Quantiles of some values, with 95 % intervals.
 
@@ -166,7 +177,9 @@ def quantile_estimates(
         values: without NaN.
         blocks: the block of each request, numbered 0, 1, ...; every request has a value.
         quantiles: name -> p, e.g. {"p95": 0.95}.
-        owner: the request of each value where one has many (gaps); None = one each, in order.
+        owner: the request of each value where one has many (gaps); None = one each, in order of
+            time within a block.
+        patterned: neighbours are alike by plan, as turns of a session are: that is no clump.
 
     Returns:
         Name -> estimate. `value` is None where the data cannot bound the quantile.
@@ -176,11 +189,20 @@ def quantile_estimates(
     groups, name = groups_of(blocks)
     parts = _sorted_parts(values, groups if owner is None else groups.astype(np.int32)[owner])
     data = _Grouped(np.sort(values), parts, len(blocks), name)
-    counts = None if owner is None else np.bincount(owner).astype(np.float64)
-    return {
-        name: _estimate(data, p, _of_requests(values, owner, counts, data, p))
-        for name, p in quantiles.items()
-    }
+    if owner is not None:
+        counts = np.bincount(owner).astype(np.float64)
+        return {
+            name: _estimate(data, p, _of_gaps(values, owner, counts, data, p))
+            for name, p in quantiles.items()
+        }
+    looked_at = [p for p in quantiles.values() if min(p, 1 - p) < _THIN and data.is_short(p, 5)]
+    alike = neighbour_correlation(values, blocks) if looked_at and not patterned else 0.0
+    found = {}
+    for name, p in quantiles.items():
+        like_one = requests_like_one(alike, p) if p in looked_at else 1.0
+        requests = order_statistics(int(data.units / like_one), p)
+        found[name] = _estimate(data, p, requests, like_one)
+    return found
 
 
 def _sorted_parts(values: Floats, group: Ints | NDArray[np.int32]) -> list[Floats]:
@@ -202,26 +224,20 @@ def read_quantile(ordered: Floats, p: float) -> float:
     return low + (high - low) * (at - below)
 
 
-def _of_requests(
-    values: Floats,
-    owner: Ints | NDArray[np.int32] | None,
-    counts: Floats | None,
-    data: _Grouped,
-    p: float,
+def _of_gaps(
+    values: Floats, owner: Ints | NDArray[np.int32], counts: Floats, data: _Grouped, p: float
 ) -> Shares:
     """The interval of requests that are independent of each other, `counts` values from each."""
-    if owner is None or counts is None:
-        return order_statistics(data.units, p)
     if data.units < 2:
         return Shares(None, None, "one request")
     below = total_by(owner, values <= read_quantile(data.ordered, p))
     return woodruff(below, counts, p)
 
 
-def _estimate(data: _Grouped, p: float, requests: Shares) -> Estimate:
+def _estimate(data: _Grouped, p: float, requests: Shares, like_one: float = 1.0) -> Estimate:
     point = read_quantile(data.ordered, p)
     if requests.low is None or requests.high is None:
-        needs = max(requests_needed(p), data.units + 1)
+        needs = max(math.ceil(like_one * requests_needed(p)), data.units + 1)
         return Estimate(None, needs=needs, method=requests.method)
     method = f"t, {data.name}"
     weights, positive = data.weights, float(data.ordered[0]) > 0
@@ -242,9 +258,12 @@ def _estimate(data: _Grouped, p: float, requests: Shares) -> Estimate:
     low, high = (math.exp(e) if positive else float(e) for e in ends)
     if not positive and data.ordered[0] == 0:
         low = max(low, 0.0)
-    if data.units / len(weights) * min(p, 1 - p) < _BEYOND:
-        low = min(low, read_quantile(data.ordered, requests.low))
-        high = max(high, read_quantile(data.ordered, requests.high))
+    if data.is_short(p, like_one):
+        thin = min(p, 1 - p) < _THIN and like_one == 1
+        if not thin or p < 0.5:
+            low = min(low, read_quantile(data.ordered, requests.low))
+        if not thin or p > 0.5:
+            high = max(high, read_quantile(data.ordered, requests.high))
         method += f" and {requests.method}"
     # Rounding may move an end past the point where values are all but equal.
     return Estimate(point, min(low, point), max(high, point), method=method)

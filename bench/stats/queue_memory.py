@@ -57,6 +57,9 @@ _BELOW_WAITS = 0.8
 """Where no slot was short, a percentile up to here holds no wait."""
 _NO_MEMORY = 3.0
 """Series of independent values show less than this."""
+_EXPECTED = 0.7
+"""So much of the error that the memory lets expect counts at least: a few batches that follow each
+other show too little (one block, service times that vary by 100 %: 86 to 90 % held)."""
 _WITHOUT_END = 4.0
 """An interval has its ends with about so many times as many requests."""
 _NARROW = 0.08
@@ -240,14 +243,19 @@ def judge(series: QueueSeries, p: float | None) -> Judged:
         return Judged(None, needs)
     if p is not None and (at_edge := series.needed_at_edge(p)) > n:
         return Judged(None, at_edge, edge=True)
-    found = batch_mean(series.blocks) if p is None else batch_quantile(series.blocks, p)
+    error = 0.0 if p is None else share_error(p, memory, n)
+
+    def interval(least_error: float) -> Estimate:
+        if p is None:
+            return batch_mean(series.blocks)
+        return batch_quantile(series.blocks, p, least_error)
+
+    # Batches may agree by luck: what is to be expected counts, if it is more.
+    found = interval(_EXPECTED * error)
     if found.low is None or found.high is None:
         return Judged(found if p is None else None, max(needs, n + 1))
     if series.luck_counts(p):
-        # The luckiest batches agree, too: what is to be expected counts, if it is more.
-        error = 0.0 if p is None else share_error(p, memory, n)
-        width = found if p is None else batch_quantile(series.blocks, p, error)
-        half, narrow = _half(width), _NARROW * (found.value or 0.0)
+        half, narrow = _half(interval(error)), _NARROW * (found.value or 0.0)
         if half > narrow:
             more = n * (half / narrow) ** 2 if narrow > 0 else math.inf
             if math.isinf(half):

@@ -247,7 +247,6 @@ class Transport(Protocol):
         Raises:
             ServerUnreachable: nothing answers.
         """
-        ...
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; the future resolves when the reply has ended, whatever its outcome.
@@ -255,12 +254,9 @@ class Transport(Protocol):
         It never raises: every failure is an outcome. Cancelling the future closes the connection
         at once; the reply so far can be had from `cancel`.
         """
-        ...
 
     def cancel(self, future: asyncio.Future[Reply]) -> None:
         """End a call now: closes its connection, resolves the future as `cancelled`."""
-        ...
 
     async def aclose(self) -> None:
         """Close every connection at once."""
-        ...

@@ -15,8 +15,7 @@ import httptools
 
 from bench.wire.errors import CUT, CUT_IN_HEAD, NO_RESPONSE, unreadable_text
 from bench.wire.exchange import Call, Outcome, Unread
-from bench.wire.limits import LIMITS, ReplyLimits
-from bench.wire.reply_reader import ReplyReader
+from bench.wire.reply_reader import LIMITS, ReplyLimits, ReplyReader
 
 _BATCH_BYTES = 2048
 _LINE_END = b"}\n\r\n"
@@ -42,26 +41,9 @@ class HttpReader:
     """
 
     __slots__ = (
-        "_body_bytes",
-        "_chunked",
-        "_encoding",
-        "_framing",
-        "_head_bytes",
-        "_limits",
-        "_location",
-        "_marks",
-        "_may_wait",
-        "_parser",
-        "_pieces",
-        "_sized",
-        "_surplus_from",
-        "_wire",
-        "begun",
-        "ended",
-        "in_head",
-        "on_body",
-        "reader",
-        "reusable",
+        *("_body_bytes", "_chunked", "_encoding", "_framing", "_head_bytes", "_limits"),
+        *("_location", "_marks", "_may_wait", "_parser", "_pieces", "_sized", "_surplus_from"),
+        *("_wire", "begun", "ended", "in_head", "on_body", "reader", "reusable"),
     )
 
     def __init__(self, limits: ReplyLimits = LIMITS) -> None:

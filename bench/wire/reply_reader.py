@@ -9,15 +9,39 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from bench.wire.errors import MAX_ERROR_CHARS, redirect_text, unreadable_text
 from bench.wire.exchange import Call, Outcome, Reply, Trouble
-from bench.wire.limits import LIMITS, ReplyLimits
 
 _MAX_ERROR_BYTES = 64 * 1024
 _CHECK_BYTES = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PIECE = 64 * 1024
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyLimits:
+    """Whatever a server sends counts against one of these, so that no reply fills the memory.
+
+    Attributes:
+        head_bytes: of a response's status line and headers; and of all that frames a body (sizes
+            and extensions of chunks, trailers), on top of 16 bytes for each of the body's.
+        line_bytes: of one line of a stream.
+        lines: of a stream: each keeps a time stamp.
+        whole_bytes: of a reply that is not streamed, and of the text of one that is.
+        body_bytes: of a whole stream, decompressed.
+    """
+
+    head_bytes: int = 256 * 1024
+    line_bytes: int = 4 * _MIB
+    lines: int = 4_000_000
+    whole_bytes: int = 16 * _MIB
+    body_bytes: int = 512 * _MIB
+
+
+LIMITS = ReplyLimits()
 
 
 class Inflate:
@@ -76,17 +100,8 @@ class ReplyReader:
     """
 
     __slots__ = (
-        "_body",
-        "_body_bytes",
-        "_call",
-        "_check_at",
-        "_inflate",
-        "_limits",
-        "_lines",
-        "broken",
-        "reply",
-        "stamp",
-        "verdict",
+        *("_body", "_body_bytes", "_call", "_check_at", "_inflate", "_limits", "_lines", "broken"),
+        *("reply", "stamp", "verdict"),
     )
 
     def __init__(self, call: Call, limits: ReplyLimits = LIMITS) -> None:
@@ -170,7 +185,6 @@ class ReplyReader:
         return True
 
     def _count_bytes(self, n: int) -> bool:
-        """Whether the body is still within its limits."""
         self._body_bytes += n
         return self._body_bytes <= self._check_at or self._within_limits()
 

@@ -29,9 +29,9 @@ from bench.scenario.plan import Block, Case, Load, Plan, PromptSpec, Target
 from bench.server.app import App
 from bench.server.faults import FaultPlan
 from bench.simulation.profile import ModelProfile
-from bench.wire.exchange import Call, Outcome, Reply, WireCounters
+from bench.wire.exchange import Call, Outcome, Reply
 from bench.wire.http_reader import HttpReader
-from bench.wire.transports.flight import Flight, FlightBook, stop_flight
+from bench.wire.transports.flight import BookedTransport, Flight
 
 MODEL = "m:latest"
 WORDS = "The quick brown fox jumps over the lazy dog and then it sleeps until the evening. "
@@ -152,31 +152,27 @@ class _Control:
         return
 
 
-class VirtualTransport:
+class VirtualTransport(BookedTransport):
     """Puts calls on connections of a server in the same process, on its clock."""
 
     name = "fake"
 
     def __init__(self, app: App, clock: VirtualClock) -> None:
-        self.counters = WireCounters()
+        super().__init__(now_ns=clock.now_ns)
         self.app = app
         self.clock = clock
-        self._book = FlightBook(self.counters, clock.now_ns)
 
     async def open(self, connections: int) -> None:
         return
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
-        flight = self._book.open(call)
+        flight = self.begin(call)
         flight.sent(self.clock.now_ns())
         flight.carrier = _Wire(self, flight)
         return flight.future
 
-    def cancel(self, future: asyncio.Future[Reply]) -> None:
-        stop_flight(future, self.clock.now_ns())
-
     async def aclose(self) -> None:
-        self._book.stop_all()
+        self.stop_all()
 
 
 class _Wire(asyncio.Transport):

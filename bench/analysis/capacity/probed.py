@@ -1,4 +1,4 @@
-"""What one probe of a search for capacity has shown."""
+"""What one probe of a search for capacity has shown, and what stands in the way of more load."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analysis.capacity.judge import ProbeVerdict
 from bench.analysis.capacity.probe import Probe
-from bench.analysis.capacity.promises import ERROR_RATE, ProbeOutcome
-from bench.analysis.capacity.result import ProbeResult, PromiseResult
+from bench.analysis.capacity.promises import (
+    ERROR_RATE,
+    ProbeOutcome,
+    PromiseAtProbe,
+    percentile_of,
+    waited,
+)
+from bench.analysis.capacity.result import Bottleneck, ProbeResult, PromiseResult
 from bench.analysis.run.case_data import goodness
 from bench.analysis.run.columns import Columns
 from bench.analysis.run.latency import latencies
@@ -89,3 +96,84 @@ def _in_time(served: Columns, promises: Sequence[Threshold]) -> int:
 def window_s(block: BlockInfo) -> float:
     """Length of a block's measured window in seconds; above 0, to be divided by."""
     return max((block.window_end_ns - block.window_start_ns) / _NS, 1e-9)
+
+
+SURPRISING = 0.01
+"""Below this probability a single user's late requests are no accident."""
+ERRORS_SHARE = 0.01
+"""From this share of failures on, errors are the reason, whatever else is slow."""
+
+
+def broken_promise(outcome: ProbeOutcome) -> Threshold | None:
+    """The promise that is broken most clearly; None if none is."""
+    broken = [k for k in outcome.kept if k.verdict is ProbeVerdict.FAIL]
+    return max(broken, key=_times_too_many).promise if broken else None
+
+
+def _times_too_many(kept: PromiseAtProbe) -> float:
+    """How many times more requests were late, or failed, than may."""
+    wrong = kept.bound.value if kept.share is None else 1 - (kept.in_time or 0.0)
+    return wrong / max(allowed_share(kept.promise), 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """What a single user, who never has another request beside its own, says of the promises.
+
+    Attributes:
+        breaks: a promise that is broken even then; "" if none is.
+        limit: why.
+    """
+
+    breaks: str
+    limit: Bottleneck
+
+
+def alone(measured: Columns, promises: Sequence[Threshold], gpu_share: float | None) -> Alone:
+    """Is a promise broken by requests that are alone in the server? Then it is at any load.
+
+    Requests that are alone do not wait for each other, so the number of late ones is binomial; a
+    promise is broken if so many would be late with a probability below 1 % were it kept.
+    """
+    chance = {p: _chance(measured, p) for p in promises}
+    worst = min(promises, key=lambda p: chance[p])
+    if chance[worst] >= SURPRISING:
+        return Alone("", Bottleneck.NONE)
+    return Alone(worst.text, limiting(measured, worst, gpu_share))
+
+
+def allowed_share(promise: Threshold) -> float:
+    """The share of requests that may be late, or fail."""
+    return promise.value if promise.metric == ERROR_RATE else 1 - percentile_of(promise)
+
+
+def _chance(measured: Columns, promise: Threshold) -> float:
+    """Probability of so many late requests (or turns) or more, if the promise is kept."""
+    if promise.metric == ERROR_RATE:
+        late = ~measured.ok
+    else:
+        late = ~promise.holds(waited(measured, promise))
+    n, count, allowed = len(late), int(late.sum()), allowed_share(promise)
+    if not allowed:
+        return float(count == 0)
+    fewer = (
+        math.log(math.comb(n, k)) + k * math.log(allowed) + (n - k) * math.log1p(-allowed)
+        for k in range(count)
+    )
+    return max(0.0, 1 - sum(map(math.exp, fewer)))
+
+
+def limiting(measured: Columns, promise: Threshold | None, gpu_share: float | None) -> Bottleneck:
+    """Why a probe broke its promise: where the time goes of its requests."""
+    broken = promise.metric if promise is not None else ""
+    if broken == ERROR_RATE or np.mean(~measured.ok) > ERRORS_SHARE:
+        return Bottleneck.ERRORS
+    if gpu_share is not None and 0 < gpu_share < 1:
+        return Bottleneck.SPILL
+    if broken in ("tpot_s", "eval_s"):
+        return Bottleneck.DECODE
+    times = latencies(measured.select(measured.ok))
+    parts = {Bottleneck.SLOTS: "queue_s", Bottleneck.PREFILL: "prompt_eval_s"}
+    if broken in ("e2e_s", "total_s"):
+        parts[Bottleneck.DECODE] = "eval_s"
+    return max(parts, key=lambda part: float(np.nansum(times[parts[part]])))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.analysis.comparison.cached_causes import cached_causes
 from bench.analysis.comparison.case_matching import Match, match_cases, match_sides
-from bench.analysis.comparison.machine_causes import machine_causes, with_placement
+from bench.analysis.comparison.causes import cached_causes, machine_causes, with_placement
 from bench.analysis.comparison.metric_verdicts import (
     MeasuredMetric,
     Rules,

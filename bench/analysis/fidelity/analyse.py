@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.analysis.fidelity.divergence import Divergence, divergence_of, mean_difference
 from bench.analysis.fidelity.gates import judge_gates
-from bench.analysis.fidelity.position import Pair, pair
+from bench.analysis.fidelity.position import Pair, check_tokenizer, pair
 from bench.analysis.fidelity.result import (
     SCHEMA,
     Difference,
@@ -21,7 +21,6 @@ from bench.analysis.fidelity.result import (
     Floor,
     Nearer,
 )
-from bench.analysis.fidelity.tokenizers import check_tokenizer
 from bench.errors import MeasurementInvalid
 from bench.results.fidelity_files import AGAIN, REFERENCE, FidelitySetup, GateRecord, PlaceRecord
 

@@ -22,6 +22,7 @@ from bench.analysis.run.gaps import Gaps, Streams
 from bench.analysis.run.plausibility import refuse_cut_counts
 from bench.analysis.run.rates import RateParts
 from bench.analysis.run.windows import BlockThroughput, block_throughput, window_of
+from bench.metrics import METRICS
 from bench.ollama.eras import Era, era_of
 from bench.results.run import BlockInfo, ModelInfo, Residency, RunInfo, TargetInfo
 from bench.scenario.plan import Block, Case
@@ -90,6 +91,14 @@ class CaseData:
             "prefill_tok_per_s": rates.prefill(self.ok, self.era, self.busted),
         }
 
+    def per_request(self, id: str) -> Floats | None:
+        """One value a row of `ok`, NaN = absent; None for a metric that single requests lack."""
+        if id in self.rates:
+            return self.rates[id].per_request
+        if id == "context_tokens":
+            return np.where(self.ok.work.session >= 0, self.ok.prompt_tokens, np.nan)
+        return getattr(self.ok, id) if METRICS[id].kind == "tokens" else self.times.get(id)
+
     @cached_property
     def gaps(self) -> Gaps:
         """Between the chunks of those of `ok` whose gaps mean anything."""
@@ -137,6 +146,11 @@ class CaseData:
     def readings(self) -> list[Residency]:
         """What the server said of the model before and after each block."""
         return [r for i in self.infos.values() for r in (i.before, i.after) if r is not None]
+
+    @property
+    def dropped(self) -> int:
+        """Arrivals that were never sent."""
+        return sum(info.dropped for info in self.infos.values())
 
     @property
     def gpu_shares(self) -> list[float]:

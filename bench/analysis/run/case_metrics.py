@@ -40,11 +40,11 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
     """
     found = (
         _times(data)
-        | {id: _rate(id, parts, data.ok.block) for id, parts in data.rates.items()}
+        | {id: _rate(data, id, parts) for id, parts in data.rates.items()}
         | _window_rates(data)
         | _shares(data)
         | _counts(data)
-        | _work(data)
+        | work_values(data)
         | _server(data, slots)
     )
     metrics = {id: found.get(id) or metric_of(id, 0) for id in METRICS}
@@ -52,10 +52,7 @@ def case_metrics(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
 
 
 def _times(data: CaseData) -> dict[str, Metric]:
-    metrics = {
-        id: _noted(_distribution(id, values, data.ok.block), data, id)
-        for id, values in data.times.items()
-    }
+    metrics = {id: _distribution(data, id) for id in data.times}
     gaps = many_per_request(data.gaps.seconds, data.gaps.position_in(data.ok.row), data.ok.block)
     metrics["itl_s"] = _noted(_described("itl_s", gaps), data, "itl_s")
     if data.case.stream:
@@ -79,13 +76,13 @@ _NO_GAPS = (*_LATE_FIRST_TEXT, Shape.FEW_BURSTS, Shape.BURSTS)
 def _noted(metric: Metric, data: CaseData, id: str) -> Metric:
     """The metric with how many requests lack it, and why."""
     ok = data.ok
-    if id in ("tpot_s", "itl_s"):
-        reasons = shapes(ok, NO_TIME_PER_TOKEN if id == "tpot_s" else _NO_GAPS)
-        if id == "tpot_s":
-            reasons += [(why, rows & ok.stream) for why, rows in missing(ok, ("output_tokens",))]
-        lacking = np.logical_or.reduce([rows for _, rows in reasons])
-        if id == "tpot_s":
-            lacking &= np.isnan(data.times[id])
+    if id == "itl_s":
+        reasons = shapes(ok, _NO_GAPS)
+        lacking = np.isin(ok.shape, _NO_GAPS)
+    elif id == "tpot_s":
+        reasons = shapes(ok, NO_TIME_PER_TOKEN)
+        reasons += [(why, rows & ok.stream) for why, rows in missing(ok, ("output_tokens",))]
+        lacking = np.isnan(data.times[id]) & np.logical_or.reduce([rows for _, rows in reasons])
     elif id in ("ttft_s", "answer_ttft_s"):
         held = np.isin(ok.shape, _LATE_FIRST_TEXT)
         late = int(held.sum())
@@ -103,32 +100,39 @@ def _noted(metric: Metric, data: CaseData, id: str) -> Metric:
     return replace(metric, note=left_out(lacking, reasons) or metric.note)
 
 
-def _distribution(id: str, values: Floats, blocks: Ints) -> Metric:
-    return _described(id, one_per_request(values, blocks))
+def _distribution(data: CaseData, id: str) -> Metric:
+    values = data.per_request(id)
+    if values is None:
+        return metric_of(id, 0)
+    sample = one_per_request(values, data.ok.block)
+    return _noted(_described(id, sample, data.case.in_sessions), data, id)
 
 
-def _described(id: str, sample: Sample) -> Metric:
+def _described(id: str, sample: Sample, patterned: bool = False) -> Metric:
     """Mean, quantiles, smallest and largest."""
     if not len(sample.values):
         return metric_of(id, 0)
     mean = ratio_of_sums(*sample.by_unit(), sample.blocks)
-    stats = {"mean": mean, **_quantiles(sample, QUANTILES)}
+    stats = {"mean": mean, **_quantiles(sample, QUANTILES, patterned)}
     stats["min"] = Estimate(float(sample.values.min()), method="sample")
     stats["max"] = Estimate(float(sample.values.max()), method="sample")
     return metric_of(id, len(sample.values), stats)
 
 
-def _quantiles(sample: Sample, quantiles: Mapping[str, float]) -> dict[str, Estimate]:
-    return quantile_estimates(sample.values, sample.blocks, quantiles, sample.owner)
+def _quantiles(
+    sample: Sample, quantiles: Mapping[str, float], patterned: bool
+) -> dict[str, Estimate]:
+    return quantile_estimates(sample.values, sample.blocks, quantiles, sample.owner, patterned)
 
 
-def _rate(id: str, parts: RateParts, blocks: Ints) -> Metric:
-    given = np.isfinite(parts.seconds)
+def _rate(data: CaseData, id: str, parts: RateParts) -> Metric:
+    blocks, given = data.ok.block, np.isfinite(parts.seconds)
     n = int(given.sum())
     if not n:
         return metric_of(id, 0, note=parts.note)
     rate = ratio_of_sums(parts.tokens[given], parts.seconds[given], numbered(blocks[given]))
-    quantiles = _quantiles(one_per_request(parts.per_request, blocks), RATE_QUANTILES)
+    sample = one_per_request(parts.per_request, blocks)
+    quantiles = _quantiles(sample, RATE_QUANTILES, data.case.in_sessions)
     less = len(given) - n
     note = f"{less} of {len(given)} requests left out: {parts.note}" if less else ""
     return metric_of(id, n, {"value": rate, **quantiles}, note)
@@ -181,10 +185,8 @@ def _share(id: str, hits: Bools, blocks: Ints, note: str = "") -> Metric:
 
 def _counts(data: CaseData) -> dict[str, Metric]:
     ok = data.ok
-    metrics = {
-        id: _noted(_distribution(id, getattr(ok, id), ok.block), data, id)
-        for id in ("prompt_tokens", "cached_tokens", "output_tokens")
-    }
+    counts = ("prompt_tokens", "cached_tokens", "output_tokens", "context_tokens")
+    metrics = {id: _distribution(data, id) for id in counts}
     with_tokens = ok.stream & (ok.output_tokens > 0)
     if with_tokens.any():
         some = ok.select(with_tokens)
@@ -196,14 +198,6 @@ def _counts(data: CaseData) -> dict[str, Metric]:
         ratio = share(ok.thinking_chars.astype(float), chars, numbered(ok.block))
         metrics["thinking_char_share"] = metric_of("thinking_char_share", len(ok), {"value": ratio})
     return metrics
-
-
-def _work(data: CaseData) -> dict[str, Metric]:
-    """Of sessions, embeddings, pictures and checked answers."""
-    context = np.where(data.ok.work.session >= 0, data.ok.prompt_tokens, np.nan)
-    return work_values(data) | {
-        "context_tokens": _distribution("context_tokens", context, data.ok.block)
-    }
 
 
 def _server(data: CaseData, slots: Slots | None) -> dict[str, Metric]:
@@ -279,9 +273,8 @@ def _block_rates(data: CaseData, index: int, ok: Bools) -> dict[str, float]:
     """Ratios of sums over the block's requests, and over its window."""
     values = {}
     for id, parts in data.rates.items():
-        tokens, spent = np.nansum(parts.tokens[ok]), np.nansum(parts.seconds[ok])
-        if spent > 0:
-            values[id] = float(tokens / spent)
+        if (rate := parts.together(ok)) is not None:
+            values[id] = rate
     if (block := data.throughput.get(index)) is not None:
         for id, amount in block.amounts.items():
             if id == "output_tok_per_s" and not amount > 0:

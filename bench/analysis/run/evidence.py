@@ -160,7 +160,7 @@ def _judged(columns: Columns, pieces: Ints, head: Ints) -> tuple[Ints, Floats]:
     text = columns.answer_chars + columns.thinking_chars
     hidden = (shape == Shape.HIDDEN) & (chunks > 1) & (text <= MAX_TOKEN_CHARS * chunks)
     steps = np.where(hidden, later, steps)
-    carried = np.isin(shape, CARRIES_STEPS) | hidden
+    carried = (np.isin(shape, CARRIES_STEPS) | hidden) & (steps > 0)
     return shape, np.where(carried, steps, np.nan)
 
 

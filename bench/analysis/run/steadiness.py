@@ -148,8 +148,8 @@ def _without_edges(ok: Columns, everything: Columns, users: int) -> Bools:
     if users < 2:
         return keep
     for block in np.unique(ok.block):
-        sent = np.sort(everything.sent_ns[everything.block == block])
-        last = sent[~np.isnan(sent)][-1]
+        sent = everything.sent_ns[everything.block == block]
+        last = sent[~np.isnan(sent)].max(initial=-np.inf)
         here = ok.block == block
         keep &= ~(here & (ok.end_ns > last))
         measured = np.sort(ok.sent_ns[here])

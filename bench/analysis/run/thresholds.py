@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.analysis.run.case_data import CaseData
-from bench.analysis.run.columns import Floats, Ints, Sample, one_per_request
+from bench.analysis.run.columns import Ints, Sample, one_per_request
 from bench.analysis.run.open_loop import QUEUEING
 from bench.analysis.run.summary import Estimate, Metric, ThresholdResult, ThresholdVerdict
 from bench.metrics import METRICS, MetricKind
@@ -42,7 +42,7 @@ def judge(threshold: Threshold, data: CaseData, metrics: dict[str, Metric]) -> T
         return replace(result, note="this version has no such metric")
     metric = metrics[threshold.metric]
     late = _never_got_it(kind, data)
-    result = replace(result, note=_lateness(len(late), len(data.judged) + _dropped(data)))
+    result = replace(result, note=_lateness(len(late), len(data.judged) + data.dropped))
     estimate = _estimate(threshold, data, metric, late) if metric.n else None
     if estimate is None:
         return replace(result, note=_joined(f"no samples: {metric.note}", result.note))
@@ -71,10 +71,6 @@ def _never_got_it(kind: MetricKind, data: CaseData) -> Ints:
     return np.concatenate([failed, without, *dropped])
 
 
-def _dropped(data: CaseData) -> int:
-    return sum(info.dropped for info in data.infos.values())
-
-
 def _estimate(threshold: Threshold, data: CaseData, metric: Metric, late: Ints) -> Estimate | None:
     """The statistic that is judged, infinite where it would be; None if there is none."""
     plain = metric.stats.get(threshold.statistic or "value")
@@ -95,22 +91,13 @@ def _estimate(threshold: Threshold, data: CaseData, metric: Metric, late: Ints) 
 
 def _sample(kind: MetricKind, data: CaseData, late: Ints) -> Sample | None:
     """The values of single requests, those that never came with them; None for gaps."""
-    values = _values(kind, data)
+    values = data.per_request(kind.id)
     if values is None:
         return None
     return one_per_request(
         np.concatenate([values, np.full(len(late), _NEVER_S)]),
         np.concatenate([data.ok.block, late]),
     )
-
-
-def _values(kind: MetricKind, data: CaseData) -> Floats | None:
-    """One value a request that ended well; NaN where it has none."""
-    if kind.kind == "token_rate":
-        return data.rates[kind.id].per_request
-    if kind.kind == "tokens":
-        return np.asarray(getattr(data.ok, kind.id), dtype=np.float64)
-    return data.times.get(kind.id)
 
 
 def _unsupported(

@@ -18,8 +18,8 @@ from typing import Literal
 
 from bench.clock import NS, Clock, RealClock
 from bench.wire.errors import CUT
-from bench.wire.exchange import Call, Outcome, Reply, WireCounters
-from bench.wire.transports.flight import Flight, FlightBook, TaskCarrier, stop_flight
+from bench.wire.exchange import Call, Outcome, Reply
+from bench.wire.transports.flight import BookedTransport, Flight, TaskCarrier
 
 Ending = Literal["complete", "disconnect", "hang"]
 
@@ -48,7 +48,7 @@ Script = Callable[[Call, int], ScriptedReply]
 """Given the call and its number (from 0), the reply."""
 
 
-class FakeTransport:
+class FakeTransport(BookedTransport):
     """Answers from a script.
 
     Args:
@@ -66,12 +66,11 @@ class FakeTransport:
     def __init__(
         self, script: Sequence[ScriptedReply] | Script, clock: Clock | None = None
     ) -> None:
-        self.counters = WireCounters()
+        self._clock = clock or RealClock()
+        super().__init__(now_ns=self._clock.now_ns)
         self.calls: list[tuple[int, Call]] = []
         self.open_connections = 0
-        self._clock = clock or RealClock()
         self._script = script if callable(script) else _in_turn(script)
-        self._book = FlightBook(self.counters, self._clock.now_ns)
 
     async def open(self, connections: int) -> None:
         """There is nothing to open, it is only noted."""
@@ -80,7 +79,7 @@ class FakeTransport:
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; see `Transport.send`."""
         scripted = self._script(call, len(self.calls))
-        flight = self._book.open(call)
+        flight = self.begin(call)
         now_ns = self._clock.now_ns()
         self.calls.append((now_ns, call))
         if not scripted.connect_error:
@@ -88,13 +87,9 @@ class FakeTransport:
         flight.carrier = TaskCarrier(self._tell(flight, scripted, now_ns))
         return flight.future
 
-    def cancel(self, future: asyncio.Future[Reply]) -> None:
-        """End a call now; its future resolves as `cancelled`."""
-        stop_flight(future, self._clock.now_ns())
-
     async def aclose(self) -> None:
         """End every call as `cancelled`."""
-        self._book.stop_all()
+        self.stop_all()
 
     async def _tell(self, flight: Flight, scripted: ScriptedReply, start_ns: int) -> None:
         if scripted.connect_error:

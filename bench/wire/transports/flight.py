@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 from bench.clock import NS
 from bench.wire.exchange import Call, Outcome, Reply, WireCounters
-from bench.wire.limits import LIMITS, ReplyLimits
-from bench.wire.reply_reader import ReplyReader
+from bench.wire.reply_reader import LIMITS, ReplyLimits, ReplyReader
 
 _OPENING = 3
 """Times `connect_s` that a connection, TLS and a proxy before it may take in all."""
@@ -21,7 +20,6 @@ class Carrier(Protocol):
 
     def abort(self) -> None:
         """Let go of the socket at once, without calling back."""
-        ...
 
 
 class PendingReply(asyncio.Future[Reply]):
@@ -50,17 +48,11 @@ class Flight:
     """
 
     __slots__ = (
-        "_home",
-        "any_received",
-        "call",
-        "carrier",
-        "deadline_ns",
-        "future",
-        "patience_ns",
+        *("_home", "any_received", "call", "carrier", "deadline_ns", "future", "patience_ns"),
         "reader",
     )
 
-    def __init__(self, call: Call, future: PendingReply, home: FlightBook) -> None:
+    def __init__(self, call: Call, future: PendingReply, home: BookedTransport) -> None:
         self.call = call
         self.reader = ReplyReader(call, home.limits)
         self.future = future
@@ -119,18 +111,19 @@ class Flight:
 
     def stop(self, outcome: Outcome, error: str, end_ns: int) -> None:
         """End the call from this side: its connection is closed."""
-        carrier, self.carrier = self.carrier, None
-        if carrier is not None:
-            carrier.abort()
+        self._let_go()
         self.end(outcome, error, end_ns)
 
     def abandon(self) -> None:
         """Nobody waits for the reply any more: close the connection and forget the call."""
+        self._let_go()
+        self.future.flight = None
+        self._home.remove(self)
+
+    def _let_go(self) -> None:
         carrier, self.carrier = self.carrier, None
         if carrier is not None:
             carrier.abort()
-        self.future.flight = None
-        self._home.remove(self)
 
 
 class TaskCarrier:
@@ -146,33 +139,24 @@ class TaskCarrier:
         self._task.cancel()
 
 
-def stop_flight(future: asyncio.Future[Reply], now_ns: int) -> None:
-    """End the call that a future stands for as `cancelled`; nothing if it has ended."""
-    if isinstance(future, PendingReply) and future.flight is not None:
-        future.flight.stop(Outcome.CANCELLED, "cancelled", now_ns)
-
-
-class FlightBook:
-    """The calls under way, and one timer for all their time-outs.
+class BookedTransport:
+    """What every transport has: the calls under way, and one timer for all their time-outs.
 
     The timer rings when the earliest of them could be due, which with usual time-outs is about
     never, so that a chunk costs no timer operation.
     """
 
     def __init__(
-        self,
-        counters: WireCounters,
-        now_ns: Callable[[], int] = time.monotonic_ns,
-        limits: ReplyLimits = LIMITS,
+        self, limits: ReplyLimits = LIMITS, now_ns: Callable[[], int] = time.monotonic_ns
     ) -> None:
-        self.now_ns = now_ns
         self.limits = limits
-        self._counters = counters
+        self.counters = WireCounters()
+        self.now_ns = now_ns
         self._flights: set[Flight] = set()
         self._due_ns = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def open(self, call: Call) -> Flight:
+    def begin(self, call: Call) -> Flight:
         """A new call."""
         flight = Flight(call, PendingReply(), self)
         self._flights.add(flight)
@@ -181,7 +165,12 @@ class FlightBook:
     def remove(self, flight: Flight) -> None:
         """The call is over."""
         self._flights.discard(flight)
-        self._counters.coalesced += flight.reader.reply.coalesced
+        self.counters.coalesced += flight.reader.reply.coalesced
+
+    def cancel(self, future: asyncio.Future[Reply]) -> None:
+        """End a call now; its future resolves as `cancelled`. Nothing if it has ended."""
+        if isinstance(future, PendingReply) and future.flight is not None:
+            future.flight.stop(Outcome.CANCELLED, "cancelled", self.now_ns())
 
     def stop_all(self) -> None:
         """End every call as cancelled."""

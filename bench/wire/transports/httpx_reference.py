@@ -27,9 +27,8 @@ from bench.wire.errors import (
     unreadable_text,
 )
 from bench.wire.exchange import Call, Outcome, Reply, Unread, WireCounters
-from bench.wire.limits import LIMITS, ReplyLimits
-from bench.wire.reply_reader import ReplyReader
-from bench.wire.transports.flight import Flight, FlightBook, TaskCarrier, stop_flight
+from bench.wire.reply_reader import LIMITS, ReplyLimits, ReplyReader
+from bench.wire.transports.flight import BookedTransport, Flight, TaskCarrier
 
 _OPEN_S = 10.0
 _GREETING = Call(
@@ -46,7 +45,7 @@ _LOOK_S = 0.0005
 """How long is looked for bytes after a reply, whose stamps have been taken by then."""
 
 
-class HttpxTransport:
+class HttpxTransport(BookedTransport):
     """Calls by httpx.
 
     Raises:
@@ -56,8 +55,8 @@ class HttpxTransport:
     name = "httpx"
 
     def __init__(self, address: Address, proxy: str = "", limits: ReplyLimits = LIMITS) -> None:
+        super().__init__(limits)
         self.address = address
-        self.counters = WireCounters()
         self._proxy = proxy
         self._tls = address.tls_context() if address.scheme == "https" else None
         self._headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
@@ -65,7 +64,6 @@ class HttpxTransport:
             self._headers["Authorization"] = address.authorization
         unix = address.unix_socket
         self._root = f"http://localhost{address.base_path}" if unix else address.url
-        self._book = FlightBook(self.counters, limits=limits)
         self._clients: list[httpx.AsyncClient] = []
         self._closed = False
         self._free = [self._new_client()]
@@ -85,20 +83,16 @@ class HttpxTransport:
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; see `Transport.send`."""
-        flight = self._book.open(call)
+        flight = self.begin(call)
         client = self._free.pop() if self._free else self._new_client()
         flight.carrier = TaskCarrier(self._exchange(client, flight))
         flight.connecting(time.monotonic_ns())
         return flight.future
 
-    def cancel(self, future: asyncio.Future[Reply]) -> None:
-        """End a call now; its future resolves as `cancelled`."""
-        stop_flight(future, time.monotonic_ns())
-
     async def aclose(self) -> None:
         """Close every connection; calls under way end as `cancelled`."""
         self._closed = True
-        self._book.stop_all()
+        self.stop_all()
         await asyncio.gather(*(client.aclose() for client in self._clients))
 
     def _new_client(self) -> httpx.AsyncClient:

@@ -18,10 +18,10 @@ from abc import ABC, abstractmethod
 from bench.address import Address
 from bench.errors import ServerUnreachable
 from bench.wire.errors import broken_text, connect_error_text
-from bench.wire.exchange import Call, Outcome, Reply, WireCounters
+from bench.wire.exchange import Call, Outcome, Reply
 from bench.wire.http_reader import HttpReader
-from bench.wire.limits import LIMITS, ReplyLimits
-from bench.wire.transports.flight import Flight, FlightBook, TaskCarrier, stop_flight
+from bench.wire.reply_reader import LIMITS, ReplyLimits
+from bench.wire.transports.flight import BookedTransport, Flight, TaskCarrier
 
 READ_BYTES = 64 * 1024
 OPEN_TIMEOUT_S = 10.0
@@ -155,7 +155,7 @@ class Connection(ABC):
             self.http.close()
 
 
-class SocketTransport(ABC):
+class SocketTransport(BookedTransport, ABC):
     """A transport on sockets of its own.
 
     Attributes:
@@ -166,12 +166,10 @@ class SocketTransport(ABC):
     name = ""
 
     def __init__(self, address: Address, limits: ReplyLimits = LIMITS) -> None:
+        super().__init__(limits)
         self.address = address
-        self.limits = limits
-        self.counters = WireCounters()
         self.free: list[Connection] = []
         self.connections: set[Connection] = set()
-        self._book = FlightBook(self.counters, limits=limits)
         self._heads: dict[tuple[str, str], bytes] = {}
         self._closed = False
 
@@ -193,7 +191,10 @@ class SocketTransport(ABC):
         missing = connections - len(self.connections)
         for begun in range(0, missing, _OPEN_AT_ONCE):
             opened = await asyncio.gather(
-                *(self._open_one() for _ in range(min(missing - begun, _OPEN_AT_ONCE))),
+                *(
+                    self._connect(OPEN_TIMEOUT_S)
+                    for _ in range(min(missing - begun, _OPEN_AT_ONCE))
+                ),
                 return_exceptions=True,
             )
             self.free += [c for c in opened if isinstance(c, Connection)]
@@ -205,13 +206,9 @@ class SocketTransport(ABC):
                 if isinstance(error, BaseException):
                     raise error
 
-    async def _open_one(self) -> Connection:
-        async with asyncio.timeout(OPEN_TIMEOUT_S):
-            return await self._connect()
-
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; see `Transport.send`."""
-        flight = self._book.open(call)
+        flight = self.begin(call)
         if self._closed:
             flight.end(Outcome.CONNECT_ERROR, "the transport is closed", time.monotonic_ns())
             return flight.future
@@ -224,14 +221,10 @@ class SocketTransport(ABC):
         flight.carrier = TaskCarrier(self.connect_for(flight, data))
         return flight.future
 
-    def cancel(self, future: asyncio.Future[Reply]) -> None:
-        """End a call now; its future resolves as `cancelled`."""
-        stop_flight(future, time.monotonic_ns())
-
     async def aclose(self) -> None:
         """Close every connection at once; calls under way end as `cancelled`."""
         self._closed = True
-        self._book.stop_all()
+        self.stop_all()
         for connection in list(self.connections):
             connection.abort()
         self.free.clear()
@@ -241,32 +234,29 @@ class SocketTransport(ABC):
         limit_s = flight.call.connect_s
         start_ns = time.monotonic_ns()
         try:
-            async with asyncio.timeout(limit_s):
-                connection = await self._connect()
-        except TimeoutError as e:
-            outcome = Outcome.CONNECT_ERROR if e.errno else Outcome.TIMEOUT
-            flight.end(outcome, connect_error_text(e, limit_s), time.monotonic_ns())
-            return
-        except OSError as e:
-            flight.end(Outcome.CONNECT_ERROR, connect_error_text(e, limit_s), time.monotonic_ns())
-            return
+            connection = await self._connect(limit_s)
         except Exception as e:
             # `send` never raises: whatever else a resolver or TLS may throw is an outcome too.
-            flight.end(Outcome.CONNECT_ERROR, f"no connection: {e!r}", time.monotonic_ns())
+            late = isinstance(e, TimeoutError) and not e.errno
+            text = f"no connection: {e!r}"
+            if isinstance(e, OSError):
+                text = connect_error_text(e, limit_s)
+            outcome = Outcome.TIMEOUT if late else Outcome.CONNECT_ERROR
+            flight.end(outcome, text, time.monotonic_ns())
             return
         flight.reader.reply.connect_ns = time.monotonic_ns() - start_ns
         if not connection.begin(flight, data):
             text = "the new connection was closed before the request was sent"
             flight.end(Outcome.CONNECT_ERROR, text, time.monotonic_ns())
 
-    async def _connect(self) -> Connection:
-        connection = await self.connect()
+    async def _connect(self, limit_s: float) -> Connection:
+        async with asyncio.timeout(limit_s):
+            connection = await self.connect()
         self.connections.add(connection)
         self.counters.connections += 1
         return connection
 
     def _encode(self, call: Call) -> bytes:
-        """The request as it goes over the wire."""
         key = (call.method, call.path)
         head = self._heads.get(key)
         if head is None:

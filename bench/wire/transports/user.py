@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from bench.address import Address
-from bench.wire.limits import LIMITS, ReplyLimits
+from bench.wire.reply_reader import LIMITS, ReplyLimits
 from bench.wire.transports.sockets import READ_BYTES, Connection, SocketTransport
 
 # Reads are parsed before the next one, so all connections share one buffer.

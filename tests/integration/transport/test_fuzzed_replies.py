@@ -21,9 +21,8 @@ from wire_replies import CALL, GOOD, HEAD
 from bench.address import Address
 from bench.errors import BenchError
 from bench.ollama.control import Control
-from bench.wire import limits
 from bench.wire.exchange import Outcome
-from bench.wire.limits import ReplyLimits
+from bench.wire.reply_reader import LIMITS, ReplyLimits
 from bench.wire.transports import HttpxTransport
 
 SMALL = ReplyLimits(
@@ -77,9 +76,7 @@ async def test_endless_replies_end(
     total_s = 2.0 if wire == "httpx" else 30.0
     async with WireServer(endless(begin, more)) as server, asyncio.timeout(60):  # type: ignore[arg-type]
         transport = make(wire, server.port)
-        transport._book.limits = SMALL  # type: ignore[attr-defined]
-        if hasattr(transport, "limits"):
-            transport.limits = SMALL
+        transport.limits = SMALL  # type: ignore[attr-defined]
         reply = await transport.send(dataclasses.replace(CALL, total_s=total_s))
         await transport.aclose()
     slow = wire == "httpx" and reply.outcome is Outcome.TIMEOUT
@@ -97,10 +94,10 @@ async def test_a_dripping_reply_ends(wire: str, make: Make) -> None:
 
 def test_the_shipped_limits_are_those_that_were_measured() -> None:
     """`tests/performance/wire_fuzz_long.py` runs into them; larger ones need its figures anew."""
-    assert ReplyLimits() == limits.LIMITS
-    assert limits.LIMITS.whole_bytes <= 16 * 1024 * 1024
-    assert limits.LIMITS.line_bytes <= 4 * 1024 * 1024
-    assert limits.LIMITS.lines <= 4_000_000
+    assert ReplyLimits() == LIMITS
+    assert LIMITS.whole_bytes <= 16 * 1024 * 1024
+    assert LIMITS.line_bytes <= 4 * 1024 * 1024
+    assert LIMITS.lines <= 4_000_000
 
 
 async def test_what_a_proxied_server_answers_before_a_run_has_an_end(

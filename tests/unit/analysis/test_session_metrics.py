@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from session_runs import AGENT, FAST, plan_of, play, threads_of
 from virtual_runs import run_virtually
 
 from bench.analysis.run.summarise import summarise
-from bench.analysis.run.summary import CaseSummary
+from bench.analysis.run.summary import CaseSummary, ThresholdVerdict
 from bench.results.directory import Run
 from bench.results.record import Phase
+from bench.thresholds import parse_threshold
 
 
 def _case(run: Run) -> CaseSummary:
@@ -51,6 +53,20 @@ def test_turns_are_as_long_as_their_requests_without_the_pauses_of_tools(tmp_pat
     assert _value(case, "session_per_h") == pytest.approx(whole / hours)
     assert _value(case, "user_turn_per_h") == pytest.approx(12 / hours)
     assert case.metrics["first_turn_ttft_s"].n == 6
+
+
+def test_a_percentile_of_the_context_that_few_requests_do_not_carry_is_judged(
+    tmp_path: Path,
+) -> None:
+    """It ended the analysis: no request has a value of that name."""
+    run = play(tmp_path, {"agent": AGENT}, {"closed": {"users": 1, "sessions": 1}})
+    expressions = ("context_tokens.p99 <= 100000", "context_tokens.p50 <= 1")
+    limits = tuple(map(parse_threshold, expressions))
+    info = replace(run.info, plan=replace(run.info.plan, thresholds=limits))
+    loose, broken = summarise(info, run.records).thresholds
+    assert (loose.verdict, loose.passed) == (ThresholdVerdict.UNSUPPORTED, False)
+    assert "p99 needs 368 requests" in loose.message
+    assert broken.verdict is ThresholdVerdict.NOT_MET
 
 
 def test_unknown_is_not_zero(tmp_path: Path) -> None:

@@ -179,3 +179,11 @@ def test_users_who_start_together_are_no_step(
             free = due[i % 4] = start + 1.2 * spent
     run = run_of(records, blocks=3, case={"load": Load("closed", users=4, requests=24)})
     assert run.case_summary().steadiness.steady is True
+
+
+def test_requests_whose_send_is_not_known_end_no_analysis(
+    run_of: Callable[..., Any], a_request: Request
+) -> None:
+    records = [replace(r, sent_ns=None) for r in series_of(a_request, np.full(40, 50.0))]
+    case = run_of(records, case={"load": Load("closed", users=2, requests=40)}).case_summary()
+    assert case.steadiness.steady is None

@@ -24,9 +24,10 @@ def judged(run_of: RunOf, records: list[RequestRecord], *expressions: str) -> li
 
 
 def spread(a_request: Request, count: int = 100, **other: Any) -> list[RequestRecord]:
-    """TTFT 0.01, 0.02, ... seconds."""
+    """TTFT 0.01, 0.02, ... seconds, in no order: neighbours are not alike."""
     return [
-        a_request(10.0 * i, ttft=0.01 * (i + 1), load=0.001, index=i, **other) for i in range(count)
+        a_request(10.0 * i, ttft=0.01 * (17 * i % count + 1), load=0.001, index=i, **other)
+        for i in range(count)
     ]
 
 

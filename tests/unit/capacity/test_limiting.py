@@ -14,8 +14,8 @@ from virtual_server import model
 from bench.analysis.capacity.judge import Bound, ProbeVerdict
 from bench.analysis.capacity.judged_search import JudgedSearch
 from bench.analysis.capacity.limit import ProbeShare
-from bench.analysis.capacity.limiting import alone, broken_promise
 from bench.analysis.capacity.probe import Probe, Purpose, SearchSettings
+from bench.analysis.capacity.probed import alone, broken_promise
 from bench.analysis.capacity.promises import (
     ProbeOutcome,
     ProbeSample,

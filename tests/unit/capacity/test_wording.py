@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis.capacity.limiting import Bottleneck
 from bench.analysis.capacity.probe import SearchEnding
+from bench.analysis.capacity.probed import Bottleneck
 from bench.analysis.capacity.promises import parse_promises
 from bench.analysis.capacity.result import CapacityResult
 from bench.report.capacity.capacity_page import capacity_page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import pytest
 
 import bench
-from bench.commands.running import interruptible
+from bench.commands import fidelity
+from bench.commands.running import Interrupts, interruptible
 from bench.errors import UsageError
+from bench.results.directory import RunDirectory
+from bench.results.fidelity_files import FidelitySetup
 
 
 def test_a_text_is_one_metric_and_one_key_and_not_its_letters() -> None:
@@ -66,3 +70,21 @@ def test_a_handler_that_python_did_not_set_ends_no_run(monkeypatch: pytest.Monke
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
         real(signal.SIGTERM, kept)
+
+
+def test_who_cancels_fidelity_while_it_is_judged_meets_no_closed_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`fidelity_async` that was cancelled then ended with "Event loop is closed"."""
+
+    async def nothing_is_missing(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr(fidelity, "ask_missing", nothing_is_missing)
+    interrupts = Interrupts(act=lambda: None)
+    setup = FidelitySetup(1, "id", "", "1", (), (), "", 2048, 7, 60)
+    asked = fidelity._ask_alone(
+        RunDirectory(tmp_path, "id"), setup, bench.Settings(), [], None, interrupts
+    )
+    asyncio.run(asked)
+    interrupts.ask()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from runs import CHAT, NS, build
 
-from bench.analysis.comparison.machine_causes import machine_causes, with_placement
+from bench.analysis.comparison.causes import machine_causes, with_placement
 from bench.analysis.comparison.setup_difference import CaseSide, Role, SetupDifference
 from bench.analysis.run.summary import Estimate, Metric, Roofline
 from bench.report.charts import run_charts

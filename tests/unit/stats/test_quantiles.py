@@ -174,7 +174,7 @@ CLUMPED, SLOW = Noise(0.2, 0.2, correlation=0.8), Noise(0.0, 0.1, slow=True)
         (SHIFTING, [30] * 3, ("p50", "p90", "p95")),
         (Noise(0.03, 0.1), [333] * 3, ("p50", "p90", "p95")),
         (CORRELATED, [30] * 3, ("mean", "p50", "p90")),
-        (CORRELATED, [12] * 6, ("mean", "p50", "p90", "p95", "share 0.5")),
+        (CORRELATED, [12] * 6, ("mean", "p50", "p90", "share 0.5")),
         (HEAVY, [50] * 5, ("mean", "p50", "p90", "p95", "share 0.2")),
         (SHIFTING, [30, 24, 18, 12, 12, 24], ("mean", "p50", "p90", "p95", "share 0.2")),
         (Noise(0.1, 0.1), [40] * 10, ("p50", "p90", "p95", "share 0.5")),
@@ -188,6 +188,32 @@ def test_intervals_hold_the_truth(noise: Noise, sizes: list[int], names: tuple[s
     for name, tally in coverage(noise, sizes, 300, which=names).items():
         assert tally.given >= 0.9 * tally.runs, name
         assert tally.coverage >= 0.93 - 3 * standard_error(tally), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [[12] * 6, [50] * 5, [100] * 3, [12] * 10])
+def test_a_tail_of_slow_requests_that_follow_each_other_holds_or_needs_more(
+    sizes: list[int],
+) -> None:
+    """It once was given, and held in 80 to 92 %."""
+    found = coverage(Noise(0.0, 0.1, 0.8, slow=True, clumped=True), sizes, 300, 4, which=("p95",))
+    tally = found["p95"]
+    if tally.given > 0.25 * tally.runs:
+        assert tally.coverage >= 0.93 - 3 * standard_error(tally)
+
+
+def test_a_tail_whose_neighbours_are_alike_says_how_many_requests_it_needs() -> None:
+    rng = np.random.default_rng(5)
+    slow = np.exp(np.repeat(rng.normal(size=40), 3))
+    blocks = np.repeat(np.arange(4), 30)
+    told = quantile_estimates(slow, blocks, QUANTILES)["p95"]
+    assert told.value is None
+    assert told.needs is not None and 130 < told.needs < 400
+    for known in (
+        quantile_estimates(slow, blocks, QUANTILES, patterned=True),
+        quantile_estimates(rng.permutation(slow), blocks, QUANTILES),
+    ):
+        assert known["p95"].value is not None
 
 
 @pytest.mark.slow

@@ -95,6 +95,17 @@ def test_what_only_the_measured_requests_tell_must_be_narrow():
     assert judge(queue_series(wide, None), 0.5).needs > 300
 
 
+def test_batches_that_agree_by_luck_do_not_narrow_a_percentile() -> None:
+    """Batches in a row of a queue with a long memory once held p95 in 89 % only: too narrow."""
+    alike = np.tile(np.random.default_rng(11).lognormal(0, 0.5, 500), 12)
+    for memory in (10.0, 40.0):
+        judged = judge(queue_series([alike], LoadMemory(memory, apart=True)), 0.95).interval
+        share = 0.7 * 1.1 * 0.95**1.3 * np.sqrt(0.95 * 0.05 * memory / len(alike))
+        reach = scipy.stats.t.ppf(0.975, 5) * share / (0.95 * 0.05)
+        ends = 1 / (1 + np.exp(-np.log(19) + np.array([reach, -reach])))
+        assert (judged.low, judged.high) == pytest.approx(tuple(np.quantile(alike, ends)))
+
+
 def test_with_independent_values_the_share_is_the_binomials():
     """The logit's interval is, with many values, that of the normal approximation."""
     values = np.random.default_rng(4).permutation(np.arange(1.0, 10_001.0))

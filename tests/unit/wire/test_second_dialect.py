@@ -12,8 +12,7 @@ import pytest
 from bench.clock import VirtualClock, run_virtual
 from bench.wire.exchange import Call, Outcome, Reply, Trouble
 from bench.wire.http_reader import HttpReader
-from bench.wire.limits import ReplyLimits
-from bench.wire.reply_reader import ReplyReader
+from bench.wire.reply_reader import ReplyLimits, ReplyReader
 from bench.wire.transports import FakeTransport, ScriptedReply
 
 COMMENT = b": keep-alive\n\n"

@@ -18,8 +18,7 @@ from bench.ollama.embed_reader import VECTOR_BYTES, embed_call
 from bench.ollama.line_reader import ollama_call
 from bench.wire.exchange import Call, Outcome, Reply
 from bench.wire.http_reader import HttpReader
-from bench.wire.limits import ReplyLimits
-from bench.wire.reply_reader import ReplyReader
+from bench.wire.reply_reader import ReplyLimits, ReplyReader
 
 CALL = ollama_call("/api/chat", b"{}", keep_text=True)
 
