@@ -286,7 +286,6 @@ def what_if(
 
 
 def _say_plan(scenario: str, settings: Settings, measuring: Measuring, by: By, budget: str) -> None:
-    """Say what a search would measure."""
     from bench.commands.run import make_plan
     from bench.commands.sizing import capacity_plan
 

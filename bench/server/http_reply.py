@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
 # Up to this size Go sends a body with its length; a longer one goes out in chunks.
 _GO_BUFFER = 2048
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 @dataclass(slots=True)
@@ -58,9 +61,7 @@ class ServerReply:
             self.end()
             return
         self.status = status
-        head = self._connection.head(
-            status, content_type, len(body), keep=self._keep, old=self._old, allow=allow
-        )
+        head = self._headers(content_type, len(body), allow)
         self._put(head if self._head_only else head + body)
         self._finish()
 
@@ -68,9 +69,7 @@ class ServerReply:
         """Start a stream; nothing is sent before the first `write`."""
         self.status = status
         self._keep = self._keep and not self._old  # whose end is that of the connection
-        self._head = self._connection.head(
-            status, content_type, None, keep=self._keep, old=self._old
-        )
+        self._head = self._headers(content_type, None)
 
     def write(self, data: bytes) -> None:
         """One chunk, in one write to the socket."""
@@ -104,6 +103,27 @@ class ServerReply:
         self.gone = self.ended = True
         if self.on_gone is not None:
             self.on_gone()
+
+    def _headers(self, content_type: str, length: int | None, allow: str = "") -> bytes:
+        """Status line and headers, in Go's order.
+
+        Without a length the body comes in chunks, or (HTTP/1.0) until the connection ends.
+        """
+        connection = ("keep-alive", "") if self._old else ("", "close")
+        headers = {
+            "Allow": allow,
+            "Content-Type": content_type,
+            **self._connection.listener.extra_headers,
+            "Date": formatdate(usegmt=True),
+            "Content-Length": "" if length is None else str(length),
+            "Connection": connection[0 if self._keep else 1],
+            "Transfer-Encoding": "chunked" if length is None and not self._old else "",
+        }
+        version, status = "1.0" if self._old else "1.1", self.status
+        # Go has no words for what gateways made up.
+        reason = _REASONS.get(status, f"status code {status}")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
+        return f"HTTP/{version} {status} {reason}\r\n{lines}\r\n".encode("latin-1")
 
     def _put(self, data: bytes) -> None:
         self.started = True
