@@ -33,11 +33,9 @@ class Clock(Protocol):
 
     def now_ns(self) -> int:
         """Nanoseconds on a monotonic clock."""
-        ...
 
     async def sleep_until(self, deadline_ns: int) -> None:
         """Return at `deadline_ns` or, if that has passed, at the loop's next turn."""
-        ...
 
 
 class RealClock:

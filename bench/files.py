@@ -94,15 +94,7 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def read_file(path: Path, most: int = -1) -> bytes:
-    """The content of a file, or its first bytes.
-
-    Args:
-        path: of the file.
-        most: no more bytes than this; -1 = all.
-
-    Raises:
-        OSError: as of `open_file`.
-    """
+    """The content of a file, or its first `most` bytes; an OSError as of `open_file`."""
     with open_file(path) as file:
         return file.read(most)
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -66,19 +67,14 @@ class PullProgress:
     completed: int | None = None
 
 
-class Control:
+class Control(ControlCalls):
     """The control calls of one server.
 
     Args:
         url: of the server, with its base path if any; no credentials in it.
-        headers: sent with every call (authentication).
-        verify: how to check a certificate, as httpx takes it.
+        headers, verify, proxy: as httpx takes them.
         transport: replaces the network (tests, Unix sockets).
-        proxy: URL of a proxy, "" for none.
         shown: the URL as messages name it; "" means as it is.
-
-    Attributes:
-        notes: what a user should know although no call failed of it.
     """
 
     def __init__(
@@ -91,9 +87,7 @@ class Control:
         proxy: str = "",
         shown: str = "",
     ) -> None:
-        self.url = (shown or url).rstrip("/")
-        self.notes: list[str] = []
-        self._client = httpx.AsyncClient(
+        client = httpx.AsyncClient(
             base_url=f"{url.rstrip('/')}/",
             headers={"Accept-Encoding": "identity", **(headers or {})},
             verify=verify,
@@ -101,7 +95,7 @@ class Control:
             proxy=proxy or None,
             trust_env=False,
         )
-        self._calls = ControlCalls(self.url, self._client, self._note)
+        super().__init__((shown or url).rstrip("/"), client)
 
     @classmethod
     def of(cls, address: Address) -> Control:
@@ -115,16 +109,6 @@ class Control:
         root = f"http://localhost{address.base_path}"
         return cls(root, headers=headers, transport=socket, shown=address.url)
 
-    async def __aenter__(self) -> Control:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close its connections."""
-        await self._client.aclose()
-
     async def version(self) -> ServerVersion:
         """Who answers at the address.
 
@@ -132,17 +116,18 @@ class Control:
             ServerUnreachable: nobody.
             NotOllama: something else than Ollama.
         """
-        answer = await self._calls.ask("GET", "api/version")
+        answer = await self.ask("GET", "api/version")
         if answer.missing:
             raise not_ollama(self.url, f"it answers {answer.status} to /api/version")
         self._check(answer)
         version = parse_version(answer.body)
-        engine = answer.headers.get(ENGINE_HEADER) or _engine_in(version)
-        return ServerVersion(version=version, engine=engine)
+        # A version such as 0.32.15-ollama-bench.simulated names its engine, too.
+        named = (e for e in ("simulated", "llama.cpp") if e in version.casefold())
+        return ServerVersion(version, answer.headers.get(ENGINE_HEADER) or next(named, "ollama"))
 
     async def tags(self) -> tuple[InstalledModel, ...]:
         """The installed models."""
-        return parse_tags(self._check(await self._calls.ask("GET", "api/tags")).body)
+        return parse_tags(self._check(await self.ask("GET", "api/tags")).body)
 
     async def show(self, model: str) -> ShownModel:
         """One installed model; empty, and noted, where the server cannot tell.
@@ -150,7 +135,7 @@ class Control:
         Raises:
             ModelError: it is not installed.
         """
-        answer = await self._calls.ask("POST", "api/show", {"model": model, "name": model})
+        answer = await self.ask("POST", "api/show", {"model": model, "name": model})
         missing = answer.missing and not json_error(answer.body)
         what = "what the model was trained for and can do"
         return self._known(answer, missing, what, parse_show, model) or ShownModel()
@@ -160,7 +145,7 @@ class Control:
 
         Never call it inside a measured phase: it can block.
         """
-        answer = await self._calls.ask("GET", "api/ps")
+        answer = await self.ask("GET", "api/ps")
         what = "which models are in memory, with which context, and where"
         return self._known(answer, answer.missing, what, parse_ps)
 
@@ -185,7 +170,7 @@ class Control:
         path = "api/generate"
         if embed:  # a model that only embeds cannot generate
             path, body = "api/embed", {**body, "input": "ready"}
-        answer = await self._calls.ask("POST", path, body, timeout_s)
+        answer = await self.ask("POST", path, body, timeout_s)
         self._check(answer, model)
         return answer.took_ns
 
@@ -195,7 +180,7 @@ class Control:
         Raises:
             BenchError: the server refuses, or cannot be reached.
         """
-        answer = await self._calls.ask("POST", "api/generate", dict(body), timeout_s)
+        answer = await self.ask("POST", "api/generate", dict(body), timeout_s)
         return self._check(answer, str(body["model"])).body
 
     async def unload(self, model: str, timeout_s: float = 60.0) -> None:
@@ -205,7 +190,7 @@ class Control:
             ServerError: it is still there after `timeout_s`.
         """
         body = {"model": model, "keep_alive": 0, "stream": False}
-        self._check(await self._calls.ask("POST", "api/generate", body), model)
+        self._check(await self.ask("POST", "api/generate", body), model)
         deadline = time.monotonic() + timeout_s
         while any(same_model(m.name, model) for m in await self.ps() or ()):
             if time.monotonic() > deadline:
@@ -222,9 +207,8 @@ class Control:
             ModelError: it cannot be pulled.
         """
         asked = {"model": model, "name": model}
-        async with self._calls.lines(
-            "api/pull", asked, lambda answer: self._check(answer, model)
-        ) as lines:
+        check = partial(self._check, model=model)
+        async with self.lines("api/pull", asked, check) as lines:
             async for line in lines:
                 if line.strip():
                     yield _pull_progress(line, model)
@@ -246,10 +230,6 @@ class Control:
                 why = error.message
         self._note(f"not known: {what} ({why})")
         return None
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
 
     def _check(self, answer: ControlAnswer, model: str = "") -> ControlAnswer:
         """The answer, if it is a success.
@@ -277,9 +257,3 @@ def _pull_progress(line: bytes, model: str) -> PullProgress:
         total=whole(said.get("total")),
         completed=whole(said.get("completed")),
     )
-
-
-def _engine_in(version: str) -> str:
-    """The engine in a version like `0.32.15-ollama-bench.simulated`; "ollama" if it names none."""
-    mark = version.casefold()
-    return next((e for e in ("simulated", "llama.cpp") if e in mark), "ollama")

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 
 from bench.errors import BenchError, NotOllama, ServerError
 from bench.ollama.control_errors import explain, not_ollama, speaks_https
@@ -40,11 +40,7 @@ _MISSING = frozenset({404, 405, 501})
 
 @dataclass(frozen=True, slots=True)
 class ControlAnswer:
-    """What a control call got.
-
-    Attributes:
-        took_ns: the attempt that was answered, on the client's clock.
-    """
+    """What a control call got; `took_ns`: the attempt that was answered, on the client's clock."""
 
     path: str
     status: int
@@ -62,31 +58,35 @@ class ControlAnswer:
         """Whether the server does not know the call."""
         return self.status in _MISSING
 
-    @property
-    def said(self) -> str:
-        """The server's own words, or the status and what a gateway's page says."""
-        return body_error(self.status, self.body)
-
 
 class ControlCalls:
     """Asks a server.
 
-    `note` receives what a user should know although it ended no call.
+    Attributes:
+        notes: what a user should know although no call failed of it.
     """
 
-    def __init__(
-        self,
-        url: str,
-        client: httpx.AsyncClient,
-        note: Callable[[str], None],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
+    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
         self.url = url
+        self.notes: list[str] = []
         self._client = client
-        self._note = note
-        self._sleep = sleep
+        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._answered = False
         self._probed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
     async def ask(
         self,
@@ -105,17 +105,20 @@ class ControlCalls:
             ServerError: it is a redirect.
         """
         timeout_s = QUICK_S if timeout_s is None else timeout_s
-        first = ""
+        first, call = "", f"{method} /{path}"
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = await self._once(method, path, body, timeout_s)
             except BenchError:
                 raise
             except Exception as error:
-                call = f"{method} /{path}"
                 why = explain(self.url, call, error, timeout_s, self._answered)
                 if await self._is_https(error):
-                    raise not_plain(self.url) from error
+                    secure = self.url.replace("http://", "https://", 1)
+                    raise NotOllama(
+                        f"{self.url} speaks https, not http",
+                        f"Write its address with https:// ({secure}).",
+                    ) from error
                 if attempt == ATTEMPTS or not _passing(error):
                     raise why from error
                 first = first or why.message
@@ -124,11 +127,9 @@ class ControlCalls:
                 self._answered = True
                 if attempt == ATTEMPTS or answer.status not in _TRY_AGAIN:
                     if first:
-                        self._note(
-                            f"{method} /{path} was asked {attempt} times; the first time: {first}"
-                        )
+                        self._note(f"{call} was asked {attempt} times; the first time: {first}")
                     return answer
-                first = first or answer.said
+                first = first or body_error(answer.status, answer.body)
                 pause_s = _wanted_pause_s(answer, _PAUSES_S[attempt - 1])
             await self._sleep(pause_s)
         raise AssertionError  # the last attempt returns or raises
@@ -210,16 +211,7 @@ class ControlCalls:
         yield bytes(rest)
 
 
-def not_plain(url: str) -> NotOllama:
-    """The error for http spoken to a port that speaks https."""
-    return NotOllama(
-        f"{url} speaks https, not http",
-        f"Write its address with https:// ({url.replace('http://', 'https://', 1)}).",
-    )
-
-
 def _passing(error: Exception) -> bool:
-    """Whether the same call may well succeed a moment later."""
     if isinstance(error, httpx.RemoteProtocolError):
         return "peer closed connection" in str(error) or "Server disconnected" in str(error)
     return isinstance(error, httpx.ReadError | httpx.WriteError | httpx.CloseError)

@@ -18,6 +18,7 @@ _WANTS_HTTPS = (b"HTTP request to an HTTPS server", b"HTTP request was sent to H
 """What Go and nginx answer, in plain text, to http on a port for https."""
 _ADDRESS = "Check the address and port; Ollama's own port is 11434."
 _HTTPS = "Write its address with https://."
+_PROBE_S = 3.0
 
 
 def explain(
@@ -93,7 +94,12 @@ def refusal(url: str, path: str, status: int, body: bytes, model: str = "") -> B
             "it does not expect.",
         )
     if model and (own or status == httpx.codes.NOT_FOUND):
-        return _model_error(model, status, own or said)
+        if status == httpx.codes.NOT_FOUND:
+            advice = f"Get it with: ollama pull {model}"
+            return ModelError(f"the model {model} is not installed on the server", advice)
+        return ModelError(
+            f"the server cannot use the model {model}: {own or said} (status {status})"
+        )
     answers = f"{status_name(status)}: {own}" if own else said
     if status in (502, 504, 520, 521, 522, 523, 524):
         return ServerError(
@@ -126,18 +132,6 @@ async def speaks_https(url: httpx.URL, error: Exception) -> bool:
     except (OSError, TimeoutError, ValueError):
         return False
     return True
-
-
-_PROBE_S = 3.0
-
-
-def _model_error(model: str, status: int, said: str) -> ModelError:
-    """The error for a call about a model that was refused."""
-    if status == httpx.codes.NOT_FOUND:
-        return ModelError(
-            f"the model {model} is not installed on the server", f"Get it with: ollama pull {model}"
-        )
-    return ModelError(f"the server cannot use the model {model}: {said} (status {status})")
 
 
 def _reason(error: BaseException) -> str:

@@ -92,14 +92,8 @@ async def managed_server(
     """Start a server, wait until it answers, and stop it in the end, however that comes.
 
     The command finds its address in OLLAMA_HOST, as `ollama serve` does; "{port}" in an argument is
-    replaced by the port.
-
-    Args:
-        name: of the target, for messages.
-        command: program and arguments.
-        env: added to this process's environment.
-        log: gets what the server prints.
-        ready_s: how long it may take until it answers.
+    replaced by the port. `env` is added to this process's environment, `log` gets what the server
+    prints.
 
     Raises:
         UsageError: the program does not exist or cannot be executed, or the environment sets
@@ -115,8 +109,8 @@ async def managed_server(
             try:
                 await _wait_until_ready(server, ready_s)
             except ServerUnreachable as error:
-                taken = isinstance(error, _PortTaken) or _port_was_taken(log)
-                if attempt < _PORT_TRIES and taken:
+                taken = b"address already in use" in kept_log(log)[-4096:].lower()
+                if attempt < _PORT_TRIES and (taken or isinstance(error, _PortTaken)):
                     continue
                 raise
             yield server
@@ -209,46 +203,30 @@ async def _wait_until_ready(server: ManagedServer, ready_s: float) -> None:
     begun = loop.time()
     somebody_answered = False
     async with httpx.AsyncClient(base_url=server.url, timeout=_ASKED_S, trust_env=False) as client:
-        while server.guard.returncode is None:
+        while server.guard.returncode is None and loop.time() <= begun + ready_s:
             with suppress(httpx.HTTPError, TimeoutError):
                 async with asyncio.timeout(_ASKED_S):  # what answers may never end
                     if (await client.get("/api/version")).status_code == httpx.codes.OK:
-                        if _is_its_own(server, settled=loop.time() - begun > _SETTLED_S):
+                        own = listens(server.pid, server.port)
+                        # Where that cannot be known, a server that has not ended for a while has
+                        # not failed to get its port.
+                        unsure = own is None or server.port_handed_on
+                        if own or (unsure and loop.time() - begun > _SETTLED_S):
                             return
                         somebody_answered = True
-            if loop.time() > begun + ready_s:
-                if somebody_answered:
-                    raise _taken(server, f"does not listen there after {ready_s:g} s")
-                raise ServerUnreachable(
-                    f"target {server.name}: the server did not answer within {ready_s:g} s"
-                    f"{_end_of(server.log)}"
-                )
             await asyncio.sleep(_POLL_S)
-    ended = f"ended at once (exit code {server.guard.returncode})"
-    if server.guard.returncode == 0:
-        ended += "; it must stay in the foreground, as `ollama serve` does"
+    how, code = f"did not answer within {ready_s:g} s", server.guard.returncode
+    if code is not None:
+        how = f"ended at once (exit code {code})"
+        how += "; it must stay in the foreground, as `ollama serve` does" if code == 0 else ""
+    elif somebody_answered:
+        how = f"does not listen there after {ready_s:g} s"
     if somebody_answered:
-        raise _taken(server, ended)
-    raise ServerUnreachable(f"target {server.name}: the server {ended}{_end_of(server.log)}")
-
-
-def _is_its_own(server: ManagedServer, settled: bool) -> bool:
-    """Whether what answers is the server that was started.
-
-    Where that cannot be known, a server that has not ended for a while has not failed to get its
-    port.
-    """
-    own = listens(server.pid, server.port)
-    if own is None or server.port_handed_on:
-        return bool(own) or settled
-    return own
-
-
-def _taken(server: ManagedServer, so_what: str) -> _PortTaken:
-    return _PortTaken(
-        f"target {server.name}: another program answers at {server.url}, and the server that was "
-        f"started {so_what}{_end_of(server.log)}"
-    )
+        raise _PortTaken(
+            f"target {server.name}: another program answers at {server.url}, and the server that "
+            f"was started {how}{_end_of(server.log)}"
+        )
+    raise ServerUnreachable(f"target {server.name}: the server {how}{_end_of(server.log)}")
 
 
 async def _stop(guard: Process) -> None:
@@ -268,10 +246,6 @@ async def _stop(guard: Process) -> None:
 def _end_of(log: Path) -> str:
     lines = kept_log(log).decode(errors="replace").splitlines()[-_QUOTED_LINES:]
     return ". The end of its log:\n    " + "\n    ".join(lines) if lines else ", and said nothing"
-
-
-def _port_was_taken(log: Path) -> bool:
-    return b"address already in use" in kept_log(log)[-4096:].lower()
 
 
 def listens(pid: int, port: int) -> bool | None:

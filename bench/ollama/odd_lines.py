@@ -42,31 +42,23 @@ def _whole_number(digits: str) -> int | float:
 
 def _line(value: dict[str, Any], lost: list[str]) -> DoneLine:
     line = DoneLine(done=_of_type(value.get("done"), bool) or False)
-    said = value.get("message")
-    if said is not None:
-        if not isinstance(said, dict):
-            raise TypeError
-        line.message = LineMessage()
-        _fill(line.message, "content", said)
-    else:
-        _fill(line, "response", value)
+    said = _of_type(value.get("message"), dict)
+    of: Any = line
+    if said is None:
         said = value
-    of = line.message or line
-    _fill(of, "thinking", said)
+        line.response = _of_type(value.get("response"), str)
+    else:
+        # Half a character may come in a text, the other half in the next line.
+        line.message = of = LineMessage(content=_of_type(said.get("content"), str))
+    of.thinking = _of_type(said.get("thinking"), str)
     of.tool_calls = _raw(said.get("tool_calls"))
     line.error = _raw(value.get("error"))
-    for name in ("created_at", "done_reason", "remote_model"):
+    for name in ("created_at", "done_reason", "remote_model", "model"):
         setattr(line, name, _text(value.get(name), name, lost))
     line.created_at = line.created_at or ""
-    line.model = _text(value.get("model"), "model", lost)
     for name in COUNTERS:
         setattr(line, name, value.get(name))
     return line
-
-
-def _fill(of: Any, name: str, said: dict[str, Any]) -> None:
-    """Text of the model; half a character may come in it, the other half in the next line."""
-    setattr(of, name, _of_type(said.get(name), str))
 
 
 def _of_type(value: Any, kind: type) -> Any:

@@ -156,7 +156,9 @@ def _anthropic(body: dict[str, Any], reply: bytes) -> ModelCall | None:
     usage: dict[str, Any] = {}
     calls: dict[int, list[Any]] = {}
     for event in _body_or_events(reply):
-        usage |= {k: v for k, v in _usage_of(event).items() if v is not None}
+        part = event.get("message") or {}
+        counted = event.get("usage") or part.get("usage") or {}
+        usage |= {k: v for k, v in counted.items() if v is not None}
         for index, block in enumerate(event.get("content") or []):
             text += block.get("text") or ""
             if block.get("type") == "tool_use":
@@ -175,10 +177,6 @@ def _anthropic(body: dict[str, Any], reply: bytes) -> ModelCall | None:
     fresh = _count(usage.get("input_tokens"))
     counts = None if fresh is None else fresh + beside, cached, usage.get("output_tokens")
     return _made(body, messages, answer, _anthropic_tools(body.get("tools")), *counts)
-
-
-def _usage_of(event: dict[str, Any]) -> dict[str, Any]:
-    return event.get("usage") or (event.get("message") or {}).get("usage") or {}
 
 
 def _anthropic_message(raw: Message) -> list[Message]:

@@ -68,7 +68,8 @@ class Threads:
         """Where a request belongs, and from now on its session continues with it."""
         chain = self._chain(messages)
         digest = self._hash(b"", tools or [])
-        thread = next((t for h in reversed(chain) if (t := self._of(h)) is not None), None)
+        names = (self._known.get(link, "") for link in reversed(chain))
+        thread = next((self._threads[name] for name in names if name in self._threads), None)
         if thread is None:
             self._count += 1
             thread = _Thread(f"{self.prefix}-{self._count}", [])
@@ -84,9 +85,6 @@ class Threads:
     def forget(self, session: str) -> None:
         """Its last request is not in the file: the next one is to be written whole."""
         self._threads[session].chain, self._threads[session].tools = [], ""
-
-    def _of(self, digest: str) -> _Thread | None:
-        return self._threads.get(self._known.get(digest, ""))
 
     def _remember(self, thread: _Thread, messages: Sequence[dict[str, Any]]) -> None:
         """What is sent with its first user message, or more, belongs to the same session."""

@@ -17,8 +17,8 @@ from bench.analysis.comparison.causes import hardware_of
 from bench.analysis.run.summary import CaseSummary, Estimate, Summary
 from bench.analysis.run.summary_json import to_json
 from bench.ollama.eras import parse_version
-from bench.report.page import Answer, Badge, Item, Notice, Page, Prose, Section
-from bench.report.tables import Table, estimate_column, from_columns, text_column
+from bench.report.page import SIMULATED, Answer, Badge, Item, Notice, Page, Prose, Section
+from bench.report.tables import Table, TableColumn, estimate_column, from_columns, text_column
 from bench.report.units import count, plural, show
 from bench.results.run import RunInfo
 
@@ -72,15 +72,10 @@ class Entry:
     def line(self) -> tuple[object, ...]:
         """Equal for entries that differ in the version of the server and in time only."""
         identity = self.case.identity
-        same = (
-            self.machine,
-            self.case.model,
-            identity.digest,
-            identity.engine,
-            identity.quantization,
-        )
-        asked = (self.case.id, self.load, identity.prompts_sha256, identity.served_context)
-        return (*same, *asked, identity.gpu_share and round(identity.gpu_share, 2))
+        server = (identity.digest, identity.engine, identity.quantization, identity.served_context)
+        asked = (self.case.id, self.load, identity.prompts_sha256)
+        share = identity.gpu_share and round(identity.gpu_share, 2)
+        return (self.machine, self.case.model, *server, *asked, share)
 
 
 def board_page(runs: Sequence[tuple[RunInfo, Summary]], left_out: Sequence[str] = ()) -> Page:
@@ -94,14 +89,13 @@ def board_page(runs: Sequence[tuple[RunInfo, Summary]], left_out: Sequence[str] 
     made_up = sum(summary.simulated for _, summary in runs)
     badges = []
     if made_up:
-        meaning = "The simulated engine made their numbers up by a model."
-        badges.append(
-            Badge(f"{made_up} of {plural(len(runs), 'run')} simulated", "caution", meaning)
-        )
+        said, meaning = f"{made_up} of {plural(len(runs), 'run')} simulated", SIMULATED.help
+        badges.append(Badge(said, "caution", meaning.replace("these numbers", "their numbers")))
     if invalid:
         badges.append(Badge(f"{invalid} invalid", "bad", "Do not trust their numbers."))
     answers = tuple(_fastest(entries, model) for model in models)
     narrow, same = _without_constants(table)
+    advice = "Take the run directory from where it was made."
     items: list[Item] = [Prose(_READ), *([Prose(same)] if same else []), narrow, *lines]
     return Page(
         title="Board",
@@ -115,10 +109,7 @@ def board_page(runs: Sequence[tuple[RunInfo, Summary]], left_out: Sequence[str] 
         ),
         findings=answers[:_TOLD],
         answers=answers[_TOLD:],
-        warnings=tuple(
-            Notice("left_out", message, "Take the run directory from where it was made.")
-            for message in left_out
-        ),
+        warnings=tuple(Notice("left_out", message, advice) for message in left_out),
         sections=(Section("board", "All cases", tuple(items)),),
         brief=(table, *lines),
         simulated=bool(made_up) and made_up == len(runs),
@@ -169,12 +160,7 @@ def _table(entries: Sequence[Entry]) -> Table:
         text_column("Load", [e.load for e in entries]),
         text_column("Context", [i.served_context for i in identities]),
         text_column("On GPU", ["" if s is None else f"{s:.0%}" for s in shares]),
-        *(
-            estimate_column(
-                title, unit, [_estimate(e, id, stat) for e in entries], stat, key=f"{id}.{stat}"
-            )
-            for title, id, stat, unit in _COLUMNS
-        ),
+        *(_column(entries, *wanted) for wanted in _COLUMNS),
         text_column("Requests", [e.case.requests.ok for e in entries]),
         text_column("Failed", [e.case.requests.failed or "" for e in entries]),
         text_column("State", [_state(e) for e in entries]),
@@ -185,14 +171,18 @@ def _table(entries: Sequence[Entry]) -> Table:
     return from_columns("board-table", "All cases", columns, models=models, filterable=True)
 
 
+def _column(entries: Sequence[Entry], title: str, id: str, stat: str, unit: str) -> TableColumn:
+    estimates = [_estimate(e, id, stat) for e in entries]
+    return estimate_column(title, unit, estimates, stat, key=f"{id}.{stat}")
+
+
 def _without_constants(table: Table) -> tuple[Table, str]:
     """The table without columns of one value, which is shown in a sentence."""
-    values = {
-        c.title: {row.cells[i].text for row in table.rows} for i, c in enumerate(table.columns)
-    }
-    alike = {
-        t: v.pop() for t, v in values.items() if t in _OFTEN_ALIKE and len(v) == 1 < len(table.rows)
-    }
+    alike = {}
+    for i, column in enumerate(table.columns):
+        values = {row.cells[i].text for row in table.rows}
+        if column.title in _OFTEN_ALIKE and len(values) == 1 < len(table.rows):
+            alike[column.title] = values.pop()
     kept = [i for i, column in enumerate(table.columns) if column.title not in alike]
     listed = ", ".join(f"{title} {value}" for title, value in alike.items() if value)
     return table.of_columns(kept), f"In all rows: {listed}." if listed else ""

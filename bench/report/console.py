@@ -87,9 +87,8 @@ def _head(page: Page) -> Text:
 
 def _answer(answer: Answer) -> RenderableType:
     first, *more = answer.texts
-    lines: list[RenderableType] = [Text(first, style=_TONES[answer.tone])]
-    lines += [Padding.indent(Text(s, style="dim"), 2) for s in more]
-    return Group(*lines)
+    indented = (Padding.indent(Text(s, style="dim"), 2) for s in more)
+    return Group(Text(first, style=_TONES[answer.tone]), *indented)
 
 
 def _notice(notice: Notice) -> RenderableType:
@@ -168,11 +167,9 @@ def _least_width(table: Table, i: int) -> int:
 
 def _wanted_width(table: Table, i: int) -> int:
     """What a column looks well with: texts in one line, the heads of numbers in about two."""
-    column = table.columns[i]
-    head = cell_len(column.head)
-    return max(
-        head // 2 + 2 if column.numeric else head, _longest(table, i), _least_width(table, i)
-    )
+    head = cell_len(table.columns[i].head)
+    head = head // 2 + 2 if table.columns[i].numeric else head
+    return max(head, _longest(table, i), _least_width(table, i))
 
 
 def _longest(table: Table, i: int) -> int:

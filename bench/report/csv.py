@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.analysis.run.summary import Summary
@@ -18,12 +18,16 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 def csv_text(summaries: Sequence[Summary]) -> str:
     """Every statistic of every case; absent numbers are empty fields."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     columns = statistics(summaries)
-    writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([cell_text(v) if isinstance(v, str) else v for v in row])
+    rows = zip(*columns.values(), strict=True)
+    texts = ([cell_text(v) if isinstance(v, str) else v for v in row] for row in rows)
+    return rows_csv([list(columns), *texts])
+
+
+def rows_csv(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as a file holds them."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()
 
 
@@ -58,15 +62,12 @@ def statistics(summaries: Sequence[Summary]) -> dict[str, list[Any]]:
 
 def table_csv(table: Table) -> str:
     """One table: its heads, then its rows with numbers in full precision."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([cell_text(column.head) for column in table.columns])
-    for row in table.rows:
-        pairs = zip(row.cells, table.columns, strict=True)
-        writer.writerow(
-            [cell_text(c.text) if c.raw is None else c.raw * column.factor for c, column in pairs]
-        )
-    return out.getvalue()
+    pairs = (list(zip(row.cells, table.columns, strict=True)) for row in table.rows)
+    cells = (
+        [cell_text(c.text) if c.raw is None else c.raw * of.factor for c, of in row]
+        for row in pairs
+    )
+    return rows_csv([[cell_text(column.head) for column in table.columns], *cells])
 
 
 def cell_text(text: str) -> str:

@@ -61,17 +61,14 @@ def request_data(report: Report) -> bytes:
         times = _times(own)
         total += len(own)
         kept = _kept(own, times, room)
-        places = [report.cases.index(c) for c in cases]
+        places = [i for i, c in enumerate(report.cases) if c.run == number]
         first = len(rows)
         rows += _rows(own, times, kept, places)
         chosen = _detailed(own, times, kept)
         read = records_of(view.run.records).read(own.row[kept[chosen]])
         for place, record in zip(chosen.tolist(), read, strict=True):
-            details[str(first + place)] = {
-                "status": record.status,
-                "error": record.error,
-                "gaps": _gaps(record.chunk_gaps_ns or ()),
-            }
+            more = {"error": record.error, "gaps": _gaps(record.chunk_gaps_ns or ())}
+            details[str(first + place)] = {"status": record.status, **more}
     content = {
         "columns": COLUMNS,
         "cases": [c.label for c in report.cases],
@@ -115,21 +112,16 @@ def _kept(own: Columns, times: dict[str, Floats], room: int) -> Ints:
 def _rows(
     own: Columns, times: dict[str, Floats], kept: Ints, places: Sequence[int]
 ) -> list[list[Any]]:
-    shown = [_rounded(times[m][kept] * _MS, 2 if m == "tpot_s" else 1) for m in TIMES.values()]
-    tokens = own.output_tokens[kept]
-    return [
-        [places[case], block + 1, index + 1, sent, *spans, count, outcome]
-        for case, block, index, sent, spans, count, outcome in zip(
-            own.case[kept].tolist(),
-            own.block[kept].tolist(),
-            own.index[kept].tolist(),
-            _rounded(own.sent_ns[kept] / 1e9, 3),
-            zip(*shown, strict=True),
-            _rounded(tokens, 0),
-            own.outcome[kept].tolist(),
-            strict=True,
-        )
+    columns = [
+        np.array(places, dtype=int)[own.case[kept]].tolist(),
+        (own.block[kept] + 1).tolist(),
+        (own.index[kept] + 1).tolist(),
+        _rounded(own.sent_ns[kept] / 1e9, 3),
+        *(_rounded(times[m][kept] * _MS, 2 if m == "tpot_s" else 1) for m in TIMES.values()),
+        _rounded(own.output_tokens[kept], 0),
+        own.outcome[kept].tolist(),
     ]
+    return list(map(list, zip(*columns, strict=True)))
 
 
 def _rounded(values: Floats, decimals: int) -> list[float | None]:

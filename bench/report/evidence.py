@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from itertools import islice
 from typing import Any
 
@@ -24,11 +25,12 @@ from bench.report.identity_tables import block_record_table, model_table, server
 from bench.report.markdown import markdown, table_markdown
 from bench.report.model import build_report
 from bench.report.run_page import run_page
-from bench.report.tables import Table, from_columns, text_column
+from bench.report.tables import Table, from_columns, present, text_column
 from bench.results.directory import Run
 from bench.results.record import Phase, RequestRecord
 from bench.scenario.plan import Plan
 from bench.shown import all_shown
+from bench.wire.exchange import ServerTimings
 
 SCENARIO = "scenario.yaml"
 _REQUESTS = 20
@@ -51,11 +53,9 @@ def evidence(
     report = all_shown(build_report(runs, summaries))
     parts = [markdown(comparison_page([c], charts=False)) for c in comparisons]
     parts.append(markdown(run_page(runs, summaries)))
-    tables: list[Table | None] = []
-    for number, view in enumerate(report.runs):
-        tables += [server_table(view, number), model_table(view, number)]
-    tables += [block_record_table(report), _requests(runs)]
-    inside = [table_markdown(t) for t in tables if t is not None and t.rows]
+    tables = [t(v, i) for i, v in enumerate(report.runs) for t in (server_table, model_table)]
+    found = present(*tables, block_record_table(report), _requests(runs))
+    inside = [table_markdown(t) for t in found]
     parts.append(_folded("Blocks, server memory, single requests", "\n\n".join(inside)))
     for name, log in logs.items():
         lines = telling_lines(log)
@@ -90,30 +90,18 @@ def _requests(runs: Sequence[Run]) -> Table:
         for r in islice((r for r in run.records if r.phase is Phase.MEASURE), _REQUESTS)
     ]
     records = [all_shown(r) for _, r in rows]
-    columns = [
-        text_column("Run", [run for run, _ in rows] if len(runs) > 1 else [""] * len(rows)),
+    raw = [f.name for f in fields(ServerTimings)]
+    columns = [text_column("Run", [run for run, _ in rows])] if len(runs) > 1 else []
+    columns += [
         text_column("Case", [r.case for r in records]),
         text_column("Block", [r.block + 1 for r in records]),
         text_column("Request", [r.index + 1 for r in records]),
         text_column("Outcome", [r.outcome.value for r in records]),
         text_column("TTFT, ns", [_ttft(r) for r in records]),
-        *(
-            text_column(name, [getattr(r.server, name) for r in records])
-            for name in (
-                "total_duration",
-                "load_duration",
-                "prompt_eval_count",
-                "prompt_eval_cached_count",
-                "prompt_eval_duration",
-                "eval_count",
-                "eval_duration",
-            )
-        ),
+        *(text_column(name, [getattr(r.server, name) for r in records]) for name in raw),
         text_column("Output hash", [r.output_sha256 for r in records]),
     ]
     note = f"The first {_REQUESTS} measured requests of each run; requests.jsonl has all."
-    if len(runs) == 1:
-        columns = columns[1:]
     return from_columns("raw-requests", "Raw fields of requests", columns, note=note)
 
 
@@ -126,11 +114,9 @@ def _ttft(record: RequestRecord) -> int | None:
 
 def _repeat(runs: Sequence[Run]) -> str:
     """The commands that measure the same again, with the scenarios that the zip holds."""
-    lines = []
-    for number, run in enumerate(runs):
-        name = scenario_name(number, len(runs))
-        words = again(run.info.plan, name)
-        lines.append(shlex.join(["ollama-bench", *words]))
+    names = (scenario_name(number, len(runs)) for number in range(len(runs)))
+    commands = (again(run.info.plan, name) for run, name in zip(runs, names, strict=True))
+    lines = [shlex.join(["ollama-bench", *words]) for words in commands]
     return "**The same again**, with the scenarios in the zip:\n\n" + _fenced(lines)
 
 
@@ -146,8 +132,7 @@ def again(plan: Plan, name: str) -> list[str]:
         for option, values in _chosen(plan, plan.scenario, "").items():
             words += [w for value in values for w in (f"--{option}", value)]
         return words
-    first = next(iter({c.id: None for c in plan.cases}))
-    pairs = sum(b.case == first for b in plan.blocks)
+    pairs = sum(b.case == plan.cases[0].id for b in plan.blocks)
     words = ["ab", name, "--seed", str(plan.seed), "--pairs", str(pairs)]
     for letter, scenario in (("a", plan.scenario), ("b", plan.scenario_b)):
         own = _own_keys(scenario, shared_scenario(plan))

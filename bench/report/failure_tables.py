@@ -61,6 +61,5 @@ def error_table(report: Report) -> Table | None:
         text_column("Requests", [n for _, n in found]),
         text_column("Said", [error for (*_, error), _ in found]),
     ]
-    return from_columns(
-        "errors", "Why requests failed", columns, models=[c.model if c else "" for c in cases]
-    )
+    models = [c.model if c else "" for c in cases]
+    return from_columns("errors", "Why requests failed", columns, models=models)

@@ -29,6 +29,10 @@ _GAIN_WORTH_IT: Final = 1.25
 # Prompts whose mean lengths differ by this factor make a sweep over context depth.
 _DEPTHS_DIFFER: Final = 1.5
 _DIGITS: Final = re.compile(r"\d[\d.,]*")
+_ORDINALS: Final = (
+    *("zeroth", "first", "second", "third", "fourth"),
+    *("fifth", "sixth", "seventh", "eighth"),
+)
 
 
 def findings(report: Report) -> tuple[Answer, ...]:
@@ -126,13 +130,9 @@ def depth(group: Sequence[CaseView]) -> Sentence | None:
     before, after = (c.estimate("decode_tok_per_s") for c in (first, last))
     if not _clearly_above(before, after):
         return None
-    return (
-        f"{first.who}{_setting(group)} slows from ",
-        show(before, "tok/s"),
-        f" with {count(round(prompt_length(first) or 0))} prompt tokens to ",
-        show(after, "tok/s"),
-        f" with {count(round(prompt_length(last) or 0))}.",
-    )
+    short, long = (count(round(prompt_length(c) or 0)) for c in (first, last))
+    begin, then = f"{first.who}{_setting(group)} slows from ", f" with {short} prompt tokens to "
+    return (begin, show(before, "tok/s"), then, show(after, "tok/s"), f" with {long}.")
 
 
 def saturation(group: Sequence[CaseView]) -> Sentence | None:
@@ -144,7 +144,7 @@ def saturation(group: Sequence[CaseView]) -> Sentence | None:
 
 def _full_slots(group: Sequence[CaseView]) -> Sentence | None:
     """Speaks when requests beyond the observed slots wait and bring no more throughput."""
-    slots = max((c.summary.identity.slots_observed or 0 for c in group), default=0)
+    slots = max(c.summary.identity.slots_observed or 0 for c in group)
     within = [c for c in group if (c.users or 0) <= slots]
     beyond = [c for c in group if (c.users or 0) > slots]
     if not slots or not within or not beyond:
@@ -170,13 +170,9 @@ def _no_gain(group: Sequence[CaseView]) -> Sentence | None:
     before, after = (c.estimate("output_tok_per_s") for c in (first, last))
     if not _about_equal(before, after) or not _surely_below(after, before, _GAIN_WORTH_IT):
         return None
-    return (
-        f"{first.who}{_setting(group)} writes no more in all with {last.users} users (",
-        show(after, "tok/s"),
-        f") than with {first.users} (",
-        show(before, "tok/s"),
-        ").",
-    )
+    begin = f"{first.who}{_setting(group)} writes no more in all with {last.users} users ("
+    than = f") than with {first.users} ("
+    return (begin, show(after, "tok/s"), than, show(before, "tok/s"), ").")
 
 
 def _still_gains(group: Sequence[CaseView]) -> Sentence | None:
@@ -184,14 +180,10 @@ def _still_gains(group: Sequence[CaseView]) -> Sentence | None:
     before, after = (c.estimate("output_tok_per_s") for c in (group[-2], group[-1]))
     if not _clearly_above(after, before):
         return None
-    return (
-        f"{group[0].who}{_setting(group)} still gains throughput from {group[-2].users} to "
-        f"{group[-1].users} users (",
-        show(before, "tok/s"),
-        " to ",
-        show(after, "tok/s"),
-        "): no saturation within the measured levels.",
-    )
+    begin = f"{group[0].who}{_setting(group)} still gains throughput from {group[-2].users} to "
+    begin += f"{group[-1].users} users ("
+    end = "): no saturation within the measured levels."
+    return (begin, show(before, "tok/s"), " to ", show(after, "tok/s"), end)
 
 
 def fastest(group: Sequence[CaseView]) -> Sentence | None:
@@ -263,19 +255,13 @@ def _groups(
 
 def key_without(case: CaseView, *left_out: str) -> tuple[object, ...]:
     """Equal for cases of a run that differ in these axes alone."""
-    axes = {
-        "model": case.model,
-        "target": case.summary.target,
-        "users": case.users,
-        "rate": case.rate_per_s,
-        **case.summary.axes,
-    }
+    load = {"users": case.users, "rate": case.rate_per_s}
+    axes = {"model": case.model, "target": case.summary.target, **load, **case.summary.axes}
     return (case.run, *sorted((k, str(v)) for k, v in axes.items() if k not in left_out))
 
 
 def _ordinal(n: int) -> str:
-    words = ("", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
-    if n < len(words):
-        return words[n]
+    if n < len(_ORDINALS):
+        return _ORDINALS[n]
     suffix = {1: "st", 2: "nd", 3: "rd"}.get(n % 10 if n % 100 not in (11, 12, 13) else 0, "th")
     return f"{n}{suffix}"

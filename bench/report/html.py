@@ -123,9 +123,7 @@ def _cell_parts(cell: Cell) -> list[float | str | None]:
     shown = cell.shown
     if shown is None or cell.raw is None:
         return [None, cell.text, ""]
-    interval = shown.interval
-    inside = interval if interval.startswith("±") else f"({interval})" if interval else ""
-    return [float(exact(cell.raw)), shown.text, inside]
+    return [float(exact(cell.raw)), shown.text, shown.beside]
 
 
 def _by_model(page: Page) -> list[tuple[str, list[Answer]]]:

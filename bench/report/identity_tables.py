@@ -34,13 +34,12 @@ def identity_table(report: Report) -> Table:
         text_column("Output tokens, mean", [_mean_lengths(g) for g in groups]),
         text_column("Prompts", [i.prompts_sha256[:8] for i in ids]),
     ]
-    return from_columns(
-        "identity",
+    caption, models = (
         "Identity: results are comparable only where these agree",
-        columns,
-        models=[c.model for c in cases],
-        note="Prompts: hash of all that was sent.",
+        [c.model for c in cases],
     )
+    note = "Prompts: hash of all that was sent."
+    return from_columns("identity", caption, columns, models=models, note=note)
 
 
 def _same_identity(cases: Sequence[CaseView]) -> list[list[CaseView]]:
@@ -80,9 +79,8 @@ def _share(share: float | None) -> str:
 
 
 def _slots(case: CaseView) -> str:
-    seen, asked = case.summary.identity.slots_observed, case.slots_asked
-    parts = [f"{seen} observed" if seen else "", f"{asked} asked" if asked else ""]
-    return ", ".join(p for p in parts if p)
+    counts = {"observed": case.summary.identity.slots_observed, "asked": case.slots_asked}
+    return ", ".join(f"{n} {what}" for what, n in counts.items() if n)
 
 
 def options_table(report: Report) -> Table:
@@ -94,20 +92,15 @@ def options_table(report: Report) -> Table:
         text_column("Endpoint", [c.summary.endpoint for c in cases]),
         text_column("Load", [load_text(c.summary.load) for c in cases]),
     ]
-    columns += [text_column(n, [_option(c.summary.options.get(n)) for c in cases]) for n in names]
-    return from_columns(
-        "options",
-        "Load and options of every case",
-        columns,
-        models=[c.model for c in cases],
-        folded=True,
-    )
-
-
-def _option(value: Any) -> object:
-    if value is None or isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode()
+    for name in names:
+        values = (c.summary.options.get(name) for c in cases)
+        texts = (
+            v if v is None or isinstance(v, str) else msgspec.json.encode(v).decode()
+            for v in values
+        )
+        columns.append(text_column(name, texts))
+    caption, models = "Load and options of every case", [c.model for c in cases]
+    return from_columns("options", caption, columns, models=models, folded=True)
 
 
 def load_text(load: dict[str, Any]) -> str:
@@ -158,9 +151,8 @@ def model_table(view: RunView, number: int) -> Table:
         text_column("Context limit", [m.context_limit for m in models]),
         text_column("Capabilities", [", ".join(m.capabilities) for m in models]),
     ]
-    return from_columns(
-        f"models-{number}", _of("Models", view), columns, models=[m.name for m in models]
-    )
+    names = [m.name for m in models]
+    return from_columns(f"models-{number}", _of("Models", view), columns, models=names)
 
 
 def environment_table(view: RunView, number: int) -> Table:
@@ -169,12 +161,14 @@ def environment_table(view: RunView, number: int) -> Table:
     env = info.environment
     cpu = env.get("cpu") if isinstance(env.get("cpu"), dict) else {}
     assert isinstance(cpu, dict)
+    known = cpu.get("cores") and cpu.get("threads")
+    cores = f"{cpu['cores']} cores, {cpu['threads']} threads" if known else ""
     memory, gpus = env.get("memory_bytes"), env.get("gpus")
     gpus = [g for g in gpus if isinstance(g, dict)] if isinstance(gpus, list | tuple) else []
     pairs: list[tuple[str, object]] = [
         ("ollama-bench", info.tool_version),
         ("Operating system", _words(env.get("os"), env.get("machine"))),
-        ("Processor", _words(cpu.get("model"), _cores(cpu))),
+        ("Processor", _words(cpu.get("model"), cores)),
         ("CPU governor", cpu.get("governor")),
         ("Load average before (1 min)", cpu.get("load_1m")),
         ("Memory", show_value(memory, "B").number if isinstance(memory, int | float) else None),
@@ -215,23 +209,18 @@ def block_record_table(report: Report) -> Table | None:
         number_column("Client CPU", "share", [h.cpu_share for h in health]),
         text_column("Remarks", ["; ".join(b.notes) for b in blocks]),
     ]
-    return from_columns(
-        "block-records",
-        "Order and time of the blocks, server memory, client health",
-        columns,
-        note=f"Server memory is read from /api/ps outside the timed path.{_page_cost(report)}",
-        filterable=len(rows) > 12,
-        folded=True,
-    )
+    caption = "Order and time of the blocks, server memory, client health"
+    note = f"Server memory is read from /api/ps outside the timed path.{_page_cost(report)}"
+    more: dict[str, Any] = {"filterable": len(rows) > 12, "folded": True}
+    return from_columns("block-records", caption, columns, note=note, **more)
 
 
 def _page_cost(report: Report) -> str:
     """What `--web` cost, in words."""
     watched = [v.run.info.environment.get("telemetry") for v in report.runs]
     costs = [t["page_of_a_core"] for t in watched if isinstance(t, dict) and "page_of_a_core" in t]
-    if not costs:
-        return ""
-    return f" The page of --web took {percent(max(costs), 1)} of a core, in a process of its own."
+    said = f" The page of --web took {percent(max(costs, default=0), 1)} of a core"
+    return f"{said}, in a process of its own." if costs else ""
 
 
 def _placed(residency: Residency | None) -> str:
@@ -252,18 +241,10 @@ def _words(*parts: object) -> str:
     return ", ".join(str(p) for p in parts if p)
 
 
-def _cores(cpu: dict[str, Any]) -> str:
-    cores, threads, usable = (cpu.get(key) for key in ("cores", "threads", "usable_threads"))
-    fewer = f", of which this program may use {usable}" if usable not in (None, threads) else ""
-    return f"{cores} cores, {threads} threads{fewer}" if cores and threads else ""
-
-
 def _gpu(gpu: dict[str, Any]) -> str:
-    known = [str(gpu.get("name", "unknown"))]
-    known += [f"driver {gpu['driver']}"] if gpu.get("driver") else []
-    known += [f"{gpu['memory_mib']} MiB"] if gpu.get("memory_mib") else []
-    known += [f"power limit {gpu['power_limit_w']} W"] if gpu.get("power_limit_w") else []
-    return ", ".join(known)
+    said = {"driver": "driver {}", "memory_mib": "{} MiB", "power_limit_w": "power limit {} W"}
+    known = (text.format(gpu[key]) for key, text in said.items() if gpu.get(key))
+    return _words(gpu.get("name", "unknown"), *known)
 
 
 def _transport(view: RunView) -> str:

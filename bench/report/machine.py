@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from bench.analysis.run.machine import energy_of, window
@@ -23,22 +24,14 @@ def watched_table(view: RunView, number_: int) -> Table | None:
         rows += [(what, "", "", str(why)) for what, why in _pairs(recorded.get(key))]
     if not rows:
         return None
-    names, reads, exact, blind = zip(*rows, strict=True)
-    cost = recorded.get("cost_of_a_core")
-    return from_columns(
-        f"watched-{number_}",
-        f"Telemetry of the server's machine{f', {view.label}' if view.label else ''}",
-        [
-            text_column("Source", names),
-            text_column("Reads", reads),
-            text_column("How exact", exact),
-            text_column("Not seen", blind),
-        ],
-        note=f"Reading it took {number(100 * cost, 2)}% of one core of the client."
-        if isinstance(cost, float)
-        else "",
-        folded=True,
-    )
+    heads = ("Source", "Reads", "How exact", "Not seen")
+    columns = [text_column(head, [row[i] for row in rows]) for i, head in enumerate(heads)]
+    cost, of = recorded.get("cost_of_a_core"), f", {view.label}" if view.label else ""
+    note = ""
+    if isinstance(cost, float):
+        note = f"Reading it took {number(100 * cost, 2)}% of one core of the client."
+    caption = f"Telemetry of the server's machine{of}"
+    return from_columns(f"watched-{number_}", caption, columns, note=note, folded=True)
 
 
 def _source(source: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -68,33 +61,28 @@ def machine_table(report: Report) -> Table | None:
         return None
 
     def each(name: str, what: Callable[[Sequence[float]], float]) -> list[float | None]:
-        found = [
-            [v for b in blocks for v in window(b, f"{device}_{name}")] for _, device, blocks in rows
-        ]
+        found = ([v for b in of for v in window(b, f"{device}_{name}")] for _, device, of in rows)
         return [what(values) if values else None for values in found]
 
     power = [_watts(device, blocks) for _, device, blocks in rows]
-    hot = each("throttled_thermal", _mean)
-    return from_columns(
-        "machine",
-        "The server's machine while it was measured",
-        [
-            text_column("Case", [label for label, _, _ in rows]),
-            text_column("Device", [device.upper() for _, device, _ in rows]),
-            number_column("Busy, mean", "share", each("share", _mean)),
-            text_column("Power, mean (W)", [said for said, _ in power]),
-            text_column("Power by", [method for _, method in power]),
-            text_column("Hottest (°C)", _whole(each("temperature_c", max))),
-            text_column("Slowest clock (MHz)", _whole(each("sm_clock_mhz", min))),
-            text_column("Fastest clock (MHz)", _whole(each("sm_clock_mhz", max))),
-            number_column("Memory, most", "B", each("memory_bytes", max)),
-            number_column("Throttled by heat", "share", hot),
-        ],
-        note=(
-            "Power is of the whole board or package, whoever used it. After ±: one tick of the "
-            "counter, or one sample, at each end; the device's own error is not known."
-        ),
+    columns = [
+        text_column("Case", [label for label, _, _ in rows]),
+        text_column("Device", [device.upper() for _, device, _ in rows]),
+        number_column("Busy, mean", "share", each("share", fmean)),
+        text_column("Power, mean (W)", [said for said, _ in power]),
+        text_column("Power by", [method for _, method in power]),
+        text_column("Hottest (°C)", _whole(each("temperature_c", max))),
+        text_column("Slowest clock (MHz)", _whole(each("sm_clock_mhz", min))),
+        text_column("Fastest clock (MHz)", _whole(each("sm_clock_mhz", max))),
+        number_column("Memory, most", "B", each("memory_bytes", max)),
+        number_column("Throttled by heat", "share", each("throttled_thermal", fmean)),
+    ]
+    note = (
+        "Power is of the whole board or package, whoever used it. After ±: one tick of the "
+        "counter, or one sample, at each end; the device's own error is not known."
     )
+    caption = "The server's machine while it was measured"
+    return from_columns("machine", caption, columns, note=note)
 
 
 def _watts(device: str, blocks: Sequence[BlockInfo]) -> tuple[str, str]:
@@ -102,16 +90,11 @@ def _watts(device: str, blocks: Sequence[BlockInfo]) -> tuple[str, str]:
     found = [energy_of(b, device) for b in blocks]
     known = [e for e in found if isinstance(e, Energy)]
     if known:
-        seconds = sum(e.seconds for e in known)
-        watts = sum(e.joules for e in known) / seconds
-        error = sum(e.error_j for e in known) / seconds
+        seconds, energies = sum(e.seconds for e in known), [(e.joules, e.error_j) for e in known]
+        watts, error = (sum(j) / seconds for j in zip(*energies, strict=True))
         return f"{number(watts, 1)} ± {number(error, 1)}", known[0].method
     offered = any(device in power_devices(list(b.utilisation)) for b in blocks)
     return "", f"not measurable: {found[0]}" if offered else ""
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _whole(values: Sequence[float | None]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from bench.report.page import Answer, Notice, Page
+from bench.report.page import Notice, Page
 from bench.report.tables import Table
 from bench.shown import one_line
 
@@ -79,12 +79,8 @@ def _head(page: Page) -> str:
 
 
 def _answers(page: Page) -> str:
-    return "\n".join(_answer(a) for a in (*page.findings, *page.answers))
-
-
-def _answer(answer: Answer) -> str:
-    first, *more = (words(s) for s in answer.texts)
-    return " ".join((f"- **{first}**", *more))
+    said = ([words(s) for s in answer.texts] for answer in (*page.findings, *page.answers))
+    return "\n".join(" ".join((f"- **{first}**", *more)) for first, *more in said)
 
 
 def _notices(notices: tuple[Notice, ...]) -> str:

@@ -10,7 +10,6 @@ from bench.analysis.run.summary import CaseSummary, Estimate, Metric, Summary
 from bench.errors import UsageError
 from bench.report.units import supported
 from bench.results.directory import Run
-from bench.results.record import RequestRecord
 from bench.results.run import TargetInfo
 
 SEPARATOR: Final = " · "
@@ -127,15 +126,6 @@ class Report:
         """True if any number was made by the simulated engine."""
         return any(r.summary.simulated for r in self.runs)
 
-    @property
-    def incomplete(self) -> bool:
-        """True if any run did not come to its planned end."""
-        return any(r.run.incomplete for r in self.runs)
-
-    def records(self, case: CaseView) -> list[RequestRecord]:
-        """The requests of a case, in the order in which they ended."""
-        return [r for r in self.runs[case.run].run.records if r.case == case.summary.id]
-
     def case(self, run: int, case_id: str) -> CaseView | None:
         """The case of a run with this id."""
         return next((c for c in self.cases if c.run == run and c.summary.id == case_id), None)
@@ -154,12 +144,18 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
     views = tuple(RunView(r, s, n) for r, s, n in zip(runs, summaries, labels, strict=True))
     cases = [(i, c) for i, s in enumerate(summaries) for c in s.cases]
     models = tuple(dict.fromkeys(c.model for _, c in cases))
-    varying = _varying_axes([_axes(c) for _, c in cases])
+    every = [_axes(c) for _, c in cases]
+    names = dict.fromkeys(name for axes in every for name in axes if name != "model")
+    varying = [n for n in names if len({axes.get(n) for axes in every}) > 1]
     views_of_cases = []
     for n, (i, c) in enumerate(cases):
         who = f"{c.model} ({labels[i]})" if labels[i] else c.model
-        shown = _shown_axes(c, varying)
+        all_axes = _axes(c)
+        shown = tuple(axis_text(a, all_axes[a]) for a in varying if a in all_axes)
         axes = (*shown, labels[i]) if labels[i] else shown
+        columns = [("Model", c.model)] if len(models) > 1 else []
+        columns += [(axis_name(name), all_axes.get(name, NO_AXIS)) for name in varying]
+        columns += [("Run", labels[i])] if labels[i] else []
         made = CaseView(
             run=i,
             key=f"r{i}c{n}",
@@ -170,7 +166,7 @@ def build_report(runs: Sequence[Run], summaries: Sequence[Summary]) -> Report:
             axes=axes,
             series=models.index(c.model),
             summary=c,
-            columns=_columns(c, varying, labels[i], len(models)),
+            columns=tuple(columns),
             slots_asked=slots_asked(runs[i].info.targets, c.target),
             cold=_cold(summaries[i], c),
             invalid=any(w.invalidates and w.case in ("", c.id) for w in summaries[i].warnings),
@@ -202,27 +198,6 @@ def _axes(case: CaseSummary) -> dict[str, str]:
     if (rate := case.load.get("rate_per_s")) is not None and "rate" not in axes:
         axes.setdefault("rate_per_s", f"{rate:g}")
     return axes
-
-
-def _varying_axes(all_axes: Sequence[dict[str, str]]) -> tuple[str, ...]:
-    names = dict.fromkeys(name for axes in all_axes for name in axes)
-    return tuple(n for n in names if len({axes.get(n) for axes in all_axes}) > 1 and n != "model")
-
-
-def _shown_axes(case: CaseSummary, varying: Sequence[str]) -> tuple[str, ...]:
-    axes = _axes(case)
-    return tuple(axis_text(n, axes[n]) for n in varying if n in axes)
-
-
-def _columns(
-    case: CaseSummary, varying: Sequence[str], run_label: str, models: int
-) -> tuple[tuple[str, str], ...]:
-    axes = _axes(case)
-    return (
-        *([("Model", case.model)] if models > 1 else []),
-        *((axis_name(n), axes.get(n, NO_AXIS)) for n in varying),
-        *([("Run", run_label)] if run_label else []),
-    )
 
 
 def axis_name(name: str) -> str:
@@ -279,9 +254,8 @@ def _flat(run: Run) -> dict[str, str]:
 
 
 def _machine(run: Run) -> str:
-    gpus = run.info.environment.get("gpus")
-    names = [str(g.get("name", "")) for g in gpus or () if isinstance(g, dict)]
-    return ", ".join(names)
+    gpus = run.info.environment.get("gpus") or ()
+    return ", ".join(str(g.get("name", "")) for g in gpus if isinstance(g, dict))
 
 
 def _cold(summary: Summary, case: CaseSummary) -> bool:
@@ -293,8 +267,5 @@ def _cold(summary: Summary, case: CaseSummary) -> bool:
 
 def slots_asked(targets: Sequence[TargetInfo], name: str) -> int | None:
     """OLLAMA_NUM_PARALLEL of a target, where it is known."""
-    for target in targets:
-        asked = target.settings.get("OLLAMA_NUM_PARALLEL", "")
-        if target.name == name and asked.isdigit():
-            return int(asked)
-    return None
+    asked = (t.settings.get("OLLAMA_NUM_PARALLEL", "") for t in targets if t.name == name)
+    return next((int(n) for n in asked if n.isdigit()), None)

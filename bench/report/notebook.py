@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bench.analysis.run.summary import Summary
 from bench.errors import UsageError
@@ -18,7 +18,7 @@ from bench.results.directory import Run
 from bench.shown import all_shown
 
 What = Literal["requests", "cases", "blocks"]
-TABLES = ("requests", "cases", "blocks")
+TABLES = get_args(What)
 
 
 def fragment(page: Page) -> str:
@@ -27,13 +27,10 @@ def fragment(page: Page) -> str:
     Everything is escaped: names of models and texts of servers come from outside.
     """
     page = all_shown(page)
-    answers = "".join(
-        f"<li>{escape(' '.join(a.texts))}</li>" for a in (*page.findings, *page.answers)
-    )
-    warnings = "".join(
-        f"<li><b>{escape(w.code.replace('_', ' '))}</b>: {escape(w.message)}</li>"
-        for w in page.warnings
-    )
+    said = (" ".join(a.texts) for a in (*page.findings, *page.answers))
+    answers = "".join(f"<li>{escape(text)}</li>" for text in said)
+    kinds = ((w.code.replace("_", " "), w.message) for w in page.warnings)
+    warnings = "".join(f"<li><b>{escape(code)}</b>: {escape(text)}</li>" for code, text in kinds)
     simulated = "<p><b>Simulated: a model made these numbers up.</b></p>" if page.simulated else ""
     count = plural(len(page.warnings), "kind")
     folded = f"<details><summary>{count} of warnings</summary><ul>{warnings}</ul></details>"
@@ -45,13 +42,10 @@ def fragment(page: Page) -> str:
 
 def _table(table: Table) -> str:
     head = "".join(f"<th>{escape(c.head)}</th>" for c in table.columns)
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(c.text)}</td>' for c in row.cells)}</tr>" for row in table.rows
-    )
-    return (
-        f"<table><caption>{escape(table.caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+    cells = ("".join(f"<td>{escape(c.text)}</td>" for c in row.cells) for row in table.rows)
+    rows = "".join(f"<tr>{row}</tr>" for row in cells)
+    caption = f"<table><caption>{escape(table.caption)}</caption>"
+    return f"{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def frame_columns(runs: Sequence[Run], summaries: Sequence[Summary], what: str) -> dict[str, Any]:
@@ -99,9 +93,7 @@ def frame_of(library: Literal["pandas", "polars"], columns: dict[str, Any]) -> A
     try:
         module = importlib.import_module(library)
     except ImportError:
-        raise UsageError(
-            f"{library} is not installed", f"Install it with: pip install {library}"
-        ) from None
-    if library == "polars":
-        return module.DataFrame(columns, infer_schema_length=None)
-    return module.DataFrame(columns)
+        advice = f"Install it with: pip install {library}"
+        raise UsageError(f"{library} is not installed", advice) from None
+    more = {"infer_schema_length": None} if library == "polars" else {}
+    return module.DataFrame(columns, **more)

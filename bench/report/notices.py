@@ -19,17 +19,11 @@ _UNITS: Final = {"µs": 1e-6, "ms": 1e-3, "min": 60.0}
 _SEVERITIES: Final = tuple(Severity)
 _LESS_IS_WORSE: Final = frozenset({WarningCode.GPU_SPILL, WarningCode.FEWER_SLOTS})
 _OF_CLIENT: Final = frozenset(
-    {
-        WarningCode.CLIENT_BENT,
-        WarningCode.CLIENT_LAG,
-        WarningCode.CLIENT_CPU,
-        WarningCode.GC_PAUSE,
-        WarningCode.MORE_WORKERS,
-        WarningCode.LATE_SENDS,
-        WarningCode.USERS_IDLED,
-        WarningCode.COALESCED,
-        WarningCode.USER_STAMPS,
-    }
+    (
+        *(WarningCode.CLIENT_BENT, WarningCode.CLIENT_LAG, WarningCode.CLIENT_CPU),
+        *(WarningCode.GC_PAUSE, WarningCode.MORE_WORKERS, WarningCode.LATE_SENDS),
+        *(WarningCode.USERS_IDLED, WarningCode.COALESCED, WarningCode.USER_STAMPS),
+    )
 )
 """Of the client's own noise: folded, unless it invalidates."""
 
@@ -81,15 +75,9 @@ def _notice(report: Report, invalidates: bool, code: WarningCode, found: Sequenc
     often = _how_often(found)
     named = len(messages) == 1 or often.endswith("of 1 case")
     where = _places(report, found) if named else (often,)
-    return Notice(
-        code,
-        said,
-        worst.warning.advice,
-        where,
-        invalidates,
-        ((said, _places(report, messages[said])), *more) if more else (),
-        _folded(invalidates, code),
-    )
+    every = ((said, _places(report, messages[said])), *more) if more else ()
+    folded = _folded(invalidates, code)
+    return Notice(code, said, worst.warning.advice, where, invalidates, every, folded)
 
 
 def _worst(found: Sequence[_Seen], code: WarningCode) -> _Seen:
@@ -106,10 +94,8 @@ def _worst(found: Sequence[_Seen], code: WarningCode) -> _Seen:
 
 def _numbers(text: str) -> list[float]:
     """Every number of a message, times in seconds."""
-    return [
-        float(number.replace(",", "")) * _UNITS.get(unit, 1.0)
-        for number, unit in _NUMBER.findall(text)
-    ]
+    found = _NUMBER.findall(text)
+    return [float(number.replace(",", "")) * _UNITS.get(unit, 1.0) for number, unit in found]
 
 
 def _how_often(found: Sequence[_Seen]) -> str:

@@ -7,9 +7,9 @@ where the report would use them: what cannot be true has been refused.
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from bench.analysis.run.latency import latencies
 from bench.errors import UsageError
 from bench.files import write_whole
 from bench.ollama.eras import era_of
-from bench.report.csv import cell_text
+from bench.report.csv import cell_text, rows_csv
 from bench.results.directory import Run
 from bench.results.records import records_of
 from bench.results.run import RunInfo
@@ -32,12 +32,8 @@ from bench.scenario.plan import Case
 Column = list[Any]
 
 _TEXTS = ("run_id", "case", "model", "target", "phase", "outcome", "done_reason", "error", "side")
-_COUNTS = {
-    "prompt_eval_count": "prompt_tokens",
-    "prompt_eval_cached_count": "cached_tokens",
-    "eval_count": "output_tokens",
-}
-"""Field of the done line -> name of the count that can be believed."""
+_COUNTS = ("prompt_tokens", "cached_tokens", "output_tokens")
+"""Counts of the done line that can be believed."""
 
 
 def request_table(runs: Sequence[Run]) -> dict[str, Column]:
@@ -53,13 +49,9 @@ def request_table(runs: Sequence[Run]) -> dict[str, Column]:
 def request_csv(runs: Sequence[Run]) -> str:
     """The same as CSV: stable names, absent values empty, text that is no formula."""
     table = request_table(runs)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table)
     for name in _TEXTS:
         table[name] = [None if text is None else cell_text(text) for text in table[name]]
-    writer.writerows(zip(*table.values(), strict=True))
-    return out.getvalue()
+    return rows_csv(chain([tuple(table)], zip(*table.values(), strict=True)))
 
 
 def write_parquet(runs: Sequence[Run], path: Path) -> None:
@@ -78,16 +70,9 @@ def write_parquet(runs: Sequence[Run], path: Path) -> None:
             "Install it with: pip install 'ollama-bench[parquet]'; or take --format requests-csv.",
         ) from None
     table = request_table(runs)
-    types = {
-        name: pyarrow.string()
-        if name in _TEXTS
-        else pyarrow.bool_()
-        if name == "stream"
-        else pyarrow.float64()
-        if name.endswith(("_s", "tok_per_s"))
-        else pyarrow.int64()
-        for name in table
-    }
+    types = dict.fromkeys(_TEXTS, pyarrow.string()) | {"stream": pyarrow.bool_()}
+    for name in table.keys() - types.keys():
+        types[name] = pyarrow.float64() if name.endswith("_s") else pyarrow.int64()
     arrays = [pyarrow.array(table[name], type=types[name]) for name in table]
     content = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(table)), content)
@@ -99,8 +84,8 @@ def _table(run: Run) -> dict[str, Column]:
     columns = columns_of(run.records, [c.id for c in info.plan.cases])
     read = records_of(run.records)
     whole, optional = read.columns.whole, read.columns.optional
-    sides = {b.index: b for b in info.plan.blocks}
-    blocks = [sides.get(b) for b in whole["block"].tolist()]
+    planned = {b.index: b for b in info.plan.blocks}
+    blocks = [planned.get(b) for b in whole["block"].tolist()]
     cases = {c.id: c for c in info.plan.cases}
     ids = _named(read.named("case"))
     return {
@@ -119,14 +104,10 @@ def _table(run: Run) -> dict[str, Column]:
         "done_reason": [text or None for text in _named(read.named("done_reason"))],
         "error": [text or None for text in _named(read.named("error"))],
         "stream": columns.stream.tolist(),
-        "planned_s": _floats(optional["planned_ns"] / 1e9),
-        "sent_s": _floats(optional["sent_ns"] / 1e9),
-        "end_s": _floats(optional["end_ns"] / 1e9),
+        **{f"{t}_s": _floats(optional[f"{t}_ns"] / 1e9) for t in ("planned", "sent", "end")},
         **{name: _integers(optional[f"server.{name}"]) for name in COLUMN_OF},
-        **{new: _integers(getattr(columns, new)) for new in _COUNTS.values()},
-        "chunks": whole["chunks"].tolist(),
-        "answer_chars": whole["answer_chars"].tolist(),
-        "thinking_chars": whole["thinking_chars"].tolist(),
+        **{new: _integers(getattr(columns, new)) for new in _COUNTS},
+        **{n: whole[n].tolist() for n in ("chunks", "answer_chars", "thinking_chars")},
         **_derived(info, columns),
     }
 
@@ -134,22 +115,22 @@ def _table(run: Run) -> dict[str, Column]:
 def _derived(info: RunInfo, columns: Columns) -> dict[str, Column]:
     """The metrics of each request that ended well."""
     found = {id: np.where(columns.ok, v, np.nan) for id, v in latencies(columns).items()}
-    speeds = {name: np.full(len(columns), np.nan) for name in ("decode_tok_per_s",
-              "ollama_tok_per_s", "prefill_tok_per_s")}  # fmt: skip
+    names = ("decode_tok_per_s", "ollama_tok_per_s", "prefill_tok_per_s")
+    speeds = {name: np.full(len(columns), np.nan) for name in names}
     for number, case in enumerate(info.plan.cases):
         rows = np.flatnonzero(columns.ok & (columns.case == number))
-        for name, values in _speeds(info, case, columns.select(rows)):
+        for name, values in zip(names, _speeds(info, case, columns.select(rows)), strict=True):
             speeds[name][rows] = values
     return {name: _floats(values) for name, values in (found | speeds).items()}
 
 
-def _speeds(info: RunInfo, case: Case, own: Columns) -> Iterator[tuple[str, NDArray[np.float64]]]:
+def _speeds(info: RunInfo, case: Case, own: Columns) -> Iterator[NDArray[np.float64]]:
     version = next((t.version for t in info.targets if t.name == case.target), "")
     models = [m for m in info.models if (m.target, m.name) == (case.target, case.model)]
     era = era_of(version, (models[0].format if models else "") or "gguf")
-    yield "decode_tok_per_s", rates.decode(own, era).per_request
-    yield "ollama_tok_per_s", rates.ollama_decode(own, era).per_request
-    yield "prefill_tok_per_s", rates.prefill(own, era, case.prompts.cache == "bust").per_request
+    yield rates.decode(own, era).per_request
+    yield rates.ollama_decode(own, era).per_request
+    yield rates.prefill(own, era, case.prompts.cache == "bust").per_request
 
 
 def _named(named: tuple[NDArray[Any], list[str]]) -> Column:

@@ -43,7 +43,7 @@ from bench.report.sentences import answer
 from bench.report.session_words import neighbour_table
 from bench.report.tables import present
 from bench.report.threshold_table import threshold_details, threshold_table
-from bench.report.units import count, duration, plural
+from bench.report.units import count, duration, minute, plural
 from bench.results.directory import Run
 from bench.results.run import RunStatus
 from bench.shown import all_shown
@@ -181,8 +181,7 @@ def _measured_blocks(run: Run) -> set[int]:
 
 def _minute(stamp: str) -> str:
     """A time stamp to the minute: "2026-01-01 10:15 UTC"."""
-    zone = " UTC" if stamp.endswith(("Z", "+00:00")) else ""
-    return f"{stamp[:16].replace('T', ' ')}{zone}"
+    return minute(stamp) + (" UTC" if stamp.endswith(("Z", "+00:00")) else "")
 
 
 def _sections(report: Report, close: Sequence[Parts]) -> tuple[Section, ...]:

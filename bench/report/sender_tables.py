@@ -61,6 +61,8 @@ def sender_table(report: Report) -> Table | None:
     if not rows:
         return None
     several = len({r.case for r in rows}) > 1
+    to_server = [_least(s.server_rtt_ns for s in r.senders) for r in rows]
+    errors = [max((c.error_ns / 1e9 for c in r.clocks), default=None) for r in rows]
     columns = [
         text_column("Sender", [r.name for r in rows]),
         text_column("Case", [r.case if several else "" for r in rows]),
@@ -68,16 +70,10 @@ def sender_table(report: Report) -> Table | None:
         text_column("Failed", [r.latency.failed or None for r in rows]),
         estimate_column("First text, p50", "s", [r.latency.ttft_s for r in rows], "p50"),
         estimate_column("Whole answer, p50", "s", [r.latency.e2e_s for r in rows], "p50"),
-        number_column(
-            "To the server", "s", [_least(s.server_rtt_ns for s in r.senders) for r in rows]
-        ),
+        number_column("To the server", "s", to_server),
         number_column("To this machine", "s", [_least(c.rtt_ns for c in r.clocks) for r in rows]),
         text_column("Clock drift (ppm)", [r.drift for r in rows]),
-        number_column(
-            "Clock error",
-            "s",
-            [max((c.error_ns / 1e9 for c in r.clocks), default=None) for r in rows],
-        ),
+        number_column("Clock error", "s", errors),
         number_column("Sent late p99", "ms", [r.worst("send_late_p99_ms") for r in rows]),
         number_column("Event-loop lag p99", "ms", [r.worst("loop_lag_p99_ms") for r in rows]),
         number_column("Client CPU", "share", [r.worst("cpu_share") for r in rows]),

@@ -137,18 +137,15 @@ def neighbour_table(report: Report) -> Table | None:
     costs: list[Cost] = [c for v in report.runs for c in neighbour_costs(v.summary.cases)]
     if not costs:
         return None
-    return from_columns(
-        "neighbours",
-        "What the parts cost each other",
-        [
-            text_column("Part", [c.part for c in costs]),
-            text_column("Metric", [c.metric for c in costs]),
-            text_column("Together / alone", [number(c.ratio, 2) for c in costs]),
-            text_column("95 % interval", [_interval(c) for c in costs]),
-            text_column("Pairs of blocks", [c.blocks for c in costs]),
-        ],
-        note="Each block together with the others against the one alone of the same repetition.",
-    )
+    columns = [
+        text_column("Part", [c.part for c in costs]),
+        text_column("Metric", [c.metric for c in costs]),
+        text_column("Together / alone", [number(c.ratio, 2) for c in costs]),
+        text_column("95 % interval", [_interval(c) for c in costs]),
+        text_column("Pairs of blocks", [c.blocks for c in costs]),
+    ]
+    note = "Each block together with the others against the one alone of the same repetition."
+    return from_columns("neighbours", "What the parts cost each other", columns, note=note)
 
 
 def _interval(cost: Cost) -> str:

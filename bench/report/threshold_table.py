@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from bench.analysis.run.summary import Estimate, ThresholdResult, ThresholdVerdict
 from bench.report.model import Report
@@ -32,7 +32,7 @@ def threshold_table(report: Report) -> Table | None:
             groups.setdefault((t.threshold.text, _verdict(t)), []).append((t, run))
     if not groups:
         return None
-    rows = sorted(groups.items(), key=lambda g: _RANKS[g[1][0][0].verdict])
+    rows = sorted(groups.items(), key=lambda g: _ORDER.index(g[1][0][0].verdict))
     worst = [max(found, key=_off) for _, found in rows]
     columns = [
         text_column("Threshold", [threshold for (threshold, _), _ in rows]),
@@ -59,22 +59,12 @@ def threshold_details(report: Report) -> Table | None:
         text_column("Measured", [_measured(report, t, run) for t, run in verdicts]),
         text_column("Remark", [t.note for t, _ in verdicts]),
     ]
-    return from_columns(
-        "thresholds-all",
-        "Thresholds, case by case",
-        columns,
-        models=[c.model if c else "" for c in cases],
-        note=_NOTE,
-        filterable=len(verdicts) > 12,
-        folded=True,
-    )
+    models, many = [c.model if c else "" for c in cases], len(verdicts) > 12
+    more: dict[str, Any] = {"models": models, "note": _NOTE, "filterable": many, "folded": True}
+    return from_columns("thresholds-all", "Thresholds, case by case", columns, **more)
 
 
-_RANKS: Final = {
-    ThresholdVerdict.NOT_MET: 0,
-    ThresholdVerdict.UNSUPPORTED: 1,
-    ThresholdVerdict.MET: 2,
-}
+_ORDER: Final = (ThresholdVerdict.NOT_MET, ThresholdVerdict.UNSUPPORTED, ThresholdVerdict.MET)
 
 
 def _off(judged: Judged) -> float:

@@ -53,15 +53,9 @@ _BYTES: Final = (
     (0.0, Scale("B")),
 )
 _FIXED: Final = {
-    "tok/s": Scale("tok/s"),
-    "1/s": Scale("/s"),
-    "per_s": Scale("/s"),
-    "request/s": Scale("requests/s"),
-    "req/s": Scale("requests/s"),
-    "ratio": Scale("%", 100.0),
-    "share": Scale("%", 100.0),
-    "1": Scale(""),
-    "": Scale(""),
+    **{"1/s": Scale("/s"), "per_s": Scale("/s"), "1": Scale("")},
+    **{"request/s": Scale("requests/s"), "req/s": Scale("requests/s")},
+    **{"ratio": Scale("%", 100.0), "share": Scale("%", 100.0)},
 }
 
 
@@ -79,11 +73,7 @@ def scale_for(unit: str, *values: float | None) -> Scale:
         return Scale("s") if unit == "s" else Scale("B")
     if unit == "s" and sizes[0] < _SHORT_S <= sizes[-1] < _STILL_MS_S:
         return Scale("ms", 1e3)
-    return _step(steps, sizes[-1])
-
-
-def _step(steps: tuple[tuple[float, Scale], ...], size: float) -> Scale:
-    return next(scale for least, scale in steps if size >= least)
+    return next(scale for least, scale in steps if sizes[-1] >= least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +85,6 @@ class Shown:
         interval: "± 0.6" or "47.2–49.0"; "" if there is none. "0–1.5 if independent" is none, but
             what would be one if requests did not fail in clumps.
         unit: "tok/s"; "" for plain numbers.
-        decimals: decimals of `text`, in the displayed unit.
         raw: the stored value, unrounded and in the stored unit.
         factor: displayed = raw x factor.
         why: why there is no number, or no interval: "needs 72 requests".
@@ -105,7 +94,6 @@ class Shown:
     text: str
     interval: str = ""
     unit: str = ""
-    decimals: int = 0
     raw: float | None = None
     factor: float = 1.0
     why: str = ""
@@ -123,20 +111,21 @@ class Shown:
         """Number, unit and interval: "48.1 tok/s ± 0.6", "0.21 s (0.19–0.24)"."""
         if self.raw is None or not self.interval:
             return f"{self.number} ({NO_INTERVAL}: {self.why})" if self.bare else self.number
-        if self.interval.startswith(PLUS_MINUS):
-            return f"{self.number} {self.interval}"
-        return f"{self.number} ({self.interval})"
+        return f"{self.number} {self.beside}"
 
     @property
     def cell(self) -> str:
         """For a column whose head carries the unit: "48.1 ± 0.6"."""
         if self.raw is None:
             return self.why or self.text
-        if self.interval and not self.interval.startswith(PLUS_MINUS):
-            return f"{self.text} ({self.interval})"
-        return (
-            f"{self.text} ({NO_INTERVAL})" if self.bare else f"{self.text} {self.interval}".rstrip()
-        )
+        beside = f"({NO_INTERVAL})" if self.bare and not self.interval else self.beside
+        return f"{self.text} {beside}".rstrip()
+
+    @property
+    def beside(self) -> str:
+        """The interval beside its number: "± 0.6", "(47.2–49.0)"; "" if there is none."""
+        even = not self.interval or self.interval.startswith(PLUS_MINUS)
+        return self.interval if even else f"({self.interval})"
 
 
 def show(
@@ -166,7 +155,6 @@ def show(
         text=number(value * scale.factor, decimals),
         interval=interval,
         unit=scale.unit,
-        decimals=decimals,
         raw=value,
         factor=scale.factor,
         why=estimate.needed,
@@ -268,6 +256,11 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def minute(stamp: str) -> str:
+    """A time stamp to the minute: "2026-01-01 10:15"."""
+    return stamp[:16].replace("T", " ")
 
 
 def _interval(value: float, low: float | None, high: float | None, decimals: int) -> str:

@@ -163,7 +163,7 @@ class _Building:
 
     def _codes(self, name: str, texts: tuple[str | None, ...]) -> NDArray[np.int32]:
         known = self.codes[name]
-        for text in set(texts):
+        for text in dict.fromkeys(texts):
             known.setdefault(text or "", len(known))
         return np.array([known[text or ""] for text in texts], dtype=np.int32)
 

@@ -23,9 +23,10 @@ _MARKS = 3
 """Words that tell a text from others: with some 700 words, 3e8 of them."""
 
 
-def block_text(
-    blocks: Sequence[int], lengths: Sequence[int], rates: TokenRates, language: str = "en"
-) -> str:
+Ints = Sequence[int]
+
+
+def block_text(blocks: Ints, lengths: Ints, rates: TokenRates, language: str = "en") -> str:
     """The text of a prompt; the template's tokens come out of the first stretches."""
     ends = pairwise([0.0, *(rates.units(tokens) for tokens in accumulate(lengths))])
     parts = [
@@ -35,12 +36,7 @@ def block_text(
     return "\n".join(filter(None, parts))
 
 
-def shared_tokens(
-    blocks_a: Sequence[int],
-    lengths_a: Sequence[int],
-    blocks_b: Sequence[int],
-    lengths_b: Sequence[int],
-) -> int:
+def shared_tokens(blocks_a: Ints, lengths_a: Ints, blocks_b: Ints, lengths_b: Ints) -> int:
     """How many leading tokens two prompts have in common."""
     total = 0
     stretches = zip(blocks_a, lengths_a, blocks_b, lengths_b, strict=False)

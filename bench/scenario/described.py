@@ -121,9 +121,7 @@ def _prompt_files(plan: Plan) -> Iterator[DescribedFile]:
 
 
 def _session_files(plan: Plan) -> Iterator[DescribedFile]:
-    for replay in dict.fromkeys(case.prompts.replay for case in plan.cases):
-        if replay is None:
-            continue
+    for replay in filter(None, dict.fromkeys(case.prompts.replay for case in plan.cases)):
         file = played_file(replay)
         shown = file.sessions[:_MOST_SESSIONS]
         yield {

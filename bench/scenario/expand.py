@@ -6,21 +6,21 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
 
 from bench.errors import UsageError
 from bench.scenario.cases import case_models, case_targets, make_cases
 from bench.scenario.inconsistent import in_sessions
 from bench.scenario.order import interleaved, paired
 from bench.scenario.plan import Case, FidelityPlan, Plan, Target
-from bench.scenario.promptfile import read_prompt_file
+from bench.scenario.promptfile import Records, read_prompt_file
 from bench.scenario.room import outgrown, too_long
 from bench.scenario.schema import Scenario
 from bench.scenario.understood import file_notes
 
-Files = dict[str, tuple[dict[str, Any], ...]]
+Files = dict[str, Records]
 MAX_BLOCKS = 10_000
 MAX_REQUESTS = 5_000_000
+MAX_TEXTS = 2_000_000
 
 
 def build_plan(
@@ -119,12 +119,10 @@ def build_ab_plan(
             "the parts of a mix run at the same time, so they cannot be paired",
             "run the scenario twice, and compare the runs",
         )
-    targets_a, targets_b = case_targets(scenario_a, hosts_a), case_targets(scenario_b, hosts_b)
-    targets_b, rename = _joined(targets_a, targets_b)
+    targets_a, own_b = case_targets(scenario_a, hosts_a), case_targets(scenario_b, hosts_b)
+    targets_b, rename = _joined(targets_a, own_b)
     cases_a = make_cases(scenario_a, case_models(scenario_a, models_a), targets_a)
-    cases_b = make_cases(
-        scenario_b, case_models(scenario_b, models_b), case_targets(scenario_b, hosts_b)
-    )
+    cases_b = make_cases(scenario_b, case_models(scenario_b, models_b), own_b)
     cases_b = tuple(replace(c, target=rename[c.target]) for c in cases_b)
     if len(cases_a) != len(cases_b):
         raise UsageError(
@@ -232,11 +230,16 @@ def _too_much(cases: tuple[Case, ...], repetitions: int) -> str:
             f"more than the {MAX_BLOCKS:,} allowed"
         )
     requests = 0.0  # as far as the plan settles them
-    for load in (case.load for case in cases):
+    for case in cases:
+        load, batch = case.load, case.prompts.batch
         limits = [float(load.requests)] if load.requests is not None else []
         if load.rate_per_s is not None and load.duration_s is not None:
             limits.append(load.rate_per_s * load.duration_s)
-        requests += repetitions * min(limits, default=0.0)
+        asked = min(limits, default=0.0)
+        texts = batch * max(asked, case.warmup)
+        if batch > 1 and texts > MAX_TEXTS:
+            return f"asks for {texts:,.0f} texts in a block, more than the {MAX_TEXTS:,} allowed"
+        requests += repetitions * asked
     if requests > MAX_REQUESTS:
         return f"asks for {requests:,.0f} requests, more than the {MAX_REQUESTS:,} allowed"
     return ""

@@ -123,15 +123,9 @@ def _answers(scenario: Scenario) -> Found:
 
 
 _EMBEDDED = ("text_per_s", "embed_tok_per_s", "batch_s")
-_WRITTEN = (
-    *("decode_tok_per_s", "ollama_tok_per_s", "prefill_tok_per_s", "output_tok_per_s"),
-    "output_tokens",
-)
-_CHECKED = {
-    "json_valid_rate": "json",
-    "schema_valid_rate": "schema",
-    "tool_call_valid_rate": "tool_call",
-}
+_SPEEDS = ("decode", "ollama", "prefill", "output")
+_WRITTEN = {"output_tokens", *(f"{what}_tok_per_s" for what in _SPEEDS)}
+_CHECKED = {f"{check}_valid_rate": check for check in ("json", "schema", "tool_call")}
 
 
 def _thresholds(scenario: Scenario) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -137,17 +138,10 @@ def _check_limit(word: str, limit: Any) -> None:
     elif word == "required":
         fine = texts
     elif word == "pattern":
-        fine = isinstance(limit, str) and _is_pattern(limit)
+        with contextlib.suppress(re.error):
+            fine = isinstance(limit, str) and bool(re.compile(limit))
     if not fine:
         raise ValueError(f"the schema cannot be read at {word}: {limit!r}")
-
-
-def _is_pattern(text: str) -> bool:
-    try:
-        re.compile(text)
-    except re.error:
-        return False
-    return True
 
 
 def _parts(schema: Any) -> Iterator[Any]:

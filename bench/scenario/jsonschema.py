@@ -23,19 +23,15 @@ def json_schema() -> dict[str, Any]:
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     schema["title"] = "ollama-bench scenario"
     schema["properties"]["matrix"] = _matrix(schema)
-    _take_instead(schema["properties"]["thresholds"], _threshold())
-    _take_instead(schema["properties"]["primary"], {"type": "string", "enum": [*compared_texts()]})
-    return schema
-
-
-def _threshold() -> dict[str, Any]:
-    """What a threshold looks like: one of the metrics that exist, and a limit."""
     metrics = "|".join(map(re.escape, metric_texts()))
-    return {
+    threshold = {  # one of the metrics that exist, and a limit
         "type": "string",
         "pattern": rf"^\s*({metrics})\s*(<=|<|>=|>)\s*[-+.0-9]",
         "examples": ["ttft_s.p95 <= 2", "decode_tok_per_s >= 40", "error_rate <= 1%"],
     }
+    _take_instead(schema["properties"]["thresholds"], threshold)
+    _take_instead(schema["properties"]["primary"], {"type": "string", "enum": [*compared_texts()]})
+    return schema
 
 
 def _take_instead(node: dict[str, Any], text: dict[str, Any]) -> None:

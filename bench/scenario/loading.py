@@ -108,16 +108,11 @@ def parse_path(text: str) -> Path_:
     Raises:
         ValueError: not such a path.
     """
-    steps: list[str | int] = []
-    position = 0
-    for match in _STEP.finditer(text):
-        if match.start() != position:
-            break
-        position = match.end()
-        steps.append(match[1] if match[1] is not None else int(match[2]))
-    if not steps or position != len(text) or isinstance(steps[0], int):
+    found = list(_STEP.finditer(text))
+    steps = tuple(m[1] if m[1] is not None else int(m[2]) for m in found)
+    if not steps or "".join(m[0] for m in found) != text or isinstance(steps[0], int):
         raise ValueError(f"{text!r} is not a key path such as load.closed.users")
-    return tuple(steps)
+    return steps
 
 
 def _override(

@@ -7,6 +7,7 @@ written to `run.json` and read back.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -306,10 +307,7 @@ class Plan:
         Raises:
             KeyError: there is none.
         """
-        for case in self.cases:
-            if case.id == case_id:
-                return case
-        raise KeyError(case_id)
+        return {case.id: case for case in self.cases}[case_id]
 
     def nonce_block(self, block: Block) -> int:
         """The index from which a block's nonces are made.
@@ -332,7 +330,4 @@ class Plan:
         if target is None or not target.url:
             return name
         host = target.url.partition("://")[2]
-        for alias in ("localhost:", "[::1]:"):
-            if host.startswith(alias):
-                return f"127.0.0.1:{host.removeprefix(alias)}"
-        return host
+        return re.sub(r"^(localhost|\[::1\]):", "127.0.0.1:", host)

@@ -32,22 +32,19 @@ _KEYS = ("prompt", "system", "output_tokens")
 _COUNT = re.compile(r"[0-9]{1,9}")
 PromptColumn = Literal["prompt", "system", "output_tokens"]
 """What a column of a table of prompts can be."""
+Columns = Mapping[PromptColumn, str] | None
+Records = tuple[dict[str, Any], ...]
+"""A dict a prompt: `prompt`, and `system` and `output_tokens` where given."""
 Split = Literal["lines", "paragraphs"]
 """How a text file is cut into prompts."""
 
 
 def read_prompt_file(
-    path: Path,
-    split: Split | None = None,
-    columns: Mapping[PromptColumn, str] | None = None,
-    encoding: str | None = None,
-) -> tuple[dict[str, Any], ...]:
+    path: Path, split: Split | None = None, columns: Columns = None, encoding: str | None = None
+) -> Records:
     """Reads the prompts of a file.
 
     Split, columns and encoding are as in the scenario; None = as the file suggests.
-
-    Returns:
-        One dict a prompt: `prompt`, and `system` and `output_tokens` where given.
 
     Raises:
         ValueError: the file or a line of it is wrong or doubtful; the message names file and line.
@@ -73,9 +70,7 @@ def read_prompt_file(
     return records
 
 
-def reading_notes(
-    path: Path, columns: Mapping[PromptColumn, str] | None = None, encoding: str | None = None
-) -> list[str]:
+def reading_notes(path: Path, columns: Columns = None, encoding: str | None = None) -> list[str]:
     """How the bytes of a prompt file were understood, where there was a choice."""
     text = _read(path, encoding)
     notes = [text.note] if text.note else []
@@ -86,7 +81,7 @@ def reading_notes(
     return notes
 
 
-def prompt_notes(name: str, records: Sequence[dict[str, Any]], split: Split | None) -> str:
+def prompt_notes(name: str, records: Records, split: Split | None) -> str:
     """What was understood of a prompt file, in words."""
     count = "1 prompt" if len(records) == 1 else f"{len(records):,} prompts"
     how = "one per row"
@@ -172,9 +167,7 @@ def _is_a_list(paragraphs: Sequence[Sequence[str]]) -> bool:
     return width < _NARROWEST or full < len(pairs) / 2
 
 
-def _csv(
-    file: str, content: str, columns: Mapping[PromptColumn, str] | None
-) -> Iterator[tuple[int, Any]]:
+def _csv(file: str, content: str, columns: Columns) -> Iterator[tuple[int, Any]]:
     mark = _separator(content, columns)
     names, rows = csv_table(file, io.StringIO(content, newline=""), mark)
     if missing := [c for c in _wanted(columns) if c not in names]:
@@ -191,12 +184,12 @@ def _csv(
         yield line, record
 
 
-def _wanted(columns: Mapping[PromptColumn, str] | None) -> list[str]:
+def _wanted(columns: Columns) -> list[str]:
     """Columns that must be there."""
     return list(columns.values()) if columns else ["prompt"]
 
 
-def _separator(content: str, columns: Mapping[PromptColumn, str] | None) -> str:
+def _separator(content: str, columns: Columns) -> str:
     """What fields end at: with which the header has the columns that must be there."""
     wanted, header = set(_wanted(columns)), content.split("\n", 1)[0]
     for mark in (",", ";", "\t"):

@@ -36,9 +36,9 @@ class Prompt:
         user: the user's text; it starts with the nonce if there is no system text.
         system: the system text, starting with the nonce; None if there is none.
         nonce: the cache-busting text, "" if none.
+        sha256: of system and user text without the nonce; first 16 hex digits.
         target_input_tokens: what the whole prompt should count; None if not aimed at.
         num_predict: takes the place of the option if not None.
-        sha256: of system and user text without the nonce; first 16 hex digits.
         units: length of the text without nonce in units of the corpus; 0 if not synthetic.
         more: further texts of the same embedding request.
         images: pictures, as base64.
@@ -48,9 +48,9 @@ class Prompt:
     user: str
     system: str | None
     nonce: str
-    target_input_tokens: int | None
-    num_predict: int | None
     sha256: str
+    target_input_tokens: int | None = None
+    num_predict: int | None = None
     units: float = 0.0
     more: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
@@ -143,7 +143,8 @@ class PromptSource:
         warm = self.case.prompts.cache == "warm"
         start = 0 if warm else turn(len(corpus.starts), block, index, warmup)
         text, units = passage_text(corpus, start, self.rates.units(target))
-        return finish(text, self.case.system, number, target, num_predict, units)
+        how = {"target_input_tokens": target, "num_predict": num_predict, "units": units}
+        return finish(text, self.case.system, number, **how)
 
     def _lengths(
         self, made: SyntheticPrompts, block: Block, index: int, warmup: bool, row: int | None
@@ -244,21 +245,14 @@ def passage_text(corpus: Corpus, start: int, units: float) -> tuple[str, float]:
     return f"{text}\n\n{closing}", length + closing_units
 
 
-def finish(
-    user: str,
-    system: str | None,
-    number: str,
-    target: int | None = None,
-    num_predict: int | None = None,
-    units: float = 0.0,
-) -> Prompt:
-    """Puts the nonce before the first text that the template renders."""
+def finish(user: str, system: str | None, number: str, **more: Any) -> Prompt:
+    """Puts the nonce before the first text that the template renders; `more` is of the prompt."""
     digest = hashlib.sha256(f"{system or ''}\0{user}".encode()).hexdigest()[:16]
     if number and system:
         system = f"{number}\n\n{system}"
     elif number:
         user = f"{number}\n\n{user}"
-    return Prompt(user, system, number, target, num_predict, digest, units)
+    return Prompt(user, system, number, digest, **more)
 
 
 _SPACE = 10**12

@@ -137,9 +137,8 @@ def _telemetry(value: Any) -> Any:
     if isinstance(value, list):
         urls = [v for v in value if isinstance(v, str) and v.startswith(("http://", "https://"))]
         if not value or any(v not in ("auto", *kinds, *urls) for v in value):
-            raise ValueError(
-                f"must be auto, off, or a list of {', '.join(kinds)} and URLs of exporters"
-            )
+            listed = ", ".join(kinds)
+            raise ValueError(f"must be auto, off, or a list of {listed} and URLs of exporters")
         if len(urls) == len(value):  # beside what is found by itself
             return ["auto", *urls]
     return value

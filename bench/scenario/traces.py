@@ -87,9 +87,8 @@ def load_trace(path: Path, window: Sequence[float] | None = None) -> Trace:
     inside = whole.window(start_s, end_s)
     span = f"from {start_s:g} to {end_s:g} s"
     if not len(inside):
-        raise ValueError(
-            f"{path.name} holds no arrival {span}; its last is at {whole.at_s[-1]:g} s"
-        )
+        last = f"its last is at {whole.at_s[-1]:g} s"
+        raise ValueError(f"{path.name} holds no arrival {span}; {last}")
     head = f"{len(inside):,} of {whole.notes[0]}: those {span}"
     return replace(inside, notes=(head, *whole.notes[1:]))
 
@@ -142,7 +141,11 @@ class _Reader:
             f"over {_span(at_s[-1] - at_s[0])}",
             words,
             *(["sorted by time"] if unsorted else []),
-            *self._said_tokens(),
+            *(
+                f"{what} tokens from {name} (mean {sum(n) / len(n):,.0f}, most {max(n):,})"
+                for what, (name, n) in self.tokens.items()
+            ),
+            *([] if self.tokens else ["no token counts"]),
             *self._said_left_out(),
             *self._said_unused(),
         )
@@ -208,13 +211,6 @@ class _Reader:
                 "(in s): call the column time_s or time_ms"
             )
         return TimeSource("Bailian", "s")
-
-    def _said_tokens(self) -> Iterator[str]:
-        for what, (name, counts) in self.tokens.items():
-            mean = sum(counts) / len(counts)
-            yield f"{what} tokens from {name} (mean {mean:,.0f}, most {max(counts):,})"
-        if not self.tokens:
-            yield "no token counts"
 
     def _said_left_out(self) -> Iterator[str]:
         for what, count in self.left_out.items():

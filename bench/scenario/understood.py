@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from bench.scenario.plan import Case, Plan
-from bench.scenario.promptfile import prompt_notes, reading_notes
+from bench.scenario.promptfile import Records, prompt_notes, reading_notes
 from bench.scenario.room import cut_to_fit, fitting, longest_prompt
 from bench.scenario.schema import Scenario
 from bench.scenario.session_files import played_file
@@ -21,9 +20,7 @@ _PREVIEWED_REQUESTS = 5
 _TEXT = 40
 
 
-def file_notes(
-    scenario: Scenario, records: tuple[dict[str, Any], ...], cases: Sequence[Case]
-) -> tuple[str, ...]:
+def file_notes(scenario: Scenario, records: Records, cases: Sequence[Case]) -> tuple[str, ...]:
     """One note a file: what it holds, and what of it is used."""
     notes = []
     prompts = scenario.prompts
@@ -39,8 +36,8 @@ def file_notes(
         if read.prompt_tokens or read.output_tokens:
             parts += _token_use(scenario, bool(read.prompt_tokens), cases)
         notes.append(f"trace {trace.file}: {'; '.join(parts)}")
-    replays = dict.fromkeys(case.prompts.replay for case in cases)
-    notes += [session_note(replay, cases) for replay in replays if replay is not None]
+    replays = filter(None, dict.fromkeys(case.prompts.replay for case in cases))
+    notes += [session_note(replay, cases) for replay in replays]
     return tuple(notes)
 
 
@@ -54,7 +51,7 @@ def _token_use(scenario: Scenario, has_prompts: bool, cases: Sequence[Case]) -> 
 
 
 def previews(plan: Plan) -> list[str]:
-    """The first prompts of each file, a line each, so that one sees how it was cut."""
+    """The first prompts or requests of each file, a line each: one sees how it was cut."""
     lines = []
     for records in plan.prompt_files.values():
         for number, record in enumerate(records[:_PREVIEWED], start=1):
@@ -64,8 +61,11 @@ def previews(plan: Plan) -> list[str]:
             breaks = text.count("\n")
             of = f" ({breaks + 1} lines)" if breaks else ""
             lines.append(f"  {number}. {head}{more}{of}")
-    for replay in dict.fromkeys(case.prompts.replay for case in plan.cases):
-        lines += session_previews(replay) if replay is not None else []
+    for replay in filter(None, dict.fromkeys(case.prompts.replay for case in plan.cases)):
+        for session in played_file(replay).sessions[:_PREVIEWED]:
+            lines.append(f"  {session.id}: {_many(len(session.steps), 'request')}")
+            lines += [f"    {_preview(step)}" for step in session.steps[:_PREVIEWED_REQUESTS]]
+            lines += ["    ..."] if len(session.steps) > _PREVIEWED_REQUESTS else []
     return lines
 
 
@@ -92,17 +92,6 @@ def session_note(replay: Replay, cases: Sequence[Case]) -> str:
     if replay.history == "own":
         parts.append("answers in the history are the server's own")
     return f"sessions {replay.file}: {'; '.join(parts)}"
-
-
-def session_previews(replay: Replay) -> list[str]:
-    """The first requests of the first sessions, a line each."""
-    lines = []
-    for session in played_file(replay).sessions[:_PREVIEWED]:
-        lines.append(f"  {session.id}: {_many(len(session.steps), 'request')}")
-        lines += [f"    {_preview(step)}" for step in session.steps[:_PREVIEWED_REQUESTS]]
-        if len(session.steps) > _PREVIEWED_REQUESTS:
-            lines.append("    ...")
-    return lines
 
 
 def _preview(step: Step) -> str:

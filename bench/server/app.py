@@ -217,10 +217,9 @@ async def _create(app: App, request: Request, wire: Wire) -> None:
 
 async def _embed(app: App, request: Request, wire: Wire) -> None:
     value, inputs = read_embed(request.body)
-    name = wire.truth.model = value.of("model", str, "")
     dimensions = value.of("dimensions", int, 0)
-    card = find_for_embedding(app.state, value)
-    done = await embed(app.state, request, card, value, inputs, truth=wire.truth)
+    card = find_for_embedding(app.state, value, wire.truth)
+    done = await embed(app.state, request, card, value, inputs, wire.truth)
     vectors = [normalised(vector, dimensions) for vector in done.vectors]
     metrics = {
         "total_duration": done.total_ns,
@@ -228,7 +227,8 @@ async def _embed(app: App, request: Request, wire: Wire) -> None:
         "prompt_eval_count": done.prompt_n,
     }
     wire.truth.metrics = metrics
-    entry = {"model": name, "embeddings": vectors, **{k: v for k, v in metrics.items() if v}}
+    entry: dict[str, Any] = {"model": value.of("model", str, ""), "embeddings": vectors}
+    entry |= {k: v for k, v in metrics.items() if v}
     wire.whole(200, library.JSON, dumps(entry).encode())
 
 
@@ -237,8 +237,9 @@ async def _embeddings(app: App, request: Request, wire: Wire) -> None:
     text = value.of("prompt", str, "")
     if not value.of("model", str, ""):
         raise BadRequest("model is required")
-    card = find_for_embedding(app.state, value)
-    done = await embed(app.state, request, card, value, [text] if text else [], refusal=500)
+    card = find_for_embedding(app.state, value, wire.truth)
+    inputs = [text] if text else []
+    done = await embed(app.state, request, card, value, inputs, wire.truth, refusal=500)
     vectors: list[Any] = [vector.astype(float) for vector in done.vectors]
     wire.whole(200, library.JSON, dumps({"embedding": vectors[0] if vectors else []}).encode())
 
@@ -276,10 +277,9 @@ async def _v1_text(app: App, request: Request, wire: Wire) -> None:
 
 async def _v1_embeddings(app: App, request: Request, wire: Wire) -> None:
     value, inputs = _read_v1(openai.read_embeddings, request)
-    card = find_for_embedding(app.state, value)
-    done = await embed(app.state, request, card, value, inputs)
-    name = value.of("model", str, "")
-    wire.whole(200, JSON_V1, openai.embedding_list(name, done, value))
+    card = find_for_embedding(app.state, value, wire.truth)
+    done = await embed(app.state, request, card, value, inputs, wire.truth)
+    wire.whole(200, JSON_V1, openai.embedding_list(done, value))
 
 
 _ROUTES: dict[tuple[str, str], Route] = {

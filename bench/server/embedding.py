@@ -48,9 +48,9 @@ def read_embed(body: bytes, struct: str = "api.EmbedRequest") -> tuple[Fields, l
     return value, inputs
 
 
-def find_for_embedding(state: ServerState, value: Fields) -> ModelCard:
+def find_for_embedding(state: ServerState, value: Fields, truth: TruthRecord) -> ModelCard:
     """The model a body names."""
-    name = value.of("model", str, "")
+    name = truth.model = value.of("model", str, "")
     if not name:
         raise EngineFailure("model '' not found", 404)
     return state.card(name, f'model "{name}" not found, try pulling it first')
@@ -62,9 +62,9 @@ async def embed(
     card: ModelCard,
     value: Fields,
     inputs: Sequence[str],
+    truth: TruthRecord,
     *,
     refusal: int = 501,
-    truth: TruthRecord | None = None,
 ) -> Embedded:
     """Load the model and embed the inputs, one after the other.
 
@@ -75,7 +75,7 @@ async def embed(
     truncate = value.of("truncate", bool, True)
     model = await state.acquire(card, options, keep_alive_ns, request.received_ns, truth)
     try:
-        loaded = state.clocks.now_ns()
+        loaded = truth.loaded_ns = state.clocks.now_ns()
         if inputs and state.era.llama_server and "embedding" not in card.capabilities:
             raise EngineFailure(_NO_EMBEDDINGS, refusal)
         embeddings = [await _one(model, text, truncate, state.era) for text in inputs]
@@ -84,8 +84,7 @@ async def embed(
     if not inputs:  # only loads the model; no metrics
         return Embedded([], 0, 0, 0)
     prompt_n = sum(e.prompt_n for e in embeddings)
-    if truth is not None:
-        truth.prompt_tokens, truth.cached_tokens = prompt_n, 0
+    truth.prompt_tokens, truth.cached_tokens = prompt_n, 0
     return Embedded(
         [np.asarray(e.vector, np.float32) for e in embeddings],
         prompt_n,
@@ -123,22 +122,19 @@ async def _fit(model: Loaded, text: str, truncate: bool, era: EmulatedVersion) -
     if tokens <= limit:
         return text
     if not truncate:
-        raise BadRequest(TOO_LONG if tokens > context else _over_batch(tokens, batch))
-    fits, over = 0, len(text)  # characters
-    while over - fits > 1:
-        middle = (fits + over) // 2
+        over = (
+            f"input ({tokens} tokens) is too large to process. increase the physical batch size "
+            f"(current batch size: {batch})"
+        )
+        raise BadRequest(TOO_LONG if tokens > context else llama_server_error(over))
+    fits, beyond = 0, len(text)  # characters
+    while beyond - fits > 1:
+        middle = (fits + beyond) // 2
         if await length(text[:middle]) <= limit:
             fits = middle
         else:
-            over = middle
+            beyond = middle
     return text[:fits]
-
-
-def _over_batch(tokens: int, batch: int) -> str:
-    return llama_server_error(
-        f"input ({tokens} tokens) is too large to process. increase the physical batch size "
-        f"(current batch size: {batch})"
-    )
 
 
 def normalised(vector: NDArray[np.float32], dimensions: int = 0) -> NDArray[np.float32]:

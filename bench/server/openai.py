@@ -74,9 +74,9 @@ def _model(card: ModelCard, name: str) -> dict[str, Any]:
     }
 
 
-def embedding_list(model: str, embedded: Embedded, value: Fields) -> bytes:
+def embedding_list(embedded: Embedded, value: Fields) -> bytes:
     """The reply of /v1/embeddings."""
-    dimensions = value.of("dimensions", int, 0)
+    dimensions, model = value.of("dimensions", int, 0), value.of("model", str, "")
     data = []
     for index, vector in enumerate(embedded.vectors):
         unit = normalised(vector, dimensions)

@@ -107,7 +107,7 @@ class _Pending:
     options: LoadOptions
     keep_alive_ns: int | None
     ready: asyncio.Future[Loaded]
-    truth: TruthRecord | None
+    truth: TruthRecord
 
 
 @dataclass(slots=True, eq=False)
@@ -144,7 +144,7 @@ class Scheduler:
         card: ModelCard,
         options: LoadOptions,
         keep_alive_ns: int | None,
-        truth: TruthRecord | None = None,
+        truth: TruthRecord,
     ) -> Loaded:
         """The model, loaded as wanted and held for the caller, who must `release` it.
 
@@ -234,9 +234,8 @@ class Scheduler:
             victim = model or self._in_the_way(request)
             if victim is None:
                 await self._load(request)
-                if request.truth is not None:
-                    request.truth.load_ns = self.now_ns() - began
-                    request.truth.unloaded = unloaded
+                request.truth.load_ns = self.now_ns() - began
+                request.truth.unloaded = unloaded
                 return
             if victim.card.name not in unloaded:
                 unloaded.append(victim.card.name)

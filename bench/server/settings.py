@@ -86,7 +86,7 @@ class ServerState:
         options: Mapping[str, Any],
         keep_alive_ns: int | None,
         received_ns: int,
-        truth: TruthRecord | None,
+        truth: TruthRecord,
         *,
         shift: bool = True,
     ) -> Loaded:

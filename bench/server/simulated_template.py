@@ -46,13 +46,12 @@ def render(model: ModelProfile, prompt: EnginePrompt) -> Rendered:
 def _texts(model: ModelProfile, messages: Sequence[Message]) -> list[str]:
     last_user = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
     kept = {"none": len(messages), "turn": last_user, "all": -1}[model.thinking_kept]
-    return [_text(message, thinking=place > kept) for place, message in enumerate(messages)]
-
-
-def _text(message: Message, *, thinking: bool) -> str:
-    thought = f"{message.thinking}</think>" if thinking and message.thinking else ""
-    calls = "".join(map(_call, message.tool_calls))
-    return f"<|im_start|>{message.role}\n{thought}{message.content}{calls}<|im_end|>\n"
+    made = []
+    for place, message in enumerate(messages):
+        thought = f"{message.thinking}</think>" if place > kept and message.thinking else ""
+        said = f"{thought}{message.content}{''.join(map(_call, message.tool_calls))}"
+        made.append(f"<|im_start|>{message.role}\n{said}<|im_end|>\n")
+    return made
 
 
 def _call(call: Json) -> str:

@@ -94,10 +94,6 @@ class Wire:
         self.truth.line_batch.append(batch)
 
 
-def _future() -> asyncio.Future[None]:
-    return asyncio.get_running_loop().create_future()
-
-
 @dataclass(slots=True, eq=False)
 class Output:
     """The sink of one job.
@@ -121,7 +117,9 @@ class Output:
     metrics: Callable[[Finish, int], dict[str, int]]
     release: Callable[[], None]
     abort: Callable[[], None]
-    ended: asyncio.Future[None] = field(default_factory=_future)
+    ended: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
     _gathered: Piece = field(default_factory=Piece)
     _tool_calls: list[Any] = field(default_factory=list)
     _last_text: str | None = None

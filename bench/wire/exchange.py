@@ -93,8 +93,7 @@ class Reply:
         sent_ns .. end_ns: see `bench.results.record.RequestRecord`.
         chunk_ns: arrival of every body line of a stream (absolute).
         text_chunks: lines with non-empty text of either kind.
-        coalesced: lines that shared a read with an earlier line, so share its stamp.
-        user_stamps: reads that had to be stamped in user space though the kernel was asked.
+        coalesced, user_stamps: see `WireCounters`.
         output_sha256: of thinking + NUL + answer, UTF-8; first 16 hex digits.
         answered_by: the model that the lines name; several, joined by ", ", if they differ.
         other_fields: what the done line holds besides what is read of it.
@@ -247,7 +246,6 @@ class Transport(Protocol):
         Raises:
             ServerUnreachable: nothing answers.
         """
-        ...
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; the future resolves when the reply has ended, whatever its outcome.
@@ -255,12 +253,9 @@ class Transport(Protocol):
         It never raises: every failure is an outcome. Cancelling the future closes the connection
         at once; the reply so far can be had from `cancel`.
         """
-        ...
 
     def cancel(self, future: asyncio.Future[Reply]) -> None:
         """End a call now: closes its connection, resolves the future as `cancelled`."""
-        ...
 
     async def aclose(self) -> None:
         """Close every connection at once."""
-        ...

@@ -51,7 +51,7 @@ def server_differences(a: CaseSide, b: CaseSide) -> Iterator[SetupDifference]:
 
 
 def _place(side: CaseSide) -> _Place:
-    target = next((t for t in side.info.plan.targets if t.name == side.summary.target), None)
+    target = side.server
     if target is None or not target.url:
         return _Place()
     try:

@@ -267,9 +267,7 @@ def _unequal(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any,
 
 def _server(side: CaseSide) -> str:
     """The URL by which a server is reached, or the command by which it was started."""
-    targets = side.info.plan.targets
-    target = next((t for t in targets if t.name == side.summary.target), None)
-    return "" if target is None else shlex.join(target.command) or target.url
+    return "" if side.server is None else shlex.join(side.server.command) or side.server.url
 
 
 def _engine(side: CaseSide) -> str:

@@ -10,7 +10,7 @@ from bench.analysis.comparison.verdict_rule import Verdict
 from bench.analysis.run.summary import CaseSummary
 from bench.ollama.eras import Boundary, boundaries_between
 from bench.results.run import RunInfo, TargetInfo
-from bench.scenario.plan import Case
+from bench.scenario.plan import Case, Target
 
 UNKNOWN_VERSION = "unknown"
 
@@ -56,8 +56,8 @@ class SetupDifference:
 
     def explains(self, metric: str, verdict: Verdict) -> bool:
         """Whether it may be why the metric got this verdict."""
-        may = self.role in (Role.EXPLAINS, Role.ALLOWED) and self.verdict in (None, verdict)
-        return may and self.touches(metric)
+        moved = verdict in (Verdict.WORSE, Verdict.BETTER) and self.verdict in (None, verdict)
+        return moved and self.role in (Role.EXPLAINS, Role.ALLOWED) and self.touches(metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,12 @@ class CaseSide:
     def case(self) -> Case:
         """The case as it was planned."""
         return self.info.plan.case(self.summary.id)
+
+    @property
+    def server(self) -> Target | None:
+        """The server as it was planned."""
+        targets = self.info.plan.targets
+        return next((t for t in targets if t.name == self.summary.target), None)
 
     @property
     def target(self) -> TargetInfo | None:

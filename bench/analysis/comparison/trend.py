@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analysis.comparison.case_matching import without_side
-from bench.results.history_entries import IndexedCase, IndexedRun
+from bench.results.history import IndexedCase, IndexedRun
 from bench.stats.change_points import MIN_POINTS, ChangePoint, change_points
 from bench.stats.paired import paired_effect
 
@@ -80,7 +80,7 @@ class Trend:
 
 def trends(runs: Sequence[IndexedRun], metric: str) -> list[Trend]:
     """The trend of a metric for every identity that has it, those with the most runs first."""
-    series: dict[str, list[tuple[IndexedRun, IndexedCase, TrendPoint]]] = {}
+    series: dict[str, dict[str, tuple[IndexedRun, IndexedCase, TrendPoint]]] = {}
     left_out: dict[str, dict[str, None]] = {}
     for run in sorted(runs, key=lambda r: (r.created_at, r.id)):
         if run.unusable:
@@ -95,10 +95,11 @@ def trends(runs: Sequence[IndexedRun], metric: str) -> list[Trend]:
             point = TrendPoint(
                 run.id, run.created_at, case.server_version, found.value, found.low, found.high
             )
-            series.setdefault(case.identity, []).append((run, case, point))
+            # A run in pairs may hold an identity twice, and is one session all the same.
+            series.setdefault(case.identity, {})[run.id] = (run, case, point)
     made = [
-        _trend(metric, identity, items, tuple(left_out.get(identity, ())))
-        for identity, items in series.items()
+        _trend(metric, identity, tuple(by_run.values()), tuple(left_out.get(identity, ())))
+        for identity, by_run in series.items()
     ]
     return sorted(made, key=lambda t: (-len(t.points), t.case))
 

@@ -102,16 +102,14 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
         yield RunWarning(
             WarningCode.STREAM_IN_BURSTS,
             f"{bursts.sum()} of {streams} streams came several tokens at a time",
-            "The server drafts ahead or sends in bursts, something between here and it gathers "
-            "the stream, or this machine reads late. itl_s leaves these streams out"
+            f"{_who_gathered(data, bursts)} itl_s leaves these streams out"
             + (f", and tpot_s of those with too few bursts ({few})." if few else "."),
         )
 
 
 def _who_held(data: CaseData, held: Bools, streams: int) -> tuple[str, str]:
-    """Who held streams back, in a clause, and what to do about it."""
-    ok = data.ok.select(held)
-    healths = [data.infos[b].health for b in np.unique(ok.block).tolist() if b in data.infos]
+    """A clause, and what to do about it."""
+    ok, healths = data.ok.select(held), _healths(data, held)
     longest_s = max((max(h.loop_lag_max_ms or 0, 1e3 * h.stalled_s) for h in healths), default=0)
     longest_s /= 1e3
     if any(h.loop_lag_mean_ms is not None for h in healths):
@@ -127,6 +125,29 @@ def _who_held(data: CaseData, held: Bools, streams: int) -> tuple[str, str]:
     if ours < HARDLY_OURS:
         return between, proxy
     return f"{late}, or {between}", f"{stop} {proxy}"
+
+
+def _who_gathered(data: CaseData, bursts: Bools) -> str:
+    """Why tokens came several at a time, in a sentence."""
+    ok, healths = data.ok.select(bursts), _healths(data, bursts)
+    lag_s, known = _lag_s(healths), any(h.loop_lag_mean_ms is not None for h in healths)
+    steps = seconds(ok.eval_ns / np.maximum(ok.output_tokens - 1, 1))
+    step_s = _median(steps[~np.isnan(steps)])
+    # Who gathers two tokens at a time stops for two steps, again and again: a mean lag of one.
+    ours = lag_s / step_s if step_s and known else HARDLY_OURS
+    if ours >= MOSTLY_OURS:
+        return (
+            f"This program was {lag_s:.2g} s late on average in its own work, and a token takes "
+            f"{step_s:.2g} s: stop other work on this machine, or measure from another one."
+        )
+    others = "The server drafts ahead or sends in bursts, {}something between here and it gathers "
+    if ours < HARDLY_OURS:
+        return others.format("or ") + "the stream."
+    return others.format("") + "the stream, or this machine reads late."
+
+
+def _healths(data: CaseData, rows: Bools) -> list[ClientHealth]:
+    return [i.health for b, i in data.infos.items() if (data.ok.block[rows] == b).any()]
 
 
 def _lag_s(healths: Iterable[ClientHealth]) -> float:
@@ -292,28 +313,27 @@ def _other_model(data: CaseData) -> Iterator[RunWarning]:
 
 def server_changes(info: RunInfo) -> Iterator[RunWarning]:
     """Another version, or another model under the same name, in the course of a run."""
+    found = []
     for target in info.targets:
         mine = {c.id for c in info.plan.cases if c.target == target.name}
-        later = [b.server_version for b in info.blocks if b.case in mine and b.server_version]
-        versions = list(dict.fromkeys([*filter(None, [target.version]), *later]))
-        if len(versions) > 1:
-            yield RunWarning(
-                WarningCode.SERVER_CHANGED,
-                f"{target.name} said it was version {versions[0]}, then {', '.join(versions[1:])}",
-                "It was updated meanwhile, or several servers share the address: measure again.",
-                invalidates=True,
-            )
+        later = [b.server_version for b in info.blocks if b.case in mine]
+        first, *others = dict.fromkeys(filter(None, [target.version, *later])) or [""]
+        if others:
+            said = f"{target.name} said it was version {first}, then {', '.join(others)}"
+            found.append((said, "updated"))
     for model in info.models:
         cases = {c.id for c in info.plan.cases if (c.target, c.model) == (model.target, model.name)}
         readings = [r for b in info.blocks if b.case in cases for r in (b.before, b.after)]
         seen = [r.digest for r in readings if r is not None and r.loaded]
-        digests = list(dict.fromkeys(filter(None, [model.digest, *seen])))
-        if len({d.removeprefix("sha256:") for d in digests}) > 1:
-            yield RunWarning(
-                WarningCode.SERVER_CHANGED,
-                f"{model.name} on {model.target} was {len(digests)} different models (digests "
-                f"{', '.join(d.removeprefix('sha256:')[:12] for d in digests)})",
-                "It was pulled or made anew meanwhile, or several servers share the address: "
-                "measure again.",
-                invalidates=True,
-            )
+        digests = dict.fromkeys(d.removeprefix("sha256:") for d in [model.digest, *seen] if d)
+        if len(digests) > 1:
+            said = f"{model.name} on {model.target} was {len(digests)} different models (digests "
+            listed = ", ".join(d[:12] for d in digests)
+            found.append((f"{said}{listed})", "pulled or made anew"))
+    for said, how in found:
+        yield RunWarning(
+            WarningCode.SERVER_CHANGED,
+            said,
+            f"It was {how} meanwhile, or several servers share the address: measure again.",
+            invalidates=True,
+        )

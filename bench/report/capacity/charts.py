@@ -186,8 +186,7 @@ def _wait_chart(result: CapacityResult) -> Chart:
 
 def _finish(ax: Axes, result: CapacityResult, label: str) -> None:
     ax.set_xlim(0)
-    ax.set_xlabel(searched_text(result))
-    ax.set_ylabel(label)
+    ax.set(xlabel=searched_text(result), ylabel=label)
     ax.xaxis.set_major_formatter(plain)
     ax.yaxis.set_major_formatter(plain)
 

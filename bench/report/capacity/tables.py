@@ -30,27 +30,24 @@ def probe_table(result: CapacityResult) -> Table:
         f"{_PURPOSES[p.purpose]}{VERDICTS[p.verdict]}{', again' if p.extension else ''}"
         for p in probes
     ]
-    return from_columns(
-        "probes",
-        "Probes, in the order they were run",
-        [
-            _load_column(result, probes),
-            text_column("Promise", said),
-            *_promised(result, probes),
-            text_column("To settle", [p.settle for p in probes]),
-            text_column("Judged", [p.requests for p in probes]),
-            number_column("Took", "s", [p.duration_s for p in probes]),
-            number_column("Goodput", "requests/s", [p.goodput_per_s for p in probes]),
-            text_column("Backlog", ["grows" if p.growing else "" for p in probes]),
-        ],
-        note=(
-            "Each probe begins with requests that fill the server and are not judged. Intervals "
-            "are one-sided 97.5 % bounds: a promise is kept when the upper one is within it, and "
-            "broken when the lower one is beyond it; a probe that is short against the queue's "
-            "memory proves nothing. 'Again' is judged together with the probes before it at that "
-            "load."
-        ),
+    columns = [
+        _load_column(result, probes),
+        text_column("Promise", said),
+        *_promised(result, probes),
+        text_column("To settle", [p.settle for p in probes]),
+        text_column("Judged", [p.requests for p in probes]),
+        number_column("Took", "s", [p.duration_s for p in probes]),
+        number_column("Goodput", "requests/s", [p.goodput_per_s for p in probes]),
+        text_column("Backlog", ["grows" if p.growing else "" for p in probes]),
+    ]
+    note = (
+        "Each probe begins with requests that fill the server and are not judged. Intervals "
+        "are one-sided 97.5 % bounds: a promise is kept when the upper one is within it, and "
+        "broken when the lower one is beyond it; a probe that is short against the queue's "
+        "memory proves nothing. 'Again' is judged together with the probes before it at that "
+        "load."
     )
+    return from_columns("probes", "Probes, in the order they were run", columns, note=note)
 
 
 def sweep_table(result: CapacityResult) -> Table | None:
@@ -58,25 +55,24 @@ def sweep_table(result: CapacityResult) -> Table | None:
     levels = result.sweep.levels
     if not levels:
         return None
-    return from_columns(
-        "sweep",
-        "A few users at once, each asking again as soon as it is answered",
-        [
-            text_column("Users", [x.users for x in levels]),
-            estimate_column("All together", "tok/s", [x.tok_per_s for x in levels]),
-            estimate_column("Each user", "tok/s", [x.user_tok_per_s for x in levels]),
-            number_column("Efficiency", "share", [x.efficiency for x in levels]),
-            estimate_column("First text, p50", "s", [x.ttft_p50_s for x in levels], "p50"),
-            estimate_column("First text, p95", "s", [x.ttft_p95_s for x in levels], "p95"),
-            estimate_column("Queue, p50", "s", [x.queue_p50_s for x in levels], "p50"),
-            estimate_column("Whole answer, mean", "s", [x.e2e_s for x in levels], "mean"),
-            text_column("Requests", [x.requests for x in levels]),
-            number_column("On the GPU", "share", [x.gpu_share for x in levels]),
-            number_column("VRAM", "B", [x.vram_bytes for x in levels]),
-        ],
-        note="Efficiency: tokens of all together over as many times those of one user. 95 % "
-        "intervals.",
+    columns = [
+        text_column("Users", [x.users for x in levels]),
+        estimate_column("All together", "tok/s", [x.tok_per_s for x in levels]),
+        estimate_column("Each user", "tok/s", [x.user_tok_per_s for x in levels]),
+        number_column("Efficiency", "share", [x.efficiency for x in levels]),
+        estimate_column("First text, p50", "s", [x.ttft_p50_s for x in levels], "p50"),
+        estimate_column("First text, p95", "s", [x.ttft_p95_s for x in levels], "p95"),
+        estimate_column("Queue, p50", "s", [x.queue_p50_s for x in levels], "p50"),
+        estimate_column("Whole answer, mean", "s", [x.e2e_s for x in levels], "mean"),
+        text_column("Requests", [x.requests for x in levels]),
+        number_column("On the GPU", "share", [x.gpu_share for x in levels]),
+        number_column("VRAM", "B", [x.vram_bytes for x in levels]),
+    ]
+    note = (
+        "Efficiency: tokens of all together over as many times those of one user. 95 % intervals."
     )
+    caption = "A few users at once, each asking again as soon as it is answered"
+    return from_columns("sweep", caption, columns, note=note)
 
 
 def promise_table(result: CapacityResult, i: int) -> Table:
@@ -102,33 +98,26 @@ def frontier_table(result: CapacityResult) -> Table:
     first = [x.ttft_p50_s for x in levels]
     first += [Estimate(p.ttft_p50_s) if p.ttft_p50_s is not None else None for p in probes]
     loads = [plural(x.users, "user") for x in levels]
-    return from_columns(
-        "frontier-table",
-        "Throughput and waiting",
-        [
-            text_column("Load", loads + [load_text(result, p.load) for p in probes]),
-            text_column("From", ["sweep"] * len(levels) + ["probe"] * len(probes)),
-            estimate_column("All together", "tok/s", speeds),
-            estimate_column("First text, p50", "s", first, "p50"),
-        ],
-        folded=True,
-    )
+    columns = [
+        text_column("Load", loads + [load_text(result, p.load) for p in probes]),
+        text_column("From", ["sweep"] * len(levels) + ["probe"] * len(probes)),
+        estimate_column("All together", "tok/s", speeds),
+        estimate_column("First text, p50", "s", first, "p50"),
+    ]
+    return from_columns("frontier-table", "Throughput and waiting", columns, folded=True)
 
 
 def wait_table(result: CapacityResult) -> Table:
     """Waits measured and modelled."""
     probes = sorted((p for p in result.probes if p.queue_mean_s is not None), key=lambda p: p.load)
-    return from_columns(
-        "waits",
-        "Mean wait for a slot",
-        [
-            _load_column(result, probes),
-            number_column("Measured", "s", [p.queue_mean_s for p in probes]),
-            number_column("M/G/k model", "s", [p.modelled_wait_s for p in probes]),
-            number_column("Time in a slot", "s", [p.service_mean_s for p in probes]),
-        ],
-        note="No model value: the model's queue would grow for ever at this load.",
-    )
+    columns = [
+        _load_column(result, probes),
+        number_column("Measured", "s", [p.queue_mean_s for p in probes]),
+        number_column("M/G/k model", "s", [p.modelled_wait_s for p in probes]),
+        number_column("Time in a slot", "s", [p.service_mean_s for p in probes]),
+    ]
+    note = "No model value: the model's queue would grow for ever at this load."
+    return from_columns("waits", "Mean wait for a slot", columns, note=note)
 
 
 def law_table(result: CapacityResult) -> Table | None:
@@ -136,19 +125,14 @@ def law_table(result: CapacityResult) -> Table | None:
     fit = result.sweep.usl
     if fit is None:
         return None
-    rows = {
-        "throughput of one user (tok/s)": fit.rate_of_one,
-        "contention σ": fit.sigma,
-        "coherency κ": fit.kappa,
-    }
-    estimates = [Estimate(c.value, c.low, c.high) for c in rows.values()]
+    names = ("throughput of one user (tok/s)", "contention σ", "coherency κ")
+    found = (fit.rate_of_one, fit.sigma, fit.kappa)
+    estimates = [Estimate(c.value, c.low, c.high) for c in found]
+    columns = [text_column("Coefficient", names), estimate_column("Value", "", estimates)]
     peak = "" if fit.peak_users is None else f" Highest throughput at {fit.peak_users:.1f} users."
-    return from_columns(
-        "usl",
-        "Universal Scalability Law, up to the observed slots (a model)",
-        [text_column("Coefficient", list(rows)), estimate_column("Value", "", estimates)],
-        note=f"Explains {percent(fit.r2)} of the variance.{peak}",
-    )
+    note = f"Explains {percent(fit.r2)} of the variance.{peak}"
+    caption = "Universal Scalability Law, up to the observed slots (a model)"
+    return from_columns("usl", caption, columns, note=note)
 
 
 def memory_table(result: CapacityResult) -> Table | None:
@@ -177,15 +161,11 @@ def memory_table(result: CapacityResult) -> Table | None:
     ]
     if memory.tokens is not None:
         pairs += [(f"num_ctx with {k} slots", memory.tokens // k) for k in _SLOTS_SHOWN]
-    return from_pairs(
-        "kv-memory",
-        "Memory of the context",
-        pairs,
-        note=(
-            "Bytes per token = sum over layers of KV heads x (key + value length) x bytes; Ollama "
-            "reserves num_ctx x slots tokens when it loads a model."
-        ),
+    note = (
+        "Bytes per token = sum over layers of KV heads x (key + value length) x bytes; Ollama "
+        "reserves num_ctx x slots tokens when it loads a model."
     )
+    return from_pairs("kv-memory", "Memory of the context", pairs, note)
 
 
 def _load_column(result: CapacityResult, probes: Sequence[ProbeResult]) -> TableColumn:

@@ -103,26 +103,21 @@ def what_if_page(study: Study, *, charts: bool = True) -> Page:
 def option_table(study: Study) -> Table:
     """One row for each number of servers."""
     rows = study.options
-    promised = [
-        estimate_column(promise.text, "s", [_estimate(o.promised[i]) for o in rows])
-        for i, promise in enumerate(study.promises)
+    columns = [text_column("Servers", [o.servers for o in rows])]
+    for i, promise in enumerate(study.promises):
+        values = [_estimate(o.promised[i]) for o in rows]
+        columns.append(estimate_column(promise.text, "s", values))
+    columns += [
+        number_column("Holds in", "share", [o.holds for o in rows]),
+        estimate_column("First text, p50", "s", [_estimate(o.ttft_p50_s) for o in rows]),
+        estimate_column("First text, p95", "s", [_estimate(o.ttft_p95_s) for o in rows]),
+        estimate_column("Time per token, p50", "s", [_estimate(o.tpot_p50_s) for o in rows]),
+        estimate_column("Queue, p95", "s", [_estimate(o.queue_p95_s) for o in rows]),
+        estimate_column("Throughput", "tok/s", [_estimate(o.tok_per_s) for o in rows]),
+        number_column("Slots busy", "share", [min(o.busy.value, 1.0) for o in rows]),
     ]
-    return from_columns(
-        "options",
-        "Prediction, by number of servers",
-        [
-            text_column("Servers", [o.servers for o in rows]),
-            *promised,
-            number_column("Holds in", "share", [o.holds for o in rows]),
-            estimate_column("First text, p50", "s", [_estimate(o.ttft_p50_s) for o in rows]),
-            estimate_column("First text, p95", "s", [_estimate(o.ttft_p95_s) for o in rows]),
-            estimate_column("Time per token, p50", "s", [_estimate(o.tpot_p50_s) for o in rows]),
-            estimate_column("Queue, p95", "s", [_estimate(o.queue_p95_s) for o in rows]),
-            estimate_column("Throughput", "tok/s", [_estimate(o.tok_per_s) for o in rows]),
-            number_column("Slots busy", "share", [min(o.busy.value, 1.0) for o in rows]),
-        ],
-        note="'Holds in' is the share of the refits in which every promise holds.",
-    )
+    note = "'Holds in' is the share of the refits in which every promise holds."
+    return from_columns("options", "Prediction, by number of servers", columns, note=note)
 
 
 def _estimate(v: PredictedValue, factor: float = 1.0) -> Estimate:
@@ -197,8 +192,7 @@ def _promise_chart(study: Study) -> Chart:
             ax.set_yscale("log")
         else:
             ax.set_ylim(0)
-        ax.set_xlabel("servers")
-        ax.set_ylabel("promised percentile / promise")
+        ax.set(xlabel="servers", ylabel="promised percentile / promise")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         ax.xaxis.set_major_formatter(plain)
         ax.yaxis.set_major_formatter(plain)

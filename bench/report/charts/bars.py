@@ -164,8 +164,7 @@ class Rows:
 
 def lay_out(cases: Sequence[CaseView], narrow: bool) -> Rows:
     """Rows for some cases, models together in their order."""
-    headings, places = [], []
-    y = 0.0
+    headings, places, y = [], [], 0.0
     step = _ROOMY_ROW if len(cases) <= _FEW and not narrow else _ROW
     for model in dict.fromkeys(c.model for c in cases):
         own = [c for c in cases if c.model == model]

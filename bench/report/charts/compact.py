@@ -7,7 +7,7 @@ more than a twentieth of a pixel.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Final
 from xml.etree import ElementTree
@@ -56,18 +56,13 @@ def short_path(data: str) -> str:
             begin = at = pairs[0]
             out.append(f"M{_joined(numbers)}")
             continue
-        out.append(_step(command, [(x - at[0], y - at[1]) for x, y in pairs]))
-        at = pairs[-1]
+        moves = [(x - at[0], y - at[1]) for x, y in pairs]
+        at, (x, y) = pairs[-1], moves[-1]
+        if command == "L" and 0 in (x, y):
+            out.append(f"h{_number(x)}" if y == 0 else f"v{_number(y)}")
+        else:
+            out.append(command.lower() + _joined([n for move in moves for n in move]))
     return "".join(out)
-
-
-def _step(command: str, moves: list[tuple[int, int]]) -> str:
-    (x, y) = moves[-1]
-    if command == "L" and y == 0:
-        return f"h{_number(x)}"
-    if command == "L" and x == 0:
-        return f"v{_number(y)}"
-    return command.lower() + _joined([n for move in moves for n in move])
 
 
 def _joined(numbers: list[int]) -> str:
@@ -116,20 +111,17 @@ def marks_before_texts(root: _Element, is_axis: str) -> None:
     """
     for axis in root.iter():
         if axis.get("id", "").startswith(is_axis):
-            leaves = list(_leaf_groups(axis))
-            axis[:] = [g for g in leaves if not _has_text(g)] + [g for g in leaves if _has_text(g)]
+            axis[:] = sorted(_leaf_groups(axis), key=_has_text)
 
 
 def _leaf_groups(axis: _Element) -> Iterator[_Element]:
     for child in axis:
-        if child.get("id", "").startswith(("xtick", "ytick")):
-            yield from child
-        else:
-            yield child
+        ticks = child.get("id", "").startswith(("xtick", "ytick"))
+        yield from child if ticks else (child,)
 
 
 def _has_text(group: _Element) -> bool:
-    return next((True for e in group.iter() if e.tag.endswith("}text")), False)
+    return any(e.tag.endswith("}text") for e in group.iter())
 
 
 def compact(root: _Element) -> None:
@@ -140,24 +132,28 @@ def compact(root: _Element) -> None:
     """
     for parent in list(root.iter()):
         if parent.tag in ("svg", "g"):
-            _join_groups(parent)
+            _join(parent, _join_groups)
             _flatten(parent)
-            _join_paths(parent)
+            _join(parent, _join_paths)
             _share(parent)
 
 
-def _join_groups(parent: _Element) -> None:
-    """Neighbours that belong to the same: the line, the intervals and the points of one case."""
+def _join(parent: _Element, join: Callable[[_Element, _Element], bool]) -> None:
+    """Lets neighbours become one where `join` puts the second into the first."""
     children: list[_Element] = []
     for child in list(parent):
-        before = children[-1] if children else None
-        alike = before is not None and before.tag == child.tag == "g"
-        if before is not None and alike and child.attrib and before.attrib == child.attrib:
-            before.extend(child)
-            child[:] = []
-        else:
+        if not children or not join(children[-1], child):
             children.append(child)
     parent[:] = children
+
+
+def _join_groups(before: _Element, child: _Element) -> bool:
+    """Neighbours that belong to the same: the line, the intervals and the points of one case."""
+    if not before.tag == child.tag == "g" or not child.attrib or before.attrib != child.attrib:
+        return False
+    before.extend(child)
+    child[:] = []  # it is still to be visited
+    return True
 
 
 def _flatten(parent: _Element) -> None:
@@ -176,23 +172,15 @@ def _may_take(child: _Element, group: _Element) -> bool:
     return not child.attrib.keys() & group.attrib.keys()
 
 
-def _join_paths(parent: _Element) -> None:
-    children: list[_Element] = []
-    for child in list(parent):
-        before = children[-1] if children else None
-        if before is not None and _joinable(before, child):
-            before.set("d", before.get("d", "") + child.get("d", ""))
-        else:
-            children.append(child)
-    parent[:] = children
-
-
-def _joinable(a: _Element, b: _Element) -> bool:
-    """Whether two paths look the same as one: no value of their own, nothing to shine through."""
+def _join_paths(a: _Element, b: _Element) -> bool:
+    """Two paths that look the same as one: no value of their own, nothing to shine through."""
     if a.tag != "path" or b.tag != "path" or len(a) or len(b):
         return False
     rest = [{k: v for k, v in e.attrib.items() if k != "d"} for e in (a, b)]
-    return rest[0] == rest[1] and not rest[0].keys() & {"id", "opacity", "transform"}
+    if rest[0] != rest[1] or rest[0].keys() & {"id", "opacity", "transform"}:
+        return False
+    a.set("d", a.get("d", "") + b.get("d", ""))
+    return True
 
 
 def _share(parent: _Element) -> None:

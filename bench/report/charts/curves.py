@@ -110,7 +110,11 @@ def curve_chart(report: Report, curve: Curve) -> Chart | None:
         return None
     cases = [c for g in groups for c in g]
     n = sum(c.n(curve.panels[0].metric) for c in cases)
-    limits = [_asked(report, panel, cases) for panel in curve.panels]
+    limits = []
+    for panel in curve.panels:
+        values = np.array([0.0, *(c.value(panel.metric, panel.stat) for c in cases)])
+        stat = "" if panel.stat == "value" else panel.stat
+        limits.append(asked(report, panel.metric, [values], (stat,)))
     height = _FRAME + _PANEL * len(curve.panels) + legend_room(sum(map(len, limits)))
     return Chart(
         id=curve.id,
@@ -145,12 +149,6 @@ def _message(group: Sequence[CaseView], panel: Panel) -> str:
 
 def _place(case: CaseView) -> str:
     return SEPARATOR.join(case.axes) or case.label
-
-
-def _asked(report: Report, panel: Panel, cases: Sequence[CaseView]) -> list[Limit]:
-    values = (c.value(panel.metric, panel.stat) for c in cases)
-    stat = "" if panel.stat == "value" else panel.stat
-    return asked(report, panel.metric, [np.array([0.0, *values])], (stat,))
 
 
 def _draw(

@@ -6,6 +6,7 @@ requests cannot support are not drawn: p99 of 20 requests is their maximum under
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -16,7 +17,7 @@ from matplotlib.ticker import PercentFormatter
 
 from bench.analysis.run.columns import Floats
 from bench.analysis.run.summary import Estimate
-from bench.metrics import MetricKind, term
+from bench.metrics import term
 from bench.report.charts.axes import Limit, asked, limit_legend, limit_lines, time_axis, with_limits
 from bench.report.charts.palette import DASHES, SOFT, series_colour
 from bench.report.charts.parts import (
@@ -27,7 +28,6 @@ from bench.report.charts.parts import (
     look_of,
     picked,
     points,
-    some_drawn,
     tagged,
 )
 from bench.report.drill_down import TIMES
@@ -52,17 +52,21 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
     drawn = _chosen(have)
     n = sum(len(s.present(metric_id)) for s in drawn)
     name = term(metric_id)
+    # In an open loop it counts from another moment, which the caution says.
+    open_loop = any(s.case.rate_per_s is not None for s in drawn)
+    meaning = f"{name.meaning} {name.caution}" if open_loop else name.meaning
+    some = f" Drawn are {len(drawn)} of {len(have)} cases; the table has all."
     limits = asked(samples.report, metric_id, [s.present(metric_id) for s in drawn])
     return Chart(
         id=chart_id,
         title=name.label,
         message=_message([s.case for s in have], metric_id),
         caption=(
-            f"{_meaning(name, drawn)} Share of requests at or below each time; marked: p50, p90, "
+            f"{meaning.rstrip()} Share of requests at or below each time; marked: p50, p90, "
             "p95, p99 where the requests can support them. The tail ends where their support does. "
             f"n = {plural(n, 'request')}."
             + _thinned(drawn, metric_id)
-            + some_drawn(len(drawn), len(have))
+            + (some if len(drawn) < len(have) else "")
         ),
         table=metric_table(samples.report, metric_id, f"{chart_id}-"),
         draw=lambda on: _draw(on, drawn, metric_id, limits),
@@ -72,24 +76,16 @@ def distribution_chart(samples: Samples, metric_id: str, chart_id: str) -> Chart
     )
 
 
-def _meaning(name: MetricKind, drawn: Sequence[CaseSample]) -> str:
-    """What the time is; in an open loop it counts from another moment, which the caution says."""
-    open_loop = any(s.case.rate_per_s is not None for s in drawn)
-    return f"{name.meaning} {name.caution}".rstrip() if open_loop else name.meaning
-
-
 def _chosen(have: Sequence[CaseSample]) -> list[CaseSample]:
     """Of every model as many cases as there is room for, from its lowest to its highest load."""
     by_model: dict[str, list[CaseSample]] = {}
     for s in have:
         by_model.setdefault(s.case.model, []).append(s)
     each = max(1, MOST_CURVES // len(by_model))
-    few = have if len(have) <= MOST_CURVES else []
-    spread = few or [
-        own[round(i * (len(own) - 1) / max(min(each, len(own)) - 1, 1))]
-        for own in by_model.values()
-        for i in range(min(each, len(own)))
-    ]
+    spread = list(have)
+    if len(have) > MOST_CURVES:
+        places = [(own, i, min(each, len(own))) for own in by_model.values() for i in range(each)]
+        spread = [own[round(i * (len(own) - 1) / max(n - 1, 1))] for own, i, n in places if i < n]
     samples = {s.case.key: s for s in spread}
     return [
         replace(samples[case.key], case=case)
@@ -98,8 +94,7 @@ def _chosen(have: Sequence[CaseSample]) -> list[CaseSample]:
 
 
 def _thinned(drawn: Sequence[CaseSample], metric_id: str) -> str:
-    most = max(len(s.present(metric_id)) for s in drawn)
-    if most <= CURVE_POINTS:
+    if max(len(s.present(metric_id)) for s in drawn) <= CURVE_POINTS:
         return ""
     return (
         f" Curves are drawn with {CURVE_POINTS} points at most; all numbers are computed from "
@@ -183,36 +178,28 @@ def _legends(
     models = list(dict.fromkeys(s.case.model for s in drawn))
     levels = [[s.case.axes for s in drawn if s.case.model == m] for m in models]
     if len(models) in (1, len(drawn)) or any(other != levels[0] for other in levels):
-        return [
-            [
-                (s.case.label, picked(look_of(s.case, dashes[s.case.key]), case_tag(s.case)))
-                for s in drawn
-            ]
-        ]
+        looks = ((s.case, look_of(s.case, dashes[s.case.key])) for s in drawn)
+        return [[(case.label, picked(look, case_tag(case))) for case, look in looks]]
     firsts = {s.case.model: s.case for s in reversed(drawn)}
     colours = [
         (m, picked(look_of(firsts[m]), *(case_tag(s.case) for s in drawn if s.case.model == m)))
         for m in models
     ]
-    lines = [
-        (
-            SEPARATOR.join(axes),
-            picked(
-                {"color": SOFT, "linestyle": DASHES[i % len(DASHES)]},
-                *(case_tag(s.case) for s in drawn if s.case.axes == axes),
-            ),
-        )
-        for i, axes in enumerate(levels[0])
-    ]
+    lines = []
+    for i, axes in enumerate(levels[0]):
+        tags = (case_tag(s.case) for s in drawn if s.case.axes == axes)
+        look = {"color": SOFT, "linestyle": DASHES[i % len(DASHES)]}
+        lines.append((SEPARATOR.join(axes), picked(look, *tags)))
     return [colours, lines]
 
 
 def _dashes(drawn: Sequence[CaseSample]) -> dict[str, int]:
     """Cases of one model share its colour and differ in their dashes."""
+    seen: Counter[str] = Counter()
     dashes = {}
-    for model in dict.fromkeys(s.case.model for s in drawn):
-        own = [s.case.key for s in drawn if s.case.model == model]
-        dashes.update({key: i for i, key in enumerate(own)})
+    for s in drawn:
+        dashes[s.case.key] = seen[s.case.model]
+        seen[s.case.model] += 1
     return dashes
 
 

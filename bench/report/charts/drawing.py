@@ -14,7 +14,6 @@ from typing import Any, Final
 import matplotlib as mpl
 import numpy as np
 from matplotlib import font_manager
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -45,7 +44,7 @@ _ROW: Final = 18
 _MARK_EMS: Final = (6.8, 1.0)
 """How wide and high it is, in bold type of size 1, with room to spare."""
 # Those of them that are installed, in this order: Latin first, then Chinese, Japanese, Korean.
-_FAMILIES: Final = (
+_FAMILIES: Final[tuple[str, ...]] = (
     "DejaVu Sans",
     "Noto Sans CJK SC",
     "Noto Serif CJK SC",
@@ -76,15 +75,10 @@ def save(chart: Chart, path: Path) -> None:
             axes.set_visible((axes.get_gid() or "view-0") == "view-0")
         figure.suptitle(shown(chart.title), x=0.0, ha="left", y=1.0, va="top", fontweight="bold")
         picture = io.BytesIO()
-        figure.savefig(
-            picture,
-            format=path.suffix.removeprefix("."),
-            dpi=_PX_PER_INCH * _PNG_SCALE,
-            facecolor="white",
-            bbox_inches="tight",
-            pad_inches=0.15,
-            metadata=_NO_DATE if path.suffix == ".svg" else None,
-        )
+        look: dict[str, Any] = {"facecolor": "white", "bbox_inches": "tight", "pad_inches": 0.15}
+        kind, metadata = path.suffix[1:], _NO_DATE if path.suffix == ".svg" else None
+        dpi = _PX_PER_INCH * _PNG_SCALE
+        figure.savefig(picture, format=kind, dpi=dpi, metadata=metadata, **look)
     write_whole(path, picture.getbuffer())
 
 
@@ -128,19 +122,16 @@ def _drawn(chart: Chart, *, narrow: bool = False) -> Canvas:
 
 def _make_fit(figure: Figure) -> None:
     """All text of a drawing, as it may be shown: XML allows no control character."""
-    axes = figure.axes
-    for text in (*figure.texts, *(t for ax in axes for t in _texts(ax))):
+    texts = list(figure.texts)
+    for ax in figure.axes:
+        texts += [child for child in ax.get_children() if isinstance(child, Text)]
+        for axis in (ax.xaxis, ax.yaxis):
+            texts.append(axis.label)
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, FixedFormatter):  # labels of ticks are made when drawn
+                formatter.seq = [shown(str(label)) for label in formatter.seq]
+    for text in texts:
         text.set_text(shown(text.get_text()))
-    for axis in (axis for ax in axes for axis in (ax.xaxis, ax.yaxis)):
-        formatter = axis.get_major_formatter()
-        if isinstance(formatter, FixedFormatter):
-            formatter.seq = [shown(str(label)) for label in formatter.seq]
-
-
-def _texts(ax: Axes) -> Iterator[Text]:
-    """All text of axes, without the labels of ticks: those are made when they are drawn."""
-    yield from (ax.xaxis.label, ax.yaxis.label)
-    yield from (child for child in ax.get_children() if isinstance(child, Text))
 
 
 def _watermark(figure: Figure) -> None:
@@ -156,17 +147,9 @@ def _watermark(figure: Figure) -> None:
     slope = math.radians(min(18, height / 14))
     turned = np.array([[math.cos(slope), math.sin(slope)], [math.sin(slope), math.cos(slope)]])
     room = np.array([width, height]) / (turned @ _MARK_EMS)
-    figure.text(
-        box.x0 + box.width / 2,
-        box.y0 + box.height / 2,
-        _MARK,
-        alpha=0.12,
-        fontsize=0.95 * min(*room, height / 4 + 16),
-        rotation=math.degrees(slope),
-        ha="center",
-        va="center",
-        **mark,
-    )
+    mark |= {"fontsize": 0.95 * min(*room, height / 4 + 16), "rotation": math.degrees(slope)}
+    middle = (box.x0 + box.width / 2, box.y0 + box.height / 2)
+    figure.text(*middle, _MARK, alpha=0.12, ha="center", va="center", **mark)
 
 
 @contextmanager
@@ -181,11 +164,6 @@ def _style() -> Iterator[None]:
 def _settings() -> Any:
     path = resource_dir("reports") / STYLE_FILE
     settings: Any = mpl.rc_params_from_file(path, use_default_template=False)
-    settings["font.family"] = _families()
-    return settings
-
-
-@cache
-def _families() -> list[str]:
     installed = {f.name for f in font_manager.fontManager.ttflist}
-    return [f for f in _FAMILIES if f in installed] or ["sans-serif"]
+    settings["font.family"] = [f for f in _FAMILIES if f in installed] or ["sans-serif"]
+    return settings

@@ -123,5 +123,4 @@ def _draw(on: Canvas, drawn: Sequence[_Point]) -> None:
     reach = max(_LEAST_RANGE, *(abs(p.percent) for p in drawn)) * 1.15
     ax.set_ylim(-reach, reach)
     ax.set_xlim(left=-0.02 * scale.factor * last)
-    ax.set_xlabel(f"{scale.unit} since the start of the run")
-    ax.set_ylabel("deviation from the case (%)")
+    ax.set(xlabel=f"{scale.unit} since the start of the run", ylabel="deviation from the case (%)")

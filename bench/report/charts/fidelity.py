@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from bench.analysis.fidelity.analyse import least
 from bench.analysis.fidelity.pareto import front
@@ -117,8 +116,7 @@ def _draw(
         parts = (_label(result, i, placed[i]), show(speeds[i], SPEED).full, divergence)
         on.say(gid, ["\n".join(parts)], result.sides[i].model)
         on.marks.models[ends_of] = result.sides[i].model
-    ax.set_xlabel("tokens per second, of one answer")
-    ax.set_ylabel("divergence (nats, logarithmic)")
+    ax.set(xlabel="tokens per second, of one answer", ylabel="divergence (nats, logarithmic)")
 
 
 def _draw_kinds(
@@ -145,35 +143,24 @@ def _draw_kinds(
         tips = (f"{of.label}, {kinds[k]}\n{show(e, NATS).full}" for k, e in chosen)
         on.say(gid, tips, of.model)
         on.marks.models[ends_of] = of.model
-    _kind_rows(ax, kinds)
+    ax.set_yticks(range(len(kinds)), kinds)
+    ax.set_ylim(len(kinds) - 0.5, -0.5)
+    for k in range(1, len(kinds)):
+        ax.axhline(k - 0.5, color=GRID, linewidth=1)
     values = [v for c in candidates for e in c.by_kind.values() for v in _ends(e) if v > 0]
     logarithmic = value_axis(ax.xaxis, [np.array(values or [1.0])])
     ax.set_xlabel(f"divergence (nats{', logarithmic' if logarithmic else ''})")
 
 
-def _kind_rows(ax: Axes, kinds: Sequence[str]) -> None:
-    ax.set_yticks(range(len(kinds)), kinds)
-    ax.set_ylim(len(kinds) - 0.5, -0.5)
-    for k in range(1, len(kinds)):
-        ax.axhline(k - 0.5, color=GRID, linewidth=1)
-
-
 def _look(series: int) -> dict[str, object]:
-    return {
-        "color": series_colour(series),
-        "marker": series_marker(series),
-        "linestyle": "none",
-        "markersize": 8,
-    }
+    look = {"color": series_colour(series), "marker": series_marker(series)}
+    return {**look, "linestyle": "none", "markersize": 8}
 
 
 def _label(result: FidelityResult, side: int, placed: Placed) -> str:
     about = result.sides[side]
-    parts = []
-    if about.size_bytes:
-        parts.append(f"file {show_value(about.size_bytes, 'B').full}")
-    if placed.vram_bytes:
-        parts.append(f"GPU {show_value(placed.vram_bytes, 'B').full}")
+    sizes = {"file": about.size_bytes, "GPU": placed.vram_bytes}
+    parts = [f"{name} {show_value(size, 'B').full}" for name, size in sizes.items() if size]
     return f"{about.label} ({', '.join(parts)})" if parts else about.label
 
 

@@ -104,8 +104,7 @@ def _draw(
         ax.grid(visible=False)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-        ax.set_xlabel(across[0])
-        ax.set_ylabel(down[0])
+        ax.set(xlabel=across[0], ylabel=down[0])
         if title:
             text = shortened(title, wide - _LEFT, 11.5)
             ax.set_title(text, fontsize=11.5, color=SOFT, loc="left")

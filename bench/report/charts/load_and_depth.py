@@ -77,15 +77,13 @@ def _throughput(report: Report, found: Sequence[_Sweep]) -> Chart | None:
         ax.set_ylim(0, ax.get_ylim()[1] * 1.08)
         ax.set_ylabel("tokens per second, all together")
 
-    return _chart(
-        kept,
-        draw,
-        ("throughput", "Throughput", "Throughput and speed for each user"),
-        " ".join(_best(s) for s in kept),
+    names = ("throughput", "Throughput", "Throughput and speed for each user")
+    caption = (
         "Output tokens of all users together per second of the measured window, with 95 % "
-        "intervals.",
-        ((_THROUGHPUT, "value"), ("decode_tok_per_s", "value"), ("request_per_s", "value")),
+        "intervals."
     )
+    wanted = ((_THROUGHPUT, "value"), ("decode_tok_per_s", "value"), ("request_per_s", "value"))
+    return _chart(kept, draw, names, " ".join(map(_best, kept)), caption, wanted)
 
 
 def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
@@ -108,15 +106,13 @@ def _latency(report: Report, found: Sequence[_Sweep]) -> Chart | None:
         if ax.get_yscale() == "linear":
             ax.set_ylim(0)
 
-    return _chart(
-        kept,
-        draw,
-        ("latency-load", "Waiting", "Time to first text and in the queue"),
-        " ".join(_wait(s) for s in kept),
+    names = ("latency-load", "Waiting", "Time to first text and in the queue")
+    caption = (
         "Time to first text: solid p50, dashed p95 where the requests support it, with 95 % "
-        "intervals.",
-        ((_LATENCY, "p50"), (_LATENCY, "p95"), ("queue_s", "p50"), ("e2e_s", "p50")),
+        "intervals."
     )
+    wanted = ((_LATENCY, "p50"), (_LATENCY, "p95"), ("queue_s", "p50"), ("e2e_s", "p50"))
+    return _chart(kept, draw, names, " ".join(map(_wait, kept)), caption, wanted)
 
 
 def _chart(

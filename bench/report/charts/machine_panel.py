@@ -55,17 +55,20 @@ _ROWS: Final = (
 
 def machine_panels(report: Report) -> list[Chart]:
     """A panel for each case of whose machine something was sampled."""
-    found = []
+    found: list[tuple[CaseView, list[BlockInfo], _Rows]] = []
     for case in report.cases:
         infos = report.runs[case.run].run.info.blocks
         blocks = [b for b in infos if b.case == case.summary.id and b.utilisation]
-        if blocks and (rows := list(_rows(blocks))):
+        if rows := list(_rows(blocks)):
             found.append((case, blocks, rows))
     left_out = ""
     if len(found) > _MOST_PANELS:
         left_out = f" Of {len(found)} cases the first and the last are drawn; the table has all."
         found = [found[0], found[-1]]
     return [_panel(report, *one, left_out) for one in found]
+
+
+_Rows = Sequence[tuple[_Quantity, dict[str, Line]]]
 
 
 def _rows(blocks: Sequence[BlockInfo]) -> Iterator[tuple[_Quantity, dict[str, Line]]]:
@@ -130,11 +133,7 @@ def _words(name: str) -> str:
 
 
 def _panel(
-    report: Report,
-    case: CaseView,
-    blocks: Sequence[BlockInfo],
-    rows: Sequence[tuple[_Quantity, dict[str, Line]]],
-    left_out: str,
+    report: Report, case: CaseView, blocks: Sequence[BlockInfo], rows: _Rows, left_out: str
 ) -> Chart:
     speeds = {b.index: b.values.get("decode_tok_per_s") for b in case.summary.blocks}
     known = any(speeds.get(b.index) for b in blocks)
@@ -166,7 +165,7 @@ def _series(blocks: Sequence[BlockInfo]) -> list[str]:
     return list(dict.fromkeys(n for b in blocks for n in b.utilisation))
 
 
-def _message(rows: Sequence[tuple[_Quantity, dict[str, Line]]]) -> str:
+def _message(rows: _Rows) -> str:
     said = [
         f"{name} {row.title} {_rounded(float(np.nanmean(values)))} {row.unit}"
         for row, lines in rows
@@ -180,29 +179,23 @@ def _rounded(mean: float) -> str:
     return number(mean, 0 if abs(mean) >= 10 else 1)
 
 
-def _table(case: CaseView, rows: Sequence[tuple[_Quantity, dict[str, Line]]]) -> Table:
-    lines_drawn = [
-        (row, name, v[np.isfinite(v)]) for row, of in rows for name, (_, v) in of.items()
+def _table(case: CaseView, rows: _Rows) -> Table:
+    lines = {
+        f"{name}, {row.title} ({row.unit})": values[np.isfinite(values)]
+        for row, of in rows
+        for name, (_, values) in of.items()
+    }
+    columns = [
+        text_column("What", lines),
+        text_column("Lowest", [number(float(v.min()), 1) for v in lines.values()]),
+        text_column("Mean", [number(float(v.mean()), 1) for v in lines.values()]),
+        text_column("Highest", [number(float(v.max()), 1) for v in lines.values()]),
     ]
-    return from_columns(
-        f"machine-{case.key}-table",
-        "The machine over the blocks",
-        [
-            text_column(
-                "What", [f"{name}, {row.title} ({row.unit})" for row, name, _ in lines_drawn]
-            ),
-            text_column("Lowest", [number(float(v.min()), 1) for *_, v in lines_drawn]),
-            text_column("Mean", [number(float(v.mean()), 1) for *_, v in lines_drawn]),
-            text_column("Highest", [number(float(v.max()), 1) for *_, v in lines_drawn]),
-        ],
-    )
+    return from_columns(f"machine-{case.key}-table", "The machine over the blocks", columns)
 
 
 def _draw(
-    on: Canvas,
-    blocks: Sequence[BlockInfo],
-    rows: Sequence[tuple[_Quantity, dict[str, Line]]],
-    speeds: dict[int, float | None],
+    on: Canvas, blocks: Sequence[BlockInfo], rows: _Rows, speeds: dict[int, float | None]
 ) -> None:
     names = list(dict.fromkeys(n for _, lines in rows for n in lines))
     looks: dict[str, dict[str, Any]] = {}
@@ -276,8 +269,6 @@ def averaged(times: Floats, values: Floats, points: int) -> Line:
     """A series thinned for drawing by averaging neighbours; its mean stays as it is."""
     if len(times) <= points:
         return times, values
-    groups = np.array_split(np.arange(len(times)), points)
-    return (
-        np.array([times[g].mean() for g in groups]),
-        np.array([values[g].mean() for g in groups]),
-    )
+    thinned = (np.array([g.mean() for g in np.array_split(x, points)]) for x in (times, values))
+    first, second = thinned
+    return first, second

@@ -235,13 +235,6 @@ def only_first(drawn: int, present: int, noun: str) -> str:
     return f" Only the first {drawn} of {present} {noun}s are drawn; the table has all."
 
 
-def some_drawn(drawn: int, present: int) -> str:
-    """The same, where those drawn are spread over all."""
-    if drawn >= present:
-        return ""
-    return f" Drawn are {drawn} of {present} cases; the table has all."
-
-
 Box = tuple[float, float, float, float]
 """Left, right, lower, upper: in the units of the axes."""
 

@@ -106,9 +106,8 @@ def _table(have: Sequence[tuple[CaseSample, Means]]) -> Table:
         number_column(f"{p}, mean".capitalize(), "s", [m[p] for _, (m, _) in have]) for p in PARTS
     ]
     columns.append(number_column("Sum", "s", [sum(m.values()) for _, (m, _) in have]))
-    return from_columns(
-        "split-table", "Mean time of each part", columns, models=[s.case.model for s, _ in have]
-    )
+    models = [s.case.model for s, _ in have]
+    return from_columns("split-table", "Mean time of each part", columns, models=models)
 
 
 def _draw(on: Canvas, drawn: Sequence[tuple[CaseSample, Means]], limits: Sequence[Limit]) -> None:

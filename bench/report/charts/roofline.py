@@ -26,6 +26,7 @@ def roofline_chart(report: Report) -> Chart | None:
     peaks = {round(r.peak_bytes_per_s / GB) for _, r in found}
     roofs = {round(r.reachable_bytes_per_s / GB) for _, r in found}
     apart = "; the dotted one what its highest clock would give" if peaks != roofs else ""
+    sources = " ".join(dict.fromkeys(f"{r.place}: {r.source}." for _, r in found))
     assumed = "; ".join(dict.fromkeys(a for _, r in found for a in r.assumed))
 
     return Chart(
@@ -34,7 +35,7 @@ def roofline_chart(report: Report) -> Chart | None:
         message=" ".join(_message(found)),
         caption=(
             "Bytes that decoding must read per second, weights and KV cache. The line above is "
-            f"what the memory gives{apart}. {' '.join(dict.fromkeys(_source(r) for _, r in found))}"
+            f"what the memory gives{apart}. {sources}"
             f"{f' Assumed: {assumed}.' if assumed else ''}"
         ),
         table=_table(found),
@@ -49,10 +50,6 @@ def _message(found: Sequence[tuple[CaseView, Roofline]]) -> Iterator[str]:
         ends = [f([r.bytes_per_s for r in roofs]) / GB for f in (min, max)]
         reached = " to ".join(dict.fromkeys(number(x, 1) for x in ends))
         yield f"{model}: {reached} of {number(roofs[0].reachable_bytes_per_s / GB, 1)} GB/s."
-
-
-def _source(roof: Roofline) -> str:
-    return f"{roof.place}: {roof.source}."
 
 
 def _table(found: Sequence[tuple[CaseView, Roofline]]) -> Table:

@@ -93,19 +93,17 @@ def _cached(asked: MeasuredRequest) -> float:
 def _grid_table(sessions: Sequence[MeasuredSession]) -> Table:
     rows = [(i, a) for i, s in enumerate(sessions, 1) for a in s.requests]
     case = sessions[0].case
+    columns = [
+        number_column("Session", "", [i for i, _ in rows]),
+        number_column("Turn", "", [(a.record.turn or 0) + 1 for _, a in rows]),
+        text_column("Step", [a.record.step or "" for _, a in rows]),
+        number_column("Prompt", "tokens", [a.context for _, a in rows]),
+        number_column("Cached", "tokens", [a.cached for _, a in rows]),
+        number_column("Time to first text", "s", [a.wait_s for _, a in rows]),
+    ]
+    caption = f"Requests of sessions ({case.label})"
     return from_columns(
-        f"sessions-{case.key}-table",
-        f"Requests of sessions ({case.label})",
-        [
-            number_column("Session", "", [i for i, _ in rows]),
-            number_column("Turn", "", [(a.record.turn or 0) + 1 for _, a in rows]),
-            text_column("Step", [a.record.step or "" for _, a in rows]),
-            number_column("Prompt", "tokens", [a.context for _, a in rows]),
-            number_column("Cached", "tokens", [a.cached for _, a in rows]),
-            number_column("Time to first text", "s", [a.wait_s for _, a in rows]),
-        ],
-        folded=True,
-        models=[case.model] * len(rows),
+        f"sessions-{case.key}-table", caption, columns, folded=True, models=[case.model] * len(rows)
     )
 
 
@@ -132,8 +130,7 @@ def _draw_grid(on: Canvas, sessions: Sequence[MeasuredSession]) -> None:
     numbered = range(0, widest, max(1, widest // 12))
     ax.set_xticks([c + 0.5 for c in numbered], [str(c + 1) for c in numbered])
     ax.grid(visible=False)
-    ax.set_xlabel("request of the session")
-    ax.set_ylabel("session")
+    ax.set(xlabel="request of the session", ylabel="session")
 
 
 def context_chart(sessions: Sequence[MeasuredSession]) -> Chart | None:
@@ -191,16 +188,13 @@ def _draw_context(on: Canvas, series: int, drawn: dict[str, list[MeasuredRequest
         if asked:
             gid = tagged(f"waits-{i}", [f"cache.{i}"])
             ax.plot([a.context for a in asked], waits[i] * unit.factor, gid=gid, **looks[i])
-            on.say(gid, (_context_tip(a, name) for a in asked))
+            times = (show_value(a.wait_s or 0.0, "s").number for a in asked)
+            parts = (f"{count(a.context)} tokens, {percent(_cached(a))} cached" for a in asked)
+            on.say(gid, (f"{t}\n{of}\n{name}" for t, of in zip(times, parts, strict=True)))
     time_axis(ax.yaxis, [w * unit.factor for w in waits], unit.unit, "time to first text")
     contexts = np.array([a.context for asked in drawn.values() for a in asked])
     logarithmic = value_axis(ax.xaxis, [contexts])
     ax.set_xlabel(f"tokens in the prompt{' (logarithmic)' if logarithmic else ''}")
-
-
-def _context_tip(asked: MeasuredRequest, name: str) -> str:
-    wait = show_value(asked.wait_s or 0.0, "s").number
-    return f"{wait}\n{count(asked.context)} tokens, {percent(_cached(asked))} cached\n{name}"
 
 
 def session_chart(sessions: Sequence[MeasuredSession]) -> Chart | None:

@@ -61,7 +61,12 @@ def page_svg(source: str, prefix: str, label: str, marks: Marks, said: Sequence[
     groups = {g.get("id"): g for g in root.iter(f"{_SVG}g")}
     places = {text: str(place) for place, text in reversed(list(enumerate(said)))}
     for name, tips in marks.tips.items():
-        _attach_tips(groups.get(name), name, tips, places)
+        for point, tip in _each(groups.get(name), name, tips):
+            point.set("class", POINT)
+            if tip in places:
+                point.set("data-at", places[tip])
+            else:
+                ElementTree.SubElement(point, f"{_SVG}title").text = tip
     for name, tags in marks.tags.items():
         for point, tag in _each(groups.get(name), name, tags):
             point.set("data-in", tag)
@@ -101,25 +106,11 @@ def _say_once(root: ElementTree.Element, before: int) -> None:
 
 
 def _drop(root: ElementTree.Element) -> None:
-    for parent in list(root.iter()):
+    for parent in reversed(list(root.iter())):  # what is empty then has nothing left in it
         for child in list(parent):
-            if child.tag.removeprefix(_SVG) in _DROPPED or not isinstance(child.tag, str):
+            empty = child.tag == f"{_SVG}defs" and not len(child)
+            if empty or child.tag.removeprefix(_SVG) in _DROPPED:
                 parent.remove(child)
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag == f"{_SVG}defs" and not len(child):
-                parent.remove(child)
-
-
-def _attach_tips(
-    group: ElementTree.Element | None, name: str, tips: list[str], places: dict[str, str]
-) -> None:
-    for point, tip in _each(group, name, tips):
-        point.set("class", POINT)
-        if tip in places:
-            point.set("data-at", places[tip])
-        else:
-            ElementTree.SubElement(point, f"{_SVG}title").text = tip
 
 
 def _attach_names(group: ElementTree.Element, models: Mapping[str, str]) -> None:
@@ -212,18 +203,14 @@ def _font(value: str) -> Iterator[tuple[str, str]]:
 
 def _short(value: str, decimals: int) -> str:
     """Numbers within a text, rounded."""
-    return " ".join(
-        _NUMBER.sub(lambda m: f"{round(float(m.group()), decimals):.10g}", value).split()
-    )
+    short = _NUMBER.sub(lambda m: f"{round(float(m.group()), decimals):.10g}", value)
+    return " ".join(short.split())
 
 
 def _prefix_ids(root: ElementTree.Element, prefix: str) -> None:
     """Ids that are used become short and unique in the page; the others go."""
-    used = set()
-    for element in root.iter():
-        for value in element.attrib.values():
-            used.update(_URL.findall(value))
-        used.add(element.get("href", "").removeprefix("#"))
+    used = {e.get("href", "").removeprefix("#") for e in root.iter()}
+    used |= {id for e in root.iter() for value in e.attrib.values() for id in _URL.findall(value)}
     defined = [e.get("id", "") for e in root.iter() if e.get("id") in used]
     short = {name: f"{prefix}{place}" for place, name in enumerate(dict.fromkeys(defined))}
     for element in root.iter():
@@ -238,12 +225,8 @@ def _prefix_ids(root: ElementTree.Element, prefix: str) -> None:
 
 def _invisible(element: ElementTree.Element) -> bool:
     """Frames that matplotlib draws around everything though they have neither fill nor line."""
-    return (
-        element.tag == f"{_SVG}path"
-        and element.get("fill") == "none"
-        and element.get("stroke", "none") == "none"
-        and not element.get("class")
-    )
+    bare = element.get("fill") == "none" and element.get("stroke", "none") == "none"
+    return bare and element.tag == f"{_SVG}path" and not element.get("class")
 
 
 def _unwrap(parent: ElementTree.Element) -> None:
@@ -264,9 +247,7 @@ def _dress(root: ElementTree.Element, label: str) -> None:
     for name in ("width", "height"):
         root.set(name, root.get(name, "").removesuffix("pt"))
     root.attrib.pop("version", None)
-    root.set("role", "img")
-    root.set("aria-label", label)
-    root.set("stroke-linejoin", "round")
+    root.attrib |= {"role": "img", "aria-label": label, "stroke-linejoin": "round"}
     root.set("focusable", "false")
 
 

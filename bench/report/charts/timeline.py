@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -64,8 +64,8 @@ def timeline_chart(samples: Samples) -> Chart | None:
         return None
     sample, block = found
     case = sample.case
-    sent = sorted(_sent_in(samples.report, case, block), key=lambda pair: pair[0])
-    bars = [b for _, r in sent[:MOST_REQUESTS] if (b := bar_of(r, block.start_ns)) is not None]
+    sent = _sent_in(samples.report, case, block)
+    bars = [b for r in sent[:MOST_REQUESTS] if (b := bar_of(r, block.start_ns)) is not None]
     if not bars:
         return None
     waits = (_queues(sample, block) >= _NOTICEABLE_S).any()
@@ -83,7 +83,7 @@ def timeline_chart(samples: Samples) -> Chart | None:
     return Chart(
         id="timeline",
         title="Who waited, who ran",
-        message=_message(sample, block, [r for _, r in sent]),
+        message=_message(sample, block, sent),
         caption=(
             f"{some} requests of block {block.number} ({case.label}){reason}, "
             "in the order they were sent; a row each. Phases have the server's durations, "
@@ -120,26 +120,29 @@ def bar_of(record: RequestRecord, origin_ns: int) -> Bar | None:
 def _durations(record: RequestRecord) -> list[tuple[str, float]]:
     """The server's durations in the order in which it spends them; empty where one is missing."""
     s = record.server
-    if s.total_duration is None or s.load_duration is None:
+    named = (s.load_duration, s.prompt_eval_duration, s.eval_duration)
+    known = [max(ns, 0) for ns in named if ns is not None]
+    if s.total_duration is None or len(known) < len(named):
         return []
-    if s.prompt_eval_duration is None or s.eval_duration is None:
-        return []
-    queue = s.total_duration - s.load_duration - s.prompt_eval_duration - s.eval_duration
-    spent = (s.load_duration, max(queue, 0), s.prompt_eval_duration, s.eval_duration)
-    return [(name, ns / _NS) for name, ns in zip(_ORDER, spent, strict=False)]
+    known.insert(1, max(s.total_duration - sum(known), 0))
+    return [(name, ns / _NS) for name, ns in zip(_ORDER, known, strict=False)]
 
 
 def _busiest(samples: Samples) -> tuple[CaseSample, BlockInfo] | None:
     """The block whose requests waited longest for a slot, on average; else the first there is."""
-    best: tuple[float, CaseSample, BlockInfo] | None = None
-    for sample in samples.cases:
-        blocks = samples.report.runs[sample.case.run].run.info.blocks
-        for block in (b for b in blocks if b.case == sample.case.summary.id):
-            queues = _queues(sample, block)
-            wait = float(queues.mean()) if len(queues) else -1.0
-            if best is None or wait > best[0]:
-                best = (wait, sample, block)
-    return best[1:] if best else None
+    runs = samples.report.runs
+    every = (
+        (sample, block)
+        for sample in samples.cases
+        for block in runs[sample.case.run].run.info.blocks
+        if block.case == sample.case.summary.id
+    )
+
+    def wait(pair: tuple[CaseSample, BlockInfo]) -> float:
+        queues = _queues(*pair)
+        return float(queues.mean()) if len(queues) else -1.0
+
+    return max(every, key=wait, default=None)
 
 
 def _queues(sample: CaseSample, block: BlockInfo) -> Floats:
@@ -149,31 +152,26 @@ def _queues(sample: CaseSample, block: BlockInfo) -> Floats:
     return known
 
 
-def _sent_in(
-    report: Report, case: CaseView, block: BlockInfo
-) -> Iterator[tuple[int, RequestRecord]]:
+def _sent_in(report: Report, case: CaseView, block: BlockInfo) -> list[RequestRecord]:
+    """The requests of a block in the order they were sent."""
     run = report.runs[case.run].run
     columns = columns_of(run.records, [c.id for c in run.info.plan.cases])
-    rows = np.flatnonzero(columns.block == block.index)
-    for record in records_of(run.records).read(rows):
-        if record.sent_ns is not None:
-            yield record.sent_ns, record
+    found = records_of(run.records).read(np.flatnonzero(columns.block == block.index))
+    sent = (r for r in found if r.sent_ns is not None)
+    return sorted(sent, key=lambda r: r.sent_ns or 0)
 
 
 def _message(sample: CaseSample, block: BlockInfo, records: Sequence[RequestRecord]) -> str:
-    measured = sum(r.phase is Phase.MEASURE for r in records)
-    ok = sum(r.phase is Phase.MEASURE and r.outcome is Outcome.OK for r in records)
-    if measured and not ok:
-        return f"{sample.case.label}: all {plural(measured, 'measured request')} failed."
+    measured = [r for r in records if r.phase is Phase.MEASURE]
+    label, n = sample.case.label, plural(len(measured), "measured request")
+    if measured and not any(r.outcome is Outcome.OK for r in measured):
+        return f"{label}: all {n} failed."
     queues = _queues(sample, block)
     waited = queues[queues >= _NOTICEABLE_S]
     if not len(waited):
-        return f"{sample.case.label}: no request waited noticeably for a slot."
+        return f"{label}: no request waited noticeably for a slot."
     longest = show_value(float(waited.max()), "s").number
-    return (
-        f"{sample.case.label}: {len(waited)} of {plural(measured, 'measured request')} waited for "
-        f"a slot, the longest {longest}."
-    )
+    return f"{label}: {len(waited)} of {n} waited for a slot, the longest {longest}."
 
 
 def part_length(bar: Bar, part: str) -> float:
@@ -182,21 +180,17 @@ def part_length(bar: Bar, part: str) -> float:
 
 
 def _table(bars: Sequence[Bar], case: CaseView) -> Table:
+    names = [f"{b.record.phase.replace('_', '-')} {b.record.index + 1}" for b in bars]
+    lengths = {p.capitalize(): [part_length(b, p) or None for b in bars] for p in _ORDER}
     columns = [
-        text_column(
-            "Request", [f"{b.record.phase.replace('_', '-')} {b.record.index + 1}" for b in bars]
-        ),
+        text_column("Request", names),
         number_column("Sent", "s", [b.start for b in bars]),
-        *(
-            number_column(p.capitalize(), "s", [part_length(b, p) or None for b in bars])
-            for p in _ORDER
-        ),
+        *(number_column(part, "s", seconds) for part, seconds in lengths.items()),
         number_column("End", "s", [b.end for b in bars]),
         text_column("Outcome", [b.record.outcome.replace("_", " ") for b in bars]),
     ]
-    return from_columns(
-        "timeline-table", f"Requests drawn ({case.label})", columns, models=[case.model] * len(bars)
-    )
+    caption, models = f"Requests drawn ({case.label})", [case.model] * len(bars)
+    return from_columns("timeline-table", caption, columns, models=models)
 
 
 def _draw(
@@ -209,7 +203,9 @@ def _draw(
     # On phones the first row of the legend is full.
     wrapped = _LEGEND_ROW if failed and right + _FAILED > on.width else 0
     if failed:
-        _failure_legend(on, 2.0 if wrapped else right, 27 + wrapped)
+        x, y = 2.0 if wrapped else right, 27 + wrapped
+        on.figure.add_artist(Line2D([(x + 7) / on.width], [1 - y / on.height], **_CROSS))
+        on.text(x + 18, y, "failed", fontsize=11, color=INK, va="center")
     top = 39.0 + wrapped
     top += 23 + limit_legend(on, lines, top)
     ax = on.axes(12, 12, top, 40)
@@ -258,9 +254,8 @@ def row_scale(ax: Axes, bars: Sequence[Bar], label: str) -> None:
 def _bands(ax: Axes, block: BlockInfo, end: float) -> None:
     """Load, warm-up and measurement are phases of the block, never mixed."""
     loaded = (block.load_ns or 0) / _NS
-    begin, over = (
-        (ns - block.start_ns) / _NS for ns in (block.window_start_ns, block.window_end_ns)
-    )
+    window = (block.window_start_ns, block.window_end_ns)
+    begin, over = ((ns - block.start_ns) / _NS for ns in window)
     for name, start, stop in (
         ("loading", 0.0, loaded),
         ("warm-up", loaded, begin),
@@ -270,9 +265,8 @@ def _bands(ax: Axes, block: BlockInfo, end: float) -> None:
         if stop - start <= 0:
             continue
         if name != _MEASURED:
-            ax.axvspan(
-                start, stop, color=GRID, alpha=1.0 if name == "loading" else 0.55, linewidth=0
-            )
+            alpha = 1.0 if name == "loading" else 0.55
+            ax.axvspan(start, stop, color=GRID, alpha=alpha, linewidth=0)
         if (stop - start) / end > 0.06:
             look = {"ha": "center", "va": "bottom", "fontsize": 11, "color": SOFT}
             note(ax, name, ((start + stop) / 2, 1), (0, 3), xycoords=ABOVE, **look)
@@ -302,11 +296,6 @@ def _failures(ax: Axes, bars: Sequence[Bar]) -> None:
     for i, bar in failed:
         ax.plot([bar.start, bar.end], [i, i], color=BAD, linewidth=1.5)
     ax.plot([b.end for _, b in failed], [i for i, _ in failed], **_CROSS)
-
-
-def _failure_legend(on: Canvas, x: float, y: float) -> None:
-    on.figure.add_artist(Line2D([(x + 7) / on.width], [1 - y / on.height], **_CROSS))
-    on.text(x + 18, y, "failed", fontsize=11, color=INK, va="center")
 
 
 def _tip(bar: Bar) -> str:

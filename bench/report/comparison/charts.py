@@ -75,11 +75,9 @@ def forest_chart(comparison: Comparison, number: int) -> Chart | None:
 
 def block_charts(comparison: Comparison, number: int) -> list[Chart]:
     """The block values of every primary metric, in order of time, pairs joined."""
+    known = [(c, m) for c, m in comparison.judged() if m.primary and m.change is not None]
     return [
-        _block_chart(comparison, case, m, f"blocks-{number}-{i}")
-        for i, (case, m) in enumerate(
-            (c, m) for c, m in comparison.judged() if m.primary and m.change is not None
-        )
+        _block_chart(comparison, c, m, f"blocks-{number}-{i}") for i, (c, m) in enumerate(known)
     ]
 
 
@@ -92,7 +90,8 @@ def _draw_forest(on: Canvas, rows: Sequence[MetricComparison], labels: Sequence[
     for i, (m, label) in enumerate(zip(rows, labels, strict=True)):
         y = i * step
         _bands(ax, m, y)
-        _interval(ax, m, y, reach)
+        ends = [_right(m) * _clip(v or 0.0, reach) * 100 for v in (m.low, m.high)]
+        ax.plot(ends, [y, y], color=_colour(m), linewidth=2, solid_capstyle="butt")
         gid = f"effect-{i}"
         x, marker = _right(m) * _clip(m.change or 0.0, reach) * 100, "D" if m.primary else "o"
         points(ax, [x], [y], gid, 0, marker=marker, color=_colour(m))
@@ -121,11 +120,6 @@ def _bands(ax: Axes, m: MetricComparison, y: float) -> None:
         # On the log scale: a change of D and its inverse.
         low, high = sorted((_right(m) * (1 / (1 + size) - 1) * 100, _right(m) * size * 100))
         ax.barh(y, high - low, left=low, height=0.62, color=shade, linewidth=0, zorder=0)
-
-
-def _interval(ax: Axes, m: MetricComparison, y: float, reach: float) -> None:
-    low, high = (_right(m) * _clip(v or 0.0, reach) * 100 for v in (m.low, m.high))
-    ax.plot([low, high], [y, y], color=_colour(m), linewidth=2, solid_capstyle="butt")
 
 
 def _right(m: MetricComparison) -> int:
@@ -183,8 +177,7 @@ def _draw_blocks(on: Canvas, m: MetricComparison, gid: str, paired: bool) -> Non
         ys = [p.value * scale.factor for p in blocks]
         ax.plot(where, ys, markeredgecolor=PAPER, gid=group, zorder=2, **look)
         on.say(group, (_tip(name, p, m) for p in blocks))
-    ax.set_xlabel("minutes since the start of the run")
-    ax.set_ylabel(scale.unit or metric_name(m.metric))
+    ax.set(xlabel="minutes since the start of the run", ylabel=scale.unit or metric_name(m.metric))
 
 
 def _minutes(m: MetricComparison, paired: bool) -> tuple[list[float], list[float]]:

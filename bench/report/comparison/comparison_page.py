@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
@@ -17,7 +16,7 @@ from bench.report.comparison.wording import TONES, difference_answers, verdict_a
 from bench.report.page import SIMULATED, Answer, Badge, Chart, Item, Notice, Page, Prose, Section
 from bench.report.quick_import import import_matplotlib
 from bench.report.tables import Table, present
-from bench.report.units import plural
+from bench.report.units import minute, plural
 from bench.shown import all_shown, encodable
 
 PAIRED_METHOD = (
@@ -61,32 +60,21 @@ def comparison_page(
     """The page about comparisons with one baseline; the short forms need no charts."""
     first = comparisons[0]
     simulated = any(c.baseline.simulated or c.candidate.simulated for c in comparisons)
+    several = len(comparisons) > 1
+    new = f"{len(comparisons)} runs" if several else first.candidate.label
     return Page(
-        title=f"{first.scenario}: {_title(comparisons)}",
+        title=f"{first.scenario}: {new} against {first.baseline.label}",
         badges=_badges(comparisons, simulated),
         facts=_facts(comparisons),
         findings=_findings(comparisons),
         warnings=_notices(comparisons),
         sections=_sections(comparisons, distributions, charts),
-        brief=present(
-            *(
-                _named(verdict_table(c, i, brief=True), c, comparisons)
-                for i, c in enumerate(comparisons)
-            )
-        ),
-        provenance=present(
-            *(_named(difference_table(c, i), c, comparisons) for i, c in enumerate(comparisons))
-        ),
+        brief=_each(comparisons, lambda c, i: verdict_table(c, i, brief=True)),
+        provenance=_each(comparisons, difference_table),
         simulated=simulated,
         data=comparison_json(comparisons),
         data_name="comparison.json",
     )
-
-
-def _title(comparisons: Sequence[Comparison]) -> str:
-    first = comparisons[0]
-    new = first.candidate.label if len(comparisons) == 1 else f"{len(comparisons)} runs"
-    return f"{new} against {first.baseline.label}"
 
 
 def _findings(comparisons: Sequence[Comparison]) -> tuple[Answer, ...]:
@@ -127,22 +115,11 @@ def _facts(comparisons: Sequence[Comparison]) -> tuple[tuple[str, str], ...]:
     for number, comparison in enumerate(comparisons, 1):
         name = "Candidate" if len(comparisons) == 1 else f"Candidate {number}"
         sides[name] = comparison.candidate
-    return tuple(
-        (
-            name,
-            ", ".join(
-                part
-                for part in (
-                    side.label,
-                    " + ".join(side.models),
-                    side.server_version,
-                    side.created_at[:16].replace("T", " "),
-                )
-                if part
-            ),
-        )
-        for name, side in sides.items()
-    )
+    known = {
+        name: (s.label, " + ".join(s.models), s.server_version, minute(s.created_at))
+        for name, s in sides.items()
+    }
+    return tuple((name, ", ".join(filter(None, parts))) for name, parts in known.items())
 
 
 def _notices(comparisons: Sequence[Comparison]) -> tuple[Notice, ...]:
@@ -168,30 +145,31 @@ def _notices(comparisons: Sequence[Comparison]) -> tuple[Notice, ...]:
 def _sections(
     comparisons: Sequence[Comparison], distributions: Sequence[Chart], charts: bool
 ) -> tuple[Section, ...]:
-    differences, evidence, numbers = [], [], []
-    for i, comparison in enumerate(comparisons):
-        differences.append(_named(difference_table(comparison, i), comparison, comparisons))
-        numbers.append(_named(verdict_table(comparison, i, brief=False), comparison, comparisons))
-        if charts:
-            evidence += [
-                replace(c, title=_whose(c.title, comparison, comparisons))
-                for c in _charts(comparison, i)
-            ]
+    evidence = [
+        replace(chart, title=_whose(chart.title, c, comparisons))
+        for i, c in enumerate(comparisons)
+        if charts
+        for chart in _charts(c, i)
+    ]
     designs = {case.design for c in comparisons for case in c.cases}
     method = [Prose(PAIRED_METHOD)] if Design.PAIRED in designs else []
     method += [Prose(SEPARATE_METHOD)] if Design.SEPARATE in designs else []
+    numbers = _each(comparisons, lambda c, i: verdict_table(c, i, brief=False))
     items: list[tuple[str, str, Sequence[Item]]] = [
-        ("differences", "What differs", present(*differences)),
+        ("differences", "What differs", _each(comparisons, difference_table)),
         ("evidence", "Evidence", [*evidence, *distributions]),
-        ("numbers", "All numbers", present(*numbers)),
+        ("numbers", "All numbers", numbers),
         ("method", "How it was judged", [*method, *([Prose(VERDICT_METHOD)] if method else [])]),
     ]
     return tuple(Section(key, title, tuple(i)) for key, title, i in items if i)
 
 
-def _named(table: Table, of: Comparison, among: Sequence[Comparison]) -> Table:
-    """A table that says whose it is, where there are several."""
-    return replace(table, caption=_whose(table.caption, of, among))
+def _each(
+    comparisons: Sequence[Comparison], table: Callable[[Comparison, int], Table]
+) -> tuple[Table, ...]:
+    """A table of every comparison that says whose it is, where there are several."""
+    made = [(c, table(c, i)) for i, c in enumerate(comparisons)]
+    return present(*(replace(t, caption=_whose(t.caption, c, comparisons)) for c, t in made))
 
 
 def _whose(title: str, of: Comparison, among: Sequence[Comparison]) -> str:
@@ -202,17 +180,12 @@ def _charts(comparison: Comparison, number: int) -> list[Chart]:
     import_matplotlib()
     from bench.report.comparison.charts import block_charts, forest_chart
 
-    forest = forest_chart(comparison, number)
-    return [*([forest] if forest else []), *block_charts(comparison, number)]
+    charts = [forest_chart(comparison, number), *block_charts(comparison, number)]
+    return [c for c in charts if c]
 
 
 def comparison_json(comparisons: Sequence[Comparison]) -> bytes:
     """`{"schema", "exit_code", "comparisons"}`, each as `bench.analysis.comparison.result` says."""
-    content: dict[str, Any] = {
-        "schema": SCHEMA,
-        "exit_code": int(gravest(c.exit_code for c in comparisons)),
-        "comparisons": [
-            {**msgspec.to_builtins(c), "exit_code": int(c.exit_code)} for c in comparisons
-        ],
-    }
-    return msgspec.json.encode(content)
+    each = [{**msgspec.to_builtins(c), "exit_code": int(c.exit_code)} for c in comparisons]
+    exit_code = int(gravest(c.exit_code for c in comparisons))
+    return msgspec.json.encode({"schema": SCHEMA, "exit_code": exit_code, "comparisons": each})

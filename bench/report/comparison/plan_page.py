@@ -46,6 +46,8 @@ def _answer(plan: ComparisonPlan) -> str:
 def _table(plan: ComparisonPlan) -> Table:
     rows = plan.metrics
     cases = [m.case for m in rows]
+    pilots = [plural(m.blocks, "pair" if m.in_pairs else "block") if m.blocks else "" for m in rows]
+    requests = (m.requests_per_block for m in rows)
     columns = [text_column("Metric", [metric_name(m.metric) for m in rows])]
     if len(set(cases)) > 1:
         columns.append(text_column("Case", cases))
@@ -55,32 +57,21 @@ def _table(plan: ComparisonPlan) -> Table:
         text_column(f"{MIN_PAIRS} pairs show", [_percent(m.detectable) for m in rows]),
         text_column("Noise of a pair", [_percent(m.pair_sd) for m in rows]),
         text_column("95 % sure", [_range(m) for m in rows], "what that noise may really be"),
-        text_column("Pilot", [_pilot(m) for m in rows]),
-        text_column("Requests a block", [_requests(m) for m in rows]),
+        text_column("Pilot", pilots),
+        text_column("Requests a block", [number(n, 0) if n else "" for n in requests]),
         text_column("Note", [m.note for m in rows]),
     ]
-    return from_columns(
-        "plan",
-        "Noise and what it takes",
-        columns,
-        note="Noise of a pair is the standard deviation of the change that a pair of blocks shows "
-        "when nothing has changed; both blocks have the same prompts. Power 80 % on average over "
-        "what that noise may be, two-sided 5 %, shared among all metrics that gate.",
+    note = (
+        "Noise of a pair is the standard deviation of the change that a pair of blocks shows when "
+        "nothing has changed; both blocks have the same prompts. Power 80 % on average over what "
+        "that noise may be, two-sided 5 %, shared among all metrics that gate."
     )
+    return from_columns("plan", "Noise and what it takes", columns, note=note)
 
 
 def _range(m: MetricPlan) -> str:
-    if m.pair_sd_low is None or m.pair_sd_high is None:
-        return ""
-    return f"{_percent(m.pair_sd_low)} to {_percent(m.pair_sd_high)}"
-
-
-def _pilot(m: MetricPlan) -> str:
-    return plural(m.blocks, "pair" if m.in_pairs else "block") if m.blocks else ""
-
-
-def _requests(m: MetricPlan) -> str:
-    return number(m.requests_per_block, 0) if m.requests_per_block else ""
+    known = m.pair_sd_low is not None and m.pair_sd_high is not None
+    return f"{_percent(m.pair_sd_low)} to {_percent(m.pair_sd_high)}" if known else ""
 
 
 def _percent(value: float | None) -> str:

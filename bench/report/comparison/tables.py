@@ -8,7 +8,15 @@ from bench.analysis.comparison.result import CaseComparison, Comparison, MetricC
 from bench.analysis.comparison.setup_difference import Role
 from bench.analysis.comparison.verdict_rule import Verdict
 from bench.report.comparison.wording import change_shown, key_name, metric_name, verdict_text
-from bench.report.tables import Cell, Column, Table, from_columns, number_column, text_column
+from bench.report.tables import (
+    Cell,
+    Column,
+    Table,
+    TableColumn,
+    from_columns,
+    number_column,
+    text_column,
+)
 from bench.report.units import percent, scale_for, show_value
 
 _MOVED = (Verdict.WORSE, Verdict.BETTER)
@@ -43,14 +51,10 @@ def verdict_table(comparison: Comparison, number: int, *, brief: bool) -> Table:
             text_column("Pairs or blocks", [m.n for _, m in rows]),
             text_column("Note", [m.note for _, m in rows]),
         ]
-    kind = "brief" if brief else "all"
-    return from_columns(
-        f"verdicts-{kind}-{number}",
-        "Verdicts" if brief else "All metrics",
-        columns,
-        note="Changes with 95 % intervals. Only metrics that gate decide.",
-        filterable=not brief,
-    )
+    kind, caption = ("brief", "Verdicts") if brief else ("all", "All metrics")
+    note = "Changes with 95 % intervals. Only metrics that gate decide."
+    name = f"verdicts-{kind}-{number}"
+    return from_columns(name, caption, columns, note=note, filterable=not brief)
 
 
 def difference_table(comparison: Comparison, number: int) -> Table:
@@ -83,23 +87,19 @@ def block_table(case: CaseComparison, m: MetricComparison, table_id: str) -> Tab
     points = [("baseline", p) for p in m.baseline_blocks]
     points += [("candidate", p) for p in m.candidate_blocks]
     points.sort(key=lambda item: (item[1].pair is None, item[1].pair or 0, item[1].start_s))
-    return from_columns(
-        table_id,
-        f"{metric_name(m.metric)} of every block, {case.case}",
-        [
-            text_column("Side", [side for side, _ in points]),
-            text_column("Pair", [None if p.pair is None else p.pair + 1 for _, p in points]),
-            number_column("Start", "s", [p.start_s for _, p in points]),
-            number_column("Value", m.unit, [p.value for _, p in points]),
-        ],
-    )
+    columns = [
+        text_column("Side", [side for side, _ in points]),
+        text_column("Pair", [None if p.pair is None else p.pair + 1 for _, p in points]),
+        number_column("Start", "s", [p.start_s for _, p in points]),
+        number_column("Value", m.unit, [p.value for _, p in points]),
+    ]
+    caption = f"{metric_name(m.metric)} of every block, {case.case}"
+    return from_columns(table_id, caption, columns)
 
 
-def _change_column(rows: Judged) -> tuple[Column, list[Cell]]:
-    cells = []
-    for _, m in rows:
-        shown = change_shown(m)
-        cells.append(Cell(shown.cell, m.change, m.low, m.high, shown))
+def _change_column(rows: Judged) -> TableColumn:
+    shown = [(m, change_shown(m)) for _, m in rows]
+    cells = [Cell(said.cell, m.change, m.low, m.high, said) for m, said in shown]
     return Column("Change", "%", True, "candidate / baseline - 1", factor=100.0), cells
 
 

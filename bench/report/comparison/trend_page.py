@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,7 +19,7 @@ from bench.report.charts.parts import ABOVE, Canvas, ends, note, points, text_wi
 from bench.report.comparison.wording import metric_name
 from bench.report.page import SIMULATED, Answer, Chart, Item, Page, Prose, Section, Tone
 from bench.report.tables import Table, estimate_column, from_columns, text_column
-from bench.report.units import number, percent, plural, scale_for, show
+from bench.report.units import minute, number, percent, plural, scale_for, show
 from bench.stats.change_points import MAX_P, MIN_CHANGE, MIN_POINTS, ChangePoint
 
 METHOD = (
@@ -46,6 +47,7 @@ def trend_page(trends: Sequence[Trend], links: Mapping[str, str] | None = None) 
     metric = shown_trends[0].metric
     simulated = any(t.simulated for t in shown_trends)
     left_out = len(trends) - len(shown_trends)
+    lead = f"Left out, with fewer runs: {left_out} more." if left_out else ""
     items: list[Item] = []
     for place, trend in enumerate(shown_trends):
         caption = f"{metric_name(metric)}, {trend.case}, by server version"
@@ -57,12 +59,7 @@ def trend_page(trends: Sequence[Trend], links: Mapping[str, str] | None = None) 
         facts=(("Identities", number(len(trends), 0)),),
         findings=tuple(_answer(t) for t in shown_trends),
         sections=(
-            Section(
-                "trend",
-                "Over time",
-                tuple(items),
-                f"Left out, with fewer runs: {left_out} more." if left_out else "",
-            ),
+            Section("trend", "Over time", tuple(items), lead),
             Section("method", "How change points are found", (Prose(METHOD),)),
         ),
         brief=(_versions(shown_trends, "versions", f"{metric_name(metric)} by server version"),),
@@ -75,13 +72,14 @@ def trend_page(trends: Sequence[Trend], links: Mapping[str, str] | None = None) 
 def _distinct(trends: Sequence[Trend]) -> list[Trend]:
     """Cases of one name get a name that says what differs: scenario, else when they began."""
     named = list(trends)
-    for distinction in (lambda t: t.scenario, _begin):
-        groups: dict[str, list[Trend]] = {}
-        for trend in named:
-            groups.setdefault(trend.case, []).append(trend)
-        differ = {
-            case for case, group in groups.items() if len({distinction(t) for t in group}) > 1
-        }
+    distinctions: tuple[Callable[[Trend], str], ...] = (
+        lambda t: t.scenario,
+        lambda t: f"from {minute(t.points[0].created_at)}",
+    )
+    for distinction in distinctions:
+        kinds = {(t.case, distinction(t)) for t in named}
+        seen = Counter(case for case, _ in kinds)
+        differ = {case for case, n in seen.items() if n > 1}
         named = [
             replace(t, case=f"{t.case} ({distinction(t)})") if t.case in differ else t
             for t in named
@@ -89,34 +87,25 @@ def _distinct(trends: Sequence[Trend]) -> list[Trend]:
     return named
 
 
-def _begin(trend: Trend) -> str:
-    return f"from {trend.points[0].created_at[:16].replace('T', ' ')}"
-
-
 def _versions(trends: Sequence[Trend], table_id: str, caption: str, *, bars: bool = False) -> Table:
     """Version, runs, mean with interval: the table that a maintainer makes by hand."""
     rows = [(t, v) for t in trends for v in t.versions]
     means = [Estimate(v.mean, v.low, v.high) for _, v in rows]
     columns = [text_column("Case", [t.case for t, _ in rows])] if len(trends) > 1 else []
-    return from_columns(
-        table_id,
-        caption,
-        [
-            *columns,
-            text_column("Server version", [v.server_version for _, v in rows]),
-            text_column("Runs", [v.runs for _, v in rows]),
-            estimate_column("Mean", _unit(trends[0]), means, bars=bars),
-        ],
-    )
+    columns += [
+        text_column("Server version", [v.server_version for _, v in rows]),
+        text_column("Runs", [v.runs for _, v in rows]),
+        estimate_column("Mean", _unit(trends[0]), means, bars=bars),
+    ]
+    return from_columns(table_id, caption, columns)
 
 
 def _answer(trend: Trend) -> Answer:
+    text, runs = "; ".join(_change_text(trend, c) for c in trend.changes), len(trend.points)
     if not trend.long_enough:
-        text = f"{plural(len(trend.points), 'run')}; change points need {MIN_POINTS}"
-    elif not trend.changes:
-        text = f"no change in {plural(len(trend.points), 'run')}"
-    else:
-        text = "; ".join(_change_text(trend, c) for c in trend.changes)
+        text = f"{plural(runs, 'run')}; change points need {MIN_POINTS}"
+    elif not text:
+        text = f"no change in {plural(runs, 'run')}"
     tone: Tone = "caution" if trend.changes else "neutral"
     more = ((f"Left out: {', '.join(trend.left_out)}.",),) if trend.left_out else ()
     return Answer("", ((f"{trend.case}: {text}.",), *more), tone=tone)
@@ -130,7 +119,7 @@ def _change_text(trend: Trend, change: ChangePoint) -> str:
     drift = "" if change.firm else ", unless it is a slow drift, which explains it nearly as well"
     return (
         f"changed by {sign}{percent(change.change, 1)} with the run of "
-        f"{point.created_at[:16].replace('T', ' ')} ({point.server_version}): {before} before, "
+        f"{minute(point.created_at)} ({point.server_version}): {before} before, "
         f"{after} since{drift}"
     )
 
@@ -157,10 +146,8 @@ def _span(trend: Trend) -> str:
     """What is drawn; what it means stands in the verdict, once."""
     first, last = (trend.points[i].created_at[:10] for i in (0, -1))
     versions = [v.server_version for v in trend.versions]
-    which = f" to {versions[-1]}" if len(versions) > 1 else ""
-    return (
-        f"{plural(len(trend.points), 'run')} from {first} to {last}, server {versions[0]}{which}."
-    )
+    which = " to ".join(dict.fromkeys((versions[0], versions[-1])))
+    return f"{plural(len(trend.points), 'run')} from {first} to {last}, server {which}."
 
 
 def _point_table(trend: Trend, number_: int, links: Mapping[str, str]) -> Table:
@@ -168,16 +155,14 @@ def _point_table(trend: Trend, number_: int, links: Mapping[str, str]) -> Table:
     values = [Estimate(p.value, p.low, p.high) for p in points]
     runs, cells = text_column("Run", [p.run for p in points])
     cells = [replace(c, href=links.get(p.run, "")) for c, p in zip(cells, points, strict=True)]
-    return from_columns(
-        f"trend-{number_}-table",
-        f"{metric_name(trend.metric)} of every run, {trend.case}",
-        [
-            (runs, cells),
-            text_column("Time", [p.created_at[:16].replace("T", " ") for p in points]),
-            text_column("Server version", [p.server_version for p in points]),
-            estimate_column("Value", _unit(trend), values),
-        ],
-    )
+    columns = [
+        (runs, cells),
+        text_column("Time", [minute(p.created_at) for p in points]),
+        text_column("Server version", [p.server_version for p in points]),
+        estimate_column("Value", _unit(trend), values),
+    ]
+    caption = f"{metric_name(trend.metric)} of every run, {trend.case}"
+    return from_columns(f"trend-{number_}-table", caption, columns)
 
 
 def _draw(on: Canvas, trend: Trend, gid: str) -> None:
@@ -218,7 +203,7 @@ def _draw(on: Canvas, trend: Trend, gid: str) -> None:
     ax.set_xlim(xs[0] - 0.04 * span, xs[-1] + 0.04 * span)
     ax.set_ylabel(scale.unit)
     tips = [
-        f"{p.created_at[:16].replace('T', ' ')}\n{p.server_version}\n{show(e, _unit(trend)).full}"
+        f"{minute(p.created_at)}\n{p.server_version}\n{show(e, _unit(trend)).full}"
         for p, e in zip(runs, estimates, strict=True)
     ]
     on.say(gid, tips)

@@ -71,15 +71,8 @@ def change_shown(m: MetricComparison) -> Shown:
         return Shown(NO_VALUE)
     half = (m.high - m.low) * 100 / 2
     decimals = 2 if half < 0.1 else 1 if half < _WIDE else 0
-    texts = [_signed(v * 100, decimals) for v in (m.change, m.low, m.high)]
-    return Shown(
-        text=texts[0],
-        interval=f"{texts[1]} to {texts[2]}",
-        unit="%",
-        decimals=decimals,
-        raw=m.change,
-        factor=100.0,
-    )
+    said, low, high = (_signed(v * 100, decimals) for v in (m.change, m.low, m.high))
+    return Shown(said, f"{low} to {high}", "%", m.change, 100.0)
 
 
 def _signed(value: float, decimals: int) -> str:
@@ -117,14 +110,13 @@ def overall(comparison: Comparison, *, in_full: bool = False) -> Answer:
         more += _measured_causes(primary)
     if comparison.indicative and comparison.verdict is not Verdict.NOT_COMPARABLE:
         more.append(("This is an indication, not a verdict: see the warnings.",))
-    if comparison.failed_thresholds:
-        failed = "; ".join(f"{t.expression} ({t.message})" for t in comparison.failed_thresholds)
-        more.append((f"Thresholds failed: {failed}.",))
-    if comparison.unsupported_thresholds:
-        which = "; ".join(
-            f"{t.expression} ({t.message})" for t in comparison.unsupported_thresholds
-        )
-        more.append((f"Thresholds that need more data: {which}.",))
+    for said, which in (
+        ("failed", comparison.failed_thresholds),
+        ("that need more data", comparison.unsupported_thresholds),
+    ):
+        if which:
+            listed = "; ".join(f"{t.expression} ({t.message})" for t in which)
+            more.append((f"Thresholds {said}: {listed}.",))
     tone: Tone = "bad" if comparison.failed_thresholds else TONES[comparison.verdict]
     return Answer("", (("Verdict: ", *first), *more), tone=tone)
 
@@ -183,27 +175,20 @@ def _how(m: MetricComparison) -> Sentence:
 
 def difference_answers(comparison: Comparison) -> list[Answer]:
     """What differs besides the numbers; shown before any number."""
+    if comparison.refused is not None:
+        return []
     cases: dict[SetupDifference, list[str]] = {}
     for case in comparison.cases:
         for difference in case.differences:
             cases.setdefault(difference, []).append(case.case)
-    answers: list[Answer] = []
-    if comparison.refused is not None:
-        return answers
+    answers, n = [], len(comparison.cases)
     for role in (Role.COMPARED, Role.WITHHOLDS, Role.ALLOWED, Role.EXPLAINS):
-        texts = [
-            _difference_text(d, c, len(comparison.cases))
-            for d, c in cases.items()
-            if d.role is role
-        ]
+        texts = [_difference_text(d, c, n) for d, c in cases.items() if d.role is role]
         if texts:
             tone: Tone = "neutral" if role is Role.COMPARED else "caution"
             answers.append(Answer("", ((f"{_ROLE_WORDS[role]}: {'; '.join(texts)}.",),), tone=tone))
-    if not answers:
-        answers.append(
-            Answer("", (("Compared: nothing that is recorded differs besides the time.",),))
-        )
-    return answers
+    nothing = "Compared: nothing that is recorded differs besides the time."
+    return answers or [Answer("", ((nothing,),))]
 
 
 def _difference_text(d: SetupDifference, cases: Sequence[str], of: int) -> str:
@@ -242,7 +227,7 @@ def _basis(m: MetricComparison) -> str:
     causes = ", ".join(map(key_name, m.explained_by))
     explained = f", explained by {causes}" if causes else ""
     check = f", sign flip {_p(m.sign_flip_p)}" if m.sign_flip_p is not None else ""
-    rests = f"{plural(m.n, 'pair')}" if m.sign_flip_p is not None else f"{m.n} blocks a side"
+    rests = plural(m.n, "pair") if m.sign_flip_p is not None else f"{m.n} blocks a side"
     chance = _p(m.p_corrected)
     if m.p_value is not None and m.p_value <= ALPHA < (m.p_corrected or 0.0):
         # Its interval excludes 0, and yet it is no change.
@@ -252,8 +237,7 @@ def _basis(m: MetricComparison) -> str:
 
 def _p(value: float | None) -> str:
     """A p-value that no line break takes apart."""
-    if value is None:
-        said = NO_VALUE
-    else:
+    said = NO_VALUE
+    if value is not None:
         said = "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".", 1)
     return f"p {said}".replace(" ", "\u00a0")

@@ -23,7 +23,7 @@ from bench.report.fidelity.wording import (
 )
 from bench.report.identity_tables import short_digest
 from bench.report.model import Report
-from bench.report.page import SIMULATED, Answer, Chart, Page, Prose, Section, plain
+from bench.report.page import SIMULATED, Answer, Chart, Page, Prose, Section, Tone, plain
 from bench.report.quick_import import import_matplotlib
 from bench.report.tables import (
     Table,
@@ -33,9 +33,8 @@ from bench.report.tables import (
     present,
     text_column,
 )
-from bench.report.units import plural
+from bench.report.units import minute, plural
 from bench.results.fidelity_files import Side
-from bench.results.run import RunInfo
 
 WORKS = "Does it work at all?"
 METHOD = (
@@ -96,11 +95,8 @@ def fidelity_parts(result: FidelityResult, placed: Mapping[int, Placed] | None =
         import_matplotlib()
         from bench.report.charts.fidelity import kinds_chart, speed_chart
 
-        drawn = (
-            speed_chart(result, known, [plain(s) for s in sentences]),
-            kinds_chart(result, known),
-        )
-        return tuple(c for c in drawn if c is not None)
+        speed = speed_chart(result, known, [plain(s) for s in sentences])
+        return tuple(c for c in (speed, kinds_chart(result, known)) if c is not None)
 
     return Parts(
         findings=(
@@ -128,7 +124,7 @@ def fidelity_page(result: FidelityResult) -> Page:
         facts=(
             ("Texts", f"{result.texts} ({', '.join(f'{n} {k}' for k, n in result.kinds.items())})"),
             ("Identity of texts and places", result.identity),
-            ("Begun", result.created_at[:16].replace("T", " ")),
+            ("Begun", minute(result.created_at)),
             ("Run", result.run_id),
         ),
         findings=parts.findings,
@@ -151,19 +147,21 @@ def fidelity_page(result: FidelityResult) -> Page:
 def _candidates(result: FidelityResult) -> Table:
     found = sorted(result.candidates, key=lambda c: c.divergence.value or 0.0)
     sides = [result.sides[c.side] for c in found]
+    columns = [
+        text_column("Candidate", [s.label for s in sides]),
+        text_column("Quantisation", [s.quantization for s in sides]),
+        number_column("File", "B", [s.size_bytes for s in sides]),
+        estimate_column("Divergence", NATS, [c.divergence for c in found]),
+        number_column("At least", NATS, [c.bound for c in found]),
+        estimate_column("Another likeliest word", OTHER_WORD, [c.other_top for c in found]),
+        text_column("Places", [c.used for c in found]),
+        text_column("Verdict", [c.distance.value for c in found]),
+    ]
+    caption = f"Candidates against {result.sides[0].label}, nearest first"
     return from_columns(
         "candidates",
-        f"Candidates against {result.sides[0].label}, nearest first",
-        [
-            text_column("Candidate", [s.label for s in sides]),
-            text_column("Quantisation", [s.quantization for s in sides]),
-            number_column("File", "B", [s.size_bytes for s in sides]),
-            estimate_column("Divergence", NATS, [c.divergence for c in found]),
-            number_column("At least", NATS, [c.bound for c in found]),
-            estimate_column("Another likeliest word", OTHER_WORD, [c.other_top for c in found]),
-            text_column("Places", [c.used for c in found]),
-            text_column("Verdict", [c.distance.value for c in found]),
-        ],
+        caption,
+        columns,
         models=[s.model for s in sides],
         note=plain(floor_sentence(result)),
     )
@@ -176,65 +174,48 @@ def _gates(result: FidelityResult) -> Table | None:
     found = {(g.gate, g.side): g for g in result.gates}
     gates = {g.gate: g.asked for g in reversed(result.gates)}
     names = list(reversed(gates))
-    sides = sorted({g.side for g in result.gates})
-    return from_columns(
-        "gates",
-        "Questions with one answer, no scores",
-        [
-            text_column("What is checked", names),
-            *(
-                text_column(result.sides[i].label, [_passed(found.get((n, i))) for n in names])
-                for i in sides
-            ),
-            text_column("Asked", [gates[n] for n in names]),
-        ],
-        note="Greedy answers through the model's template. What came of those that fail stands "
-        "with the answers; a small model may fail some in its original, too.",
+    columns = [text_column("What is checked", names)]
+    for i in sorted({g.side for g in result.gates}):
+        passed = [_passed(found.get((n, i))) for n in names]
+        columns.append(text_column(result.sides[i].label, passed))
+    columns.append(text_column("Asked", [gates[n] for n in names]))
+    note = (
+        "Greedy answers through the model's template. What came of those that fail stands with the "
+        "answers; a small model may fail some in its original, too."
     )
+    return from_columns("gates", "Questions with one answer, no scores", columns, note=note)
 
 
 def _passed(found: GateResult | None) -> str:
     if found is None:
         return "not asked"
-    some = (
-        f" ({found.failed} of {found.answers} fail)" if found.answers > 1 and found.failed else ""
-    )
-    return f"{'yes' if found.passed else 'no'}{some}"
+    some = f" ({found.failed} of {found.answers} fail)"
+    more = some if found.answers > 1 and found.failed else ""
+    return f"{'yes' if found.passed else 'no'}{more}"
 
 
 def _kinds(result: FidelityResult) -> Table | None:
     """Divergence by kind of text; None if there is one kind."""
     if len(result.kinds) < 2:
         return None
-    return from_columns(
-        "kinds",
-        "Divergence by kind of text",
-        [
-            text_column("Candidate", [result.sides[c.side].label for c in result.candidates]),
-            *(
-                estimate_column(kind, NATS, [c.by_kind.get(kind) for c in result.candidates])
-                for kind in result.kinds
-            ),
-        ],
-        models=[result.sides[c.side].model for c in result.candidates],
-    )
+    found = result.candidates
+    columns = [text_column("Candidate", [result.sides[c.side].label for c in found])]
+    columns += [estimate_column(k, NATS, [c.by_kind.get(k) for c in found]) for k in result.kinds]
+    models = [result.sides[c.side].model for c in found]
+    return from_columns("kinds", "Divergence by kind of text", columns, models=models)
 
 
 def _differences(result: FidelityResult) -> Table | None:
     """Pairs of candidates; None if there is one candidate."""
-    if not result.differences:
+    if not (found := result.differences):
         return None
-    found = result.differences
-    return from_columns(
-        "differences",
-        "Candidates against each other, paired by text",
-        [
-            text_column("First", [result.sides[d.first].label for d in found]),
-            text_column("Second", [result.sides[d.second].label for d in found]),
-            estimate_column("Second further off by", NATS, [d.difference for d in found]),
-            text_column("Verdict", [_whose(result, d) for d in found]),
-        ],
-    )
+    columns = [
+        text_column("First", [result.sides[d.first].label for d in found]),
+        text_column("Second", [result.sides[d.second].label for d in found]),
+        estimate_column("Second further off by", NATS, [d.difference for d in found]),
+        text_column("Verdict", [_whose(result, d) for d in found]),
+    ]
+    return from_columns("differences", "Candidates against each other, paired by text", columns)
 
 
 def _whose(result: FidelityResult, found: Difference) -> str:
@@ -245,31 +226,22 @@ def _whose(result: FidelityResult, found: Difference) -> str:
 
 def _sides(result: FidelityResult) -> Table:
     sides = result.sides
-    tail = {c.side: c for c in result.candidates}
-    return from_columns(
-        "sides",
-        "Models and servers",
-        [
-            text_column("Model", [s.model for s in sides]),
-            text_column("Role", ["reference", *["candidate"] * (len(sides) - 1)]),
-            text_column("Digest", [short_digest(s.digest) for s in sides]),
-            text_column("Quantisation", [s.quantization for s in sides]),
-            text_column("Parameters", [s.parameter_size for s in sides]),
-            text_column("Server", [f"{s.engine} {s.version}" for s in sides]),
-            text_column("Address", [s.url for s in sides]),
-            number_column(
-                "Spread of the tail",
-                "",
-                [tail[i].spread if i in tail else None for i in range(len(sides))],
-            ),
-            number_column(
-                "Beyond the common tokens",
-                OTHER_WORD,
-                [tail[i].rest if i in tail else None for i in range(len(sides))],
-            ),
-        ],
-        note=f"{plural(len(sides), 'model')}; a name does not say what a file is made of.",
-    )
+    found = {c.side: c for c in result.candidates}
+    tails = [found.get(i) for i in range(len(sides))]
+    rests = [t.rest if t else None for t in tails]
+    columns = [
+        text_column("Model", [s.model for s in sides]),
+        text_column("Role", ["reference", *["candidate"] * (len(sides) - 1)]),
+        text_column("Digest", [short_digest(s.digest) for s in sides]),
+        text_column("Quantisation", [s.quantization for s in sides]),
+        text_column("Parameters", [s.parameter_size for s in sides]),
+        text_column("Server", [f"{s.engine} {s.version}" for s in sides]),
+        text_column("Address", [s.url for s in sides]),
+        number_column("Spread of the tail", "", [t.spread if t else None for t in tails]),
+        number_column("Beyond the common tokens", OTHER_WORD, rests),
+    ]
+    note = f"{plural(len(sides), 'model')}; a name does not say what a file is made of."
+    return from_columns("sides", "Models and servers", columns, note=note)
 
 
 _SPEED = "decode_tok_per_s"
@@ -282,25 +254,19 @@ def fidelity_in_run(
     parts = []
     identities = dict.fromkeys(r.identity for r in found if isinstance(r, FidelityResult))
     if len(identities) > 1:
-        said = Answer(
-            "",
-            (
-                (
-                    "The fidelity of these runs does not compare: they read other texts or "
-                    f"places (identities {', '.join(identities)}).",
-                ),
-            ),
-            tone="caution",
-        )
-        parts.append(Parts((said,), tuple, (), (), Prose("")))
+        said = "The fidelity of these runs does not compare: they read other texts or places"
+        parts.append(_only(f"{said} (identities {', '.join(identities)}).", "caution"))
     for run, result in enumerate(found):
         if isinstance(result, str):
-            said = Answer("", ((f"Fidelity is not known: {result}.",),))
-            parts.append(Parts((said,), tuple, (), (), Prose("")))
+            parts.append(_only(f"Fidelity is not known: {result}."))
         elif result is not None:
             placed = {i: _placed(report, run, s) for i, s in enumerate(result.sides)}
             parts.append(fidelity_parts(result, placed))
     return tuple(parts)
+
+
+def _only(said: str, tone: Tone = "neutral") -> Parts:
+    return Parts((Answer("", ((said,),), tone=tone),), tuple, (), (), Prose(""))
 
 
 def _placed(report: Report, run: int, side: Side) -> Placed:
@@ -315,10 +281,6 @@ def _placed(report: Report, run: int, side: Side) -> Placed:
     if not cases:
         return Placed(series)
     case = min(cases, key=lambda c: c.users or c.rate_per_s or 0)  # at the lowest load
-    return Placed(series, case.estimate(_SPEED), _vram_bytes(info, case.summary.id))
-
-
-def _vram_bytes(info: RunInfo, case_id: str) -> int | None:
-    """The most that the model took on the GPU in any block of a case."""
-    seen = [b.after.vram_bytes for b in info.blocks if b.case == case_id and b.after]
-    return max((v for v in seen if v), default=None)
+    seen = [b.after.vram_bytes for b in info.blocks if b.case == case.summary.id and b.after]
+    most = max((v for v in seen if v), default=None)  # in any block of the case
+    return Placed(series, case.estimate(_SPEED), most)

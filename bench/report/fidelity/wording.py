@@ -6,16 +6,9 @@ from collections.abc import Mapping
 
 from bench.analysis.fidelity.analyse import NOT_ASKED
 from bench.analysis.fidelity.pareto import Dominated
-from bench.analysis.fidelity.result import (
-    Difference,
-    Distance,
-    Fidelity,
-    FidelityResult,
-    GateResult,
-    Nearer,
-)
+from bench.analysis.fidelity.result import Difference, Distance, Fidelity, FidelityResult, Nearer
 from bench.analysis.run.summary import Estimate
-from bench.report.page import Answer, Notice, Sentence
+from bench.report.page import Answer, Notice, Sentence, Tone
 from bench.report.units import plural, show, show_value
 from bench.results.fidelity_files import REFERENCE
 
@@ -49,9 +42,8 @@ def candidate_answer(result: FidelityResult, found: Fidelity) -> Answer:
     if found.large:
         more.append(("A large difference; the estimate runs about a tenth low.",))
     if missing := found.dropped.get(NOT_ASKED):
-        more.append(
-            (f"Not finished: {missing} of {plural(found.asked, 'place')} are not asked yet.",)
-        )
+        places = plural(found.asked, "place")
+        more.append((f"Not finished: {missing} of {places} are not asked yet.",))
     if found.divergence.low is None:
         more.append((f"There is no interval: it {found.divergence.needed}.",))
     return Answer(name, (first, *more), model=result.sides[found.side].model)
@@ -102,29 +94,16 @@ def gate_answers(result: FidelityResult) -> tuple[Answer, ...]:
         n = len({g.side for g in result.gates})
         return (Answer("", ((f'Every gate of "Does it work at all?" is passed by all {n}.',),)),)
     weak = {g.gate for g in failed if g.side == REFERENCE}
-    return tuple(
-        Answer(
-            result.sides[g.side].label,
-            (
-                (
-                    f'fails "{g.gate}"{_how_often(g)}: asked \u201c{g.asked}\u201d, '
-                    f"came \u201c{g.came}\u201d.",
-                ),
-                *(
-                    (("The reference fails it, too: this says nothing of the candidate.",),)
-                    if g.side != REFERENCE and g.gate in weak
-                    else ()
-                ),
-            ),
-            model=result.sides[g.side].model,
-            tone="neutral" if g.gate in weak else "bad",
-        )
-        for g in failed
-    )
-
-
-def _how_often(found: GateResult) -> str:
-    return f" in {found.failed} of {found.answers} answers" if found.answers > 1 else ""
+    answers = []
+    for g in failed:
+        side, often = result.sides[g.side], f" in {g.failed} of {g.answers} answers"
+        asked = f"asked \u201c{g.asked}\u201d, came \u201c{g.came}\u201d."
+        said: list[Sentence] = [(f'fails "{g.gate}"{often if g.answers > 1 else ""}: {asked}',)]
+        if g.side != REFERENCE and g.gate in weak:
+            said.append(("The reference fails it, too: this says nothing of the candidate.",))
+        tone: Tone = "neutral" if g.gate in weak else "bad"
+        answers.append(Answer(side.label, tuple(said), side.model, tone=tone))
+    return tuple(answers)
 
 
 def dominated_sentence(
@@ -146,21 +125,17 @@ def dominated_sentence(
 
 def verdict_text(found: Difference) -> str:
     """A verdict on two candidates in words."""
-    match found.verdict:
-        case Nearer.OPEN if found.more_texts:
-            return f"inconclusive, {plural(found.more_texts, 'more text')} would tell"
-        case Nearer.FIRST | Nearer.SECOND:
-            return "closer to the original"
-        case _:
-            return str(found.verdict.value)
+    if found.verdict is Nearer.OPEN and found.more_texts:
+        return f"inconclusive, {plural(found.more_texts, 'more text')} would tell"
+    either = found.verdict in (Nearer.FIRST, Nearer.SECOND)
+    return "closer to the original" if either else str(found.verdict.value)
 
 
 def _absolute(estimate: Estimate) -> Estimate:
     """A difference without its sign, where that is said in words."""
     if estimate.value is None or estimate.value >= 0:
         return estimate
-    low = None if estimate.high is None else -estimate.high
-    high = None if estimate.low is None else -estimate.low
+    low, high = (None if end is None else -end for end in (estimate.high, estimate.low))
     return Estimate(-estimate.value, low, high, method=estimate.method)
 
 
@@ -194,12 +169,8 @@ def cautions(result: FidelityResult) -> tuple[Notice, ...]:
     for found in result.candidates:
         if found.dropped:
             reasons = ", ".join(f"{why}: {n}" for why, n in found.dropped.items())
-            notices.append(
-                Notice(
-                    "places_dropped",
-                    f"{found.asked - found.used} of {plural(found.asked, 'place')} were left out "
-                    f"on both sides ({reasons})",
-                    where=(result.sides[found.side].label,),
-                )
-            )
+            n = f"{found.asked - found.used} of {plural(found.asked, 'place')}"
+            said = f"{n} were left out on both sides ({reasons})"
+            where = (result.sides[found.side].label,)
+            notices.append(Notice("places_dropped", said, where=where))
     return tuple(notices)

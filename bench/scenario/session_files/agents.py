@@ -176,7 +176,10 @@ class _Codex:
         if kind == "session_meta":
             self.end()
             self._start(str(payload.get("id") or row.label))
-            self._instructions(payload)
+            given = payload.get("base_instructions") or payload.get("instructions")
+            text = given.get("text") if isinstance(given, dict) else given
+            if isinstance(text, str) and text.strip():
+                self._dialogue.history.append({"role": "system", "content": text})
         elif kind == "response_item":
             self._item(row, payload, at_s)
         elif kind == "event_msg" and payload.get("type") == "token_count":
@@ -190,12 +193,6 @@ class _Codex:
                     self._message(row, item, at_s)
             if not self._dialogue.history and isinstance(payload.get("message"), str):
                 self._dialogue.say({"role": "user", "content": payload["message"]}, at_s)
-
-    def _instructions(self, payload: dict[str, Any]) -> None:
-        given = payload.get("base_instructions") or payload.get("instructions")
-        text = given.get("text") if isinstance(given, dict) else given
-        if isinstance(text, str) and text.strip():
-            self._dialogue.history.append({"role": "system", "content": text})
 
     def _item(self, row: FileRow, item: dict[str, Any], at_s: float) -> None:
         kind = item.get("type")

@@ -54,10 +54,11 @@ class BlockTree:
             ValueError: the file holds too many blocks.
         """
         left = array("q", hashes)
-        whole, path = left, _Path()
-        if self._continues(left):
-            path = self._last  # most prompts continue the one before
-            left = left[len(path.hashes) :]
+        whole, path, last = left, _Path(), self._last
+        # Most prompts begin with all of the one before, which ends where an edge does.
+        ends = bool(last.edges) and last.at[1] == len(self._blocks[last.at[0]])
+        if ends and left[: len(last.hashes)] == last.hashes:
+            path, left = last, left[len(last.hashes) :]
         at, edges, counts = path.at, list(path.edges), list(path.counts)
         while left:
             edge = self._below.get((*at, left[0]))
@@ -70,13 +71,6 @@ class BlockTree:
             left = left[same:]
         self._last = _Path(whole, tuple(edges), tuple(counts), at)
         return self._cut(edges, [count * size for count in counts], tokens)
-
-    def _continues(self, hashes: array[int]) -> bool:
-        """Whether a prompt begins with all of the one before, which ends where an edge does."""
-        last = self._last
-        if not last.edges or last.at[1] != len(self._blocks[last.at[0]]):
-            return False
-        return hashes[: len(last.hashes)] == last.hashes
 
     def _new_edge(self, at: tuple[int, int], blocks: array[int]) -> int:
         self._held += len(blocks)

@@ -77,9 +77,8 @@ def role_of(row: FileRow, role: Any) -> str:
     """One of the four roles."""
     known = ROLES.get(role.lower()) if isinstance(role, str) else None
     if known is None:
-        raise row.wrong(
-            f"a message has the role {cell_text(role)}; known: {', '.join(sorted(ROLES))}"
-        )
+        roles = ", ".join(sorted(ROLES))
+        raise row.wrong(f"a message has the role {cell_text(role)}; known: {roles}")
     return known
 
 

@@ -133,6 +133,5 @@ class _Lengths:
 
 
 def _is_hash(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 2:
-        return False
-    return isinstance(value[0], str) and isinstance(value[1], int) and value[1] >= 0
+    pair = value if isinstance(value, list) and len(value) == 2 else ("", -1)
+    return isinstance(pair[0], str) and isinstance(pair[1], int) and pair[1] >= 0

@@ -29,6 +29,9 @@ _UNIT = {"mooncake": "ms", "bailian": "s"}
 _INPUTS = ("user_message", "tool_result", "developer_message", "system_message")
 
 
+Asked = list[tuple[FileRow, Step]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
     row: FileRow
@@ -61,8 +64,10 @@ def read_hashes(
         gap_s = delay / 1000 if isinstance(delay, int | float) and delay >= 0 else None
         steps.append(replace(step, at_s=at_s, gap_s=gap_s, blocks=blocks, lengths=lengths))
     notes.say(f"blocks of {BLOCK_TOKENS[name]} tokens, times in {_UNIT[name]} ({name})")
-    join = _chats if any("chat_id" in r.row.value for r in requests) else _by_session
-    return Reading(join(requests, steps, notes, numbers), "shared", name)
+    asked = [(request.row, step) for request, step in zip(requests, steps, strict=True)]
+    if any("chat_id" in row.value for row, _ in asked):
+        return Reading(_chats(asked, notes), "shared", name)
+    return Reading(_by_session(asked, notes, numbers), "shared", name)
 
 
 def _request(row: FileRow) -> _Request:
@@ -96,17 +101,15 @@ def _which(requests: list[_Request]) -> str:
     return fitting[0]
 
 
-def _chats(
-    requests: list[_Request], steps: list[Step], notes: Notes, _numbers: Numbers
-) -> list[Session]:
+def _chats(asked: Asked, notes: Notes) -> list[Session]:
     """Chats by their parents: -1 begins one."""
     root: dict[Any, str] = {}
     chats: dict[str, list[Step]] = {}
-    for request, step in zip(requests, steps, strict=True):
-        chat, parent = request.row.value.get("chat_id"), request.row.value.get("parent_chat_id")
+    for row, step in asked:
+        chat, parent = row.value.get("chat_id"), row.value.get("parent_chat_id")
         for name, value in (("chat_id", chat), ("parent_chat_id", parent)):
             if not isinstance(value, int | str) and (name == "chat_id" or value is not None):
-                raise request.row.wrong(f"{name} is {cell_text(value)}, not the number of a chat")
+                raise row.wrong(f"{name} is {cell_text(value)}, not the number of a chat")
         if parent not in (-1, None) and parent not in root:
             notes.count("chats whose beginning is not in the file")
         root[chat] = root.get(parent, str(chat))
@@ -114,19 +117,16 @@ def _chats(
     return [_session(name, chat) for name, chat in chats.items()]
 
 
-def _by_session(
-    requests: list[_Request], steps: list[Step], notes: Notes, numbers: Numbers
-) -> list[Session]:
+def _by_session(asked: Asked, notes: Notes, numbers: Numbers) -> list[Session]:
     """Each row a session; rows with `session_id` hold only what is new in a turn."""
     sessions: dict[str, list[Step]] = {}
-    for request, step in zip(requests, steps, strict=True):
-        value = request.row.value
-        if "session_id" not in value:
-            sessions[request.row.label] = [step]
+    for row, step in asked:
+        if "session_id" not in row.value:
+            sessions[row.label] = [step]
             continue
-        turns = sessions.setdefault(str(value["session_id"]), [])
+        turns = sessions.setdefault(str(row.value["session_id"]), [])
         turns.append(_grown(turns[-1], step, numbers) if turns else step)
-    if any("session_id" in r.row.value for r in requests):
+    if any("session_id" in row.value for row, _ in asked):
         notes.say(
             "rows with session_id hold the new text of a turn: prompts are grown by the turns and "
             "answers before them"

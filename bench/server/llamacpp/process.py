@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,10 @@ def _new_log() -> Path:
         os.utime(folder)
     except OSError:
         return Path(tempfile.mkdtemp(prefix=f"ollama-bench-{os.getpid()}-")) / "llama.cpp.log"
-    old = sorted(folder.glob("llama.cpp-*.log"), key=lambda path: path.stat().st_mtime_ns)
-    for path in old[: -_LOGS_KEPT + 1]:
-        path.unlink(missing_ok=True)
+    with suppress(OSError):  # another process clears up as well
+        old = sorted(folder.glob("llama.cpp-*.log"), key=lambda path: path.stat().st_mtime_ns)
+        for path in old[: -_LOGS_KEPT + 1]:
+            path.unlink()
     return folder / f"llama.cpp-{os.getpid()}-{next(_numbers)}.log"
 
 

@@ -16,7 +16,6 @@ from bench.server.engine import (
     Job,
     Json,
     Memory,
-    Message,
     Piece,
     Rendered,
     Sink,
@@ -83,7 +82,13 @@ class LlamaCppRunner:
     async def _apply_template(self, prompt: EnginePrompt) -> str:
         messages = [instructions(prompt.tools)] if prompt.tools else []
         messages += map(as_text, prompt.messages)
-        body: dict[str, Json] = {"messages": [_message(m) for m in messages]}
+        body: dict[str, Json] = {
+            "messages": [
+                {"role": m.role, "content": m.content}
+                | ({"reasoning_content": m.thinking} if m.thinking else {})
+                for m in messages
+            ]
+        }
         if prompt.think is not None:
             body["chat_template_kwargs"] = {"enable_thinking": bool(prompt.think)}
         return str((await self._post("/apply-template", body))["prompt"])
@@ -118,16 +123,14 @@ class LlamaCppRunner:
 
     async def _run(self, job: Job, sink: Sink) -> None:
         try:
-            finish = await self._complete(job, sink)
+            sink.finished(await self._complete(job, sink))
         except EngineFailure as failure:
             sink.failed(failure)
         except httpx.TransportError:
             self._broken = True
             sink.failed(EngineFailure(_BROKE_OFF))
-        except (ValueError, KeyError) as error:
+        except Exception as error:  # whatever it is, the slot must be given back
             sink.failed(EngineFailure(f"unexpected reply from llama.cpp: {error!r}"))
-        else:
-            sink.finished(finish)
 
     async def _complete(self, job: Job, sink: Sink) -> Finish:
         body = completion.completion_request(job, self._num_ctx)
@@ -151,8 +154,7 @@ class LlamaCppRunner:
         """Ids of the output; llama.cpp names only the last token of a character made of several."""
         if len(output.tokens) >= event["tokens_predicted"] - 1:
             return output.tokens
-        tokens: Sequence[int] = (await self._post("/tokenize", {"content": output.text}))["tokens"]
-        return tokens
+        return list((await self._post("/tokenize", {"content": output.text}))["tokens"])
 
     async def _post(self, path: str, body: dict[str, Json]) -> Any:
         try:
@@ -230,10 +232,3 @@ def _refusal(status: int, body: bytes) -> EngineFailure:
     if status == httpx.codes.NOT_IMPLEMENTED:
         text = json.loads(body)["error"]["message"]
     return EngineFailure(text, status)
-
-
-def _message(message: Message) -> dict[str, Json]:
-    body: dict[str, Json] = {"role": message.role, "content": message.content}
-    if message.thinking:
-        body["reasoning_content"] = message.thinking
-    return body

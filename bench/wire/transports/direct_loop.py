@@ -62,7 +62,11 @@ class DirectSelector(selectors.EpollSelector):
         self._window_ns = 0
 
     def add_direct(self, fd: int, reader: DirectReader) -> None:
-        """Call `reader` whenever `fd` is readable."""
+        """Call `reader` whenever `fd` is readable, within the wait for events itself.
+
+        It must be quick. While it is added, `fd` must not be given to `add_reader` or
+        `add_writer`.
+        """
         self._events.register(fd, select.EPOLLIN)
         self._readers[fd] = reader
 
@@ -155,20 +159,9 @@ class DirectLoop(asyncio.SelectorEventLoop):
     """asyncio's loop, with `add_direct` beside `add_reader`."""
 
     def __init__(self) -> None:
-        self._direct = DirectSelector(self._failed)
-        super().__init__(self._direct)
-
-    def add_direct(self, fd: int, reader: DirectReader) -> None:
-        """Call `reader` whenever `fd` is readable, within the wait for events itself.
-
-        It must be quick. While it is added, `fd` must not be given to `add_reader` or
-        `add_writer`.
-        """
-        self._direct.add_direct(fd, reader)
-
-    def remove_direct(self, fd: int) -> None:
-        """Undo `add_direct`."""
-        self._direct.remove_direct(fd)
+        selector = DirectSelector(self._failed)
+        super().__init__(selector)
+        self.add_direct, self.remove_direct = selector.add_direct, selector.remove_direct
 
     def _failed(self, error: Exception) -> None:
         self.call_exception_handler({"message": "a direct reader failed", "exception": error})

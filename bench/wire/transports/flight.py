@@ -20,7 +20,6 @@ class Carrier(Protocol):
 
     def abort(self) -> None:
         """Let go of the socket at once, without calling back."""
-        ...
 
 
 class PendingReply(asyncio.Future[Reply]):
@@ -49,13 +48,7 @@ class Flight:
     """
 
     __slots__ = (
-        "_home",
-        "any_received",
-        "call",
-        "carrier",
-        "deadline_ns",
-        "future",
-        "patience_ns",
+        *("_home", "any_received", "call", "carrier", "deadline_ns", "future", "patience_ns"),
         "reader",
     )
 
@@ -118,18 +111,19 @@ class Flight:
 
     def stop(self, outcome: Outcome, error: str, end_ns: int) -> None:
         """End the call from this side: its connection is closed."""
-        carrier, self.carrier = self.carrier, None
-        if carrier is not None:
-            carrier.abort()
+        self._let_go()
         self.end(outcome, error, end_ns)
 
     def abandon(self) -> None:
         """Nobody waits for the reply any more: close the connection and forget the call."""
+        self._let_go()
+        self.future.flight = None
+        self._home.remove(self)
+
+    def _let_go(self) -> None:
         carrier, self.carrier = self.carrier, None
         if carrier is not None:
             carrier.abort()
-        self.future.flight = None
-        self._home.remove(self)
 
 
 class TaskCarrier:

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import json
 import time
+from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
@@ -25,6 +26,17 @@ def test_every_chunk_is_compared_with_the_servers_own_note(transport):
     # No answer arrives before it was sent, or after all is over: on any machine.
     assert 0 <= step.error_p50_ms <= step.error_p99_ms < took_ms
     assert test.requests_per_s > 0
+
+
+def test_a_slow_collection_of_garbage_takes_no_time_from_the_short_requests(monkeypatch):
+    @contextmanager
+    def slowly_quiet(strict):
+        time.sleep(1.2 * self_test._SHORT_S)
+        yield
+
+    monkeypatch.setattr(self_test, "_SHORT_S", 0.1)
+    monkeypatch.setattr(self_test, "quiet", slowly_quiet)
+    assert asyncio.run(run_self_test("user", loads=(400,), seconds=0.2)).requests_per_s > 0
 
 
 def test_higher_loads_are_not_tried_when_one_was_not_reached(monkeypatch):

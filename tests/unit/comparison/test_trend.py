@@ -15,7 +15,7 @@ from bench.cli.history import report_links
 from bench.report.charts.drawing import inline_svg
 from bench.report.comparison.trend_page import trend_page
 from bench.report.formats import render
-from bench.results.history_entries import IndexedCase, IndexedRun, Value
+from bench.results.history import IndexedCase, IndexedRun, Value
 
 
 def history(values, versions=None, identity="same", **more) -> list[IndexedRun]:
@@ -134,3 +134,10 @@ def test_the_first_change_of_version_is_named_however_near_the_edge():
         if i.id == "trend-0"
     )
     assert all(">0.32.15</text>" in svg for svg in inline_svg(chart))
+
+
+def test_a_run_in_pairs_is_one_session_of_a_trend():
+    """Equal sides gave two points each: half the noise, and versions with twice their runs."""
+    runs = history([50.0, 51.0, 49.0])
+    twice = [replace(run, cases=(*run.cases, *run.cases)) for run in runs]
+    assert trends(twice, "decode_tok_per_s") == trends(runs, "decode_tok_per_s")

@@ -212,7 +212,7 @@ async def test_waits_as_long_as_asked_but_not_for_ever(monkeypatch):
     dates = ("Tue, 14 Nov 2023 22:13:25 GMT", "Tue, 14 Nov 2023 22:13:19 GMT", "9" * 400)
     for asked in ("2", "9999", "-5", "soon", "inf", *dates, "Tue, 14 Nov 9999 22:13:25 GMT", ""):
         busy = httpx.Response(503, headers={"Retry-After": asked})
-        calls = control(once(busy, httpx.Response(200, json={"models": []})))._calls
+        calls = control(once(busy, httpx.Response(200, json={"models": []})))
         calls._sleep = sleep
         await calls.ask("GET", "api/tags")
     assert waited == [2.0, 30.0, 0.25, 0.25, 0.25, 5.0, 0.25, 0.25, 30.0, 0.25]

@@ -12,7 +12,7 @@ from small_runs import record
 
 from bench.results import records as reading
 from bench.results.record import RequestRecord, decode_record, encode_record
-from bench.results.records import read_lines
+from bench.results.records import read_lines, records_of
 
 MANY = 9000
 CHUNKS = 64
@@ -81,3 +81,12 @@ def test_pieces_of_a_journal_hold_what_its_lines_hold(
     assert list(records) == expected
     assert [records[i] for i in range(len(records))] == expected
     assert (torn, cut) == (lost, count % every == 0)
+
+
+def test_texts_are_numbered_in_the_order_in_which_they_came() -> None:
+    """Not as a set has them, which is another order in every process."""
+    names = [f"session {7 * i % 50}" for i in range(50)]
+    records = records_of([record(i, session=name) for i, name in enumerate(names)])
+    codes, texts = records.named("session")
+    assert texts == names
+    assert codes.tolist() == list(range(50))

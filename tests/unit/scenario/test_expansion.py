@@ -151,6 +151,14 @@ def test_a_model_listed_twice_is_an_error() -> None:
         ),
         ({"load": {"closed": {"requests": 9_000_000}}}, "54,000,000 requests"),
         ({"load": {"open": {"rate": 5000, "duration": "10h"}}}, "1,080,000,000 requests"),
+        (
+            {
+                "endpoint": "embed",
+                "prompts": {"synthetic": {"input_tokens": 9}, "batch": 10_000},
+                "load": {"closed": {"requests": 600}},
+            },
+            "6,000,000 texts in a block, more than the 2,000,000 allowed",
+        ),
         ({"prompts": {"synthetic": {"input_tokens": 5000}}}, "prompts do not fit"),
         (
             {"prompts": {"synthetic": {"input_tokens": {"uniform": {"low": 100, "high": 8000}}}}},

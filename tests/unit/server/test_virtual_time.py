@@ -13,6 +13,7 @@ from bench.server.app import App
 from bench.server.engine import EnginePrompt, LoadOptions, Rendered
 from bench.server.faults import Fault, FaultPlan, Kind
 from bench.server.simulated_runner import SimulatedRunner
+from bench.server.truth import TruthRecord
 from bench.simulation.service import ServiceModel, Work
 
 # A request's way until it has its model: 1 ms for the metadata, 50 ms for the load.
@@ -398,7 +399,8 @@ def test_who_gives_up_just_when_the_model_is_ready_lets_it_go() -> None:
         scheduler = app.state.scheduler
         (card,) = app.state.engine.cards()
         wanted = LoadOptions(num_ctx=4096, parallel=1)
-        task = asyncio.create_task(scheduler.acquire(card, wanted, None))
+        truth = TruthRecord(id=1, peer="", method="", path="", body_sha256="", received_ns=0)
+        task = asyncio.create_task(scheduler.acquire(card, wanted, None, truth))
         await app.state.clock.sleep_until(at(50))
         while not scheduler.loaded():
             await asyncio.sleep(0)
