@@ -182,11 +182,7 @@ class SocketTransport(BookedTransport, ABC):
         """
 
     async def open(self, connections: int) -> None:
-        """Open connections beforehand, so that none is opened on the timed path.
-
-        Raises:
-            ServerUnreachable: nothing answers.
-        """
+        """See `Transport.open`."""
         # Counted once: a server may hang up on each of them as soon as it is open.
         missing = connections - len(self.connections)
         for begun in range(0, missing, _OPEN_AT_ONCE):
