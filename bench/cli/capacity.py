@@ -211,7 +211,7 @@ def fit(run: Path, slots: int | None, model: str | None, file: Path | None) -> N
     p = fitted.fit.parameters
     say(
         f"{fitted.fit.requests} requests, {p.slots} slots: prefill "
-        f"{1e9 / p.prefill_ns_per_token:,.0f} tok/s, a step {p.base_ns / 1e6:.2f} ms "
+        f"{1e9 / max(p.prefill_ns_per_token, 1e-3):,.0f} tok/s, a step {p.base_ns / 1e6:.2f} ms "
         f"+ {p.per_sequence_ns / 1e6:.2f} ms a sequence + {p.per_token_ns / 1e3:.2f} ms per 1,000 "
         f"tokens of context; median error of a step {fitted.fit.decode_error:.1%}."
     )

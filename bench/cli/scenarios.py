@@ -86,6 +86,8 @@ def validate(files: tuple[str, ...], overrides: tuple[str, ...]) -> None:
 @click.option("--from", "base", default="quickstart", metavar="NAME")
 def new(file: Path, base: str) -> None:
     """Writes the file; never over an existing one."""
+    if not file.name:
+        raise UsageError(f"'{file}' names no file", "give one, such as mine.yaml")
     if file.suffix not in (".yaml", ".yml"):
         file = file.with_name(file.name + ".yaml")
     text = scenario_path(base).read_text(encoding="utf-8")

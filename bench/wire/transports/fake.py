@@ -100,7 +100,8 @@ class FakeTransport(BookedTransport):
             stamp = start_ns + round(at_s * NS)
             await self._clock.sleep_until(stamp)
             self._arrived(flight, scripted, stamp)
-            reader.feed(data)
+            if data:  # an empty piece is the head alone
+                reader.feed(data)
             if reader.broken:
                 flight.end(Outcome.MALFORMED, "", stamp)
                 return

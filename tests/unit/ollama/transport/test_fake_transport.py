@@ -74,6 +74,13 @@ def test_every_end(script: ScriptedReply, outcome: Outcome, end_s: float) -> Non
 
 
 @virtual
+async def test_an_empty_piece_is_the_head_alone() -> None:
+    script = ScriptedReply(((0.1, b""), *scripted_chat(["a"], first_s=0.5).body))
+    reply = await FakeTransport([script], VirtualClock()).send(CALL)
+    assert (reply.outcome, reply.headers_ns, len(reply.chunk_ns)) == (Outcome.OK, 0.1 * NS, 2)
+
+
+@virtual
 async def test_time_outs_of_a_thousand_calls_at_once() -> None:
     transport = FakeTransport([ScriptedReply(ending="hang")], VirtualClock())
     calls = [ollama_call("/api/chat", b"", first_byte_s=1 + i / 100) for i in range(1000)]
