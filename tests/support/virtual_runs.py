@@ -168,7 +168,7 @@ class VirtualTransport(BookedTransport):
     def send(self, call: Call) -> asyncio.Future[Reply]:
         flight = self.begin(call)
         flight.sent(self.clock.now_ns())
-        flight.carrier = _Wire(self, flight)
+        flight.let_go = _Wire(self, flight).abort
         return flight.future
 
     async def aclose(self) -> None:

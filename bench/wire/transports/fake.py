@@ -19,7 +19,7 @@ from typing import Literal
 from bench.clock import NS, Clock, RealClock
 from bench.wire.errors import CUT
 from bench.wire.exchange import Call, Outcome, Reply
-from bench.wire.transports.flight import BookedTransport, Flight, TaskCarrier
+from bench.wire.transports.flight import BookedTransport, Flight
 
 Ending = Literal["complete", "disconnect", "hang"]
 
@@ -84,7 +84,7 @@ class FakeTransport(BookedTransport):
         self.calls.append((now_ns, call))
         if not scripted.connect_error:
             flight.sent(now_ns)
-        flight.carrier = TaskCarrier(self._tell(flight, scripted, now_ns))
+        flight.carried_by(self._tell(flight, scripted, now_ns))
         return flight.future
 
     async def aclose(self) -> None:

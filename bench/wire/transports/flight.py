@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from bench.clock import NS
 from bench.wire.exchange import Call, Outcome, Reply, WireCounters
@@ -13,13 +13,6 @@ from bench.wire.reply_reader import LIMITS, ReplyLimits, ReplyReader
 
 _OPENING = 3
 """Times `connect_s` that a connection, TLS and a proxy before it may take in all."""
-
-
-class Carrier(Protocol):
-    """What a call travels on: a connection, or a task that is opening one."""
-
-    def abort(self) -> None:
-        """Let go of the socket at once, without calling back."""
 
 
 class PendingReply(asyncio.Future[Reply]):
@@ -41,14 +34,15 @@ class Flight:
         call: what was asked.
         reader: fills the reply.
         future: what the caller waits for.
-        carrier: what to abort if the call is to end now; None once it has ended.
+        let_go: ends what the call travels on (a connection, or a task that is opening one) at
+            once, without calling back; None once the call has ended.
         any_received: something of the response has come.
         patience_ns: how long nothing may come after the request, or the last read; 0 before.
         deadline_ns: when all must have come; 0 before the request.
     """
 
     __slots__ = (
-        *("_home", "any_received", "call", "carrier", "deadline_ns", "future", "patience_ns"),
+        *("_home", "any_received", "call", "deadline_ns", "future", "let_go", "patience_ns"),
         "reader",
     )
 
@@ -56,12 +50,16 @@ class Flight:
         self.call = call
         self.reader = ReplyReader(call, home.limits)
         self.future = future
-        self.carrier: Carrier | None = None
+        self.let_go: Callable[[], object] | None = None
         self.patience_ns = 0
         self.deadline_ns = 0
         self.any_received = False
         self._home = home
         future.flight = self
+
+    def carried_by(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let a task do the work; it closes what it holds open when it is cancelled."""
+        self.let_go = asyncio.get_running_loop().create_task(work).cancel
 
     def sent(self, now_ns: int) -> None:
         """The request goes out now."""
@@ -89,7 +87,7 @@ class Flight:
         if future.flight is not self:
             return
         future.flight = None
-        self.carrier = None
+        self.let_go = None
         self._home.remove(self)
         try:
             reply = self.reader.finish(outcome, error, end_ns)
@@ -111,32 +109,19 @@ class Flight:
 
     def stop(self, outcome: Outcome, error: str, end_ns: int) -> None:
         """End the call from this side: its connection is closed."""
-        self._let_go()
+        self._end_carrier()
         self.end(outcome, error, end_ns)
 
     def abandon(self) -> None:
         """Nobody waits for the reply any more: close the connection and forget the call."""
-        self._let_go()
+        self._end_carrier()
         self.future.flight = None
         self._home.remove(self)
 
-    def _let_go(self) -> None:
-        carrier, self.carrier = self.carrier, None
-        if carrier is not None:
-            carrier.abort()
-
-
-class TaskCarrier:
-    """Carries a call by a task."""
-
-    __slots__ = ("_task",)
-
-    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = asyncio.get_running_loop().create_task(work)
-
-    def abort(self) -> None:
-        """Stop the task; what it holds open is closed."""
-        self._task.cancel()
+    def _end_carrier(self) -> None:
+        let_go, self.let_go = self.let_go, None
+        if let_go is not None:
+            let_go()
 
 
 class BookedTransport:

@@ -28,7 +28,7 @@ from bench.wire.errors import (
 )
 from bench.wire.exchange import Call, Outcome, Reply, Unread, WireCounters
 from bench.wire.reply_reader import LIMITS, ReplyLimits, ReplyReader
-from bench.wire.transports.flight import BookedTransport, Flight, TaskCarrier
+from bench.wire.transports.flight import BookedTransport, Flight
 
 _OPEN_S = 10.0
 _GREETING = Call(
@@ -77,7 +77,7 @@ class HttpxTransport(BookedTransport):
         """Send now; see `Transport.send`."""
         flight = self.begin(call)
         client = self._free.pop() if self._free else self._new_client()
-        flight.carrier = TaskCarrier(self._exchange(client, flight))
+        flight.carried_by(self._exchange(client, flight))
         flight.connecting(time.monotonic_ns())
         return flight.future
 

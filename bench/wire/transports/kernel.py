@@ -127,12 +127,9 @@ class KernelConnection(Connection):
             self._loop.remove_writer(self._fd)
         self._sock.close()
 
-    def tcp_info(self) -> bytes:
-        """The kernel's TCP_INFO."""
-        try:
-            return self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-        except OSError:
-            return b""
+    def tcp_socket(self) -> socket.socket:
+        """That of this connection."""
+        return self._sock
 
 
 class KernelTransport(SocketTransport):

@@ -11,9 +11,11 @@ as it comes. If the close crosses a request on the wire, the request fails as `c
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 import time
 from abc import ABC, abstractmethod
+from typing import Any
 
 from bench.address import Address
 from bench.errors import ServerUnreachable
@@ -21,8 +23,9 @@ from bench.wire.errors import broken_text, connect_error_text
 from bench.wire.exchange import Call, Outcome, Reply
 from bench.wire.http_reader import HttpReader
 from bench.wire.reply_reader import LIMITS, ReplyLimits
-from bench.wire.transports.flight import BookedTransport, Flight, TaskCarrier
+from bench.wire.transports.flight import BookedTransport, Flight
 
+_TCP_INFO = getattr(socket, "TCP_INFO", None)
 READ_BYTES = 64 * 1024
 OPEN_TIMEOUT_S = 10.0
 _OPEN_AT_ONCE = 64
@@ -62,8 +65,8 @@ class Connection(ABC):
         """Close the socket at once."""
 
     @abstractmethod
-    def tcp_info(self) -> bytes:
-        """The kernel's TCP_INFO of the socket, b"" where there is none."""
+    def tcp_socket(self) -> Any:
+        """The socket whose kernel may be asked for TCP_INFO; None where there is none."""
 
     # --- a call -----------------------------------------------------------------------------------
 
@@ -75,13 +78,13 @@ class Connection(ABC):
         self.http.start(flight.reader)
         self.requests += 1
         self.sent_before = self.sent_bytes
-        flight.carrier = self
+        flight.let_go = self.abort
         now_ns = time.monotonic_ns()
         try:
             self.write(data)
         except OSError:
             self.flight = None
-            flight.carrier = None
+            flight.let_go = None
             self.abort()
             return False
         flight.sent(now_ns)
@@ -137,7 +140,13 @@ class Connection(ABC):
 
         `tcpi_bytes_acked` (linux/tcp.h) counts one for the opening of the connection.
         """
-        info = self.tcp_info()
+        sock = self.tcp_socket()
+        if sock is None or _TCP_INFO is None:
+            return False
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 256)
+        except OSError:
+            return False
         if len(info) < 128:
             return False
         (acked,) = struct.unpack_from("=Q", info, 120)
@@ -214,7 +223,7 @@ class SocketTransport(BookedTransport, ABC):
             connection = free.pop()
             if connection.begin(flight, data):
                 return flight.future
-        flight.carrier = TaskCarrier(self.connect_for(flight, data))
+        flight.carried_by(self.connect_for(flight, data))
         return flight.future
 
     async def aclose(self) -> None:
