@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.capacity.sweep import by_block, slots_of
-from bench.analysis.run.columns import Columns
+from bench.analysis.run.columns import Bools, Columns
 from bench.analysis.run.evidence import columns_of
 from bench.errors import ResultsError, UsageError
 from bench.results.directory import Run, read_run
@@ -24,6 +24,8 @@ MOST_LENGTHS = 300
 MOST_PACE = 0.05
 """A server whose pace wanders more than that has longer tails than the model."""
 DEFAULT_CTX = 4096
+MOST_UNKNOWN = 0.05
+"""With more requests whose time in a slot is unknown, a step seems faster than it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,15 @@ def fit_run(
         raise UsageError(f"slots {slots} must be a whole number above 0")
     run = read_run(path)
     name = _model_of(run, model)
-    columns = _columns(run, name)
+    asked = _columns(run, name)
+    columns = asked.select(asked.ok)
+    unseen = ~_durations_known(asked)[asked.measured]
+    if unseen.any() and unseen.mean() > MOST_UNKNOWN:
+        raise ResultsError(
+            f"{path}: {unseen.mean():.0%} of the requests failed or have no durations, and took "
+            "slots all the same: how many were worked on together is not known",
+            "Measure a run in which they are all answered, by a server that says its durations.",
+        )
     seen = slots_of(by_block(columns))
     cautions = []
     if slots is None:
@@ -141,10 +151,15 @@ def _model_of(run: Run, model: str | None) -> str:
 
 
 def _columns(run: Run, model: str) -> Columns:
-    """The requests of a model that ended well, warm-up left out."""
+    """The requests of a model, warm-up left out."""
     kept = [r for r in run.records if r.model == model and r.phase is not Phase.WARMUP]
-    columns = columns_of(kept, [c.id for c in run.info.plan.cases])
-    return columns.select(columns.ok)
+    return columns_of(kept, [c.id for c in run.info.plan.cases])
+
+
+def _durations_known(columns: Columns) -> Bools:
+    """Whose time in a slot is known; some versions time nothing in a reply of one token."""
+    timed = ~np.isnan(columns.eval_ns) | (columns.output_tokens <= 1)
+    return np.asarray(columns.ok & timed & ~np.isnan(columns.prompt_eval_ns))
 
 
 def _model_document(run: Run, name: str, outputs: NDArray[np.int64]) -> dict[str, object]:

@@ -20,7 +20,8 @@ from bench.children import leave_signals_to_parent
 from bench.clock import RealClock
 from bench.errors import BenchError, ExitCode
 from bench.load import messages
-from bench.load.block import connections_wanted, put_on
+from bench.load.block import connections_wanted
+from bench.load.measure import put_on
 from bench.load.needs import descriptors_for, ensure_descriptors
 from bench.load.observer import Silent
 from bench.load.sender import Sender, Share, Surroundings

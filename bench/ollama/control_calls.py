@@ -212,7 +212,6 @@ class ControlCalls:
 
 
 def _passing(error: Exception) -> bool:
-    """Whether the same call may well succeed a moment later."""
     if isinstance(error, httpx.RemoteProtocolError):
         return "peer closed connection" in str(error) or "Server disconnected" in str(error)
     return isinstance(error, httpx.ReadError | httpx.WriteError | httpx.CloseError)

@@ -40,10 +40,14 @@ def arrival_times(load: Load, seed: int) -> ArrivalTimes:
         ValueError: see `arrival_offsets_ns`.
     """
     measured = arrival_offsets_ns(load, seed)
-    span_ns, end_ns = round(load.settle_s * NS), _end_ns(load, measured)
-    arrivals = load.arrivals
+    span_ns, arrivals = round(load.settle_s * NS), load.arrivals
     if not span_ns or arrivals is None:
         return ArrivalTimes([], measured.tolist(), [])
+    # The measured arrivals are over at their duration's end, or with the last of them.
+    end_ns = int(measured[-1]) if len(measured) else 0
+    all_sent = load.requests is not None and len(measured) >= load.requests
+    if load.duration_s is not None and not all_sent and arrivals.kind != "trace":
+        end_ns = round(load.duration_s * NS)
     if arrivals.kind == "trace":
         before = measured[measured < span_ns] - span_ns
         after = measured[measured > end_ns - span_ns] + span_ns
@@ -58,16 +62,6 @@ def arrival_times(load: Load, seed: int) -> ArrivalTimes:
         before = _ns(_drawn(part, arrivals, seed, Stream.SETTLE_ARRIVALS)) - span_ns
         after = _ns(_drawn(part, arrivals, seed, Stream.HOLD_ARRIVALS)) + end_ns
     return ArrivalTimes(before.tolist(), measured.tolist(), after.tolist())
-
-
-def _end_ns(load: Load, measured: npt.NDArray[np.int64]) -> int:
-    """When the measured arrivals are over: their duration's end, or the last of them."""
-    last = int(measured[-1]) if len(measured) else 0
-    all_sent = load.requests is not None and len(measured) >= load.requests
-    is_trace = load.arrivals is not None and load.arrivals.kind == "trace"
-    if load.duration_s is None or all_sent or is_trace:
-        return last
-    return round(load.duration_s * NS)
 
 
 def arrival_offsets_ns(load: Load, seed: int) -> npt.NDArray[np.int64]:

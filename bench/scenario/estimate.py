@@ -164,7 +164,11 @@ def _closed(load: Load, one: Range) -> tuple[Range, Range]:
 
 def _request_s(case: Case, speeds: Speeds, cost: SessionCost | None) -> Range:
     """Seconds of one request that has the server for itself."""
-    tokens, output = _prompt_tokens(case), output_tokens(case)
+    spec, tokens, output = case.prompts, 300.0, output_tokens(case)
+    if spec.synthetic is not None:
+        tokens = mean(spec.synthetic.input_tokens)
+    elif spec.inline:
+        tokens = sum(units_of(text, "en") for text in spec.inline) / len(spec.inline) + 30
     if cost is not None:
         tokens = tokens if cost.prompt_tokens is None else cost.prompt_tokens
         output = output if cost.output_tokens is None else cost.output_tokens
@@ -172,15 +176,6 @@ def _request_s(case: Case, speeds: Speeds, cost: SessionCost | None) -> Range:
     high = tokens / speeds.prefill_tok_per_s.low + output / speeds.decode_tok_per_s.low
     one = Range(low, high + _ALREADY_RUNNING_S)
     return one + speeds.load_s + Range(0, _UNLOAD_S) if case.cold else one
-
-
-def _prompt_tokens(case: Case) -> float:
-    spec = case.prompts
-    if spec.synthetic is not None:
-        return mean(spec.synthetic.input_tokens)
-    if spec.inline:
-        return sum(units_of(text, "en") for text in spec.inline) / len(spec.inline) + 30
-    return 300.0
 
 
 def output_tokens(case: Case) -> float:

@@ -307,10 +307,7 @@ class Plan:
         Raises:
             KeyError: there is none.
         """
-        for case in self.cases:
-            if case.id == case_id:
-                return case
-        raise KeyError(case_id)
+        return {case.id: case for case in self.cases}[case_id]
 
     def nonce_block(self, block: Block) -> int:
         """The index from which a block's nonces are made.

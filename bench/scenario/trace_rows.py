@@ -151,6 +151,8 @@ def as_number(value: Any) -> float | None:
 
 def token_count(value: Any) -> int | None:
     """A number of tokens, as such or as text; None = it is none."""
+    if isinstance(value, str) and len(value) < 9 and value.isdigit() and value.isascii():
+        return int(value)  # nearly all are: a trace has millions of them
     number = as_number(value)
     if number is None or not number.is_integer() or not 0 <= number <= MOST_TOKENS:
         return None

@@ -86,8 +86,10 @@ def read_times(
     where = "one a line" if column.name == TEXT_COLUMN else column.name
     words = f"{where}, in {unit}{f' ({why})' if why else ''}"
     since_1970 = times[0] >= EPOCH_S[0]
-    if since_1970:
-        _all_since_1970(times, values, lines, unit)
+    for line, value, time_s in zip(lines, values, times, strict=True) if since_1970 else ():
+        if not EPOCH_S[0] <= time_s < EPOCH_S[1]:
+            other = f", as {values[0]} is: two units in one file?" if line != lines[0] else ""
+            raise ValueError(f"{line}: {value} is no time in {unit} since 1970{other}")
     if since_1970 or column.name not in (TEXT_COLUMN, "time_s", "time_ms", "time_us", "time_ns"):
         return _from_first(times), f"{words}, counted from the first"
     return times, words
@@ -117,17 +119,6 @@ def _unit(
     raise ValueError(
         f"{lines[0]}: {column.name} is {numbers[0]:g}, in a unit that nothing here says: {_FIX}"
     )
-
-
-def _all_since_1970(
-    times: Sequence[float], values: Sequence[Any], lines: Sequence[int], unit: str
-) -> None:
-    for line, value, time_s in zip(lines, values, times, strict=True):
-        if not EPOCH_S[0] <= time_s < EPOCH_S[1]:
-            raise ValueError(
-                f"{line}: {value} is no time in {unit} since 1970"
-                + (f", as {values[0]} is: two units in one file?" if line != lines[0] else "")
-            )
 
 
 def _instants(values: Sequence[Any], lines: Sequence[int]) -> Sequence[float]:

@@ -15,7 +15,6 @@ import struct
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
@@ -37,17 +36,6 @@ _HOST = re.compile(r"[0-9A-Za-z!$%&'()*+,.:;=\[\]_~-]*")
 """What Go takes for a Host header (httpguts.ValidHostHeader)."""
 
 
-def _reason(status: int) -> str:
-    """Go's own words; it has none for what gateways made up."""
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return f"status code {status}"
-
-
-Handler = Callable[[Request, ServerReply], Coroutine[Any, Any, None]]
-
-
 @dataclass(slots=True)
 class Listener:
     """What all connections of a server share.
@@ -58,7 +46,7 @@ class Listener:
         extra_headers: sent with every reply.
     """
 
-    handler: Handler
+    handler: Callable[[Request, ServerReply], Coroutine[Any, Any, None]]
     now_ns: Callable[[], int]
     extra_headers: dict[str, str] = field(default_factory=dict)
     connections: set[ClientConnection] = field(default_factory=set)
@@ -92,7 +80,7 @@ class ClientConnection(asyncio.Protocol):
     """One client's connection; its requests are answered one after the other."""
 
     def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+        self.listener = listener
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._peer = ""
@@ -115,11 +103,11 @@ class ClientConnection(asyncio.Protocol):
         """A client has connected."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self.idle_since_ns = self._listener.now_ns()
-        if not self._listener.room():
+        self.idle_since_ns = self.listener.now_ns()
+        if not self.listener.room():
             self.cut(reset=True)
             return
-        self._listener.connections.add(self)
+        self.listener.connections.add(self)
         peer = transport.get_extra_info("peername")
         self._peer = f"{peer[0]}:{peer[1]}" if peer else ""
 
@@ -145,7 +133,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
-        self._listener.connections.discard(self)
+        self.listener.connections.discard(self)
         self._transport = None
         self._waiting.clear()
         if self._reply is not None and not self._reply.ended:
@@ -205,7 +193,8 @@ class ClientConnection(asyncio.Protocol):
             headers=self._headers,
             body=b"".join(self._body),
             peer=self._peer,
-            received_ns=self._listener.now_ns(),
+            received_ns=self.listener.now_ns(),
+            old=self._parser.get_http_version() == "1.0",
         )
         self._in_head = True
         self._waiting.append((request, self._parser.should_keep_alive()))
@@ -215,22 +204,6 @@ class ClientConnection(asyncio.Protocol):
         self._next()
 
     # -- the reply's side
-
-    def head(
-        self, status: int, content_type: str, length: int | None, keep: bool, allow: str = ""
-    ) -> bytes:
-        """Status line and headers, in Go's order; without a length the body comes in chunks."""
-        headers = {
-            "Allow": allow,
-            "Content-Type": content_type,
-            **self._listener.extra_headers,
-            "Date": formatdate(usegmt=True),
-            "Content-Length": "" if length is None else str(length),
-            "Connection": "" if keep else "close",
-            "Transfer-Encoding": "chunked" if length is None else "",
-        }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
-        return f"HTTP/1.1 {status} {_reason(status)}\r\n{lines}\r\n".encode("latin-1")
 
     def put(self, data: bytes) -> None:
         """Hand bytes to the socket, now; one that is broken already gets none."""
@@ -252,7 +225,7 @@ class ClientConnection(asyncio.Protocol):
     def replied(self, keep: bool) -> None:
         """The reply under way has ended."""
         self._reply = None
-        self.idle_since_ns = self._listener.now_ns()
+        self.idle_since_ns = self.listener.now_ns()
         if not keep and self._transport is not None:
             self._transport.close()
         elif self._waiting:
@@ -266,10 +239,10 @@ class ClientConnection(asyncio.Protocol):
         if self._paused and len(self._waiting) < _MAX_PIPELINE:
             self._paused = False
             self._transport.resume_reading()
-        reply = self._reply = ServerReply(self, keep, request.method == "HEAD")
-        task = asyncio.get_running_loop().create_task(self._listener.handler(request, reply))
-        self._listener.tasks.add(task)
-        task.add_done_callback(self._listener.tasks.discard)
+        reply = self._reply = ServerReply(self, request, keep)
+        task = asyncio.get_running_loop().create_task(self.listener.handler(request, reply))
+        self.listener.tasks.add(task)
+        task.add_done_callback(self.listener.tasks.discard)
 
     def _refuse(self, status: HTTPStatus, why: str = "") -> None:
         """What cannot be understood is answered and closed, as Go does."""

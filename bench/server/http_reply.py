@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,18 +13,20 @@ if TYPE_CHECKING:
 
 # Up to this size Go sends a body with its length; a longer one goes out in chunks.
 _GO_BUFFER = 2048
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 @dataclass(slots=True)
 class Request:
-    """One request, complete with its body."""
+    """One request, complete with its body; `old`: in HTTP/1.0, which knows no chunks."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
-    peer: str = ""
-    received_ns: int = 0
+    peer: str
+    received_ns: int
+    old: bool
 
 
 class ServerReply:
@@ -35,10 +39,10 @@ class ServerReply:
         ended: the reply is complete.
     """
 
-    def __init__(self, connection: ClientConnection, keep: bool, head_only: bool) -> None:
+    def __init__(self, connection: ClientConnection, request: Request, keep: bool) -> None:
         self._connection = connection
-        self._keep = keep
-        self._head_only = head_only
+        self._keep, self._old = keep, request.old
+        self._head_only = request.method == "HEAD"
         self._head = b""
         self.status = 0
         self.started = False
@@ -57,14 +61,15 @@ class ServerReply:
             self.end()
             return
         self.status = status
-        head = self._connection.head(status, content_type, len(body), self._keep, allow)
+        head = self._headers(content_type, len(body), allow)
         self._put(head if self._head_only else head + body)
         self._finish()
 
     def begin(self, status: int, content_type: str) -> None:
         """Start a stream; nothing is sent before the first `write`."""
         self.status = status
-        self._head = self._connection.head(status, content_type, None, self._keep)
+        self._keep = self._keep and not self._old  # whose end is that of the connection
+        self._head = self._headers(content_type, None)
 
     def write(self, data: bytes) -> None:
         """One chunk, in one write to the socket."""
@@ -73,7 +78,7 @@ class ServerReply:
     def frame(self, data: bytes) -> bytes:
         """The chunk as it goes to the socket, after the head if that has not gone out yet."""
         head, self._head = self._head, b""
-        return b"%s%x\r\n%s\r\n" % (head, len(data), data)
+        return head + data if self._old else b"%s%x\r\n%s\r\n" % (head, len(data), data)
 
     def raw(self, data: bytes) -> None:
         """Bytes for the socket, framed already."""
@@ -85,7 +90,7 @@ class ServerReply:
         if self.ended:
             return
         head, self._head = self._head, b""
-        self._put(head + b"0\r\n\r\n")
+        self._put(head if self._old else head + b"0\r\n\r\n")
         self._finish()
 
     def cut(self, *, reset: bool) -> None:
@@ -98,6 +103,27 @@ class ServerReply:
         self.gone = self.ended = True
         if self.on_gone is not None:
             self.on_gone()
+
+    def _headers(self, content_type: str, length: int | None, allow: str = "") -> bytes:
+        """Status line and headers, in Go's order.
+
+        Without a length the body comes in chunks, or (HTTP/1.0) until the connection ends.
+        """
+        connection = ("keep-alive", "") if self._old else ("", "close")
+        headers = {
+            "Allow": allow,
+            "Content-Type": content_type,
+            **self._connection.listener.extra_headers,
+            "Date": formatdate(usegmt=True),
+            "Content-Length": "" if length is None else str(length),
+            "Connection": connection[0 if self._keep else 1],
+            "Transfer-Encoding": "chunked" if length is None and not self._old else "",
+        }
+        version, status = "1.0" if self._old else "1.1", self.status
+        # Go has no words for what gateways made up.
+        reason = _REASONS.get(status, f"status code {status}")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
+        return f"HTTP/{version} {status} {reason}\r\n{lines}\r\n".encode("latin-1")
 
     def _put(self, data: bytes) -> None:
         self.started = True

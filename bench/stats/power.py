@@ -13,6 +13,7 @@ chi-square(df) (expected power; Julious & Owen, Pharmaceutical Statistics 2006).
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -189,15 +190,8 @@ def pairs_needed(
         found = expected_power(pairs, change, pair_sd, df, alpha / metrics, ignore, strict)
         return found >= power
 
-    if not enough(MAX_PAIRS):
-        return None
-    low, high = 1, 2
-    while not enough(high):
-        low, high = high, min(2 * high, MAX_PAIRS)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    found = bisect_left(range(2, MAX_PAIRS + 1), True, key=enough) + 2
+    return found if found <= MAX_PAIRS else None
 
 
 def detectable_change(

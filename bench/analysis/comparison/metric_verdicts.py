@@ -22,7 +22,7 @@ from bench.analysis.comparison.verdict_rule import (
     sizes_of,
 )
 from bench.analysis.run.summary import BlockSummary, CaseSummary
-from bench.metrics import METRICS
+from bench.metrics import BLOCK_QUANTILE_MIN, METRICS
 from bench.stats.holm import benjamini_hochberg, holm_adjusted
 from bench.stats.paired import MIN_PAIRS, LogEffect, log_ratios, paired_effect, sign_flip_p
 from bench.stats.sessions import MIN_SESSIONS, session_noise
@@ -144,7 +144,9 @@ def measure_metric(
     else:
         made = _separate(row, sizes, sessions(a, metric))
     of = [x for x in b.blocks if design is not Design.PAIRED or x.side == "b"]
-    lost = sum(not _usable(x, metric) for x in of)
+    # A block with too few answers for a percentile says nothing of the others.
+    least = BLOCK_QUANTILE_MIN.get(metric.partition(".")[2], 1)
+    lost = sum(not (_usable(x, metric) or 0 < x.n_ok < least) for x in of)
     said = f"no value in {lost} of {len(of)} blocks of the candidate" if lost else ""
     note = "; ".join(filter(None, (made.row.note, said)))
     return replace(made, row=replace(made.row, note=note), lost=lost)

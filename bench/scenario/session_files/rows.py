@@ -101,7 +101,13 @@ class TimeField:
         """Seconds: since 1970 for dates and for numbers that count from there."""
         number = as_number(value)
         if number is None:
-            return self._date(row, name, value)
+            try:
+                seconds, has_zone = instant_s(value)
+            except ValueError:
+                raise row.wrong(f"{name} is {cell_text(value)}, not a time") from None
+            zone = "with its time zone" if has_zone else "without a time zone"
+            self._same(row, name, value, f"a date {zone}")
+            return seconds
         if not math.isfinite(number) or number < 0:
             raise row.wrong(f"{name} is {cell_text(value)}, not a time from 0 on")
         since_1970 = unit_since_1970(number)
@@ -114,15 +120,6 @@ class TimeField:
         start = "since 1970" if since_1970 == unit else "from a start of its own"
         self._same(row, name, value, f"{_WORDS[unit]} {start}")
         return number * UNITS[unit]
-
-    def _date(self, row: FileRow, name: str, value: Any) -> float:
-        try:
-            seconds, has_zone = instant_s(value)
-        except ValueError:
-            raise row.wrong(f"{name} is {cell_text(value)}, not a time") from None
-        kind = "a date with its time zone" if has_zone else "a date without a time zone"
-        self._same(row, name, value, kind)
-        return seconds
 
     def _same(self, row: FileRow, name: str, value: Any, kind: str) -> None:
         if not self._kind:

@@ -69,17 +69,11 @@ class HttpxTransport(BookedTransport):
         self._free = [self._new_client()]
 
     async def open(self, connections: int) -> None:
-        """Open connections beforehand, each by asking for the version.
-
-        Raises:
-            ServerUnreachable: nothing answers.
-        """
+        """Open connections beforehand, each by asking for the version; see `Transport.open`."""
         for reply in await asyncio.gather(*(self.send(_GREETING) for _ in range(connections))):
             if reply.status is None:
-                raise ServerUnreachable(
-                    f"{self.address.url}: {reply.error}",
-                    "is Ollama running there? try: ollama serve",
-                )
+                advice = "is Ollama running there? try: ollama serve"
+                raise ServerUnreachable(f"{self.address.url}: {reply.error}", advice)
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; see `Transport.send`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -123,3 +124,32 @@ async def test_every_path_of_embeddings_is_in_the_truth_log(path: str) -> None:
         (truth,) = app.state.truth.records
     assert truth.model == "sim-embed"
     assert truth.prompt_tokens and truth.load_ns
+
+
+async def raw(url: str, request: str) -> bytes:
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request.encode())
+    reply = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    return reply
+
+
+async def test_http_1_0_gets_no_chunks_and_its_end_is_that_of_the_connection() -> None:
+    """net/http/server.go, writeStatusLine and chunkWriter.writeHeader; nginx asks so by default."""
+    body = SHORT + '"options": {"num_predict": 3}}'
+    async with server_here() as (_, url):
+        head = "POST /api/chat HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n"
+        streamed = await raw(url, f"{head}Content-Length: {len(body)}\r\n\r\n{body}")
+        whole = await raw(url, "GET /api/version HTTP/1.0\r\n\r\n")
+        kept = await raw(
+            url,
+            "GET /api/version HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+            "GET /api/version HTTP/1.0\r\n\r\n",
+        )
+    top, _, lines = streamed.partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert b"Transfer-Encoding" not in top and b"Connection" not in top
+    assert [json.loads(line)["done"] for line in lines.splitlines()] == [False] * 3 + [True]
+    assert b"Content-Length" in whole and b"Connection" not in whole
+    assert kept.count(b"HTTP/1.0 200 OK") == 2 and kept.count(b"Connection: keep-alive") == 1

@@ -16,6 +16,7 @@ from bench.commands.fitting import FittedProfile, fit_run
 from bench.errors import ResultsError, UsageError
 from bench.results.directory import RunDirectory
 from bench.scenario.plan import Arrivals, Load, Target
+from bench.server.faults import Fault, FaultPlan, Kind
 from bench.simulation.fit import ServiceFit, fit_service
 from bench.simulation.profile import Length
 from bench.simulation.served import Served
@@ -94,4 +95,14 @@ def test_one_profile_is_of_one_server(tmp_path: Path) -> None:
     plan = replace(run.info.plan, targets=both, cases=(run.info.plan.cases[0], there))
     RunDirectory(run.path, run.info.id).write_info(replace(run.info, plan=plan))
     with pytest.raises(UsageError, match=r"on 2 servers \(here, there\)"):
+        fit_run(run.path)
+
+
+@pytest.mark.parametrize("kind", [Kind.MISSING_COUNTS, Kind.CUT])
+def test_requests_that_took_slots_unseen_make_no_profile(tmp_path: Path, kind: Kind) -> None:
+    """A third unseen made a step 25 % faster than it was, said to be a pace that wanders."""
+    faults = FaultPlan([Fault(kind=kind, rate=0.3)])
+    plan = plan_of(closed(1, 40), closed(3, 40))
+    run = run_virtually(plan, SERVER, tmp_path, num_parallel=2, faults=faults)
+    with pytest.raises(ResultsError, match="failed or have no durations"):
         fit_run(run.path)

@@ -281,3 +281,13 @@ def test_separate_runs_say_how_many_pairs_would_tell_however_many_blocks_they_ha
     decode = row(result)
     assert decode.verdict is Verdict.INCONCLUSIVE
     assert decode.pairs_needed == 6  # once None, as if 40 pairs had been run
+
+
+def test_blocks_with_too_few_answers_for_a_percentile_are_not_lost(case_of, ab_of):
+    """20 answers a block carry no p99, on either side: that is no reason to doubt the others."""
+    whole = {**usual(50, n=12), "ttft_s.p99": blocks(0.4, 12)}
+    some = {**usual(50, n=12, seed=5), "ttft_s.p99": blocks(0.4, 8, seed=3)}
+    only = Rules(primary=("ttft_s.p99",))
+    result = compare_sides(ab_of(case_of(whole), case_of(some)), only)
+    assert row(result, "ttft_s.p99").note == ""
+    assert result.exit_code is ExitCode.OK
