@@ -13,7 +13,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from bench.address import Address
 from bench.children import leave_signals_to_parent
@@ -136,8 +136,9 @@ async def _serve(orders: asyncio.Queue[bytes], parent: _Parent) -> None:
     worker = WorkerLoop(init, parent)
     todo: asyncio.Queue[messages.WarmUp | messages.Measure] = asyncio.Queue()
     work = asyncio.ensure_future(_work(worker, todo))
+    work.add_done_callback(lambda _: orders.put_nowait(b""))  # it ends only by an error
     try:
-        while (line := await _next(orders, work)) is not None:
+        while line := await orders.get():  # b"": there is no parent any more
             order = messages.decode_order(line)
             if isinstance(order, messages.StopSending):
                 worker.stop.request()
@@ -145,21 +146,11 @@ async def _serve(orders: asyncio.Queue[bytes], parent: _Parent) -> None:
                 worker.release()
             elif isinstance(order, messages.WarmUp | messages.Measure):
                 todo.put_nowait(order)
+        if work.done():
+            work.result()
     finally:
         work.cancel()
         await worker.aclose()
-
-
-async def _next(orders: asyncio.Queue[bytes], work: asyncio.Future[None]) -> bytes | None:
-    """The next order; None when there is no parent any more, or the work has failed."""
-    line = asyncio.ensure_future(orders.get())
-    both: set[asyncio.Future[Any]] = {line, work}
-    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    if line.done():
-        return line.result() or None
-    line.cancel()
-    work.result()
-    return None
 
 
 async def _work(
