@@ -25,8 +25,7 @@ from bench.cli.pages import (
 from bench.errors import ResultsError, UsageError
 
 if TYPE_CHECKING:
-    from bench.results.history import History
-    from bench.results.history_entries import IndexedRun
+    from bench.results.history import History, IndexedRun
 
 TREND_FILE = "trend.html"
 _FILE_WIDTH = 160
@@ -58,7 +57,6 @@ with_history = gathered(_opened, "history", *HISTORY)
 
 
 def _choosing(command: Command) -> Command:
-    """`--scenario` and `--tag`, which choose runs."""
     command = click.option("--tag", help="Only runs with this tag.")(command)
     return click.option("--scenario", help="Only runs of this scenario.")(command)
 

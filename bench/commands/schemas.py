@@ -22,7 +22,7 @@ from bench.doctor.checkup import Finding
 from bench.report.capacity.what_if_page import Study
 from bench.resources import resource_dir
 from bench.results.fidelity_files import FidelitySetup, GateRecord, PlaceRecord
-from bench.results.history_entries import IndexedRun
+from bench.results.history import IndexedRun
 from bench.results.record import RequestRecord
 from bench.results.run import RunInfo
 from bench.scenario.described import DescribedPlan

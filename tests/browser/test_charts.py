@@ -33,7 +33,7 @@ from bench.report.comparison.trend_page import trend_page
 from bench.report.formats import render
 from bench.report.page import Page as Report
 from bench.report.run_page import run_page
-from bench.results.history_entries import IndexedCase, IndexedRun, Value
+from bench.results.history import IndexedCase, IndexedRun, Value
 from bench.thresholds import parse_threshold
 
 USUAL = Workload(

@@ -21,8 +21,7 @@ from bench.errors import BenchError, Problem, ScenarioError
 from bench.report.console import Terminal
 from bench.report.formats import render
 from bench.report.run_page import run_page
-from bench.results.history import History
-from bench.results.history_entries import IndexedRun
+from bench.results.history import History, IndexedRun
 from bench.results.run import RunInfo, RunWarning
 
 

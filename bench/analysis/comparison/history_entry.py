@@ -13,7 +13,7 @@ from bench.analysis.comparison.server_place import place_of
 from bench.analysis.comparison.setup_checks import level_of
 from bench.analysis.comparison.setup_difference import CaseSide
 from bench.analysis.run.summary import Metric, Summary
-from bench.results.history_entries import IndexedCase, IndexedRun, Value
+from bench.results.history import IndexedCase, IndexedRun, Value
 from bench.results.run import RunInfo
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analysis.comparison.case_matching import without_side
-from bench.results.history_entries import IndexedCase, IndexedRun
+from bench.results.history import IndexedCase, IndexedRun
 from bench.stats.change_points import MIN_POINTS, ChangePoint, change_points
 from bench.stats.paired import paired_effect
 

@@ -254,8 +254,7 @@ def test_a_folder_hides_no_scenario_to_plan_and_no_run_of_the_history(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bench.commands.stored_runs import is_run, resolve
-    from bench.results.history import History
-    from bench.results.history_entries import IndexedRun
+    from bench.results.history import History, IndexedRun
 
     monkeypatch.chdir(tmp_path)
     history = History(tmp_path / "history.sqlite")

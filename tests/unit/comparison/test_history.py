@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import ResultsError
-from bench.results.history import History
-from bench.results.history_entries import IndexedCase, IndexedRun, Value
+from bench.results.history import History, IndexedCase, IndexedRun, Value
 from bench.results.history_file import default_history
 
 

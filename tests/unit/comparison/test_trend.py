@@ -15,7 +15,7 @@ from bench.cli.history import report_links
 from bench.report.charts.drawing import inline_svg
 from bench.report.comparison.trend_page import trend_page
 from bench.report.formats import render
-from bench.results.history_entries import IndexedCase, IndexedRun, Value
+from bench.results.history import IndexedCase, IndexedRun, Value
 
 
 def history(values, versions=None, identity="same", **more) -> list[IndexedRun]:

@@ -16,8 +16,7 @@ from small_runs import record, run_info
 from bench.errors import BenchError
 from bench.files import open_file, read_file
 from bench.results.directory import RunDirectory, read_info, read_run
-from bench.results.history import History
-from bench.results.history_entries import IndexedCase, IndexedRun, Value
+from bench.results.history import History, IndexedCase, IndexedRun, Value
 from bench.results.journal import REQUESTS_FILE
 from bench.results.record import RequestRecord, decode_record, encode_record
 from bench.scenario.loading import load_scenario
