@@ -47,11 +47,7 @@ def default_url(environ: Mapping[str, str] | None = None) -> str:
 
 
 def server_url(given: str | None, option: str = "--host") -> str:
-    """The URL of the one server that a command asks: the one given, else that of OLLAMA_HOST.
-
-    Args:
-        given: what the user wrote, if anything.
-        option: where, for the message.
+    """The URL of the one server that a command asks: that given by an option, else OLLAMA_HOST's.
 
     Raises:
         UsageError: it is not an address.
@@ -82,7 +78,7 @@ class Address:
         base_path: what stands before "/api/...": "" or "/ollama".
         unix_socket: path of the socket, "" for TCP.
         insecure: do not verify the certificate.
-        ca_file: PEM file of the authority to trust, "" for the system's.
+        ca_file: PEM file of the authority to trust in place of the system's, "" for those.
         authorization: value of the Authorization header, "" for none.
     """
 
@@ -103,16 +99,11 @@ class Address:
         ca_file: str = "",
         environ: Mapping[str, str] | None = None,
     ) -> Address:
-        """Take an address apart and find the credentials for it.
+        """Take an address apart, as the user wrote it, and find the credentials for it.
 
         Credentials come from the environment variable `OLLAMA_BENCH_TOKEN` (bearer token), else
         from the netrc file (an entry of exactly this host; its `default` entry is not used).
-
-        Args:
-            url: as the user wrote it.
-            insecure: accept any certificate.
-            ca_file: PEM file of a certificate authority to trust instead of the system's.
-            environ: the environment; None means the process's own.
+        `environ` is the environment, None the process's own.
 
         Raises:
             UsageError: it cannot be an address.
@@ -145,6 +136,20 @@ class Address:
             return f"unix://{quote(self.unix_socket, safe='/')}{base}"
         host = _in_url(self.host.replace("%", "%25"))
         return f"{self.scheme}://{host}:{self.port}{self.base_path}"
+
+    @property
+    def http_root(self) -> tuple[str, dict[str, str]]:
+        """What httpx is told: the URL, and the headers that let in and name the host.
+
+        It takes the zone of an IPv6 address as the resolver does, not as a URL has it.
+        """
+        headers = {"Authorization": self.authorization} if self.authorization else {}
+        if self.unix_socket:
+            return f"http://localhost{self.base_path}", headers
+        if "%" in self.host:
+            headers["Host"] = self.authority
+        host = _in_url(self.host)
+        return f"{self.scheme}://{host}:{self.port}{self.base_path}", headers
 
     @property
     def is_loopback(self) -> bool:

@@ -42,10 +42,8 @@ def ended_how(code: int) -> str:
 def leave_signals_to_parent(*, terminate: bool = True) -> None:
     """Of a child: Ctrl-C, a lost terminal and SIGTERM may reach the whole group of processes.
 
-    What they mean is the parent's decision; a child ends when its standard input does.
-
-    Args:
-        terminate: SIGTERM as well.
+    What they mean is the parent's decision; a child ends when its standard input does. SIGTERM is
+    left alone without `terminate`.
     """
     names = ["SIGINT", "SIGHUP", *(["SIGTERM"] if terminate else [])]
     for number in (getattr(signal, name, None) for name in names):

@@ -18,11 +18,8 @@ TOKEN_VARIABLE = "OLLAMA_BENCH_TOKEN"
 def credentials_for(host: str, environ: Mapping[str, str]) -> str:
     """The Authorization header for a host, "" if there is none.
 
-    It is remembered, so that a server which echoes it does not give it away.
-
-    Args:
-        host: an entry of exactly this host counts; "" = only the environment does.
-        environ: the environment.
+    It is remembered, so that a server which echoes it does not give it away. Of the netrc file an
+    entry of exactly this host counts; for "" only the environment does.
 
     Raises:
         UsageError: the token cannot stand in a header.
@@ -33,10 +30,6 @@ def credentials_for(host: str, environ: Mapping[str, str]) -> str:
     if kind == "Basic":
         remember(base64.b64decode(credentials).decode().partition(":")[2])
     return found
-
-
-def _basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
 def _from_environment(environ: Mapping[str, str]) -> str:
@@ -57,4 +50,6 @@ def _from_netrc(host: str, environ: Mapping[str, str]) -> str:
         entry = netrc.netrc(path).hosts.get(host)
     except (OSError, RuntimeError, netrc.NetrcParseError, UnicodeDecodeError):
         return ""
-    return _basic(entry[0], entry[2] or "") if entry else ""
+    if entry is None:
+        return ""
+    return "Basic " + base64.b64encode(f"{entry[0]}:{entry[2] or ''}".encode()).decode("ascii")

@@ -102,7 +102,6 @@ def main() -> None:
 
 
 def _exit_code() -> int:
-    """Run the command, and say what went wrong if something did."""
     try:
         _check_folder()
         return int(cli(standalone_mode=False) or ExitCode.OK)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.judging import compared_pages, judging_of, judging_options, tell
+from bench.cli.judging import compared_pages, judging_options, tell
 from bench.cli.measuring import Measuring, measuring_options
 from bench.cli.output import echo, say, tell_not_written
 from bench.cli.pages import PageOptions, flag, many
 from bench.errors import ExitCode
+
+if TYPE_CHECKING:
+    from bench.commands.comparing import Judging
 
 
 @click.command(short_help="Compare two sides in interleaved pairs of blocks.")
@@ -44,7 +47,7 @@ def command(
     shown: PageOptions,
     also: list[tuple[str, Path]],
     measuring: Measuring,
-    **judging: Any,
+    rules: Judging,
 ) -> None:
     """Compare two sides, measured in turn: A B, B A, A B, ... so that drift cancels.
 
@@ -69,7 +72,6 @@ def command(
     from bench.commands.runs_behind import benchstat_lines, distribution_charts
     from bench.commands.sides import ab_plan
 
-    rules = judging_of(**judging)
     plan = ab_plan(scenario, a, b, pairs, **measuring.chosen)
     if measuring.dry_run:
         say(plan_text(plan), err=False)

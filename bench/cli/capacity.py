@@ -16,7 +16,7 @@ from bench.cli.pages import PATH, PageOptions, file_option, many, page_options, 
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.commands.probe_loads import By
+    from bench.analysis.capacity.probe import By
     from bench.load.session import Settings
     from bench.report.page import Page
 
@@ -130,10 +130,11 @@ def search(
     Exit codes: 0 an answer, 1 the promise held at no load, 3 the time did not suffice, 5 this
     program was the limit or the server changed meanwhile, 6 server unreachable.
     """
+    from bench.analysis.capacity.promises import parse_promises
     from bench.analysis.capacity.users import UserModel
     from bench.cli.live import view_on
     from bench.commands.run import with_file
-    from bench.commands.sizing import find_capacity, promises_of
+    from bench.commands.sizing import find_capacity
     from bench.durations import duration_s
     from bench.report.capacity.capacity_page import capacity_page
     from bench.report.formats import render
@@ -150,7 +151,7 @@ def search(
         )
     gpu_bytes = None if gpu_memory is None else _bytes(gpu_memory)
     settings = measuring.settings()
-    promises_of(promises, by)
+    parse_promises(promises, by)
     if measuring.dry_run:
         _say_plan(scenario, settings, measuring, by, budget)
         return
@@ -285,7 +286,6 @@ def what_if(
 
 
 def _say_plan(scenario: str, settings: Settings, measuring: Measuring, by: By, budget: str) -> None:
-    """Say what a search would measure."""
     from bench.commands.run import make_plan
     from bench.commands.sizing import capacity_plan
 

@@ -155,10 +155,7 @@ class CaseProgress:
             return p50, p95
         sample = one_per_request(values, blocks)
         of_all = quantile_estimates(
-            sample.values,
-            sample.blocks,
-            {"p50": 0.5, "p95": 0.95},
-            patterned=self.in_sessions,
+            sample.values, sample.blocks, {"p50": 0.5, "p95": 0.95}, patterned=self.in_sessions
         )
         return of_all["p50"].value, of_all["p95"].value
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.judging import HTML_FILE, compared_pages, judging_of, judging_options, tell
+from bench.cli.judging import HTML_FILE, compared_pages, judging_options, tell
 from bench.cli.pages import HistoryOptions, PageOptions, file_option, history_options
 from bench.errors import gravest
+
+if TYPE_CHECKING:
+    from bench.commands.comparing import Judging
 
 
 @click.command(short_help="Compare runs with a verdict.")
@@ -27,7 +30,7 @@ def command(
     shown: PageOptions,
     also: list[tuple[str, Path]],
     history: HistoryOptions,
-    **judging: Any,
+    rules: Judging,
 ) -> None:
     """Compare runs: what differs, what changed, and whether that is certain.
 
@@ -42,7 +45,7 @@ def command(
     from bench.commands.runs_behind import benchstat_lines, comparable, distribution_charts
 
     opened, runs = history.open(), [baseline, *candidates]
-    results = compare(baseline, candidates, judging=judging_of(**judging), history=opened)
+    results = compare(baseline, candidates, judging=rules, history=opened)
     tell(
         results,
         shown,

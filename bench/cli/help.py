@@ -55,6 +55,5 @@ def _contents() -> str:
 
 
 def _first_sentence(text: str) -> str:
-    """The first sentence below the title."""
     paragraph = " ".join(text.split("\n\n")[1].split())
     return re.split(r"(?<=[.:])\s", paragraph)[0].rstrip(":.")

@@ -57,7 +57,6 @@ with_history = gathered(_opened, "history", *HISTORY)
 
 
 def _choosing(command: Command) -> Command:
-    """`--scenario` and `--tag`, which choose runs."""
     command = click.option("--tag", help="Only runs with this tag.")(command)
     return click.option("--scenario", help="Only runs of this scenario.")(command)
 

@@ -10,11 +10,11 @@ from bench.cli.completion import complete_compared, complete_size
 from bench.cli.output import console, echo
 from bench.cli.pages import (
     PAGE_FORMATS,
-    Command,
     Option,
     PageOptions,
     also_write,
     flag,
+    gathered,
     many,
     open_page,
     page_options,
@@ -59,13 +59,6 @@ _JUDGING = (
 )
 
 
-def judging_options(command: Command) -> Command:
-    """The options that say how to judge; `judging_of` takes their values."""
-    for option in reversed(_JUDGING):
-        command = option(command)
-    return command
-
-
 def compared_pages(*more: Option) -> Option:
     """The options that say what comes out, in which form; `tell` takes `shown` and `also`."""
     shown = page_options(*more, formats=FORMATS)
@@ -96,6 +89,10 @@ def judging_of(
     sizes = [*(f"--catch {text}" for text in catch), *(f"--ignore {text}" for text in ignore)]
     _check_sizes(judging, " ".join(sizes))
     return judging
+
+
+judging_options = gathered(judging_of, "rules", *_JUDGING)
+"""The options that say how to judge; the command gets `rules`."""
 
 
 def _size(option: str, text: str) -> tuple[str, float]:

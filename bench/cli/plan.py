@@ -75,7 +75,6 @@ def command(
 
 
 def _pilot_plan(scenario: str, measuring: Measuring) -> Plan:
-    """The plan of a pilot of a scenario."""
     from bench.commands.run import make_plan
     from bench.commands.sides import pilot_plan
 
@@ -85,7 +84,6 @@ def _pilot_plan(scenario: str, measuring: Measuring) -> Plan:
 
 
 def _pilot(plan: Plan, measuring: Measuring) -> Path:
-    """Run a pilot, and give its run directory."""
     from bench.cli.live import view_on
     from bench.commands.run import run_plan
     from bench.results.run import RunStatus

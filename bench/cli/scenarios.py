@@ -113,12 +113,10 @@ def _plan(scenario: Scenario) -> Plan:
 
 
 def _name(stem: str) -> str:
-    """A name that a scenario may have, from that of its file."""
     return re.sub(r"^[^\w]+|[^\w .+-]", "", stem)[:60] or "scenario"
 
 
 def _limit(load: Load) -> str:
-    """When a block of this load ends."""
     if load.requests is not None:
         return f"{load.requests:,}"
     if load.sessions is not None:

@@ -61,7 +61,6 @@ class Screen:
 
     @property
     def _fits(self) -> int:
-        """How many cases the screen has room for."""
         return max(1, self._console.height - _OTHER_LINES)
 
     def _table(self) -> Table:
@@ -127,7 +126,6 @@ def shortened(case_id: str, room: int) -> str:
 
 
 def _window(progress: Progress, fits: int) -> Iterator[tuple[str, CaseProgress]]:
-    """As many cases as fit: those around the current one."""
     ids = list(progress.cases)
     current = next((i for i, case_id in enumerate(ids) if progress.is_current(case_id)), 0)
     first = max(0, min(current - fits // 2, len(ids) - fits))

@@ -97,7 +97,6 @@ class RunState:
         return {**state, "cases": cases, "recent": list(self._recent)}
 
     def _read(self) -> None:
-        """The lines that are new and whole."""
         assert self.path is not None
         with suppress(OSError), (self.path / REQUESTS_FILE).open("rb") as file:
             file.seek(self._read_to)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
-from bench.analysis.capacity.probe import Probe, affordable
+from bench.analysis.capacity.probe import By, Probe, affordable
 from bench.analysis.capacity.promises import ERROR_RATE, ProbeSample, sample_probe, waited
 from bench.analysis.run.columns import Columns
 from bench.analysis.run.latency import latencies
 from bench.scenario.plan import Arrivals, Case, Load
 from bench.thresholds import Threshold
-
-By = Literal["rate", "users", "sessions"]
 
 LEAST_SESSIONS = 3
 """Whole sessions that a level of the sweep plays, at least."""

@@ -12,9 +12,8 @@ import numpy as np
 from bench.analysis.capacity.judge import ProbeVerdict
 from bench.analysis.capacity.judged_search import FoundLimit, JudgedSearch
 from bench.analysis.capacity.memory import memory_bound
-from bench.analysis.capacity.probe import Probe, SearchEnding, SearchSettings
+from bench.analysis.capacity.probe import By, Probe, SearchEnding, SearchSettings
 from bench.analysis.capacity.probed import (
-    Alone,
     JudgedProbe,
     allowed_share,
     alone,
@@ -32,7 +31,7 @@ from bench.analysis.run.latency import latencies
 from bench.analysis.run.slots import Slots
 from bench.analysis.run.summary import Summary
 from bench.clock import NS
-from bench.commands.probe_loads import By, ProbeLoads, rounded
+from bench.commands.probe_loads import ProbeLoads, rounded
 from bench.report.model import slots_asked
 from bench.results.record import Phase, RequestRecord
 from bench.results.run import RunInfo, RunStatus
@@ -94,7 +93,7 @@ class Prober:
     _waiting: Probe | None = None
     _judged: list[JudgedProbe] = field(default_factory=list)
     _swept: list[Columns] = field(default_factory=list)
-    _alone: Alone | None = None
+    _alone: tuple[str, Bottleneck] | None = None
     _bent: int = 0
     _lost: int = 0
     _warnings_seen: int = 0
@@ -124,7 +123,7 @@ class Prober:
         self, info: RunInfo, records: Sequence[RequestRecord]
     ) -> tuple[Case, Block] | None:
         self._take_level(info, records)
-        if self._alone is not None and self._alone.breaks:
+        if self._alone is not None and self._alone[0]:
             return None
         users = self._next_level(info)
         if users is not None:
@@ -146,8 +145,8 @@ class Prober:
         ending = found.ending
         slots = self._slots()
         breaks, limit = self._reason(found)
-        if self._alone is not None and self._alone.breaks:
-            ending, breaks, limit = SearchEnding.NEVER_PASSED, self._alone.breaks, self._alone.limit
+        if self._alone is not None and self._alone[0]:
+            ending, (breaks, limit) = SearchEnding.NEVER_PASSED, self._alone
         if self._bent > MOST_SPOILED:
             limit = Bottleneck.CLIENT
         elif self._lost > MOST_SPOILED:

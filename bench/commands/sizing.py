@@ -15,10 +15,10 @@ from pathlib import Path
 import msgspec
 
 from bench.analysis.capacity.memory import BYTES_PER_ELEMENT
-from bench.analysis.capacity.probe import SearchEnding
-from bench.analysis.capacity.promises import OF_SESSIONS, parse_promises
+from bench.analysis.capacity.probe import By, SearchEnding
+from bench.analysis.capacity.promises import parse_promises
 from bench.analysis.capacity.result import Bottleneck, CapacityResult
-from bench.commands.probe_loads import By, sweep_case
+from bench.commands.probe_loads import sweep_case
 from bench.commands.probing import Prober, SearchFor, block_seed
 from bench.commands.run import FinishedRun, make_plan, run_plan, with_file
 from bench.commands.sources import ScenarioSource, names
@@ -26,7 +26,7 @@ from bench.errors import ExitCode, UsageError
 from bench.load.observer import Observer
 from bench.load.session import Settings
 from bench.scenario.plan import Block, Plan
-from bench.thresholds import Threshold, to_file
+from bench.thresholds import to_file
 
 CAPACITY_FILE = "capacity.json"
 
@@ -116,30 +116,13 @@ def find_capacity(
     if cache_type is not None and cache_type not in BYTES_PER_ELEMENT:
         known = ", ".join(BYTES_PER_ELEMENT)
         raise UsageError(f"the cache type {cache_type!r} is not known", f"Give one of {known}.")
-    wanted = SearchFor(
-        promises_of(names(promises), by), by, budget_s, ceiling, slots_asked, gpu_bytes, cache_type
-    )
+    promised = parse_promises(names(promises), by)
+    wanted = SearchFor(promised, by, budget_s, ceiling, slots_asked, gpu_bytes, cache_type)
     plan = make_plan(
         scenario, models=models, hosts=hosts, overrides=overrides, seed=seed, settings=settings
     )
     plan = capacity_plan(plan, by, budget_s)
     return search_plan(plan, wanted, settings=settings, observer=observer)
-
-
-def promises_of(expressions: Sequence[str], by: By) -> tuple[Threshold, ...]:
-    """The promises of a search.
-
-    Raises:
-        UsageError: one is no promise, or is about sessions where they are not played whole.
-    """
-    promises = parse_promises(expressions)
-    turns = [p.text for p in promises if p.metric in OF_SESSIONS]
-    if turns and by != "sessions":
-        raise UsageError(
-            f"{turns[0]} is a time of sessions, and --by {by} does not play them to their end",
-            "Search with --by sessions: how many can go on at once?",
-        )
-    return promises
 
 
 def capacity_plan(plan: Plan, by: By = "rate", budget_s: float | None = None) -> Plan:

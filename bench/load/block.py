@@ -9,15 +9,8 @@ from typing import Any
 
 from bench.errors import ModelError, ServerError
 from bench.load.findings import block_findings, warm_up_findings
-from bench.load.holding import Release, at_once
-from bench.load.measure import (
-    MeasuredPhase,
-    measure_closed,
-    measure_cold,
-    measure_open,
-    measure_session_arrivals,
-    measure_session_users,
-)
+from bench.load.holding import at_once
+from bench.load.measure import MeasuredPhase, measure_cold, put_on
 from bench.load.sender import Sender, Surroundings
 from bench.load.tally import BlockTally
 from bench.load.target import OpenTarget, look
@@ -194,34 +187,15 @@ def send_here(workload_of: WorkloadOf) -> PhaseSender:
             await around.together.meet("measure", block.index)
             release = partial(around.together.meet, "end", block.index)
         with quiet(target.transport.name != "httpx" and around.watched):
-            start_ns = around.clock.now_ns()
             if case.cold:
                 unload = partial(target.control.unload, case.model)
                 measured = await measure_cold(sender, load.make, unload)
             else:
-                ramp_s = ramp_up_s(case, sender.warmed_up)
+                start_ns, ramp_s = around.clock.now_ns(), ramp_up_s(case, sender.warmed_up)
                 measured = await put_on(sender, load, start_ns, ramp_s, release)
         return Sent(measured, sender.measured, warnings=warnings)
 
     return send
-
-
-async def put_on(
-    sender: Sender, load: BlockWorkload, start_ns: int, ramp_s: float, release: Release = at_once
-) -> MeasuredPhase:
-    """Put a block's load on: closed or open, of requests or of sessions.
-
-    The users of a closed loop start over `ramp_s` seconds. `release` says when the load may end, as
-    far as others are concerned.
-    """
-    if load.sessions is not None:
-        play = load.sessions.session
-        if load.arrivals is not None:
-            return await measure_session_arrivals(sender, play, start_ns, load.arrivals, release)
-        return await measure_session_users(sender, play, start_ns, ramp_s, release)
-    if load.arrivals is not None:
-        return await measure_open(sender, load.make, start_ns, load.arrivals, release)
-    return await measure_closed(sender, load.make, start_ns, ramp_s, load.think, release)
 
 
 def hopeless(warmed_up: Sequence[RequestRecord]) -> str:

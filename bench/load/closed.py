@@ -94,20 +94,14 @@ class ClosedSchedule(Users):
         answers = 0
         while (phase := self._phase()) is not None:
             self._note_idle(phase, due_ns)
-            record = await self._send(user, phase, supplies[phase], due_ns)
-            due_ns = await self._think(user, answers, record)
+            if phase is Phase.MEASURE:
+                self._measured += 1
+                if self._measured == self._limit:
+                    self._all_sent.set()
+            ended = self._sender.send(supplies[phase].take(), phase, user, due_ns=due_ns)
+            supplies[phase].refill()
+            due_ns = await self._think(user, answers, await ended)
             answers += 1
-
-    def _send(
-        self, user: int, phase: Phase, supply: Supply, due_ns: int | None
-    ) -> asyncio.Future[RequestRecord]:
-        if phase is Phase.MEASURE:
-            self._measured += 1
-            if self._measured == self._limit:
-                self._all_sent.set()
-        ended = self._sender.send(supply.take(), phase, user, due_ns=due_ns)
-        supply.refill()
-        return ended
 
     async def _think(self, user: int, answers: int, record: RequestRecord) -> int | None:
         """Pause after an answer, to an absolute time; when the user is ready to ask again.

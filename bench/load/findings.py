@@ -172,11 +172,9 @@ _DIED = "The runner had died: see the server's log for why."
 def reload_limit_s(era: Era, users: int | None, loads_s: Sequence[float]) -> float:
     """A `load_duration` above this is a load; below it is what a warm request of the era costs.
 
-    Args:
-        era: of the server. Where warm requests are known to be quick, a block is also found out
-            that has every request reload.
-        users: at once; None = any number. Those who come together wait for each other.
-        loads_s: of the block's requests, at least one.
+    Where the era's warm requests are known to be quick, a block is also found out that has every
+    request reload. Users (None = any number) who come together wait for each other. `loads_s` are
+    those of the block's requests, at least one.
     """
     low, high = era.warm_load_s
     usual = statistics.median(loads_s)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.clock import NS
-from bench.load.closed import ClosedSchedule, ThinkTime
+from bench.load.closed import ClosedSchedule
 from bench.load.holding import Release, at_once
 from bench.load.open import ArrivalStretch, OpenSchedule
 from bench.load.sender import Sender
@@ -15,6 +15,7 @@ from bench.load.session_users import SessionArrivals, SessionOf, SessionStretch,
 from bench.load.supply import Supply
 from bench.load.warming import GRACE_S, Maker
 from bench.load.watch import Watch
+from bench.load.workload import BlockWorkload
 from bench.results.record import Phase
 from bench.results.run import ClientHealth, SenderInfo
 
@@ -44,53 +45,42 @@ class MeasuredPhase:
     senders: tuple[SenderInfo, ...] = ()
 
 
-async def measure_closed(
+async def put_on(
     sender: Sender,
-    make: Maker,
+    load: BlockWorkload,
     start_ns: int,
-    ramp_s: float,
-    think: ThinkTime | None,
+    ramp_s: float = 0.0,
     release: Release = at_once,
 ) -> MeasuredPhase:
-    """Ramp up, measure until a limit is reached, and let what is in flight end.
+    """Put a block's load on, measure until a limit is reached, and let what is in flight end.
 
-    The users start over `ramp_s` seconds. `release` says when the load may end, as far as other
-    processes are concerned.
+    The users of a closed loop start over `ramp_s` seconds. Of an open loop, the share of this
+    process is sent when it is due; what is measured begins `settle_s` after `start_ns`. `release`
+    says when the load may end, as far as others are concerned.
     """
-    users = sender.case.load.users or 1
-    schedule = ClosedSchedule(sender, start_ns, ramp_s, think)
-    wanted = {
-        Phase.RAMP_UP: users if ramp_s else 0,
-        Phase.MEASURE: sender.case.load.requests,
-        Phase.HOLD: users if users > 1 else 0,
-    }
-    supplies = {phase: _users_supply(sender, make, phase, most) for phase, most in wanted.items()}
-    first = Phase.RAMP_UP if ramp_s else Phase.MEASURE
-    window = schedule.measure_from_ns, schedule.measure_until_ns
-    return await _measured(sender, schedule.run(supplies, release), first, *window)
-
-
-async def measure_session_users(
-    sender: Sender, session_of: SessionOf, start_ns: int, ramp_s: float, release: Release = at_once
-) -> MeasuredPhase:
-    """Closed users that play sessions; the rest is as `measure_closed` says."""
-    schedule = SessionUsers(sender, start_ns, ramp_s, session_of)
-    first = Phase.RAMP_UP if ramp_s else Phase.MEASURE
-    window = schedule.measure_from_ns, schedule.measure_until_ns
-    return await _measured(sender, schedule.run(release), first, *window)
-
-
-async def measure_session_arrivals(
-    sender: Sender,
-    session_of: SessionOf,
-    start_ns: int,
-    arrivals: ArrivalTimes,
-    release: Release = at_once,
-) -> MeasuredPhase:
-    """Sessions that arrive; the rest is as `measure_open` says."""
+    if load.arrivals is None:
+        users: ClosedSchedule | SessionUsers
+        if load.sessions is not None:
+            users = SessionUsers(sender, start_ns, ramp_s, load.sessions.session)
+            run = users.run(release)
+        else:
+            users = ClosedSchedule(sender, start_ns, ramp_s, load.think)
+            run = users.run(_users_supplies(sender, load.make, ramp_s), release)
+        first = Phase.RAMP_UP if ramp_s else Phase.MEASURE
+        return await _measured(sender, run, first, users.measure_from_ns, users.measure_until_ns)
     from_ns = start_ns + round(sender.case.load.settle_s * NS)
-    schedule = SessionArrivals(_most_in_flight(sender), sender, from_ns, session_of)
+    if load.sessions is not None:
+        run = _arriving_sessions(sender, load.sessions.session, load.arrivals, from_ns, release)
+    else:
+        run = _arriving_requests(sender, load.make, load.arrivals, from_ns, release)
+    settles = sender.share.arrivals(len(load.arrivals.settle_ns), sender.block.seed)
+    first = Phase.SETTLE if settles else Phase.MEASURE
+    return await _measured(sender, run, first, from_ns, sender.until_ns(from_ns))
 
+
+def _arriving_sessions(
+    sender: Sender, session_of: SessionOf, arrivals: ArrivalTimes, from_ns: int, release: Release
+) -> Coroutine[Any, Any, None]:
     def stretch(phase: Phase, offsets_ns: Sequence[int], first: int) -> SessionStretch:
         mine = sender.share.arrivals(len(offsets_ns), sender.block.seed)
         return phase, [(offsets_ns[n], first + n) for n in mine]
@@ -101,34 +91,24 @@ async def measure_session_arrivals(
         stretch(Phase.MEASURE, arrivals.measure_ns, 0),
     )
     hold = stretch(Phase.HOLD, arrivals.hold_ns, measured + settling)
-    first = Phase.SETTLE if before[0][1] else Phase.MEASURE
-    until_ns = sender.until_ns(from_ns)
-    return await _measured(sender, schedule.run(before, hold, release), first, from_ns, until_ns)
+    schedule = SessionArrivals(_most_in_flight(sender), sender, from_ns, session_of)
+    return schedule.run(before, hold, release)
 
 
-async def measure_open(
-    sender: Sender, make: Maker, start_ns: int, arrivals: ArrivalTimes, release: Release = at_once
-) -> MeasuredPhase:
-    """Settle, send every arrival of this share when it is due, and let what is in flight end.
-
-    What is measured begins `settle_s` after `start_ns`. `release` says when the load may end, as
-    far as other processes are concerned.
-    """
-    from_ns = start_ns + round(sender.case.load.settle_s * NS)
-
+def _arriving_requests(
+    sender: Sender, make: Maker, arrivals: ArrivalTimes, from_ns: int, release: Release
+) -> Coroutine[Any, Any, None]:
     def stretch(phase: Phase, offsets_ns: Sequence[int]) -> ArrivalStretch:
         mine = sender.share.arrivals(len(offsets_ns), sender.block.seed)
         supply = _arrival_supply(mine, len(offsets_ns), make, phase)
         return ArrivalStretch(phase, [offsets_ns[n] for n in mine], supply)
 
-    settle = stretch(Phase.SETTLE, arrivals.settle_ns)
-    measure = stretch(Phase.MEASURE, arrivals.measure_ns)
-    hold = stretch(Phase.HOLD, arrivals.hold_ns)
-    run = OpenSchedule(_most_in_flight(sender), sender, from_ns).run(
-        (settle, measure), hold, release
+    before = (
+        stretch(Phase.SETTLE, arrivals.settle_ns),
+        stretch(Phase.MEASURE, arrivals.measure_ns),
     )
-    first = Phase.SETTLE if settle.offsets_ns else Phase.MEASURE
-    return await _measured(sender, run, first, from_ns, sender.until_ns(from_ns))
+    hold = stretch(Phase.HOLD, arrivals.hold_ns)
+    return OpenSchedule(_most_in_flight(sender), sender, from_ns).run(before, hold, release)
 
 
 async def measure_cold(
@@ -151,6 +131,16 @@ async def measure_cold(
             sent += 1
 
     return await _measured(sender, one_after_another(), Phase.MEASURE, started_ns, until_ns)
+
+
+def _users_supplies(sender: Sender, make: Maker, ramp_s: float) -> dict[Phase, Supply]:
+    users = sender.case.load.users or 1
+    wanted = {
+        Phase.RAMP_UP: users if ramp_s else 0,
+        Phase.MEASURE: sender.case.load.requests,
+        Phase.HOLD: users if users > 1 else 0,
+    }
+    return {phase: _users_supply(sender, make, phase, most) for phase, most in wanted.items()}
 
 
 def _most_in_flight(sender: Sender) -> int:
@@ -232,6 +222,8 @@ def _window(sender: Sender, from_ns: int, until_ns: int | None, finished: bool) 
     elif load.requests is not None and not sender.case.in_sessions:  # else it counts sessions
         wanted = len(sender.share.arrivals(load.requests, sender.block.seed))
     all_sent = wanted is not None and measured.requests + sender.dropped >= wanted
+    if load.loop == "closed" and sender.case.in_sessions and until_ns is not None:
+        all_sent = sender.clock.now_ns() < until_ns  # its sessions were over before
     is_trace = load.arrivals is not None and load.arrivals.kind == "trace"
     if planned_end is not None and finished and not all_sent and not is_trace:
         return planned_start, planned_end

@@ -28,6 +28,7 @@ class ArrivalStretch:
     supply: Supply
 
 
+@dataclass(eq=False)
 class OpenSchedule:
     """Sends each arrival at its absolute time.
 
@@ -38,11 +39,12 @@ class OpenSchedule:
     `max_in_flight` is this process's; `measure_from_ns` is time 0 of the arrivals, absolute.
     """
 
-    def __init__(self, max_in_flight: int, sender: Sender, measure_from_ns: int) -> None:
-        self._max_in_flight = max_in_flight
-        self._sender = sender
-        self._start_ns = measure_from_ns
-        self._turn_ns = sender.clock.now_ns()
+    max_in_flight: int
+    sender: Sender
+    measure_from_ns: int
+
+    def __post_init__(self) -> None:
+        self._turn_ns = self.sender.clock.now_ns()
 
     async def run(
         self,
@@ -58,17 +60,17 @@ class OpenSchedule:
             await self._send(stretch)
         async with asyncio.TaskGroup() as group:
             going_on = group.create_task(self._send(hold)) if hold is not None else None
-            await self._sender.none_measured()
+            await self.sender.none_measured()
             await release()
             if going_on is not None:
                 going_on.cancel()
 
     async def _send(self, stretch: ArrivalStretch) -> None:
-        clock, sender = self._sender.clock, self._sender
+        clock, sender = self.sender.clock, self.sender
         measured = stretch.phase is Phase.MEASURE
         short_ns = _SHORT_WAIT_NS if sender.kernel_stamped else 0
         for offset in stretch.offsets_ns:
-            due = self._start_ns + int(offset)
+            due = self.measure_from_ns + int(offset)
             stretch.supply.refill_by(due, clock.now_ns)
             now = clock.now_ns()
             if due - now > short_ns or now - self._turn_ns > _WITHOUT_A_TURN_NS:
@@ -78,7 +80,7 @@ class OpenSchedule:
                 while clock.now_ns() < due:
                     pass
             sender.arrived += measured
-            if sender.in_flight >= self._max_in_flight:
+            if sender.in_flight >= self.max_in_flight:
                 sender.dropped += measured
                 stretch.supply.skip()
             else:

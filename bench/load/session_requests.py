@@ -72,16 +72,9 @@ class SessionMaker:
         made = self.case.prompts.made
         tools = self.case.tools.tools if self.case.tools else ()
         if made is not None:
-            return MadeTexts(
-                str(number),
-                made,
-                script(made, self.block.seed, number),
-                self.rates,
-                lambda thread: self._number(number, thread),
-                self.block.seed,
-                self.case.system or "",
-                tools,
-            )
+            seed, always = self.block.seed, self.case.system or ""
+            told, number_of = script(made, seed, number), partial(self._number, number)
+            return MadeTexts(str(number), made, told, self.rates, number_of, seed, always, tools)
         replay = self.case.prompts.replay
         if replay is not None:
             session = self.sessions[number % len(self.sessions)]

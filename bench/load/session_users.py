@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -83,6 +84,7 @@ SessionStretch: TypeAlias = tuple[Phase, Sequence[tuple[int, int]]]
 measuring in ns, ascending; and their numbers."""
 
 
+@dataclass(eq=False)
 class SessionArrivals:
     """Open loop: sessions begin when they are due; inside them each request waits for the last.
 
@@ -90,15 +92,14 @@ class SessionArrivals:
     that is over. None is cut but those that only keep the load up.
     """
 
-    def __init__(
-        self, max_open: int, sender: Sender, measure_from_ns: int, session_of: SessionOf
-    ) -> None:
-        self._max_open = max_open
-        self._sender = sender
-        self._start_ns = measure_from_ns
-        self._until_ns = sender.until_ns(measure_from_ns)
-        self._session_of = session_of
-        self._open = 0
+    max_open: int
+    sender: Sender
+    measure_from_ns: int
+    session_of: SessionOf
+    _open: int = 0
+
+    def __post_init__(self) -> None:
+        self._until_ns = self.sender.until_ns(self.measure_from_ns)
 
     async def run(
         self, before: Sequence[SessionStretch], hold: SessionStretch, release: Release
@@ -113,7 +114,7 @@ class SessionArrivals:
             others.append(group.create_task(self._arrive(group, hold, others)))
             for task in counted:
                 await task
-            await self._sender.none_measured()
+            await self.sender.none_measured()
             await release()
             for task in others:
                 task.cancel()
@@ -124,22 +125,22 @@ class SessionArrivals:
         phase, arrivals = stretch
         measured = phase is Phase.MEASURE
         for offset, number in arrivals:
-            due_ns = self._start_ns + int(offset)
-            session = self._session_of(number)
-            await self._sender.clock.sleep_until(due_ns)
-            self._sender.arrived += measured
-            if self._open >= self._max_open:
-                self._sender.dropped += measured
+            due_ns = self.measure_from_ns + int(offset)
+            session = self.session_of(number)
+            await self.sender.clock.sleep_until(due_ns)
+            self.sender.arrived += measured
+            if self._open >= self.max_open:
+                self.sender.dropped += measured
                 continue
             kept.append(group.create_task(self._play(session, phase, due_ns)))
 
     async def _play(self, session: LiveSession, phase: Phase, due_ns: int) -> None:
         def phase_now() -> Phase:
-            over = self._until_ns is not None and self._sender.clock.now_ns() >= self._until_ns
+            over = self._until_ns is not None and self.sender.clock.now_ns() >= self._until_ns
             return Phase.HOLD if over else phase
 
         self._open += 1
         try:
-            await Player(session, self._sender, phase_now, planned_ns=due_ns).play()
+            await Player(session, self.sender, phase_now, planned_ns=due_ns).play()
         finally:
             self._open -= 1

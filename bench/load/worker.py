@@ -13,14 +13,15 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from bench.address import Address
 from bench.children import leave_signals_to_parent
 from bench.clock import RealClock
 from bench.errors import BenchError, ExitCode
 from bench.load import messages
-from bench.load.block import connections_wanted, put_on
+from bench.load.block import connections_wanted
+from bench.load.measure import put_on
 from bench.load.needs import descriptors_for, ensure_descriptors
 from bench.load.observer import Silent
 from bench.load.sender import Sender, Share, Surroundings
@@ -135,8 +136,9 @@ async def _serve(orders: asyncio.Queue[bytes], parent: _Parent) -> None:
     worker = WorkerLoop(init, parent)
     todo: asyncio.Queue[messages.WarmUp | messages.Measure] = asyncio.Queue()
     work = asyncio.ensure_future(_work(worker, todo))
+    work.add_done_callback(lambda _: orders.put_nowait(b""))  # it ends only by an error
     try:
-        while (line := await _next(orders, work)) is not None:
+        while line := await orders.get():  # b"": there is no parent any more
             order = messages.decode_order(line)
             if isinstance(order, messages.StopSending):
                 worker.stop.request()
@@ -144,21 +146,11 @@ async def _serve(orders: asyncio.Queue[bytes], parent: _Parent) -> None:
                 worker.release()
             elif isinstance(order, messages.WarmUp | messages.Measure):
                 todo.put_nowait(order)
+        if work.done():
+            work.result()
     finally:
         work.cancel()
         await worker.aclose()
-
-
-async def _next(orders: asyncio.Queue[bytes], work: asyncio.Future[None]) -> bytes | None:
-    """The next order; None when there is no parent any more, or the work has failed."""
-    line = asyncio.ensure_future(orders.get())
-    both: set[asyncio.Future[Any]] = {line, work}
-    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    if line.done():
-        return line.result() or None
-    line.cancel()
-    work.result()
-    return None
 
 
 async def _work(

@@ -228,13 +228,14 @@ _SUMMED = ("idle_s", "gc_collections", "reads", "coalesced_lines", "user_stamps"
 def together(parts: Sequence[MeasuredPhase]) -> MeasuredPhase:
     """What several processes measured of one block, as one."""
     planned = [p.planned_arrivals for p in parts if p.planned_arrivals is not None]
+    busy = [p for p in parts if p.window_end_ns > p.window_start_ns] or parts
     health: dict[str, Any] = {}
     for name in (f.name for f in dataclasses.fields(ClientHealth)):
         values = [v for p in parts if (v := getattr(p.health, name)) is not None]
         health[name] = (sum if name in _SUMMED else max)(values) if values else None
     return MeasuredPhase(
-        window_start_ns=min(p.window_start_ns for p in parts),
-        window_end_ns=max(p.window_end_ns for p in parts),
+        window_start_ns=min(p.window_start_ns for p in busy),
+        window_end_ns=max(p.window_end_ns for p in busy),
         planned_arrivals=sum(planned) if planned else None,
         dropped=sum(p.dropped for p in parts),
         complete=all(p.complete for p in parts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bench.load.closed import ThinkTime
@@ -66,18 +66,18 @@ def workload(
     return BlockWorkload(RequestMaker(case, block, source, keep_text, rows), think, arrivals)
 
 
+@dataclass(eq=False)
 class Workloads:
     """The workloads of a plan, calibrated when a model is first loaded."""
 
-    def __init__(self, plan: Plan, keep_text: bool = False) -> None:
-        self._plan = plan
-        self._keep_text = keep_text
-        self._found: dict[tuple[str, ...], tuple[TokenRates | None, str]] = {}
+    plan: Plan
+    keep_text: bool = False
+    _found: dict[tuple[str, ...], tuple[TokenRates | None, str]] = field(default_factory=dict)
 
     async def __call__(self, case: Case, block: Block, target: OpenTarget) -> BlockWorkload:
         """The workload of a block, whose model is loaded."""
         rates, why = await self.calibrated(case, block, target)
-        made = workload(case, block, self._plan, rates, self._keep_text)
+        made = workload(case, block, self.plan, rates, self.keep_text)
         return replace(made, uncalibrated=why)
 
     async def calibrated(
@@ -88,7 +88,7 @@ class Workloads:
             return None, ""
         key = calibration_key(case)
         if key not in self._found:
-            self._found[key] = await calibrate(case, block, self._plan, target.transport)
+            self._found[key] = await calibrate(case, block, self.plan, target.transport)
         return self._found[key]
 
 

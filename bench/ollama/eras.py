@@ -169,124 +169,68 @@ _DECODE = ("decode_tok_per_s", "ollama_tok_per_s", "eval_s")
 _OUTPUT = ("output_tokens", "e2e_s", "eval_s", "total_s", "output_tok_per_s", "request_per_s")
 _CLIENT = ("ttft_s", "answer_ttft_s", "e2e_s")
 
+# fmt: off
 BOUNDARIES: tuple[Boundary, ...] = (
-    Boundary(
-        "0.4.0",
-        "definition",
-        (*_PREFILL, *_DECODE, "queue_s"),
-        "A new engine: the prompt count includes cached tokens from here on, and durations are "
-        "whole milliseconds (until 0.6.1).",
-        "bust the prompt cache on both sides",
-    ),
-    Boundary(
-        "0.6.2",
-        "definition",
-        ("prompt_eval_s", "eval_s", "prefill_tok_per_s", "decode_tok_per_s"),
-        "Durations were whole milliseconds before, and are nanoseconds from here on.",
-        "use prompts and outputs long enough for a millisecond not to matter",
-    ),
-    Boundary(
-        "0.6.7",
-        "default",
-        ("served_context",),
-        "The default context grew from 2048 to 4096 tokens.",
-        "set options.num_ctx",
-    ),
-    Boundary(
-        "0.10.0",
-        "default",
-        ("queue_s", "slots_observed", "output_tok_per_s", "request_per_s", *_CLIENT),
-        "The default number of slots became 1 (before: up to 4 or 2, by memory).",
-        "set OLLAMA_NUM_PARALLEL on the server",
-    ),
-    Boundary(
-        "0.12.5",
-        "definition",
-        (*_PREFILL, *_DECODE, "queue_s"),
-        "Durations count only the time the engine was at work on the request; thinking is on "
-        "unless switched off. On some models 0.12.5 and 0.12.6 time only the prompt's last batch.",
-        "set think",
-    ),
-    Boundary(
-        "0.12.7",
-        "definition",
-        ("prefill_tok_per_s", "prompt_eval_s", "queue_s"),
-        "prompt_eval_duration of 0.12.5 and 0.12.6 covered only the last batch of the prompt.",
-    ),
-    Boundary(
-        "0.15.5",
-        "default",
-        ("served_context", "gpu_share", "decode_tok_per_s", "prefill_tok_per_s", "ttft_s"),
-        "The default context depends on the GPU's memory (4k, 32k or 256k tokens).",
-        "set options.num_ctx",
-    ),
-    Boundary(
-        "0.17.5",
-        "default",
-        _OUTPUT,
-        "The default repeat_penalty became 1.0, so the text and its length differ.",
-        "set options.repeat_penalty",
-    ),
-    Boundary(
-        "0.18.0",
-        "default",
-        _OUTPUT,
-        "The default repeat_penalty became 1.1 again, so the text and its length differ.",
-        "set options.repeat_penalty",
-    ),
-    Boundary(
-        "0.30.0",
-        "definition",
-        (*_PREFILL, *_DECODE, "queue_s", "gpu_share"),
-        "A new engine (llama-server): durations are timed inside it, from the start of the slot's "
-        "work, and memory is read from its log. In 0.30.0 alone the prompt count leaves out "
-        "cached tokens.",
-        "bust the prompt cache on both sides",
-    ),
-    Boundary(
-        "0.30.1",
-        "definition",
-        _PREFILL,
-        "The prompt count includes cached tokens again (0.30.0 left them out).",
-        "bust the prompt cache on both sides",
-    ),
-    Boundary(
-        "0.30.8",
-        "default",
-        (*_PREFILL, "ttft_s"),
-        "The prompt cache is always on from here on (0.30.0 to 0.30.7: only with `shift`).",
-        "bust the prompt cache on both sides",
-    ),
-    Boundary(
-        "0.30.11",
-        "default",
-        (*_PREFILL, "ttft_s"),
-        "A prompt longer than the context is cut to about half the context, not to its end.",
-        "keep prompt + num_predict below num_ctx",
-    ),
-    Boundary(
-        "0.32.10",
-        "default",
-        _OUTPUT,
-        "The default repeat_penalty became 1.0, so the text and its length differ.",
-        "set options.repeat_penalty",
-    ),
-    Boundary(
-        "0.32.15",
-        "overhead",
-        ("load_s", "total_s", "request_per_s", "output_tok_per_s", *_CLIENT),
-        "Model metadata is cached: a warm request waits about 1 ms instead of 95 to 300 ms before "
-        "the engine gets it.",
-    ),
-    Boundary(
-        "0.33.3",
-        "definition",
-        ("prefill_tok_per_s",),
-        "The server says how many prompt tokens came from the cache, so the prefill rate leaves "
-        "out even the template's cached header.",
-        "use long prompts, where the header does not matter",
-    ),
+    Boundary("0.4.0", "definition", (*_PREFILL, *_DECODE, "queue_s"),
+             "A new engine: the prompt count includes cached tokens from here on, and durations "
+             "are whole milliseconds (until 0.6.1).",
+             "bust the prompt cache on both sides"),
+    Boundary("0.6.2", "definition",
+             ("prompt_eval_s", "eval_s", "prefill_tok_per_s", "decode_tok_per_s"),
+             "Durations were whole milliseconds before, and are nanoseconds from here on.",
+             "use prompts and outputs long enough for a millisecond not to matter"),
+    Boundary("0.6.7", "default", ("served_context",),
+             "The default context grew from 2048 to 4096 tokens.",
+             "set options.num_ctx"),
+    Boundary("0.10.0", "default",
+             ("queue_s", "slots_observed", "output_tok_per_s", "request_per_s", *_CLIENT),
+             "The default number of slots became 1 (before: up to 4 or 2, by memory).",
+             "set OLLAMA_NUM_PARALLEL on the server"),
+    Boundary("0.12.5", "definition", (*_PREFILL, *_DECODE, "queue_s"),
+             "Durations count only the time the engine was at work on the request; thinking is on "
+             "unless switched off. On some models 0.12.5 and 0.12.6 time only the prompt's last "
+             "batch.",
+             "set think"),
+    Boundary("0.12.7", "definition", ("prefill_tok_per_s", "prompt_eval_s", "queue_s"),
+             "prompt_eval_duration of 0.12.5 and 0.12.6 covered only the last batch of the "
+             "prompt."),
+    Boundary("0.15.5", "default",
+             ("served_context", "gpu_share", "decode_tok_per_s", "prefill_tok_per_s", "ttft_s"),
+             "The default context depends on the GPU's memory (4k, 32k or 256k tokens).",
+             "set options.num_ctx"),
+    Boundary("0.17.5", "default", _OUTPUT,
+             "The default repeat_penalty became 1.0, so the text and its length differ.",
+             "set options.repeat_penalty"),
+    Boundary("0.18.0", "default", _OUTPUT,
+             "The default repeat_penalty became 1.1 again, so the text and its length differ.",
+             "set options.repeat_penalty"),
+    Boundary("0.30.0", "definition", (*_PREFILL, *_DECODE, "queue_s", "gpu_share"),
+             "A new engine (llama-server): durations are timed inside it, from the start of the "
+             "slot's work, and memory is read from its log. In 0.30.0 alone the prompt count "
+             "leaves out cached tokens.",
+             "bust the prompt cache on both sides"),
+    Boundary("0.30.1", "definition", _PREFILL,
+             "The prompt count includes cached tokens again (0.30.0 left them out).",
+             "bust the prompt cache on both sides"),
+    Boundary("0.30.8", "default", (*_PREFILL, "ttft_s"),
+             "The prompt cache is always on from here on (0.30.0 to 0.30.7: only with `shift`).",
+             "bust the prompt cache on both sides"),
+    Boundary("0.30.11", "default", (*_PREFILL, "ttft_s"),
+             "A prompt longer than the context is cut to about half the context, not to its end.",
+             "keep prompt + num_predict below num_ctx"),
+    Boundary("0.32.10", "default", _OUTPUT,
+             "The default repeat_penalty became 1.0, so the text and its length differ.",
+             "set options.repeat_penalty"),
+    Boundary("0.32.15", "overhead",
+             ("load_s", "total_s", "request_per_s", "output_tok_per_s", *_CLIENT),
+             "Model metadata is cached: a warm request waits about 1 ms instead of 95 to 300 ms "
+             "before the engine gets it."),
+    Boundary("0.33.3", "definition", ("prefill_tok_per_s",),
+             "The server says how many prompt tokens came from the cache, so the prefill rate "
+             "leaves out even the template's cached header.",
+             "use long prompts, where the header does not matter"),
 )
+# fmt: on
 """Every known boundary, oldest first."""
 
 

@@ -116,7 +116,6 @@ def _wait_for_parent(server: subprocess.Popen[bytes], grace: float) -> None:
 
 
 def _stop(server: subprocess.Popen[bytes], grace: float) -> None:
-    """Ask the server and its children to end; after the grace period, end them."""
     _end_group(server, signal.SIGTERM)
     deadline = time.monotonic() + grace
     while server.poll() is None and time.monotonic() < deadline:
@@ -126,7 +125,6 @@ def _stop(server: subprocess.Popen[bytes], grace: float) -> None:
 
 
 def _end_group(server: subprocess.Popen[bytes], number: int) -> None:
-    """Signal the session that was started for the server: it, and what it started itself."""
     try:
         if sys.platform != "win32":
             os.killpg(server.pid, number)

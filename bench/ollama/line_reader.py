@@ -108,7 +108,6 @@ class OllamaLines:
         return Trouble(Outcome.STREAM_ERROR, failure) if failure else None
 
     def _odd(self, *names: str) -> None:
-        """Note what of this reply could not be read."""
         reply = self._reply
         reply.odd += tuple(n for n in dict.fromkeys(names) if n not in reply.odd)
 

@@ -92,14 +92,8 @@ async def managed_server(
     """Start a server, wait until it answers, and stop it in the end, however that comes.
 
     The command finds its address in OLLAMA_HOST, as `ollama serve` does; "{port}" in an argument is
-    replaced by the port.
-
-    Args:
-        name: of the target, for messages.
-        command: program and arguments.
-        env: added to this process's environment.
-        log: gets what the server prints.
-        ready_s: how long it may take until it answers.
+    replaced by the port. `env` is added to this process's environment, `log` gets what the server
+    prints.
 
     Raises:
         UsageError: the program does not exist or cannot be executed, or the environment sets

@@ -72,11 +72,7 @@ def next_token_request(model: str, text: str, num_ctx: int) -> dict[str, Any]:
 
 
 def read_answer(body: bytes) -> tuple[str, str]:
-    """Text and reason of the end of a whole reply of `/api/generate`.
-
-    Raises:
-        NotOllama: the reply is something else.
-    """
+    """Text and reason of the end of a whole reply of `/api/generate`."""
     reply = decode_answer(body, _Reply, _PATH)
     return reply.response, reply.done_reason
 

@@ -1,4 +1,4 @@
-"""What Ollama's control endpoints answer, as far as we need it.
+"""What Ollama's control endpoints answer, as far as we need it; else it is NotOllama.
 
 Old versions lack fields and some fields are null, so everything is optional on the wire; a field of
 another type is a sign that this is not Ollama.
@@ -125,20 +125,12 @@ class ResidentModel:
 
 
 def parse_version(body: bytes) -> str:
-    """The version in a reply of `/api/version`.
-
-    Raises:
-        NotOllama: the reply is something else.
-    """
+    """The version in a reply of `/api/version`."""
     return decode_answer(body, _Version, "/api/version").version
 
 
 def parse_tags(body: bytes) -> tuple[InstalledModel, ...]:
-    """The models in a reply of `/api/tags`.
-
-    Raises:
-        NotOllama: the reply is something else.
-    """
+    """The models in a reply of `/api/tags`."""
     return tuple(
         InstalledModel(
             name=m.name or m.model or "",
@@ -153,11 +145,7 @@ def parse_tags(body: bytes) -> tuple[InstalledModel, ...]:
 
 
 def parse_show(body: bytes) -> ShownModel:
-    """The model in a reply of `/api/show`.
-
-    Raises:
-        NotOllama: the reply is something else.
-    """
+    """The model in a reply of `/api/show`."""
     shown = decode_answer(body, _Show, "/api/show")
     info = {k: v for k, v in (shown.model_info or {}).items() if v is not None}
     limit = info.get(f"{info.get('general.architecture', '')}.context_length")
@@ -191,11 +179,7 @@ def _drafts(parameters: str, modelfile: str) -> bool:
 
 
 def parse_ps(body: bytes) -> tuple[ResidentModel, ...]:
-    """The models in a reply of `/api/ps`.
-
-    Raises:
-        NotOllama: the reply is something else.
-    """
+    """The models in a reply of `/api/ps`."""
     return tuple(
         ResidentModel(
             name=m.name or m.model or "",

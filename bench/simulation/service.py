@@ -92,19 +92,17 @@ class Event(NamedTuple):
     first_ns: int
 
 
+@dataclass(slots=True, eq=False)
 class _Sequence:
     """A request in the model."""
 
-    __slots__ = ("finish_step", "first_ns", "gone", "prompt_left", "started", "submitted", "work")
-
-    def __init__(self, work: Work, submitted: float) -> None:
-        self.work = work
-        self.submitted = submitted
-        self.started = 0.0
-        self.first_ns = 0
-        self.prompt_left = max(work.prompt_n, 1) + work.extra_n
-        self.finish_step = 0
-        self.gone = False
+    work: Work
+    submitted: float
+    prompt_left: int
+    started: float = 0.0
+    first_ns: int = 0
+    finish_step: int = 0
+    gone: bool = False
 
 
 class ServiceModel:
@@ -146,7 +144,7 @@ class ServiceModel:
 
     def submit(self, now_ns: int, work: Work) -> None:
         """A request arrives. Time must not run backwards between calls."""
-        sequence = _Sequence(work, now_ns)
+        sequence = _Sequence(work, now_ns, max(work.prompt_n, 1) + work.extra_n)
         self._by_id[work.id] = sequence
         if self._active < self.parameters.slots:
             self._take_slot(sequence, now_ns)

@@ -110,10 +110,8 @@ def poisson_load(
 ) -> OfferedLoad:
     """Poisson arrivals whose lengths are drawn from measured ones; another draw for each seed.
 
-    Args:
-        rate_per_s: arrivals per second.
-        lengths: shape (k, 2): prompt tokens, output tokens.
-        machine: that will serve them; tells how long it takes until queues have filled.
+    `lengths` has shape (k, 2): prompt tokens, output tokens. The machine that will serve them tells
+    how long it takes until queues have filled.
     """
     sample = lengths[:: max(1, len(lengths) // 50)]
     alone = Workload(np.arange(len(sample)) * 10**14, sample[:, 0], sample[:, 1])
@@ -180,14 +178,10 @@ def servers_needed(
     least: int = 1,
     most: int = 1000,
 ) -> tuple[int | None, list[Option]]:
-    """The fewest servers with which the promises hold in a share of the draws.
+    """The fewest servers with which the promises hold in a share (`sure`) of the draws.
 
-    Args:
-        evaluate: what so many servers do, by all draws.
-        glance: the same by the fit alone: tells where to look.
-        sure: share of the draws in which they must hold.
-        least: fewer cannot do.
-        most: give up beyond so many.
+    `evaluate` tells what so many servers do, by all draws; `glance` the same by the fit alone, for
+    where to look. Fewer than `least` cannot do.
 
     Returns:
         The number (from 200 on, to half a percent), or None if `most` do not suffice; and

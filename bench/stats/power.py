@@ -13,6 +13,7 @@ chi-square(df) (expected power; Julious & Owen, Pharmaceutical Statistics 2006).
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -189,15 +190,8 @@ def pairs_needed(
         found = expected_power(pairs, change, pair_sd, df, alpha / metrics, ignore, strict)
         return found >= power
 
-    if not enough(MAX_PAIRS):
-        return None
-    low, high = 1, 2
-    while not enough(high):
-        low, high = high, min(2 * high, MAX_PAIRS)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    found = bisect_left(range(2, MAX_PAIRS + 1), True, key=enough) + 2
+    return found if found <= MAX_PAIRS else None
 
 
 def detectable_change(
@@ -234,12 +228,11 @@ def detectable_change(
     return math.expm1(high)
 
 
-def sd_interval(sd: float, df: float, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval of a standard deviation of normal values, by the chi-square distribution."""
+def sd_interval(sd: float, df: float) -> tuple[float, float]:
+    """The 95 % interval of a standard deviation of normal values, by chi-square."""
     w, cdf = _chi_square(df)
-    tail = (1 - confidence) / 2
-    low, high = (float(np.interp(p, cdf, w)) for p in (tail, 1 - tail))
-    return sd / math.sqrt(high), sd / math.sqrt(low)
+    low, high = np.interp((0.025, 0.975), cdf, w)
+    return sd / math.sqrt(float(high)), sd / math.sqrt(float(low))
 
 
 @lru_cache(maxsize=256)

@@ -22,7 +22,8 @@ spans a factor of 100: `needs` says how many requests or blocks it would take. M
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -68,53 +69,36 @@ class Shares:
 
 
 @lru_cache(maxsize=4096)
-def order_statistic_ranks(n: int, p: float, confidence: float = CONFIDENCE) -> tuple[int, int]:
+def order_statistic_ranks(n: int, p: float) -> tuple[int, int]:
     """The ranks whose values enclose the p-quantile of n independent values.
 
     Returns:
         (low, high), counted from 1; low is 0 and high is n + 1 where there is no bound.
     """
-    tail = (1 - confidence) / 2
-    low = _smallest(lambda k: binomial_cdf(k, n, p) > tail, n)
-    high = _smallest(lambda k: binomial_cdf(k, n, p) >= 1 - tail, n) + 1
-    return low, high
-
-
-def _smallest(holds: Callable[[int], bool], n: int) -> int:
-    """The smallest k in 0..n for which a monotone condition holds."""
-    low, high = 0, n
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    tail, ranks = (1 - CONFIDENCE) / 2, range(n)
+    low = bisect_left(ranks, True, key=lambda k: binomial_cdf(k, n, p) > tail)
+    high = bisect_left(ranks, True, key=lambda k: binomial_cdf(k, n, p) >= 1 - tail)
+    return low, high + 1
 
 
 @lru_cache(maxsize=256)
-def requests_needed(p: float, confidence: float = CONFIDENCE) -> int:
+def requests_needed(p: float) -> int:
     """How many independent values bound the p-quantile on both sides.
 
     At 95 %: 6 for p50, 36 for p90, 72 for p95, 368 for p99.
     """
-    tail = (1 - confidence) / 2
-    return math.ceil(math.log(tail) / math.log(max(p, 1 - p)))
+    return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(max(p, 1 - p)))
 
 
 def order_statistics(n: int, p: float) -> Shares:
     """The interval of the p-quantile of n independent values."""
     low, high = order_statistic_ranks(n, p)
+    last = max(n - 1, 1)  # type 7 reads exactly the value of a rank at (rank - 1) / (n - 1)
     return Shares(
-        _share_of_rank(low, n) if low >= 1 else None,
-        _share_of_rank(high, n) if high <= n else None,
+        (low - 1) / last if low >= 1 else None,
+        (high - 1) / last if high <= n else None,
         "order statistics",
     )
-
-
-def _share_of_rank(rank: int, n: int) -> float:
-    """The share at which type 7 reads exactly the value of this rank."""
-    return (rank - 1) / (n - 1) if n > 1 else 0.5
 
 
 def woodruff(below: Floats, sizes: Floats, p: float) -> Shares:

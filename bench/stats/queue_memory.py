@@ -39,8 +39,9 @@ import numpy as np
 from bench.stats.batches import batch_mean, batch_quantile
 from bench.stats.block_spread import Floats
 from bench.stats.estimate import Estimate
+from bench.stats.queueing import erlang_c
 from bench.stats.student_t import t_quantile
-from bench.stats.waiting_edge import requests_needed, share_error, waiting
+from bench.stats.waiting_edge import requests_needed, share_error
 
 _MEMORIES_FOR_MEAN = 40.0
 _MEMORIES_AT_LEAST = 25.0
@@ -78,26 +79,6 @@ def memory_of_load(load: float, arrival_cv2: float, service_cv2: float) -> float
     if load >= 1:
         return math.inf
     return 1 + 4 * load**2 * (arrival_cv2 + service_cv2) / (1 - min(load, _FULL)) ** 2
-
-
-def memory_of_service(service: Floats, rate: float, slots: int, arrival_cv2: float) -> float:
-    """The memory of a queue, in requests, from a sample of its service times.
-
-    The load is taken at the upper end of what the sample allows (one-sided 80 %), since too short a
-    memory costs more than one too long.
-
-    Args:
-        service: times for which requests keep a slot, in seconds; at least two.
-        rate: arrivals per second.
-        slots: how many.
-        arrival_cv2: as for `memory_of_load`.
-    """
-    mean, variance = float(service.mean()), float(service.var(ddof=1))
-    if mean <= 0:
-        return 1.0
-    n = len(service)
-    most = mean + t_quantile(_LOAD_CONFIDENCE, n - 1) * math.sqrt(variance / n)
-    return memory_of_load(rate * most / slots, arrival_cv2, variance / mean**2)
 
 
 def memory_of_series(blocks: Sequence[Floats]) -> float:
@@ -150,14 +131,29 @@ def load_memory(
     at_most: bool = False,
     apart: bool = False,
 ) -> LoadMemory:
-    """What the load of a queue says; arguments as for `memory_of_service` and `LoadMemory`."""
-    memory = memory_of_service(service, rate, slots, arrival_cv2)
-    mean, variance = float(service.mean()), float(service.var(ddof=1))
+    """What the load of a queue says, from a sample of its service times.
+
+    For the memory the load is taken at the upper end of what the sample allows (one-sided 80 %),
+    since too short a memory costs more than one too long.
+
+    Args:
+        service: times for which requests keep a slot, in seconds; at least two.
+        rate: arrivals per second.
+        slots: how many.
+        arrival_cv2: as for `memory_of_load`.
+        at_most: as for `LoadMemory`.
+        apart: likewise.
+    """
+    mean, variance, n = float(service.mean()), float(service.var(ddof=1)), len(service)
+    if mean <= 0:
+        return LoadMemory(1.0, at_most, apart)
+    most = mean + t_quantile(_LOAD_CONFIDENCE, n - 1) * math.sqrt(variance / n)
+    memory = memory_of_load(rate * most / slots, arrival_cv2, variance / mean**2)
     load = rate * mean / slots
-    if mean <= 0 or load >= 1:
+    if load >= 1:
         return LoadMemory(memory, at_most, apart)
     wait_s = mean * (arrival_cv2 + variance / mean**2) / (2 * slots * (1 - load))
-    return LoadMemory(memory, at_most, apart, waiting(load, slots), wait_s)
+    return LoadMemory(memory, at_most, apart, erlang_c(slots, load * slots), wait_s)
 
 
 @dataclass(frozen=True, slots=True)

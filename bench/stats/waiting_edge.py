@@ -22,8 +22,6 @@ import math
 
 import numpy as np
 
-from bench.stats.queueing import erlang_c
-
 LIMIT = 0.03
 """A percentile is given if it is off by no more than this, relatively. It is a little more in
 simulations: up to 5 %."""
@@ -33,11 +31,6 @@ _NEAR_ZERO_S = 0.05
 _GROWTH = 1.25
 _Z = np.linspace(-3, 3, 61)
 _WEIGHTS = np.exp(-(_Z**2) / 2)
-
-
-def waiting(load: float, slots: int) -> float:
-    """Share of requests that wait for a slot; all of them from full load on."""
-    return erlang_c(slots, load * slots)
 
 
 def share_error(p: float, memory: float, n: float) -> float:

@@ -62,9 +62,7 @@ class AppleChip(Source):
 
 
 def sample(line: bytes | str) -> dict[str, float]:
-    """The values in a line of macmon.
-
-    Power of 0 W while the chip is busy is no value: some chips' channels stay empty.
+    """The values in a line of macmon. Power of 0 W is none: some chips' channels stay empty.
 
     Raises:
         UnreadableError: it is no such line.

@@ -69,9 +69,8 @@ def find_exporter(url: str) -> Found:
 
 def _finders() -> dict[str, Finder]:
     from bench.telemetry.apple import find_apple  # late: not needed before the first request
-    from bench.telemetry.drm import find_drm_cards
     from bench.telemetry.nvidia import find_nvidia
-    from bench.telemetry.powercap import find_cpu_packages
+    from bench.telemetry.sysfs import find_cpu_packages, find_drm_cards
 
     return {
         "nvidia": find_nvidia,

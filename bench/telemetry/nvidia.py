@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.telemetry.nvidia_driver import all_asleep, card_expected, init_failed
 from bench.telemetry.source import (
+    NO_DEVICE_W,
     Description,
     EnergyCounter,
     Found,
@@ -59,7 +60,7 @@ class NvidiaCard(Source):
         self._index = index
         self.counters = self._energy(handle, index, blind)
         limit_w = next((c.limit_w for c in self.counters.values()), None)
-        self._most_w = 1.2 * limit_w if limit_w else None
+        self._most_w = 1.2 * (limit_w or NO_DEVICE_W)
         throttles = [f"gpu{index}_{r}" for r in _REASONS] if self._reasons else []
         reads = (*self.counters, *self._calls, *throttles)
         seen = [f"gpu{index}_processes", f"gpu{index}_processes_bytes"] if self._processes else []
@@ -216,7 +217,7 @@ class NvidiaCard(Source):
             except UnreadableError as error:
                 why = str(error)
         power = f"gpu{self._index}_power_w"
-        if self._most_w is not None and values.get(power, 0.0) > self._most_w:
+        if values.get(power, 0.0) > self._most_w:
             del values[power]
         if self._reasons is not None:
             with contextlib.suppress(UnreadableError):

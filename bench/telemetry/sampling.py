@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.telemetry.energy import power_devices
 from bench.telemetry.source import (
+    NO_DEVICE_W,
     ElsewhereError,
     Finder,
     GoneError,
@@ -33,8 +34,6 @@ _MOST_COUNTED = 1200
 _MARGIN = 1.2
 _SLACK_S = 0.2
 """A counter that moves every 100 ms may show two ticks' worth of energy after a short step."""
-_NO_DEVICE_W = 10_000.0
-"""More than any one board or package draws; the limit where none is known."""
 
 Now = Callable[[], int]
 
@@ -47,7 +46,7 @@ class Counter:
     """
 
     def __init__(self, limit_w: float | None = None, wraps_at_j: float | None = None) -> None:
-        self._limit_w = (limit_w or _NO_DEVICE_W) * _MARGIN
+        self._limit_w = (limit_w or NO_DEVICE_W) * _MARGIN
         self._wraps_at_j = wraps_at_j
         self._last: tuple[int, float] | None = None
         self._known: tuple[int, float] | None = None

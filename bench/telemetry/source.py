@@ -16,6 +16,10 @@ _NO_VALUE = 2.0**62
 as floats those are rounded."""
 
 
+NO_DEVICE_W = 10_000.0
+"""More than any one board or package draws; the limit where none is known."""
+
+
 class UnreadableError(Exception):
     """Nothing can be read now; the text says why. It is tried again a second later."""
 

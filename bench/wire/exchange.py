@@ -93,8 +93,7 @@ class Reply:
         sent_ns .. end_ns: see `bench.results.record.RequestRecord`.
         chunk_ns: arrival of every body line of a stream (absolute).
         text_chunks: lines with non-empty text of either kind.
-        coalesced: lines that shared a read with an earlier line, so share its stamp.
-        user_stamps: reads that had to be stamped in user space though the kernel was asked.
+        coalesced, user_stamps: see `WireCounters`.
         output_sha256: of thinking + NUL + answer, UTF-8; first 16 hex digits.
         answered_by: the model that the lines name; several, joined by ", ", if they differ.
         other_fields: what the done line holds besides what is read of it.

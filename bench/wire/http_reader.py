@@ -41,26 +41,9 @@ class HttpReader:
     """
 
     __slots__ = (
-        "_body_bytes",
-        "_chunked",
-        "_encoding",
-        "_framing",
-        "_head_bytes",
-        "_limits",
-        "_location",
-        "_marks",
-        "_may_wait",
-        "_parser",
-        "_pieces",
-        "_sized",
-        "_surplus_from",
-        "_wire",
-        "begun",
-        "ended",
-        "in_head",
-        "on_body",
-        "reader",
-        "reusable",
+        *("_body_bytes", "_chunked", "_encoding", "_framing", "_head_bytes", "_limits"),
+        *("_location", "_marks", "_may_wait", "_parser", "_pieces", "_sized", "_surplus_from"),
+        *("_wire", "begun", "ended", "in_head", "on_body", "reader", "reusable"),
     )
 
     def __init__(self, limits: ReplyLimits = LIMITS) -> None:

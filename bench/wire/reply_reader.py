@@ -100,17 +100,8 @@ class ReplyReader:
     """
 
     __slots__ = (
-        "_body",
-        "_body_bytes",
-        "_call",
-        "_check_at",
-        "_inflate",
-        "_limits",
-        "_lines",
-        "broken",
-        "reply",
-        "stamp",
-        "verdict",
+        *("_body", "_body_bytes", "_call", "_check_at", "_inflate", "_limits", "_lines", "broken"),
+        *("reply", "stamp", "verdict"),
     )
 
     def __init__(self, call: Call, limits: ReplyLimits = LIMITS) -> None:
@@ -194,7 +185,6 @@ class ReplyReader:
         return True
 
     def _count_bytes(self, n: int) -> bool:
-        """Whether the body is still within its limits."""
         self._body_bytes += n
         return self._body_bytes <= self._check_at or self._within_limits()
 

@@ -32,12 +32,13 @@ from transport_bench import CLIENT_CORE, Bench, pin
 
 from bench.address import Address
 from bench.clock import NS, RealClock
-from bench.load.measure import measure_open
+from bench.load.measure import put_on
 from bench.load.observer import Silent
 from bench.load.requests import RequestMaker
-from bench.load.sender import Sender
+from bench.load.sender import Sender, Surroundings
 from bench.load.stop import Stop
 from bench.load.watch import quiet
+from bench.load.workload import BlockWorkload
 from bench.results.record import RequestRecord
 from bench.scenario.arrivals import ArrivalTimes, arrival_offsets_ns
 from bench.scenario.plan import Arrivals, Block, Case, Load, Plan, PromptSpec, Target
@@ -87,11 +88,13 @@ async def send_all(args: argparse.Namespace) -> dict[str, Any]:
     transport, _ = choose_transport(Address.parse(url, environ={}))
     await transport.open(64)
     clock, records = RealClock(), list[RequestRecord]()
-    sender = Sender(case, block, transport, clock, clock.now_ns(), records.append, Silent(), Stop())
+    around = Surroundings(clock, clock.now_ns(), records.append, Silent(), Stop())
+    sender = Sender(case, block, transport, around)
     make = RequestMaker(case, block, prompt_source(case, plan))
     with quiet():
         arrivals = ArrivalTimes([], offsets, [])
-        measured = await measure_open(sender, make, clock.now_ns() + HEAD_START_NS, arrivals)
+        load = BlockWorkload(make, arrivals=arrivals)
+        measured = await put_on(sender, load, clock.now_ns() + HEAD_START_NS)
     await transport.aclose()
     records.sort(key=lambda r: r.planned_ns or 0)
     return {

@@ -130,7 +130,8 @@ def memory_bound(
     given = cache_type or _cache_setting(info)
     kind = given or DEFAULT_CACHE
     per_token = shape.bytes_per_token(kind)
-    after = next((b.after for b in reversed(info.blocks) if b.after and b.after.loaded), None)
+    loaded = (b.after for b in reversed(info.blocks) if b.after and b.after.loaded)
+    after = next(loaded, Residency(loaded=False))
     fixed, fixed_from = _fixed(model, after, slots, per_token)
     gpu, gpu_from = (gpu_bytes, "option") if gpu_bytes else _gpu_here(info)
     return KvBound(
@@ -138,14 +139,14 @@ def memory_bound(
         cache_type=kind,
         cache_known=given is not None,
         bytes_per_token=per_token,
-        used_bytes=after.size_bytes if after else None,
+        used_bytes=after.size_bytes,
         fixed_bytes=fixed,
         fixed_from=fixed_from,
-        gpu_share=after.gpu_share if after else None,
+        gpu_share=after.gpu_share,
         gpu_bytes=gpu,
         gpu_from=gpu_from,
         tokens=tokens_that_fit(shape, gpu, fixed, kind) if gpu and fixed else None,
-        others=after.others if after else (),
+        others=after.others,
     )
 
 
@@ -157,9 +158,9 @@ def _cache_setting(info: RunInfo) -> str | None:
 
 
 def _fixed(
-    model: ModelInfo, after: Residency | None, slots: int | None, per_token: float
+    model: ModelInfo, after: Residency, slots: int | None, per_token: float
 ) -> tuple[int | None, str]:
-    if after and after.size_bytes and after.served_context and slots:
+    if after.size_bytes and after.served_context and slots:
         rest = after.size_bytes - after.served_context * slots * per_token
         # A server that reserves less than it serves would make this absurdly small.
         if rest >= 0.5 * (model.size_bytes or 1):

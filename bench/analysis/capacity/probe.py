@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
+By = Literal["rate", "users", "sessions"]
+"""What a load counts: arrivals per second, or users or sessions at once."""
 FULLEST = 0.9
 """Highest share of the server's throughput that a memory is reckoned for: beyond it none ends."""
 CYCLE = 4

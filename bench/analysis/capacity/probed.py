@@ -116,21 +116,12 @@ def _times_too_many(kept: PromiseAtProbe) -> float:
     return wrong / max(allowed_share(kept.promise), 1e-9)
 
 
-@dataclass(frozen=True, slots=True)
-class Alone:
-    """What a single user, who never has another request beside its own, says of the promises.
+def alone(
+    measured: Columns, promises: Sequence[Threshold], gpu_share: float | None
+) -> tuple[str, Bottleneck]:
+    """The promise that a single user's requests break, and why; "" if they break none.
 
-    Attributes:
-        breaks: a promise that is broken even then; "" if none is.
-        limit: why.
-    """
-
-    breaks: str
-    limit: Bottleneck
-
-
-def alone(measured: Columns, promises: Sequence[Threshold], gpu_share: float | None) -> Alone:
-    """Is a promise broken by requests that are alone in the server? Then it is at any load.
+    Alone in the server, they have no other request beside them, so it is broken at any load.
 
     Requests that are alone do not wait for each other, so the number of late ones is binomial; a
     promise is broken if so many would be late with a probability below 1 % were it kept.
@@ -138,8 +129,8 @@ def alone(measured: Columns, promises: Sequence[Threshold], gpu_share: float | N
     chance = {p: _chance(measured, p) for p in promises}
     worst = min(promises, key=lambda p: chance[p])
     if chance[worst] >= SURPRISING:
-        return Alone("", Bottleneck.NONE)
-    return Alone(worst.text, limiting(measured, worst, gpu_share))
+        return "", Bottleneck.NONE
+    return worst.text, limiting(measured, worst, gpu_share)
 
 
 def allowed_share(promise: Threshold) -> float:

@@ -20,6 +20,7 @@ from bench.analysis.capacity.judge import (
     together,
 )
 from bench.analysis.capacity.limit import ProbeShare
+from bench.analysis.capacity.probe import By
 from bench.analysis.run.case_metrics import FIELDS_BEHIND
 from bench.analysis.run.columns import Columns, Floats
 from bench.analysis.run.evidence import NO_TIME_PER_TOKEN, missing, note, shapes
@@ -61,11 +62,11 @@ def check_promise(threshold: Threshold) -> str:
     return ""
 
 
-def parse_promises(expressions: Sequence[str]) -> tuple[Threshold, ...]:
-    """Read promises, naming everything that is wrong at once.
+def parse_promises(expressions: Sequence[str], by: By = "sessions") -> tuple[Threshold, ...]:
+    """Read the promises of a search, naming everything that is wrong at once.
 
     Raises:
-        UsageError: one is no promise.
+        UsageError: one is no promise, or is about sessions where they are not played whole.
     """
     found, wrong = [], []
     for text in expressions:
@@ -82,6 +83,12 @@ def parse_promises(expressions: Sequence[str]) -> tuple[Threshold, ...]:
         wrong.append("no promise is given: say what must hold, e.g. --slo 'ttft_s.p95<=2'")
     if wrong:
         raise UsageError("\n".join(wrong))
+    turns = [p.text for p in found if p.metric in OF_SESSIONS]
+    if turns and by != "sessions":
+        raise UsageError(
+            f"{turns[0]} is a time of sessions, and --by {by} does not play them to their end",
+            "Search with --by sessions: how many can go on at once?",
+        )
     return tuple(found)
 
 

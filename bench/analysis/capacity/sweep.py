@@ -11,7 +11,7 @@ from bench.analysis.capacity.usl import UslFit, fit_usl
 from bench.analysis.run.columns import Columns
 from bench.analysis.run.slots import Slots, observe_slots
 from bench.analysis.run.summary import CaseSummary, Estimate
-from bench.results.run import BlockInfo
+from bench.results.run import BlockInfo, Residency
 
 LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Numbers of users of a sweep; it ends once it has gone well beyond the slots."""
@@ -92,7 +92,8 @@ def by_block(columns: Columns) -> list[Columns]:
 def _level(case: CaseSummary, blocks: Sequence[BlockInfo], single: float | None) -> Level:
     users = int(case.load["users"])
     speed = _speed(case)
-    after = next((b.after for b in blocks if b.case == case.id and b.after), None)
+    seen = (b.after for b in blocks if b.case == case.id and b.after)
+    after = next(seen, Residency(loaded=False))
     return Level(
         users=users,
         requests=case.requests.ok,
@@ -103,8 +104,8 @@ def _level(case: CaseSummary, blocks: Sequence[BlockInfo], single: float | None)
         queue_p50_s=_stat(case, "queue_s", "p50"),
         e2e_s=_stat(case, "e2e_s", "mean"),
         efficiency=speed / (users * single) if speed and single else None,
-        gpu_share=after.gpu_share if after else None,
-        vram_bytes=after.vram_bytes if after else None,
+        gpu_share=after.gpu_share,
+        vram_bytes=after.vram_bytes,
     )
 
 

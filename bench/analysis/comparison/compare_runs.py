@@ -42,8 +42,6 @@ from bench.analysis.run.summary import CaseSummary, Summary
 from bench.errors import BenchError, MeasurementInvalid, NotComparable
 from bench.results.run import RunInfo, RunStatus
 
-_MOVED = (Verdict.WORSE, Verdict.BETTER)
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -173,10 +171,8 @@ def _compare(
 
 
 def _explained(row: MetricComparison, found: Sequence[SetupDifference]) -> MetricComparison:
-    if row.verdict not in _MOVED:
-        return row
-    keys = dict.fromkeys(d.key for d in found if d.explains(row.metric, row.verdict))
-    return replace(row, explained_by=tuple(keys))
+    moved_by = (d.key for d in found if d.explains(row.metric, row.verdict))
+    return replace(row, explained_by=tuple(dict.fromkeys(moved_by)))
 
 
 def _comparison(

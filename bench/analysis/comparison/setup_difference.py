@@ -56,8 +56,8 @@ class SetupDifference:
 
     def explains(self, metric: str, verdict: Verdict) -> bool:
         """Whether it may be why the metric got this verdict."""
-        may = self.role in (Role.EXPLAINS, Role.ALLOWED) and self.verdict in (None, verdict)
-        return may and self.touches(metric)
+        moved = verdict in (Verdict.WORSE, Verdict.BETTER) and self.verdict in (None, verdict)
+        return moved and self.role in (Role.EXPLAINS, Role.ALLOWED) and self.touches(metric)
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,11 @@ class CaseData:
         return [r for i in self.infos.values() for r in (i.before, i.after) if r is not None]
 
     @property
+    def dropped(self) -> int:
+        """Arrivals that were never sent."""
+        return sum(info.dropped for info in self.infos.values())
+
+    @property
     def gpu_shares(self) -> list[float]:
         """Every reading of size_vram / size around the case's blocks."""
         return [r.gpu_share for r in self.readings if r.gpu_share is not None]

@@ -76,13 +76,13 @@ _NO_GAPS = (*_LATE_FIRST_TEXT, Shape.FEW_BURSTS, Shape.BURSTS)
 def _noted(metric: Metric, data: CaseData, id: str) -> Metric:
     """The metric with how many requests lack it, and why."""
     ok = data.ok
-    if id in ("tpot_s", "itl_s"):
-        reasons = shapes(ok, NO_TIME_PER_TOKEN if id == "tpot_s" else _NO_GAPS)
-        if id == "tpot_s":
-            reasons += [(why, rows & ok.stream) for why, rows in missing(ok, ("output_tokens",))]
-        lacking = np.logical_or.reduce([rows for _, rows in reasons])
-        if id == "tpot_s":
-            lacking &= np.isnan(data.times[id])
+    if id == "itl_s":
+        reasons = shapes(ok, _NO_GAPS)
+        lacking = np.isin(ok.shape, _NO_GAPS)
+    elif id == "tpot_s":
+        reasons = shapes(ok, NO_TIME_PER_TOKEN)
+        reasons += [(why, rows & ok.stream) for why, rows in missing(ok, ("output_tokens",))]
+        lacking = np.isnan(data.times[id]) & np.logical_or.reduce([rows for _, rows in reasons])
     elif id in ("ttft_s", "answer_ttft_s"):
         held = np.isin(ok.shape, _LATE_FIRST_TEXT)
         late = int(held.sum())
@@ -273,9 +273,8 @@ def _block_rates(data: CaseData, index: int, ok: Bools) -> dict[str, float]:
     """Ratios of sums over the block's requests, and over its window."""
     values = {}
     for id, parts in data.rates.items():
-        tokens, spent = np.nansum(parts.tokens[ok]), np.nansum(parts.seconds[ok])
-        if spent > 0:
-            values[id] = float(tokens / spent)
+        if (rate := parts.together(ok)) is not None:
+            values[id] = rate
     if (block := data.throughput.get(index)) is not None:
         for id, amount in block.amounts.items():
             if id == "output_tok_per_s" and not amount > 0:

@@ -108,7 +108,7 @@ def _streams(data: CaseData) -> Iterator[RunWarning]:
 
 
 def _who_held(data: CaseData, held: Bools, streams: int) -> tuple[str, str]:
-    """Who held streams back, in a clause, and what to do about it."""
+    """A clause, and what to do about it."""
     ok, healths = data.ok.select(held), _healths(data, held)
     longest_s = max((max(h.loop_lag_max_ms or 0, 1e3 * h.stalled_s) for h in healths), default=0)
     longest_s /= 1e3
@@ -147,7 +147,6 @@ def _who_gathered(data: CaseData, bursts: Bools) -> str:
 
 
 def _healths(data: CaseData, rows: Bools) -> list[ClientHealth]:
-    """What the client saw of itself in the blocks of these rows of `data.ok`."""
     return [i.health for b, i in data.infos.items() if (data.ok.block[rows] == b).any()]
 
 
@@ -314,28 +313,27 @@ def _other_model(data: CaseData) -> Iterator[RunWarning]:
 
 def server_changes(info: RunInfo) -> Iterator[RunWarning]:
     """Another version, or another model under the same name, in the course of a run."""
+    found = []
     for target in info.targets:
         mine = {c.id for c in info.plan.cases if c.target == target.name}
-        later = [b.server_version for b in info.blocks if b.case in mine and b.server_version]
-        versions = list(dict.fromkeys([*filter(None, [target.version]), *later]))
-        if len(versions) > 1:
-            yield RunWarning(
-                WarningCode.SERVER_CHANGED,
-                f"{target.name} said it was version {versions[0]}, then {', '.join(versions[1:])}",
-                "It was updated meanwhile, or several servers share the address: measure again.",
-                invalidates=True,
-            )
+        later = [b.server_version for b in info.blocks if b.case in mine]
+        first, *others = dict.fromkeys(filter(None, [target.version, *later])) or [""]
+        if others:
+            said = f"{target.name} said it was version {first}, then {', '.join(others)}"
+            found.append((said, "updated"))
     for model in info.models:
         cases = {c.id for c in info.plan.cases if (c.target, c.model) == (model.target, model.name)}
         readings = [r for b in info.blocks if b.case in cases for r in (b.before, b.after)]
         seen = [r.digest for r in readings if r is not None and r.loaded]
-        digests = list(dict.fromkeys(filter(None, [model.digest, *seen])))
-        if len({d.removeprefix("sha256:") for d in digests}) > 1:
-            yield RunWarning(
-                WarningCode.SERVER_CHANGED,
-                f"{model.name} on {model.target} was {len(digests)} different models (digests "
-                f"{', '.join(d.removeprefix('sha256:')[:12] for d in digests)})",
-                "It was pulled or made anew meanwhile, or several servers share the address: "
-                "measure again.",
-                invalidates=True,
-            )
+        digests = dict.fromkeys(d.removeprefix("sha256:") for d in [model.digest, *seen] if d)
+        if len(digests) > 1:
+            said = f"{model.name} on {model.target} was {len(digests)} different models (digests "
+            listed = ", ".join(d[:12] for d in digests)
+            found.append((f"{said}{listed})", "pulled or made anew"))
+    for said, how in found:
+        yield RunWarning(
+            WarningCode.SERVER_CHANGED,
+            said,
+            f"It was {how} meanwhile, or several servers share the address: measure again.",
+            invalidates=True,
+        )

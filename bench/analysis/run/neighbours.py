@@ -82,7 +82,6 @@ def _costs(alone: CaseSummary, together: CaseSummary) -> Iterator[Cost]:
 
 
 def _pairs(alone: CaseSummary, together: CaseSummary, metric: str) -> list[tuple[float, float]]:
-    """The values of both, by repetition."""
     before = {b.repetition: b.values.get(metric) for b in alone.blocks}
     after = {b.repetition: b.values.get(metric) for b in together.blocks}
     return [

@@ -168,10 +168,8 @@ def _rate(data: CaseData) -> float | None:
 
 def _arrival_cv2(data: CaseData) -> float:
     arrivals = data.case.load.arrivals
-    if arrivals is None or arrivals.kind == "poisson":
-        return 1.0
-    if arrivals.kind == "constant":
-        return 0.0
+    if arrivals is None or arrivals.kind in ("poisson", "constant"):
+        return float(arrivals is None or arrivals.kind == "poisson")
     if arrivals.kind == "gamma":
         return arrivals.burstiness
     gaps = np.diff(arrivals.times_s)

@@ -54,6 +54,11 @@ class RateParts:
         """Tokens per second of each request."""
         return self.tokens / self.seconds
 
+    def together(self, rows: Bools | slice = slice(None)) -> float | None:
+        """Tokens per second of some requests, as a ratio of sums; None if none has a rate."""
+        tokens, spent = np.nansum(self.tokens[rows]), np.nansum(self.seconds[rows])
+        return float(tokens / spent) if spent > 0 else None
+
 
 def decode(columns: Columns, era: Era) -> RateParts:
     """Decode speed: steps that were timed, and their time."""

@@ -159,7 +159,7 @@ def _counts(data: CaseData) -> RequestCounts:
         failed=len(data.judged) - len(data.ok),
         by_outcome=dict(sorted(outcomes.items())),
         by_done_reason=dict(sorted(reasons.items())),
-        dropped=sum(info.dropped for info in data.infos.values()),
+        dropped=data.dropped,
     )
 
 

@@ -42,7 +42,7 @@ def judge(threshold: Threshold, data: CaseData, metrics: dict[str, Metric]) -> T
         return replace(result, note="this version has no such metric")
     metric = metrics[threshold.metric]
     late = _never_got_it(kind, data)
-    result = replace(result, note=_lateness(len(late), len(data.judged) + _dropped(data)))
+    result = replace(result, note=_lateness(len(late), len(data.judged) + data.dropped))
     estimate = _estimate(threshold, data, metric, late) if metric.n else None
     if estimate is None:
         return replace(result, note=_joined(f"no samples: {metric.note}", result.note))
@@ -69,10 +69,6 @@ def _never_got_it(kind: MetricKind, data: CaseData) -> Ints:
     if kind.missing == "never":
         without = data.ok.block[np.isnan(data.times[kind.id])]
     return np.concatenate([failed, without, *dropped])
-
-
-def _dropped(data: CaseData) -> int:
-    return sum(info.dropped for info in data.infos.values())
 
 
 def _estimate(threshold: Threshold, data: CaseData, metric: Metric, late: Ints) -> Estimate | None:

@@ -8,10 +8,9 @@ import numpy as np
 
 from bench.analysis.run.case_data import CaseData
 from bench.analysis.run.columns import Bools, Columns, Floats, numbered
-from bench.analysis.run.rates import MIN_GRAINS, MIN_PREFILL_TOKENS_BUSTED
+from bench.analysis.run.rates import MIN_GRAINS, MIN_PREFILL_TOKENS_BUSTED, decode
 from bench.analysis.run.summary import Estimate, Metric, metric_of
 from bench.analysis.run.windows import window_of
-from bench.metrics import MIN_OUTPUT_TOKENS
 from bench.ollama.eras import LOAD_S, Era
 from bench.results.record import CHECKS
 from bench.stats.means import block_ratio, share
@@ -134,10 +133,10 @@ def _unit_s(id: str, data: CaseData, index: int) -> float:
     return spent / 3600 if id.endswith("_per_h") else spent
 
 
-def _per_block(data: CaseData, value: Callable[[Columns], float]) -> tuple[Floats, Floats]:
+def _per_block(data: CaseData, value: Callable[[Columns], float | None]) -> tuple[Floats, Floats]:
     """A value of each block's requests, and of its control requests."""
     with_it, without = (
-        np.array([value(columns.select(columns.block == i)) for i in data.block_order])
+        np.array([value(columns.select(columns.block == i)) for i in data.block_order], float)
         for columns in (data.ok, data.controls)
     )
     given = ~np.isnan(with_it) & ~np.isnan(without)
@@ -172,12 +171,7 @@ def _constraint(data: CaseData) -> dict[str, Metric]:
     if data.case.format is None or data.case.prompts.images or not len(data.controls):
         return {}
 
-    def speed(columns: Columns) -> float:
-        some = (columns.output_tokens >= MIN_OUTPUT_TOKENS) & (columns.eval_ns > 0)
-        spent = float(columns.eval_ns[some].sum())
-        return float((columns.output_tokens[some] - 1).sum()) / spent if spent else float("nan")
-
-    with_it, without = _per_block(data, speed)
+    with_it, without = _per_block(data, lambda columns: decode(columns, data.era).together())
     if not len(with_it):
         return {}
     if len(with_it) == 1:

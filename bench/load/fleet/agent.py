@@ -137,13 +137,16 @@ class Agent:
     async def _keep_words(self) -> None:
         process = self._process
         assert process.stdout is not None
-        while data := await process.stdout.read(1 << 16):
-            self._spool.append(data)
-            self._grown.set()
-        code = await process.wait()
-        if not self._over.is_set():
-            self._spool.append(b"\n" + encode(Failed(ended_how(code))))
-        self._said_all = True
+        with contextlib.suppress(OSError):  # no room: this ends, and whoever listens sees that
+            while data := await process.stdout.read(1 << 16):
+                self._spool.append(data)
+                self._grown.set()
+            code = await process.wait()
+            if not self._over.is_set():
+                self._spool.append(b"\n" + encode(Failed(ended_how(code))))
+            self._said_all = True
+        if not self._said_all:
+            self._over.set()
         self._grown.set()
 
     async def _meet(self, reader: StreamReader, writer: StreamWriter) -> None:

@@ -48,10 +48,8 @@ class Spot:
     """One Dask worker: there is one sender on each.
 
     Attributes:
-        address: as Dask calls it.
         name: of its machine, with a number where several are on one.
         host: where its machine is reached.
-        machine: what that says of itself.
     """
 
     address: str
@@ -184,22 +182,29 @@ class DaskCluster:
         """What a function says on every worker, or on those of a host, by address.
 
         Raises:
-            ServerUnreachable: the scheduler has gone.
+            ServerUnreachable: the scheduler has gone, or does not answer.
         """
-        known = await self._ask(
-            lambda: list(self._client.scheduler_info(n_workers=-1)["workers"]), timeout_s
-        )
+        try:
+            known = await self._ask(
+                lambda: list(self._client.scheduler_info(n_workers=-1)["workers"]), timeout_s
+            )
+        except TimeoutError as error:
+            raise ServerUnreachable(
+                f"the Dask scheduler does not say which workers it has: {error}",
+                "Is it stopped or overloaded? Start it and its workers again.",
+            ) from error
         there = [address for address in known if not host or _host_of(address) == host]
         calls = (partial(self._client.run, function, asked, workers=[a]) for a in there)
         answers = await asyncio.gather(
             *(self._ask(call, timeout_s) for call in calls), return_exceptions=True
         )
+        found: dict[str, bytes] = {}
         for answer in answers:
             if isinstance(answer, ServerUnreachable):
                 raise answer
-        return {
-            k: v for one in answers if not isinstance(one, BaseException) for k, v in one.items()
-        }
+            if not isinstance(answer, BaseException):
+                found |= answer
+        return found
 
     async def _ask(self, work: Callable[[], T], timeout_s: float) -> T:
         """The result of something that needs the scheduler.

@@ -73,7 +73,7 @@ class FakeTransport(BookedTransport):
         self._script = script if callable(script) else _in_turn(script)
 
     async def open(self, connections: int) -> None:
-        """There is nothing to open, it is only noted."""
+        """Only noted."""
         self.open_connections = max(self.open_connections, connections)
 
     def send(self, call: Call) -> asyncio.Future[Reply]:

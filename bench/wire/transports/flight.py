@@ -48,13 +48,7 @@ class Flight:
     """
 
     __slots__ = (
-        "_home",
-        "any_received",
-        "call",
-        "carrier",
-        "deadline_ns",
-        "future",
-        "patience_ns",
+        *("_home", "any_received", "call", "carrier", "deadline_ns", "future", "patience_ns"),
         "reader",
     )
 

@@ -59,27 +59,19 @@ class HttpxTransport(BookedTransport):
         self.address = address
         self._proxy = proxy
         self._tls = address.tls_context() if address.scheme == "https" else None
-        self._headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
-        if address.authorization:
-            self._headers["Authorization"] = address.authorization
-        unix = address.unix_socket
-        self._root = f"http://localhost{address.base_path}" if unix else address.url
+        self._root, headers = address.http_root
+        coded = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
+        self._headers = {**coded, **headers}
         self._clients: list[httpx.AsyncClient] = []
         self._closed = False
         self._free = [self._new_client()]
 
     async def open(self, connections: int) -> None:
-        """Open connections beforehand, each by asking for the version.
-
-        Raises:
-            ServerUnreachable: nothing answers.
-        """
+        """Open connections beforehand, each by asking for the version; see `Transport.open`."""
         for reply in await asyncio.gather(*(self.send(_GREETING) for _ in range(connections))):
             if reply.status is None:
-                raise ServerUnreachable(
-                    f"{self.address.url}: {reply.error}",
-                    "is Ollama running there? try: ollama serve",
-                )
+                advice = "is Ollama running there? try: ollama serve"
+                raise ServerUnreachable(f"{self.address.url}: {reply.error}", advice)
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; see `Transport.send`."""

@@ -38,7 +38,7 @@ _buffers = [_buffer]
 class KernelConnection(Connection):
     """A non-blocking TCP socket, read when the loop says so."""
 
-    __slots__ = ("_counters", "_direct", "_fd", "_loop", "_rest", "_sock", "_stamps")
+    __slots__ = ("_counters", "_fd", "_loop", "_rest", "_sock", "_stamps", "_unwatch")
 
     def __init__(self, home: KernelTransport, sock: socket.socket, stamps: KernelStamps) -> None:
         super().__init__(home)
@@ -48,20 +48,9 @@ class KernelConnection(Connection):
         self._counters = home.counters
         self._rest: memoryview | None = None
         self._loop: Any = asyncio.get_running_loop()
-        self._direct = hasattr(self._loop, "add_direct")
-        self._watch()
-
-    def _watch(self) -> None:
-        if self._direct:
-            self._loop.add_direct(self._fd, self._readable)
-        else:
-            self._loop.add_reader(self._fd, self._readable)
-
-    def _unwatch(self) -> None:
-        if self._direct:
-            self._loop.remove_direct(self._fd)
-        else:
-            self._loop.remove_reader(self._fd)
+        watch = getattr(self._loop, "add_direct", self._loop.add_reader)
+        self._unwatch = getattr(self._loop, "remove_direct", self._loop.remove_reader)
+        watch(self._fd, self._readable)
 
     def _readable(self) -> bool:
         """Read once; whether that could have waited, since the bytes were only put aside."""
@@ -107,9 +96,9 @@ class KernelConnection(Connection):
         if n < len(data):
             self._rest = memoryview(data)[n:]
             # The direct way is for reading only.
-            self._unwatch()
-            self._direct = False
-            self._watch()
+            self._unwatch(self._fd)
+            self._unwatch = self._loop.remove_reader
+            self._loop.add_reader(self._fd, self._readable)
             self._loop.add_writer(self._fd, self._writable)
 
     def _writable(self) -> None:
@@ -132,7 +121,7 @@ class KernelConnection(Connection):
 
     def shut(self) -> None:
         """Close the socket at once."""
-        self._unwatch()
+        self._unwatch(self._fd)
         if self._rest is not None:
             self._rest = None
             self._loop.remove_writer(self._fd)

@@ -182,16 +182,15 @@ class SocketTransport(BookedTransport, ABC):
         """
 
     async def open(self, connections: int) -> None:
-        """Open connections beforehand, so that none is opened on the timed path.
-
-        Raises:
-            ServerUnreachable: nothing answers.
-        """
+        """See `Transport.open`."""
         # Counted once: a server may hang up on each of them as soon as it is open.
         missing = connections - len(self.connections)
         for begun in range(0, missing, _OPEN_AT_ONCE):
             opened = await asyncio.gather(
-                *(self._open_one() for _ in range(min(missing - begun, _OPEN_AT_ONCE))),
+                *(
+                    self._connect(OPEN_TIMEOUT_S)
+                    for _ in range(min(missing - begun, _OPEN_AT_ONCE))
+                ),
                 return_exceptions=True,
             )
             self.free += [c for c in opened if isinstance(c, Connection)]
@@ -202,10 +201,6 @@ class SocketTransport(BookedTransport, ABC):
                     raise ServerUnreachable(f"{self.address.url}: {text}", advice) from error
                 if isinstance(error, BaseException):
                     raise error
-
-    async def _open_one(self) -> Connection:
-        async with asyncio.timeout(OPEN_TIMEOUT_S):
-            return await self._connect()
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Send now; see `Transport.send`."""
@@ -235,32 +230,29 @@ class SocketTransport(BookedTransport, ABC):
         limit_s = flight.call.connect_s
         start_ns = time.monotonic_ns()
         try:
-            async with asyncio.timeout(limit_s):
-                connection = await self._connect()
-        except TimeoutError as e:
-            outcome = Outcome.CONNECT_ERROR if e.errno else Outcome.TIMEOUT
-            flight.end(outcome, connect_error_text(e, limit_s), time.monotonic_ns())
-            return
-        except OSError as e:
-            flight.end(Outcome.CONNECT_ERROR, connect_error_text(e, limit_s), time.monotonic_ns())
-            return
+            connection = await self._connect(limit_s)
         except Exception as e:
             # `send` never raises: whatever else a resolver or TLS may throw is an outcome too.
-            flight.end(Outcome.CONNECT_ERROR, f"no connection: {e!r}", time.monotonic_ns())
+            late = isinstance(e, TimeoutError) and not e.errno
+            text = f"no connection: {e!r}"
+            if isinstance(e, OSError):
+                text = connect_error_text(e, limit_s)
+            outcome = Outcome.TIMEOUT if late else Outcome.CONNECT_ERROR
+            flight.end(outcome, text, time.monotonic_ns())
             return
         flight.reader.reply.connect_ns = time.monotonic_ns() - start_ns
         if not connection.begin(flight, data):
             text = "the new connection was closed before the request was sent"
             flight.end(Outcome.CONNECT_ERROR, text, time.monotonic_ns())
 
-    async def _connect(self) -> Connection:
-        connection = await self.connect()
+    async def _connect(self, limit_s: float) -> Connection:
+        async with asyncio.timeout(limit_s):
+            connection = await self.connect()
         self.connections.add(connection)
         self.counters.connections += 1
         return connection
 
     def _encode(self, call: Call) -> bytes:
-        """The request as it goes over the wire."""
         key = (call.method, call.path)
         head = self._heads.get(key)
         if head is None:

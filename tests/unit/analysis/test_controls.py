@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from session_runs import plan_of
@@ -10,7 +13,7 @@ from virtual_runs import run_virtually
 from virtual_server import model
 
 from bench.analysis.run.summarise import summarise
-from bench.results.record import Phase
+from bench.results.record import Phase, RequestRecord
 from bench.results.warning_codes import WarningCode
 from bench.server.app import App
 
@@ -53,3 +56,17 @@ def test_throughput_holds_all_that_was_written(tmp_path: Path, users: int) -> No
     assert throughput == pytest.approx(written / seconds, rel=0.05)
     codes = {w.code for w in summary.warnings}
     assert not codes & {WarningCode.LITTLES_LAW, WarningCode.OTHER_LOAD}
+
+
+@pytest.mark.parametrize(("form", "timed"), [("gguf", -1), ("safetensors", 0)])
+def test_the_price_of_a_format_counts_the_tokens_that_the_engine_times(
+    run_of: Callable[..., Any], a_request: Callable[..., RequestRecord], form: str, timed: int
+) -> None:
+    """10 ms a token with the format and without; MLX times the first token, too."""
+    records = []
+    for i, (tokens, control) in enumerate([(32, False), (16, True)] * 3):
+        steps = tokens + timed
+        record = a_request(10.0 * i, tokens=tokens, decode=0.01 * steps, index=i)
+        records.append(replace(record, control=control))
+    case = run_of(records, format=form, case={"format": "json"}).case_summary()
+    assert case.metrics["constraint_cost"].value == pytest.approx(1.0)

@@ -17,7 +17,7 @@ from bench.analysis.run.evidence import columns_of
 from bench.analysis.run.latency import latencies
 from bench.analysis.run.summarise import summarise
 from bench.commands.probing import Prober, SearchFor
-from bench.commands.sizing import capacity_plan, promises_of
+from bench.commands.sizing import capacity_plan
 from bench.errors import UsageError
 from bench.report.capacity.capacity_page import capacity_page
 from bench.report.console import console_text
@@ -87,4 +87,4 @@ def test_what_cannot_be_searched_is_refused_before_the_run() -> None:
     with pytest.raises(UsageError, match="has none, its requests stand alone"):
         capacity_plan(alone, "sessions")
     with pytest.raises(UsageError, match="is a time of sessions, and --by users does not play"):
-        promises_of(("user_turn_s.p90 <= 2",), "users")
+        parse_promises(("user_turn_s.p90 <= 2",), "users")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import subprocess
@@ -76,6 +77,22 @@ async def test_an_agent_that_nobody_calls_ends(tmp_path, monkeypatch):
     async with asyncio.timeout(20):
         await agent.until_over()
     assert not list(kept_here(tmp_path))  # it has no records
+
+
+async def test_an_agent_without_room_for_what_is_said_ends(tmp_path, monkeypatch):
+    """Else the run would wait for words for as long as it asks for the time."""
+
+    def full(data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(agents, "_LINGER_S", 0.1)
+    agent = agents.Agent(agents.AgentStart("token", "run", "0-a", bind="127.0.0.1"), tmp_path)
+    await agent.serve()
+    monkeypatch.setattr(agent._spool, "append", full)
+    monkeypatch.setattr(agent, "_heard_s", float("inf"))
+    agent._process.kill()
+    async with asyncio.timeout(20):
+        await agent.until_over()
 
 
 async def test_an_agent_whose_words_cannot_be_had_is_not_asked_for_the_time_any_more(monkeypatch):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from types import SimpleNamespace
 
 import pytest
 
+from bench.errors import ServerUnreachable
+from bench.load.fleet import dask_cluster
 from bench.load.fleet.dask_cluster import Spot
 from bench.load.fleet.fleet import Fleet
 from bench.load.fleet.hosting import MachineSeen
@@ -36,3 +40,15 @@ def test_a_scheduler_open_to_a_network_without_tls_is_warned_of(address, is_open
     if is_open:
         assert address in warnings[0].message
         assert "TLS" in warnings[0].advice
+
+
+def test_a_scheduler_that_hangs_is_named_in_time(monkeypatch):
+    """Its process is stopped, say: the connection stands, and nothing comes."""
+    hung = threading.Event()
+    client = SimpleNamespace(status="running", scheduler_info=lambda n_workers: hung.wait(5))
+    monkeypatch.setattr(dask_cluster, "_ANSWER_S", 0.2)
+    fleet = Fleet("tcp://10.0.0.5:8786")
+    fleet._cluster._client = client
+    with pytest.raises(ServerUnreachable, match="no answer within"):
+        asyncio.run(fleet._cluster.spots())
+    hung.set()

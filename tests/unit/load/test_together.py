@@ -1,4 +1,4 @@
-"""Blocks that run at the same time."""
+"""Blocks that run at the same time, and processes that send one together."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 from bench.clock import NS
 from bench.errors import ServerUnreachable
+from bench.load.measure import MeasuredPhase
+from bench.load.workers import together
 from bench.results.run import RunStatus
 
 
@@ -64,3 +66,12 @@ def test_nothing_is_sent_or_loaded_while_the_machine_is_looked_at_at_rest(play, 
     assert begun_ns - origin_ns >= 5 * NS
     assert min(r.sent_ns for r in done.run.records) >= ended_ns - origin_ns
     assert done.info.environment["idle"] == {}
+
+
+def test_a_process_that_measured_nothing_widens_no_window():
+    """More processes than users: one without any stands at the moment measuring could begin."""
+    idle, busy = MeasuredPhase(1 * NS, 1 * NS), MeasuredPhase(2 * NS, 9 * NS)
+    whole = together([idle, busy])
+    assert (whole.window_start_ns, whole.window_end_ns) == (2 * NS, 9 * NS)
+    none = together([idle, idle])
+    assert (none.window_start_ns, none.window_end_ns) == (1 * NS, 1 * NS)

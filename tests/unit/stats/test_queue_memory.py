@@ -19,7 +19,6 @@ from bench.stats.queue_memory import (
     load_memory,
     memory_of_load,
     memory_of_series,
-    memory_of_service,
     queue_series,
     requests_for_quantile,
 )
@@ -65,8 +64,9 @@ def test_the_load_is_taken_at_the_upper_end_of_what_is_known():
     rng = np.random.default_rng(2)
     few, many = rng.lognormal(0, 0.4, 30), rng.lognormal(0, 0.4, 100_000)
     exact = memory_of_load(2.0 * many.mean() / 4, 1.0, many.var() / many.mean() ** 2)
-    assert memory_of_service(many, 2.0, 4, 1.0) == pytest.approx(exact, rel=0.03)
-    assert memory_of_service(few, 2.0, 4, 1.0) > memory_of_service(few.repeat(100), 2.0, 4, 1.0)
+    assert load_memory(many, 2.0, 4, 1.0).requests == pytest.approx(exact, rel=0.03)
+    of_few = load_memory(few, 2.0, 4, 1.0).requests
+    assert of_few > load_memory(few.repeat(100), 2.0, 4, 1.0).requests
 
 
 def test_a_bound_from_above_counts_only_for_what_may_hold_a_wait():

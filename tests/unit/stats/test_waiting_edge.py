@@ -7,12 +7,12 @@ import pytest
 from many_queues import first_texts
 
 from bench.stats.queue_memory import memory_of_load
+from bench.stats.queueing import erlang_c
 from bench.stats.waiting_edge import (
     LIMIT,
     relative_bias,
     requests_needed,
     share_error,
-    waiting,
 )
 
 CV2, SLOTS, SERVICE_S, PREFILL_S = 0.16, 4, 5.0, 0.3
@@ -21,7 +21,7 @@ CV2, SLOTS, SERVICE_S, PREFILL_S = 0.16, 4, 5.0, 0.3
 def predicted(load: float, p: float, n: int) -> float:
     wait_s = SERVICE_S * (1 + CV2) / (2 * SLOTS * (1 - load))
     error = share_error(p, memory_of_load(load, 1.0, CV2), n)
-    return relative_bias(p, error, waiting(load, SLOTS), wait_s, PREFILL_S)
+    return relative_bias(p, error, erlang_c(SLOTS, load * SLOTS), wait_s, PREFILL_S)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_far_from_the_edge_there_is_no_bias(load, p):
 
 
 def test_more_requests_help():
-    memory, share = memory_of_load(0.35, 1.0, CV2), waiting(0.35, SLOTS)
+    memory, share = memory_of_load(0.35, 1.0, CV2), erlang_c(SLOTS, 0.35 * SLOTS)
     needed = requests_needed(0.95, memory, 750, share, 1.1, PREFILL_S)
     assert needed > 2000
     error = share_error(0.95, memory, needed)
@@ -70,4 +70,4 @@ def test_more_requests_help():
 def test_a_long_time_is_not_bent_by_a_short_wait():
     """The time of a whole answer lies there, too, and a second of 20 changes it little."""
     error = share_error(0.95, memory_of_load(0.35, 1.0, CV2), 750)
-    assert relative_bias(0.95, error, waiting(0.35, SLOTS), 1.1, 20.0) < 0.01
+    assert relative_bias(0.95, error, erlang_c(SLOTS, 0.35 * SLOTS), 1.1, 20.0) < 0.01

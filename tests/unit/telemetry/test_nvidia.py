@@ -280,6 +280,15 @@ def test_power_beyond_the_limit_is_no_reading(nvml):
     assert readings == [200.0, None]
 
 
+def test_power_of_all_ones_is_no_reading_before_volta_either(nvml):
+    """Without a counter of energy no limit is known; 2^32 - 1 mW is a driver's "I do not know"."""
+    nvml.fail("energy", 3)
+    (card,), _ = find_nvidia(present=lambda: True)
+    assert card.gauges()["gpu0_power_w"] == pytest.approx(200, rel=0.2)
+    nvml.base_w = (2**32 - 1) / 1000
+    assert "gpu0_power_w" not in card.gauges()
+
+
 def test_processes_on_a_card_and_what_they_hold(nvml):
     nvml.cards, nvml.processes, nvml.process_bytes = 2, 2, 3 << 30
     first, second = found()[0]

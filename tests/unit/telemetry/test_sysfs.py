@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.telemetry.drm import find_drm_cards
 from bench.telemetry.energy import Energy, counted_energy
 from bench.telemetry.gpu_bandwidth import card_bandwidth, known_bandwidth
-from bench.telemetry.powercap import find_cpu_packages
 from bench.telemetry.sampling import Recorder
 from bench.telemetry.source import UnreadableError
+from bench.telemetry.sysfs import find_cpu_packages, find_drm_cards
 
 CARD = "sys/class/drm/card1/device/"
 HWMON = CARD + "hwmon/hwmon4/"

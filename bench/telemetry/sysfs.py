@@ -1,7 +1,9 @@
-"""Graphics cards of AMD and Intel, from the kernel's sysfs and hwmon files. No root is needed.
+"""Graphics cards of AMD and Intel, and energy of the CPU, from the kernel's files in /sys.
 
-Sources: Documentation/gpu/amdgpu/thermal.rst and the ABI documents sysfs-driver-intel-i915-hwmon
-and sysfs-driver-intel-xe-hwmon of the kernel. Not tested on hardware.
+Sources: Documentation/gpu/amdgpu/thermal.rst, the ABI documents sysfs-driver-intel-i915-hwmon and
+sysfs-driver-intel-xe-hwmon (cards: not tested on hardware; no root is needed), and
+Documentation/power/powercap/powercap.rst of the kernel. A CPU package's counter excludes the memory
+on most machines; `psys` contains the packages and is therefore never added to them.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ _APU_VRAM_BYTES = 2**30
 """A card with no more memory of its own keeps models in the machine's (GTT)."""
 _NAMES = ("usr/share/libdrm/amdgpu.ids", "opt/amdgpu/share/libdrm/amdgpu.ids")
 """libdrm's list: device, revision, product. Most AMD cards do not know their own name."""
+_ROOM = "sys/class/powercap"
+_FIX = "readable by root only: sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
 
 
 class _File(NamedTuple):
@@ -174,7 +178,7 @@ def _joules(path: Path) -> float:
     try:
         value = number_in(path)
     except OSError as error:
-        raise UnreadableError(f"{path.name}: {error.strerror}") from None
+        raise UnreadableError(f"{path}: {error.strerror}") from None
     if value is None:
         raise UnreadableError(f"{path.name} holds no value")
     return value / 1e6
@@ -189,3 +193,46 @@ def _listed_name(device: Path, root: Path) -> str:
             if len(parts) == 3 and [parts[0].lower(), parts[1].lower()] == ids:
                 return parts[2]
     return ""
+
+
+class CpuPackage(Source):
+    """The counter of one package."""
+
+    def __init__(self, folder: Path, index: int) -> None:
+        counter = folder / "energy_uj"
+        if number_in(counter) is None:
+            raise UnreadableError(f"{counter.name} holds no number")
+        name = f"cpu{index}_energy_j"
+        wraps = number_in(folder / "max_energy_range_uj")
+        self.counters = {
+            name: EnergyCounter(lambda: _joules(counter), wraps / 1e6 if wraps else None)
+        }
+        self.description = Description(
+            f"cpu {index}",
+            f"CPU {text_in(folder / 'name')}",
+            (name,),
+            exactness="counter of the CPU package; without memory, fans and power supply",
+        )
+
+    def gauges(self) -> Mapping[str, float]:
+        """Nothing: a package has its counter only."""
+        return {}
+
+
+def find_cpu_packages(root: Path = Path("/")) -> Found:
+    """The packages whose energy can be read, below `root`."""
+    found: list[Source] = []
+    blind: dict[str, str] = {}
+    folders = sorted((root / _ROOM).glob("intel-rapl:*"))
+    packages = [f for f in folders if re.fullmatch(r"intel-rapl:\d+", f.name)]
+    packages = [f for f in packages if text_in(f / "name").startswith("package")]
+    if not packages:
+        blind["CPU energy"] = "this machine shows no powercap packages (usual in a VM)"
+    for index, folder in enumerate(packages):
+        try:
+            found.append(CpuPackage(folder, index))
+        except PermissionError:
+            blind[f"energy of CPU {text_in(folder / 'name')}"] = _FIX
+        except (OSError, UnreadableError) as error:
+            blind[f"energy of CPU {text_in(folder / 'name')}"] = str(error)
+    return found, blind
