@@ -34,6 +34,7 @@ MIN_POINTS = 10
 
 MAX_P = 0.001
 MIN_CHANGE = 0.03
+"""A split counts if its p lies below `MAX_P` and the level changed by so much, relatively."""
 _MIN_SIDE = 3
 _LINE_P = 0.25
 """A step beside a line must have a p below this, divided by the number of points: of the splits
@@ -67,15 +68,11 @@ class ChangePoint:
         return self.after / self.before - 1
 
 
-def change_points(
-    values: ArrayLike, max_p: float = MAX_P, min_change: float = MIN_CHANGE
-) -> tuple[ChangePoint, ...]:
+def change_points(values: ArrayLike) -> tuple[ChangePoint, ...]:
     """The change points of one metric over runs of one identity, in order of time.
 
     Args:
         values: positive, oldest first.
-        max_p: a split counts if its p lies below.
-        min_change: and if the level changed by at least this much, relatively.
     """
     series = np.asarray(values, float)
     if series.size < MIN_POINTS:
@@ -83,23 +80,18 @@ def change_points(
     if not np.all(series > 0):
         raise ValueError("change points are looked for in logs, so values must be above 0")
     logs: NDArray[np.float64] = np.log(series)
-    cuts = sorted(_splits(logs, 0, logs.size, max_p, min_change))
-    return _without_weak(logs, cuts, max_p, min_change)
+    return _without_weak(logs, sorted(_splits(logs, 0, logs.size)))
 
 
-def _splits(
-    logs: NDArray[np.float64], start: int, end: int, max_p: float, min_change: float
-) -> list[int]:
+def _splits(logs: NDArray[np.float64], start: int, end: int) -> list[int]:
     """Split positions inside [start, end), found by bisection."""
     if end - start < 2 * _MIN_SIDE:
         return []
     cut = start + _best_split(logs[start:end])
-    p_value, step = _between(logs[start:cut], logs[cut:end])
-    if p_value >= max_p or not _large(step, min_change):
-        return []
-    left = _splits(logs, start, cut, max_p, min_change)
     # Not judged strictly yet: two steps in one stretch look like autocorrelation.
-    return [*left, cut, *_splits(logs, cut, end, max_p, min_change)]
+    if _is_weak(*_between(logs[start:cut], logs[cut:end])):
+        return []
+    return [*_splits(logs, start, cut), cut, *_splits(logs, cut, end)]
 
 
 def _best_split(x: NDArray[np.float64]) -> int:
@@ -180,13 +172,11 @@ def _p(step: float, error: float, df: float) -> float:
     return 2 * t_cdf(-abs(step / error), max(df, 1.0))
 
 
-def _large(step: float, min_change: float) -> bool:
-    return abs(step) >= math.log1p(min_change)
+def _is_weak(p_value: float, step: float) -> bool:
+    return p_value >= MAX_P or abs(step) < math.log1p(MIN_CHANGE)
 
 
-def _without_weak(
-    logs: NDArray[np.float64], cuts: list[int], max_p: float, min_change: float
-) -> tuple[ChangePoint, ...]:
+def _without_weak(logs: NDArray[np.float64], cuts: list[int]) -> tuple[ChangePoint, ...]:
     """Judge each cut against its neighbours' stretches; drop the weakest until all hold."""
     while True:
         edges = [0, *cuts, logs.size]
@@ -194,9 +184,7 @@ def _without_weak(
             _step(logs[a:cut], logs[cut:b])
             for a, cut, b in zip(edges[:-2], cuts, edges[2:], strict=True)
         ]
-        weak = [
-            i for i, (p, step, _) in enumerate(judged) if p >= max_p or not _large(step, min_change)
-        ]
+        weak = [i for i, (p, step, _) in enumerate(judged) if _is_weak(p, step)]
         if not weak:
             break
         del cuts[max(weak, key=lambda i: judged[i][0])]

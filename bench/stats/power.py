@@ -228,12 +228,11 @@ def detectable_change(
     return math.expm1(high)
 
 
-def sd_interval(sd: float, df: float, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval of a standard deviation of normal values, by the chi-square distribution."""
+def sd_interval(sd: float, df: float) -> tuple[float, float]:
+    """The 95 % interval of a standard deviation of normal values, by chi-square."""
     w, cdf = _chi_square(df)
-    tail = (1 - confidence) / 2
-    low, high = (float(np.interp(p, cdf, w)) for p in (tail, 1 - tail))
-    return sd / math.sqrt(high), sd / math.sqrt(low)
+    low, high = np.interp((0.025, 0.975), cdf, w)
+    return sd / math.sqrt(float(high)), sd / math.sqrt(float(low))
 
 
 @lru_cache(maxsize=256)

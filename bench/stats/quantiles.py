@@ -69,26 +69,25 @@ class Shares:
 
 
 @lru_cache(maxsize=4096)
-def order_statistic_ranks(n: int, p: float, confidence: float = CONFIDENCE) -> tuple[int, int]:
+def order_statistic_ranks(n: int, p: float) -> tuple[int, int]:
     """The ranks whose values enclose the p-quantile of n independent values.
 
     Returns:
         (low, high), counted from 1; low is 0 and high is n + 1 where there is no bound.
     """
-    tail, ranks = (1 - confidence) / 2, range(n)
+    tail, ranks = (1 - CONFIDENCE) / 2, range(n)
     low = bisect_left(ranks, True, key=lambda k: binomial_cdf(k, n, p) > tail)
     high = bisect_left(ranks, True, key=lambda k: binomial_cdf(k, n, p) >= 1 - tail)
     return low, high + 1
 
 
 @lru_cache(maxsize=256)
-def requests_needed(p: float, confidence: float = CONFIDENCE) -> int:
+def requests_needed(p: float) -> int:
     """How many independent values bound the p-quantile on both sides.
 
     At 95 %: 6 for p50, 36 for p90, 72 for p95, 368 for p99.
     """
-    tail = (1 - confidence) / 2
-    return math.ceil(math.log(tail) / math.log(max(p, 1 - p)))
+    return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(max(p, 1 - p)))
 
 
 def order_statistics(n: int, p: float) -> Shares:
