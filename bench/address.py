@@ -138,6 +138,20 @@ class Address:
         return f"{self.scheme}://{host}:{self.port}{self.base_path}"
 
     @property
+    def http_root(self) -> tuple[str, dict[str, str]]:
+        """What httpx is told: the URL, and the headers that let in and name the host.
+
+        It takes the zone of an IPv6 address as the resolver does, not as a URL has it.
+        """
+        headers = {"Authorization": self.authorization} if self.authorization else {}
+        if self.unix_socket:
+            return f"http://localhost{self.base_path}", headers
+        if "%" in self.host:
+            headers["Host"] = self.authority
+        host = _in_url(self.host)
+        return f"{self.scheme}://{host}:{self.port}{self.base_path}", headers
+
+    @property
     def is_loopback(self) -> bool:
         """Whether it is this machine, by its name alone."""
         if self.unix_socket or self.host == "localhost" or self.host.endswith(".localhost"):

@@ -95,19 +95,18 @@ class Control(ControlCalls):
             proxy=proxy or None,
             trust_env=False,
         )
-        super().__init__((shown or url).rstrip("/"), client)
+        super().__init__((shown or url).rstrip("/"), client, proxied=bool(proxy))
 
     @classmethod
     def of(cls, address: Address) -> Control:
         """The control calls of the server at an address."""
-        secret = address.authorization
-        headers = {"Authorization": secret} if secret else {}
+        root, headers = address.http_root
+        if address.unix_socket:
+            socket = httpx.AsyncHTTPTransport(uds=address.unix_socket)
+            return cls(root, headers=headers, transport=socket, shown=address.url)
         verify: Any = address.tls_context() if address.scheme == "https" else False
-        if not address.unix_socket:
-            return cls(address.url, headers=headers, verify=verify, proxy=proxy_for(address))
-        socket = httpx.AsyncHTTPTransport(uds=address.unix_socket)
-        root = f"http://localhost{address.base_path}"
-        return cls(root, headers=headers, transport=socket, shown=address.url)
+        proxy = proxy_for(address)
+        return cls(root, headers=headers, verify=verify, proxy=proxy, shown=address.url)
 
     async def version(self) -> ServerVersion:
         """Who answers at the address.

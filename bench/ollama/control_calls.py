@@ -66,8 +66,9 @@ class ControlCalls:
         notes: what a user should know although no call failed of it.
     """
 
-    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, client: httpx.AsyncClient, *, proxied: bool = False) -> None:
         self.url = url
+        self._proxied = proxied
         self.notes: list[str] = []
         self._client = client
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -83,6 +84,11 @@ class ControlCalls:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    def _explained(
+        self, call: str, error: Exception, timeout_s: float, answered: bool
+    ) -> BenchError:
+        return explain(self.url, call, error, timeout_s, answered, self._proxied)
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -112,7 +118,7 @@ class ControlCalls:
             except BenchError:
                 raise
             except Exception as error:
-                why = explain(self.url, call, error, timeout_s, self._answered)
+                why = self._explained(call, error, timeout_s, self._answered)
                 if await self._is_https(error):
                     secure = self.url.replace("http://", "https://", 1)
                     raise NotOllama(
@@ -196,7 +202,7 @@ class ControlCalls:
                 limit.reschedule(None)
                 yield self._split(response, path)
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:  # OSError: TLS, time-outs
-            raise explain(self.url, f"POST /{path}", error, _FIRST_LINE_S, True) from error
+            raise self._explained(f"POST /{path}", error, _FIRST_LINE_S, True) from error
 
     async def _split(self, response: httpx.Response, path: str) -> AsyncIterator[bytes]:
         rest = bytearray()

@@ -22,11 +22,16 @@ _PROBE_S = 3.0
 
 
 def explain(
-    url: str, call: str, error: Exception, timeout_s: float, answered: bool = False
+    url: str,
+    call: str,
+    error: Exception,
+    timeout_s: float,
+    answered: bool = False,
+    proxied: bool = False,
 ) -> BenchError:
     """The error for a call that got no answer.
 
-    `answered`: the server has answered another call before.
+    `answered`: the server has answered another call before. `proxied`: it is asked by a proxy.
     """
     if isinstance(error, httpx.ReadTimeout | TimeoutError):
         return ServerUnreachable(
@@ -44,12 +49,14 @@ def explain(
             f"no TLS can be spoken with {url} ({_reason(error)})",
             "Does it speak plain http? Then write its address with http://.",
         )
-    if isinstance(error, httpx.ProxyError):
+    unreached = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    if isinstance(error, httpx.ProxyError) or (unreached and proxied):
+        what = "cannot be reached" if unreached else f"refuses {call}"
         return ServerUnreachable(
-            f"the proxy before {url} refuses {call} ({_reason(error)})",
+            f"the proxy before {url} {what} ({_reason(error)})",
             "HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name it; NO_PROXY lists hosts to ask directly.",
         )
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+    if unreached:
         return ServerUnreachable(
             f"no server answers at {url} ({_reason(error)})",
             "Is Ollama running there? Start it with: ollama serve. "

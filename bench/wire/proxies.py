@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -74,4 +75,6 @@ def _why_not(url: str) -> str:
         return f"its scheme is none of {', '.join(_SCHEMES)}"
     if not host or port == 0:
         return "it names no host" if not host else "its port is 0"
+    if parts.scheme.startswith("socks") and find_spec("socksio") is None:
+        return "SOCKS needs socksio, which is not installed (pip install socksio)"
     return ""

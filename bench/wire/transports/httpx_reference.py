@@ -59,11 +59,9 @@ class HttpxTransport(BookedTransport):
         self.address = address
         self._proxy = proxy
         self._tls = address.tls_context() if address.scheme == "https" else None
-        self._headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
-        if address.authorization:
-            self._headers["Authorization"] = address.authorization
-        unix = address.unix_socket
-        self._root = f"http://localhost{address.base_path}" if unix else address.url
+        self._root, headers = address.http_root
+        coded = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
+        self._headers = {**coded, **headers}
         self._clients: list[httpx.AsyncClient] = []
         self._closed = False
         self._free = [self._new_client()]

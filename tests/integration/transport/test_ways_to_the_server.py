@@ -9,13 +9,14 @@ import socket
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripted_wire import CERTIFICATE, Make, Peer, WireServer
 from wire_replies import CALL, DONE, END, GOOD, HEAD, token
 
 from bench.address import Address
-from bench.errors import NotOllama, ServerUnreachable, UsageError
+from bench.errors import BenchError, NotOllama, ServerUnreachable, UsageError
 from bench.ollama.control import Control
 from bench.wire.exchange import Outcome
 from bench.wire.transports import choose_transport, kernel
@@ -100,6 +101,31 @@ async def test_ipv6(wire: str, make: Make) -> None:
         assert (await transport.send(CALL)).outcome is Outcome.OK
         assert headers(server.peers[0].head)["host"] == f"[::1]:{server.port}"
         await transport.aclose()
+
+
+async def test_the_zone_of_an_ipv6_address_is_the_resolvers(
+    wire: str, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link-local address is asked for as RFC 4007 has it; its zone is not for the server."""
+    resolve = socket.getaddrinfo
+    asked = []
+
+    def local(host: Any, *rest: Any, **more: Any) -> Any:
+        asked.append(host.decode() if isinstance(host, bytes) else host)
+        return resolve("127.0.0.1", *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", local)
+    async with WireServer(good) as server:
+        url = f"http://[fe80::1%25eth7]:{server.port}"
+        transport = make(wire, url)
+        assert (await transport.send(CALL)).outcome is Outcome.OK
+        await transport.aclose()
+        async with Control.of(Address.parse(url, environ={})) as control:
+            with pytest.raises(BenchError):
+                await control.version()
+        heads = [peer.head.lower() for peer in server.peers]
+    assert len(heads) == 2 and set(asked) == {"fe80::1%eth7"}
+    assert all(b"host: [fe80::1]:%d\r\n" % server.port in head for head in heads)
 
 
 async def test_name_with_several_addresses(wire: str, make: Make) -> None:

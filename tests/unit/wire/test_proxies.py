@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.address import Address
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, ServerUnreachable, UsageError
 from bench.ollama.control import Control
+from bench.ollama.managed import free_port
 from bench.wire.proxies import proxy_for
 from bench.wire.transports import choose_transport
 
@@ -83,6 +84,26 @@ def test_what_is_no_proxy_is_named_without_its_secrets(
     assert "s3cret" not in f"{caught.value.message} {caught.value.advice}"
     # This machine's own server is asked without any.
     assert proxy_for(Address.parse("127.0.0.1", environ={})) == ""
+
+
+def test_socks_without_its_library_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://u:s3cret@proxy:1080")
+    monkeypatch.setattr("bench.wire.proxies.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="ALL_PROXY cannot be used: SOCKS needs socksio") as caught:
+        Control.of(SERVER)
+    assert "s3cret" not in f"{caught.value.message} {caught.value.advice}"
+
+
+async def test_a_proxy_that_is_not_there_is_blamed_not_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    async with Control.of(SERVER) as control:
+        with pytest.raises(
+            ServerUnreachable, match=r"the proxy before .* cannot be reached"
+        ) as said:
+            await control.version()
+    assert "NO_PROXY" in said.value.advice
 
 
 @pytest.mark.slow
