@@ -72,7 +72,7 @@ def _summary(tally: Tally) -> str:
         sessions = plural(tally.sessions, "session")
         lines = [f"Recorded {plural(tally.requests, 'request')} in {sessions}."]
     if tally.cut:
-        lines.append(f"{tally.cut:,} of them were cut short (client or server left).")
+        lines.append(f"{tally.cut:,} of them were cut short (somebody left, or an error came).")
     if tally.passed:
         lines.append(f"{tally.passed:,} more passed that were no chats.")
     if tally.lost:

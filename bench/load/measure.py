@@ -222,6 +222,8 @@ def _window(sender: Sender, from_ns: int, until_ns: int | None, finished: bool) 
     elif load.requests is not None and not sender.case.in_sessions:  # else it counts sessions
         wanted = len(sender.share.arrivals(load.requests, sender.block.seed))
     all_sent = wanted is not None and measured.requests + sender.dropped >= wanted
+    if load.loop == "closed" and sender.case.in_sessions and until_ns is not None:
+        all_sent = sender.clock.now_ns() < until_ns  # its sessions were over before
     is_trace = load.arrivals is not None and load.arrivals.kind == "trace"
     if planned_end is not None and finished and not all_sent and not is_trace:
         return planned_start, planned_end

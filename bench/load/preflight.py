@@ -21,6 +21,7 @@ PullObserver = Callable[[str, PullProgress], None]
 """Called for every step of a pull: model, progress."""
 
 _NEAREST = 3
+_TEXT = "Choose a model that generates text."
 
 
 async def resolve_model(control: Control) -> str:
@@ -170,33 +171,26 @@ def _check_capabilities(case: Case, capabilities: tuple[str, ...] | None) -> Non
     """Refuse what the model cannot do; old servers do not say what a model can."""
     if not capabilities:
         return
+    model, only = case.model, f"it can only do {', '.join(capabilities)}"
+    asked, choose = f"which case {case.id} asks of it: {only}", "Choose a model with the ability "
+    thinking = f"{model} cannot think, but the case {case.id} asks for think: {case.think}"
+    needs: Sequence[tuple[object, str, str, str]] = (
+        (case.tools, "tools", f"{model} cannot use tools, {asked}", f"{choose}tools."),
+        (
+            case.prompts.images,
+            "vision",
+            f"{model} cannot see pictures, {asked}",
+            f"{choose}vision.",
+        ),
+        (True, "completion", f"{model} cannot {case.endpoint}: {only}", _TEXT),
+        (case.think, "thinking", thinking, "Set think: false, or choose a thinking model."),
+    )
     if case.endpoint == "embed":
-        if "embedding" not in capabilities:
-            raise ModelError(
-                f"{case.model} cannot embed: it can only do {', '.join(capabilities)}",
-                "Choose an embedding model.",
-            )
-        return
-    for wanted, ability, what in (
-        (case.tools, "tools", "use tools"),
-        (case.prompts.images, "vision", "see pictures"),
-    ):
-        if wanted is not None and ability not in capabilities:
-            raise ModelError(
-                f"{case.model} cannot {what}, which case {case.id} asks of it: it can only do "
-                f"{', '.join(capabilities)}",
-                f"Choose a model with the ability {ability}.",
-            )
-    if "completion" not in capabilities:
-        raise ModelError(
-            f"{case.model} cannot {case.endpoint}: it can only do {', '.join(capabilities)}",
-            "Choose a model that generates text.",
-        )
-    if case.think not in (None, False) and "thinking" not in capabilities:
-        raise ModelError(
-            f"{case.model} cannot think, but the case {case.id} asks for think: {case.think}",
-            "Set think: false, or choose a thinking model.",
-        )
+        what = f"{model} cannot embed: {only}"
+        needs = ((True, "embedding", what, "Choose an embedding model."),)
+    for wanted, ability, message, advice in needs:
+        if wanted not in (None, False) and ability not in capabilities:
+            raise ModelError(message, advice)
 
 
 def _check_context(case: Case, model: ModelInfo) -> Iterator[RunWarning]:

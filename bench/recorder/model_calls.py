@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ class ModelCall:
         answer: as far as it came; None = none did.
         tools: definitions sent along, None if there were none.
         prompt_tokens, cached_tokens, output_tokens: as the server counted; None = it did not say.
+        ended: False if Ollama's own form has no line with `done`: it broke off in an error.
     """
 
     model: str
@@ -34,6 +35,7 @@ class ModelCall:
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     output_tokens: int | None = None
+    ended: bool = field(default=True, kw_only=True)
 
 
 def read_call(exchange: Exchange) -> ModelCall | None:
@@ -99,7 +101,8 @@ def _native(
     last: dict[str, Any] = next((line for line in reversed(lines) if line.get("done")), {})
     counts = map(last.get, ("prompt_eval_count", "prompt_eval_cached_count", "eval_count"))
     heard = answer if last or answer["content"] else None
-    return _made(body, messages, heard, body.get("tools"), *counts)
+    call = _made(body, messages, heard, body.get("tools"), *counts)
+    return replace(call, ended=bool(last))
 
 
 def _answer(text: str, calls: list[Any] | None = None, thinking: str = "") -> Message:

@@ -95,6 +95,7 @@ class Writer:
                 self.tally.passed += 1
                 return
             place = self._threads.place(call.messages, call.tools)
+            exchange.complete = exchange.complete and call.ended
             self._file.append(self._line(exchange, call, place))
             self.tally.requests += 1
             self.tally.cut += not exchange.complete

@@ -38,12 +38,9 @@ from bench.shown import one_line, printable
 _Annotation = tuple[str, str, str]
 """Level (error, warning or notice), title and message."""
 _LEVELS = {
-    Verdict.WORSE: "error",
-    Verdict.NO_SAMPLES: "error",
-    Verdict.NOT_COMPARABLE: "warning",
-    Verdict.INCONCLUSIVE: "warning",
-    Verdict.BETTER: "notice",
-    Verdict.NO_CHANGE: "notice",
+    **dict.fromkeys((Verdict.WORSE, Verdict.NO_SAMPLES), "error"),
+    **dict.fromkeys((Verdict.NOT_COMPARABLE, Verdict.INCONCLUSIVE), "warning"),
+    **dict.fromkeys((Verdict.BETTER, Verdict.NO_CHANGE), "notice"),
 }
 
 

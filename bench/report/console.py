@@ -148,12 +148,10 @@ def _with_rules(widths: Sequence[int]) -> int:
 
 def _widths(least: list[int], wanted: list[int], available: int) -> list[int]:
     """Each column's least width, and what is left for those that want more, from the left."""
-    left = available - _with_rules(least)
-    widths = []
+    left, widths = available - _with_rules(least), []
     for low, high in zip(least, wanted, strict=True):
-        more = max(0, min(left, high - low))
-        widths.append(low + more)
-        left -= more
+        widths.append(low + max(0, min(left, high - low)))
+        left -= widths[-1] - low
     return widths
 
 

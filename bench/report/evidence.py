@@ -135,11 +135,10 @@ def again(plan: Plan, name: str) -> list[str]:
     pairs = sum(b.case == plan.cases[0].id for b in plan.blocks)
     words = ["ab", name, "--seed", str(plan.seed), "--pairs", str(pairs)]
     for letter, scenario in (("a", plan.scenario), ("b", plan.scenario_b)):
-        own = _own_keys(scenario, shared_scenario(plan))
         chosen = _chosen(plan, scenario, f"{letter}: ")
-        own = [*(f"{key}={v}" for key, values in chosen.items() for v in values), *own]
-        for text in own or [f"seed={plan.seed}"]:
-            words += [f"--{letter}", text]
+        own = [f"{key}={v}" for key, values in chosen.items() for v in values]
+        own += _own_keys(scenario, shared_scenario(plan))
+        words += [w for text in own or [f"seed={plan.seed}"] for w in (f"--{letter}", text)]
     return words
 
 

@@ -192,7 +192,7 @@ def fastest(group: Sequence[CaseView]) -> Sentence | None:
     if len(with_decode) < 2:
         return None
     with_decode.sort(key=lambda pair: -(pair[1].value or 0.0))
-    (best, top), (second, next_best) = with_decode[0], with_decode[1]
+    (best, top), (second, next_best), *_ = with_decode
     between = ratio(top, next_best)
     if best.model == second.model or between is None:
         return None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from jinja2 import (
@@ -47,14 +47,7 @@ _CODE = re.compile(r"`([^`]+)`")
 OWN_FILES = (TEMPLATE, "macros.html.j2", STYLE, EXTRA_STYLE, SCRIPT)
 """What users may bring in a folder of their own, any of them."""
 _HELP = "See reports/README.md for what a page holds."
-_KINDS: Final[dict[str, type[Any]]] = {
-    "table": Table,
-    "chart": Chart,
-    "prose": Prose,
-    "definitions": Definitions,
-    "listing": Listing,
-    "shown": Shown,
-}
+_KINDS: Final = {k.__name__.lower(): k for k in (Table, Chart, Prose, Definitions, Listing, Shown)}
 """What templates ask of things: `x is table`."""
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -103,23 +103,21 @@ def options_table(report: Report) -> Table:
     return from_columns("options", caption, columns, models=models, folded=True)
 
 
+_LOAD_WORDS: Final[dict[str, Callable[[Any], str]]] = {
+    "loop": lambda v: f"{v} loop",
+    "users": lambda v: plural(int(v), "user"),
+    "rate_per_s": lambda v: f"{v:g} requests/s",
+    "arrivals": lambda v: f"{v['kind']} arrivals" if isinstance(v, dict) and v.get("kind") else "",
+    "requests": lambda v: f"{plural(int(v), 'request')} a block",
+    "duration_s": lambda v: f"{v:g} s a block",
+    "settle_s": lambda v: f"after {v:g} s to settle",
+}
+
+
 def load_text(load: dict[str, Any]) -> str:
     """A load level in words: "closed loop, 4 users, 40 requests a block"."""
-    parts = [f"{load['loop']} loop"] if load.get("loop") else []
-    if load.get("users"):
-        parts.append(plural(int(load["users"]), "user"))
-    if load.get("rate_per_s"):
-        parts.append(f"{load['rate_per_s']:g} requests/s")
-    arrivals = load.get("arrivals")
-    if isinstance(arrivals, dict) and arrivals.get("kind"):
-        parts.append(f"{arrivals['kind']} arrivals")
-    if load.get("requests"):
-        parts.append(f"{plural(int(load['requests']), 'request')} a block")
-    if load.get("duration_s"):
-        parts.append(f"{load['duration_s']:g} s a block")
-    if load.get("settle_s"):
-        parts.append(f"after {load['settle_s']:g} s to settle")
-    return ", ".join(parts)
+    said = (words(load[key]) for key, words in _LOAD_WORDS.items() if load.get(key))
+    return ", ".join(filter(None, said))
 
 
 def server_table(view: RunView, number: int) -> Table:

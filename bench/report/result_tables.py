@@ -89,14 +89,8 @@ def comparison_table(report: Report) -> Table:
         number_column("Memory", "B", [_memory_bytes(report, c) for c in cases], _MEMORY),
     ]
     notes = ("95 % intervals.", *_compared(cases), *_tail_needs(cases), *few_blocks(cases))
-    return case_table(
-        "comparison",
-        "Speed and waiting, case by case",
-        cases,
-        columns,
-        note=" ".join(notes),
-        filterable=len(cases) > 6,
-    )
+    more = {"note": " ".join(notes), "filterable": len(cases) > 6}
+    return case_table("comparison", "Speed and waiting, case by case", cases, columns, **more)
 
 
 def _speed_columns(
@@ -239,14 +233,9 @@ def metric_table(report: Report, metric_id: str, prefix: str = "") -> Table | No
     columns.append(text_column("Note", [m.note for m in metrics]))
     found = (e.method for m in metrics for e in m.stats.values() if e.method)
     methods, name = "; ".join(dict.fromkeys(found)), term(metric_id)
-    return case_table(
-        f"{prefix}metric-{metric_id}",
-        f"{name.label} ({metric_id})",
-        cases,
-        columns,
-        note=f"{name.meaning} Intervals: {methods}." if methods else name.meaning,
-        folded=not prefix,
-    )
+    note = f"{name.meaning} Intervals: {methods}." if methods else name.meaning
+    caption, id = f"{name.label} ({metric_id})", f"{prefix}metric-{metric_id}"
+    return case_table(id, caption, cases, columns, note=note, folded=not prefix)
 
 
 def _unit(cases: Sequence[CaseView], metric_id: str) -> str:
@@ -320,15 +309,10 @@ def block_table(report: Report) -> Table | None:
         id, _, stat = key.partition(".")
         unit, values = _unit(report.cases, id), [b.values.get(key) for _, b in rows]
         columns.append(number_column(_title(id, stat), unit, values))
-    return from_columns(
-        "blocks",
-        "Every block, in order of time",
-        columns,
-        models=[c.model for c, _ in rows],
-        note=(
-            "A block is one uninterrupted stretch of one case. Point values, without intervals; "
-            "the summary inside this page holds every statistic of every block."
-        ),
-        filterable=len(rows) > 12,
-        folded=True,
+    note = (
+        "A block is one uninterrupted stretch of one case. Point values, without intervals; the "
+        "summary inside this page holds every statistic of every block."
     )
+    models = [c.model for c, _ in rows]
+    more: dict[str, Any] = {"note": note, "filterable": len(rows) > 12, "folded": True}
+    return from_columns("blocks", "Every block, in order of time", columns, models=models, **more)

@@ -68,10 +68,10 @@ _ORDER: Final = (ThresholdVerdict.NOT_MET, ThresholdVerdict.UNSUPPORTED, Thresho
 
 
 def _off(judged: Judged) -> float:
-    """How far a value is beyond its limit; larger is worse."""
+    """How far a value is beyond its limit; larger is worse, and what never came is the worst."""
     result, _ = judged
     if result.value is None:
-        return float("-inf")
+        return float("inf")
     return result.value if result.threshold.op.startswith("<") else -result.value
 
 

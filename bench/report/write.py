@@ -14,16 +14,9 @@ from bench.files import write_whole
 from bench.report.formats import render
 from bench.report.page import Chart, Page
 from bench.report.run_page import run_page
+from bench.results import fidelity_files
 from bench.results.directory import REPORT_FILE, read_run
-from bench.results.fidelity_files import (
-    PAGE_FILE,
-    SETUP_FILE,
-    fidelity_alone,
-    go_on,
-    read_gates,
-    read_places,
-    read_setup,
-)
+from bench.results.fidelity_files import PAGE_FILE, fidelity_alone, go_on
 
 if TYPE_CHECKING:
     from bench.analysis.fidelity.result import FidelityResult
@@ -118,12 +111,13 @@ def page_of(run_dirs: Sequence[Path]) -> Page:
 
 def stored_fidelity(path: Path) -> FidelityResult | str | None:
     """The result; why there is none; or None if fidelity was not asked for."""
-    if not (path / SETUP_FILE).is_file():
+    if not (path / fidelity_files.SETUP_FILE).is_file():
         return None
     from bench.analysis.fidelity.analyse import analyse  # late: most runs need none of it
 
     try:
-        return analyse(read_setup(path), read_places(path), read_gates(path))
+        files = fidelity_files
+        return analyse(files.read_setup(path), files.read_places(path), files.read_gates(path))
     except (NotComparable, MeasurementInvalid) as error:
         return error.message
 

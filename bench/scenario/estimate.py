@@ -16,7 +16,6 @@ from bench.scenario.sessions import Step
 _ALREADY_RUNNING_S = 0.3
 """What a request to a loaded model takes beside its tokens, at most: old servers look the model up
 again for every request (`load_duration` of 0.1 to 0.3 s)."""
-
 _CALIBRATION_REQUESTS = 3
 _UNLOAD_S = 5.0
 

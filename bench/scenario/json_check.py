@@ -128,6 +128,18 @@ def check_schema(schema: Any) -> None:
             raise ValueError(f"the schema refers to {part['$ref']!r}, which is no schema")
         for word in part.keys() & _MEASURES.keys():
             _check_limit(word, part[word])
+        _check_end(schema, part, ())
+
+
+def _check_end(root: Any, part: Any, above: tuple[int, ...]) -> None:
+    """Refuse a part that leads back to itself with the same value: to judge it would not end."""
+    if not isinstance(part, dict):
+        return
+    if id(part) in above:
+        raise ValueError("the schema refers to itself, and to no part of the value: without an end")
+    below = [one for word in ("allOf", "anyOf", "oneOf") for one in part.get(word, ())]
+    for one in [*below, *([_referred(root, part["$ref"])] if "$ref" in part else [])]:
+        _check_end(root, one, (*above, id(part)))
 
 
 def _check_limit(word: str, limit: Any) -> None:

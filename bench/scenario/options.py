@@ -64,11 +64,6 @@ class OllamaOptions(Model):
     """Texts that end the output."""
 
 
-LOAD_TIME = frozenset(
-    {"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict"}
-)
-"""Options whose change makes the server load the model again (`sched.go:needsReload`)."""
-
 OPTION_NAMES = tuple(OllamaOptions.model_fields)
 """The name of every option that current servers read."""
 

@@ -9,10 +9,14 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TypeVar
 
-from bench.scenario.options import LOAD_TIME
 from bench.scenario.plan import Block, Case
 
 T = TypeVar("T")
+
+LOAD_TIME = frozenset(
+    {"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict"}
+)
+"""Options whose change makes the server load the model again (`sched.go:needsReload`)."""
 
 
 def block_seed(seed: int, repetition: int) -> int:

@@ -310,11 +310,8 @@ def picture(width: int, height: int, seed: str) -> str:
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     data = zlib.compress(b"".join(rows[:height]), 1)
     parts = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", data), (b"IEND", b""))
-    png = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in parts)
+    png = b"\x89PNG\r\n\x1a\n"
+    for kind, content in parts:  # chunks: PNG specification, section 5.3
+        check = zlib.crc32(kind + content)
+        png += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
     return base64.b64encode(png).decode("ascii")
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG file (PNG specification, section 5.3)."""
-    check = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)

@@ -76,7 +76,6 @@ def _need(step: Step) -> int:
 
 _MARGIN = 0.02
 """Of the context: token counts are aimed at, and a prompt over the context would be refused."""
-
 _DRAWS = 400
 _MAX_SHARE = 0.05
 """So many of the drawn prompts may be shortened to fit; more would bend the distribution."""

@@ -30,11 +30,14 @@ def read_rows(path: Path) -> Iterator[Row]:
 
     Names of columns are stripped and in lower case.
     """
-    readers = {".jsonl": _json_rows, ".ndjson": _json_rows, ".csv": _csv_rows}
-    read = readers.get(path.suffix.lower(), _text_rows)
+    kind = path.suffix.lower()
     try:
         with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as file:
-            yield from read(path.name, file)
+            if kind == ".csv":
+                yield from csv_table(path.name, file, key=_column_name)[1]
+            else:
+                read = _json_rows if kind in (".jsonl", ".ndjson") else _text_rows
+                yield from read(path.name, file)
     except UnicodeDecodeError:
         raise ValueError(f"{path.name} is not text in UTF-8") from None
     except OSError as error:
@@ -55,10 +58,6 @@ def _json_rows(name: str, file: io.TextIOWrapper) -> Iterator[Row]:
         if len(cells) < len(row):
             _refuse_twice(f"{name}:{number}", [_column_name(key) for key in row])
         yield number, cells
-
-
-def _csv_rows(name: str, file: io.TextIOWrapper) -> Iterator[Row]:
-    return csv_table(name, file, key=_column_name)[1]
 
 
 def _column_name(name: str) -> str:

@@ -26,22 +26,12 @@ from bench.server.engine import Message, ModelCard
 from bench.server.go import dumps
 
 _EFFORTS: dict[str, bool | str] = {
-    "none": False,
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "max",
-    "ultra": "max",
-    "max": "max",
+    **{level: level for level in ("low", "medium", "high", "max")},
+    **{"none": False, "minimal": "low", "xhigh": "max", "ultra": "max"},
 }
 _OPTIONS: dict[str, type[Any]] = {
-    "max_tokens": int,
-    "seed": int,
-    "frequency_penalty": float,
-    "presence_penalty": float,
-    "temperature": float,
-    "top_p": float,
+    **dict.fromkeys(("max_tokens", "seed"), int),
+    **dict.fromkeys(("frequency_penalty", "presence_penalty", "temperature", "top_p"), float),
 }
 _IMAGE = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp))?;base64,")
 

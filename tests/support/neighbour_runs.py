@@ -65,8 +65,9 @@ def harm(seed: int, blocks: int = 6) -> Harm:
     costs = neighbour_costs(summarise(run.info, run.records).cases)
     (seen,) = [c for c in costs if c.part == "light" and c.metric == "ttft_s.mean"]
     origin = run.info.clock.monotonic_origin_ns
+    # Parts of a mix may begin at the same nanosecond: their prompts tell them apart.
     waits = {
-        t.received_ns - origin: (t.line_sent_ns[0] - t.received_ns) / 1e9
+        (t.received_ns - origin, t.prompt_tokens): (t.line_sent_ns[0] - t.received_ns) / 1e9
         for t in apps[0].state.truth.records
         if t.line_sent_ns
     }
@@ -75,7 +76,7 @@ def harm(seed: int, blocks: int = 6) -> Harm:
     for record in run.records:
         of = axes[record.case]
         if record.phase is Phase.MEASURE and of["part"] == "light":
-            waited[of["mix"]].append(waits[record.sent_ns])
+            waited[of["mix"]].append(waits[record.sent_ns, record.server.prompt_eval_count])
     return Harm(seen, waited["alone"], waited["together"])
 
 

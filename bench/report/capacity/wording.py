@@ -197,9 +197,8 @@ def notices(result: CapacityResult) -> tuple[Notice, ...]:
 
 
 def _cut_short(result: CapacityResult) -> bool:
-    if result.ending is SearchEnding.UNDECIDED:
-        return True
-    return result.ending is SearchEnding.RANGE and result.spent_s > 0.7 * result.budget_s
+    late = result.ending is SearchEnding.RANGE and result.spent_s > 0.7 * result.budget_s
+    return late or result.ending is SearchEnding.UNDECIDED
 
 
 def _more_time(result: CapacityResult) -> str:

@@ -45,15 +45,8 @@ _MARK_EMS: Final = (6.8, 1.0)
 """How wide and high it is, in bold type of size 1, with room to spare."""
 # Those of them that are installed, in this order: Latin first, then Chinese, Japanese, Korean.
 _FAMILIES: Final[tuple[str, ...]] = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Serif CJK SC",
-    "PingFang SC",
-    "Hiragino Sans GB",
-    "Microsoft YaHei",
-    "SimHei",
-    "WenQuanYi Zen Hei",
-    "Arial Unicode MS",
+    *("DejaVu Sans", "Noto Sans CJK SC", "Noto Serif CJK SC", "PingFang SC", "Hiragino Sans GB"),
+    *("Microsoft YaHei", "SimHei", "WenQuanYi Zen Hei", "Arial Unicode MS"),
 )
 
 

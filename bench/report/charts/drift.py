@@ -79,7 +79,7 @@ def _points(report: Report, metric: str) -> list[_Point]:
 def _message(points: Sequence[_Point], name: str) -> str:
     low, high = min(p.percent for p in points), max(p.percent for p in points)
     said = f"The {name} of every block is within {_signed(low)} and {_signed(high)} of its case's."
-    if not (_rounded(low) or _rounded(high)):
+    if not (round(low, 1) or round(high, 1)):
         said = f"The {name} of every block is its case's, to a tenth of a percent."
     unsteady = dict.fromkeys(
         p.case.label for p in points if p.case.summary.steadiness.steady is False
@@ -92,11 +92,7 @@ def _tags(points: Sequence[_Point], model: str) -> list[str]:
 
 
 def _signed(percent: float) -> str:
-    return f"{'+' if _rounded(percent) > 0 else ''}{number(percent, 1)}\u202f%"
-
-
-def _rounded(percent: float) -> float:
-    return round(percent, 1)
+    return f"{'+' if round(percent, 1) > 0 else ''}{number(percent, 1)}\u202f%"
 
 
 def _draw(on: Canvas, drawn: Sequence[_Point]) -> None:

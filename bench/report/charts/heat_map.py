@@ -95,8 +95,7 @@ def _draw(
         tips = (f"{places[k].label}\n{s.full}" for k, s in zip(cells, shown, strict=True))
         on.say(gid, tips, tags=(case_tag(places[k]) for k in cells))
         for (x, y), number_shown in zip(at, shown, strict=True):
-            text = number_shown.text
-            ax.text(x, y, text, ha="center", va="center", fontsize=11.5, color=INK)
+            ax.text(x, y, number_shown.text, ha="center", va="center", fontsize=11.5, color=INK)
         ax.set_xlim(-0.5, len(across[1]) - 0.5)
         ax.set_ylim(len(down[1]) - 0.5, -0.5)
         ax.set_xticks(range(len(across[1])), [shortened(v, 70, 11) for v in across[1]])

@@ -18,14 +18,8 @@ PAPER: Final = "#fbfaf7"
 BAD: Final = "#a5211d"
 
 SERIES: Final = (
-    "#0b6aa8",
-    "#b84a00",
-    "#00785a",
-    "#8c3f88",
-    "#7d6200",
-    "#3a3f9e",
-    "#a3243b",
-    "#4a5560",
+    *("#0b6aa8", "#b84a00", "#00785a", "#8c3f88"),
+    *("#7d6200", "#3a3f9e", "#a3243b", "#4a5560"),
 )
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "h")
 DASHES: Final[tuple[object, ...]] = (

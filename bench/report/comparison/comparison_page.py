@@ -91,9 +91,7 @@ def _findings(comparisons: Sequence[Comparison]) -> tuple[Answer, ...]:
 
 
 def _badges(comparisons: Sequence[Comparison], simulated: bool) -> tuple[Badge, ...]:
-    badges = []
-    if simulated:
-        badges.append(SIMULATED)
+    badges = [SIMULATED] if simulated else []
     for comparison in comparisons:
         text = comparison.verdict.value
         if len(comparisons) > 1:
@@ -101,12 +99,10 @@ def _badges(comparisons: Sequence[Comparison], simulated: bool) -> tuple[Badge, 
         if comparison.indicative and comparison.verdict is not Verdict.NOT_COMPARABLE:
             text += " (indicative)"
         badges.append(Badge(text, TONES[comparison.verdict]))
-        if comparison.failed_thresholds:
-            failed = plural(len(comparison.failed_thresholds), "threshold")
-            badges.append(Badge(f"{failed} failed", "bad"))
-        if comparison.unsupported_thresholds:
-            number = len(comparison.unsupported_thresholds)
-            badges.append(Badge(f"{plural(number, 'threshold')} not supported", "caution"))
+        if failed := len(comparison.failed_thresholds):
+            badges.append(Badge(f"{plural(failed, 'threshold')} failed", "bad"))
+        if unsure := len(comparison.unsupported_thresholds):
+            badges.append(Badge(f"{plural(unsure, 'threshold')} not supported", "caution"))
     return tuple(badges)
 
 

@@ -13,12 +13,9 @@ from bench.report.page import Answer, Sentence, Tone
 from bench.report.units import NO_VALUE, Shown, number, percent, plural, scale_for, show_value
 
 TONES: Final[dict[Verdict, Tone]] = {
-    Verdict.WORSE: "bad",
-    Verdict.NO_SAMPLES: "bad",
-    Verdict.BETTER: "good",
-    Verdict.NO_CHANGE: "good",
-    Verdict.INCONCLUSIVE: "caution",
-    Verdict.NOT_COMPARABLE: "caution",
+    **dict.fromkeys((Verdict.WORSE, Verdict.NO_SAMPLES), "bad"),
+    **dict.fromkeys((Verdict.BETTER, Verdict.NO_CHANGE), "good"),
+    **dict.fromkeys((Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE), "caution"),
 }
 _WIDE: Final = 10.0
 """Percent: an interval wider than twice this is shown without decimals."""

@@ -179,6 +179,18 @@ async def test_an_authority_that_cannot_be_read_is_said_at_once(tmp_path, monkey
             pass
 
 
+async def test_an_answer_that_broke_off_in_an_error_is_marked(tmp_path):
+    path = tmp_path / "s.jsonl"
+    error = b'{"error":"model runner has unexpectedly stopped"}\n'
+    broken = [*CHUNKED[:2], b"%x\r\n%s\r\n" % (len(error), error), b"0\r\n\r\n"]
+    async with scripted([broken]) as (url, _), recorded(path, url) as proxy:
+        assert await raw_request(proxy, ASK) == b"".join(broken)
+    file = read_sessions(path)
+    assert file.sessions[0].steps[0].answer == {"role": "assistant", "content": "a"}
+    assert any("not heard to their end" in note for note in file.notes)
+    assert recorded.tally.cut == 1
+
+
 async def test_a_kept_connection_that_the_server_closed_is_made_anew(tmp_path):
     one = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(LINES[2]), LINES[2]), None]
     async with (

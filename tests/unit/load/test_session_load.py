@@ -108,3 +108,19 @@ def test_a_history_of_own_answers_has_no_length_that_was_asked_for(tmp_path: Pat
         run = play(tmp_path / history, {"conversation": talk | {"history": history}}, load)
         asked = [r.target_input_tokens for r in threads_of(run)["0", ""]]
         assert [tokens is not None for tokens in asked] == known
+
+
+def test_a_duration_that_sessions_do_not_use_up_is_not_their_window(tmp_path: Path) -> None:
+    """Tokens of some seconds were divided by the whole of an hour."""
+    for name in ("limited", "free"):
+        (tmp_path / name).mkdir()
+    load = {"users": 2, "sessions": 4}
+    free = play(tmp_path / "free", {"agent": AGENT}, {"closed": load})
+    limited = play(tmp_path / "limited", {"agent": AGENT}, {"closed": load | {"duration": "1h"}})
+    windows = [
+        block.window_end_ns - block.window_start_ns
+        for run in (free, limited)
+        for block in run.info.blocks
+    ]
+    assert windows[1] == pytest.approx(windows[0], rel=0.01)
+    assert windows[1] < 600e9

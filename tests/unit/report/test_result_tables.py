@@ -125,3 +125,14 @@ def test_blocks_in_order_of_time() -> None:
     starts = [row.cells[1].raw or 0.0 for row in table.rows]
     assert len(starts) == 24
     assert starts == sorted(starts)
+
+
+def test_the_case_that_is_furthest_off_is_the_one_that_never_got_the_thing() -> None:
+    """A number that is infinite, or that nothing was measured of, has no value."""
+    run, summary = build(replace(CONCURRENCY, thresholds=("ttft_s.p50 <= 0.0001",)))
+    first, *others = summary.thresholds
+    never = replace(first, value=None, low=None, high=None, note="5 of 9 requests never answered")
+    table = threshold_table(build_report([run], [replace(summary, thresholds=(*others, never))]))
+    assert table is not None
+    (row,) = table.rows
+    assert [cell.text for cell in row.cells][-1] == "5 of 9 requests never answered"

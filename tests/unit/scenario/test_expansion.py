@@ -17,7 +17,7 @@ from bench.scenario.document import Document
 from bench.scenario.estimate import Range, Speeds, duration_text, estimate
 from bench.scenario.expand import build_ab_plan, build_plan
 from bench.scenario.loading import load_scenario, resolve
-from bench.scenario.options import LOAD_TIME
+from bench.scenario.order import LOAD_TIME
 from bench.scenario.plan import Plan
 from bench.scenario.schema import Scenario
 

@@ -16,7 +16,8 @@ from bench.scenario.expand import build_plan
 from bench.scenario.jsonschema import json_schema, json_schema_text
 from bench.scenario.loading import load_scenario, resolve, scenario_names, scenario_path
 from bench.scenario.matrix import AXES
-from bench.scenario.options import LOAD_TIME, OPTION_NAMES, REMOVED
+from bench.scenario.options import OPTION_NAMES, REMOVED
+from bench.scenario.order import LOAD_TIME
 from bench.scenario.promptfile import read_prompt_file
 from bench.scenario.traces import load_trace
 

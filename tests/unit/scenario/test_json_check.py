@@ -15,6 +15,8 @@ from bench.scenario.loading import load_scenario
 BROKEN = [
     ({"properties": {"a": {"$ref": "#/definitions/x"}}}, "'#/definitions/x', which is not there"),
     ({"properties": {"a": {"$ref": "#/title"}}, "title": "x"}, "'#/title', which is no schema"),
+    ({"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}, "refers to itself"),
+    ({"$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}}, "refers to itself"),
     ({"properties": {"a": {"pattern": "("}}}, "cannot be read at pattern: '('"),
     ({"items": "x"}, "'x' stands where the schema needs a schema"),
     ({"type": {"a": 1}}, "has the type {'a': 1}"),
