@@ -34,10 +34,7 @@ MARK_VARIABLE = "OLLAMA_BENCH_SERVER"
 """Set for the server to something unique: all that it starts has it, detached or not."""
 
 _POSIX = sys.platform != "win32"
-if sys.platform != "win32":
-    _KILL = signal.SIGKILL
-else:
-    _KILL = signal.SIGTERM
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _TICK_S = 0.05
 _DRAINED_S = 1.0
 
