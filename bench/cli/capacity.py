@@ -138,7 +138,6 @@ def search(
     from bench.durations import duration_s
     from bench.report.capacity.capacity_page import capacity_page
     from bench.report.formats import render
-    from bench.results.warning_codes import WarningCode
 
     try:
         budget_s = duration_s(budget)
@@ -178,7 +177,7 @@ def search(
     run = found.run
     if not measuring.no_report:
         html = render(page(charts=True), "html", shown.template).encode()
-        run = with_file(run, PAGE_FILE, html, WarningCode.REPORT_NOT_WRITTEN)
+        run = with_file(run, PAGE_FILE, html)
     shown.tell(lambda _: page(charts=False), quiet=measuring.quiet)
     tell_not_written(run)
     if not measuring.no_report and (found.path / PAGE_FILE).is_file():

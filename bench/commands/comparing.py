@@ -38,7 +38,6 @@ from bench.errors import MeasurementInvalid, NotComparable, UsageError
 from bench.results.directory import read_run
 from bench.results.history import History
 from bench.results.run import RunInfo
-from bench.results.warning_codes import WarningCode
 from bench.thresholds import parse_compared
 
 COMPARISON_PAGE = "comparison.html"
@@ -225,8 +224,7 @@ def _kept(
     run = with_file(run, "comparison.json", render(page, "json").encode())
     if not report:
         return run
-    code = WarningCode.REPORT_NOT_WRITTEN
-    return with_file(run, COMPARISON_PAGE, render(page, "html", template).encode(), code)
+    return with_file(run, COMPARISON_PAGE, render(page, "html", template).encode())
 
 
 def plan_pairs(

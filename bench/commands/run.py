@@ -216,8 +216,8 @@ def run_plan(
     if ended.error is None:
         try:
             finished = conclude(ended.directory, report)
-            code = WarningCode.HISTORY_NOT_WRITTEN
-            return with_more(finished, code, lambda: _index(finished, settings.history))
+            not_written = RunWarning(WarningCode.HISTORY_NOT_WRITTEN, "")
+            return _with_more(finished, not_written, lambda: _index(finished, settings.history))
         except KeyboardInterrupt:
             raise Interrupted(
                 f"stopped before the report was written; what was measured is kept in {path}",
@@ -232,22 +232,24 @@ def run_plan(
     raise ended.error
 
 
-def with_more(run: FinishedRun, code: WarningCode, write: Callable[[], object]) -> FinishedRun:
+def _with_more(run: FinishedRun, failed: RunWarning, write: Callable[[], object]) -> FinishedRun:
     """The run with something more written; if it cannot be, that costs no number: it says so."""
     try:
         write()
     except ResultsError as error:
-        warning = RunWarning(code, error.message, error.advice)
-        return replace(run, not_written=(*run.not_written, warning))
+        said = replace(failed, message=error.message, advice=error.advice)
+        return replace(run, not_written=(*run.not_written, said))
     return run
 
 
-def with_file(
-    run: FinishedRun, name: str, content: bytes, code: WarningCode = WarningCode.SUMMARY_NOT_WRITTEN
-) -> FinishedRun:
-    """The run with a file more in its directory; see `with_more`."""
+def with_file(run: FinishedRun, name: str, content: bytes) -> FinishedRun:
+    """The run with a file more in its directory; if it cannot be written, it says so."""
+    if name.endswith(".html"):
+        failed = RunWarning(WarningCode.REPORT_NOT_WRITTEN, "")
+    else:
+        failed = RunWarning(WarningCode.SUMMARY_NOT_WRITTEN, "")
     directory = RunDirectory(run.path, run.info.id)
-    return with_more(run, code, lambda: directory.write_file(name, content))
+    return _with_more(run, failed, lambda: directory.write_file(name, content))
 
 
 def _index(run: FinishedRun, history: str | Path | None) -> None:
@@ -303,8 +305,8 @@ def conclude(directory: RunDirectory, report: bool = True) -> FinishedRun:
         return finished
     from bench.report import write_report
 
-    code = WarningCode.REPORT_NOT_WRITTEN
-    written = with_more(finished, code, lambda: write_report(directory.path))
+    not_written = RunWarning(WarningCode.REPORT_NOT_WRITTEN, "")
+    written = _with_more(finished, not_written, lambda: write_report(directory.path))
     return (
         replace(finished, report=directory.path / REPORT_FILE) if written is finished else written
     )

@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from null_server import read_notes
 from run_startup import MODEL, Handler, Server
-from transport_bench import NOTE, Bench
+from transport_bench import Bench
 
 from bench.results.directory import read_run
 from bench.results.record import Phase, RequestRecord
@@ -119,14 +120,12 @@ def sample(pid: int, folder: Path, seen: Sampled) -> None:
 
 def stamp_errors(records: list[RequestRecord], origin_ns: int, log: Path) -> np.ndarray:
     """Our stamp minus the server's note, of every chunk, in ns."""
-    notes = np.fromfile(log, NOTE)
-    notes = notes[np.lexsort((notes["line"], notes["stream"]))]
-    starts = np.searchsorted(notes["stream"], np.arange(notes["stream"].max() + 2))
+    sent_ns, starts = read_notes(log)
     errors = []
     for record in records:
         stream = int(record.created_at_first)
         stamps = origin_ns + record.sent_ns + np.cumsum(record.chunk_gaps_ns)
-        errors.append(stamps - notes["ns"][starts[stream] : starts[stream] + len(stamps)])
+        errors.append(stamps - sent_ns[starts[stream] : starts[stream] + len(stamps)])
     return np.concatenate(errors)
 
 
