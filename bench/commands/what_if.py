@@ -88,6 +88,13 @@ def study(
     lengths = _lengths(profile, chosen, np.random.default_rng(seed))
     load, words = _load(people, rate_per_s, trace, time_scale, window_s, lengths, machine)
 
+    if load.erlangs > most * machine.parameters.slots:
+        raise UsageError(
+            f"{words} would keep {load.erlangs:,.0f} slots busy, and at most {most:,} servers with "
+            f"{machine.parameters.slots} are tried",
+            "Ask for a part of the load.",
+        )
+
     def evaluate(n: int) -> Option:
         return predict(machine, load, limits, servers=n, routing=routing, seed=seed)
 

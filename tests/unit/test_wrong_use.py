@@ -31,6 +31,7 @@ SEARCH = ("capacity", "smoke", "-m", "x", *NOBODY)
         ((*SEARCH, "--slo", "ttft_s<=2", "--think", "nan"), "nan is not in the range x>=0"),
         ((*WHAT_IF, "--rate", "1", "--seed", "-1"), "-1 is not in the range x>=0"),
         (("fidelity", "a", "b", "--seed", "-1", *NOBODY), "-1 is not in the range x>=0"),
+        ((*WHAT_IF, "--users", "1e12"), "at most 1,000 servers with"),
         (("scenarios", "new", ""), "names no file"),
         (("history", "rebuild", "nowhere"), "'nowhere' does not exist"),
         (("models", "--host", "https://localhost:9", "--ca-file", "nix.pem"), "no such file"),
