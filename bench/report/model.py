@@ -268,4 +268,4 @@ def _cold(summary: Summary, case: CaseSummary) -> bool:
 def slots_asked(targets: Sequence[TargetInfo], name: str) -> int | None:
     """OLLAMA_NUM_PARALLEL of a target, where it is known."""
     asked = (t.settings.get("OLLAMA_NUM_PARALLEL", "") for t in targets if t.name == name)
-    return next((int(n) for n in asked if n.isdigit()), None)
+    return next((int(n) for n in asked if n.isdecimal()), None)

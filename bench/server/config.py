@@ -128,7 +128,7 @@ def _engine(
 def _keep_alive(text: str) -> int:
     """As OLLAMA_KEEP_ALIVE: a duration or seconds; negative means for ever."""
     try:
-        return parse_keep_alive(int(text) if text.lstrip("-").isdigit() else text)
+        return parse_keep_alive(int(text) if text.lstrip("-").isdecimal() else text)
     except ValueError:
         raise EngineError(
             f"keep-alive {text!r} is not a duration", "Write it like 30s, 5m, 24h, or -1 for ever."

@@ -129,7 +129,7 @@ class Exporter(Source):
         if key not in self._cards:
             number = labels.get("gpu", "")
             taken = set(self._cards.values())
-            device = f"gpu{number}" if number.isdigit() else f"gpu{len(self._cards)}"
+            device = f"gpu{number}" if number.isdecimal() else f"gpu{len(self._cards)}"
             self._cards[key] = device if device not in taken else f"gpu{len(self._cards)}"
         return self._cards[key]
 

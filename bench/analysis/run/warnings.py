@@ -210,7 +210,7 @@ def _thought_only(data: CaseData) -> Iterator[RunWarning]:
 
 def _slots(data: CaseData, slots: Slots | None) -> Iterator[RunWarning]:
     asked = data.target.settings.get("OLLAMA_NUM_PARALLEL", "")
-    if slots is None or not slots.exact or not asked.isdigit():
+    if slots is None or not slots.exact or not asked.isdecimal():
         return
     if slots.observed < int(asked):
         yield RunWarning(

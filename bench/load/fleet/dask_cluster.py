@@ -90,7 +90,7 @@ class DaskCluster:
     def _connect(self, distributed: Any) -> None:
         local, _, count = self.load_from.partition(":")
         if local == "local":
-            if not count.isdigit() or not int(count):
+            if not count.isdecimal() or not int(count):
                 raise UsageError(f"--load-from {self.load_from}: how many senders?", ADVICE)
             self._cluster = distributed.LocalCluster(
                 n_workers=int(count),

@@ -10,9 +10,11 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from bench.analysis.run.columns import Floats
 from bench.analysis.run.evidence import columns_of
+from bench.analysis.run.plausibility import FIELD_NAMES, FIELDS
 from bench.report.charts.axes import Limit, asked, limit_legend
 from bench.report.charts.palette import BAD, GRID, INK, PHASE_HATCHES, PHASES, SOFT
 from bench.report.charts.parts import ABOVE, Box, Canvas, boxes, case_tag, note, part_tag, tagged
@@ -121,7 +123,7 @@ def _durations(record: RequestRecord) -> list[tuple[str, float]]:
     """The server's durations in the order in which it spends them; empty where one is missing."""
     s = record.server
     named = (s.load_duration, s.prompt_eval_duration, s.eval_duration)
-    known = [max(ns, 0) for ns in named if ns is not None]
+    known = [ns for ns in named if ns is not None]
     if s.total_duration is None or len(known) < len(named):
         return []
     known.insert(1, max(s.total_duration - sum(known), 0))
@@ -156,9 +158,18 @@ def _sent_in(report: Report, case: CaseView, block: BlockInfo) -> list[RequestRe
     """The requests of a block in the order they were sent."""
     run = report.runs[case.run].run
     columns = columns_of(run.records, [c.id for c in run.info.plan.cases])
-    found = records_of(run.records).read(np.flatnonzero(columns.block == block.index))
+    rows = np.flatnonzero(columns.block == block.index)
+    found = map(_believed, records_of(run.records).read(rows), columns.refused[rows])
     sent = (r for r in found if r.sent_ns is not None)
     return sorted(sent, key=lambda r: r.sent_ns or 0)
+
+
+def _believed(record: RequestRecord, refused: NDArray[np.int8]) -> RequestRecord:
+    """The record without what the server said of it that cannot be true."""
+    if not refused.any():
+        return record
+    names = (FIELD_NAMES[FIELDS[i]] for i in np.flatnonzero(refused))
+    return replace(record, server=replace(record.server, **dict.fromkeys(names)))
 
 
 def _message(sample: CaseSample, block: BlockInfo, records: Sequence[RequestRecord]) -> str:

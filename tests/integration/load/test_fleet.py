@@ -188,6 +188,7 @@ def test_bad_input_is_one_message(run, simulated, tmp_path, monkeypatch):
     for load_from, said in {
         "nonsense": "neither an address nor a file",
         "local:x": "how many senders",
+        "local:²": "how many senders",
         "udp://somewhere:1": "is no address such as tcp",
         "tcp://somewhere": "is no address such as tcp",
         "tcp://somewhere:99999": "is no address such as tcp",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from runs import CHAT, CONCURRENCY, DEPTH, HARD, Workload, build
 
+from bench.analysis.run.summarise import summarise
 from bench.analysis.run.summary import Estimate, Steadiness
 from bench.report.charts import machine_panel, run_charts, timeline
 from bench.report.charts.axes import plain
@@ -132,6 +133,24 @@ def test_bar_of_an_open_loop_begins_when_it_was_due() -> None:
     assert bar is not None
     assert bar.start == 9.0
     assert bar.parts[0][1] == 10.0
+
+
+def test_the_timeline_shows_no_duration_that_cannot_be_true() -> None:
+    run, _ = build(replace(CHAT, requests=6))
+    block = run.info.blocks[0].index
+
+    def impossible(record: RequestRecord) -> RequestRecord:
+        return replace(
+            record, server=replace(record.server, load_duration=-1, eval_duration=10**15)
+        )
+
+    run = replace(run, records=[impossible(r) for r in run.records])
+    report = build_report([run], [summarise(run.info, run.records)])
+    sent = timeline._sent_in(report, report.cases[0], run.info.blocks[0])
+    assert len(sent) == sum(r.block == block for r in run.records)
+    assert {(r.server.load_duration, r.server.eval_duration) for r in sent} == {(None, None)}
+    assert all(r.server.prompt_eval_duration for r in sent)
+    assert all(bar is not None and bar.parts == () for bar in (bar_of(r, 0) for r in sent))
 
 
 @pytest.mark.slow
