@@ -139,7 +139,7 @@ class Address:
 
     @property
     def http_root(self) -> tuple[str, dict[str, str]]:
-        """What httpx is told: the URL, and the headers that let in and name the host.
+        """What httpx needs: the URL, and the headers that authorize and name the host.
 
         It takes the zone of an IPv6 address as the resolver does, not as a URL has it.
         """

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 _CONTEXT_UNIT = 256
 DEFECT = "internal error of the embedded server"
-"""What a client is told of a defect of ours."""
+"""The error that a client gets where this server has a defect."""
 
 
 Json: TypeAlias = Any
